@@ -1,0 +1,98 @@
+"""Every exception of the package.
+
+    TailmetricsError
+    ├── SettingsError          a setting is wrong: names the key, the value, what was expected
+    ├── FormatError            a format cannot be built: unknown name, bad pattern
+    ├── QueryError             a question cannot be answered as asked: names the parameter
+    ├── UnknownCustomer        the store has no request of this customer
+    ├── LoadError              a file given to load cannot be read
+    └── StoreError             something about the store
+        ├── StoreUnavailable   away for now: wait and try again
+        ├── StoreBusy          another process holds it
+        ├── SchemaMismatch     written by a version that this one does not know
+        ├── StoreGone          its data was removed while it was in use
+        └── PositionConflict   two processors read one source
+"""
+
+from __future__ import annotations
+
+
+class TailmetricsError(Exception):
+    """Base of all errors that this package raises on purpose; its text is written for the user."""
+
+
+class SettingsError(TailmetricsError):
+    """A setting has a value that cannot be used.
+
+    `problems` has one sentence for each wrong key.
+    """
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(problems))
+
+
+class FormatError(TailmetricsError):
+    """A log format cannot be built from its settings."""
+
+
+class QueryError(TailmetricsError):
+    """A parameter of a question is wrong."""
+
+    def __init__(self, parameter: str, value: object, expected: str) -> None:
+        self.parameter = parameter
+        self.value = value
+        self.expected = expected
+        super().__init__(f"{parameter}: found {value!r}, expected {expected}")
+
+
+class UnknownCustomer(TailmetricsError):
+    """The store has never seen a request of this customer."""
+
+    def __init__(self, customer_id: str) -> None:
+        self.customer_id = customer_id
+        super().__init__(f"no requests of customer {customer_id!r} in the store")
+
+
+class LoadError(TailmetricsError):
+    """A file given to load cannot be read."""
+
+
+class StoreError(TailmetricsError):
+    """Base of what goes wrong with a store."""
+
+
+class StoreUnavailable(StoreError):
+    """The store does not answer now but may later; nothing was written.
+
+    `retry_after_seconds` is what the store asked for, None when it said nothing.
+    """
+
+    def __init__(self, message: str, retry_after_seconds: float | None = None) -> None:
+        self.retry_after_seconds = retry_after_seconds
+        super().__init__(message)
+
+
+class StoreBusy(StoreError):
+    """Another process holds the store; the text says which."""
+
+
+class SchemaMismatch(StoreError):
+    """The store was written by a version of this program with another schema."""
+
+
+class StoreGone(StoreError):
+    """The store's data was removed while the service was using it."""
+
+
+class PositionConflict(StoreError):
+    """The store's position of a source is not where this batch begins."""
+
+    def __init__(self, source_id: str, expected: int, found: int | None) -> None:
+        self.source_id = source_id
+        self.expected = expected
+        self.found = found
+        super().__init__(
+            f"source {source_id}: the batch begins at byte {expected}, the store is at "
+            f"{'no position' if found is None else f'byte {found}'}; another processor reads this source: stop one of them"
+        )

@@ -1,0 +1,49 @@
+"""The schema of records and rejects, and what is made of the lines of one chunk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+RECORD_SCHEMA: dict[str, pl.DataType] = {
+    "timestamp": pl.Datetime("us"),  # UTC; without a zone in the type, so that no store converts it
+    "customer_id": pl.String(),
+    "path": pl.String(),
+    "status_code": pl.Int16(),
+    "duration": pl.Float64(),  # seconds; null where the format has none
+    "offset": pl.Int64(),  # byte offset of the line in its source
+}
+
+REJECT_SCHEMA: dict[str, pl.DataType] = {
+    "offset": pl.Int64(),  # byte offset of the line in its source
+    "reason": pl.String(),  # names the field, what was found and what was expected
+    "line": pl.String(),  # the line without its end; bytes that are not UTF-8 as \\xNN; at most REJECT_LINE_BYTES
+}
+
+REJECT_LINE_BYTES = 64 * 1024  # of a rejected line this much is kept
+MAX_CUSTOMER_ID_CHARACTERS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedLines:
+    """What the lines of one chunk are: every line is a record, a reject or blank.
+
+    `records` has the columns of RECORD_SCHEMA and `rejects` those of REJECT_SCHEMA, both by rising offset.
+    """
+
+    records: pl.DataFrame
+    rejects: pl.DataFrame
+    blanks: int
+
+    @property
+    def lines(self) -> int:
+        return self.records.height + self.rejects.height + self.blanks
+
+
+def no_records() -> pl.DataFrame:
+    return pl.DataFrame(schema=RECORD_SCHEMA)
+
+
+def no_rejects() -> pl.DataFrame:
+    return pl.DataFrame(schema=REJECT_SCHEMA)

@@ -1,0 +1,221 @@
+"""Every option of the program, read in one place: .env.local, then the environment, then flags."""
+
+from __future__ import annotations
+
+import re
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from tailmetrics.errors import SettingsError
+
+FORMAT_NAMES = ("requests", "nginx", "json", "regex")
+STORE_SCHEMES = ("duckdb",)
+LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+
+_MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class LogPath:
+    """One entry of LOG_FILE_PATH: a path or glob, and the format of its lines."""
+
+    pattern: str
+    format_name: str
+
+
+class Settings(BaseSettings):
+    """All settings, with defaults that suit one machine. The description of a field is its documentation."""
+
+    model_config = SettingsConfigDict(env_file_encoding="utf-8", extra="ignore", frozen=True, populate_by_name=True)
+
+    log_file_path: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=("data/requests.log",),
+        description="Files to follow: paths or globs, separated by commas. `nginx=/var/log/nginx/*.log` gives "
+        "an entry a format of its own.",
+    )
+    log_format: Literal["requests", "nginx", "json", "regex"] = Field(
+        default="requests", description="Format of the lines: requests, nginx, json or regex."
+    )
+    log_timezone: str = Field(default="UTC", description="Time zone (IANA name) of timestamps that have none.")
+    log_start: Literal["beginning", "end"] = Field(
+        default="beginning", description="Where to begin in a file that is new at start: beginning or end."
+    )
+    log_regex: str = Field(
+        default="",
+        description="For LOG_FORMAT=regex: a pattern with the named groups timestamp, customer_id, path, "
+        "status_code and, if there is one, duration.",
+    )
+    log_timestamp_format: str = Field(
+        default="",
+        description="strftime format of the timestamp for regex and json; empty: ISO 8601, or epoch seconds.",
+    )
+    log_json_fields: str = Field(
+        default="timestamp=timestamp,customer_id=customer_id,path=path,status_code=status_code,duration=duration",
+        description="For LOG_FORMAT=json: which key holds which column, column=key separated by commas; a dot "
+        "goes into an object.",
+    )
+    log_nginx_regex: str = Field(
+        default="", description="For LOG_FORMAT=nginx: a pattern of one's own, with the groups of LOG_REGEX."
+    )
+    max_line_bytes: int = Field(
+        default=_MIB, ge=64, le=64 * _MIB, description="A longer line is a reject, in bytes."
+    )
+    chunk_bytes: int = Field(
+        default=4 * _MIB, ge=4096, le=64 * _MIB, description="Bytes read from one file at a time, at most."
+    )
+    poll_interval_seconds: float = Field(
+        default=1.0, gt=0, le=3600, description="How often files are looked for when no event tells of them."
+    )
+    rotated_hold_seconds: float = Field(
+        default=10.0,
+        ge=0,
+        description="How long a rotated or deleted file must have been quiet before it is let go, and its "
+        "unfinished last line counted.",
+    )
+    max_open_files: int = Field(default=1024, ge=1, description="Log files held open at the same time, at most.")
+    retention_days: int = Field(
+        default=0, ge=0, description="Records older than this are deleted; 0 keeps everything."
+    )
+    node_id: str = Field(
+        default_factory=socket.gethostname, min_length=1, max_length=255, description="Name of this machine."
+    )
+
+    log_batch_size: int = Field(default=10, ge=1, le=10_000_000, description="Lines the generator appends at once.")
+    log_interval_seconds: float = Field(
+        default=0.1, ge=0, description="Seconds between two appends of the generator."
+    )
+    max_logs_to_generate: int = Field(
+        default=0, ge=0, description="Lines after which the generator ends; 0: for ever."
+    )
+
+    store_url: str = Field(
+        default="duckdb:///data/tailmetrics.duckdb",
+        description="Where records are kept. Three slashes before a relative path, four before an absolute one.",
+    )
+    duckdb_memory_limit: str = Field(
+        default="256MB", description="Memory DuckDB may use for its buffers, such as 256MB or 2GB."
+    )
+    duckdb_threads: int = Field(default=0, ge=0, le=1024, description="Threads of DuckDB; 0: one a core.")
+    workers: int = Field(default=1, ge=1, le=64, description="Workers of the dataflow.")
+    stream_max_size: int = Field(
+        default=500_000, ge=1, le=10_000_000, description="Lines in one commit, at most."
+    )
+    stream_max_wait_time_in_seconds: float = Field(
+        default=0.5, gt=0, le=3600, description="Seconds that lines wait for a commit to grow, at most."
+    )
+
+    api_host: str = Field(default="127.0.0.1", description="Address the API listens on.")
+    api_port: int = Field(default=8000, ge=1, le=65535, description="Port the API listens on.")
+    api_key: SecretStr | None = Field(
+        default=None, description="When set, requests that change something need it in the header X-API-Key."
+    )
+    api_allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="Further names under which the API may be asked (Host header), by commas."
+    )
+    load_max_bytes: int = Field(
+        default=10 * 1024 * _MIB, ge=1, description="Largest log that POST /load takes, in bytes."
+    )
+    query_timeout_seconds: float = Field(default=30.0, gt=0, description="Longest time one question may take.")
+    logging_level: LogLevel = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR.")
+
+    @field_validator("log_file_path", "api_allowed_hosts", mode="before")
+    @classmethod
+    def _split_commas(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("log_file_path")
+    @classmethod
+    def _some_path(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value:
+            raise ValueError("at least one path or glob")
+        return value
+
+    @field_validator("log_timezone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ValueError, OSError, KeyError) as error:
+            raise ValueError("an IANA time zone such as UTC or Europe/Berlin") from error
+        return value
+
+    @field_validator("logging_level", mode="before")
+    @classmethod
+    def _upper(cls, value: Any) -> Any:
+        return value.upper() if isinstance(value, str) else value
+
+    @field_validator("duckdb_memory_limit")
+    @classmethod
+    def _memory(cls, value: str) -> str:
+        if not re.fullmatch(r"\d+(\.\d+)?\s*(KB|MB|GB|TB|KiB|MiB|GiB|TiB)", value):
+            raise ValueError("a number with a unit, such as 256MB or 2GB")
+        return value
+
+    @field_validator("store_url")
+    @classmethod
+    def _known_store(cls, value: str) -> str:
+        scheme = value.partition("://")[0]
+        if "://" not in value or scheme not in STORE_SCHEMES:
+            raise ValueError("a URL such as duckdb:///data/tailmetrics.duckdb (a relative path) or duckdb:////var/lib/tailmetrics.duckdb (an absolute one)")
+        if scheme == "duckdb" and not re.fullmatch(r"duckdb:///.+", value):
+            raise ValueError("three slashes and a relative path, or four slashes and an absolute one")
+        return value
+
+    @field_validator("api_key")
+    @classmethod
+    def _empty_key_is_none(cls, value: SecretStr | None) -> SecretStr | None:
+        return value if value is not None and value.get_secret_value() else None
+
+    @model_validator(mode="after")
+    def _regex_is_given(self) -> Settings:
+        if not self.log_regex and any(path.format_name == "regex" for path in self.log_paths):
+            raise ValueError("LOG_REGEX: found '', expected a pattern with named groups, as LOG_FORMAT is regex")
+        return self
+
+    @property
+    def log_paths(self) -> tuple[LogPath, ...]:
+        """The entries of LOG_FILE_PATH, each with its format."""
+        paths = []
+        for entry in self.log_file_path:
+            name, separator, pattern = entry.partition("=")
+            if separator and name in FORMAT_NAMES:
+                paths.append(LogPath(pattern, name))
+            else:
+                paths.append(LogPath(entry, self.log_format))
+        return tuple(paths)
+
+    @property
+    def store_path(self) -> Path:
+        """The file of a store that is a file."""
+        return Path(self.store_url.split(":///", 1)[1])
+
+
+def load_settings(env_file: Path | None = Path(".env.local"), **flags: Any) -> Settings:
+    """Settings from `env_file`, the environment and flags, the last one wins; flags that are None are left out.
+
+    Raises SettingsError with a sentence for each value that cannot be used.
+    """
+    given = {key: value for key, value in flags.items() if value is not None}
+    try:
+        return Settings(_env_file=env_file, **given)  # type: ignore[call-arg]  # pydantic-settings' own parameter
+    except ValidationError as error:
+        raise SettingsError([_sentence(problem) for problem in error.errors()]) from None
+
+
+def _sentence(problem: Any) -> str:
+    reason = str(problem["msg"]).removeprefix("Value error, ")
+    if not problem["loc"]:
+        return reason
+    key = str(problem["loc"][0]).upper()
+    shown = "***" if "KEY" in key or "PASSWORD" in key or "TOKEN" in key else repr(problem["input"])
+    expected = reason[0].lower() + reason[1:]
+    expected = expected.removeprefix("input should be ")
+    return f"{key}: found {shown}, expected {expected}"

@@ -1,0 +1,106 @@
+"""What is known of a source, and the unit in which its lines move: chunk in, batch out."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+
+from tailmetrics.records import ParsedLines
+
+HEAD_BYTES = 1024  # of the first bytes of a source this many make its head fingerprint
+TAIL_BYTES = 1024  # of the bytes before the position this many make its tail fingerprint
+
+
+def fingerprint(data: bytes) -> str:
+    """Hash of some bytes of a source, 32 hexadecimal digits (BLAKE2b)."""
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A position and what it takes to know the source again by its content.
+
+    `head_hash` is of the first `head_length` bytes, `tail_hash` of the `tail_length` bytes that end at
+    `position`. Lengths and positions are in bytes.
+    """
+
+    position: int
+    head_length: int
+    head_hash: str
+    tail_length: int
+    tail_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One log file (or queue message), known by its identity and not by its name."""
+
+    source_id: str
+    node_id: str
+    device: int
+    inode: int
+    epoch: int  # counts truncations of the file and reuse of its inode
+    path: str  # the last name it was seen under
+    checkpoint: Checkpoint
+
+    @property
+    def position(self) -> int:
+        return self.checkpoint.position
+
+
+def derive_source_id(node_id: str, device: int, inode: int, epoch: int, head_hash: str) -> str:
+    """The id of a source, the same whenever the same file is registered again."""
+    return fingerprint(f"{node_id}\0{device}\0{inode}\0{epoch}\0{head_hash}".encode())
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Bytes of whole lines read from one source.
+
+    `data` begins at byte `offset` of the source and `checkpoint.position` is where the next chunk begins.
+    When `too_long` is set the chunk is one line over the limit and `data` only its beginning.
+    `more` says that the source had further bytes when the chunk was read.
+    """
+
+    source_id: str
+    format_name: str
+    path: str
+    offset: int
+    data: bytes
+    checkpoint: Checkpoint
+    more: bool
+    too_long: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Records and rejects of one source, and the position after them.
+
+    A store commits it only when its own position of the source is `start`.
+    """
+
+    source_id: str
+    path: str
+    start: int
+    checkpoint: Checkpoint
+    parsed: ParsedLines
+    more: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SourceStatus:
+    """What a tailer says of one source: sizes and lags in bytes and seconds."""
+
+    source_id: str
+    path: str
+    device: int
+    inode: int
+    epoch: int
+    position: int
+    size: int
+    lag_bytes: int
+    lag_seconds: float
+    state: str  # "live", "rotated", "waiting", "done", "missing", "unreadable"
+    last_error: str | None = None
+    updated_at: datetime | None = None

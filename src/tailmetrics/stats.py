@@ -1,0 +1,152 @@
+"""What is asked of a store and what it answers, with the definitions every store keeps to.
+
+Success is a status below 400. Latencies are in seconds; quantiles are exact, by linear interpolation at
+q·(n−1). Times are aware and in UTC; ranges and windows are half-open.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from tailmetrics.sources import SourceStatus
+
+Failures = Literal["4xx+5xx", "5xx", "5xx+429"]
+UptimeMethod = Literal["requests", "good_windows"]
+CustomerSort = Literal["customer_id", "requests", "failures", "uptime", "average", "median", "p99"]
+
+MAX_FILLED_WINDOWS = 10_000
+DAY_SECONDS = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Every:
+    """The length of a window: whole days of the calendar, or seconds within a day, or one window (both 0)."""
+
+    text: str
+    days: int = 0
+    seconds: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StatsQuery:
+    """One question. `customer_id` None asks for all customers together; `start` and `end` None for no bound."""
+
+    customer_id: str | None
+    every: Every
+    start: datetime | None = None
+    end: datetime | None = None
+    tz: str = "UTC"
+    failures: Failures = "4xx+5xx"
+    uptime_method: UptimeMethod = "requests"
+    objective: float = 99.0
+    fill: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The seven figures of a set of requests. Without requests the counts are 0 and the others None."""
+
+    total_requests: int = 0
+    successful_requests: int = 0
+    failed_requests: int = 0
+    uptime: float | None = None
+    average_latency: float | None = None
+    median_latency: float | None = None
+    p99_latency: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WindowStats:
+    """The figures of one window, [start, end)."""
+
+    start: datetime
+    end: datetime
+    summary: Summary
+
+
+@dataclass(frozen=True, slots=True)
+class StatsAnswer:
+    """Totals over the range and one entry a window.
+
+    `start` and `end` are the range that was answered: an open end is the edge of the outermost window that
+    has requests (with one window for all: the first request, and one microsecond after the last); None when
+    the range is open and there is no request in it.
+    """
+
+    query: StatsQuery
+    start: datetime | None
+    end: datetime | None
+    summary: Summary
+    windows: tuple[WindowStats, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CustomersQuery:
+    """All customers with their totals over a range, one page of them.
+
+    `search` is a part of the id (by characters, case counts). `after` is the cursor of the page before.
+    """
+
+    start: datetime | None = None
+    end: datetime | None = None
+    failures: Failures = "4xx+5xx"
+    search: str = ""
+    sort: CustomerSort = "customer_id"
+    descending: bool = False
+    limit: int = 100
+    after: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerStats:
+    customer_id: str
+    summary: Summary
+
+
+@dataclass(frozen=True, slots=True)
+class CustomersPage:
+    """`next_cursor` is None on the last page; `total` counts all customers that match."""
+
+    customers: tuple[CustomerStats, ...]
+    total: int
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RejectsQuery:
+    """Rejected lines, newest first. `after` is the cursor of the page before."""
+
+    limit: int = 100
+    after: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A line that is no record: `offset` in bytes, `seen_at` when it was committed."""
+
+    source_id: str
+    path: str
+    offset: int
+    reason: str
+    line: str
+    seen_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RejectsPage:
+    rejects: tuple[Reject, ...]
+    total: int
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoreStatus:
+    """Counts of what is in the store, what processors last said, and `version`, which changes with each commit."""
+
+    version: str
+    records: int
+    rejects: int
+    blanks: int
+    sources: tuple[SourceStatus, ...] = ()

@@ -1,0 +1,76 @@
+"""What every store can do. Writing is called from one thread; reading is asynchronous."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from tailmetrics.sources import Batch, Source, SourceStatus
+from tailmetrics.stats import (
+    CustomersPage,
+    CustomersQuery,
+    RejectsPage,
+    RejectsQuery,
+    StatsAnswer,
+    StatsQuery,
+    StoreStatus,
+)
+
+
+class Store(Protocol):
+    """A place where records, rejects and positions are kept together.
+
+    Every method raises StoreUnavailable when the store is away for now, and another StoreError when waiting
+    does not help.
+    """
+
+    def sources(self, node_id: str) -> Sequence[Source]:
+        """Every source that a node has registered, with its durable position."""
+        ...
+
+    def register(self, source: Source) -> Source:
+        """Make a source known; one that is known already is returned as the store has it."""
+        ...
+
+    def position(self, source_id: str) -> int | None:
+        """The byte offset up to which a source is durably in the store; None when it is not registered."""
+        ...
+
+    def write(self, batches: Sequence[Batch]) -> None:
+        """Commit records, rejects and the new positions of all batches together, or nothing of them.
+
+        Batches of one source come in order. Raises PositionConflict when a batch does not begin at the
+        store's position of its source.
+        """
+        ...
+
+    def report(self, processor: str, statuses: Sequence[SourceStatus]) -> None:
+        """Note what a processor says of its sources, for `status`."""
+        ...
+
+    async def stats(self, query: StatsQuery) -> StatsAnswer:
+        """The figures of one customer (or of all together) over a range and per window.
+
+        Raises UnknownCustomer when the store has no request of the customer at any time.
+        """
+        ...
+
+    async def customers(self, query: CustomersQuery) -> CustomersPage:
+        """One page of all customers with requests in the range, with their totals."""
+        ...
+
+    async def rejects(self, query: RejectsQuery) -> RejectsPage:
+        """One page of the rejected lines, newest first."""
+        ...
+
+    async def status(self) -> StoreStatus:
+        """Counts, the version, and what each processor last said of its sources."""
+        ...
+
+    async def ping(self) -> None:
+        """Return when the store answers."""
+        ...
+
+    def close(self) -> None:
+        """End cleanly; what was committed stays."""
+        ...
