@@ -1,17 +1,17 @@
 """Every exception of the package.
 
-    TailmetricsError
-    ├── SettingsError          a setting is wrong: names the key, the value, what was expected
-    ├── FormatError            a format cannot be built: unknown name, bad pattern
-    ├── QueryError             a question cannot be answered as asked: names the parameter
-    ├── UnknownCustomer        the store has no request of this customer
-    ├── LoadError              a file given to load cannot be read
-    └── StoreError             something about the store
-        ├── StoreUnavailable   away for now: wait and try again
-        ├── StoreBusy          another process holds it
-        ├── SchemaMismatch     written by a version that this one does not know
-        ├── StoreGone          its data was removed while it was in use
-        └── PositionConflict   two processors read one source
+TailmetricsError
+├── SettingsError          a setting is wrong: names the key, the value, what was expected
+├── FormatError            a format cannot be built: unknown name, bad pattern
+├── QueryError             a question cannot be answered as asked: names the parameter
+├── UnknownCustomer        the store has no request of this customer
+├── LoadError              a file given to load cannot be read
+└── StoreError             something about the store
+    ├── StoreUnavailable   away for now: wait and try again
+    ├── StoreBusy          another process holds it
+    ├── SchemaMismatch     written by a version that this one does not know
+    ├── StoreGone          its data was removed while it was in use
+    └── PositionConflict   two processors read one source
 """
 
 from __future__ import annotations

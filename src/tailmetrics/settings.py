@@ -32,7 +32,9 @@ class LogPath:
 class Settings(BaseSettings):
     """All settings, with defaults that suit one machine. The description of a field is its documentation."""
 
-    model_config = SettingsConfigDict(env_file_encoding="utf-8", extra="ignore", frozen=True, populate_by_name=True)
+    model_config = SettingsConfigDict(
+        env_file_encoding="utf-8", extra="ignore", frozen=True, populate_by_name=True
+    )
 
     log_file_path: Annotated[tuple[str, ...], NoDecode] = Field(
         default=("data/requests.log",),
@@ -42,7 +44,9 @@ class Settings(BaseSettings):
     log_format: Literal["requests", "nginx", "json", "regex"] = Field(
         default="requests", description="Format of the lines: requests, nginx, json or regex."
     )
-    log_timezone: str = Field(default="UTC", description="Time zone (IANA name) of timestamps that have none.")
+    log_timezone: str = Field(
+        default="UTC", description="Time zone (IANA name) of timestamps that have none."
+    )
     log_start: Literal["beginning", "end"] = Field(
         default="beginning", description="Where to begin in a file that is new at start: beginning or end."
     )
@@ -78,7 +82,9 @@ class Settings(BaseSettings):
         description="How long a rotated or deleted file must have been quiet before it is let go, and its "
         "unfinished last line counted.",
     )
-    max_open_files: int = Field(default=1024, ge=1, description="Log files held open at the same time, at most.")
+    max_open_files: int = Field(
+        default=1024, ge=1, description="Log files held open at the same time, at most."
+    )
     retention_days: int = Field(
         default=0, ge=0, description="Records older than this are deleted; 0 keeps everything."
     )
@@ -86,7 +92,9 @@ class Settings(BaseSettings):
         default_factory=socket.gethostname, min_length=1, max_length=255, description="Name of this machine."
     )
 
-    log_batch_size: int = Field(default=10, ge=1, le=10_000_000, description="Lines the generator appends at once.")
+    log_batch_size: int = Field(
+        default=10, ge=1, le=10_000_000, description="Lines the generator appends at once."
+    )
     log_interval_seconds: float = Field(
         default=0.1, ge=0, description="Seconds between two appends of the generator."
     )
@@ -121,7 +129,9 @@ class Settings(BaseSettings):
     load_max_bytes: int = Field(
         default=10 * 1024 * _MIB, ge=1, description="Largest log that POST /load takes, in bytes."
     )
-    query_timeout_seconds: float = Field(default=30.0, gt=0, description="Longest time one question may take.")
+    query_timeout_seconds: float = Field(
+        default=30.0, gt=0, description="Longest time one question may take."
+    )
     logging_level: LogLevel = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR.")
 
     @field_validator("log_file_path", "api_allowed_hosts", mode="before")
@@ -164,7 +174,9 @@ class Settings(BaseSettings):
     def _known_store(cls, value: str) -> str:
         scheme = value.partition("://")[0]
         if "://" not in value or scheme not in STORE_SCHEMES:
-            raise ValueError("a URL such as duckdb:///data/tailmetrics.duckdb (a relative path) or duckdb:////var/lib/tailmetrics.duckdb (an absolute one)")
+            raise ValueError(
+                "a URL such as duckdb:///data/tailmetrics.duckdb (a relative path) or duckdb:////var/lib/tailmetrics.duckdb (an absolute one)"
+            )
         if scheme == "duckdb" and not re.fullmatch(r"duckdb:///.+", value):
             raise ValueError("three slashes and a relative path, or four slashes and an absolute one")
         return value
@@ -177,7 +189,9 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _regex_is_given(self) -> Settings:
         if not self.log_regex and any(path.format_name == "regex" for path in self.log_paths):
-            raise ValueError("LOG_REGEX: found '', expected a pattern with named groups, as LOG_FORMAT is regex")
+            raise ValueError(
+                "LOG_REGEX: found '', expected a pattern with named groups, as LOG_FORMAT is regex"
+            )
         return self
 
     @property
