@@ -1,0 +1,128 @@
+"""Finding the files that LOG_FILE_PATH names, and those that were made of them by rotation."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tailmetrics.settings import LogPath
+
+COMPRESSED_SUFFIXES = (".gz",)
+
+# What rotation puts behind a name or before its last suffix: a number, a date, "old" and the like.
+_ROTATION_MARK = r"(?:\d[\dT:._-]*Z?|old|bak|prev|copy|rotated)"
+_MARK_BEHIND = re.compile(rf"^(?P<stem>.+?)[._~-]{_ROTATION_MARK}$")
+_MARK_BEFORE_SUFFIX = re.compile(rf"^(?P<stem>.+?)[._-]{_ROTATION_MARK}(?P<suffix>\.[A-Za-z]\w*)$")
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFile:
+    """A regular file of LOG_FILE_PATH. `device` and `inode` are of the file, not of a link to it."""
+
+    path: str
+    format_name: str
+    device: int
+    inode: int
+    size: int
+
+
+def is_compressed(path: str) -> bool:
+    return path.endswith(COMPRESSED_SUFFIXES)
+
+
+def find_files(log_paths: Iterable[LogPath]) -> tuple[list[FoundFile], dict[str, str]]:
+    """The files that exist, sorted by path, each inode once, and for entries without any the reason.
+
+    Compressed files are left out: they are read by `load`, or as what a rotation made of a known file.
+    """
+    found: dict[tuple[int, int], FoundFile] = {}
+    missing: dict[str, str] = {}
+    for entry in log_paths:
+        is_glob = glob.has_magic(entry.pattern)
+        paths = sorted(glob.glob(entry.pattern, recursive=True)) if is_glob else [entry.pattern]
+        for path in paths:
+            if is_compressed(path):
+                continue
+            file = _look_at(path, entry.format_name, missing)
+            if file is not None:
+                found.setdefault((file.device, file.inode), file)
+        if is_glob and not paths:
+            missing[entry.pattern] = "no file matches"
+    return list(found.values()), missing
+
+
+def _look_at(path: str, format_name: str, missing: dict[str, str]) -> FoundFile | None:
+    try:
+        status = Path(path).stat()
+    except OSError as error:
+        missing[path] = error.strerror or str(error)
+        return None
+    if not os.path.isfile(path):  # noqa: PTH113  # a string, on a path walked at every look
+        if not os.path.isdir(path):  # noqa: PTH112
+            missing[path] = "not a regular file"
+        return None
+    return FoundFile(path, format_name, status.st_dev, status.st_ino, status.st_size)
+
+
+def directories_to_watch(log_paths: Iterable[LogPath], followed: Iterable[str]) -> set[str]:
+    """Folders in which new files or new bytes can show up; of one that does not exist the nearest parent."""
+    folders = {Path(_fixed_part(entry.pattern)) for entry in log_paths}
+    for path in followed:
+        folders.add(Path(path).parent)
+        folders.add(Path(path).resolve().parent)
+    return {str(_existing(folder)) for folder in folders}
+
+
+def _fixed_part(pattern: str) -> str:
+    """The folder of a pattern up to the first part that is a glob."""
+    parts = Path(pattern).parts[:-1]
+    fixed = []
+    for part in parts:
+        if glob.has_magic(part):
+            break
+        fixed.append(part)
+    return str(Path(*fixed)) if fixed else "."
+
+
+def _existing(folder: Path) -> Path:
+    while not folder.is_dir() and folder != folder.parent:
+        folder = folder.parent
+    return folder
+
+
+def rotation_family(path: str) -> str:
+    """The name that a file had before rotation: `x.log` for x.log.1, x.log-20241010.gz and x-2.log."""
+    folder, name = os.path.split(path)
+    for suffix in COMPRESSED_SUFFIXES:
+        name = name.removesuffix(suffix)
+    while match := _MARK_BEHIND.match(name):
+        name = match["stem"]
+    while match := _MARK_BEFORE_SUFFIX.match(name):
+        name = match["stem"] + match["suffix"]
+    return os.path.join(os.path.realpath(folder), name)  # noqa: PTH118
+
+
+def is_rotation_of(path: str, original: str) -> bool:
+    """Whether a name is derived by rotation from that of `original`, or both from the same one."""
+    return path != original and rotation_family(path) == rotation_family(original)
+
+
+def rotated_siblings(originals: Sequence[str]) -> list[str]:
+    """Files beside the originals, compressed ones too, whose names are derived from theirs."""
+    families: dict[str, set[str]] = {}
+    for original in originals:
+        families.setdefault(os.path.dirname(original) or ".", set()).add(rotation_family(original))  # noqa: PTH120
+    siblings = []
+    for folder, wanted in families.items():
+        try:
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except OSError:
+            continue
+        siblings += [
+            entry.path for entry in entries if rotation_family(entry.path) in wanted and entry.is_file()
+        ]
+    return siblings

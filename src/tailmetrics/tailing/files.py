@@ -1,0 +1,105 @@
+"""Bytes of a log at an offset, from a plain file or from a compressed one."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import stat
+import zlib
+from typing import Protocol
+
+from tailmetrics.errors import LoadError
+
+_SCAN_BYTES = 4 * 1024 * 1024
+
+
+class LogFile(Protocol):
+    """An open file. Offsets and sizes are in bytes of the log, after decompression."""
+
+    device: int
+    inode: int
+
+    def size(self) -> int:
+        """How many bytes the log has now."""
+        ...
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Up to `length` bytes from `offset`; fewer at the end."""
+        ...
+
+    def is_deleted(self) -> bool:
+        """Whether no name leads to the file any more."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class PlainFile:
+    """An uncompressed file, read where asked, whatever happens to its name meanwhile."""
+
+    def __init__(self, path: str) -> None:
+        # Without O_NONBLOCK the open of a named pipe would wait for a writer.
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        status = os.fstat(self._descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            self.close()
+            raise LoadError(f"{path}: found something that is no regular file, expected a log file")
+        self.device = status.st_dev
+        self.inode = status.st_ino
+
+    def size(self) -> int:
+        return os.fstat(self._descriptor).st_size
+
+    def read(self, offset: int, length: int) -> bytes:
+        return os.pread(self._descriptor, length, offset)
+
+    def is_deleted(self) -> bool:
+        return os.fstat(self._descriptor).st_nlink == 0
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
+class CompressedFile:
+    """A gzip file that is complete. Reading goes forward fast and starts again when asked to go back.
+
+    Raises LoadError when the file is damaged, or not written to its end yet.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        status = os.stat(path)  # noqa: PTH116
+        self.device = status.st_dev
+        self.inode = status.st_ino
+        self._stream = gzip.open(path, "rb")  # noqa: SIM115  # held open while it is followed
+        try:
+            self._size = self._measure()
+        except (OSError, EOFError, zlib.error) as error:
+            self._stream.close()
+            raise LoadError(f"{path}: not a whole gzip file ({error})") from error
+
+    def _measure(self) -> int:
+        # Reading to the end is what checks that the file is whole.
+        size = 0
+        while block := self._stream.read(_SCAN_BYTES):
+            size += len(block)
+        self._stream.seek(0)
+        return size
+
+    def size(self) -> int:
+        return self._size
+
+    def read(self, offset: int, length: int) -> bytes:
+        self._stream.seek(offset)
+        return self._stream.read(length)
+
+    def is_deleted(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+def open_log(path: str) -> LogFile:
+    """Open a log, by its name compressed or not. Raises OSError, or LoadError for what is no log."""
+    return CompressedFile(path) if path.endswith(".gz") else PlainFile(path)
