@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 from tailmetrics.records import ParsedLines
 
@@ -60,7 +61,8 @@ class Chunk:
 
     `data` begins at byte `offset` of the source and `checkpoint.position` is where the next chunk begins.
     When `too_long` is set the chunk is one line over the limit and `data` only its beginning.
-    `more` says that the source had further bytes when the chunk was read.
+    `more` says that the source had further bytes when the chunk was read. `registers` is set on the first
+    chunk of a source that the store does not know yet.
     """
 
     source_id: str
@@ -71,6 +73,7 @@ class Chunk:
     checkpoint: Checkpoint
     more: bool
     too_long: bool = False
+    registers: Source | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,7 @@ class Batch:
     checkpoint: Checkpoint
     parsed: ParsedLines
     more: bool = False
+    registers: Source | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,3 +108,27 @@ class SourceStatus:
     state: str  # "live", "rotated", "waiting", "done", "missing", "unreadable"
     last_error: str | None = None
     updated_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IngestionState:
+    """How the dataflow is. `store_error` is set while commits fail and are tried again."""
+
+    name: Literal["running", "restarting", "stopped"]
+    last_error: str | None = None
+    store_error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LoadProgress:
+    """How far a load of one finished file is; `error` says why it failed."""
+
+    state: Literal["queued", "running", "done", "failed"]
+    bytes_total: int = 0
+    bytes_done: int = 0
+    lines: int = 0
+    records: int = 0
+    rejects: int = 0
+    blanks: int = 0
+    already_loaded: bool = False
+    error: str | None = None

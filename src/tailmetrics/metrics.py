@@ -1,0 +1,113 @@
+"""Figures about the service itself, in the form Prometheus reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from tailmetrics.records import RECORD_SCHEMA
+from tailmetrics.sources import Batch, SourceStatus
+
+REJECT_REASONS = frozenset({*RECORD_SCHEMA, "line"} - {"offset"})
+OTHER_REASON = "other"
+
+_COMMIT_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_QUERY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+class Metrics:
+    """The counters of one service, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._lines = Counter("tailmetrics_lines", "Lines committed, of any kind.", registry=self.registry)
+        self._records = Counter("tailmetrics_records", "Lines committed as requests.", registry=self.registry)
+        self._blanks = Counter(
+            "tailmetrics_blank_lines", "Lines of white space only.", registry=self.registry
+        )
+        self._bytes = Counter(
+            "tailmetrics_bytes", "Bytes of the logs up to the committed positions.", registry=self.registry
+        )
+        self._rejects = Counter(
+            "tailmetrics_rejects",
+            "Lines that could not be read, by the field that was wrong.",
+            ["reason"],
+            registry=self.registry,
+        )
+        for reason in (*sorted(REJECT_REASONS), OTHER_REASON):
+            self._rejects.labels(reason)  # a series that begins at 0 shows its first increase
+        self._commit_seconds = Histogram(
+            "tailmetrics_commit_seconds",
+            "Seconds that one commit to the store took.",
+            buckets=_COMMIT_BUCKETS,
+            registry=self.registry,
+        )
+        self._queries = Counter(
+            "tailmetrics_queries",
+            "Answered requests, by endpoint and status.",
+            ["endpoint", "status"],
+            registry=self.registry,
+        )
+        self._query_seconds = Histogram(
+            "tailmetrics_query_seconds",
+            "Seconds from a request to the end of its answer, by endpoint.",
+            ["endpoint"],
+            buckets=_QUERY_BUCKETS,
+            registry=self.registry,
+        )
+        self._sources = _SourceGauges()
+        self.registry.register(self._sources)
+        ProcessCollector(registry=self.registry)
+
+    def committed(self, batches: Sequence[Batch], seconds: float) -> None:
+        """Count what one commit to the store brought and how long it took."""
+        self._commit_seconds.observe(seconds)
+        for batch in batches:
+            self._lines.inc(batch.parsed.lines)
+            self._records.inc(batch.parsed.records.height)
+            self._blanks.inc(batch.parsed.blanks)
+            self._bytes.inc(batch.checkpoint.position - batch.start)
+            fields = batch.parsed.rejects["reason"].str.extract(r"^(\w+)").value_counts(name="count")
+            for field, count in fields.iter_rows():
+                self._rejects.labels(field if field in REJECT_REASONS else OTHER_REASON).inc(count)
+
+    def observe_query(self, endpoint: str, status: int, seconds: float) -> None:
+        """Count one answered request; `endpoint` is a path template, so that there are few of them."""
+        self._queries.labels(endpoint, str(status)).inc()
+        self._query_seconds.labels(endpoint).observe(seconds)
+
+    def watch_sources(self, sources: Callable[[], Sequence[SourceStatus]]) -> None:
+        """Show the lag of these sources, asked for at each scrape."""
+        self._sources.ask = sources
+
+    def render(self) -> bytes:
+        """All figures in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+
+class _SourceGauges(Collector):
+    """Lag and position of each source; a collector, so that a source that is gone is not shown for ever."""
+
+    def __init__(self) -> None:
+        self.ask: Callable[[], Sequence[SourceStatus]] = tuple
+
+    def collect(self) -> Iterable[Metric]:
+        labels = ["source", "path"]
+        position = GaugeMetricFamily(
+            "tailmetrics_source_position_bytes", "Byte up to which a source is in the store.", labels=labels
+        )
+        lag_bytes = GaugeMetricFamily(
+            "tailmetrics_source_lag_bytes", "Bytes of a source that are not in the store yet.", labels=labels
+        )
+        lag_seconds = GaugeMetricFamily(
+            "tailmetrics_source_lag_seconds", "Seconds for which a source has been behind.", labels=labels
+        )
+        for status in self.ask():
+            values = [status.source_id, status.path]
+            position.add_metric(values, status.position)
+            lag_bytes.add_metric(values, status.lag_bytes)
+            lag_seconds.add_metric(values, status.lag_seconds)
+        return (position, lag_bytes, lag_seconds)
