@@ -1,0 +1,27 @@
+"""What every line format can do."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from tailmetrics.records import ParsedLines
+
+
+class LineFormat(Protocol):
+    """Makes records and rejects of lines. It never raises because of what the bytes are."""
+
+    @property
+    def name(self) -> str:
+        """One of settings.FORMAT_NAMES."""
+        ...
+
+    def parse(self, data: bytes, offset: int) -> ParsedLines:
+        """Read whole lines; `offset` is the byte offset of `data[0]` in its source.
+
+        Lines end with LF or CRLF; the last one may lack its end. A UTF-8 byte order mark at offset 0 is skipped.
+        """
+        ...
+
+    def parse_too_long(self, data: bytes, offset: int, max_line_bytes: int) -> ParsedLines:
+        """The one reject that a line of more than `max_line_bytes` is; `data` is only its beginning."""
+        ...

@@ -1,0 +1,86 @@
+"""The rules of the fields, the same in every format: text to value, or a reason that says what is wrong."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import polars as pl
+
+from tailmetrics.formats.reasons import found_instead
+from tailmetrics.formats.timestamps import TimestampReader
+from tailmetrics.records import MAX_CUSTOMER_ID_CHARACTERS
+
+PROBLEM: Final = "problem"
+# What a format makes of its lines: the text of each field, null where there is none, and in `problem` the
+# reason when a line as a whole is not of the format.
+RAW_SCHEMA: Final = {
+    "timestamp": pl.String(),
+    "customer_id": pl.String(),
+    "path": pl.String(),
+    "status_code": pl.String(),
+    "duration": pl.String(),
+    PROBLEM: pl.String(),
+}
+
+MIN_STATUS, MAX_STATUS = 100, 599
+_DECIMAL = r"\A(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\z"
+_EXPECTED = {
+    "customer_id": f"1 to {MAX_CUSTOMER_ID_CHARACTERS} characters without control characters",
+    "path": "at least one character",
+    "status_code": f"{MIN_STATUS} to {MAX_STATUS}",
+    "duration": "seconds as a finite decimal number, not negative",
+}
+
+
+def status_code(text: pl.Expr) -> pl.Expr:
+    """Int16; null unless exactly three digits from 100 to 599."""
+    number = text.cast(pl.Int16, strict=False)
+    return pl.when((text.str.len_bytes() == 3) & number.is_between(MIN_STATUS, MAX_STATUS)).then(number)
+
+
+def duration(text: pl.Expr) -> pl.Expr:
+    """Float64; null unless a decimal number without a sign that is finite as a double."""
+    number = text.cast(pl.Float64, strict=False)
+    return pl.when(text.str.contains(_DECIMAL) & number.is_finite()).then(number)
+
+
+def customer_id(text: pl.Expr) -> pl.Expr:
+    """The text itself; null when empty, too long, or with a control character (Unicode Cc)."""
+    fits = text.str.len_chars().is_between(1, MAX_CUSTOMER_ID_CHARACTERS)
+    return pl.when(fits & ~text.str.contains(r"\p{Cc}")).then(text)
+
+
+def path(text: pl.Expr) -> pl.Expr:
+    """The text itself; null when empty."""
+    return pl.when(text.str.len_bytes() > 0).then(text)
+
+
+def read_fields(raw: pl.DataFrame, timestamps: TimestampReader) -> pl.DataFrame:
+    """The columns of a record but its offset; null where a field of `raw` cannot be read."""
+    return raw.select(
+        timestamps.read(raw["timestamp"]).alias("timestamp"),
+        customer_id(pl.col("customer_id")),
+        path(pl.col("path")),
+        status_code(pl.col("status_code")),
+        duration(pl.col("duration")),
+    )
+
+
+def unreadable(raw: pl.DataFrame, values: pl.DataFrame) -> pl.Series:
+    """Which lines are no record: a duration may be missing, everything else must be there and be right."""
+    required = pl.any_horizontal(pl.col("timestamp", "customer_id", "path", "status_code").is_null())
+    wrong_duration = pl.col("duration").is_null() & raw["duration"].is_not_null()
+    return values.select(required | wrong_duration | raw[PROBLEM].is_not_null()).to_series()
+
+
+def reasons(raw: pl.DataFrame, values: pl.DataFrame, timestamps: TimestampReader) -> pl.Series:
+    """What is wrong with lines that are `unreadable`: the line as a whole, else the first wrong field."""
+    table = raw.with_columns(
+        unread_timestamp=timestamps.reasons(raw["timestamp"]),
+        **{f"unread_{field}": values[field] for field in _EXPECTED},
+    )
+    first_wrong = [pl.col(PROBLEM), pl.when(values["timestamp"].is_null()).then("unread_timestamp")]
+    for field, expected in _EXPECTED.items():
+        reason = found_instead(field, pl.col(field), expected)
+        first_wrong.append(pl.when(pl.col(f"unread_{field}").is_null()).then(reason))
+    return table.select(pl.coalesce(first_wrong)).to_series()

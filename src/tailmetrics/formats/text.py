@@ -1,0 +1,128 @@
+"""Lines of any format to records and rejects: vectorised, with a reason for every line that is no record."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Callable
+
+import numpy as np
+import polars as pl
+
+from tailmetrics.formats import fields
+from tailmetrics.formats.lines import BYTE_ORDER_MARK, Lines, split
+from tailmetrics.formats.timestamps import TimestampReader
+from tailmetrics.records import (
+    REJECT_LINE_BYTES,
+    REJECT_SCHEMA,
+    ParsedLines,
+    no_records,
+    no_rejects,
+)
+
+# Text of lines to their fields as text, a frame of fields.RAW_SCHEMA.
+Extract = Callable[[pl.Series], pl.DataFrame]
+
+_BLANK = r"\A\s*\z"
+_LINES_AT_ONCE = 1 << 16  # bounds the memory that texts and reasons of very short lines take
+
+
+class TextFormat:
+    """A format that is told by how it finds the fields of a line in its text."""
+
+    def __init__(self, name: str, extract: Extract, timestamps: TimestampReader, max_line_bytes: int) -> None:
+        self._name = name
+        self._extract = extract
+        self._timestamps = timestamps
+        self._max_line_bytes = max_line_bytes
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    def parse(self, data: bytes, offset: int) -> ParsedLines:
+        return self.parse_lines(split(data, offset))
+
+    def parse_lines(self, lines: Lines) -> ParsedLines:
+        parts = [
+            self._parse_part(lines.part(first, _LINES_AT_ONCE))
+            for first in range(0, len(lines), _LINES_AT_ONCE)
+        ]
+        if len(parts) == 1:
+            return parts[0]
+        return ParsedLines(
+            records=pl.concat([no_records(), *(part.records for part in parts)]),
+            rejects=pl.concat([no_rejects(), *(part.rejects for part in parts)]),
+            blanks=sum(part.blanks for part in parts),
+        )
+
+    def parse_too_long(self, data: bytes, offset: int, max_line_bytes: int) -> ParsedLines:
+        line = data.removeprefix(BYTE_ORDER_MARK) if offset == 0 else data
+        kept = _decoded(line[: _kept_bytes(max_line_bytes)])
+        reject = {"offset": [offset], "reason": [_too_long(max_line_bytes)], "line": [kept]}
+        return ParsedLines(no_records(), pl.DataFrame(reject, schema=REJECT_SCHEMA), 0)
+
+    def _parse_part(self, lines: Lines) -> ParsedLines:
+        text = _text(lines)
+        too_long = pl.Series(lines.lengths > self._max_line_bytes)
+        blank = text.str.contains(_BLANK) & ~too_long
+        unfit = _unfit(lines, text, too_long, self._max_line_bytes)
+        candidate = unfit.is_null() & ~blank
+        table = pl.DataFrame({"offset": lines.offsets, "reason": unfit, "line": self._kept(lines, text)})
+        candidates = table.filter(candidate)
+
+        raw = self._extract(text.filter(candidate))
+        values = fields.read_fields(raw, self._timestamps)
+        wrong = fields.unreadable(raw, values)
+        records = values.with_columns(candidates["offset"]).filter(~wrong)
+
+        raw_wrong, values_wrong = raw.filter(wrong), values.filter(wrong)
+        reason = fields.reasons(raw_wrong, values_wrong, self._timestamps).alias("reason")
+        of_format = candidates.filter(wrong).with_columns(reason)
+        of_bytes = table.filter(unfit.is_not_null())
+        return ParsedLines(records, pl.concat([of_bytes, of_format]).sort("offset"), int(blank.sum()))
+
+    def _kept(self, lines: Lines, text: pl.Series) -> pl.Series:
+        """The texts, of long lines the beginning that is kept of a reject."""
+        limit = _kept_bytes(self._max_line_bytes)
+        long = np.flatnonzero(lines.lengths > limit)
+        kept = text.str.replace_all("\0", "\\x00", literal=True) if b"\0" in lines.data else text
+        if not len(long):
+            return kept
+        begins = lines.starts[long].tolist()
+        return kept.clone().scatter(long, [_decoded(lines.data[begin : begin + limit]) for begin in begins])
+
+
+def _kept_bytes(max_line_bytes: int) -> int:
+    """Of a line over the limit only the limit is sure to be there, so never more is kept."""
+    return min(REJECT_LINE_BYTES, max_line_bytes)
+
+
+def _decoded(beginning: bytes) -> str:
+    """The beginning of a line as text; an unfinished last character is left out."""
+    return codecs.utf_8_decode(beginning, "backslashreplace", False)[0].replace("\0", "\\x00")
+
+
+def _text(lines: Lines) -> pl.Series:
+    """The text of each line; bytes that are not UTF-8 as \\xNN."""
+    try:
+        return pl.read_lines(lines.data)["line"]
+    except pl.exceptions.ComputeError:
+        return pl.read_lines(lines.data.decode("utf-8", "backslashreplace").encode())["line"]
+
+
+def _unfit(lines: Lines, text: pl.Series, too_long: pl.Series, max_line_bytes: int) -> pl.Series:
+    """Why a line cannot be of any format; null where it can."""
+    # What is not UTF-8 is longer as text, as each such byte became four.
+    not_utf8 = text.str.len_bytes() != pl.Series(lines.lengths)
+    return pl.select(
+        pl.when(too_long)
+        .then(pl.lit(_too_long(max_line_bytes)))
+        .when(text.str.contains("\0", literal=True))
+        .then(pl.lit("line: found a NUL byte, expected text"))
+        .when(not_utf8)
+        .then(pl.lit("line: found bytes that are not UTF-8, expected UTF-8"))
+    ).to_series()
+
+
+def _too_long(max_line_bytes: int) -> str:
+    return f"line: found more than {max_line_bytes} bytes, expected at most that (MAX_LINE_BYTES)"
