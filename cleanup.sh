@@ -1,0 +1,64 @@
+#!/usr/bin/env bash
+# Removes what the other scripts made: the demo, .venv and the caches of the tools.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+. scripts/environment.sh
+
+usage() {
+    cat <<'TEXT'
+Usage: ./cleanup.sh [--yes] [--data]
+
+Removes the demo's folder, .venv and the caches of the tools, after asking.
+
+  --yes    do not ask
+  --data   remove data/ as well, where the store of a service of your own is by default
+  --help   this text
+TEXT
+}
+
+yes=no
+data=no
+while [ $# -gt 0 ]; do
+    case $1 in
+        -y | --yes) yes=yes ;;
+        --data) data=yes ;;
+        -h | --help) usage; exit 0 ;;
+        *) printf 'Found %s, expected one of the options below.\n\n' "$1" >&2; usage >&2; exit 2 ;;
+    esac
+    shift
+done
+
+targets=()
+add() { if [ -e "$1" ] || [ -L "$1" ]; then targets+=("$1"); fi; }
+
+if [ -f demo/.tailmetrics-demo ]; then
+    if owner=$(demo_owner demo); then
+        fail "The demo is running, as process $owner. End it first. Nothing was removed."
+    fi
+    add demo
+fi
+for path in .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .grimp_cache dist build; do
+    add "$path"
+done
+while IFS= read -r path; do
+    add "$path"
+done < <(find src tests benchmarks -name __pycache__ -type d -prune 2>/dev/null)
+[ "$data" = no ] || add data
+
+if [ ${#targets[@]} -eq 0 ]; then
+    say "There is nothing to remove."
+    exit 0
+fi
+say "To be removed:"
+printf '  %s\n' "${targets[@]}"
+if [ "$yes" = no ]; then
+    printf 'Remove these? [y/N] '
+    answer=''
+    read -r answer || true
+    case $answer in
+        y | Y | yes) ;;
+        *) say "Nothing was removed."; exit 1 ;;
+    esac
+fi
+rm -rf -- "${targets[@]}"
+say "Removed."

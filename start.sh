@@ -1,0 +1,205 @@
+#!/usr/bin/env bash
+# Starts a demo: a generator that writes a log, and the service that follows it. Ctrl-C ends both.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+. scripts/environment.sh
+
+usage() {
+    cat <<'TEXT'
+Usage: ./start.sh [--keep] [--port PORT] [--docker]
+
+Starts a fresh demo on this machine, with nothing but Python 3.10, 3.11 or 3.12: a generator that
+appends to demo/requests.log, and the service that follows it. Ctrl-C ends both.
+
+  --keep        go on with the data of the last demo; otherwise the folder demo/ is wiped
+  --port PORT   where the service listens (default: API_PORT of the environment or .env.local, or 8000)
+  --docker      the same with InfluxDB, in containers
+  --help        this text
+TEXT
+}
+
+demo=demo
+history_lines=60000
+history_days=7
+keep=no
+docker=no
+port=${API_PORT:-$(sed -n 's/^API_PORT=//p' .env.local 2>/dev/null | tail -n 1)}
+port=${port:-8000}
+while [ $# -gt 0 ]; do
+    case $1 in
+        --keep) keep=yes ;;
+        --port) shift; port=${1:-} ;;
+        --port=*) port=${1#--port=} ;;
+        --docker) docker=yes ;;
+        -h | --help) usage; exit 0 ;;
+        *) printf 'Found %s, expected one of the options below.\n\n' "$1" >&2; usage >&2; exit 2 ;;
+    esac
+    shift
+done
+case $port in
+    '' | *[!0-9]* | ??????*) printf 'Found the port "%s", expected a number from 1 to 65535.\n' "$port" >&2; exit 2 ;;
+esac
+
+compose_file="docker-compose.yml"
+if [ "$docker" = yes ]; then
+    [ -f "$compose_file" ] ||
+        fail "There is no $compose_file: the containers are not part of this version. ./start.sh needs only Python."
+    exec docker compose up --build
+fi
+
+python=.venv/bin/python
+is_supported "$python" || python=$(find_python) || no_python
+
+port_is_free() {
+    "$python" - "$port" <<'CODE'
+import socket, sys
+with socket.socket() as probe:
+    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        probe.bind(("127.0.0.1", int(sys.argv[1])))
+    except (OSError, OverflowError) as error:
+        sys.exit(f"Port {sys.argv[1]} of 127.0.0.1 cannot be used: {error}.")
+CODE
+}
+port_is_free || fail "Nothing was started. End what listens there, or choose another port: ./start.sh --port 8001"
+
+# The folder is wiped only when it is a demo's, and only when that demo has ended.
+marker=$demo/.tailmetrics-demo
+if [ -L "$demo" ]; then
+    fail "$demo is a link, expected the demo's own folder. Nothing was started or removed."
+elif [ -e "$demo" ]; then
+    [ -f "$marker" ] ||
+        fail "$demo was not made by ./start.sh. Nothing was started or removed; move it away first."
+    if owner=$(demo_owner "$demo"); then
+        fail "A demo is running here already, as process $owner. End it with Ctrl-C, or: kill $owner"
+    fi
+fi
+
+prepare_environment run
+
+[ "$keep" = yes ] || rm -rf "$demo"
+mkdir -p "$demo"
+echo $$ >"$marker"
+
+export LOG_FILE_PATH=$demo/requests.log LOG_FORMAT=requests LOG_TIMEZONE=UTC LOG_START=beginning
+export STORE_URL=duckdb:///$demo/tailmetrics.duckdb API_HOST=127.0.0.1 API_PORT=$port
+export MAX_LOGS_TO_GENERATE=0
+
+service='' generator='' waiting='' hint=''
+
+# Each background process gets a group of its own, so that Ctrl-C reaches this script alone, which then
+# ends the others in order.
+set -m
+
+end() {
+    local process
+    trap '' INT TERM HUP
+    for process in $waiting $hint; do kill -TERM -- "-$process" 2>/dev/null || true; done
+    for process in $generator $service; do kill -TERM "$process" 2>/dev/null || true; done
+    for process in $generator $service; do
+        if ! ended_within 20 "$process"; then
+            say "Process $process did not end within 20 seconds and is killed." >&2
+            kill -KILL "$process" 2>/dev/null || true
+        fi
+    done
+    : >"$marker"
+}
+
+ended_within() {
+    local tenths=$(($1 * 10))
+    while kill -0 "$2" 2>/dev/null; do
+        [ "$tenths" -gt 0 ] || return 1
+        tenths=$((tenths - 1))
+        sleep 0.1
+    done
+}
+
+# shellcheck disable=SC2317  # called by the trap
+stopped() {
+    say ""
+    say "Ending…"
+    local status=0
+    end
+    if [ -n "$service" ]; then wait "$service" || status=$?; fi
+    if [ "$status" -ne 0 ]; then
+        service_failed "$status"
+    fi
+    say "Ended. The data is kept in $demo/ until the next start; ./start.sh --keep goes on with it."
+    exit 0
+}
+
+service_failed() {
+    tail -n 20 "$demo/service.log" >&2
+    fail "The service ended with status $1; its log is $demo/service.log."
+}
+
+trap stopped INT TERM HUP
+
+if [ ! -s "$LOG_FILE_PATH" ]; then
+    # Some past days, so that the daily windows have something to show from the beginning.
+    .venv/bin/tailmetrics generate --days "$history_days" --max-logs "$history_lines" --interval 0 \
+        --batch-size 5000 >"$demo/generator.log" 2>&1 || { cat "$demo/generator.log" >&2; fail "The generator failed."; }
+fi
+.venv/bin/tailmetrics up >"$demo/service.log" 2>&1 </dev/null &
+service=$!
+.venv/bin/tailmetrics generate >"$demo/generator.log" 2>&1 </dev/null &
+generator=$!
+
+.venv/bin/python - "$port" "$service" <<'CODE' &
+import http.client, os, sys, time
+port, service = int(sys.argv[1]), int(sys.argv[2])
+for _ in range(600):
+    os.kill(service, 0)
+    try:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        connection.request("GET", "/ready")
+        if connection.getresponse().status == 200:
+            break
+    except OSError:
+        pass
+    time.sleep(0.1)
+else:
+    sys.exit(1)
+CODE
+waiting=$!
+if ! wait "$waiting" 2>/dev/null; then
+    status=0
+    kill -0 "$service" 2>/dev/null && say "The service was not ready within a minute." >&2
+    waiting=''
+    end
+    wait "$service" || status=$?
+    service_failed "$status"
+fi
+waiting=''
+
+say "
+tailmetrics is running.
+
+  Dashboard   http://127.0.0.1:$port/
+  Swagger     http://127.0.0.1:$port/docs
+  Try         curl 'http://127.0.0.1:$port/customers/cust_1/stats'
+
+The generator appends to $LOG_FILE_PATH; the service writes its log to $demo/service.log.
+Ctrl-C ends everything."
+if [ -f "$compose_file" ] && command -v docker >/dev/null 2>&1; then
+    { docker info >/dev/null 2>&1 && say "
+A Docker engine answers here: ./start.sh --docker shows the same with InfluxDB."; } &
+    hint=$!
+fi
+
+while kill -0 "$service" 2>/dev/null; do
+    if [ -n "$generator" ] && ! kill -0 "$generator" 2>/dev/null; then
+        tail -n 5 "$demo/generator.log" >&2
+        say "The generator has ended, so the log does not grow any more; the service goes on." >&2
+        generator=''
+    fi
+    sleep 1 &
+    waiting=$!
+    wait "$waiting" 2>/dev/null || true
+    waiting=''
+done
+status=0
+wait "$service" || status=$?
+service=''
+end
+service_failed "$status"
