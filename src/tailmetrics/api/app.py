@@ -1,0 +1,51 @@
+"""The app, put together."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+from fastapi import FastAPI
+
+from tailmetrics.api import documentation, problems
+from tailmetrics.api.guard import Guard
+from tailmetrics.api.ingestion import Ingestion
+from tailmetrics.api.middleware import HeadAsGet, QueryTiming, SecurityHeaders
+from tailmetrics.api.openapi import DESCRIPTION, DescribedFastAPI
+from tailmetrics.api.routes import customers, load, probes, rejects, stats
+from tailmetrics.api.services import Services
+from tailmetrics.api.uploads import remove_leftovers
+from tailmetrics.metrics import Metrics
+from tailmetrics.settings import Settings
+from tailmetrics.stores.base import Store
+
+
+def create_app(settings: Settings, store: Store, ingestion: Ingestion | None, metrics: Metrics) -> FastAPI:
+    """The API over a store, and over the dataflow when it runs in the same process.
+
+    The caller opens the store before and closes it after the app has ended.
+    """
+    app = DescribedFastAPI(
+        title="tailmetrics",
+        version=version("tailmetrics"),
+        description=DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,  # a slash may be the last character of a customer id
+    )
+    app.state.services = Services(settings, store, ingestion, metrics)
+    if ingestion is not None:
+        metrics.watch_sources(ingestion.sources)
+        remove_leftovers(settings.store_path)
+
+    # The one added last is the first that a request meets.
+    app.add_middleware(Guard, settings=settings)
+    app.add_middleware(QueryTiming, metrics=metrics)
+    app.add_middleware(HeadAsGet)
+    app.add_middleware(SecurityHeaders)
+    problems.install(app)
+
+    for router in (stats.router, customers.router, rejects.router, load.load_router(settings), probes.router):
+        app.include_router(router)
+    app.include_router(documentation.router)
+    documentation.mount_static(app)
+    return app

@@ -1,0 +1,177 @@
+"""The shapes of answers.
+
+They are typed dictionaries and not models: an answer may have thousands of windows, and a dictionary goes
+straight to JSON, while a model costs more to build and to check than the store takes to answer.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from tailmetrics.stats import Failures, UptimeMethod
+
+Count = Annotated[int, Field(ge=0)]
+Seconds = Annotated[
+    float | None, Field(ge=0, description="Seconds; null without latencies.", examples=[0.316])
+]
+Time = Annotated[
+    str,
+    Field(
+        json_schema_extra={"format": "date-time"},
+        description="RFC 3339, with the offset of `tz`.",
+        examples=["2024-10-10T00:00:00Z"],
+    ),
+]
+Cursor = Annotated[str | None, Field(description="Where the next page begins; null on the last one.")]
+
+
+class Figures(TypedDict):
+    """The seven figures of a set of requests."""
+
+    total_requests: Annotated[Count, Field(description="Requests.", examples=[200])]
+    successful_requests: Annotated[Count, Field(description="Requests that did not fail.", examples=[150])]
+    failed_requests: Annotated[
+        Count, Field(description="Requests that `failures` calls failed.", examples=[50])
+    ]
+    uptime: Annotated[
+        float | None, Field(ge=0, le=100, description="Percent; null without requests.", examples=[75.0])
+    ]
+    average_latency: Annotated[Seconds, Field(description="Mean, in seconds; null without latencies.")]
+    median_latency: Annotated[Seconds, Field(description="Exact median, in seconds; null without latencies.")]
+    p99_latency: Annotated[
+        Seconds, Field(description="Exact 99th percentile, in seconds; null without latencies.")
+    ]
+
+
+class Window(Figures):
+    """The figures of one window, [start, end)."""
+
+    start: Time
+    end: Time
+
+
+# `from` is no name that a class body can hold.
+_Range = TypedDict(
+    "_Range",
+    {
+        "from": Annotated[
+            Time | None, Field(description="Beginning of the range; null when it is open and empty.")
+        ],
+        "to": Annotated[Time | None, Field(description="End of the range; null when it is open and empty.")],
+        "tz": Annotated[str, Field(examples=["UTC"])],
+        "failures": Failures,
+    },
+)
+
+
+class Stats(_Range, Figures):
+    """Totals over the range, and one entry a window."""
+
+    customer_id: Annotated[str | None, Field(description="Null for all together.", examples=["cust_1"])]
+    every: Annotated[str, Field(description="Length of the windows.", examples=["1d"])]
+    uptime_method: UptimeMethod
+    windows: list[Window]
+
+
+class Customer(Figures):
+    """One customer's totals over the range."""
+
+    customer_id: Annotated[str, Field(examples=["cust_1"])]
+
+
+class Customers(_Range):
+    """One page of customers."""
+
+    total: Annotated[Count, Field(description="Customers that match, on all pages.", examples=[50])]
+    next_cursor: Cursor
+    customers: list[Customer]
+
+
+class RejectedLine(TypedDict):
+    """A line that could not be read."""
+
+    source_id: Annotated[str, Field(examples=["6a1f0c52b7d94e0f8a3c1d2e4b5f6a70"])]
+    path: Annotated[str, Field(description="Last known name of the log.", examples=["data/requests.log"])]
+    offset: Annotated[Count, Field(description="Byte offset of the line in the log.", examples=[1024])]
+    reason: Annotated[str, Field(description="The field, what was found, what was expected.")]
+    line: Annotated[str, Field(description="The line; bytes that are not UTF-8 as \\xNN.")]
+    seen_at: Annotated[Time, Field(description="When it was committed, in UTC.")]
+
+
+class Rejects(TypedDict):
+    """One page of rejected lines, newest first."""
+
+    total: Annotated[Count, Field(description="Rejected lines on all pages.", examples=[3])]
+    next_cursor: Cursor
+    rejects: list[RejectedLine]
+
+
+class Health(TypedDict):
+    """The process answers."""
+
+    status: Literal["alive"]
+    version: Annotated[str, Field(description="Version of tailmetrics.", examples=["0.1.0"])]
+
+
+class StoreReadiness(TypedDict):
+    answers: bool
+    error: Annotated[str | None, Field(description="Why the store does not answer.")]
+
+
+class IngestionReadiness(TypedDict):
+    state: Annotated[
+        Literal["running", "restarting", "stopped"] | None,
+        Field(description="Null in a process that only answers questions."),
+    ]
+    last_error: Annotated[str | None, Field(description="What went wrong last.")]
+    store_error: Annotated[str | None, Field(description="Why commits fail and are being tried again.")]
+
+
+class SourceReadiness(TypedDict):
+    """What is known of one log."""
+
+    source_id: str
+    path: Annotated[str, Field(examples=["data/requests.log"])]
+    state: Annotated[
+        str, Field(description="live, rotated, waiting, done, missing or unreadable.", examples=["live"])
+    ]
+    position: Annotated[Count, Field(description="Byte up to which it is in the store.")]
+    size: Annotated[Count, Field(description="Bytes.")]
+    lag_bytes: Annotated[Count, Field(description="Bytes that are not in the store yet.")]
+    lag_seconds: Annotated[float, Field(ge=0, description="Seconds for which it has been behind.")]
+    last_error: str | None
+    updated_at: Annotated[Time | None, Field(description="When this was said, in UTC.")]
+
+
+class Readiness(TypedDict):
+    """Whether questions can be answered and lines are being read."""
+
+    ready: bool
+    store: StoreReadiness
+    ingestion: IngestionReadiness
+    sources: list[SourceReadiness]
+
+
+class LoadTotals(TypedDict):
+    bytes: Annotated[Count, Field(description="Bytes.", examples=[540000])]
+    lines: Annotated[Count, Field(description="Lines, of any kind.", examples=[10000])]
+    records: Annotated[Count, Field(description="Lines that are requests.", examples=[9996])]
+    rejects: Annotated[Count, Field(description="Lines that could not be read; see /rejects.", examples=[3])]
+    blanks: Annotated[Count, Field(description="Lines of white space only.", examples=[1])]
+
+
+class LoadedFile(LoadTotals):
+    """What became of one log."""
+
+    name: Annotated[str, Field(examples=["requests.log"])]
+    already_loaded: Annotated[bool, Field(description="It was in the store already; nothing was added.")]
+
+
+class Loaded(TypedDict):
+    """What was loaded; all of it can be asked for now."""
+
+    files: list[LoadedFile]
+    totals: LoadTotals

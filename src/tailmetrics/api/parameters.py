@@ -1,0 +1,139 @@
+"""Query parameters: what there is and what it means."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, Literal, get_args
+
+from fastapi import Request
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic.json_schema import SkipJsonSchema
+
+from tailmetrics.api.problems import wrong_parameters
+from tailmetrics.errors import QueryError
+from tailmetrics.stats import CustomerSort, Failures, UptimeMethod
+
+CUSTOMER_SORTS: tuple[CustomerSort, ...] = get_args(CustomerSort)
+MAX_PAGE = 1000
+
+_TIME_FORMS = (
+    "A date (midnight in `tz`), RFC 3339 (in `tz` when it has no offset), epoch seconds, a time before now "
+    "such as `-24h` (s, m, h, d), or `now`."
+)
+
+Text = str | SkipJsonSchema[None]
+CustomerId = Annotated[
+    str, Field(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$", examples=["cust_1"])
+]
+
+
+def _plus_signs(value: Any) -> Any:
+    """A plus sign that was not percent-encoded arrives as a space."""
+    return value.replace(" ", "+") if isinstance(value, str) else value
+
+
+class RangeParameters(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    from_: Text = Field(
+        default=None,
+        alias="from",
+        description=f"Beginning of the range, included. {_TIME_FORMS} Default: where the data begins.",
+        examples=["2024-10-10"],
+    )
+    to: Text = Field(
+        default=None,
+        description=f"End of the range, not included. {_TIME_FORMS} Default: where the data ends.",
+        examples=["2024-10-20T00:00:00Z"],
+    )
+    from_date: Text = Field(default=None, description="Another name of `from`.", examples=["2024-10-10"])
+    to_date: Text = Field(default=None, description="Another name of `to`.", examples=["2024-10-20"])
+    tz: str = Field(
+        default="UTC",
+        description="Time zone (IANA name) in which days begin, times are read and answers are written.",
+        examples=["America/New_York"],
+    )
+    failures: Annotated[Failures, BeforeValidator(_plus_signs)] = Field(
+        default="4xx+5xx", description="Which statuses are failures; a plus sign in a URL is written `%2B`."
+    )
+
+
+class StatsParameters(RangeParameters):
+    every: str = Field(
+        default="1d",
+        description="Length of the windows: a number with s, m, h or d, or `none` for one window.",
+        examples=["1h"],
+    )
+    uptime_method: UptimeMethod = Field(
+        default="requests",
+        description="`requests`: percent of the requests that did not fail. `good_windows`: percent of "
+        "the windows with requests whose uptime is at least `objective`.",
+    )
+    objective: float = Field(
+        default=99.0,
+        ge=0,
+        le=100,
+        allow_inf_nan=False,
+        description="For `good_windows`: the uptime that makes a window good, in percent.",
+    )
+    fill: bool = Field(
+        default=False,
+        description="Also give windows without requests: counts 0, the rest null; at most 10,000 windows.",
+    )
+
+
+class AllStatsParameters(StatsParameters):
+    customer_id: CustomerId | SkipJsonSchema[None] = Field(
+        default=None,
+        description="Only this customer, for ids that a path cannot hold, such as `..`; default: all.",
+    )
+
+
+class CustomersParameters(RangeParameters):
+    search: str = Field(
+        default="", max_length=256, description="Part of the id; case counts.", examples=["cust_1"]
+    )
+    sort: str = Field(
+        default="customer_id",
+        description="What to sort by; with a leading `-` from the largest to the smallest.",
+        json_schema_extra={"enum": [sign + name for sign in ("", "-") for name in CUSTOMER_SORTS]},
+        examples=["-requests"],
+    )
+    order: Literal["asc", "desc"] | SkipJsonSchema[None] = Field(
+        default=None, description="`asc` (default) or `desc`; `desc` is the same as a leading `-` in `sort`."
+    )
+    limit: int = Field(default=100, ge=1, le=MAX_PAGE, description="Customers on a page, at most.")
+    cursor: Text = Field(default=None, description="`next_cursor` of the page before.")
+
+
+class RejectsParameters(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    limit: int = Field(default=100, ge=1, le=MAX_PAGE, description="Rejected lines on a page, at most.")
+    cursor: Text = Field(default=None, description="`next_cursor` of the page before.")
+
+
+def only_parameters_of(model: type[BaseModel]) -> Callable[[Request], Awaitable[None]]:
+    """A dependency that refuses parameters which `model` does not have, and those given twice."""
+    known = [field.alias or name for name, field in model.model_fields.items()]
+
+    async def check(request: Request) -> None:
+        problems = []
+        given = request.query_params
+        for name in given:
+            values = given.getlist(name)
+            if name not in known:
+                problems.append(QueryError(name, values[0], _known_names(name, known)))
+            elif len(values) > 1:
+                problems.append(QueryError(name, ", ".join(values), "the parameter once"))
+        if problems:
+            raise wrong_parameters(problems)
+
+    return check
+
+
+def _known_names(name: str, known: list[str]) -> str:
+    nearest = difflib.get_close_matches(name, known, n=1)
+    hint = f"{nearest[0]}, perhaps; " if nearest else ""
+    return f"{hint}the parameters are {', '.join(known)}"

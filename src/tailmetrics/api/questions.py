@@ -1,0 +1,149 @@
+"""The questions to the store that parameters stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import TypeVar
+from zoneinfo import ZoneInfo
+
+from tailmetrics.api.parameters import (
+    CUSTOMER_SORTS,
+    CustomersParameters,
+    RangeParameters,
+    RejectsParameters,
+    StatsParameters,
+)
+from tailmetrics.api.problems import wrong_parameters
+from tailmetrics.api.times import parse_time
+from tailmetrics.errors import QueryError
+from tailmetrics.stats import CustomerSort, CustomersQuery, Every, RejectsQuery, StatsQuery
+from tailmetrics.windows import parse_every
+
+Value = TypeVar("Value")
+
+_UTC = ZoneInfo("UTC")
+_ANY_SORT: CustomerSort = "customer_id"
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """A range of time in UTC, None for no bound, and the zone in which it was asked for."""
+
+    start: datetime | None
+    end: datetime | None
+    zone: ZoneInfo
+
+
+class _Findings:
+    """Gathers what is wrong, so that one answer names every wrong parameter."""
+
+    def __init__(self) -> None:
+        self._errors: list[QueryError] = []
+
+    def note(self, read: Callable[[], Value], otherwise: Value) -> Value:
+        """What `read` returns, or `otherwise` when it raises QueryError, which is kept."""
+        try:
+            return read()
+        except QueryError as error:
+            self._errors.append(error)
+            return otherwise
+
+    def raise_any(self) -> None:
+        if self._errors:
+            raise wrong_parameters(self._errors)
+
+
+def stats_query(parameters: StatsParameters, customer_id: str | None) -> StatsQuery:
+    """The question for statistics. Raises RequestValidationError that names each wrong parameter."""
+    findings = _Findings()
+    asked = _range(parameters, findings)
+    every = findings.note(lambda: parse_every(parameters.every), Every("none"))
+    findings.raise_any()
+    return StatsQuery(
+        customer_id=customer_id,
+        every=every,
+        start=asked.start,
+        end=asked.end,
+        tz=asked.zone.key,
+        failures=parameters.failures,
+        uptime_method=parameters.uptime_method,
+        objective=parameters.objective,
+        fill=parameters.fill,
+    )
+
+
+def customers_query(parameters: CustomersParameters) -> tuple[CustomersQuery, Range]:
+    """The question for customers. Raises RequestValidationError that names each wrong parameter."""
+    findings = _Findings()
+    asked = _range(parameters, findings)
+    sort = findings.note(lambda: _sort_key(parameters.sort), _ANY_SORT)
+    descending = findings.note(lambda: _descends(parameters), otherwise=False)
+    findings.raise_any()
+    query = CustomersQuery(
+        start=asked.start,
+        end=asked.end,
+        failures=parameters.failures,
+        search=parameters.search,
+        sort=sort,
+        descending=descending,
+        limit=parameters.limit,
+        after=parameters.cursor,
+    )
+    return query, asked
+
+
+def rejects_query(parameters: RejectsParameters) -> RejectsQuery:
+    """The question for rejected lines."""
+    return RejectsQuery(limit=parameters.limit, after=parameters.cursor)
+
+
+def _range(parameters: RangeParameters, findings: _Findings) -> Range:
+    now = datetime.now(timezone.utc)
+    zone = findings.note(lambda: _zone(parameters.tz), _UTC)
+
+    def bound(name: str, text: str | None, other_text: str | None) -> tuple[str, str, datetime] | None:
+        """Under which name a bound was given, as what, and when that is."""
+        other = f"{name}_date"
+        if text is not None and other_text is not None:
+            raise QueryError(other, other_text, f"one of {name} and {other}, not both")
+        if text is None:
+            name, text = other, other_text
+        if text is None:
+            return None
+        try:
+            return name, text, parse_time(text, zone, now)
+        except ValueError as error:
+            raise QueryError(name, text, str(error)) from None
+
+    def order() -> None:
+        if start is not None and end is not None and start[2] > end[2]:
+            raise QueryError(start[0], start[1], f"a time not after {end[0]}, which is {end[1]}")
+
+    start = findings.note(lambda: bound("from", parameters.from_, parameters.from_date), None)
+    end = findings.note(lambda: bound("to", parameters.to, parameters.to_date), None)
+    findings.note(order, None)
+    return Range(start and start[2], end and end[2], zone)
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ValueError, OSError, KeyError):  # KeyError: unknown; ValueError: no name; OSError: a folder's
+        raise QueryError("tz", name, "an IANA time zone such as UTC or America/New_York") from None
+
+
+def _sort_key(sort: str) -> CustomerSort:
+    name = sort.removeprefix("-")
+    for known in CUSTOMER_SORTS:
+        if name == known:
+            return known
+    raise QueryError("sort", sort, f"one of {', '.join(CUSTOMER_SORTS)}, or one of them after a -")
+
+
+def _descends(parameters: CustomersParameters) -> bool:
+    signed = parameters.sort.startswith("-")
+    if signed and parameters.order == "asc":
+        raise QueryError("order", "asc", "desc or nothing, as the - in sort asks for desc")
+    return signed or parameters.order == "desc"

@@ -1,0 +1,30 @@
+"""All customers with their totals."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query
+from starlette.responses import Response
+
+from tailmetrics.api import answers
+from tailmetrics.api.models import Customers
+from tailmetrics.api.openapi import problem_responses
+from tailmetrics.api.parameters import CustomersParameters, only_parameters_of
+from tailmetrics.api.questions import customers_query
+from tailmetrics.api.services import Context
+
+router = APIRouter(tags=["statistics"])
+
+
+@router.get(
+    "/customers",
+    summary="All customers with their totals",
+    operation_id="customers",
+    dependencies=[Depends(only_parameters_of(CustomersParameters))],
+    responses={200: {"model": Customers}, **problem_responses(422, 503)},
+)
+async def customers(parameters: Annotated[CustomersParameters, Query()], services: Context) -> Response:
+    """Customers with requests in the range, a page at a time: `next_cursor` is the next page's `cursor`."""
+    query, asked = customers_query(parameters)
+    return answers.json_response(answers.customers(await services.store.customers(query), query, asked))

@@ -1,0 +1,94 @@
+"""The service about itself: alive, ready, and its metrics."""
+
+from __future__ import annotations
+
+import asyncio
+from importlib.metadata import version
+
+from fastapi import APIRouter
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.responses import Response
+
+from tailmetrics.api import answers
+from tailmetrics.api.models import Health, IngestionReadiness, Readiness
+from tailmetrics.api.openapi import problem_responses
+from tailmetrics.api.services import Context, Services
+from tailmetrics.errors import StoreError
+from tailmetrics.sources import SourceStatus
+
+STORE_ANSWER_SECONDS = 5.0  # a store that takes longer to answer a ping counts as away
+
+router = APIRouter(tags=["service"])
+
+
+@router.get(
+    "/health",
+    summary="Whether the process answers",
+    operation_id="health",
+    responses={200: {"model": Health}, **problem_responses()},
+)
+async def health() -> Response:
+    """Looks at nothing else; for restarting a process that hangs."""
+    content: Health = {"status": "alive", "version": version("tailmetrics")}
+    return answers.json_response(content)
+
+
+@router.get(
+    "/ready",
+    summary="Whether the store answers and lines are being read",
+    operation_id="ready",
+    responses={
+        200: {"model": Readiness},
+        503: {"model": Readiness, "description": "The store does not answer, or no lines are being read."},
+        **problem_responses(),
+    },
+)
+async def ready(services: Context) -> Response:
+    """A log that is missing or cannot be read is shown under `sources`; the service is ready all the same."""
+    error, statuses = await _look(services)
+    ingestion = _ingestion(services)
+    reading = ingestion["state"] in {"running", None} and ingestion["store_error"] is None
+    content: Readiness = {
+        "ready": error is None and reading,
+        "store": {"answers": error is None, "error": error},
+        "ingestion": ingestion,
+        "sources": answers.sources(statuses),
+    }
+    return answers.json_response(content, 200 if content["ready"] else 503)
+
+
+@router.get(
+    "/metrics",
+    summary="Metrics for Prometheus",
+    operation_id="metrics",
+    response_class=Response,
+    responses={
+        200: {"content": {CONTENT_TYPE_LATEST: {"schema": {"type": "string"}}}},
+        **problem_responses(),
+    },
+)
+async def metrics(services: Context) -> Response:
+    """Lines, bytes, rejects by field, seconds of commits, lag of each log, and answered requests."""
+    return Response(services.metrics.render(), media_type=CONTENT_TYPE_LATEST)
+
+
+async def _look(services: Services) -> tuple[str | None, tuple[SourceStatus, ...]]:
+    """Why the store does not answer, None when it does, and what is known of the sources."""
+    known = () if services.ingestion is None else tuple(services.ingestion.sources())
+    try:
+        if services.ingestion is None:
+            status = await asyncio.wait_for(services.store.status(), STORE_ANSWER_SECONDS)
+            return None, status.sources
+        await asyncio.wait_for(services.store.ping(), STORE_ANSWER_SECONDS)
+    except asyncio.TimeoutError:
+        return f"no answer within {STORE_ANSWER_SECONDS:g} seconds", known
+    except StoreError as error:
+        return str(error), known
+    return None, known
+
+
+def _ingestion(services: Services) -> IngestionReadiness:
+    if services.ingestion is None:
+        return {"state": None, "last_error": None, "store_error": None}
+    state = services.ingestion.state()
+    return {"state": state.name, "last_error": state.last_error, "store_error": state.store_error}

@@ -1,0 +1,29 @@
+"""Lines that could not be read."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query
+from starlette.responses import Response
+
+from tailmetrics.api import answers
+from tailmetrics.api.models import Rejects
+from tailmetrics.api.openapi import problem_responses
+from tailmetrics.api.parameters import RejectsParameters, only_parameters_of
+from tailmetrics.api.questions import rejects_query
+from tailmetrics.api.services import Context
+
+router = APIRouter(tags=["logs"])
+
+
+@router.get(
+    "/rejects",
+    summary="Lines that could not be read, newest first",
+    operation_id="rejects",
+    dependencies=[Depends(only_parameters_of(RejectsParameters))],
+    responses={200: {"model": Rejects}, **problem_responses(422, 503)},
+)
+async def rejects(parameters: Annotated[RejectsParameters, Query()], services: Context) -> Response:
+    """Each with its log, byte offset and reason, a page at a time: `next_cursor` goes on."""
+    return answers.json_response(answers.rejects(await services.store.rejects(rejects_query(parameters))))

@@ -1,0 +1,61 @@
+"""Statistics of one customer, or of all together."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Query
+from starlette.responses import Response
+
+from tailmetrics.api import answers
+from tailmetrics.api.models import Stats
+from tailmetrics.api.openapi import problem_responses
+from tailmetrics.api.parameters import (
+    AllStatsParameters,
+    CustomerId,
+    StatsParameters,
+    only_parameters_of,
+)
+from tailmetrics.api.questions import stats_query
+from tailmetrics.api.services import Context
+from tailmetrics.stats import StatsQuery
+
+router = APIRouter(tags=["statistics"])
+
+
+@router.get(
+    "/customers/{customer_id:path}/stats",
+    summary="Statistics of one customer",
+    operation_id="customer_stats",
+    dependencies=[Depends(only_parameters_of(StatsParameters))],
+    responses={200: {"model": Stats}, **problem_responses(404, 422, 503)},
+)
+async def customer_stats(
+    customer_id: Annotated[
+        CustomerId,
+        Path(description="The customer, percent-encoded; it may hold slashes, quotes, spaces and any UTF-8."),
+    ],
+    parameters: Annotated[StatsParameters, Query()],
+    services: Context,
+) -> Response:
+    """Totals over the range, and one entry for each window that has requests (with `fill`, for each window).
+
+    A customer without requests in the range has zeros and nulls; one without requests at any time is 404.
+    """
+    return await _answer(stats_query(parameters, customer_id), services)
+
+
+@router.get(
+    "/stats",
+    summary="Statistics of all customers together",
+    operation_id="all_stats",
+    dependencies=[Depends(only_parameters_of(AllStatsParameters))],
+    responses={200: {"model": Stats}, **problem_responses(404, 422, 503)},
+)
+async def all_stats(parameters: Annotated[AllStatsParameters, Query()], services: Context) -> Response:
+    """The same figures over the requests of all customers; `customer_id` is null in the answer."""
+    return await _answer(stats_query(parameters, parameters.customer_id), services)
+
+
+async def _answer(query: StatsQuery, services: Context) -> Response:
+    return answers.json_response(answers.stats(await services.store.stats(query)))
