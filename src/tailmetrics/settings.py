@@ -211,6 +211,11 @@ class Settings(BaseSettings):
         """The file of a store that is a file."""
         return Path(self.store_url.split(":///", 1)[1])
 
+    @property
+    def data_folder(self) -> Path:
+        """Where this node keeps what it must not forget, beside the data when the store is a file."""
+        return self.store_path.parent if self.store_url.startswith("duckdb:") else Path("data")
+
 
 def load_settings(env_file: Path | None = Path(".env.local"), **flags: Any) -> Settings:
     """Settings from `env_file`, the environment and flags, the last one wins; flags that are None are left out.
@@ -222,6 +227,23 @@ def load_settings(env_file: Path | None = Path(".env.local"), **flags: Any) -> S
         return Settings(_env_file=env_file, **given)  # type: ignore[call-arg]  # pydantic-settings' own parameter
     except ValidationError as error:
         raise SettingsError([_sentence(problem) for problem in error.errors()]) from None
+
+
+def resolve_node_id(settings: Settings) -> str:
+    """The name of this node: as set, else as it was at the first start.
+
+    It is kept in a file beside the data, as the name of a host may change and the sources must not.
+    """
+    if "node_id" in settings.model_fields_set:
+        return settings.node_id
+    folder = settings.data_folder
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "node_id"
+    try:
+        return file.read_text(encoding="utf-8").strip() or settings.node_id
+    except FileNotFoundError:
+        file.write_text(settings.node_id + "\n", encoding="utf-8")
+        return settings.node_id
 
 
 def _sentence(problem: Any) -> str:

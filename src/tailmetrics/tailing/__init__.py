@@ -1,0 +1,6 @@
+"""Following growing files: finding, identifying and reading them are jobs of their own."""
+
+from tailmetrics.tailing.loads import LoadJob
+from tailmetrics.tailing.tailer import Tailer
+
+__all__ = ["LoadJob", "Tailer"]

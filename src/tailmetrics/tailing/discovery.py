@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import glob
 import os
 import re
@@ -28,6 +29,15 @@ class FoundFile:
     device: int
     inode: int
     size: int
+    modified_ns: int
+
+    @property
+    def key(self) -> tuple[int, int]:
+        return (self.device, self.inode)
+
+    @property
+    def stamp(self) -> tuple[int, int]:
+        return (self.size, self.modified_ns)
 
 
 def is_compressed(path: str) -> bool:
@@ -43,7 +53,8 @@ def find_files(log_paths: Iterable[LogPath]) -> tuple[list[FoundFile], dict[str,
     missing: dict[str, str] = {}
     for entry in log_paths:
         is_glob = glob.has_magic(entry.pattern)
-        paths = sorted(glob.glob(entry.pattern, recursive=True)) if is_glob else [entry.pattern]
+        # Path.glob takes no absolute pattern.
+        paths = sorted(glob.glob(entry.pattern, recursive=True)) if is_glob else [entry.pattern]  # noqa: PTH207
         for path in paths:
             if is_compressed(path):
                 continue
@@ -65,7 +76,7 @@ def _look_at(path: str, format_name: str, missing: dict[str, str]) -> FoundFile 
         if not os.path.isdir(path):  # noqa: PTH112
             missing[path] = "not a regular file"
         return None
-    return FoundFile(path, format_name, status.st_dev, status.st_ino, status.st_size)
+    return FoundFile(path, format_name, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
 def directories_to_watch(log_paths: Iterable[LogPath], followed: Iterable[str]) -> set[str]:
@@ -103,7 +114,17 @@ def rotation_family(path: str) -> str:
         name = match["stem"]
     while match := _MARK_BEFORE_SUFFIX.match(name):
         name = match["stem"] + match["suffix"]
-    return os.path.join(os.path.realpath(folder), name)  # noqa: PTH118
+    return os.path.join(os.path.abspath(folder), name)  # noqa: PTH100, PTH118
+
+
+def format_of(path: str, log_paths: Iterable[LogPath]) -> str | None:
+    """The format of the entry that a path matches, None when it matches none."""
+    path = os.path.abspath(path)  # noqa: PTH100
+    for entry in log_paths:
+        pattern = os.path.abspath(entry.pattern)  # noqa: PTH100
+        if path == pattern or fnmatch.fnmatchcase(path, pattern):
+            return entry.format_name
+    return None
 
 
 def is_rotation_of(path: str, original: str) -> bool:

@@ -6,6 +6,8 @@ import gzip
 import os
 import stat
 import zlib
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Protocol
 
 from tailmetrics.errors import LoadError
@@ -27,8 +29,8 @@ class LogFile(Protocol):
         """Up to `length` bytes from `offset`; fewer at the end."""
         ...
 
-    def is_deleted(self) -> bool:
-        """Whether no name leads to the file any more."""
+    def stamp(self) -> tuple[int, int]:
+        """Size and time of the last change in nanoseconds: when neither moved, nothing was written."""
         ...
 
     def close(self) -> None: ...
@@ -53,8 +55,9 @@ class PlainFile:
     def read(self, offset: int, length: int) -> bytes:
         return os.pread(self._descriptor, length, offset)
 
-    def is_deleted(self) -> bool:
-        return os.fstat(self._descriptor).st_nlink == 0
+    def stamp(self) -> tuple[int, int]:
+        status = os.fstat(self._descriptor)
+        return status.st_size, status.st_mtime_ns
 
     def close(self) -> None:
         os.close(self._descriptor)
@@ -72,29 +75,25 @@ class CompressedFile:
         self.device = status.st_dev
         self.inode = status.st_ino
         self._stream = gzip.open(path, "rb")  # noqa: SIM115  # held open while it is followed
-        try:
-            self._size = self._measure()
-        except (OSError, EOFError, zlib.error) as error:
-            self._stream.close()
-            raise LoadError(f"{path}: not a whole gzip file ({error})") from error
-
-    def _measure(self) -> int:
-        # Reading to the end is what checks that the file is whole.
-        size = 0
-        while block := self._stream.read(_SCAN_BYTES):
-            size += len(block)
-        self._stream.seek(0)
-        return size
+        self._size: int | None = None
 
     def size(self) -> int:
+        if self._size is None:
+            # Reading to the end is what checks that the file is whole.
+            self._size = 0
+            while block := self.read(self._size, _SCAN_BYTES):
+                self._size += len(block)
         return self._size
 
     def read(self, offset: int, length: int) -> bytes:
-        self._stream.seek(offset)
-        return self._stream.read(length)
+        try:
+            self._stream.seek(offset)
+            return self._stream.read(length)
+        except (OSError, EOFError, zlib.error) as error:
+            raise LoadError(f"{self._path}: not a whole gzip file ({error})") from error
 
-    def is_deleted(self) -> bool:
-        return False
+    def stamp(self) -> tuple[int, int]:
+        return self.size(), 0
 
     def close(self) -> None:
         self._stream.close()
@@ -103,3 +102,16 @@ class CompressedFile:
 def open_log(path: str) -> LogFile:
     """Open a log, by its name compressed or not. Raises OSError, or LoadError for what is no log."""
     return CompressedFile(path) if path.endswith(".gz") else PlainFile(path)
+
+
+def may_hold_more(path: str, positions: Iterable[int]) -> bool:
+    """Whether a log can have bytes behind one of the positions; told without decompressing it.
+
+    The last four bytes of a gzip file are the size of what it holds, modulo 2**32.
+    """
+    if not path.endswith(".gz"):
+        return True
+    with Path(path).open("rb") as stream:
+        stream.seek(-4, os.SEEK_END)
+        size = int.from_bytes(stream.read(4), "little")
+    return all(position % 2**32 != size for position in positions)

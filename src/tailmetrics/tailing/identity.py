@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -15,12 +16,15 @@ from tailmetrics.sources import (
 )
 from tailmetrics.tailing.files import LogFile
 
+_SEARCH_BYTES = 1024 * 1024
+
 
 def holds(file: LogFile, checkpoint: Checkpoint) -> bool:
     """Whether a file has the bytes that were read up to a checkpoint, as far as its two hashes tell."""
-    if file.size() < max(checkpoint.position, checkpoint.head_length):
-        return False
+    # The head first: of a compressed file the size is known only after reading all of it.
     if fingerprint(file.read(0, checkpoint.head_length)) != checkpoint.head_hash:
+        return False
+    if file.size() < checkpoint.position:
         return False
     tail = file.read(checkpoint.position - checkpoint.tail_length, checkpoint.tail_length)
     return fingerprint(tail) == checkpoint.tail_hash
@@ -40,16 +44,17 @@ def is_copy(file: LogFile, original: LogFile) -> bool:
     ) == original.read(end, size - end)
 
 
-def checkpoint_at(file: LogFile, position: int, head: bytes, before: bytes) -> tuple[Checkpoint, bytes]:
-    """The checkpoint of a file at a position, and the head it holds.
-
-    `head` is what the head was so far: it grows with the file up to HEAD_BYTES and never shrinks, so that
-    what was registered is still known. `before` are the bytes that end at the position.
-    """
-    if len(head) < HEAD_BYTES and position > len(head):
-        head = file.read(0, min(HEAD_BYTES, position))
+def checkpoint_of(position: int, head: bytes, before: bytes) -> Checkpoint:
+    """The checkpoint of a source that begins with `head` and has `before` in front of the position."""
     tail = before[-TAIL_BYTES:]
-    return Checkpoint(position, len(head), fingerprint(head), len(tail), fingerprint(tail)), head
+    return Checkpoint(position, len(head), fingerprint(head), len(tail), fingerprint(tail))
+
+
+def grown_head(head: bytes, offset: int, data: bytes) -> bytes:
+    """The head of a source after `data` was read at `offset`; it grows up to HEAD_BYTES and never shrinks."""
+    if len(head) >= min(HEAD_BYTES, offset + len(data)):
+        return head
+    return head + data[len(head) - offset : HEAD_BYTES - offset]
 
 
 def new_source(file: LogFile, path: str, node_id: str, known: Iterable[Source]) -> Source:
@@ -57,11 +62,9 @@ def new_source(file: LogFile, path: str, node_id: str, known: Iterable[Source]) 
 
     Its epoch is one more than that of any known source with the same device and inode.
     """
-    epochs = [
-        source.epoch for source in known if (source.device, source.inode) == (file.device, file.inode)
-    ]
+    epochs = [source.epoch for source in known if (source.device, source.inode) == (file.device, file.inode)]
     epoch = max(epochs, default=-1) + 1
-    checkpoint, _ = checkpoint_at(file, 0, file.read(0, HEAD_BYTES), b"")
+    checkpoint = checkpoint_of(0, file.read(0, HEAD_BYTES), b"")
     return Source(
         source_id=derive_source_id(node_id, file.device, file.inode, epoch, checkpoint.head_hash),
         node_id=node_id,
@@ -73,6 +76,34 @@ def new_source(file: LogFile, path: str, node_id: str, known: Iterable[Source]) 
     )
 
 
-def moved(source: Source, checkpoint: Checkpoint, path: str) -> Source:
-    """The same source at another position or under another name."""
-    return replace(source, checkpoint=checkpoint, path=path)
+def start_at_end(source: Source, file: LogFile) -> Source:
+    """The same source at the end of the last whole line that its file has now."""
+    end = file.size()
+    while end > 0:
+        start = max(0, end - _SEARCH_BYTES)
+        at = file.read(start, end - start).rfind(b"\n")
+        if at >= 0:
+            end = start + at + 1
+            break
+        end = start
+    start = max(0, end - TAIL_BYTES)
+    checkpoint = checkpoint_of(end, file.read(0, HEAD_BYTES), file.read(start, end - start))
+    return replace(source, checkpoint=checkpoint)
+
+
+def uploaded_source(file: LogFile, name: str, node_id: str) -> Source:
+    """A source known by all of its bytes, whatever file they lie in; its device and inode are 0."""
+    content = hashlib.blake2b(digest_size=16)
+    position = 0
+    while block := file.read(position, _SEARCH_BYTES):
+        content.update(block)
+        position += len(block)
+    return Source(
+        source_id=derive_source_id(node_id, 0, 0, 0, content.hexdigest()),
+        node_id=node_id,
+        device=0,
+        inode=0,
+        epoch=0,
+        path=name,
+        checkpoint=checkpoint_of(0, file.read(0, HEAD_BYTES), b""),
+    )

@@ -29,7 +29,9 @@ class LineReader:
     `before` are the bytes that end at `offset`, as they were read.
     """
 
-    def __init__(self, file: LogFile, offset: int, before: bytes, chunk_bytes: int, max_line_bytes: int) -> None:
+    def __init__(
+        self, file: LogFile, offset: int, before: bytes, chunk_bytes: int, max_line_bytes: int
+    ) -> None:
         self.file = file
         self.offset = offset
         self.before = before
@@ -70,6 +72,7 @@ class LineReader:
         return self._skipped(beginning, position, keep_before) if final else None
 
     def _skipped(self, beginning: bytes, end: int, keep_before: int) -> Lines:
-        self.before = self.file.read(end - keep_before, keep_before)
+        start = max(0, end - keep_before)
+        self.before = self.file.read(start, end - start)
         self.offset = end
         return Lines(beginning[:REJECT_LINE_BYTES], end, too_long=True)

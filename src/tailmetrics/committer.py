@@ -1,0 +1,183 @@
+"""Group commit: batches are gathered while the commit before is under way, and written together."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+import tenacity
+
+from tailmetrics.errors import StoreUnavailable
+from tailmetrics.metrics import Metrics
+from tailmetrics.settings import Settings
+from tailmetrics.sources import Batch
+from tailmetrics.stores.base import Store
+
+log = structlog.get_logger(__name__)
+
+_FIRST_RETRY_SECONDS = 0.2
+_LONGEST_RETRY_SECONDS = 10.0
+_MAX_QUEUE_GROUPS = 2  # so many full groups may wait before those who put are held up
+_MAX_GROUP_BYTES = 64 * 1024 * 1024  # long lines fill the memory before they are many
+
+
+@dataclass(frozen=True, slots=True)
+class _Load:
+    """How much is queued: lines, and bytes in memory."""
+
+    lines: int = 0
+    size: int = 0
+
+    def __add__(self, other: _Load) -> _Load:
+        return _Load(self.lines + other.lines, self.size + other.size)
+
+    def __sub__(self, other: _Load) -> _Load:
+        return _Load(self.lines - other.lines, self.size - other.size)
+
+
+def _load_of(batch: Batch) -> _Load:
+    parsed = batch.parsed
+    size = parsed.records.estimated_size() + parsed.rejects.estimated_size()
+    return _Load(parsed.lines, int(size))
+
+
+class Committer:
+    """Writes batches to a store from one thread, in the order in which they were put.
+
+    A quiet stream is committed at once. When sources have more to read, the group grows up to
+    STREAM_MAX_SIZE lines or STREAM_MAX_WAIT_TIME_IN_SECONDS. While the store is away it is tried again for
+    ever; any other error ends the committer and is raised to whoever puts next.
+    """
+
+    def __init__(
+        self, store: Store, settings: Settings, metrics: Metrics, on_commit: Callable[[Batch], None]
+    ) -> None:
+        self.store_error: str | None = None
+        self._store = store
+        self._metrics = metrics
+        self._on_commit = on_commit
+        self._max_lines = settings.stream_max_size
+        self._max_wait_seconds = settings.stream_max_wait_time_in_seconds
+        self._changed = threading.Condition()
+        self._queue: deque[tuple[float, Batch]] = deque()
+        self._queued = _Load()
+        self._closing = False
+        self._abandoned = threading.Event()
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
+        self._thread.start()
+
+    def put(self, batch: Batch) -> None:
+        """Queue a batch; waits while too much is queued. Raises what ended the committer."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._is_full(_MAX_QUEUE_GROUPS) or self._has_ended())
+            if self._failure is not None:
+                raise self._failure
+            if not self._has_ended():
+                self._queue.append((time.monotonic(), batch))
+                self._queued += _load_of(batch)
+                self._changed.notify_all()
+
+    def close(self, timeout_seconds: float) -> None:
+        """Commit what is queued, or give up after a time: what was not committed is read again later."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        self._thread.join(timeout_seconds)
+        self.abandon()
+        self._thread.join()
+
+    def abandon(self) -> None:
+        """End without committing what is still queued."""
+        self._abandoned.set()
+        with self._changed:
+            self._changed.notify_all()
+
+    def _has_ended(self) -> bool:
+        return self._failure is not None or self._abandoned.is_set()
+
+    def _run(self) -> None:
+        try:
+            while group := self._next_group():
+                self._commit(group)
+        except BaseException as error:  # noqa: BLE001  # handed to the thread that puts
+            with self._changed:
+                self._failure = error
+        finally:
+            self.abandon()
+
+    def _next_group(self) -> list[Batch]:
+        """Take what is committed together next; empty at the end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._queue or self._closing or self._abandoned.is_set())
+            if self._queue and not self._abandoned.is_set():
+                due = self._queue[0][0] + self._max_wait_seconds
+                self._changed.wait_for(self._is_group_whole, max(0.0, due - time.monotonic()))
+            group: list[Batch] = []
+            taken = _Load()
+            while self._queue and not self._abandoned.is_set():
+                batch = self._queue[0][1]
+                load = taken + _load_of(batch)
+                if group and (load.lines > self._max_lines or load.size > _MAX_GROUP_BYTES):
+                    break
+                self._queue.popleft()
+                group.append(batch)
+                taken = load
+            self._queued -= taken
+            self._changed.notify_all()
+            return group
+
+    def _is_group_whole(self) -> bool:
+        # A batch whose source has more to read will be followed by another one very soon.
+        return self._closing or self._abandoned.is_set() or self._is_full(1) or not self._queue[-1][1].more
+
+    def _is_full(self, groups: int) -> bool:
+        return (
+            self._queued.lines >= groups * self._max_lines or self._queued.size >= groups * _MAX_GROUP_BYTES
+        )
+
+    def _commit(self, group: list[Batch]) -> None:
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(StoreUnavailable),
+            wait=_wait_as_asked,
+            stop=tenacity.stop_when_event_set(self._abandoned),
+            sleep=tenacity.sleep_using_event(self._abandoned),
+            before_sleep=self._note_store_error,
+            reraise=True,
+        )
+        try:
+            retrying(self._write, group)
+        except StoreUnavailable:
+            return  # told to end while the store is away
+        self.store_error = None
+        for batch in group:
+            self._on_commit(batch)
+
+    def _write(self, group: list[Batch]) -> None:
+        for batch in group:
+            if batch.registers is not None:
+                self._store.register(batch.registers)
+        began = time.perf_counter()
+        self._store.write(group)
+        self._metrics.committed(group, time.perf_counter() - began)
+
+    def _note_store_error(self, state: tenacity.RetryCallState) -> None:
+        error = str(state.outcome.exception()) if state.outcome else ""
+        if error != self.store_error:
+            log.warning("the store is away, trying again", error=error)
+        self.store_error = error
+
+
+_backoff = tenacity.wait_random_exponential(multiplier=_FIRST_RETRY_SECONDS, max=_LONGEST_RETRY_SECONDS)
+
+
+def _wait_as_asked(state: tenacity.RetryCallState) -> float:
+    """What the store asked for, else exponential back-off with jitter, in seconds."""
+    error = state.outcome.exception() if state.outcome else None
+    if isinstance(error, StoreUnavailable) and error.retry_after_seconds is not None:
+        return error.retry_after_seconds
+    return _backoff(state)

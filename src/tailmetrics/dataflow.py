@@ -1,0 +1,117 @@
+"""The Bytewax graph: chunks from the tailer, parsed into batches, committed to the store.
+
+The commands run it in a thread. It runs under Bytewax's own command as well, with its options for workers:
+`python -m bytewax.run "tailmetrics.dataflow:flow_from_settings()" -w 2`.
+"""
+
+from __future__ import annotations
+
+import bytewax.operators as op
+from bytewax.dataflow import Dataflow
+from bytewax.inputs import DynamicSource, StatelessSourcePartition
+from bytewax.outputs import DynamicSink, StatelessSinkPartition
+
+from tailmetrics.committer import Committer
+from tailmetrics.formats import LineFormat, open_format, parse_too_long
+from tailmetrics.metrics import Metrics
+from tailmetrics.settings import Settings, load_settings, resolve_node_id
+from tailmetrics.sources import Batch, Chunk
+from tailmetrics.stores import open_store
+from tailmetrics.tailing import Tailer
+
+# Bytewax's own loop wakes every millisecond; waiting inside of next_batch costs a tenth of that.
+_WAIT_SECONDS = 0.05
+
+
+class TailSource(DynamicSource[Chunk]):
+    """The tailer as a source: each worker is handed the chunks of its own files, until the tailer stops."""
+
+    def __init__(self, tailer: Tailer) -> None:
+        self._tailer = tailer
+
+    def build(self, step_id: str, worker_index: int, worker_count: int) -> TailPartition:  # noqa: ARG002  # Bytewax's
+        return TailPartition(self._tailer, worker_index, worker_count)
+
+
+class TailPartition(StatelessSourcePartition[Chunk]):
+    """One worker's share of the files."""
+
+    def __init__(self, tailer: Tailer, worker_index: int, worker_count: int) -> None:
+        self._tailer = tailer
+        self._worker_index = worker_index
+        self._worker_count = worker_count
+
+    def next_batch(self) -> list[Chunk]:
+        if self._tailer.is_stopped:
+            raise StopIteration
+        changes = self._tailer.wakeup.changes
+        chunks = self._tailer.next_chunks(self._worker_index, self._worker_count)
+        if chunks:
+            return chunks
+        self._tailer.wakeup.wait(changes, _WAIT_SECONDS)
+        return self._tailer.next_chunks(self._worker_index, self._worker_count)
+
+
+class StoreSink(DynamicSink[Batch]):
+    """The committer as a sink."""
+
+    def __init__(self, committer: Committer) -> None:
+        self._committer = committer
+
+    def build(self, step_id: str, worker_index: int, worker_count: int) -> StorePartition:  # noqa: ARG002  # Bytewax's
+        return StorePartition(self._committer)
+
+
+class StorePartition(StatelessSinkPartition[Batch]):
+    def __init__(self, committer: Committer) -> None:
+        self._committer = committer
+
+    def write_batch(self, items: list[Batch]) -> None:
+        for batch in items:
+            self._committer.put(batch)
+
+
+class ChunkParser:
+    """Makes batches of chunks; each format is built once."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._formats: dict[str, LineFormat] = {}
+
+    def __call__(self, chunk: Chunk) -> Batch:
+        if chunk.too_long:
+            parsed = parse_too_long(chunk.data, chunk.offset, self._settings.max_line_bytes)
+        else:
+            parsed = self._format(chunk.format_name).parse(chunk.data, chunk.offset)
+        return Batch(
+            source_id=chunk.source_id,
+            path=chunk.path,
+            start=chunk.offset,
+            checkpoint=chunk.checkpoint,
+            parsed=parsed,
+            more=chunk.more,
+            registers=chunk.registers,
+        )
+
+    def _format(self, name: str) -> LineFormat:
+        if name not in self._formats:
+            self._formats[name] = open_format(name, self._settings)
+        return self._formats[name]
+
+
+def build_flow(settings: Settings, tailer: Tailer, committer: Committer) -> Dataflow:
+    """Source, parse, store: nothing is exchanged between workers on the way."""
+    flow = Dataflow("tailmetrics")
+    chunks = op.input("tail", flow, TailSource(tailer))
+    batches = op.map("parse", chunks, ChunkParser(settings))
+    op.output("store", batches, StoreSink(committer))
+    return flow
+
+
+def flow_from_settings() -> Dataflow:
+    """The graph with all its parts, as the settings say; for Bytewax's own command."""
+    settings = load_settings()
+    store = open_store(settings)
+    node_id = resolve_node_id(settings)
+    tailer = Tailer(settings, node_id, store.sources(node_id))
+    return build_flow(settings, tailer, Committer(store, settings, Metrics(), tailer.committed))

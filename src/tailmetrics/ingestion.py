@@ -1,0 +1,163 @@
+"""The dataflow as a part of a running service: in a thread, restarted when it crashes."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+from bytewax.testing import cluster_main
+
+from tailmetrics.committer import Committer
+from tailmetrics.dataflow import build_flow
+from tailmetrics.errors import StoreUnavailable, TailmetricsError
+from tailmetrics.metrics import Metrics
+from tailmetrics.settings import Settings, resolve_node_id
+from tailmetrics.sources import IngestionState, SourceStatus
+from tailmetrics.stores.base import Store
+from tailmetrics.tailing import LoadJob, Tailer
+
+log = structlog.get_logger(__name__)
+
+_MOST_CRASHES = 5  # in a row
+_HEALTHY_SECONDS = 60.0  # a run at least this long begins the count anew
+_FIRST_RESTART_SECONDS = 0.5
+_DRAIN_SECONDS = 3.0  # of the 5 s that a clean end may take
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """The parts of one run of the dataflow."""
+
+    tailer: Tailer
+    committer: Committer
+
+
+class Ingestion:
+    """Runs the dataflow until it is stopped; a crashed one is started again with back-off.
+
+    After five crashes in a row it gives up and calls `on_give_up`. With `follow` off only loads are served.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        metrics: Metrics,
+        *,
+        follow: bool = True,
+        on_give_up: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.failure: BaseException | None = None
+        self._settings = settings
+        self._store = store
+        self._metrics = metrics
+        self._follow = follow
+        self._on_give_up = on_give_up
+        self._stopping = threading.Event()
+        self._lock = threading.Lock()
+        self._run: _Run | None = None
+        self._jobs: list[LoadJob] = []
+        self._state = IngestionState("restarting")
+        self._thread = threading.Thread(target=self._supervise, name="ingestion", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Commit what was read and end, within a few seconds."""
+        self._stopping.set()
+        with self._lock:
+            if self._run is not None:
+                self._run.tailer.stop()
+        self._thread.join()
+
+    def state(self) -> IngestionState:
+        run = self._run
+        store_error = None if run is None else run.committer.store_error
+        return IngestionState(
+            self._state.name, self._state.last_error, store_error or self._state.store_error
+        )
+
+    def sources(self) -> Sequence[SourceStatus]:
+        run = self._run
+        return [] if run is None else run.tailer.statuses()
+
+    def start_load(self, path: Path, display_name: str, format_name: str | None) -> LoadJob:
+        """Read a finished file to its end; one whose name is not its path is known by its content."""
+        job = LoadJob(path, display_name, format_name, by_content=display_name != str(path))
+        with self._lock:
+            if self.failure is not None or self._stopping.is_set():
+                job.fail("the dataflow has stopped")
+                return job
+            self._jobs = [job, *(other for other in self._jobs if not other.has_ended)]
+            if self._run is not None:
+                self._run.tailer.load(job)
+        return job
+
+    def _supervise(self) -> None:
+        crashes = 0
+        while not self._stopping.is_set():
+            began = time.monotonic()
+            try:
+                self._run_once()
+            except StoreUnavailable as error:
+                self._state = IngestionState("restarting", store_error=str(error))
+                self._stopping.wait(error.retry_after_seconds or _FIRST_RESTART_SECONDS)
+            except BaseException as error:  # noqa: BLE001  # whatever ended it, the supervisor decides
+                cause = root_cause(error)
+                crashes = 1 if time.monotonic() - began > _HEALTHY_SECONDS else crashes + 1
+                log.error(
+                    "the dataflow crashed", error=str(cause), kind=type(cause).__name__, crashes=crashes
+                )
+                if crashes >= _MOST_CRASHES or isinstance(cause, TailmetricsError):
+                    self._give_up(cause)
+                    return
+                self._state = IngestionState("restarting", f"{type(cause).__name__}: {cause}")
+                self._stopping.wait(_FIRST_RESTART_SECONDS * 2 ** (crashes - 1))
+        self._state = IngestionState("stopped")
+
+    def _run_once(self) -> None:
+        tailer = Tailer(
+            self._settings,
+            resolve_node_id(self._settings),
+            self._store.sources(resolve_node_id(self._settings)),
+            follow=self._follow,
+        )
+        committer = Committer(self._store, self._settings, self._metrics, tailer.committed)
+        with self._lock:
+            self._run = _Run(tailer, committer)
+            for job in reversed(self._jobs):
+                if not job.has_ended:
+                    job.restart()
+                    tailer.load(job)
+        if self._stopping.is_set():
+            tailer.stop()
+        self._state = IngestionState("running", self._state.last_error)
+        try:
+            flow = build_flow(self._settings, tailer, committer)
+            cluster_main(flow, [], 0, worker_count_per_proc=self._settings.workers)  # type: ignore[no-untyped-call]  # Bytewax has no stub for it
+        finally:
+            committer.close(_DRAIN_SECONDS)
+            with self._lock:
+                self._run = None
+            tailer.close()
+
+    def _give_up(self, cause: BaseException) -> None:
+        with self._lock:
+            self.failure = cause
+            for job in self._jobs:
+                if not job.has_ended:
+                    job.fail(f"the dataflow has stopped: {cause}")
+        self._state = IngestionState("stopped", f"{type(cause).__name__}: {cause}")
+        self._on_give_up()
+
+
+def root_cause(error: BaseException) -> BaseException:
+    """What a Bytewax error was raised from: the exception of the source, the parser or the store."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error

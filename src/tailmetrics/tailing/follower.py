@@ -1,0 +1,169 @@
+"""One file that is being followed: what was read of it, what is committed, how far behind it is."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+from tailmetrics.settings import Settings
+from tailmetrics.sources import TAIL_BYTES, Chunk, Source, SourceStatus
+from tailmetrics.tailing.files import LogFile
+from tailmetrics.tailing.identity import checkpoint_of, grown_head
+from tailmetrics.tailing.reader import LineReader, Rewritten
+
+
+class Follower:
+    """Reads one source onward, chunk by chunk, from where the store is.
+
+    `registered` says that the store knows the source. A `finite` one is read to its end and no further.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        file: LogFile,
+        settings: Settings,
+        *,
+        path: str,
+        format_name: str,
+        registered: bool,
+        finite: bool = False,
+    ) -> None:
+        self.source = source
+        self.path = path
+        self.format_name = format_name
+        self.registered = registered
+        self.finite = finite
+        self.file = file
+        self.committed = source.position
+        self.found = not finite  # whether a name in LOG_FILE_PATH leads to it
+        self.worker_hash = int(source.source_id[:8], 16)
+        self.rotated = finite  # whether it will not grow for ever: renamed, deleted, or read by load
+        self.last_error: str | None = None
+        self._head = file.read(0, source.checkpoint.head_length)
+        start = max(0, source.position - TAIL_BYTES)
+        before = file.read(start, source.position - start)
+        self._reader = LineReader(
+            file, source.position, before, settings.chunk_bytes, settings.max_line_bytes
+        )
+        self._size = source.position  # when it was last looked at
+        self._largest_size = source.position
+        self._stamp = (-1, -1)
+        self._read_stamp: tuple[int, int] | None = None  # of the file when nothing more could be read
+        self._grew_at = time.monotonic()
+        self._behind_since: float | None = None
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """Device and inode of the file that is open, which after a rotation need not be the source's own."""
+        return (self.file.device, self.file.inode)
+
+    @property
+    def offset(self) -> int:
+        """The byte offset up to which the source was read."""
+        return self._reader.offset
+
+    @property
+    def unread_bytes(self) -> int:
+        return max(0, self._size - self.offset)
+
+    @property
+    def is_committed(self) -> bool:
+        return self.committed == self.offset
+
+    def look(self) -> bool:
+        """Note the size of the file; whether it was written to since nothing more could be read."""
+        self._stamp = self.file.stamp()
+        size = self._stamp[0]
+        if size != self._size:
+            self._size = size
+            self._largest_size = max(self._largest_size, size)
+            self._grew_at = time.monotonic()
+        if size == self.committed:
+            self._behind_since = None
+        elif self._behind_since is None:
+            self._behind_since = time.monotonic()
+        return self.may_read
+
+    def quiet_seconds(self) -> float:
+        return time.monotonic() - self._grew_at
+
+    def set_rotated(self) -> None:
+        """Note that the file will not grow for ever: the time of quiet before it is let go begins."""
+        if not self.rotated:
+            self.rotated = True
+            self._grew_at = time.monotonic()
+
+    @property
+    def stamp(self) -> tuple[int, int]:
+        """Size and time of change of the file when it was last looked at."""
+        return self._stamp
+
+    @property
+    def may_read(self) -> bool:
+        """Whether something was written since nothing more could be read."""
+        return self._stamp != self._read_stamp
+
+    @property
+    def lost_bytes(self) -> int:
+        """Bytes that were seen in the file and not read, when its content is gone."""
+        return max(0, self._largest_size - self.offset)
+
+    def read(self, *, final: bool = False) -> Chunk | None:
+        """The next chunk, None when there is no whole line. `final` takes an unfinished last line too.
+
+        Raises Rewritten when the file was truncated, written anew or not.
+        """
+        if self._size < self.offset:
+            raise Rewritten
+        offset = self.offset
+        size = self._size
+        stamp = self._stamp
+        lines = self._reader.read(TAIL_BYTES, final=final)
+        if lines is None:
+            self._read_stamp = stamp
+            return None
+        self._read_stamp = None
+        self._head = grown_head(self._head, offset, lines.data)
+        registers = None if self.registered else self.source
+        self.registered = True
+        return Chunk(
+            source_id=self.source.source_id,
+            format_name=self.format_name,
+            path=self.path,
+            offset=offset,
+            data=lines.data,
+            checkpoint=checkpoint_of(lines.end, self._head, self._reader.before),
+            more=lines.end < size,
+            too_long=lines.too_long,
+            registers=registers,
+        )
+
+    def as_read(self) -> Source:
+        """The source at the position up to which it was read, which may be ahead of the store."""
+        checkpoint = checkpoint_of(self.offset, self._head, self._reader.before)
+        return replace(self.source, checkpoint=checkpoint, path=self.path)
+
+    def state(self) -> str:
+        if self.last_error is not None:
+            return "unreadable"
+        if self.finite:
+            return "loading"
+        return "rotated" if self.rotated else "live"
+
+    def status(self) -> SourceStatus:
+        lag = max(0, self._size - self.committed)
+        since = self._behind_since
+        return SourceStatus(
+            source_id=self.source.source_id,
+            path=self.path,
+            device=self.file.device,
+            inode=self.file.inode,
+            epoch=self.source.epoch,
+            position=self.committed,
+            size=self._size,
+            lag_bytes=lag,
+            lag_seconds=0.0 if since is None or lag == 0 else time.monotonic() - since,
+            state=self.state(),
+            last_error=self.last_error,
+        )

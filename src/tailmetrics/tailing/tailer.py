@@ -1,0 +1,542 @@
+"""Follows many files: finds them, tells which source each is, and hands out chunks in turn."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import structlog
+
+from tailmetrics.errors import LoadError
+from tailmetrics.settings import Settings
+from tailmetrics.sources import Batch, Chunk, Source, SourceStatus
+from tailmetrics.tailing.discovery import (
+    FoundFile,
+    directories_to_watch,
+    find_files,
+    format_of,
+    is_compressed,
+    is_rotation_of,
+    rotated_siblings,
+    rotation_family,
+)
+from tailmetrics.tailing.files import LogFile, may_hold_more, open_log
+from tailmetrics.tailing.follower import Follower
+from tailmetrics.tailing.identity import holds, is_copy, new_source, start_at_end, uploaded_source
+from tailmetrics.tailing.known import KnownSources
+from tailmetrics.tailing.loads import LoadJob
+from tailmetrics.tailing.reader import Rewritten
+from tailmetrics.tailing.wakeup import Wakeup
+
+log = structlog.get_logger(__name__)
+
+Key = tuple[int, int]  # device and inode
+
+
+@dataclass(frozen=True, slots=True)
+class _Orphan:
+    """A source that no file is known to hold any more; a copy may turn up.
+
+    `unread_bytes` were seen in the file and not read before it was truncated.
+    """
+
+    source: Source
+    since: float
+    unread_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Parked:
+    """A file that was read to its end and closed; written to again, it is opened again."""
+
+    stamp: tuple[int, int]
+    status: SourceStatus
+
+
+class Tailer:
+    """The files of LOG_FILE_PATH and of loads, as chunks of whole lines.
+
+    One a process. All methods may be called from any thread. Without `follow` only loads are served.
+    """
+
+    def __init__(
+        self, settings: Settings, node_id: str, known: Iterable[Source], *, follow: bool = True
+    ) -> None:
+        self.wakeup = Wakeup()
+        self.lost_bytes = 0  # unread bytes that a truncation destroyed, no copy of them having been found
+        self._settings = settings
+        self._log_paths = settings.log_paths if follow else ()
+        self._node_id = node_id
+        self._known = KnownSources(known)
+        self._lock = threading.RLock()
+        self._stopping = threading.Event()
+        self._followed: dict[Key, Follower] = {}  # in the order of their turns
+        self._by_source: dict[str, Follower] = {}
+        self._parked: dict[Key, _Parked] = {}
+        self._orphans: dict[str, _Orphan] = {}
+        self._empty: dict[str, FoundFile] = {}
+        self._problems: dict[str, tuple[str, str]] = {}  # path -> state and reason
+        self._jobs: list[LoadJob] = []
+        self._scan_due_at = 0.0
+        self._scanned = False
+
+    # -- what the dataflow asks ------------------------------------------------------------------------
+
+    def next_chunks(self, worker: int = 0, workers: int = 1) -> list[Chunk]:
+        """What is new, at most one chunk of each source and about CHUNK_BYTES in all; may be empty.
+
+        Each source belongs to one worker of `workers`, so that its chunks stay in order.
+        """
+        with self._lock:
+            self._begin_loads()
+            if self._is_scan_due():
+                self._scan()
+            chunks: list[Chunk] = []
+            room = self._settings.chunk_bytes
+            for follower in list(self._followed.values()):
+                if follower.worker_hash % workers != worker:
+                    continue
+                chunk = self._read(follower)
+                if chunk is not None:
+                    # Whoever had a turn goes to the end of the line.
+                    self._followed[follower.key] = self._followed.pop(follower.key)
+                    if chunk.registers is not None:
+                        self._known.put(follower.as_read())
+                    chunks.append(chunk)
+                    room -= len(chunk.data)
+                    if room <= 0:
+                        break
+            return chunks
+
+    def committed(self, batch: Batch) -> None:
+        """Note that a batch is durably in the store."""
+        with self._lock:
+            self._known.advance(batch.source_id, batch.checkpoint, batch.path)
+            follower = self._by_source.get(batch.source_id)
+            if follower is not None:
+                follower.committed = batch.checkpoint.position
+                follower.look()
+            for job in self._jobs:
+                if job.source_id == batch.source_id:
+                    job.add(batch)
+            if self._jobs:
+                self._end_loads()
+                self.wakeup.wake()
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether it was told to stop: no further chunk will come."""
+        return self._stopping.is_set()
+
+    def stop(self) -> None:
+        """Hand out no more chunks; what was read and not committed will be read again next time."""
+        self._stopping.set()
+        self.wakeup.wake()
+
+    def close(self) -> None:
+        """Close all files."""
+        self.stop()
+        self.wakeup.close()
+        with self._lock:
+            for follower in list(self._followed.values()):
+                self._let_go(follower)
+
+    # -- what people ask -------------------------------------------------------------------------------
+
+    def statuses(self) -> Sequence[SourceStatus]:
+        """Every source that is followed, was read to its end, or is missing."""
+        with self._lock:
+            problems = [
+                SourceStatus("", path, 0, 0, 0, 0, 0, 0, 0.0, state, reason)
+                for path, (state, reason) in sorted(self._problems.items())
+            ]
+            parked = [parked.status for parked in self._parked.values()]
+            return [follower.status() for follower in self._followed.values()] + parked + problems
+
+    @property
+    def has_scanned(self) -> bool:
+        """Whether the files were looked for at least once."""
+        return self._scanned
+
+    def load(self, job: LoadJob) -> None:
+        """Read a file to its end, unless the store has it already; the job tells of it."""
+        with self._lock:
+            self._jobs.append(job)
+        self.wakeup.wake()
+
+    # -- reading ---------------------------------------------------------------------------------------
+
+    def _read(self, follower: Follower) -> Chunk | None:
+        try:
+            written = follower.look()
+            hold = self._settings.rotated_hold_seconds
+            final = follower.finite or (follower.rotated and follower.quiet_seconds() >= hold)
+            chunk = follower.read(final=final) if written or (final and follower.unread_bytes) else None
+        except Rewritten:
+            self._orphan(follower)
+            return None
+        except (OSError, LoadError) as error:
+            self._note_error(follower, str(error))
+            return None
+        follower.last_error = None
+        if chunk is None and final and follower.is_committed:
+            self._park(follower)
+        return chunk
+
+    def _note_error(self, follower: Follower, reason: str) -> None:
+        if follower.last_error != reason:
+            log.warning("cannot read", path=follower.path, error=reason)
+        follower.last_error = reason
+        if follower.finite:
+            for job in self._jobs:
+                if job.source_id == follower.source.source_id:
+                    job.fail(reason)
+            self._let_go(follower)
+
+    def _orphan(self, follower: Follower) -> None:
+        """The file holds other bytes than were read: it is a new source, the old one may go on in a copy."""
+        source = follower.as_read()
+        log.info("truncated", path=follower.path, source=source.source_id, position=source.position)
+        if follower.registered:
+            self._orphans[source.source_id] = _Orphan(source, time.monotonic(), follower.lost_bytes)
+        self._let_go(follower)
+        self._scan_due_at = 0.0
+        self.wakeup.wake()
+
+    def _park(self, follower: Follower) -> None:
+        self._let_go(follower)
+        state = replace(follower.status(), state="done")
+        if follower.found or follower.finite:
+            self._parked[follower.key] = _Parked(follower.stamp, state)
+
+    def _let_go(self, follower: Follower) -> None:
+        del self._followed[follower.key]
+        self._by_source.pop(follower.source.source_id, None)
+        if follower.registered:
+            self._known.put(follower.as_read())
+        follower.file.close()
+
+    # -- finding ---------------------------------------------------------------------------------------
+
+    def _is_scan_due(self) -> bool:
+        if self.wakeup.take_names_changed() or time.monotonic() >= self._scan_due_at:
+            return True
+        return any(_stamp(path) not in (None, file.stamp) for path, file in self._empty.items())
+
+    def _scan(self) -> None:
+        self._scan_due_at = time.monotonic() + self._settings.poll_interval_seconds
+        found, missing = find_files(self._log_paths)
+        problems = {path: ("missing", reason) for path, reason in missing.items()}
+        unidentified = self._match_names(found)
+        self._identify(unidentified, problems)
+        if not self._scanned:
+            self._scanned = True
+            self._adopt_orphans()
+        self._find_copies({file.key for file in found})
+        self._expire_orphans()
+        self._note_problems(problems)
+        self._keep_within_limit()
+        if self._log_paths:
+            self.wakeup.watch(directories_to_watch(self._log_paths, (file.path for file in found)))
+
+    def _match_names(self, found: list[FoundFile]) -> list[FoundFile]:
+        """Tell followers their present names; returns the files that nobody follows."""
+        keys = {file.key for file in found}
+        for follower in self._followed.values():
+            follower.found = follower.key in keys and not follower.finite
+            if not follower.found:
+                follower.set_rotated()
+        for key in [key for key in self._parked if key not in keys]:
+            del self._parked[key]
+        self._empty = {}
+        unidentified = []
+        for file in found:
+            follower_here = self._followed.get(file.key)
+            if follower_here is not None:
+                if is_rotation_of(file.path, follower_here.path) and not follower_here.finite:
+                    follower_here.set_rotated()
+                follower_here.path = file.path
+            elif file.size == 0:
+                self._empty[file.path] = file
+            elif file.key not in self._parked or self._parked[file.key].stamp != file.stamp:
+                unidentified.append(file)
+        return unidentified
+
+    def _identify(self, files: list[FoundFile], problems: dict[str, tuple[str, str]]) -> None:
+        """Follow what is known by its inode first: then a copy can be told from the file it was made of."""
+        strangers: list[tuple[FoundFile, LogFile]] = []
+        for file in files:
+            opened = self._open(file.path, problems)
+            if opened is None:
+                continue
+            source = self._known_by_inode(opened)
+            if source is None:
+                strangers.append((file, opened))
+            else:
+                self._follow(source, opened, file.path, file.format_name, registered=True)
+        families: dict[str, list[Follower]] = {}
+        for follower in self._followed.values():
+            families.setdefault(rotation_family(follower.path), []).append(follower)
+        for file, opened in strangers:
+            self._identify_stranger(file, opened, families)
+
+    def _identify_stranger(
+        self, file: FoundFile, opened: LogFile, families: dict[str, list[Follower]]
+    ) -> None:
+        relatives = families.get(rotation_family(file.path), ())
+        if any(relative.file is not opened and is_copy(opened, relative.file) for relative in relatives):
+            opened.close()  # looked at again later: the original may be truncated, or the copy grow
+            return
+        for source in self._known.with_content_of(opened):
+            derived = is_rotation_of(file.path, source.path)
+            if source.source_id in self._by_source or self._is_intact(source):
+                if derived:
+                    opened.close()
+                    return
+                continue
+            follower = self._follow(source, opened, file.path, file.format_name, registered=True)
+            if derived:
+                follower.set_rotated()
+            return
+        source = new_source(opened, file.path, self._node_id, self._known)
+        if self._settings.log_start == "end" and not self._scanned:
+            source = start_at_end(source, opened)
+        self._follow(source, opened, file.path, file.format_name, registered=False)
+
+    def _known_by_inode(self, opened: LogFile) -> Source | None:
+        for source in self._known.with_inode((opened.device, opened.inode)):
+            if source.source_id not in self._by_source and holds(opened, source.checkpoint):
+                return source
+        return None
+
+    def _is_intact(self, source: Source) -> bool:
+        """Whether the file of a source is still where it was, with the bytes that were read."""
+        try:
+            original = open_log(source.path)
+        except (OSError, LoadError):
+            return False
+        try:
+            return (original.device, original.inode) == (source.device, source.inode) and holds(
+                original, source.checkpoint
+            )
+        except LoadError:
+            return False
+        finally:
+            original.close()
+
+    def _open(self, path: str, problems: dict[str, tuple[str, str]]) -> LogFile | None:
+        try:
+            opened = open_log(path)
+        except OSError as error:
+            problems[path] = ("unreadable", error.strerror or str(error))
+            return None
+        except LoadError as error:
+            problems[path] = ("unreadable", str(error))
+            return None
+        # Between the look and the open the name may have passed to another file.
+        if (opened.device, opened.inode) in self._followed or not opened.size():
+            opened.close()
+            return None
+        return opened
+
+    def _follow(
+        self,
+        source: Source,
+        opened: LogFile,
+        path: str,
+        format_name: str,
+        *,
+        registered: bool,
+        finite: bool = False,
+    ) -> Follower:
+        follower = Follower(
+            source,
+            opened,
+            self._settings,
+            path=path,
+            format_name=format_name,
+            registered=registered,
+            finite=finite,
+        )
+        follower.look()
+        if is_rotation_of(path, source.path):
+            follower.set_rotated()
+        if registered:
+            self._known.put(replace(source, path=path))
+        self._orphans.pop(source.source_id, None)
+        self._parked.pop(follower.key, None)
+        self._followed[follower.key] = follower
+        self._by_source[source.source_id] = follower
+        log.info("following", path=path, source=source.source_id, position=source.position)
+        return follower
+
+    # -- sources whose file is gone ----------------------------------------------------------------------
+
+    def _adopt_orphans(self) -> None:
+        """At start, look for what became of the sources that were not found under their names."""
+        now = time.monotonic()
+        for source in self._known:
+            if source.source_id not in self._by_source and format_of(source.path, self._log_paths):
+                self._orphans[source.source_id] = _Orphan(source, now, 0)
+
+    def _find_copies(self, found: set[Key]) -> None:
+        """Go on with orphans in what rotation made of them, whether LOG_FILE_PATH names it or not."""
+        if not self._orphans:
+            return
+        for path in rotated_siblings([orphan.source.path for orphan in self._orphans.values()]):
+            key = _key(path)
+            if key is None or key in found or key in self._followed:
+                continue
+            try:
+                self._match_sibling(path)
+            except (OSError, LoadError) as error:
+                log.debug("cannot look at rotated file", path=path, error=str(error))
+
+    def _match_sibling(self, path: str) -> None:
+        orphans = [
+            orphan.source for orphan in self._orphans.values() if is_rotation_of(path, orphan.source.path)
+        ]
+        if not orphans or not may_hold_more(path, [source.position for source in orphans]):
+            return
+        opened = open_log(path)
+        try:
+            for source in orphans:
+                if holds(opened, source.checkpoint):
+                    break
+            else:
+                opened.close()
+                return
+            if opened.size() == source.position:
+                opened.close()
+                del self._orphans[source.source_id]
+                return
+        except BaseException:
+            opened.close()
+            raise
+        format_name = format_of(source.path, self._log_paths) or self._settings.log_format
+        follower = self._follow(source, opened, path, format_name, registered=True)
+        follower.found = False
+        follower.set_rotated()
+        if is_compressed(path):
+            follower.finite = True
+
+    def _expire_orphans(self) -> None:
+        now = time.monotonic()
+        for orphan in list(self._orphans.values()):
+            if now - orphan.since < self._settings.rotated_hold_seconds:
+                continue
+            del self._orphans[orphan.source.source_id]
+            if orphan.unread_bytes:
+                self.lost_bytes += orphan.unread_bytes
+                log.error(
+                    "unread bytes were destroyed by a truncation and no copy was found",
+                    path=orphan.source.path,
+                    source=orphan.source.source_id,
+                    position=orphan.source.position,
+                    bytes=orphan.unread_bytes,
+                )
+
+    def _keep_within_limit(self) -> None:
+        """Close the files that were quiet the longest when more are open than may be."""
+        excess = len(self._followed) - self._settings.max_open_files
+        if excess > 0:
+            idle = [f for f in self._followed.values() if f.found and f.is_committed and not f.unread_bytes]
+            for follower in sorted(idle, key=Follower.quiet_seconds, reverse=True)[:excess]:
+                self._park(follower)
+
+    def _note_problems(self, problems: dict[str, tuple[str, str]]) -> None:
+        for path, (state, reason) in problems.items():
+            if self._problems.get(path) != (state, reason):
+                log.warning("cannot follow", path=path, state=state, reason=reason)
+        self._problems = problems
+
+    # -- loads -----------------------------------------------------------------------------------------
+
+    def _begin_loads(self) -> None:
+        for job in self._jobs:
+            if job.source_id is None and not job.has_ended:
+                try:
+                    self._begin_load(job)
+                except OSError as error:
+                    job.fail(f"{job.display_name}: {error.strerror or error}")
+                except LoadError as error:
+                    job.fail(str(error))
+        self._end_loads()
+
+    def _begin_load(self, job: LoadJob) -> None:
+        opened = open_log(str(job.path))
+        try:
+            size = opened.size()
+            source = self._source_of_load(job, opened) if size else None
+            live = None if source is None else self._by_source.get(source.source_id)
+            if source is None:
+                job.begin("", 0, 0)
+                job.succeed()
+            elif source.position >= size and (live is None or live.committed >= size):
+                job.begin(source.source_id, size, size)
+                job.succeed(already_loaded=True)
+            elif live is not None:
+                job.begin(source.source_id, live.committed, size)
+                job.end = size
+            else:
+                job.begin(source.source_id, source.position, size)
+                self._follow_load(job, source, opened)
+                return
+        except BaseException:
+            opened.close()
+            raise
+        opened.close()
+
+    def _follow_load(self, job: LoadJob, source: Source, opened: LogFile) -> None:
+        self._follow(
+            source,
+            opened,
+            job.display_name,
+            job.format_name or format_of(str(job.path), self._log_paths) or self._settings.log_format,
+            registered=source.source_id in self._known,
+            finite=True,
+        )
+
+    def _source_of_load(self, job: LoadJob, opened: LogFile) -> Source:
+        if not job.by_content:
+            live = self._followed.get((opened.device, opened.inode))
+            source = live.as_read() if live is not None else self._known_by_inode(opened)
+            if source is not None:
+                return source
+        for source in self._known.with_content_of(opened):
+            if job.by_content or not self._is_intact(source):
+                return source
+        if job.by_content:
+            return uploaded_source(opened, job.display_name, self._node_id)
+        return new_source(opened, job.display_name, self._node_id, self._known)
+
+    def _end_loads(self) -> None:
+        for job in self._jobs:
+            if job.has_ended or job.source_id is None:
+                continue
+            follower = self._by_source.get(job.source_id)
+            if follower is None or (
+                job.end is not None
+                and (follower.committed >= job.end or (follower.is_committed and not follower.may_read))
+            ):
+                job.succeed()
+        self._jobs = [job for job in self._jobs if not job.has_ended]
+
+
+def _stamp(path: str) -> tuple[int, int] | None:
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns
+
+
+def _key(path: str) -> Key | None:
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

@@ -1,0 +1,425 @@
+"""What the tailer does when files grow, rotate, vanish and come back."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.tailing.following import Following, append, copy_truncate, numbered
+
+
+@pytest.fixture
+def follow() -> Iterator[Callable[..., Following]]:
+    """Starts to follow a pattern; everything is closed at the end."""
+    started: list[Following] = []
+
+    def start(pattern: Path | str, **settings: Any) -> Following:
+        started.append(Following(pattern, **settings))
+        return started[-1]
+
+    yield start
+    for following in started:
+        following.close()
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "x.log"
+
+
+def as_bytes(lines: list[str]) -> list[bytes]:
+    return [line.encode() for line in lines]
+
+
+def test_lines_that_are_there_at_start_are_read_from_the_beginning(log, follow):
+    append(log, *numbered(0, 10))
+    assert follow(log).settle() == as_bytes(numbered(0, 10))
+
+
+def test_lines_that_are_there_at_start_are_left_out_when_it_begins_at_the_end(log, follow):
+    append(log, *numbered(0, 10))
+    following = follow(log, log_start="end")
+    following.settle()
+    append(log, *numbered(10, 12))
+    assert following.settle() == as_bytes(numbered(10, 12))
+
+
+def test_a_restart_goes_on_where_the_store_is(log, follow):
+    append(log, *numbered(0, 10))
+    following = follow(log)
+    following.settle()
+    following.restart()
+    append(log, *numbered(10, 20))
+    assert following.settle() == as_bytes(numbered(0, 20))
+
+
+def test_what_was_read_and_not_committed_is_read_again_after_a_restart(log, follow):
+    append(log, *numbered(0, 10))
+    following = follow(log)
+    following.settle(commit=False)
+    following.restart()
+    assert following.settle() == as_bytes(numbered(0, 10))
+
+
+def test_a_line_split_at_every_byte_counts_once(log, follow):
+    following = follow(log)
+    for cut in range(1, 60):
+        line = numbered(cut, cut + 1)[0].encode() + b"\r\n"
+        append(log, line[:cut], end=b"")
+        following.settle()
+        append(log, line[cut:], end=b"")
+        following.settle()
+    assert following.lines == as_bytes(numbered(1, 60))
+
+
+def test_an_unfinished_last_line_waits(log, follow):
+    append(log, "unfinished", end=b"")
+    assert follow(log).settle() == []
+
+
+def test_an_unfinished_last_line_counts_once_the_rotated_file_is_quiet(log, follow):
+    following = follow(log)
+    append(log, "whole")
+    append(log, "unfinished", end=b"")
+    following.settle()
+    log.rename(log.with_suffix(".log.1"))
+    assert following.settle() == [b"whole", b"unfinished"]
+
+
+def test_a_renamed_file_is_read_to_its_end_and_the_new_one_from_its_beginning(log, follow):
+    following = follow(log, rotated_hold_seconds=60.0)
+    append(log, *numbered(0, 5))
+    following.settle()
+    log.rename(log.with_suffix(".log.1"))
+    append(log, *numbered(5, 10))
+    following.settle()
+    append(log.with_suffix(".log.1"), *numbered(10, 15))
+    assert sorted(following.settle()) == sorted(as_bytes(numbered(0, 15)))
+
+
+def test_three_rotations_while_stopped_are_all_read(log, follow):
+    following = follow(log)
+    append(log, *numbered(0, 5))
+    following.settle()
+    following.close()
+    append(log, *numbered(5, 10))
+    for turn in range(3):
+        for old in (2, 1):
+            if log.with_suffix(f".log.{old}").exists():
+                log.with_suffix(f".log.{old}").rename(log.with_suffix(f".log.{old + 1}"))
+        log.rename(log.with_suffix(".log.1"))
+        append(log, *numbered(10 + 5 * turn, 15 + 5 * turn))
+    following.restart()
+    following.settle()
+    # Of the files that came and went meanwhile nothing was known: only those of the glob and the old one count.
+    assert sorted(following.lines) == sorted(as_bytes([*numbered(0, 10), *numbered(20, 25)]))
+
+
+def test_three_rotations_while_stopped_are_all_read_when_the_glob_names_them(log, follow):
+    following = follow(f"{log}*")
+    append(log, *numbered(0, 5))
+    following.settle()
+    following.close()
+    append(log, *numbered(5, 10))
+    for turn in range(3):
+        for old in (2, 1):
+            if log.with_suffix(f".log.{old}").exists():
+                log.with_suffix(f".log.{old}").rename(log.with_suffix(f".log.{old + 1}"))
+        log.rename(log.with_suffix(".log.1"))
+        append(log, *numbered(10 + 5 * turn, 15 + 5 * turn))
+    following.restart()
+    assert sorted(following.settle()) == sorted(as_bytes(numbered(0, 25)))
+
+
+@pytest.mark.parametrize("pattern", ["x.log", "x.log*"], ids=["copy outside the glob", "copy in the glob"])
+@pytest.mark.parametrize("count", [3, 10, 30], ids=["shorter", "same size", "larger"])
+def test_copy_and_truncate_while_running(log, follow, pattern, count):
+    following = follow(log.parent / pattern)
+    append(log, *numbered(10, 20))
+    following.settle()
+    append(log, *numbered(20, 25))
+    copy_truncate(log, log.with_suffix(".log.1"))
+    append(log, *numbered(50, 50 + count))
+    assert sorted(following.settle()) == sorted(as_bytes([*numbered(10, 25), *numbered(50, 50 + count)]))
+
+
+@pytest.mark.parametrize("pattern", ["x.log", "x.log*"], ids=["copy outside the glob", "copy in the glob"])
+def test_the_same_number_of_bytes_written_after_a_truncation(log, follow, pattern):
+    following = follow(log.parent / pattern)
+    append(log, *numbered(10, 20))
+    following.settle()
+    copy_truncate(log, log.with_suffix(".log.1"))
+    append(log, *numbered(20, 30))
+    assert sorted(following.settle()) == sorted(as_bytes(numbered(10, 30)))
+
+
+@pytest.mark.parametrize("pattern", ["x.log", "x.log*"], ids=["copy outside the glob", "copy in the glob"])
+def test_copy_and_truncate_while_stopped_with_writes_on_both_sides(log, follow, pattern):
+    following = follow(log.parent / pattern)
+    append(log, *numbered(0, 10))
+    following.settle()
+    following.close()
+    append(log, *numbered(10, 20))
+    copy_truncate(log, log.with_suffix(".log.1"))
+    append(log, *numbered(20, 50))
+    following.restart()
+    assert sorted(following.settle()) == sorted(as_bytes(numbered(0, 50)))
+
+
+def test_a_copy_in_the_glob_is_not_read_while_it_is_being_made(log, follow):
+    following = follow(f"{log}*")
+    append(log, *numbered(0, 100))
+    following.settle()
+    content = log.read_bytes()
+    copy = log.with_suffix(".log.1")
+    for end in range(0, len(content), 997):
+        copy.write_bytes(content[:end])
+        following.settle()
+    copy.write_bytes(content)
+    following.settle()
+    os.truncate(log, 0)
+    append(log, *numbered(100, 120))
+    assert sorted(following.settle()) == sorted(as_bytes(numbered(0, 120)))
+
+
+def test_unread_bytes_destroyed_by_a_truncation_are_counted(log, follow):
+    following = follow(log)
+    append(log, *numbered(0, 5))
+    following.settle()
+    append(log, "unfinished", end=b"")
+    following.settle()
+    os.truncate(log, 0)
+    append(log, "new")
+    following.settle()
+    assert following.tailer.lost_bytes == len("unfinished")
+
+
+def test_a_file_deleted_with_unread_lines_is_read_to_its_end(log, follow):
+    following = follow(log, chunk_bytes=4096, max_line_bytes=1024)
+    append(log, *numbered(0, 500))
+    for chunk in following.tailer.next_chunks():
+        following.commit(chunk)
+    assert 0 < len(following.lines) < 500
+    log.unlink()
+    assert following.settle() == as_bytes(numbered(0, 500))
+
+
+def test_a_file_deleted_and_made_again_is_a_new_source(log, follow):
+    following = follow(log)
+    append(log, *numbered(0, 10))
+    following.settle()
+    log.unlink()
+    append(log, *numbered(10, 20))
+    assert following.settle() == as_bytes(numbered(0, 20))
+
+
+def test_an_inode_that_is_used_again_is_a_new_source(log, follow):
+    following = follow(log)
+    append(log, *numbered(0, 10))
+    following.settle()
+    following.close()
+    held = log.with_suffix(".held")
+    os.link(log, held)
+    log.unlink()
+    held.write_bytes(b"")
+    held.rename(log)
+    append(log, *numbered(10, 30))
+    following.restart()
+    assert following.settle() == as_bytes(numbered(0, 30))
+
+
+def test_files_that_begin_alike_are_told_apart(log, follow):
+    header = ["# a header that is the same in all files " + "x" * 2000]
+    following = follow(f"{log.parent}/*.log")
+    append(log, *header, *numbered(0, 10))
+    following.settle()
+    append(log.with_name("y.log"), *header, *numbered(10, 20))
+    following.settle()
+    following.restart()
+    following.settle()
+    assert sorted(following.lines) == sorted(as_bytes([*header, *header, *numbered(0, 20)]))
+
+
+def test_a_rotated_file_that_begins_like_its_successor_is_told_from_it(log, follow):
+    header = ["# a header that is the same in all files " + "x" * 2000]
+    following = follow(log)
+    append(log, *header, *numbered(0, 10))
+    following.settle()
+    log.rename(log.with_suffix(".log.1"))
+    append(log, *header)
+    following.settle()
+    append(log, *numbered(10, 20))
+    assert sorted(following.settle()) == sorted(as_bytes([*header, *header, *numbered(0, 20)]))
+
+
+def test_a_file_of_one_byte_grows_into_lines(log, follow):
+    following = follow(log)
+    append(log, b"a", end=b"")
+    following.settle()
+    following.restart()
+    append(log, b"b\nc\n", end=b"")
+    assert following.settle() == [b"ab", b"c"]
+
+
+def test_an_empty_file_is_followed_once_it_has_lines(log, follow):
+    log.touch()
+    following = follow(log)
+    following.settle()
+    append(log, "first")
+    assert following.settle() == [b"first"]
+
+
+def test_a_line_over_the_limit_is_handed_out_as_one_and_the_file_goes_on(log, follow):
+    following = follow(log, max_line_bytes=100, chunk_bytes=4096)
+    append(log, "before", "x" * 100_000, "after")
+    following.settle()
+    assert [(chunk.offset, chunk.too_long) for chunk in following.chunks] == [
+        (0, False),
+        (7, True),
+        (100_008, False),
+    ]
+
+
+def test_an_unfinished_line_over_the_limit_waits_for_its_end(log, follow):
+    following = follow(log, max_line_bytes=100, chunk_bytes=4096)
+    append(log, "x" * 50_000, end=b"")
+    following.settle()
+    append(log, "x" * 50_000)
+    append(log, "after")
+    following.settle()
+    assert [chunk.offset for chunk in following.chunks] == [0, 100_001]
+
+
+def test_a_symbolic_link_swapped_thirty_times(log, follow, tmp_path):
+    following = follow(log)
+    written = []
+    for turn in range(30):
+        target = tmp_path / f"target-{turn}.txt"
+        lines = numbered(turn * 5, turn * 5 + 5)
+        append(target, *lines)
+        written += lines
+        link = tmp_path / "link"
+        link.symlink_to(target)
+        link.rename(log)
+        following.settle()
+    assert sorted(following.lines) == sorted(as_bytes(written))
+
+
+def test_files_in_a_directory_that_is_made_later(tmp_path, follow):
+    following = follow(f"{tmp_path}/later/*.log")
+    following.settle()
+    (tmp_path / "later").mkdir()
+    append(tmp_path / "later" / "x.log", *numbered(0, 3))
+    assert following.settle() == as_bytes(numbered(0, 3))
+
+
+def test_a_thousand_files_at_once(tmp_path, follow):
+    for n in range(1000):
+        append(tmp_path / f"{n}.log", *numbered(n, n + 1))
+    assert sorted(follow(f"{tmp_path}/*.log").settle()) == sorted(as_bytes(numbered(0, 1000)))
+
+
+def test_more_files_than_may_be_open(tmp_path, follow):
+    following = follow(f"{tmp_path}/*.log", max_open_files=3)
+    for turn in range(3):
+        for n in range(10):
+            append(tmp_path / f"{n}.log", *numbered(turn * 10 + n, turn * 10 + n + 1))
+        following.settle()
+    assert sorted(following.lines) == sorted(as_bytes(numbered(0, 30)))
+
+
+def test_a_rotated_file_compressed_with_unread_lines_goes_on_at_the_decompressed_offset(log, follow):
+    following = follow(log)
+    append(log, *numbered(0, 50))
+    following.settle()
+    following.close()
+    append(log, *numbered(50, 100))
+    with gzip.open(log.with_suffix(".log.1.gz"), "wb") as stream, log.open("rb") as plain:
+        shutil.copyfileobj(plain, stream)
+    log.unlink()
+    append(log, *numbered(100, 120))
+    following.restart()
+    assert sorted(following.settle()) == sorted(as_bytes(numbered(0, 120)))
+
+
+def test_a_compressed_file_beside_its_original_is_not_read(log, follow):
+    following = follow(f"{log}*")
+    append(log, *numbered(0, 50))
+    following.settle()
+    log.with_suffix(".log.1.gz").write_bytes(gzip.compress(log.read_bytes()))
+    following.settle()
+    following.restart()
+    assert following.settle() == as_bytes(numbered(0, 50))
+
+
+def test_load_reads_a_compressed_file_whole(tmp_path, log, follow):
+    following = follow(log)
+    path = tmp_path / "old.gz"
+    path.write_bytes(gzip.compress(b"one\ntwo\nunfinished"))
+    following.load(path)
+    assert following.lines == [b"one", b"two", b"unfinished"]
+
+
+def test_load_of_a_damaged_compressed_file_fails_with_a_reason(tmp_path, log, follow):
+    path = tmp_path / "old.gz"
+    path.write_bytes(gzip.compress(os.urandom(10_000))[:-500])
+    assert "not a whole gzip file" in (follow(log).load(path).progress().error or "")
+
+
+def test_load_of_a_file_that_was_loaded_is_nothing(tmp_path, log, follow):
+    following = follow(log)
+    append(tmp_path / "old.txt", *numbered(0, 10))
+    following.load(tmp_path / "old.txt")
+    following.restart()
+    job = following.load(tmp_path / "old.txt")
+    assert (job.progress().already_loaded, following.lines) == (True, as_bytes(numbered(0, 10)))
+
+
+def test_load_of_a_file_that_is_followed_ends_when_its_lines_are_in(log, follow):
+    append(log, *numbered(0, 10))
+    following = follow(log)
+    following.load(log)
+    assert following.lines == as_bytes(numbered(0, 10))
+
+
+def test_the_same_content_uploaded_twice_counts_once(tmp_path, log, follow):
+    following = follow(log)
+    for name in ("one", "two"):
+        (tmp_path / name).write_text("a\nb\n")
+        following.load(tmp_path / name, name="upload")
+        (tmp_path / name).unlink()
+    assert following.lines == [b"a", b"b"]
+
+
+def test_load_of_a_missing_file_fails_with_a_reason(tmp_path, log, follow):
+    job = follow(log).load(tmp_path / "missing.log")
+    assert job.progress().error == f"{tmp_path}/missing.log: No such file or directory"
+
+
+def test_a_missing_file_is_told_in_the_status(log, follow):
+    following = follow(log)
+    following.settle()
+    (status,) = following.tailer.statuses()
+    assert (status.path, status.state, status.last_error) == (str(log), "missing", "No such file or directory")
+
+
+def test_lag_is_what_is_written_and_not_committed(log, follow):
+    append(log, *numbered(0, 10))
+    following = follow(log)
+    following.tailer.next_chunks()
+    (status,) = following.tailer.statuses()
+    assert status.lag_bytes == log.stat().st_size
+
+
+def test_each_source_belongs_to_one_worker(tmp_path, follow):
+    for n in range(20):
+        append(tmp_path / f"{n}.log", *numbered(n, n + 1))
+    following = follow(f"{tmp_path}/*.log")
+    shares = [{chunk.path for chunk in following.tailer.next_chunks(worker, 3)} for worker in range(3)]
+    assert sum(map(len, shares)) == len(set().union(*shares)) == 20
