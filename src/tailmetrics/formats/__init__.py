@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tailmetrics.errors import FormatError
 from tailmetrics.formats.base import LineFormat
-from tailmetrics.formats.requests import by_rules
+from tailmetrics.formats.requests import RequestsFormat
 from tailmetrics.settings import FORMAT_NAMES, Settings
 
 __all__ = ["LineFormat", "open_format"]
@@ -16,5 +16,5 @@ def open_format(name: str, settings: Settings) -> LineFormat:
     Raises FormatError when there is no such format, or when its settings cannot be used.
     """
     if name == "requests":
-        return by_rules(settings.log_timezone, settings.max_line_bytes)
+        return RequestsFormat(settings.log_timezone, settings.max_line_bytes)
     raise FormatError(f"LOG_FORMAT: found {name!r}, expected one of {', '.join(FORMAT_NAMES)}")

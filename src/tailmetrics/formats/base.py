@@ -18,7 +18,8 @@ class LineFormat(Protocol):
     def parse(self, data: bytes, offset: int) -> ParsedLines:
         """Read whole lines; `offset` is the byte offset of `data[0]` in its source.
 
-        Lines end with LF or CRLF; the last one may lack its end. A UTF-8 byte order mark at offset 0 is skipped.
+        Lines end with LF or CRLF; the last one may lack its end. A UTF-8 byte order mark at offset 0 is no
+        part of the first line, which begins at 0 all the same.
         """
         ...
 

@@ -10,29 +10,33 @@ import numpy.typing as npt
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 LF, CR = 10, 13
 
+Bools = npt.NDArray[np.bool_]
+Bytes = npt.NDArray[np.uint8]
+Integers = npt.NDArray[np.int64]
+
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """Whole lines: line i is `data[starts[i]:ends[i]]` without its end, at `offsets[i]` in the source (bytes).
+    """Whole lines in `data`, the last one ended too; `array` is a view of it.
 
-    `data` ends with LF; `array` is a view of it.
+    Line i without its end is `data[starts[i]:ends[i]]`, and it begins at byte `offsets[i]` of its source.
     """
 
     data: bytes
-    array: npt.NDArray[np.uint8]
-    starts: npt.NDArray[np.int64]
-    ends: npt.NDArray[np.int64]
-    offsets: npt.NDArray[np.int64]
+    array: Bytes
+    starts: Integers
+    ends: Integers
+    offsets: Integers
 
     def __len__(self) -> int:
         return len(self.starts)
 
     @property
-    def lengths(self) -> npt.NDArray[np.int64]:
+    def lengths(self) -> Integers:
         """Bytes of each line without its end."""
         return self.ends - self.starts
 
-    def only(self, chosen: npt.NDArray[np.bool_]) -> Lines:
+    def only(self, chosen: Bools) -> Lines:
         """The lines for which `chosen` is true."""
         lengths = np.diff(np.append(self.starts, len(self.data)))
         array = self.array[np.repeat(chosen, lengths)]
@@ -58,26 +62,26 @@ class Lines:
 
 def split(data: bytes, offset: int) -> Lines:
     """Find the lines of `data`, which begins at byte `offset` of its source."""
-    whole = data
-    skipped = 0
-    if offset == 0 and data.startswith(BYTE_ORDER_MARK):
-        skipped = len(BYTE_ORDER_MARK)
-        whole = data[skipped:]
+    whole, skipped = complete(data, offset)
+    array = np.frombuffer(whole, dtype=np.uint8)
+    return lines_at(whole, array, np.flatnonzero(array == LF), offset, skipped)
+
+
+def complete(data: bytes, offset: int) -> tuple[bytes, int]:
+    """The lines of `data`, the last one ended too, without a byte order mark, and the length of that mark."""
+    skipped = len(BYTE_ORDER_MARK) if offset == 0 and data.startswith(BYTE_ORDER_MARK) else 0
+    whole = data[skipped:]
     if data and not whole.endswith(b"\n"):
         whole += b"\n"
-    array = np.frombuffer(whole, dtype=np.uint8)
-    ends = np.flatnonzero(array == LF)
-    return lines_at(whole, array, ends, offset, skipped)
+    return whole, skipped
 
 
-def lines_at(
-    data: bytes, array: npt.NDArray[np.uint8], feeds: npt.NDArray[np.int64], offset: int, skipped: int
-) -> Lines:
-    """The lines whose LF are at `feeds`, when `skipped` bytes of the source came before `data`."""
+def lines_at(whole: bytes, array: Bytes, feeds: Integers, offset: int, skipped: int) -> Lines:
+    """The lines of what `complete` gave, whose LF are at `feeds`."""
     starts = np.zeros(len(feeds), dtype=np.int64)
     starts[1:] = feeds[:-1] + 1
     returned = array[feeds - 1] == CR
     returned &= feeds > starts
     offsets = starts + (offset + skipped)
     offsets[:1] = offset
-    return Lines(data, array, starts, feeds - returned, offsets)
+    return Lines(whole, array, starts, feeds - returned, offsets)

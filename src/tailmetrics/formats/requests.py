@@ -4,14 +4,86 @@ from __future__ import annotations
 
 from typing import Final
 
+import numpy as np
 import polars as pl
 
 from tailmetrics.formats import timestamps
-from tailmetrics.formats.fields import PROBLEM
+from tailmetrics.formats.fields import MAX_STATUS, MIN_STATUS, PROBLEM
+from tailmetrics.formats.lines import Bools
+from tailmetrics.formats.scan import Scan, scan_lines
 from tailmetrics.formats.text import TextFormat
+from tailmetrics.records import RECORD_SCHEMA, ParsedLines, no_records, no_rejects
 
 NAME: Final = "requests"
 _FIELDS = ("date", "time", "customer_id", "path", "status_code", "duration")
+_CSV_SCHEMA: Final = {
+    **{name: pl.String() for name in _FIELDS},
+    "status_code": pl.Int16(),
+    "duration": pl.Float64(),
+}
+
+
+class RequestsFormat:
+    """Reads clean lines by their bytes and a CSV parser, and all others by the rules."""
+
+    def __init__(self, zone: str, max_line_bytes: int) -> None:
+        self._by_rules = by_rules(zone, max_line_bytes)
+        self._zone = zone
+        self._max_line_bytes = max_line_bytes
+
+    @property
+    def name(self) -> str:
+        return NAME
+
+    def parse(self, data: bytes, offset: int) -> ParsedLines:
+        scan = scan_lines(data, offset, self._max_line_bytes)
+        records, clean = self._clean_records(scan)
+        if clean.all():
+            return ParsedLines(records, no_rejects(), 0)
+        others = self._by_rules.parse_lines(scan.lines.only(~clean))
+        both = pl.concat([records, others.records]).sort("offset") if others.records.height else records
+        return ParsedLines(both, others.rejects, others.blanks)
+
+    def parse_too_long(self, data: bytes, offset: int, max_line_bytes: int) -> ParsedLines:
+        return self._by_rules.parse_too_long(data, offset, max_line_bytes)
+
+    def _clean_records(self, scan: Scan) -> tuple[pl.DataFrame, Bools]:
+        """The records of clean lines, without those that turn out not to be clean, and which these are."""
+        clean = scan.clean
+        whole = bool(clean.all())
+        text = _read_text(scan.lines.data if whole else scan.lines.only(clean).data)
+        if text.height != len(scan.times):
+            return no_records(), np.zeros_like(clean)
+        local = pl.Series(scan.times).cast(RECORD_SCHEMA["timestamp"])
+        offsets = scan.lines.offsets if whole else scan.lines.offsets[clean]
+        records = text.select(
+            timestamps.in_range(timestamps.to_utc(pl.lit(local), self._zone)).alias("timestamp"),
+            "customer_id",
+            "path",
+            "status_code",
+            "duration",
+            pl.Series("offset", offsets),
+        )
+        fits = records.select(
+            pl.col("timestamp").is_not_null()
+            & pl.col("status_code").is_between(MIN_STATUS, MAX_STATUS).fill_null(False)
+            & (pl.col("duration") < float("inf")).fill_null(False)
+        ).to_series()
+        if fits.all():
+            return records, clean
+        clean = clean.copy()
+        clean[np.flatnonzero(clean)[~fits.to_numpy()]] = False
+        return records.filter(fits), clean
+
+
+def _read_text(data: bytes) -> pl.DataFrame:
+    """The fields of clean lines after the time; a status or duration that is no number is null."""
+    if not data:
+        return pl.DataFrame(schema=_CSV_SCHEMA)
+    csv = pl.scan_csv(
+        data, has_header=False, separator=" ", quote_char=None, schema=_CSV_SCHEMA, ignore_errors=True
+    )
+    return csv.select("customer_id", "path", "status_code", "duration").collect()
 
 
 def by_rules(zone: str, max_line_bytes: int) -> TextFormat:

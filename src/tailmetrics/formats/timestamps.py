@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Final
 
 import polars as pl
@@ -10,7 +11,9 @@ import polars as pl
 from tailmetrics.formats.reasons import found_instead
 
 UTC: Final = "UTC"
-MIN_YEAR, MAX_YEAR = 1, 9999  # what stores and Python's datetime can hold
+# What Python's datetime, and with it every store's client, can hold.
+EARLIEST: Final = datetime.min
+LATEST: Final = datetime.max
 
 _MICROSECONDS = pl.Datetime("us")
 _OFFSET = r"[+-](?:[01][0-9]|2[0-3])(?::?[0-5][0-9])?"
@@ -58,8 +61,8 @@ def to_utc(local: pl.Expr, zone: str) -> pl.Expr:
 
 
 def in_range(utc: pl.Expr) -> pl.Expr:
-    """Null where the year is out of range."""
-    return pl.when(utc.dt.year().is_between(MIN_YEAR, MAX_YEAR)).then(utc)
+    """Null where the year is not from 1 to 9999."""
+    return pl.when(utc.is_between(pl.lit(EARLIEST), pl.lit(LATEST))).then(utc)
 
 
 def plain(text: pl.Series) -> pl.DataFrame:
