@@ -1,0 +1,25 @@
+"""Stores of records, rejects and positions, chosen by the scheme of their URL."""
+
+from __future__ import annotations
+
+from tailmetrics.errors import SettingsError
+from tailmetrics.settings import STORE_SCHEMES, Settings
+from tailmetrics.stores.base import Store
+
+__all__ = ["Store", "open_store"]
+
+
+def open_store(settings: Settings) -> Store:
+    """Open the store at `settings.store_url`; an adapter is imported only when its scheme is asked for.
+
+    Raises SettingsError for a scheme without an adapter, StoreBusy when another process holds the store,
+    SchemaMismatch when another version wrote it, and StoreError when it cannot be opened.
+    """
+    scheme = settings.store_url.partition("://")[0]
+    if scheme == "duckdb":
+        from tailmetrics.stores.duckdb import DuckDBStore  # noqa: PLC0415  # only who uses DuckDB loads it
+
+        return DuckDBStore(settings)
+    raise SettingsError(
+        [f"STORE_URL: found the scheme {scheme!r}, expected one of {', '.join(STORE_SCHEMES)}"]
+    )

@@ -1,0 +1,130 @@
+"""The store that is one DuckDB file: no server, one process, commits that survive a crash."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import secrets
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from tailmetrics.errors import StoreUnavailable
+from tailmetrics.settings import Settings
+from tailmetrics.sources import Batch, Source, SourceStatus
+from tailmetrics.stats import (
+    CustomersPage,
+    CustomersQuery,
+    RejectsPage,
+    RejectsQuery,
+    StatsAnswer,
+    StatsQuery,
+    StoreStatus,
+)
+from tailmetrics.stores import duckdb_questions
+from tailmetrics.stores.duckdb_file import DuckDBFile
+from tailmetrics.stores.duckdb_reader import Reader
+from tailmetrics.stores.duckdb_writer import Writer
+
+_Answer = TypeVar("_Answer")
+
+_QUESTIONS_AT_ONCE = 8
+
+
+class DuckDBStore:
+    """A Store in one DuckDB file.
+
+    A lock sees to it that one thread writes at a time. Each question runs in a thread of its own and sees
+    the state after one commit.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        """Open the file. Raises StoreBusy, SchemaMismatch or StoreError."""
+        self._timeout_seconds = settings.query_timeout_seconds
+        self._file = DuckDBFile(settings)
+        self._writer = Writer(self._file, settings.retention_days)
+        self._lock = threading.Lock()
+        self._closed = False
+        self._reports: dict[str, tuple[SourceStatus, ...]] = {}
+        self._opening = secrets.token_hex(4)
+        self._readers: set[Reader] = set()
+        self._threads = ThreadPoolExecutor(_QUESTIONS_AT_ONCE, thread_name_prefix="duckdb-question")
+
+    def sources(self, node_id: str) -> Sequence[Source]:
+        with self._lock:
+            return [source for source in self._open_writer().sources.values() if source.node_id == node_id]
+
+    def register(self, source: Source) -> Source:
+        with self._lock:
+            return self._open_writer().register(source)
+
+    def position(self, source_id: str) -> int | None:
+        with self._lock:
+            known = self._open_writer().sources.get(source_id)
+            return None if known is None else known.position
+
+    def write(self, batches: Sequence[Batch]) -> None:
+        with self._lock:
+            self._open_writer().write(batches)
+
+    def report(self, processor: str, statuses: Sequence[SourceStatus]) -> None:
+        self._reports[processor] = tuple(statuses)
+
+    async def stats(self, query: StatsQuery) -> StatsAnswer:
+        return await self._ask(lambda reader: duckdb_questions.stats(reader, query))
+
+    async def customers(self, query: CustomersQuery) -> CustomersPage:
+        return await self._ask(lambda reader: duckdb_questions.customers(reader, query))
+
+    async def rejects(self, query: RejectsQuery) -> RejectsPage:
+        return await self._ask(lambda reader: duckdb_questions.rejects(reader, query))
+
+    async def status(self) -> StoreStatus:
+        counts = self._writer.counts
+        return StoreStatus(
+            version=f"{self._opening}-{counts.commits}",
+            records=counts.records,
+            rejects=counts.rejects,
+            blanks=counts.blanks,
+            sources=tuple(itertools.chain.from_iterable(list(self._reports.values()))),
+        )
+
+    async def ping(self) -> None:
+        await self._ask(lambda reader: reader.run("SELECT 1"))
+        self._file.check_present()
+
+    def close(self) -> None:
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+        for reader in list(self._readers):
+            reader.stop(f"{self._file.path} was closed")
+        self._threads.shutdown()
+        self._writer.close()
+
+    def _open_writer(self) -> Writer:
+        if self._closed:
+            raise StoreUnavailable(f"{self._file.path} is closed")
+        return self._writer
+
+    async def _ask(self, question: Callable[[Reader], _Answer]) -> _Answer:
+        """Run a question in a thread; it is stopped when its time is over or nobody waits for it any more."""
+        if self._closed:
+            raise StoreUnavailable(f"{self._file.path} is closed")
+        reader = Reader(self._file)
+        self._readers.add(reader)
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(
+            self._timeout_seconds,
+            reader.stop,
+            f"the question took longer than {self._timeout_seconds:g} seconds (QUERY_TIMEOUT_SECONDS); ask "
+            "for a shorter range",
+        )
+        try:
+            return await loop.run_in_executor(self._threads, reader.answer, question)
+        finally:
+            timer.cancel()
+            reader.stop("nobody waits for the answer any more")
+            self._readers.discard(reader)

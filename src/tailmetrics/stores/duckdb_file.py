@@ -1,0 +1,229 @@
+"""The DuckDB file: making it, opening it, and saying clearly why it cannot be opened."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+
+from tailmetrics.errors import SchemaMismatch, StoreBusy, StoreError, StoreGone, StoreUnavailable
+from tailmetrics.settings import Settings
+
+SCHEMA_VERSION = 1
+
+# device and inode are text because they may not fit a signed 64-bit integer.
+_SCHEMA = """
+CREATE TABLE meta (schema_version INTEGER NOT NULL);
+CREATE TABLE sources (
+    source_key INTEGER PRIMARY KEY,
+    source_id VARCHAR NOT NULL UNIQUE,
+    node_id VARCHAR NOT NULL,
+    device VARCHAR NOT NULL,
+    inode VARCHAR NOT NULL,
+    epoch BIGINT NOT NULL,
+    path VARCHAR NOT NULL,
+    position BIGINT NOT NULL,
+    head_length BIGINT NOT NULL,
+    head_hash VARCHAR NOT NULL,
+    tail_length BIGINT NOT NULL,
+    tail_hash VARCHAR NOT NULL,
+    records BIGINT NOT NULL,
+    rejects BIGINT NOT NULL,
+    blanks BIGINT NOT NULL,
+    registered_at TIMESTAMP NOT NULL,
+    updated_at TIMESTAMP NOT NULL
+);
+CREATE TABLE records (
+    source_key INTEGER,
+    "offset" BIGINT,
+    timestamp TIMESTAMP,
+    customer_id VARCHAR,
+    path VARCHAR,
+    status_code SMALLINT,
+    duration DOUBLE
+);
+CREATE TABLE rejects (
+    id BIGINT,
+    source_key INTEGER,
+    "offset" BIGINT,
+    reason VARCHAR,
+    line VARCHAR,
+    seen_at TIMESTAMP
+);
+"""
+
+
+class DuckDBFile:
+    """An open DuckDB file of which this process is the only user.
+
+    `cursor` gives connections for as many threads as need one.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.path = settings.store_path.absolute()
+        self._config: dict[str, str | bool | int | float | list[str]] = {
+            "memory_limit": settings.duckdb_memory_limit,
+            "threads": settings.duckdb_threads or os.cpu_count() or 1,
+            "preserve_insertion_order": False,
+            # Nothing is ever fetched from the internet.
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+        }
+        self._root: duckdb.DuckDBPyConnection | None = None
+        self._identity: tuple[int, int] | None = None
+
+    def open(self) -> None:
+        """Open the file, made with its folder when there is none."""
+        if not self.path.exists():
+            self._create()
+        identity = self._stat()
+        if identity in _open_in_this_process:
+            raise StoreBusy(
+                f"{self.path} is open in this process already; use the store that was opened first"
+            )
+        root = self._connect(self.path)
+        try:
+            self._check_schema(root)
+        except BaseException:
+            root.close()
+            raise
+        self._root, self._identity = root, identity
+        _open_in_this_process.add(identity)
+
+    def close(self) -> None:
+        if self._root is not None:
+            self._root.close()
+            self._root = None
+        if self._identity is not None:
+            _open_in_this_process.discard(self._identity)
+            self._identity = None
+
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        if self._root is None:
+            raise StoreUnavailable(f"{self.path} is closed")
+        return self._root.cursor()
+
+    def check_present(self) -> None:
+        """Raise StoreGone when the path no longer leads to the file that was opened."""
+        try:
+            found = self._stat()
+        except StoreError:
+            found = None
+        if found != self._identity:
+            what = "was removed" if found is None else "was replaced by another file"
+            raise StoreGone(
+                f"{self.path} {what} while it was in use, so nothing more is written; put it back, or "
+                "restart to begin with what is there now"
+            )
+
+    def _stat(self) -> tuple[int, int]:
+        try:
+            found = self.path.stat()
+        except OSError as error:
+            raise StoreError(f"{self.path} cannot be opened: {error.strerror}") from error
+        return found.st_dev, found.st_ino
+
+    def _create(self) -> None:
+        """Make the file under another name and link it to its own, so that it never exists half made."""
+        log = self.path.with_name(self.path.name + ".wal")
+        if log.exists():
+            raise StoreError(
+                f"{self.path} is missing but {log.name}, the end of its data, is there; put the file back, "
+                f"or remove {log} to begin with an empty store"
+            )
+        draft = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            draft.unlink(missing_ok=True)
+            with self._connect(draft) as connection:
+                connection.execute(_SCHEMA)
+                connection.execute("INSERT INTO meta VALUES (?)", [SCHEMA_VERSION])
+            try:
+                os.link(draft, self.path)
+            except FileExistsError:
+                pass  # another process was faster; opening tells which
+            except OSError:
+                draft.rename(self.path)  # a file system without hard links
+        except OSError as error:
+            raise StoreError(
+                f"{self.path} cannot be created: {error.strerror}; STORE_URL must name a file in a folder "
+                "that this user may write to"
+            ) from error
+        finally:
+            with contextlib.suppress(OSError):
+                draft.unlink(missing_ok=True)
+
+    def _connect(self, path: Path) -> duckdb.DuckDBPyConnection:
+        try:
+            return duckdb.connect(str(path), config=self._config)
+        except duckdb.Error as error:
+            raise _opening_error(path, str(error)) from error
+
+    def _check_schema(self, connection: duckdb.DuckDBPyConnection) -> None:
+        try:
+            found = connection.execute("SELECT schema_version FROM meta").fetchall()
+        except duckdb.CatalogException:
+            raise StoreError(
+                f"{self.path} is a DuckDB database of something else (it has no table meta); STORE_URL must "
+                "name a file of this program, or one that does not exist yet"
+            ) from None
+        if found != [(SCHEMA_VERSION,)]:
+            versions = ", ".join(str(version) for (version,) in found) or "none"
+            raise SchemaMismatch(
+                f"{self.path} has schema version {versions}, this program knows version {SCHEMA_VERSION}; "
+                "use the program that wrote it, or another file in STORE_URL"
+            )
+
+
+# DuckDB would share one database between two openings in a process, each with its own idea of positions.
+_open_in_this_process: set[tuple[int, int]] = set()
+
+
+def _opening_error(path: Path, text: str) -> StoreError:
+    if "Conflicting lock" in text:
+        holder = re.search(r"PID (\d+)", text)
+        who = _describe_process(int(holder[1])) if holder else "another process"
+        return StoreBusy(
+            f"{path} is held by {who}, and one process at a time may open a DuckDB file; stop that one, ask "
+            "it over HTTP, or give this one a file of its own in STORE_URL"
+        )
+    if "not a valid DuckDB database" in text:
+        return StoreError(
+            f"{path} is no DuckDB database; STORE_URL must name a file of this program, or one that does not "
+            "exist yet"
+        )
+    return StoreError(f"{path} cannot be opened: {text.strip()}")
+
+
+def _describe_process(pid: int) -> str:
+    try:
+        arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        arguments = []
+    command = b" ".join(arguments).decode(errors="replace").strip()
+    return f"process {pid} ({command})" if command else f"process {pid}"
+
+
+# TransactionException is what a commit raises that finds no room on the disk.
+_PASSING = (
+    duckdb.FatalException,
+    duckdb.InterruptException,
+    duckdb.IOException,
+    duckdb.OutOfMemoryException,
+    duckdb.TransactionException,
+)
+
+
+@contextlib.contextmanager
+def errors_translated() -> Iterator[None]:
+    """DuckDB's errors as this package's: what may pass is StoreUnavailable, all else StoreError."""
+    try:
+        yield
+    except _PASSING as error:
+        raise StoreUnavailable(f"DuckDB: {error}") from error
+    except duckdb.Error as error:
+        raise StoreError(f"DuckDB: {error}") from error

@@ -1,0 +1,205 @@
+"""The questions to the DuckDB file; what the figures mean is written in tailmetrics.stats."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timezone
+from typing import Any, TypeVar
+
+import duckdb
+
+from tailmetrics.errors import StoreUnavailable, UnknownCustomer
+from tailmetrics.stats import (
+    CustomersPage,
+    CustomersQuery,
+    CustomerStats,
+    Reject,
+    RejectsPage,
+    RejectsQuery,
+    StatsAnswer,
+    StatsQuery,
+    Summary,
+)
+from tailmetrics.stores.answers import answer_in_one_window, answer_in_windows, summary_of
+from tailmetrics.stores.duckdb_figures import Groups, Method, counts_sql, figures_sql, window_key
+from tailmetrics.stores.duckdb_reader import Reader
+from tailmetrics.stores.paging import cursor_to, place_of
+from tailmetrics.windows import Grid, to_us, zone_named
+
+_Answer = TypeVar("_Answer")
+
+_RANKS = {
+    "customer_id": "key",
+    "requests": "requests",
+    "failures": "failed",
+    "uptime": "(requests - failed) / requests",
+    "average": "average",
+    "median": "median",
+    "p99": "p99",
+}
+_QUANTILES = ("median", "p99")
+
+
+def stats(reader: Reader, query: StatsQuery) -> StatsAnswer:
+    """Raises UnknownCustomer, QueryError and StoreUnavailable."""
+    where, parameters = _conditions(query.start, query.end)
+    if query.customer_id is not None:
+        where += " AND customer_id = $customer_id"
+        parameters["customer_id"] = query.customer_id
+        first = Method.IN_MEMORY
+    else:
+        first = Method.ON_DISK  # quicker, too, where durations repeat in many records
+
+    def ask(method: Method) -> StatsAnswer:
+        if query.every.days or query.every.seconds:
+            return _in_windows(reader, query, method, where, parameters)
+        return _in_one_window(reader, query, method, where, parameters)
+
+    answer = _with_memory_or_disk(reader, first, ask)
+    if query.customer_id is not None and not answer.summary.total_requests:
+        _check_known(reader, query.customer_id)
+    return answer
+
+
+def customers(reader: Reader, query: CustomersQuery) -> CustomersPage:
+    """Raises QueryError for a wrong cursor, and StoreUnavailable."""
+    offset = 0 if query.after is None else place_of("customers", query.after)
+    where, parameters = _conditions(query.start, query.end)
+    if query.search:
+        where += " AND contains(customer_id, $search)"
+        parameters["search"] = query.search
+
+    def ask(method: Method) -> CustomersPage:
+        by_customer = (
+            figures_sql(method, Groups("customer_id", total=False), where, query.failures)
+            if query.sort in _QUANTILES
+            else counts_sql("customer_id", where, query.failures)
+        )
+        direction = "DESC" if query.descending else "ASC"
+        ranked = reader.run(
+            f"SELECT key, count(*) OVER () FROM ({by_customer}) "
+            f"ORDER BY {_RANKS[query.sort]} {direction} NULLS LAST, key LIMIT $limit OFFSET $offset",
+            {**parameters, "limit": query.limit, "offset": offset},
+        )
+        if not ranked:
+            [(total,)] = reader.run(
+                f"SELECT count(DISTINCT customer_id) FROM records WHERE {where}", parameters
+            )
+            return CustomersPage((), total, None)
+        page = [customer_id for customer_id, _ in ranked]
+        total = ranked[0][1]
+        figures = {
+            key: summary_of(*row)
+            for key, *row in reader.run(
+                figures_sql(
+                    method,
+                    Groups("customer_id", total=False),
+                    f"{where} AND customer_id IN (SELECT unnest($page))",
+                    query.failures,
+                ),
+                {**parameters, "page": page},
+            )
+        }
+        following = offset + len(page)
+        return CustomersPage(
+            tuple(CustomerStats(customer_id, figures[customer_id]) for customer_id in page),
+            total,
+            cursor_to("customers", following) if following < total else None,
+        )
+
+    return _with_memory_or_disk(reader, Method.IN_MEMORY, ask)
+
+
+def rejects(reader: Reader, query: RejectsQuery) -> RejectsPage:
+    """Raises QueryError for a wrong cursor, and StoreUnavailable."""
+    before = 2**63 - 1 if query.after is None else place_of("rejects", query.after)
+    rows = reader.run(
+        """
+        SELECT newest.id, source_id, path, newest."offset", reason, line, seen_at
+        FROM (SELECT * FROM rejects WHERE id < $before ORDER BY id DESC LIMIT $limit + 1) AS newest
+        JOIN sources USING (source_key) ORDER BY newest.id DESC
+        """,
+        {"before": before, "limit": query.limit},
+    )
+    [(total,)] = reader.run("SELECT count(*) FROM rejects")
+    page = rows[: query.limit]
+    return RejectsPage(
+        tuple(
+            Reject(source_id, path, offset, reason, line, seen_at.replace(tzinfo=timezone.utc))
+            for _, source_id, path, offset, reason, line, seen_at in page
+        ),
+        total,
+        cursor_to("rejects", page[-1][0]) if len(rows) > len(page) else None,
+    )
+
+
+def _in_one_window(
+    reader: Reader, query: StatsQuery, method: Method, where: str, parameters: dict[str, Any]
+) -> StatsAnswer:
+    zone_named(query.tz)
+    total, _ = _figures(
+        reader, figures_sql(method, Groups(None, total=True), where, query.failures), parameters
+    )
+    span = None
+    if total.total_requests and (query.start is None or query.end is None):
+        [span] = reader.run(
+            f"SELECT min(epoch_us(timestamp)), max(epoch_us(timestamp)) FROM records WHERE {where}",
+            parameters,
+        )
+    return answer_in_one_window(query, total, span)
+
+
+def _in_windows(
+    reader: Reader, query: StatsQuery, method: Method, where: str, parameters: dict[str, Any]
+) -> StatsAnswer:
+    zone = zone_named(query.tz)
+    # The range of all data comes from DuckDB's own notes, without a scan.
+    [(low, high)] = reader.run("SELECT epoch_us(min(timestamp)), epoch_us(max(timestamp)) FROM records")
+    low, high = low or 0, high or 0
+    grid = Grid(
+        query.every,
+        zone,
+        low if query.start is None else max(low, to_us(query.start)),
+        high + 1 if query.end is None else min(high + 1, to_us(query.end)),
+    )
+    groups = Groups(window_key(grid.pieces), total=True)
+    total, windows = _figures(reader, figures_sql(method, groups, where, query.failures), parameters)
+    return answer_in_windows(query, zone, grid, total, sorted(windows.items()))
+
+
+def _figures(reader: Reader, sql: str, parameters: dict[str, Any]) -> tuple[Summary, dict[int, Summary]]:
+    by_key = {key: summary_of(*row) for key, *row in reader.run(sql, parameters)}
+    return by_key.pop(None, Summary()), by_key
+
+
+def _check_known(reader: Reader, customer_id: str) -> None:
+    sql = "SELECT 1 FROM records WHERE customer_id = $customer_id LIMIT 1"
+    if not reader.run(sql, {"customer_id": customer_id}):
+        raise UnknownCustomer(customer_id)
+
+
+def _conditions(start: datetime | None, end: datetime | None) -> tuple[str, dict[str, Any]]:
+    """The range as a condition that is never empty, and its parameters."""
+    conditions, parameters = ["TRUE"], {}
+    if start is not None:
+        conditions.append("timestamp >= $start")
+        parameters["start"] = _naive(start)
+    if end is not None:
+        conditions.append("timestamp < $end")
+        parameters["end"] = _naive(end)
+    return " AND ".join(conditions), parameters
+
+
+def _naive(moment: datetime) -> datetime:
+    return moment.astimezone(timezone.utc).replace(tzinfo=None)
+
+
+def _with_memory_or_disk(reader: Reader, first: Method, ask: Callable[[Method], _Answer]) -> _Answer:
+    """The answer by the first method, or on disk where memory did not suffice."""
+    try:
+        return ask(first)
+    except StoreUnavailable as error:
+        if first is Method.ON_DISK or not isinstance(error.__cause__, duckdb.OutOfMemoryException):
+            raise
+    reader.begin_again()
+    return ask(Method.ON_DISK)

@@ -1,0 +1,76 @@
+"""One question to the DuckDB file: a cursor, a snapshot, and a way to stop it from another thread."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import duckdb
+
+from tailmetrics.errors import StoreUnavailable
+from tailmetrics.stores.duckdb_file import DuckDBFile, errors_translated
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+_Answer = TypeVar("_Answer")
+
+
+class Reader:
+    """Runs the statements of one question, all on the state after the same commit."""
+
+    def __init__(self, file: DuckDBFile) -> None:
+        self._file = file
+        self._lock = threading.Lock()
+        self._cursor: DuckDBPyConnection | None = None
+        self._stopped: str | None = None
+
+    def answer(self, question: Callable[[Reader], _Answer]) -> _Answer:
+        """Call `question` with this reader. Raises StoreUnavailable when it was stopped meanwhile."""
+        with self._lock:
+            self._check_going_on()
+            self._cursor = self._file.cursor()
+        try:
+            with errors_translated():
+                self._cursor.begin()
+            return question(self)
+        finally:
+            with self._lock:
+                # Closing a cursor ends its transaction.
+                self._cursor.close()
+                self._cursor = None
+
+    def run(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
+        """All rows that a statement gives; parameters are named."""
+        if self._cursor is None:
+            raise StoreUnavailable("the question has ended")
+        self._check_going_on()
+        try:
+            with errors_translated():
+                rows = self._cursor.execute(sql, dict(parameters or {})).fetchall()
+        except StoreUnavailable as error:
+            if isinstance(error.__cause__, duckdb.InterruptException):
+                self._check_going_on()
+            raise
+        self._check_going_on()
+        return rows
+
+    def begin_again(self) -> None:
+        """Leave a transaction that an error has ended, for the state of now."""
+        if self._cursor is not None:
+            with errors_translated():
+                self._cursor.rollback()
+                self._cursor.begin()
+
+    def stop(self, reason: str) -> None:
+        """End the question as soon as can be, from any thread; the first reason is the one that is given."""
+        with self._lock:
+            if self._stopped is None:
+                self._stopped = reason
+            if self._cursor is not None:
+                self._cursor.interrupt()
+
+    def _check_going_on(self) -> None:
+        if self._stopped is not None:
+            raise StoreUnavailable(self._stopped)

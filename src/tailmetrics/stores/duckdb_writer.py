@@ -1,0 +1,259 @@
+"""The write side of the DuckDB file: sources, and commits of records with the positions after them."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import duckdb
+import polars as pl
+
+from tailmetrics.errors import PositionConflict
+from tailmetrics.sources import Batch, Checkpoint, Source
+from tailmetrics.stores.duckdb_file import DuckDBFile, errors_translated
+
+_SECONDS_BETWEEN_EXPIRIES = 60.0
+
+
+@dataclass(slots=True)
+class Counts:
+    """What is in the store, in rows and lines; `commits` counts changes since it was opened."""
+
+    records: int
+    rejects: int
+    blanks: int
+    last_reject_id: int
+    commits: int = 0
+
+
+class Writer:
+    """Opens the file and keeps what every commit asks for in memory: no other process may change the file.
+
+    `sources` is by source id and always what is durably in the file.
+    """
+
+    def __init__(self, file: DuckDBFile, retention_days: int) -> None:
+        self._file = file
+        self._retention_days = retention_days
+        self._next_expiry = 0.0
+        self._damaged = False
+        self._open()
+
+    def close(self) -> None:
+        with errors_translated():
+            self._connection.close()
+            self._file.close()
+
+    def register(self, source: Source) -> Source:
+        """The source as it is known; a new one is written first."""
+        self._prepare()
+        known = self.sources.get(source.source_id)
+        if known is not None:
+            return known
+        key = max(self._keys.values(), default=0) + 1
+        now = _utc_now()
+        with self._transaction():
+            self._run(
+                """
+                INSERT INTO sources VALUES (
+                    $key, $source_id, $node_id, $device, $inode, $epoch, $path, $position,
+                    $head_length, $head_hash, $tail_length, $tail_hash, 0, 0, 0, $now, $now
+                )
+                """,
+                {
+                    "key": key,
+                    "source_id": source.source_id,
+                    "node_id": source.node_id,
+                    "device": str(source.device),
+                    "inode": str(source.inode),
+                    "epoch": source.epoch,
+                    "now": now,
+                    **_place(source),
+                },
+            )
+        self._keys[source.source_id] = key
+        self.sources[source.source_id] = source
+        self.counts.commits += 1
+        return source
+
+    def write(self, batches: Sequence[Batch]) -> None:
+        """Commit all batches together or nothing of them. Raises PositionConflict."""
+        self._prepare()
+        self._delete_expired()
+        moved = self._sources_after(batches)
+        if not moved:
+            return
+        records = self._frame((batch.source_id, batch.parsed.records) for batch in batches)
+        rejects = self._frame((batch.source_id, batch.parsed.rejects) for batch in batches)
+        now = _utc_now()
+        with self._transaction():
+            self._insert_records(records)
+            self._insert_rejects(rejects, now)
+            for source in moved:
+                self._move(source, [batch for batch in batches if batch.source_id == source.source_id], now)
+        self.sources.update((source.source_id, source) for source in moved)
+        self.counts.records += records.height
+        self.counts.rejects += rejects.height
+        self.counts.last_reject_id += rejects.height
+        self.counts.blanks += sum(batch.parsed.blanks for batch in batches)
+        self.counts.commits += 1
+
+    def _open(self) -> None:
+        self._file.open()
+        try:
+            self._connection = self._file.cursor()
+            self._read_state()
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _read_state(self) -> None:
+        with errors_translated():
+            rows = self._run(
+                "SELECT source_key, source_id, node_id, device, inode, epoch, path, position, head_length, "
+                "head_hash, tail_length, tail_hash FROM sources"
+            )
+            [counts] = self._run(
+                "SELECT (SELECT count(*) FROM records), (SELECT count(*) FROM rejects), "
+                "(SELECT coalesce(sum(blanks), 0)::BIGINT FROM sources), "
+                "(SELECT coalesce(max(id), 0) FROM rejects)"
+            )
+        self._keys = {row[1]: row[0] for row in rows}
+        self.sources = {
+            source_id: Source(source_id, node_id, int(device), int(inode), epoch, path, Checkpoint(*point))
+            for _, source_id, node_id, device, inode, epoch, path, *point in rows
+        }
+        self.counts = Counts(*counts)
+
+    def _prepare(self) -> None:
+        if self._damaged:
+            # After a fatal error DuckDB refuses everything until the database is opened anew; what the file
+            # holds then is the truth, whatever memory says.
+            commits = self.counts.commits
+            self.close()
+            self._open()
+            self.counts.commits = commits + 1
+            self._damaged = False
+        self._file.check_present()
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with errors_translated():
+            try:
+                self._connection.begin()
+                yield
+                self._connection.commit()
+            except BaseException as error:
+                self._damaged = isinstance(error, duckdb.FatalException)
+                # A commit that failed has rolled back already.
+                with contextlib.suppress(duckdb.Error):
+                    self._connection.rollback()
+                raise
+
+    def _sources_after(self, batches: Iterable[Batch]) -> list[Source]:
+        moved: dict[str, Source] = {}
+        for batch in batches:
+            source = moved.get(batch.source_id) or self.sources.get(batch.source_id)
+            if source is None or source.position != batch.start:
+                raise PositionConflict(
+                    batch.source_id, batch.start, None if source is None else source.position
+                )
+            moved[batch.source_id] = replace(source, path=batch.path, checkpoint=batch.checkpoint)
+        return list(moved.values())
+
+    def _frame(self, frames: Iterable[tuple[str, pl.DataFrame]]) -> pl.DataFrame:
+        return pl.concat(
+            [
+                frame.with_columns(source_key=pl.lit(self._keys[source_id], pl.Int32))
+                for source_id, frame in frames
+            ],
+            rechunk=False,
+        )
+
+    # DuckDB finds `incoming` by its name among the local variables of whoever calls execute: registering a
+    # view for each commit would take as long as the insert of a short one.
+
+    def _insert_records(self, frame: pl.DataFrame) -> None:
+        if frame.is_empty():
+            return
+        incoming = _ArrowStream(frame)  # noqa: F841
+        self._connection.execute(
+            'INSERT INTO records SELECT source_key, "offset", timestamp, customer_id, path, status_code, '
+            "duration FROM incoming"
+        )
+
+    def _insert_rejects(self, frame: pl.DataFrame, now: datetime) -> None:
+        if frame.is_empty():
+            return
+        incoming = _ArrowStream(frame.with_row_index("id", self.counts.last_reject_id + 1))  # noqa: F841
+        self._connection.execute(
+            'INSERT INTO rejects SELECT id, source_key, "offset", reason, line, $now FROM incoming',
+            {"now": now},
+        )
+
+    def _move(self, source: Source, batches: Sequence[Batch], now: datetime) -> None:
+        self._run(
+            """
+            UPDATE sources SET
+                path = $path, position = $position,
+                head_length = $head_length, head_hash = $head_hash,
+                tail_length = $tail_length, tail_hash = $tail_hash,
+                records = records + $records, rejects = rejects + $rejects, blanks = blanks + $blanks,
+                updated_at = $now
+            WHERE source_key = $key
+            """,
+            {
+                "key": self._keys[source.source_id],
+                "records": sum(batch.parsed.records.height for batch in batches),
+                "rejects": sum(batch.parsed.rejects.height for batch in batches),
+                "blanks": sum(batch.parsed.blanks for batch in batches),
+                "now": now,
+                **_place(source),
+            },
+        )
+
+    def _delete_expired(self) -> None:
+        """Delete what is older than the retention, now and then: a delete looks through the table."""
+        if not self._retention_days or time.monotonic() < self._next_expiry:
+            return
+        oldest = {"oldest": _utc_now() - timedelta(days=self._retention_days)}
+        with self._transaction():
+            [(records,)] = self._run("DELETE FROM records WHERE timestamp < $oldest", oldest)
+            [(rejects,)] = self._run("DELETE FROM rejects WHERE seen_at < $oldest", oldest)
+        self.counts.records -= records
+        self.counts.rejects -= rejects
+        self.counts.commits += bool(records or rejects)
+        self._next_expiry = time.monotonic() + _SECONDS_BETWEEN_EXPIRIES
+
+    def _run(self, sql: str, parameters: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
+        return self._connection.execute(sql, parameters or {}).fetchall()
+
+
+class _ArrowStream:
+    """A frame reduced to the one method by which DuckDB reads it without pyarrow."""
+
+    def __init__(self, frame: pl.DataFrame) -> None:
+        self._frame = frame
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        return self._frame.__arrow_c_stream__(requested_schema)
+
+
+def _place(source: Source) -> dict[str, Any]:
+    point = source.checkpoint
+    return {
+        "path": source.path,
+        "position": point.position,
+        "head_length": point.head_length,
+        "head_hash": point.head_hash,
+        "tail_length": point.tail_length,
+        "tail_hash": point.tail_hash,
+    }
+
+
+def _utc_now() -> datetime:
+    return datetime.now(timezone.utc).replace(tzinfo=None)

@@ -1,0 +1,258 @@
+"""Windows of the calendar as integer arithmetic on time, so that any store can sort records into them.
+
+Times are microseconds since 1970-01-01T00:00:00Z. A date begins at its first instant in the zone: at
+midnight, or where clocks skip midnight, when they do. Windows of days begin at every N-th date counted from
+1970-01-01; shorter windows have equal length from the beginning of a date, and its last one ends with it.
+"""
+
+from __future__ import annotations
+
+import bisect
+import functools
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta, timezone
+from zoneinfo import ZoneInfo
+
+from tailmetrics.errors import QueryError
+from tailmetrics.stats import DAY_SECONDS, Every
+
+DAY_US = DAY_SECONDS * 1_000_000
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
+_MICROSECOND = timedelta(microseconds=1)
+_FIRST = datetime.min.replace(tzinfo=timezone.utc)
+_LAST = datetime.max.replace(tzinfo=timezone.utc)
+_UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": DAY_SECONDS}
+_ALL_DAYS = 4_000_000  # more than there are between the years 1 and 9999
+
+
+def parse_every(text: str) -> Every:
+    """The length of a window from text such as 15m, 6h, 1d or none. Raises QueryError."""
+    if text == "none":
+        return Every(text)
+    found = re.fullmatch(r"([1-9][0-9]{0,5})([smhd])", text, re.ASCII)
+    if found is None:
+        raise QueryError(
+            "every", text, "a number from 1 to 999999 with s, m, h or d, such as 15m or 1d, or none"
+        )
+    seconds = int(found[1]) * _UNIT_SECONDS[found[2]]
+    if seconds % DAY_SECONDS == 0:
+        return Every(text, days=seconds // DAY_SECONDS)
+    if seconds > DAY_SECONDS:
+        raise QueryError("every", text, "a length below one day or a whole number of days")
+    return Every(text, seconds=seconds)
+
+
+def zone_named(name: str) -> ZoneInfo:
+    """The time zone of an IANA name. Raises QueryError."""
+    try:
+        return ZoneInfo(name)
+    except (ValueError, OSError, KeyError) as error:
+        raise QueryError("tz", name, "an IANA time zone such as UTC or Europe/Berlin") from error
+
+
+def to_us(moment: datetime) -> int:
+    """An aware time in microseconds."""
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def from_us(us: int) -> datetime:
+    """Microseconds as an aware time in UTC; what lies outside the years 1 to 9999 is their edge."""
+    if us <= to_us(_FIRST):
+        return _FIRST
+    if us >= to_us(_LAST):
+        return _LAST
+    return _EPOCH + us * _MICROSECOND
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A stretch of whole windows, [start_us, until_us), in which the start of a window is arithmetic.
+
+    With r = t - anchor_us, never negative, cut to r % day_us where `day_us` is not None, the window of t
+    begins at t - r % step_us. A window ends after `step_us`, but no later than its day or the piece.
+    """
+
+    start_us: int
+    until_us: int
+    anchor_us: int
+    step_us: int
+    day_us: int | None = None
+
+    def window_start(self, us: int) -> int:
+        since = us - self.anchor_us
+        if self.day_us is not None:
+            since %= self.day_us
+        return us - since % self.step_us
+
+    def window_end(self, start_us: int) -> int:
+        end = min(start_us + self.step_us, self.until_us)
+        if self.day_us is not None:
+            end = min(end, start_us - (start_us - self.anchor_us) % self.day_us + self.day_us)
+        return end
+
+    def windows_before(self, us: int) -> int:
+        """How many windows of this piece begin before `us`, which lies in the piece or at its end."""
+        span = us - self.start_us
+        if self.day_us is None:
+            return -(-span // self.step_us)
+        days, rest = divmod(span, self.day_us)
+        return days * -(-self.day_us // self.step_us) + -(-rest // self.step_us)
+
+
+class Grid:
+    """All windows of one length in one zone that have a part in [low_us, high_us)."""
+
+    def __init__(self, every: Every, zone: ZoneInfo, low_us: int, high_us: int) -> None:
+        self.pieces = _fixed(every, zone) or _by_calendar(every, zone, low_us, max(high_us, low_us + 1))
+        self._starts = [piece.start_us for piece in self.pieces]
+
+    def start_of(self, us: int) -> int:
+        """Where the window begins that holds `us`, a time of the grid's range."""
+        return self._piece(us).window_start(us)
+
+    def end_of(self, start_us: int) -> int:
+        """Where the window ends that begins at `start_us`."""
+        return self._piece(start_us).window_end(start_us)
+
+    def count(self, low_us: int, high_us: int) -> int:
+        """How many windows have a part in [low_us, high_us), without going through them."""
+        if high_us <= low_us:
+            return 0
+        low_us = self.start_of(low_us)
+        return sum(
+            piece.windows_before(min(high_us, piece.until_us))
+            - piece.windows_before(max(low_us, piece.start_us))
+            for piece in self.pieces
+            if piece.start_us < high_us and piece.until_us > low_us
+        )
+
+    def windows(self, low_us: int, high_us: int) -> Iterator[tuple[int, int]]:
+        """Start and end of each window that has a part in [low_us, high_us), uncut, by time."""
+        start = self.start_of(low_us) if low_us < high_us else high_us
+        while start < high_us:
+            end = self.end_of(start)
+            yield start, end
+            start = end
+
+    def _piece(self, us: int) -> Piece:
+        return self.pieces[bisect.bisect_right(self._starts, us) - 1]
+
+
+def _fixed(every: Every, zone: ZoneInfo) -> list[Piece]:
+    """The one piece of a zone whose clocks never change, long enough for all time."""
+    offset = zone.utcoffset(None)
+    if offset is None:
+        return []
+    midnight = -(offset // _MICROSECOND)
+    days = every.days or 1
+    reach = -(-_ALL_DAYS // days) * days * DAY_US
+    return [_regular(every, midnight - reach, midnight + reach)]
+
+
+def _regular(every: Every, start_us: int, until_us: int) -> Piece:
+    """A piece of which all days have 24 hours."""
+    if every.days:
+        return Piece(start_us, until_us, start_us, every.days * DAY_US)
+    step = every.seconds * 1_000_000
+    return Piece(start_us, until_us, start_us, step, None if DAY_US % step == 0 else DAY_US)
+
+
+def _irregular(every: Every, start_us: int, until_us: int) -> Piece:
+    """A piece of one window of days, or of one date, in which clocks change."""
+    step = until_us - start_us if every.days else every.seconds * 1_000_000
+    return Piece(start_us, until_us, start_us, step)
+
+
+def _by_calendar(every: Every, zone: ZoneInfo, low_us: int, high_us: int) -> list[Piece]:
+    """Pieces over windows (of days) or dates: those in which clocks change alone, the others together."""
+    days = every.days or 1
+    first = _day_of(zone, low_us) // days
+    last = _day_of(zone, high_us - 1) // days
+    changing = sorted({day // days for day in _days_of_changes(zone, first * days, (last + 1) * days)})
+    pieces = []
+    begin = first
+    for index in changing:
+        if begin < index:
+            pieces.append(
+                _regular(every, _first_instant(zone, begin * days), _first_instant(zone, index * days))
+            )
+        start, until = _first_instant(zone, index * days), _first_instant(zone, (index + 1) * days)
+        if start < until:  # a date that a zone has skipped has no time in it
+            pieces.append(_irregular(every, start, until))
+        begin = index + 1
+    if begin <= last:
+        pieces.append(
+            _regular(every, _first_instant(zone, begin * days), _first_instant(zone, (last + 1) * days))
+        )
+    return pieces
+
+
+def _day_of(zone: ZoneInfo, us: int) -> int:
+    """The date that has begun last at a time, in days since 1970-01-01."""
+    day = (us + _offset_us(zone, us)) // DAY_US
+    while _first_instant(zone, day) > us:
+        day -= 1
+    while _first_instant(zone, day + 1) <= us:
+        day += 1
+    return day
+
+
+def _days_of_changes(zone: ZoneInfo, low_day: int, high_day: int) -> Iterator[int]:
+    """Dates in [low_day, high_day) that have more or less than 24 hours."""
+    for chunk in range(low_day // _CHUNK_DAYS, -(-high_day // _CHUNK_DAYS)):
+        for day in _changes_in_chunk(zone, chunk):
+            if low_day <= day < high_day:
+                yield day
+
+
+_CHUNK_DAYS = 448
+_WEEK = 7
+
+
+@functools.lru_cache(maxsize=10_000)
+def _changes_in_chunk(zone: ZoneInfo, chunk: int) -> tuple[int, ...]:
+    """Dates of a stretch of about a year that have more or less than 24 hours; most weeks have none."""
+    changes: list[int] = []
+    low = chunk * _CHUNK_DAYS
+    for week in range(low, low + _CHUNK_DAYS, _WEEK):
+        if _first_instant(zone, week + _WEEK) - _first_instant(zone, week) != _WEEK * DAY_US:
+            changes.extend(
+                day
+                for day in range(week, week + _WEEK)
+                if _first_instant(zone, day + 1) - _first_instant(zone, day) != DAY_US
+            )
+    return tuple(changes)
+
+
+def _first_instant(zone: ZoneInfo, day: int) -> int:
+    """When a date begins in a zone; `day` counts from 1970-01-01."""
+    ordinal = day + _EPOCH_ORDINAL
+    # Beyond the calendar's years there is no zone to ask, and no record either.
+    if not 2 <= ordinal <= date.max.toordinal() - 1:
+        return day * DAY_US
+    midnight = datetime.fromordinal(ordinal).replace(tzinfo=zone)
+    before = midnight.utcoffset() or timedelta(0)
+    after = midnight.replace(fold=1).utcoffset() or timedelta(0)
+    earlier = day * DAY_US - before // _MICROSECOND
+    if before >= after:
+        return earlier
+    # Clocks skip midnight: they were set forward after `low`, and have been by `high`.
+    low, high = day * DAY_US - after // _MICROSECOND, earlier
+    while high - low > 1:
+        middle = (low + high) // 2
+        if _offset_us(zone, middle) == after // _MICROSECOND:
+            high = middle
+        else:
+            low = middle
+    return high
+
+
+def _offset_us(zone: ZoneInfo, us: int) -> int:
+    moment = from_us(us)
+    if moment.year in (1, 9999):
+        return 0
+    return (moment.astimezone(zone).utcoffset() or timedelta(0)) // _MICROSECOND
