@@ -44,6 +44,7 @@ class Source:
     epoch: int  # counts truncations of the file and reuse of its inode
     path: str  # the last name it was seen under
     checkpoint: Checkpoint
+    committed_at: datetime | None = None  # when the store last wrote of it
 
     @property
     def position(self) -> int:

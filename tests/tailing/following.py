@@ -6,6 +6,7 @@ import os
 import time
 from collections import Counter
 from dataclasses import replace
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ class Following:
         self.sources: dict[str, Source] = {}
         self.lines: list[bytes] = []
         self.chunks: list[Chunk] = []
+        self.store_is_away = False
+        self._waiting: list[Chunk] = []
         self.tailer = self._new_tailer()
 
     def _new_tailer(self) -> Tailer:
@@ -41,9 +44,17 @@ class Following:
             chunks = self.tailer.next_chunks()
             quiet = 0 if chunks else quiet + 1
             for chunk in chunks:
-                if commit:
+                if self.store_is_away:
+                    self._waiting.append(chunk)
+                elif commit:
                     self.commit(chunk)
         return self.lines
+
+    def store_comes_back(self) -> None:
+        self.store_is_away = False
+        for chunk in self._waiting:
+            self.commit(chunk)
+        self._waiting = []
 
     def commit(self, chunk: Chunk) -> None:
         if chunk.registers is not None:
@@ -51,7 +62,9 @@ class Following:
             self.sources[chunk.source_id] = chunk.registers
         source = self.sources[chunk.source_id]
         assert chunk.offset == source.position, "a batch begins where the store is"
-        self.sources[chunk.source_id] = replace(source, checkpoint=chunk.checkpoint, path=chunk.path)
+        self.sources[chunk.source_id] = replace(
+            source, checkpoint=chunk.checkpoint, path=chunk.path, committed_at=datetime.now(timezone.utc)
+        )
         self.chunks.append(chunk)
         self.lines += [line.removesuffix(b"\r") for line in chunk.data.removesuffix(b"\n").split(b"\n")]
         parsed = ParsedLines(no_records(), no_rejects(), 0)
@@ -66,6 +79,7 @@ class Following:
 
     def restart(self) -> None:
         """End and start again; what was not committed is forgotten, as by `kill -9`."""
+        self._waiting = []
         self.tailer.close()
         self.tailer = self._new_tailer()
 

@@ -116,9 +116,46 @@ def test_three_rotations_while_stopped_are_all_read(log, follow):
         log.rename(log.with_suffix(".log.1"))
         append(log, *numbered(10 + 5 * turn, 15 + 5 * turn))
     following.restart()
+    assert sorted(following.settle()) == sorted(as_bytes(numbered(0, 25)))
+
+
+def test_rotated_files_from_before_the_first_start_are_left_alone(log, follow):
+    append(log.with_suffix(".log.1"), *numbered(0, 5))
+    append(log, *numbered(5, 10))
+    following = follow(log)
     following.settle()
-    # Of the files that came and went meanwhile nothing was known: only those of the glob and the old one count.
-    assert sorted(following.lines) == sorted(as_bytes([*numbered(0, 10), *numbered(20, 25)]))
+    log.with_suffix(".log.1").rename(log.with_suffix(".log.2"))
+    log.rename(log.with_suffix(".log.1"))
+    append(log, *numbered(10, 15))
+    assert sorted(following.settle()) == sorted(as_bytes(numbered(5, 15)))
+
+
+def test_two_rotations_between_two_looks_are_all_read(log, follow):
+    following = follow(log)
+    append(log, *numbered(0, 5))
+    following.settle()
+    log.rename(log.with_suffix(".log.2"))
+    append(log, *numbered(5, 10))
+    log.rename(log.with_suffix(".log.1"))
+    append(log, *numbered(10, 15))
+    assert sorted(following.settle()) == sorted(as_bytes(numbered(0, 15)))
+
+
+@pytest.mark.parametrize(
+    "pattern", ["x.log", "x.log*"], ids=["rotated outside the glob", "rotated in the glob"]
+)
+def test_rotation_and_truncation_mixed_while_stopped(log, follow, pattern):
+    following = follow(log.parent / pattern)
+    append(log, *numbered(0, 5))
+    following.settle()
+    following.close()
+    append(log, *numbered(5, 10))
+    log.rename(log.with_suffix(".log.2"))
+    append(log, *numbered(10, 20))
+    copy_truncate(log, log.with_suffix(".log.1"))
+    append(log, *numbered(20, 40))
+    following.restart()
+    assert sorted(following.settle()) == sorted(as_bytes(numbered(0, 40)))
 
 
 def test_three_rotations_while_stopped_are_all_read_when_the_glob_names_them(log, follow):
@@ -406,7 +443,11 @@ def test_a_missing_file_is_told_in_the_status(log, follow):
     following = follow(log)
     following.settle()
     (status,) = following.tailer.statuses()
-    assert (status.path, status.state, status.last_error) == (str(log), "missing", "No such file or directory")
+    assert (status.path, status.state, status.last_error) == (
+        str(log),
+        "missing",
+        "No such file or directory",
+    )
 
 
 def test_lag_is_what_is_written_and_not_committed(log, follow):

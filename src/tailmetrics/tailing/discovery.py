@@ -132,18 +132,45 @@ def is_rotation_of(path: str, original: str) -> bool:
     return path != original and rotation_family(path) == rotation_family(original)
 
 
-def rotated_siblings(originals: Sequence[str]) -> list[str]:
-    """Files beside the originals, compressed ones too, whose names are derived from theirs."""
-    families: dict[str, set[str]] = {}
-    for original in originals:
-        families.setdefault(os.path.dirname(original) or ".", set()).add(rotation_family(original))  # noqa: PTH120
-    siblings = []
-    for folder, wanted in families.items():
-        try:
-            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-        except OSError:
-            continue
-        siblings += [
-            entry.path for entry in entries if rotation_family(entry.path) in wanted and entry.is_file()
-        ]
-    return siblings
+class RotatedFiles:
+    """The files beside the logs whose names rotation derived from those LOG_FILE_PATH names.
+
+    A folder is read again only when its names changed.
+    """
+
+    def __init__(self, log_paths: Sequence[LogPath]) -> None:
+        self._log_paths = log_paths
+        self._listed: dict[str, tuple[int, list[str]]] = {}
+
+    def find(self) -> list[str]:
+        """Their paths, compressed ones too; some may have gone meanwhile."""
+        found: list[str] = []
+        for folder in sorted(self._folders()):
+            try:
+                modified_ns = Path(folder).stat().st_mtime_ns
+                if folder not in self._listed or self._listed[folder][0] != modified_ns:
+                    self._listed[folder] = (modified_ns, self._list(folder))
+            except OSError:
+                continue
+            found += self._listed[folder][1]
+        return found
+
+    def _folders(self) -> set[str]:
+        folders: set[str] = set()
+        for entry in self._log_paths:
+            folder = os.path.dirname(entry.pattern) or "."  # noqa: PTH120
+            if glob.has_magic(folder):
+                folders.update(glob.glob(folder, recursive=True))  # noqa: PTH207
+            else:
+                folders.add(folder)
+        return folders
+
+    def _list(self, folder: str) -> list[str]:
+        paths = []
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                family = rotation_family(entry.path)
+                is_derived = family != os.path.abspath(entry.path)  # noqa: PTH100
+                if is_derived and format_of(family, self._log_paths) and entry.is_file():
+                    paths.append(entry.path)
+        return sorted(paths)

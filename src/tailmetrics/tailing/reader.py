@@ -10,7 +10,7 @@ from tailmetrics.tailing.files import LogFile
 _LINE_END_BYTES = 2  # CR and LF, which do not count to a line's length
 
 
-class Rewritten(Exception):  # noqa: N818  # a condition to act on, not a mistake
+class Rewritten(Exception):  # a condition to act on, not a mistake
     """The bytes before the offset are not those that were read: the file was truncated and written anew."""
 
 

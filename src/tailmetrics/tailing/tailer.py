@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterable, Sequence
@@ -15,12 +16,12 @@ from tailmetrics.settings import Settings
 from tailmetrics.sources import Batch, Chunk, Source, SourceStatus
 from tailmetrics.tailing.discovery import (
     FoundFile,
+    RotatedFiles,
     directories_to_watch,
     find_files,
     format_of,
     is_compressed,
     is_rotation_of,
-    rotated_siblings,
     rotation_family,
 )
 from tailmetrics.tailing.files import LogFile, may_hold_more, open_log
@@ -69,6 +70,7 @@ class Tailer:
         self.lost_bytes = 0  # unread bytes that a truncation destroyed, no copy of them having been found
         self._settings = settings
         self._log_paths = settings.log_paths if follow else ()
+        self._rotated_files = RotatedFiles(self._log_paths)
         self._node_id = node_id
         self._known = KnownSources(known)
         self._lock = threading.RLock()
@@ -77,6 +79,9 @@ class Tailer:
         self._by_source: dict[str, Follower] = {}
         self._parked: dict[Key, _Parked] = {}
         self._orphans: dict[str, _Orphan] = {}
+        self._settled_siblings: dict[Key, int] = {}  # rotated files that need no look until they change
+        self._begins_ns: dict[str, int] = {}  # by family: what was modified later was never seen
+        self._started_ns = time.time_ns()
         self._empty: dict[str, FoundFile] = {}
         self._problems: dict[str, tuple[str, str]] = {}  # path -> state and reason
         self._jobs: list[LoadJob] = []
@@ -235,7 +240,7 @@ class Tailer:
         if not self._scanned:
             self._scanned = True
             self._adopt_orphans()
-        self._find_copies({file.key for file in found})
+        self._look_at_siblings({file.key for file in found})
         self._expire_orphans()
         self._note_problems(problems)
         self._keep_within_limit()
@@ -379,49 +384,66 @@ class Tailer:
         """At start, look for what became of the sources that were not found under their names."""
         now = time.monotonic()
         for source in self._known:
-            if source.source_id not in self._by_source and format_of(source.path, self._log_paths):
+            family = rotation_family(source.path)
+            if not format_of(family, self._log_paths):
+                continue
+            if source.committed_at is not None:
+                committed_ns = int(source.committed_at.timestamp() * 1e9)
+                self._begins_ns[family] = max(committed_ns, self._begins_ns.get(family, 0))
+            if source.source_id not in self._by_source:
                 self._orphans[source.source_id] = _Orphan(source, now, 0)
 
-    def _find_copies(self, found: set[Key]) -> None:
-        """Go on with orphans in what rotation made of them, whether LOG_FILE_PATH names it or not."""
-        if not self._orphans:
-            return
-        for path in rotated_siblings([orphan.source.path for orphan in self._orphans.values()]):
-            key = _key(path)
-            if key is None or key in found or key in self._followed:
+    def _look_at_siblings(self, found: set[Key]) -> None:
+        """Follow what rotation made of the logs, whether LOG_FILE_PATH names it or not.
+
+        That is where an orphan goes on, and a file that was made and renamed between two looks.
+        """
+        for path in self._rotated_files.find():
+            status = _stat(path)
+            key = None if status is None else (status.st_dev, status.st_ino)
+            if status is None or key in found or key in self._followed or not status.st_size:
+                continue
+            if self._settled_siblings.get((status.st_dev, status.st_ino)) == status.st_mtime_ns:
                 continue
             try:
-                self._match_sibling(path)
+                if self._match_sibling(path, status.st_mtime_ns):
+                    self._settled_siblings[(status.st_dev, status.st_ino)] = status.st_mtime_ns
             except (OSError, LoadError) as error:
-                log.debug("cannot look at rotated file", path=path, error=str(error))
+                log.debug("cannot look at a rotated file", path=path, error=str(error))
 
-    def _match_sibling(self, path: str) -> None:
-        orphans = [
-            orphan.source for orphan in self._orphans.values() if is_rotation_of(path, orphan.source.path)
-        ]
-        if not orphans or not may_hold_more(path, [source.position for source in orphans]):
-            return
+    def _match_sibling(self, path: str, modified_ns: int) -> bool:
+        """Follow a rotated file when it has something to read; whether all is known of it."""
+        family = rotation_family(path)
+        positions = [source.position for source in self._known if rotation_family(source.path) == family]
+        is_new = modified_ns > self._begins_ns.get(family, self._started_ns)
+        if not is_new and not (positions and may_hold_more(path, positions)):
+            return not self._orphans
         opened = open_log(path)
         try:
-            for source in orphans:
-                if holds(opened, source.checkpoint):
-                    break
-            else:
+            relatives = [each for each in self._followed.values() if rotation_family(each.path) == family]
+            if any(is_copy(opened, relative.file) for relative in relatives):
                 opened.close()
-                return
+                return False  # what it is shows when the original is truncated, or the copy grows
+            source = self._known_by_inode(opened) or next(iter(self._known.with_content_of(opened)), None)
+            if source is None and is_new:
+                source = new_source(opened, path, self._node_id, self._known)
+            if source is None or source.source_id in self._by_source:
+                opened.close()
+                return source is None and not self._orphans
             if opened.size() == source.position:
                 opened.close()
-                del self._orphans[source.source_id]
-                return
+                self._orphans.pop(source.source_id, None)
+                return True
         except BaseException:
             opened.close()
             raise
-        format_name = format_of(source.path, self._log_paths) or self._settings.log_format
-        follower = self._follow(source, opened, path, format_name, registered=True)
+        format_name = format_of(family, self._log_paths) or self._settings.log_format
+        registered = source.source_id in self._known
+        follower = self._follow(source, opened, path, format_name, registered=registered)
         follower.found = False
         follower.set_rotated()
-        if is_compressed(path):
-            follower.finite = True
+        follower.finite = is_compressed(path)
+        return True
 
     def _expire_orphans(self) -> None:
         now = time.monotonic()
@@ -526,17 +548,13 @@ class Tailer:
         self._jobs = [job for job in self._jobs if not job.has_ended]
 
 
+def _stat(path: str) -> os.stat_result | None:
+    try:
+        return Path(path).stat()
+    except OSError:
+        return None
+
+
 def _stamp(path: str) -> tuple[int, int] | None:
-    try:
-        status = Path(path).stat()
-    except OSError:
-        return None
-    return status.st_size, status.st_mtime_ns
-
-
-def _key(path: str) -> Key | None:
-    try:
-        status = Path(path).stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
+    status = _stat(path)
+    return None if status is None else (status.st_size, status.st_mtime_ns)
