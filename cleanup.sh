@@ -42,7 +42,7 @@ for path in .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_lint
 done
 while IFS= read -r path; do
     add "$path"
-done < <(find src tests benchmarks -name __pycache__ -type d -prune 2>/dev/null)
+done < <(find src tests benchmarks -type d '(' -name __pycache__ -o -name '.mypy_cache' ')' -prune 2>/dev/null)
 [ "$data" = no ] || add data
 
 if [ ${#targets[@]} -eq 0 ]; then

@@ -6,6 +6,7 @@ TailmetricsError
 ├── QueryError             a question cannot be answered as asked: names the parameter
 ├── UnknownCustomer        the store has no request of this customer
 ├── LoadError              a file given to load cannot be read
+├── ServiceError           a running service refused, or could not answer
 └── StoreError             something about the store
     ├── StoreUnavailable   away for now: wait and try again
     ├── StoreBusy          another process holds it
@@ -58,6 +59,14 @@ class LoadError(TailmetricsError):
     """A file given to load cannot be read."""
 
 
+class ServiceError(TailmetricsError):
+    """A running service answered with an error; `status` is the HTTP status, 0 when no answer came."""
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        self.status = status
+        super().__init__(message)
+
+
 class StoreError(TailmetricsError):
     """Base of what goes wrong with a store."""
 
@@ -94,5 +103,6 @@ class PositionConflict(StoreError):
         self.found = found
         super().__init__(
             f"source {source_id}: the batch begins at byte {expected}, the store is at "
-            f"{'no position' if found is None else f'byte {found}'}; another processor reads this source: stop one of them"
+            f"{'no position' if found is None else f'byte {found}'}; another processor reads this source: "
+            "stop one of them"
         )
