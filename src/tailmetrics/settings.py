@@ -57,7 +57,8 @@ class Settings(BaseSettings):
     )
     log_timestamp_format: str = Field(
         default="",
-        description="strftime format of the timestamp for regex and json; empty: ISO 8601, or epoch seconds.",
+        description="strftime format of the timestamp for regex and json; empty: ISO 8601, epoch seconds, or as "
+        "nginx writes it.",
     )
     log_json_fields: str = Field(
         default="timestamp=timestamp,customer_id=customer_id,path=path,status_code=status_code,duration=duration",

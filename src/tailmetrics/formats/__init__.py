@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from tailmetrics.errors import FormatError
+from tailmetrics.formats import json_lines, nginx, regex, requests, timestamps
 from tailmetrics.formats.base import LineFormat
-from tailmetrics.formats.requests import RequestsFormat
+from tailmetrics.formats.text import Extract, TextFormat
 from tailmetrics.settings import FORMAT_NAMES, Settings
 
 __all__ = ["LineFormat", "open_format"]
@@ -15,6 +16,20 @@ def open_format(name: str, settings: Settings) -> LineFormat:
 
     Raises FormatError when there is no such format, or when its settings cannot be used.
     """
-    if name == "requests":
-        return RequestsFormat(settings.log_timezone, settings.max_line_bytes)
-    raise FormatError(f"LOG_FORMAT: found {name!r}, expected one of {', '.join(FORMAT_NAMES)}")
+    if name == requests.NAME:
+        return requests.RequestsFormat(settings.log_timezone, settings.max_line_bytes)
+    extract: Extract
+    own_timestamps = ""
+    if name == nginx.NAME:
+        pattern = settings.log_nginx_regex
+        extract = regex.extract_by("LOG_NGINX_REGEX", pattern) if pattern else nginx.extract
+    elif name == json_lines.NAME:
+        extract = json_lines.extract_by(settings.log_json_fields)
+        own_timestamps = settings.log_timestamp_format
+    elif name == regex.NAME:
+        extract = regex.extract_by("LOG_REGEX", settings.log_regex)
+        own_timestamps = settings.log_timestamp_format
+    else:
+        raise FormatError(f"LOG_FORMAT: found {name!r}, expected one of {', '.join(FORMAT_NAMES)}")
+    reader = timestamps.reader(settings.log_timezone, own_timestamps)
+    return TextFormat(name, extract, reader, settings.max_line_bytes)

@@ -26,7 +26,7 @@ MIN_STATUS, MAX_STATUS = 100, 599
 _DECIMAL = r"\A(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\z"
 _EXPECTED = {
     "customer_id": f"1 to {MAX_CUSTOMER_ID_CHARACTERS} characters without control characters",
-    "path": "at least one character",
+    "path": "at least one character, and no NUL",
     "status_code": f"{MIN_STATUS} to {MAX_STATUS}",
     "duration": "seconds as a finite decimal number, not negative",
 }
@@ -51,8 +51,8 @@ def customer_id(text: pl.Expr) -> pl.Expr:
 
 
 def path(text: pl.Expr) -> pl.Expr:
-    """The text itself; null when empty."""
-    return pl.when(text.str.len_bytes() > 0).then(text)
+    """The text itself; null when empty, or with a NUL, which not every store can hold."""
+    return pl.when((text.str.len_bytes() > 0) & ~text.str.contains("\0", literal=True)).then(text)
 
 
 def read_fields(raw: pl.DataFrame, timestamps: TimestampReader) -> pl.DataFrame:

@@ -1,7 +1,7 @@
 """A look at the bytes of `requests` lines: which of them are clean, and the times of these.
 
-A line is clean when its bytes prove it right, but for the values of status and duration: of these it is proven
-that the one has three bytes and that the other begins with a digit. What is not clean may be right all the same.
+A line is clean when its bytes prove it right but for the values of status and duration: of these it is proven
+that one has three bytes and that the other begins with a digit. What is not clean may be right all the same.
 """
 
 from __future__ import annotations

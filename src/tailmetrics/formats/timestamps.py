@@ -8,12 +8,13 @@ from typing import Final
 
 import polars as pl
 
+from tailmetrics.errors import FormatError
 from tailmetrics.formats.reasons import found_instead
 
 UTC: Final = "UTC"
 # What Python's datetime, and with it every store's client, can hold.
-EARLIEST: Final = datetime.min
-LATEST: Final = datetime.max
+EARLIEST: Final = datetime(1, 1, 1)  # noqa: DTZ001  # naive UTC, as all times of records
+LATEST: Final = datetime(9999, 12, 31, 23, 59, 59, 999_999)  # noqa: DTZ001
 
 _MICROSECONDS = pl.Datetime("us")
 _OFFSET = r"[+-](?:[01][0-9]|2[0-3])(?::?[0-5][0-9])?"
@@ -52,6 +53,14 @@ class TimestampReader:
         ).to_series()
 
 
+def reader(zone: str, pattern: str) -> TimestampReader:
+    """For timestamps by a strftime pattern, or by their shape when it is empty. Raises FormatError."""
+    if pattern:
+        return TimestampReader(zone, by_strftime(pattern), f"a real time as {pattern}")
+    expected = "a real time in ISO 8601, as 10/Oct/2024:13:55:36 +0000, or in seconds since 1970"
+    return TimestampReader(zone, of_known_shape, expected)
+
+
 def to_utc(local: pl.Expr, zone: str) -> pl.Expr:
     """Naive local times to naive UTC: the earlier one where a time occurs twice, null where it never does."""
     if zone == UTC:
@@ -69,6 +78,80 @@ def plain(text: pl.Series) -> pl.DataFrame:
     """`YYYY-MM-DD HH:MM:SS`, with or without a fraction of 1 to 9 digits."""
     fits = pl.when(text.str.contains(_PLAIN)).then(text)
     return pl.select(time=_calendar(fits) + _fraction(fits), zoned=False)
+
+
+def of_known_shape(text: pl.Series) -> pl.DataFrame:
+    """ISO 8601, nginx's local time or seconds since 1970, whichever each text has the shape of."""
+    fits = [text.str.contains(pattern) for pattern, _ in _SHAPES]
+    for (_, parse), fit in zip(_SHAPES, fits, strict=True):
+        if fit.all():  # a log has one shape
+            return parse(text)
+    parsed = [
+        parse(pl.select(pl.when(fit).then(text)).to_series())
+        for (_, parse), fit in zip(_SHAPES, fits, strict=True)
+    ]
+    return pl.select(
+        time=pl.coalesce(frame["time"] for frame in parsed),
+        zoned=pl.any_horizontal(frame["zoned"] for frame in parsed),
+    )
+
+
+def by_strftime(pattern: str) -> Parse:
+    """A reader of one's own format, in chrono's notation; `.%f` is a fraction of any length.
+
+    Raises FormatError when no full date can be read by it.
+    """
+    chrono = pattern.replace(".%f", "%.f")
+    always_utc = "%s" in chrono  # seconds since 1970
+
+    def parse(text: pl.Series) -> pl.DataFrame:
+        time = text.str.to_datetime(chrono, time_unit="us", strict=False)
+        zoned = always_utc or time.dtype != _MICROSECONDS
+        return pl.select(time=time.dt.replace_time_zone(None), zoned=pl.repeat(zoned, len(text)))
+
+    sample = datetime(2024, 10, 25, 13, 46, 58)  # noqa: DTZ001
+    try:
+        # A bare %f would be nanoseconds, whatever number of digits there is.
+        written = pl.Series([sample]).dt.replace_time_zone(UTC).dt.strftime(chrono)
+        full = "%f" not in chrono and parse(written)["time"].dt.date().to_list() == [sample.date()]
+    except pl.exceptions.PolarsError:
+        full = False
+    if not full:
+        raise FormatError(
+            f"LOG_TIMESTAMP_FORMAT: found {pattern!r}, expected a strftime format that tells year, month and day, "
+            "with .%f, %3f, %6f or %9f for a fraction of the second"
+        )
+    return parse
+
+
+def _iso(text: pl.Series) -> pl.DataFrame:
+    rest = pl.lit(text).str.slice(19)
+    digits = rest.str.extract(r"[+-]([0-9:]+)\z", 1).str.replace(":", "", literal=True)
+    number = digits.str.pad_end(4, "0").cast(pl.Int64).fill_null(0)
+    minutes = number // 100 * 60 + number % 100
+    ahead = pl.duration(
+        minutes=pl.when(rest.str.contains("-", literal=True)).then(-minutes).otherwise(minutes)
+    )
+    return pl.select(
+        time=_calendar(pl.lit(text)) + _fraction(rest) - ahead,
+        zoned=rest.str.contains("[Zz+-]").fill_null(value=False),
+    )
+
+
+def _nginx(text: pl.Series) -> pl.DataFrame:
+    time = text.str.to_datetime("%d/%b/%Y:%H:%M:%S %z", time_unit="us", strict=False)
+    return pl.select(time=time.dt.replace_time_zone(None), zoned=time.is_not_null())
+
+
+def _epoch(text: pl.Series) -> pl.DataFrame:
+    seconds = pl.lit(text).str.extract("([0-9]+)", 1).cast(pl.Int64)
+    size = pl.duration(seconds=seconds) + _fraction(pl.lit(text))
+    before = pl.lit(text).str.starts_with("-")
+    time = pl.lit(datetime(1970, 1, 1)) + pl.when(before).then(-size).otherwise(size)  # noqa: DTZ001
+    return pl.select(time=time.cast(_MICROSECONDS), zoned=time.is_not_null())
+
+
+_SHAPES: Final = ((_ISO, _iso), (_NGINX, _nginx), (_EPOCH, _epoch))
 
 
 def _calendar(text: pl.Expr) -> pl.Expr:

@@ -1,0 +1,139 @@
+"""The format `json`: one object a line, and a map that tells which key holds which column."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+import polars as pl
+
+from tailmetrics.errors import FormatError
+from tailmetrics.formats.fields import PROBLEM, RAW_SCHEMA
+from tailmetrics.formats.reasons import found_instead
+from tailmetrics.formats.text import Extract
+
+NAME: Final = "json"
+_SETTING = "LOG_JSON_FIELDS"
+_COLUMNS = tuple(name for name in RAW_SCHEMA if name != PROBLEM)
+_OPTIONAL = "duration"
+_OBJECT = r"\A[ \t]*\{"
+_IS_OBJECT = "is_object"
+_FEW_LINES = 64
+
+
+def extract_by(field_map: str) -> Extract:
+    """Fields by a map as in LOG_JSON_FIELDS. Raises FormatError when it is no such map."""
+    reader = _Reader(_keys(field_map), field_map)
+
+    def extract(text: pl.Series) -> pl.DataFrame:
+        looks_right = text.str.contains(_OBJECT)
+        found = _spread(reader.rows(text.filter(looks_right)), looks_right)
+        problem = found_instead("line", pl.lit(text), "a JSON object")
+        return found.select(
+            *_COLUMNS, pl.when(~pl.col(_IS_OBJECT).fill_null(value=False)).then(problem).alias(PROBLEM)
+        )
+
+    return extract
+
+
+class _Reader:
+    """Reads lines that begin like objects: a row for each, with the columns as text and `is_object`."""
+
+    def __init__(self, keys: dict[str, list[str]], field_map: str) -> None:
+        self._schema = _schema(keys, field_map)
+        self._values = [
+            _value(keys[name]).alias(name) if name in keys else pl.lit(None, pl.String()).alias(name)
+            for name in _COLUMNS
+        ]
+
+    def rows(self, text: pl.Series) -> pl.DataFrame:
+        """Polars reads all lines or none, so what it refuses is halved until the bad lines are alone."""
+        found = self._read(text)
+        if found is not None:
+            return found.select(*self._values, pl.lit(value=True).alias(_IS_OBJECT))
+        if len(text) == 1:
+            return pl.DataFrame({name: [None] for name in _COLUMNS} | {_IS_OBJECT: [False]}, _ROW_SCHEMA)
+        if len(text) <= _FEW_LINES:
+            may_be_json = pl.Series([_may_be_json(line) for line in text], dtype=pl.Boolean())
+            if not may_be_json.all():
+                return _spread(self.rows(text.filter(may_be_json)), may_be_json)
+        half = len(text) // 2
+        return pl.concat([self.rows(text[:half]), self.rows(text[half:])])
+
+    def _read(self, text: pl.Series) -> pl.DataFrame | None:
+        if text.is_empty():
+            return pl.DataFrame(schema=self._schema)
+        lines = text.str.join("\n").item().encode()
+        try:
+            # Even so what is no JSON raises; only a value of an unexpected type is null instead.
+            found = pl.read_ndjson(lines, schema=self._schema, ignore_errors=True)
+        except pl.exceptions.PolarsError:
+            return None
+        return found if found.height == len(text) else None
+
+
+_ROW_SCHEMA = {name: pl.String() for name in _COLUMNS} | {_IS_OBJECT: pl.Boolean()}
+
+
+def _spread(rows: pl.DataFrame, chosen: pl.Series) -> pl.DataFrame:
+    """The rows at the lines that are chosen, in order, and nulls at the others."""
+    row = pl.select(pl.when(chosen).then(chosen.cum_sum().cast(pl.Int64) - 1)).to_series()
+    return rows.select(pl.all().gather(row))
+
+
+def _may_be_json(line: str) -> bool:
+    try:
+        json.loads(line, parse_int=str, parse_float=str)
+    except RecursionError:
+        return True
+    except ValueError:
+        return False
+    return True
+
+
+def _keys(field_map: str) -> dict[str, list[str]]:
+    """Column to the keys that lead to its value, from the outermost on."""
+    keys: dict[str, list[str]] = {}
+    for entry in field_map.split(","):
+        column, separator, path = (part.strip() for part in entry.partition("="))
+        if not separator or column not in _COLUMNS or column in keys or not all(path.split(".")):
+            raise FormatError(
+                f"{_SETTING}: found {entry.strip()!r}, expected column=key, each column once, columns are "
+                f"{', '.join(_COLUMNS)}"
+            )
+        keys[column] = path.split(".")
+    missing = [name for name in _COLUMNS if name not in keys and name != _OPTIONAL]
+    if missing:
+        raise FormatError(f"{_SETTING}: found {field_map!r}, expected a key for {', '.join(missing)} too")
+    return keys
+
+
+def _schema(keys: dict[str, list[str]], field_map: str) -> dict[str, pl.DataType]:
+    """What Polars reads of each object: nested structs whose leaves are text."""
+    tree: dict[str, Any] = {}
+    for path in keys.values():
+        inner = tree
+        for key in path[:-1]:
+            inner = inner.setdefault(key, {})
+            if inner is None:
+                break
+        else:
+            if inner.setdefault(path[-1]) is None:
+                continue
+        raise FormatError(
+            f"{_SETTING}: found {field_map!r}, expected {path[0]!r} to hold either a value or an object"
+        )
+    return {key: _type(inner) for key, inner in tree.items()}
+
+
+def _type(tree: dict[str, Any] | None) -> pl.DataType:
+    if tree is None:
+        return pl.String()
+    return pl.Struct({key: _type(inner) for key, inner in tree.items()})
+
+
+def _value(path: list[str]) -> pl.Expr:
+    value = pl.col(path[0])
+    for key in path[1:]:
+        value = value.struct.field(key)
+    return value

@@ -1,0 +1,70 @@
+"""The format `nginx`: the combined log format, with the request time after it when it is logged."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import polars as pl
+
+from tailmetrics.formats.fields import PROBLEM
+from tailmetrics.formats.reasons import found_instead
+
+NAME: Final = "nginx"
+_QUOTED = r'"(?:[^"\\]|\\.)*"'
+_COMBINED = (
+    r"\A(?P<address>\S+) \S+ (?P<user>.*?) \[(?P<timestamp>[^\]]*)\] "
+    r'"(?P<request>(?:[^"\\]|\\.)*)" (?P<status_code>\S+) \S+ '
+    rf"{_QUOTED} {_QUOTED}(?: {_QUOTED})?"  # many add X-Forwarded-For
+    r"(?: (?P<duration>\S+))?\z"
+)
+_EXPECTED = (
+    'address - user [time] "request" status bytes "referer" "agent", and the request time if it is logged'
+)
+_REQUEST = r"\A[A-Za-z-]+ (\S+)(?: HTTP/[0-9.]+)?\z"
+
+
+def extract(text: pl.Series) -> pl.DataFrame:
+    """The fields of each line as text.
+
+    The customer is the user, or the address where there is none. The path is the target of the request without
+    its query; of what is no HTTP request it is all that was logged.
+    """
+    found = text.str.extract_groups(_COMBINED).struct.unnest()
+    request = pl.col("request")
+    path = request.str.extract(_REQUEST, 1).str.replace(r"\?.*\z", "")
+    raw = found.select(
+        "timestamp",
+        pl.when(pl.col("user").is_in(["-", ""])).then("address").otherwise("user").alias("customer_id"),
+        pl.coalesce(path.replace("", None), request.replace("", "-")).alias("path"),
+        "status_code",
+        pl.col("duration").replace("-", None),
+        pl.when(pl.col("address").is_null())
+        .then(found_instead("line", pl.lit(text), _EXPECTED))
+        .alias(PROBLEM),
+    )
+    return raw.with_columns(_unescaped(raw["customer_id"]), _unescaped(raw["path"]))
+
+
+def _unescaped(text: pl.Series) -> pl.Series:
+    """The texts as they were before nginx wrote quotes, backslashes and bytes over 127 as \\xNN."""
+    escaped = text.filter(text.str.contains("\\", literal=True)).unique()
+    if escaped.is_empty():
+        return text
+    return text.replace(escaped, pl.Series([_unescape(value) for value in escaped], dtype=pl.String()))
+
+
+def _unescape(text: str) -> str:
+    """Control characters stay escaped, and so does everything when the bytes are not UTF-8."""
+    raw = re.sub(rb'\\(?:x([0-9A-Fa-f]{2})|(["\\]))', _byte, text.encode())
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return text
+
+
+def _byte(escape: re.Match[bytes]) -> bytes:
+    if escape[2]:
+        return escape[2]
+    byte = bytes.fromhex(escape[1].decode())
+    return byte if byte in b'"\\' or byte > b"\x7f" else escape[0]
