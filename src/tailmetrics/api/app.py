@@ -35,7 +35,7 @@ def create_app(settings: Settings, store: Store, ingestion: Ingestion | None, me
     app.state.services = Services(settings, store, ingestion, metrics)
     if ingestion is not None:
         metrics.watch_sources(ingestion.sources)
-        remove_leftovers(settings.store_path)
+        remove_leftovers(settings)
 
     # The one added last is the first that a request meets.
     app.add_middleware(Guard, settings=settings)

@@ -75,7 +75,7 @@ async def require_key(given: Annotated[str | None, Security(_key_header)], servi
     """Let a request through only with the key of the settings."""
     key = services.settings.api_key
     if key is not None and not secrets.compare_digest(
-        (given or "").encode(), key.get_secret_value().encode()
+        (given or "").encode("latin-1"), key.get_secret_value().encode()
     ):
         raise HTTPException(
             401,

@@ -163,7 +163,12 @@ def _method_not_allowed(request: Request, error: HTTPException) -> Response:
 
 
 async def _validation(request: Request, error: RequestValidationError) -> Response:
-    return _wrong_parameters(request, [_parameter_problem(problem) for problem in error.errors()])
+    problems: dict[str, ParameterProblem] = {}
+    for found in error.errors():
+        problem = _parameter_problem(found)
+        # Of a parameter that may be left out pydantic also says that it is not None.
+        problems.setdefault(problem["parameter"], problem)
+    return _wrong_parameters(request, list(problems.values()))
 
 
 async def _query(request: Request, error: QueryError) -> Response:
@@ -191,11 +196,11 @@ def _wrong_parameters(request: Request, problems: list[ParameterProblem]) -> Res
 
 
 def _parameter_problem(problem: dict[str, Any]) -> ParameterProblem:
-    expected = _EXPECTED.get(problem["type"], str(problem["msg"]))
+    template = _EXPECTED.get(problem["type"])
     return {
-        "parameter": str(problem["loc"][-1]),
+        "parameter": str(problem["loc"][1]),  # after `path` or `query`
         "value": _shown(problem["input"]),
-        "expected": expected.format(**problem.get("ctx", {})),
+        "expected": str(problem["msg"]) if template is None else template.format(**problem.get("ctx", {})),
     }
 
 

@@ -19,7 +19,7 @@ from tailmetrics.api.problems import wrong_parameters
 from tailmetrics.api.times import parse_time
 from tailmetrics.errors import QueryError
 from tailmetrics.stats import CustomerSort, CustomersQuery, Every, RejectsQuery, StatsQuery
-from tailmetrics.windows import parse_every
+from tailmetrics.windows import parse_every, zone_named
 
 Value = TypeVar("Value")
 
@@ -101,7 +101,7 @@ def rejects_query(parameters: RejectsParameters) -> RejectsQuery:
 
 def _range(parameters: RangeParameters, findings: _Findings) -> Range:
     now = datetime.now(timezone.utc)
-    zone = findings.note(lambda: _zone(parameters.tz), _UTC)
+    zone = findings.note(lambda: zone_named(parameters.tz), _UTC)
 
     def bound(name: str, text: str | None, other_text: str | None) -> tuple[str, str, datetime] | None:
         """Under which name a bound was given, as what, and when that is."""
@@ -125,13 +125,6 @@ def _range(parameters: RangeParameters, findings: _Findings) -> Range:
     end = findings.note(lambda: bound("to", parameters.to, parameters.to_date), None)
     findings.note(order, None)
     return Range(start and start[2], end and end[2], zone)
-
-
-def _zone(name: str) -> ZoneInfo:
-    try:
-        return ZoneInfo(name)
-    except (ValueError, OSError, KeyError):  # KeyError: unknown; ValueError: no name; OSError: a folder's
-        raise QueryError("tz", name, "an IANA time zone such as UTC or America/New_York") from None
 
 
 def _sort_key(sort: str) -> CustomerSort:

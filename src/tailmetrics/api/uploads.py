@@ -1,4 +1,4 @@
-"""The body of a request as a file beside the store."""
+"""The body of a request as a file beside the data."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
+from tailmetrics.settings import Settings
+from tailmetrics.sources import fingerprint
+
 _WRITE_BYTES = 1024 * 1024  # as much is gathered before it is written, and no more is held in memory
 
 
@@ -23,27 +26,24 @@ class Upload:
     size: int
 
 
-def _prefix(store_path: Path) -> str:
-    return f".{store_path.name}.load-"
-
-
-def remove_leftovers(store_path: Path) -> None:
-    """Remove what a process that was killed left behind; only for the one that holds the store."""
-    for path in store_path.parent.glob(f"{_prefix(store_path)}*"):
+def remove_leftovers(settings: Settings) -> None:
+    """Remove what a process that was killed left behind; only for the one that reads logs for this store."""
+    for path in settings.data_folder.glob(f"{_prefix(settings)}*"):
         path.unlink(missing_ok=True)
 
 
 @asynccontextmanager
-async def received(request: Request, store_path: Path, max_bytes: int) -> AsyncIterator[Upload]:
-    """Write the body to a temporary file beside the store, where there is room for what will be in the store.
+async def received(request: Request, settings: Settings) -> AsyncIterator[Upload]:
+    """Write the body to a temporary file beside the data, where there is room for what it holds.
 
-    Raises HTTPException 413 when it is larger than `max_bytes`.
+    Raises HTTPException 413 when it is larger than the settings allow.
     """
+    max_bytes = settings.load_max_bytes
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > max_bytes:
         raise _too_large(announced, max_bytes)
-    store_path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(prefix=_prefix(store_path), dir=store_path.parent) as file:
+    settings.data_folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(prefix=_prefix(settings), dir=settings.data_folder) as file:
         gathered = bytearray()
         size = 0
         async for piece in request.stream():
@@ -57,6 +57,11 @@ async def received(request: Request, store_path: Path, max_bytes: int) -> AsyncI
         file.write(gathered)
         file.flush()
         yield Upload(Path(file.name), size)
+
+
+def _prefix(settings: Settings) -> str:
+    """What names of uploads begin with: other stores may keep theirs in the same folder."""
+    return f".load-{fingerprint(settings.store_url.encode())[:8]}-"
 
 
 def _too_large(found: str, max_bytes: int) -> HTTPException:

@@ -87,7 +87,7 @@ async def load(
         )
     _refuse_what_is_no_log(request)
     settings = services.settings
-    async with received(request, settings.store_path, settings.load_max_bytes) as upload:
+    async with received(request, settings) as upload:
         if upload.size:
             name = parameters.name or DEFAULT_NAME
             jobs = [(name, ingestion.start_load(upload.path, name, parameters.format))]

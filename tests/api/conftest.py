@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import httpx
+import polars as pl
+import pytest
+from tailmetrics.api.app import create_app
+from tailmetrics.formats import open_format
+from tailmetrics.metrics import Metrics
+from tailmetrics.records import RECORD_SCHEMA, ParsedLines, no_rejects
+from tailmetrics.settings import Settings, load_settings
+from tailmetrics.sources import Batch, Checkpoint, Source
+from tailmetrics.stores import Store, open_store
+
+from tests.api.fakes import FakeIngestion
+from tests.api.serving import serving
+
+ODD_IDS = (
+    "a/b",
+    "/a",
+    "a/",
+    "a//b",
+    "a/stats",
+    "a/stats/b",
+    "stats",
+    "..",
+    "a/../b",
+    ".",
+    "100%",
+    "%2F",
+    'it\'s "quoted"',
+    "with space",
+    "a+b",
+    "a?b=c&d#e",
+    "köln-東京-🙂",
+    "\\",
+)
+
+LINES = [
+    "2024-10-10 08:00:00 cust_1 /api/v1/resource1 200 0.100",
+    "2024-10-10 09:30:00 cust_1 /api/v1/resource1 404 0.300",
+    "2024-10-11 23:30:00 cust_1 /api/v1/resource2 500 0.500",
+    "2024-10-10 10:00:00 cust_2 /api/v1/resource1 200 1.000",
+    "no request",
+    "2024-10-10 10:00:00 cust_2 /api/v1/resource1 999 1.000",
+]
+
+
+def settings_in(folder: Path, **changes: object) -> Settings:
+    return load_settings(
+        None,
+        store_url=f"duckdb:///{folder}/store.duckdb",
+        log_file_path=f"{folder}/*.log",
+        node_id="node",
+        **changes,
+    )
+
+
+def commit(store: Store, path: str, parsed: ParsedLines) -> None:
+    """Put the lines of one source into a store, as the dataflow does."""
+    source = store.register(Source(path, "node", 1, 2, 0, path, Checkpoint(0, 0, "", 0, "")))
+    store.write([Batch(source.source_id, path, 0, Checkpoint(1000, 0, "", 0, ""), parsed)])
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """A store with LINES and one request of each of ODD_IDS."""
+    settings = settings_in(tmp_path_factory.mktemp("store"))
+    store = open_store(settings)
+    commit(store, "requests.log", open_format("requests", settings).parse("\n".join(LINES).encode(), 0))
+    noon = datetime(2024, 10, 12, 12)  # noqa: DTZ001  # the schema has no zone, it is UTC
+    rows = [(noon, customer_id, "/", 200, 0.25, offset) for offset, customer_id in enumerate(ODD_IDS)]
+    odd = pl.DataFrame(rows, schema=RECORD_SCHEMA, orient="row")
+    commit(store, "odd.log", ParsedLines(odd, no_rejects(), blanks=0))
+    yield store
+    store.close()
+
+
+@pytest.fixture(scope="session")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    return settings_in(tmp_path_factory.mktemp("api"))
+
+
+@pytest.fixture(scope="session")
+def client(settings: Settings, store: Store) -> Iterator[httpx.Client]:
+    with serving(create_app(settings, store, FakeIngestion(), Metrics())) as client:
+        yield client

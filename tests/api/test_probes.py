@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from tailmetrics.api.app import create_app
+from tailmetrics.api.routes import probes
+from tailmetrics.errors import StoreUnavailable
+from tailmetrics.metrics import Metrics
+from tailmetrics.sources import IngestionState
+from tailmetrics.stats import StoreStatus
+from tailmetrics.stores import Store
+
+from tests.api.conftest import settings_in
+from tests.api.fakes import LIVE_SOURCE, FakeIngestion
+from tests.api.serving import serving
+
+
+class AwayStore:
+    """A store that does not answer: at once when `error` is set, else for ever."""
+
+    def __init__(self, error: StoreUnavailable | None) -> None:
+        self._error = error
+
+    async def ping(self) -> None:
+        if self._error is not None:
+            raise self._error
+        await asyncio.Event().wait()
+
+    async def status(self) -> StoreStatus:
+        await self.ping()
+        return StoreStatus("1", 0, 0, 0)
+
+
+def ready(folder: Path, store: object, ingestion: FakeIngestion | None) -> httpx.Response:
+    with serving(create_app(settings_in(folder), store, ingestion, Metrics())) as client:  # type: ignore[arg-type]  # only what /ready asks
+        return client.get("/ready")
+
+
+def test_health_says_alive(client: httpx.Client) -> None:
+    response = client.get("/health")
+    assert (response.status_code, response.json()["status"]) == (200, "alive")
+
+
+def test_ready_shows_each_source(client: httpx.Client) -> None:
+    response = client.get("/ready")
+    assert response.status_code == 200
+    assert response.json() == {
+        "ready": True,
+        "store": {"answers": True, "error": None},
+        "ingestion": {"state": "running", "last_error": None, "store_error": None},
+        "sources": [
+            {
+                "source_id": "6a1f0c52b7d94e0f",
+                "path": "data/requests.log",
+                "state": "live",
+                "position": 500,
+                "size": 540,
+                "lag_bytes": 40,
+                "lag_seconds": 0.25,
+                "last_error": None,
+                "updated_at": None,
+            }
+        ],
+    }
+
+
+def test_a_missing_log_does_not_make_the_service_unready(tmp_path: Path, store: Store) -> None:
+    missing = replace(LIVE_SOURCE, state="missing", last_error="No such file or directory")
+    response = ready(tmp_path, store, FakeIngestion(statuses=[missing]))
+    assert response.status_code == 200
+    assert response.json()["sources"][0]["last_error"] == "No such file or directory"
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        IngestionState("restarting", last_error="it crashed"),
+        IngestionState("stopped", last_error="it crashed"),
+        IngestionState("running", store_error="disk full"),
+    ],
+)
+def test_a_dataflow_that_does_not_commit_is_503(tmp_path: Path, store: Store, state: IngestionState) -> None:
+    response = ready(tmp_path, store, FakeIngestion(current=state))
+    assert response.status_code == 503
+    assert response.json()["ingestion"] == {
+        "state": state.name,
+        "last_error": state.last_error,
+        "store_error": state.store_error,
+    }
+
+
+@pytest.mark.parametrize("ingestion", [None, FakeIngestion()])
+def test_a_store_that_is_away_is_503(tmp_path: Path, ingestion: FakeIngestion | None) -> None:
+    response = ready(tmp_path, AwayStore(StoreUnavailable("the disk is gone")), ingestion)
+    assert response.status_code == 503
+    assert response.json()["store"] == {"answers": False, "error": "the disk is gone"}
+
+
+def test_a_store_that_hangs_is_503(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probes, "STORE_ANSWER_SECONDS", 0.01)
+    response = ready(tmp_path, AwayStore(None), None)
+    assert response.status_code == 503
+    assert response.json()["store"]["error"] == "no answer within 0.01 seconds"
+
+
+def test_without_dataflow_sources_are_what_processors_reported(tmp_path: Path, store: Store) -> None:
+    store.report("node", [LIVE_SOURCE])
+    answer = ready(tmp_path, store, None).json()
+    assert answer["ingestion"]["state"] is None
+    assert [source["path"] for source in answer["sources"]] == ["data/requests.log"]
+
+
+def test_metrics_have_the_lag_of_each_source(client: httpx.Client) -> None:
+    families = {family.name: family for family in text_string_to_metric_families(client.get("/metrics").text)}
+    (sample,) = families["tailmetrics_source_lag_bytes"].samples
+    assert (sample.labels["path"], sample.value) == ("data/requests.log", 40)
+
+
+@pytest.mark.parametrize(
+    ("path", "endpoint", "status"),
+    [
+        ("/customers/cust_1/stats", "/customers/{customer_id}/stats", "200"),
+        ("/customers/nobody/stats", "/customers/{customer_id}/stats", "404"),
+        ("/stats?tz=x", "/stats", "422"),
+        ("/some/where", "other", "404"),
+        ("/static/docs.js", "other", "200"),
+    ],
+)
+def test_metrics_count_answers_by_endpoint(
+    tmp_path: Path, store: Store, path: str, endpoint: str, status: str
+) -> None:
+    metrics = Metrics()
+    with serving(create_app(settings_in(tmp_path), store, None, metrics)) as client:
+        client.get(path)
+    labels = {"endpoint": endpoint, "status": status}
+    assert metrics.registry.get_sample_value("tailmetrics_queries_total", labels) == 1
+
+
+def test_metrics_have_a_content_type_that_prometheus_knows(client: httpx.Client) -> None:
+    assert client.get("/metrics").headers["content-type"].startswith("text/plain; version=")
