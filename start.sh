@@ -149,7 +149,10 @@ generator=$!
 import http.client, os, sys, time
 port, service = int(sys.argv[1]), int(sys.argv[2])
 for _ in range(600):
-    os.kill(service, 0)
+    try:
+        os.kill(service, 0)
+    except ProcessLookupError:
+        sys.exit(1)
     try:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
         connection.request("GET", "/ready")
