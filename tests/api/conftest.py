@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx
 import polars as pl
 import pytest
+
 from tailmetrics.api.app import create_app
 from tailmetrics.formats import open_format
 from tailmetrics.metrics import Metrics
@@ -14,7 +15,6 @@ from tailmetrics.records import RECORD_SCHEMA, ParsedLines, no_rejects
 from tailmetrics.settings import Settings, load_settings
 from tailmetrics.sources import Batch, Checkpoint, Source
 from tailmetrics.stores import Store, open_store
-
 from tests.api.fakes import FakeIngestion
 from tests.api.serving import serving
 

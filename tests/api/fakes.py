@@ -20,6 +20,8 @@ LIVE_SOURCE = SourceStatus(
     lag_seconds=0.25,
     state="live",
 )
+RUNNING = IngestionState("running")
+ONE_LINE_LOADED = LoadProgress("done", bytes_total=37, bytes_done=37, lines=1, records=1)
 
 
 @dataclass
@@ -49,9 +51,9 @@ class StartedLoad:
 
 @dataclass
 class FakeIngestion:
-    current: IngestionState = IngestionState("running")
+    current: IngestionState = RUNNING
     statuses: Sequence[SourceStatus] = (LIVE_SOURCE,)
-    ended: LoadProgress = LoadProgress("done", bytes_total=54, bytes_done=54, lines=1, records=1)
+    ended: LoadProgress = ONE_LINE_LOADED
     looks: int = 1
     loads: list[StartedLoad] = field(default_factory=list)
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+
 from tailmetrics.api.app import create_app
 from tailmetrics.metrics import Metrics
 from tailmetrics.stores import Store
-
 from tests.api.conftest import settings_in
 from tests.api.fakes import FakeIngestion
 from tests.api.serving import serving

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+
 from tailmetrics.api.app import create_app
 from tailmetrics.errors import StoreError, StoreGone, StoreUnavailable
 from tailmetrics.metrics import Metrics
 from tailmetrics.stats import StatsAnswer, StatsQuery
-
 from tests.api.conftest import settings_in
 from tests.api.serving import serving
 

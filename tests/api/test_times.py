@@ -4,6 +4,7 @@ from datetime import datetime, timezone
 from zoneinfo import ZoneInfo
 
 import pytest
+
 from tailmetrics.api.times import formatter, parse_time
 
 NOW = datetime(2024, 10, 10, 12, 30, 15, 250_000, tzinfo=timezone.utc)

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Literal, get_args
 
 from fastapi import Request
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 from pydantic.json_schema import SkipJsonSchema
 
 from tailmetrics.api.problems import wrong_parameters
@@ -21,6 +21,12 @@ _TIME_FORMS = (
     "A date (midnight in `tz`), RFC 3339 (in `tz` when it has no offset), epoch seconds, a time before now "
     "such as `-24h` (s, m, h, d), or `now`."
 )
+
+# Patterns are for readers and tools; what a value may be is decided where it is read.
+_TIME_SCHEMA: dict[str, JsonValue] = {
+    "pattern": r"^(now|-[0-9]+[smhd]|-?[0-9]+(\.[0-9]+)?"
+    r"|[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt ][0-9:.]+([Zz]|[+ -][0-9:]+)?)?)$"
+}
 
 Text = str | SkipJsonSchema[None]
 CustomerId = Annotated[
@@ -40,18 +46,23 @@ class RangeParameters(BaseModel):
         default=None,
         alias="from",
         description=f"Beginning of the range, included. {_TIME_FORMS} Default: where the data begins.",
+        json_schema_extra=_TIME_SCHEMA,
         examples=["2024-10-10"],
     )
     to: Text = Field(
         default=None,
         description=f"End of the range, not included. {_TIME_FORMS} Default: where the data ends.",
+        json_schema_extra=_TIME_SCHEMA,
         examples=["2024-10-20T00:00:00Z"],
     )
-    from_date: Text = Field(default=None, description="Another name of `from`.", examples=["2024-10-10"])
-    to_date: Text = Field(default=None, description="Another name of `to`.", examples=["2024-10-20"])
-    tz: str = Field(
+    from_date: Text = Field(
+        default=None, description="Another name of `from`.", json_schema_extra=_TIME_SCHEMA
+    )
+    to_date: Text = Field(default=None, description="Another name of `to`.", json_schema_extra=_TIME_SCHEMA)
+    tz: Annotated[str, BeforeValidator(_plus_signs)] = Field(
         default="UTC",
         description="Time zone (IANA name) in which days begin, times are read and answers are written.",
+        json_schema_extra={"pattern": "^[A-Za-z0-9_+/-]+$"},
         examples=["America/New_York"],
     )
     failures: Annotated[Failures, BeforeValidator(_plus_signs)] = Field(
@@ -63,6 +74,7 @@ class StatsParameters(RangeParameters):
     every: str = Field(
         default="1d",
         description="Length of the windows: a number with s, m, h or d, or `none` for one window.",
+        json_schema_extra={"pattern": "^(none|[1-9][0-9]{0,5}[smhd])$"},
         examples=["1h"],
     )
     uptime_method: UptimeMethod = Field(

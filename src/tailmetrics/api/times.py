@@ -37,7 +37,6 @@ def parse_time(text: str, zone: ZoneInfo, now: datetime) -> datetime:
     twice is the earlier one. Digits below a microsecond are rounded up: stored times have none, so a
     half-open range keeps its meaning. Raises ValueError whose text says what was expected.
     """
-    text = text.strip()
     try:
         time = _parse(text, zone, now)
     except OverflowError:
