@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,15 @@ from tailmetrics.sources import Batch, Checkpoint, Source, derive_source_id
 
 LINE_BYTES = 54  # what every line of a built batch takes up in its source
 
+# Times are aware and in UTC, durations in seconds.
 Record = tuple[
     datetime, str, str, int, float | None
 ]  # timestamp (naive UTC), customer, path, status, duration
+
+
+def at(text: str) -> datetime:
+    """An aware time from ISO 8601 text in UTC without a zone."""
+    return datetime.fromisoformat(text).replace(tzinfo=timezone.utc)
 
 
 def settings_of(store_path: Path, **changes: Any) -> Settings:
@@ -34,7 +40,12 @@ def source_of(name: str = "requests.log", node_id: str = "node", inode: int = 7,
 def records_of(rows: Sequence[Record], start: int = 0) -> pl.DataFrame:
     """Records whose lines follow each other from byte `start`."""
     return pl.DataFrame(
-        [(*row, start + place * LINE_BYTES) for place, row in enumerate(rows)], RECORD_SCHEMA, orient="row"
+        [
+            (timestamp.replace(tzinfo=None), *row, start + place * LINE_BYTES)
+            for place, (timestamp, *row) in enumerate(rows)
+        ],
+        RECORD_SCHEMA,
+        orient="row",
     )
 
 

@@ -44,6 +44,8 @@ def stats(reader: Reader, query: StatsQuery) -> StatsAnswer:
     """Raises UnknownCustomer, QueryError and StoreUnavailable."""
     where, parameters = _conditions(query.start, query.end)
     if query.customer_id is not None:
+        if not _is_utf8(query.customer_id):
+            raise UnknownCustomer(query.customer_id)
         where += " AND customer_id = $customer_id"
         parameters["customer_id"] = query.customer_id
         first = Method.IN_MEMORY
@@ -65,6 +67,8 @@ def customers(reader: Reader, query: CustomersQuery) -> CustomersPage:
     """Raises QueryError for a wrong cursor, and StoreUnavailable."""
     offset = 0 if query.after is None else place_of("customers", query.after)
     where, parameters = _conditions(query.start, query.end)
+    if not _is_utf8(query.search):
+        return CustomersPage((), 0, None)
     if query.search:
         where += " AND contains(customer_id, $search)"
         parameters["search"] = query.search
@@ -188,6 +192,15 @@ def _conditions(start: datetime | None, end: datetime | None) -> tuple[str, dict
         conditions.append("timestamp < $end")
         parameters["end"] = _naive(end)
     return " AND ".join(conditions), parameters
+
+
+def _is_utf8(text: str) -> bool:
+    """Whether text can be in the store at all: half of a surrogate pair cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _naive(moment: datetime) -> datetime:

@@ -75,10 +75,11 @@ class Writer:
                     **_place(source),
                 },
             )
+        registered = replace(source, committed_at=now.replace(tzinfo=timezone.utc))
         self._keys[source.source_id] = key
-        self.sources[source.source_id] = source
+        self.sources[source.source_id] = registered
         self.counts.commits += 1
-        return source
+        return registered
 
     def write(self, batches: Sequence[Batch]) -> None:
         """Commit all batches together or nothing of them. Raises PositionConflict."""
@@ -95,7 +96,10 @@ class Writer:
             self._insert_rejects(rejects, now)
             for source in moved:
                 self._move(source, [batch for batch in batches if batch.source_id == source.source_id], now)
-        self.sources.update((source.source_id, source) for source in moved)
+        committed_at = now.replace(tzinfo=timezone.utc)
+        self.sources.update(
+            (source.source_id, replace(source, committed_at=committed_at)) for source in moved
+        )
         self.counts.records += records.height
         self.counts.rejects += rejects.height
         self.counts.last_reject_id += rejects.height
@@ -115,17 +119,26 @@ class Writer:
         with errors_translated():
             rows = self._run(
                 "SELECT source_key, source_id, node_id, device, inode, epoch, path, position, head_length, "
-                "head_hash, tail_length, tail_hash FROM sources"
+                "head_hash, tail_length, tail_hash, updated_at FROM sources"
             )
             [counts] = self._run(
                 "SELECT (SELECT count(*) FROM records), (SELECT count(*) FROM rejects), "
                 "(SELECT coalesce(sum(blanks), 0)::BIGINT FROM sources), "
                 "(SELECT coalesce(max(id), 0) FROM rejects)"
             )
-        self._keys = {row[1]: row[0] for row in rows}
+        self._keys = {source_id: key for key, source_id, *_ in rows}
         self.sources = {
-            source_id: Source(source_id, node_id, int(device), int(inode), epoch, path, Checkpoint(*point))
-            for _, source_id, node_id, device, inode, epoch, path, *point in rows
+            source_id: Source(
+                source_id,
+                node_id,
+                int(device),
+                int(inode),
+                epoch,
+                path,
+                Checkpoint(*point),
+                committed_at.replace(tzinfo=timezone.utc),
+            )
+            for _, source_id, node_id, device, inode, epoch, path, *point, committed_at in rows
         }
         self.counts = Counts(*counts)
 

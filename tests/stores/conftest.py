@@ -1,0 +1,46 @@
+"""The stores that the contract is tested on. Another store is one more entry of BACKENDS."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from tailmetrics.settings import Settings
+from tailmetrics.stores import Store, open_store
+from tests.builders import settings_of
+
+_Answer = TypeVar("_Answer")
+Ask = Callable[[Coroutine[Any, Any, _Answer]], _Answer]
+
+
+def _duckdb(folder: Path) -> Settings:
+    return settings_of(folder / "store.duckdb")
+
+
+# Each makes the settings of an empty store; the folder is the test's own.
+BACKENDS: dict[str, Callable[[Path], Settings]] = {"duckdb": _duckdb}
+
+
+@pytest.fixture(scope="session")
+def ask() -> Iterator[Ask[Any]]:
+    """Waits for an answer of a store, always in the same event loop, as clients of servers need it."""
+    loop = asyncio.new_event_loop()
+    yield loop.run_until_complete
+    loop.run_until_complete(loop.shutdown_default_executor())
+    loop.close()
+
+
+@pytest.fixture(params=sorted(BACKENDS))
+def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
+    return BACKENDS[request.param](tmp_path)
+
+
+@pytest.fixture
+def store(settings: Settings) -> Iterator[Store]:
+    opened = open_store(settings)
+    yield opened
+    opened.close()

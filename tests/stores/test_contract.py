@@ -1,0 +1,540 @@
+"""What every store does, whatever keeps its data."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from tailmetrics.errors import PositionConflict, QueryError, StoreBusy, StoreError, UnknownCustomer
+from tailmetrics.settings import Settings
+from tailmetrics.sources import Source, SourceStatus
+from tailmetrics.stats import (
+    MAX_FILLED_WINDOWS,
+    CustomersQuery,
+    CustomerStats,
+    RejectsQuery,
+    StatsQuery,
+    Summary,
+)
+from tailmetrics.stores import Store, open_store
+from tailmetrics.windows import parse_every
+from tests.builders import LINE_BYTES, Record, at, batch_of, moved, source_of
+from tests.stores.brute_force import assert_same, assert_same_summary, expected_stats, expected_summary
+from tests.stores.conftest import BACKENDS, Ask
+
+DAILY = parse_every("1d")
+NOON = at("2024-10-10T12:00:00")
+
+IDS = (
+    "cust_1",
+    "Cust_1",
+    "cust_1 ",
+    'it\'s "quoted"',
+    "100%",
+    "a_c",
+    "abc",
+    "with/slash and space",
+    "emoji \U0001f680",
+    "caf\u00e9",
+    "cafe\u0301",
+    "\u00fc" * 256,
+    "back\\slash",
+)
+
+
+def random_records(seed: int, first: datetime, last: datetime, number: int = 1000) -> list[Record]:
+    """Records in no order, with equal times, some without a duration, unevenly spread over customers."""
+    chance = random.Random(seed)  # noqa: S311  # the same records in each run
+    span = last - first
+    times = [first + chance.random() * span for _ in range(number * 9 // 10)]
+    times += chance.choices(times, k=number - len(times))
+    return [
+        (
+            moment,
+            chance.choice(IDS[: chance.randint(1, len(IDS))]),
+            f"/api/v1/resource{chance.randint(1, 4)}",
+            chance.choice((200, 200, 201, 302, 399, 400, 404, 429, 499, 500, 503, 599)),
+            chance.choice((None, 0.0, round(chance.expovariate(3), 3), chance.expovariate(3))),
+        )
+        for moment in times
+    ]
+
+
+# Over both clock changes of New York, before 1970, and in a future that clocks are not yet known of.
+RECORDS = [
+    *random_records(1, at("2024-10-25"), at("2024-11-08")),
+    *random_records(2, at("2024-03-08"), at("2024-03-13")),
+    *random_records(3, at("1969-12-28"), at("1970-01-03"), 300),
+    *random_records(4, at("2051-06-01"), at("2051-06-02"), 100),
+]
+
+
+@pytest.fixture(scope="module", params=sorted(BACKENDS))
+def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """A store with RECORDS from two sources, written in several commits."""
+    store = open_store(BACKENDS[request.param](tmp_path_factory.mktemp("filled")))
+    sources = [store.register(source_of("one.log")), store.register(source_of("two.log", inode=8))]
+    for begin in range(0, len(RECORDS), 1000):
+        batches = []
+        for place, source in enumerate(sources):
+            batch = batch_of(source, RECORDS[begin + 500 * place : begin + 500 * (place + 1)])
+            batches.append(batch)
+            sources[place] = moved(source, batch)
+        store.write(batches)
+    yield store
+    store.close()
+
+
+def without_time(source: Source) -> Source:
+    return replace(source, committed_at=None)
+
+
+class TestSources:
+    def test_a_source_that_is_not_registered_has_no_position(self, store: Store) -> None:
+        assert store.position("nobody") is None
+
+    def test_a_registered_source_begins_at_its_checkpoint(self, store: Store) -> None:
+        source = source_of()
+        store.register(replace(source, checkpoint=replace(source.checkpoint, position=500)))
+        assert store.position(source.source_id) == 500
+
+    def test_registering_twice_gives_the_source_as_the_store_has_it(self, store: Store) -> None:
+        source = store.register(source_of())
+        batch = batch_of(source, [(NOON, "a", "/", 200, 0.1)])
+        store.write([batch])
+        again = store.register(replace(source_of(), path="/elsewhere"))
+        assert without_time(again) == without_time(moved(source, batch))
+
+    def test_sources_are_listed_by_node(self, store: Store) -> None:
+        store.register(source_of("a", node_id="first"))
+        store.register(source_of("b", node_id="second"))
+        assert [source.path for source in store.sources("second")] == ["/logs/b"]
+
+    def test_the_largest_device_and_inode_are_kept(self, settings: Settings, store: Store) -> None:
+        source = source_of(inode=2**128 - 1, device=2**64 - 1)
+        store.register(source)
+        store.close()
+        reopened = open_store(settings)
+        found = [without_time(known) for known in reopened.sources("node")]
+        reopened.close()
+        assert found == [source]
+
+    def test_a_source_knows_when_it_was_committed(self, store: Store) -> None:
+        source = store.register(source_of())
+        before = datetime.now(timezone.utc)
+        store.write([batch_of(source, [(NOON, "a", "/", 200, 0.1)])])
+        [found] = store.sources("node")
+        assert found.committed_at is not None
+        assert abs(found.committed_at - before) < timedelta(seconds=60)
+
+
+class TestWriting:
+    def test_the_position_moves_to_the_end_of_the_batch(self, store: Store) -> None:
+        source = store.register(source_of())
+        store.write([batch_of(source, [(NOON, "a", "/", 200, 0.1)] * 3)])
+        assert store.position(source.source_id) == 3 * LINE_BYTES
+
+    def test_batches_of_one_source_follow_each_other_in_one_commit(self, store: Store, ask: Ask[Any]) -> None:
+        source = store.register(source_of())
+        first = batch_of(source, [(NOON, "a", "/", 200, 0.1)])
+        second = batch_of(moved(source, first), [(NOON, "a", "/", 200, 0.1)], blanks=2)
+        store.write([first, second])
+        assert store.position(source.source_id) == 2 * LINE_BYTES + 2
+        assert ask(store.status()).records == 2
+
+    def test_a_batch_without_records_moves_the_position(self, store: Store) -> None:
+        source = store.register(source_of())
+        store.write([batch_of(source, blanks=5)])
+        assert store.position(source.source_id) == 5
+
+    def test_nothing_to_write_changes_nothing(self, store: Store, ask: Ask[Any]) -> None:
+        before = ask(store.status())
+        store.write([])
+        assert ask(store.status()) == before
+
+    def test_the_last_name_and_fingerprints_are_kept(self, settings: Settings, store: Store) -> None:
+        source = store.register(source_of())
+        batch = replace(batch_of(source, [(NOON, "a", "/", 200, 0.1)]), path="/logs/requests.log.1")
+        store.write([batch])
+        store.close()
+        reopened = open_store(settings)
+        [found] = reopened.sources("node")
+        reopened.close()
+        assert without_time(found) == without_time(moved(source, batch))
+
+    @pytest.mark.parametrize("start", [0, LINE_BYTES - 1, LINE_BYTES + 1])
+    def test_a_batch_that_does_not_begin_at_the_position_is_refused(self, store: Store, start: int) -> None:
+        source = store.register(source_of())
+        store.write([batch_of(source, [(NOON, "a", "/", 200, 0.1)])])
+        with pytest.raises(PositionConflict) as conflict:
+            store.write([batch_of(source, [(NOON, "a", "/", 200, 0.1)], start)])
+        assert (conflict.value.expected, conflict.value.found) == (start, LINE_BYTES)
+
+    def test_a_batch_of_a_source_that_is_not_registered_is_refused(self, store: Store) -> None:
+        with pytest.raises(PositionConflict) as conflict:
+            store.write([batch_of(source_of(), blanks=1)])
+        assert conflict.value.found is None
+
+    def test_a_refused_batch_takes_the_others_of_its_commit_with_it(
+        self, store: Store, ask: Ask[Any]
+    ) -> None:
+        one, two = store.register(source_of("one")), store.register(source_of("two", inode=8))
+        with pytest.raises(PositionConflict):
+            store.write([batch_of(one, [(NOON, "a", "/", 200, 0.1)]), batch_of(two, blanks=1, start=99)])
+        assert store.position(one.source_id) == 0
+        assert ask(store.status()).records == 0
+
+    def test_a_failed_commit_leaves_the_position_and_the_next_one_succeeds(
+        self, store: Store, ask: Ask[Any]
+    ) -> None:
+        source = store.register(source_of())
+        good = batch_of(source, [(NOON, "a", "/", 200, 0.1)], rejects=[("reason", "line")])
+        bad = replace(good, parsed=replace(good.parsed, records=good.parsed.records.drop("duration")))
+        with pytest.raises(StoreError):
+            store.write([bad])
+        assert store.position(source.source_id) == 0
+        store.write([good])
+        status = ask(store.status())
+        assert (status.records, status.rejects) == (1, 1)
+
+    def test_a_second_processor_of_a_source_is_refused(self, settings: Settings, store: Store) -> None:
+        source = store.register(source_of())
+        batch = batch_of(source, [(NOON, "a", "/", 200, 0.1)])
+        store.write([batch])
+        with pytest.raises((StoreBusy, PositionConflict)):
+            open_store(settings).write([batch])
+
+    def test_what_was_committed_is_there_after_reopening(
+        self, settings: Settings, store: Store, ask: Ask[Any]
+    ) -> None:
+        source = store.register(source_of())
+        store.write([batch_of(source, [(NOON, "a", "/", 200, 0.1)], rejects=[("r", "l")], blanks=3)])
+        store.close()
+        reopened = open_store(settings)
+        status = ask(reopened.status())
+        answer = ask(reopened.stats(StatsQuery("a", DAILY)))
+        position = reopened.position(source.source_id)
+        reopened.close()
+        assert (status.records, status.rejects, status.blanks) == (1, 1, 3)
+        assert answer.summary.total_requests == 1
+        assert position == 2 * LINE_BYTES + 3
+
+
+Span = tuple[datetime | None, datetime | None]
+
+
+def name_of_span(span: Span) -> str:
+    return " to ".join("open" if edge is None else edge.strftime("%Y-%m-%dT%H:%M") for edge in span)
+
+
+RANGES: list[Span] = [
+    (None, None),
+    (at("1970-01-01"), None),
+    (at("2024-11-02T10:30:00.000001"), at("2024-11-05T03:07:00")),
+    (None, at("2024-03-10T15:00:00")),
+    (at("2024-03-10T06:59:59.999999"), at("2024-03-10T07:00:00.000001")),
+    (at("2024-06-01"), at("2024-06-02")),
+]
+
+
+class TestStats:
+    @pytest.mark.parametrize("tz", ["UTC", "America/New_York", "Asia/Kathmandu", "Australia/Lord_Howe"])
+    @pytest.mark.parametrize("every", ["none", "1d", "2d", "7d", "24h", "6h", "7h", "90m", "5000s"])
+    @pytest.mark.parametrize("span", RANGES, ids=name_of_span)
+    def test_windows_and_totals_equal_brute_force(
+        self, filled: Store, ask: Ask[Any], every: str, tz: str, span: Span
+    ) -> None:
+        query = StatsQuery("cust_1", parse_every(every), *span, tz=tz)
+        assert_same(ask(filled.stats(query)), expected_stats(RECORDS, query))
+
+    @pytest.mark.parametrize("customer_id", [*IDS, None])
+    def test_every_customer_is_told_apart_by_the_bytes_of_its_id(
+        self, filled: Store, ask: Ask[Any], customer_id: str | None
+    ) -> None:
+        query = StatsQuery(customer_id, DAILY)
+        assert_same(ask(filled.stats(query)), expected_stats(RECORDS, query))
+
+    @pytest.mark.parametrize("failures", ["4xx+5xx", "5xx", "5xx+429"])
+    @pytest.mark.parametrize("uptime_method", ["requests", "good_windows"])
+    @pytest.mark.parametrize("customer_id", ["cust_1", None])
+    def test_failures_and_uptime_are_as_the_query_defines_them(
+        self, filled: Store, ask: Ask[Any], failures: Any, uptime_method: Any, customer_id: str | None
+    ) -> None:
+        query = StatsQuery(
+            customer_id,
+            parse_every("6h"),
+            tz="America/New_York",
+            failures=failures,
+            uptime_method=uptime_method,
+            objective=60.0,
+        )
+        assert_same(ask(filled.stats(query)), expected_stats(RECORDS, query))
+
+    @pytest.mark.parametrize("every", ["1d", "2d", "7h", "none"])
+    @pytest.mark.parametrize("tz", ["UTC", "America/New_York"])
+    @pytest.mark.parametrize(
+        "span",
+        [
+            (at("2024-10-20"), at("2024-11-10T05:00:00")),
+            (at("2051-05-20T10:00:00"), None),
+            (at("2024-06-01T01:00:00"), at("2024-06-03")),
+        ],
+        ids=name_of_span,
+    )
+    def test_filling_gives_every_window_of_the_range(
+        self, filled: Store, ask: Ask[Any], every: str, tz: str, span: Span
+    ) -> None:
+        query = StatsQuery("abc", parse_every(every), *span, tz=tz, fill=True)
+        assert_same(ask(filled.stats(query)), expected_stats(RECORDS, query))
+
+    def test_a_day_on_which_clocks_go_back_has_25_hours(self, filled: Store, ask: Ask[Any]) -> None:
+        query = StatsQuery(None, DAILY, at("2024-11-03T12:00:00"), at("2024-11-03T12:00:01"), fill=True)
+        whole = ask(filled.stats(replace(query, tz="America/New_York", start=at("2024-11-01"), end=None)))
+        lengths = {window.start: window.end - window.start for window in whole.windows}
+        assert lengths[at("2024-11-03T04:00:00")] == timedelta(hours=25)
+
+    @pytest.mark.parametrize("every", ["1s", "7h", "1d"])
+    @pytest.mark.parametrize("tz", ["UTC", "America/New_York"])
+    def test_more_filled_windows_than_allowed_are_refused(
+        self, filled: Store, ask: Ask[Any], every: str, tz: str
+    ) -> None:
+        query = StatsQuery("cust_1", parse_every(every), at("0001-01-01"), at("9999-12-31"), tz=tz, fill=True)
+        with pytest.raises(QueryError, match=f"at most {MAX_FILLED_WINDOWS}") as refused:
+            ask(filled.stats(query))
+        assert refused.value.parameter == "every"
+
+    def test_as_many_filled_windows_as_allowed_are_given(self, filled: Store, ask: Ask[Any]) -> None:
+        start = at("2024-11-01")
+        query = StatsQuery("cust_1", parse_every("1m"), start, start + timedelta(minutes=MAX_FILLED_WINDOWS))
+        answer = ask(filled.stats(replace(query, fill=True)))
+        assert len(answer.windows) == MAX_FILLED_WINDOWS
+        with pytest.raises(QueryError, match=str(MAX_FILLED_WINDOWS + 1)):
+            ask(filled.stats(replace(query, fill=True, start=start - timedelta(seconds=1))))
+
+    def test_a_known_customer_with_nothing_in_range_has_zeros(self, filled: Store, ask: Ask[Any]) -> None:
+        query = StatsQuery("cust_1", DAILY, at("2030-01-01"), at("2030-01-05"))
+        answer = ask(filled.stats(query))
+        assert (answer.start, answer.end, answer.summary, answer.windows) == (
+            query.start,
+            query.end,
+            Summary(),
+            (),
+        )
+
+    def test_an_open_range_with_nothing_in_it_has_no_end(self, filled: Store, ask: Ask[Any]) -> None:
+        answer = ask(filled.stats(StatsQuery("cust_1", DAILY, at("2060-01-01"), fill=True)))
+        assert (answer.start, answer.end, answer.windows) == (at("2060-01-01"), None, ())
+
+    @pytest.mark.parametrize("unknown", ["nobody", "CUST_1", "cust_1  ", "", "cust_1\0", "\ud800"])
+    def test_an_unknown_customer_is_said_to_be_unknown(
+        self, filled: Store, ask: Ask[Any], unknown: str
+    ) -> None:
+        with pytest.raises(UnknownCustomer):
+            ask(filled.stats(StatsQuery(unknown, DAILY)))
+
+    @pytest.mark.parametrize("every", ["1d", "none"])
+    def test_an_empty_store_answers_for_all_customers(self, store: Store, ask: Ask[Any], every: str) -> None:
+        answer = ask(store.stats(StatsQuery(None, parse_every(every), tz="America/New_York")))
+        assert (answer.start, answer.end, answer.summary, answer.windows) == (None, None, Summary(), ())
+
+    def test_requests_without_durations_have_no_latencies(self, store: Store, ask: Ask[Any]) -> None:
+        source = store.register(source_of())
+        records: list[Record] = [(NOON, "a", "/", 200, None), (NOON, "a", "/", 500, None)]
+        store.write([batch_of(source, records)])
+        for customer_id in ("a", None):
+            answer = ask(store.stats(StatsQuery(customer_id, DAILY)))
+            assert answer.summary == Summary(2, 1, 1, 50.0)
+
+    def test_lines_thirty_days_late_are_counted(self, store: Store, ask: Ask[Any]) -> None:
+        source = store.register(source_of())
+        records: list[Record] = [(NOON - timedelta(days=day), "a", "/", 200, 0.5) for day in range(31)]
+        for record in records:
+            batch = batch_of(source, [record])
+            store.write([batch])
+            source = moved(source, batch)
+        query = StatsQuery("a", DAILY)
+        answer = ask(store.stats(query))
+        assert len(answer.windows) == 31
+        assert_same(answer, expected_stats(records, query))
+
+    @pytest.mark.parametrize(
+        ("tz", "around"),
+        [
+            ("America/Sao_Paulo", at("2017-10-15T03:00:00")),  # midnight does not exist
+            ("America/Sao_Paulo", at("2018-02-18T02:00:00")),  # 23:00 to 24:00 occurs twice
+            ("Asia/Beirut", at("2024-03-31")),
+            ("Africa/Cairo", at("2024-04-25T22:00:00")),
+            ("America/New_York", at("1967-04-30T07:00:00")),
+            ("Pacific/Apia", at("2011-12-30T10:00:00")),  # a date does not exist
+        ],
+    )
+    @pytest.mark.parametrize("every", ["1d", "2d", "6h", "7h"])
+    def test_days_around_a_change_of_clocks_equal_brute_force(
+        self, store: Store, ask: Ask[Any], tz: str, around: datetime, every: str
+    ) -> None:
+        source = store.register(source_of())
+        records: list[Record] = [
+            (around + timedelta(minutes=10 * step, microseconds=-1), "a", "/", 200, step / 10)
+            for step in range(-400, 400)
+        ]
+        store.write([batch_of(source, records)])
+        query = StatsQuery("a", parse_every(every), tz=tz)
+        assert_same(ask(store.stats(query)), expected_stats(records, query))
+
+
+def by_customer(records: list[Record]) -> dict[str, Summary]:
+    return {
+        customer_id: expected_summary([record for record in records if record[1] == customer_id])
+        for customer_id in {record[1] for record in records}
+    }
+
+
+class TestCustomers:
+    @pytest.mark.parametrize("descending", [False, True])
+    @pytest.mark.parametrize(
+        ("sort", "figure"),
+        [
+            ("customer_id", None),
+            ("requests", "total_requests"),
+            ("failures", "failed_requests"),
+            ("uptime", "uptime"),
+            ("average", "average_latency"),
+            ("median", "median_latency"),
+            ("p99", "p99_latency"),
+        ],
+    )
+    def test_customers_are_sorted_by_any_figure(
+        self, filled: Store, ask: Ask[Any], sort: Any, figure: str | None, descending: bool
+    ) -> None:
+        expected = by_customer(RECORDS)
+        ids = sorted(expected, key=str.encode, reverse=descending and figure is None)
+        if figure is not None:
+            ids.sort(key=lambda customer_id: getattr(expected[customer_id], figure), reverse=descending)
+        page = ask(filled.customers(CustomersQuery(sort=sort, descending=descending)))
+        assert [customer.customer_id for customer in page.customers] == ids
+        for customer in page.customers:
+            assert_same_summary(customer.summary, expected[customer.customer_id])
+
+    def test_pages_follow_each_other_and_end(self, filled: Store, ask: Ask[Any]) -> None:
+        found: list[CustomerStats] = []
+        query = CustomersQuery(limit=5)
+        while True:
+            page = ask(filled.customers(query))
+            assert page.total == len(IDS)
+            found.extend(page.customers)
+            if page.next_cursor is None:
+                break
+            query = replace(query, after=page.next_cursor)
+        assert [customer.customer_id for customer in found] == sorted(IDS, key=str.encode)
+
+    @pytest.mark.parametrize("search", ["cust", "%", "_", "\\", "'", "\u00e9", "nobody", "/slash ", "\ud800"])
+    def test_search_finds_parts_of_ids_and_has_no_wildcards(
+        self, filled: Store, ask: Ask[Any], search: str
+    ) -> None:
+        page = ask(filled.customers(CustomersQuery(search=search)))
+        found = [customer.customer_id for customer in page.customers]
+        assert found == sorted((name for name in IDS if search in name), key=str.encode)
+        assert page.total == len(found)
+
+    def test_a_range_counts_only_what_is_in_it(self, filled: Store, ask: Ask[Any]) -> None:
+        start, end = at("2024-11-03"), at("2024-11-03T01:00:00")
+        expected = by_customer([record for record in RECORDS if start <= record[0] < end])
+        page = ask(filled.customers(CustomersQuery(start, end)))
+        assert {customer.customer_id for customer in page.customers} == set(expected)
+        assert page.total == len(expected)
+
+    def test_equal_figures_are_sorted_by_id(self, store: Store, ask: Ask[Any]) -> None:
+        source = store.register(source_of())
+        store.write([batch_of(source, [(NOON, name, "/", 200, 0.5) for name in ("b", "a", "C")])])
+        page = ask(store.customers(CustomersQuery(sort="p99", descending=True)))
+        assert [customer.customer_id for customer in page.customers] == ["C", "a", "b"]
+
+    def test_customers_without_latencies_come_last(self, store: Store, ask: Ask[Any]) -> None:
+        source = store.register(source_of())
+        store.write([batch_of(source, [(NOON, "a", "/", 200, None), (NOON, "b", "/", 200, 0.5)])])
+        for descending in (False, True):
+            query = CustomersQuery(sort="median", descending=descending)
+            page = ask(store.customers(query))
+            assert [customer.customer_id for customer in page.customers] == ["b", "a"]
+
+    def test_an_empty_store_has_no_customers(self, store: Store, ask: Ask[Any]) -> None:
+        page = ask(store.customers(CustomersQuery()))
+        assert (page.customers, page.total, page.next_cursor) == ((), 0, None)
+
+    @pytest.mark.parametrize("cursor", ["", "x", "!", "W10", "\u00e9", "WyJyZWplY3RzIiwgMV0", "bnVsbA"])
+    def test_a_wrong_cursor_is_named(self, store: Store, ask: Ask[Any], cursor: str) -> None:
+        with pytest.raises(QueryError) as refused:
+            ask(store.customers(CustomersQuery(after=cursor)))
+        assert refused.value.parameter == "cursor"
+
+
+class TestRejects:
+    def test_the_newest_comes_first_with_all_that_is_known_of_it(self, store: Store, ask: Ask[Any]) -> None:
+        source = store.register(source_of())
+        store.write(
+            [batch_of(source, rejects=[("first reason", "first"), ("second reason", "line \U0001f680")])]
+        )
+        page = ask(store.rejects(RejectsQuery()))
+        newest = page.rejects[0]
+        assert (newest.source_id, newest.path, newest.offset, newest.reason, newest.line) == (
+            source.source_id,
+            source.path,
+            LINE_BYTES,
+            "second reason",
+            "line \U0001f680",
+        )
+        assert abs(newest.seen_at - datetime.now(timezone.utc)) < timedelta(seconds=60)
+
+    def test_pages_stay_the_same_while_new_rejects_come(self, store: Store, ask: Ask[Any]) -> None:
+        source = store.register(source_of())
+        first = batch_of(source, rejects=[("r", str(number)) for number in range(5)])
+        store.write([first])
+        page = ask(store.rejects(RejectsQuery(limit=2)))
+        store.write([batch_of(moved(source, first), rejects=[("r", "new")])])
+        second = ask(store.rejects(RejectsQuery(limit=2, after=page.next_cursor)))
+        third = ask(store.rejects(RejectsQuery(limit=2, after=second.next_cursor)))
+        assert [reject.line for reject in (*page.rejects, *second.rejects, *third.rejects)] == list("43210")
+        assert (third.total, third.next_cursor) == (6, None)
+
+    def test_a_page_that_ends_the_list_has_no_next(self, store: Store, ask: Ask[Any]) -> None:
+        source = store.register(source_of())
+        store.write([batch_of(source, rejects=[("r", "a"), ("r", "b")])])
+        assert ask(store.rejects(RejectsQuery(limit=2))).next_cursor is None
+
+    @pytest.mark.parametrize("cursor", ["x", "W10", "WyJjdXN0b21lcnMiLCAxXQ", "WyJyZWplY3RzIiwgLTFd"])
+    def test_a_wrong_cursor_is_named(self, store: Store, ask: Ask[Any], cursor: str) -> None:
+        with pytest.raises(QueryError) as refused:
+            ask(store.rejects(RejectsQuery(after=cursor)))
+        assert refused.value.parameter == "cursor"
+
+
+class TestStatus:
+    def test_the_version_changes_with_each_commit(self, store: Store, ask: Ask[Any]) -> None:
+        source = store.register(source_of())
+        versions = {ask(store.status()).version}
+        for _ in range(3):
+            batch = batch_of(source, blanks=1)
+            store.write([batch])
+            source = moved(source, batch)
+            versions.add(ask(store.status()).version)
+        assert len(versions) == 4
+
+    def test_the_version_stays_while_nothing_is_committed(self, store: Store, ask: Ask[Any]) -> None:
+        assert ask(store.status()).version == ask(store.status()).version
+
+    def test_it_tells_what_each_processor_said_last(self, store: Store, ask: Ask[Any]) -> None:
+        first = SourceStatus("one", "/logs/a", 1, 2, 0, 10, 20, 10, 0.5, "live")
+        latest = replace(first, position=20, lag_bytes=0, lag_seconds=0.0)
+        other = replace(first, source_id="two")
+        store.report("left", [first])
+        store.report("right", [other])
+        store.report("left", [latest])
+        assert {replace(status, updated_at=None) for status in ask(store.status()).sources} == {latest, other}
+
+    def test_ping_returns_when_the_store_answers(self, store: Store, ask: Ask[Any]) -> None:
+        assert ask(store.ping()) is None
