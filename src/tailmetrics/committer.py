@@ -50,16 +50,22 @@ class Committer:
 
     A quiet stream is committed at once. When sources have more to read, the group grows up to
     STREAM_MAX_SIZE lines or STREAM_MAX_WAIT_TIME_IN_SECONDS. While the store is away it is tried again for
-    ever; any other error ends the committer and is raised to whoever puts next.
+    ever; any other error ends the committer: it is `failure` then, and `on_failure` is called.
     """
 
     def __init__(
-        self, store: Store, settings: Settings, metrics: Metrics, on_commit: Callable[[Batch], None]
+        self,
+        store: Store,
+        settings: Settings,
+        metrics: Metrics,
+        on_commit: Callable[[Batch], None],
+        on_failure: Callable[[], None] = lambda: None,
     ) -> None:
         self.store_error: str | None = None
         self._store = store
         self._metrics = metrics
         self._on_commit = on_commit
+        self._on_failure = on_failure
         self._max_lines = settings.stream_max_size
         self._max_wait_seconds = settings.stream_max_wait_time_in_seconds
         self._changed = threading.Condition()
@@ -67,17 +73,15 @@ class Committer:
         self._queued = _Load()
         self._closing = False
         self._abandoned = threading.Event()
-        self._failure: BaseException | None = None
+        self.failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
         self._thread.start()
 
     def put(self, batch: Batch) -> None:
-        """Queue a batch; waits while too much is queued. Raises what ended the committer."""
+        """Queue a batch; waits while too much is queued. After the end batches are dropped."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._is_full(_MAX_QUEUE_GROUPS) or self._has_ended())
-            if self._failure is not None:
-                raise self._failure
-            if not self._has_ended():
+            self._changed.wait_for(lambda: not self._is_full(_MAX_QUEUE_GROUPS) or self._abandoned.is_set())
+            if not self._abandoned.is_set():
                 self._queue.append((time.monotonic(), batch))
                 self._queued += _load_of(batch)
                 self._changed.notify_all()
@@ -97,16 +101,13 @@ class Committer:
         with self._changed:
             self._changed.notify_all()
 
-    def _has_ended(self) -> bool:
-        return self._failure is not None or self._abandoned.is_set()
-
     def _run(self) -> None:
         try:
             while group := self._next_group():
                 self._commit(group)
-        except BaseException as error:  # noqa: BLE001  # handed to the thread that puts
-            with self._changed:
-                self._failure = error
+        except BaseException as error:  # noqa: BLE001  # handed to whoever runs the dataflow
+            self.failure = error
+            self._on_failure()
         finally:
             self.abandon()
 

@@ -12,7 +12,7 @@ from bytewax.inputs import DynamicSource, StatelessSourcePartition
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
 
 from tailmetrics.committer import Committer
-from tailmetrics.formats import LineFormat, open_format, parse_too_long
+from tailmetrics.formats import LineFormat, open_format
 from tailmetrics.metrics import Metrics
 from tailmetrics.settings import Settings, load_settings, resolve_node_id
 from tailmetrics.sources import Batch, Chunk
@@ -76,13 +76,17 @@ class ChunkParser:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._formats: dict[str, LineFormat] = {}
+        # At once, so that a wrong pattern is told at start and not with the first line.
+        self._formats = {
+            path.format_name: open_format(path.format_name, settings) for path in settings.log_paths
+        }
 
     def __call__(self, chunk: Chunk) -> Batch:
+        line_format = self._format(chunk.format_name)
         if chunk.too_long:
-            parsed = parse_too_long(chunk.data, chunk.offset, self._settings.max_line_bytes)
+            parsed = line_format.parse_too_long(chunk.data, chunk.offset, self._settings.max_line_bytes)
         else:
-            parsed = self._format(chunk.format_name).parse(chunk.data, chunk.offset)
+            parsed = line_format.parse(chunk.data, chunk.offset)
         return Batch(
             source_id=chunk.source_id,
             path=chunk.path,

@@ -110,13 +110,12 @@ class Ingestion:
             except BaseException as error:  # noqa: BLE001  # whatever ended it, the supervisor decides
                 cause = root_cause(error)
                 crashes = 1 if time.monotonic() - began > _HEALTHY_SECONDS else crashes + 1
-                log.error(
-                    "the dataflow crashed", error=str(cause), kind=type(cause).__name__, crashes=crashes
-                )
+                reason = f"{type(cause).__name__}: {cause}"
+                log.error("the dataflow crashed", error=reason, crashes=crashes)  # noqa: TRY400  # a line an event
                 if crashes >= _MOST_CRASHES or isinstance(cause, TailmetricsError):
                     self._give_up(cause)
                     return
-                self._state = IngestionState("restarting", f"{type(cause).__name__}: {cause}")
+                self._state = IngestionState("restarting", reason)
                 self._stopping.wait(_FIRST_RESTART_SECONDS * 2 ** (crashes - 1))
         self._state = IngestionState("stopped")
 
@@ -127,7 +126,7 @@ class Ingestion:
             self._store.sources(resolve_node_id(self._settings)),
             follow=self._follow,
         )
-        committer = Committer(self._store, self._settings, self._metrics, tailer.committed)
+        committer = Committer(self._store, self._settings, self._metrics, tailer.committed, tailer.stop)
         with self._lock:
             self._run = _Run(tailer, committer)
             for job in reversed(self._jobs):
@@ -145,6 +144,8 @@ class Ingestion:
             with self._lock:
                 self._run = None
             tailer.close()
+        if committer.failure is not None:
+            raise committer.failure
 
     def _give_up(self, cause: BaseException) -> None:
         with self._lock:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 import socket
 import sys
@@ -49,9 +48,9 @@ def configure_logging(settings: Settings) -> None:
 
 def run_up(settings: Settings) -> int:
     """API, dashboard and dataflow in one process, until a signal; returns the exit status."""
+    server = _Server()
     with _listening(settings) as listener, _opened(settings) as store:
         metrics = Metrics()
-        server = _Server(settings)
         ingestion = Ingestion(settings, store, metrics, on_give_up=server.ask_to_end)
         ingestion.start()
         try:
@@ -65,10 +64,9 @@ def run_ingest(settings: Settings) -> int:
     """The dataflow alone, until a signal; returns the exit status."""
     _refuse_file_store(settings, "ingest")
     ended = threading.Event()
+    _on_signals(ended.set)
     with _opened(settings) as store:
         ingestion = Ingestion(settings, store, Metrics(), on_give_up=ended.set)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: ended.set())
         ingestion.start()
         ended.wait()
         ingestion.stop()
@@ -78,8 +76,9 @@ def run_ingest(settings: Settings) -> int:
 def run_serve(settings: Settings) -> int:
     """The API alone, until a signal; returns the exit status."""
     _refuse_file_store(settings, "serve")
+    server = _Server()
     with _listening(settings) as listener, _opened(settings) as store:
-        _Server(settings).run_until_signal(create_app(settings, store, None, Metrics()), listener)
+        server.run_until_signal(create_app(settings, store, None, Metrics()), listener)
         return EXIT_OK
 
 
@@ -127,10 +126,10 @@ def total_progress(loads: Sequence[LoadProgress]) -> LoadProgress:
 class _Server:
     """uvicorn, ended by a signal with status 0 or by `ask_to_end` from any thread."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self) -> None:
         self._server: uvicorn.Server | None = None
         self._asked = False
+        _on_signals(self.ask_to_end)
 
     def run_until_signal(self, app: ASGIApp, listener: socket.socket) -> None:
         config = uvicorn.Config(
@@ -141,17 +140,10 @@ class _Server:
             server_header=False,
         )
         self._server = _QuietServer(config)
-        if self._asked:
-            return
+        self._server.should_exit = self._asked
         host, port = listener.getsockname()[:2]
         log.info("listening", address=f"http://{_bracketed(host)}:{port}")
-        asyncio.run(self._serve(self._server, listener))
-
-    async def _serve(self, server: uvicorn.Server, listener: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self.ask_to_end)
-        await server.serve(sockets=[listener])
+        self._server.run(sockets=[listener])
 
     def ask_to_end(self) -> None:
         self._asked = True
@@ -165,6 +157,11 @@ class _QuietServer(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+def _on_signals(end: Callable[[], None]) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: end())
 
 
 @contextmanager

@@ -115,7 +115,7 @@ class Logs(RuleBasedStateMachine):
             shutil.copyfile(path, copy)
             inode = self._inode(path)
             self.content[self._inode(copy)] = self.content.pop(inode, [])
-            self.torn.pop(inode, None)
+            self.torn[self._inode(copy)] = self.torn.pop(inode, b"")
             os.truncate(path, 0)
 
     @rule(name=st.sampled_from(LOGS))
