@@ -27,8 +27,8 @@ _REQUEST = r"\A[A-Za-z-]+ (\S+)(?: HTTP/[0-9.]+)?\z"
 def extract(text: pl.Series) -> pl.DataFrame:
     """The fields of each line as text.
 
-    The customer is the user, or the address where there is none. The path is the target of the request without
-    its query; of what is no HTTP request it is all that was logged.
+    The customer is the user, or the address where there is none. The path is the target of the request
+    without its query; of what is no HTTP request it is all that was logged.
     """
     found = text.str.extract_groups(_COMBINED).struct.unnest()
     request = pl.col("request")

@@ -18,7 +18,7 @@ _MISSING = ("", "-")  # what logs write when there is no duration
 
 
 def extract_by(setting: str, pattern: str) -> Extract:
-    """Fields as the named groups of a pattern that has to match the whole line; `setting` is where it is from.
+    """Fields as the named groups of a pattern that has to match the whole line, from `setting`.
 
     Raises FormatError when it is no pattern, or a group is missing.
     """
@@ -27,8 +27,8 @@ def extract_by(setting: str, pattern: str) -> Extract:
     missing = [name for name in _REQUIRED if name not in groups]
     if missing:
         raise FormatError(
-            f"{setting}: found {pattern!r}, expected the named groups {', '.join(_REQUIRED)} and, if there is one, "
-            f"{_DURATION}; missing: {', '.join(missing)}"
+            f"{setting}: found {pattern!r}, expected the named groups {', '.join(_REQUIRED)} and, if there "
+            f"is one, {_DURATION}; missing: {', '.join(missing)}"
         )
 
     def extract(text: pl.Series) -> pl.DataFrame:

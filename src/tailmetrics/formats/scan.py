@@ -127,8 +127,8 @@ def _times(whole: bytes, starts: Integers) -> tuple[Integers, Bools]:
     day, hour, minute = day_hour_minute[:, 0], day_hour_minute[:, 3], day_hour_minute[:, 6]
     fits &= (day >= 1) & (day <= _MONTH_STARTS[index + 1] - first_of_month)
     fits &= (hour < 24) & (minute < 60) & (second[:, 1] < 60)
-    minutes = ((first_of_month + day) * 24 + hour) * 60 + minute - 24 * 60
-    return (minutes.astype(np.int64) * 60 + second[:, 1]) * _MICROSECONDS, fits
+    days = first_of_month.astype(np.int64) + day - 1
+    return (((days * 24 + hour) * 60 + minute) * 60 + second[:, 1]) * _MICROSECONDS, fits
 
 
 def _pairs(whole: bytes, positions: Integers, word: str, layout: bytes) -> tuple[Bytes, Bools]:

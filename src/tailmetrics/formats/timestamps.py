@@ -13,8 +13,9 @@ from tailmetrics.formats.reasons import found_instead
 
 UTC: Final = "UTC"
 # What Python's datetime, and with it every store's client, can hold.
-EARLIEST: Final = datetime(1, 1, 1)  # noqa: DTZ001  # naive UTC, as all times of records
-LATEST: Final = datetime(9999, 12, 31, 23, 59, 59, 999_999)  # noqa: DTZ001
+EARLIEST: Final = datetime.fromisoformat("0001-01-01")
+LATEST: Final = datetime.fromisoformat("9999-12-31T23:59:59.999999")
+_EPOCH_START = datetime.fromisoformat("1970-01-01")
 
 _MICROSECONDS = pl.Datetime("us")
 _OFFSET = r"[+-](?:[01][0-9]|2[0-3])(?::?[0-5][0-9])?"
@@ -109,7 +110,7 @@ def by_strftime(pattern: str) -> Parse:
         zoned = always_utc or time.dtype != _MICROSECONDS
         return pl.select(time=time.dt.replace_time_zone(None), zoned=pl.repeat(zoned, len(text)))
 
-    sample = datetime(2024, 10, 25, 13, 46, 58)  # noqa: DTZ001
+    sample = datetime.fromisoformat("2024-10-25T13:46:58")
     try:
         # A bare %f would be nanoseconds, whatever number of digits there is.
         written = pl.Series([sample]).dt.replace_time_zone(UTC).dt.strftime(chrono)
@@ -118,8 +119,8 @@ def by_strftime(pattern: str) -> Parse:
         full = False
     if not full:
         raise FormatError(
-            f"LOG_TIMESTAMP_FORMAT: found {pattern!r}, expected a strftime format that tells year, month and day, "
-            "with .%f, %3f, %6f or %9f for a fraction of the second"
+            f"LOG_TIMESTAMP_FORMAT: found {pattern!r}, expected a strftime format that tells year, month and "
+            "day, with .%f, %3f, %6f or %9f for a fraction of the second"
         )
     return parse
 
@@ -147,7 +148,7 @@ def _epoch(text: pl.Series) -> pl.DataFrame:
     seconds = pl.lit(text).str.extract("([0-9]+)", 1).cast(pl.Int64)
     size = pl.duration(seconds=seconds) + _fraction(pl.lit(text))
     before = pl.lit(text).str.starts_with("-")
-    time = pl.lit(datetime(1970, 1, 1)) + pl.when(before).then(-size).otherwise(size)  # noqa: DTZ001
+    time = pl.lit(_EPOCH_START) + pl.when(before).then(-size).otherwise(size)
     return pl.select(time=time.cast(_MICROSECONDS), zoned=time.is_not_null())
 
 

@@ -1,0 +1,129 @@
+"""What holds for every format, whatever the bytes are."""
+
+from __future__ import annotations
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from tailmetrics.errors import FormatError
+from tailmetrics.formats import LineFormat, open_format
+from tailmetrics.records import RECORD_SCHEMA, REJECT_SCHEMA
+from tailmetrics.settings import FORMAT_NAMES, Settings
+
+from .logs import GOOD, logs_of, request_lines, unhurried
+from .reference import lines_of
+
+PATTERN = (
+    r"(?P<timestamp>\S+ \S+) (?P<customer_id>\S+) (?P<path>\S+) (?P<status_code>\S+)(?: (?P<duration>\S+))?"
+)
+LINES = {
+    "requests": GOOD,
+    "nginx": '::1 - bob [10/Oct/2024:13:55:36 +0000] "GET / HTTP/1.1" 200 612 "-" "curl" 0.5',
+    "json": '{"timestamp":1727740801,"customer_id":"a","path":"/","status_code":200,"duration":0.5}',
+    "regex": "2024-10-01 00:00:01 a / 200 0.5",
+}
+
+in_every_format = pytest.mark.parametrize("name", FORMAT_NAMES)
+
+
+def opened(name: str, **settings: object) -> LineFormat:
+    return open_format(name, Settings(_env_file=None, log_regex=PATTERN, max_line_bytes=350, **settings))  # type: ignore[arg-type, call-arg]
+
+
+@st.composite
+def _damaged(draw: st.DrawFn, line: bytes) -> bytes:
+    """The line with one byte replaced, left out or put in."""
+    place = draw(st.integers(0, len(line)))
+    return line[:place] + draw(st.binary(max_size=2)) + line[place + draw(st.integers(0, 1)) :]
+
+
+def any_logs(name: str) -> st.SearchStrategy[bytes]:
+    good = LINES[name].encode()
+    return st.binary(max_size=300) | logs_of(st.just(good) | _damaged(good) | request_lines)
+
+
+@in_every_format
+def test_a_format_knows_its_name(name: str) -> None:
+    assert opened(name).name == name
+
+
+@in_every_format
+def test_a_right_line_is_a_record(name: str) -> None:
+    assert opened(name).parse(LINES[name].encode(), 0).records.height == 1
+
+
+@in_every_format
+def test_no_bytes_are_no_lines_of_any_kind(name: str) -> None:
+    parsed = opened(name).parse(b"", 0)
+    assert (parsed.lines, parsed.records.schema, parsed.rejects.schema) == (0, RECORD_SCHEMA, REJECT_SCHEMA)
+
+
+@in_every_format
+@unhurried
+@given(data=st.data(), offset=st.sampled_from([0, 10**12]))
+def test_every_line_is_a_record_a_reject_or_blank_at_its_offset(
+    name: str, data: st.DataObject, offset: int
+) -> None:
+    log = data.draw(any_logs(name))
+    parsed = opened(name).parse(log, offset)
+    offsets = [at for at, _ in lines_of(log, offset)]
+    found = parsed.records["offset"].to_list() + parsed.rejects["offset"].to_list()
+    assert parsed.lines == len(offsets)
+    assert len(set(found)) == len(found)
+    assert set(found) <= set(offsets)
+
+
+@in_every_format
+@unhurried
+@given(data=st.data())
+def test_records_and_rejects_have_their_schema_and_rise_by_offset(name: str, data: st.DataObject) -> None:
+    parsed = opened(name).parse(data.draw(any_logs(name)), 0)
+    assert (parsed.records.schema, parsed.rejects.schema) == (RECORD_SCHEMA, REJECT_SCHEMA)
+    assert parsed.records["offset"].is_sorted()
+    assert parsed.rejects["offset"].is_sorted()
+    assert parsed.records.drop("duration").null_count().sum_horizontal().item() == 0
+    assert parsed.rejects.null_count().sum_horizontal().item() == 0
+
+
+@in_every_format
+@unhurried
+@given(data=st.data())
+def test_a_log_in_two_pieces_is_the_same_as_in_one(name: str, data: st.DataObject) -> None:
+    log = data.draw(any_logs(name))
+    ends = [place + 1 for place, byte in enumerate(log) if byte == 10]
+    cut = data.draw(st.sampled_from([0, *ends]))
+    read = opened(name)
+    whole, first, second = read.parse(log, 0), read.parse(log[:cut], 0), read.parse(log[cut:], cut)
+    assert_frame_equal(pl.concat([first.records, second.records]), whole.records)
+    assert_frame_equal(pl.concat([first.rejects, second.rejects]), whole.rejects)
+    assert first.blanks + second.blanks == whole.blanks
+
+
+@in_every_format
+def test_ends_of_either_kind_make_the_same_records(name: str) -> None:
+    read = opened(name)
+    lines = [LINES[name].encode()] * 3
+    unix, windows = read.parse(b"\n".join(lines), 0), read.parse(b"\r\n".join(lines), 0)
+    assert_frame_equal(unix.records.drop("offset"), windows.records.drop("offset"))
+
+
+@in_every_format
+@unhurried
+@given(beginning=st.binary(max_size=400), offset=st.sampled_from([0, 99]))
+def test_the_beginning_of_a_line_that_is_too_long_is_one_reject(
+    name: str, beginning: bytes, offset: int
+) -> None:
+    parsed = opened(name).parse_too_long(beginning, offset, 350)
+    assert parsed.rejects.select("offset", "reason").rows() == [
+        (offset, "line: found more than 350 bytes, expected at most that (MAX_LINE_BYTES)")
+    ]
+
+
+def test_an_unknown_format_is_named_with_those_there_are() -> None:
+    with pytest.raises(
+        FormatError, match=r"^LOG_FORMAT: found 'xml', expected one of requests, nginx, json, regex$"
+    ):
+        opened("xml")

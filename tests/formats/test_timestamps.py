@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from datetime import datetime
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tailmetrics.errors import FormatError
+from tailmetrics.formats.timestamps import reader
+
+from .logs import unhurried
+
+
+def read(texts: list[str], zone: str = "UTC", pattern: str = "") -> list[datetime | None]:
+    return reader(zone, pattern).read(pl.Series(texts, dtype=pl.String)).to_list()
+
+
+@pytest.mark.parametrize(
+    ("text", "utc"),
+    [
+        ("2024-10-01T00:00:01Z", "2024-10-01 00:00:01"),
+        ("2024-10-01t00:00:01z", "2024-10-01 00:00:01"),
+        ("2024-10-01 00:00:01", "2024-10-01 00:00:01"),
+        ("2024-10-01 00:00:01,123", "2024-10-01 00:00:01.123"),
+        ("2024-10-01T00:00:01.123456789Z", "2024-10-01 00:00:01.123456"),
+        ("2024-10-01T00:00:01+05:30", "2024-09-30 18:30:01"),
+        ("2024-10-01T00:00:01.5-0330", "2024-10-01 03:30:01.5"),
+        ("2024-10-01 00:00:01 +02", "2024-09-30 22:00:01"),
+        ("10/Oct/2024:13:55:36 -0700", "2024-10-10 20:55:36"),
+        ("1727740801", "2024-10-01 00:00:01"),
+        ("1727740801.25", "2024-10-01 00:00:01.25"),
+        ("-1.5", "1969-12-31 23:59:58.5"),
+    ],
+)
+def test_a_time_is_read_by_its_shape(text: str, utc: str) -> None:
+    assert read([text]) == [datetime.fromisoformat(utc.ljust(26, "0") if "." in utc else utc)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "2024-10-01",
+        "2024-10-01T00:00",
+        "2024-10-01T00:00:60Z",
+        "2024-10-01T24:00:00Z",
+        "2023-02-29T00:00:00Z",
+        "2024-10-01T00:00:00+24:00",
+        "2024-10-01T00:00:00.1234567890Z",
+        " 2024-10-01T00:00:00Z",
+        "0000-01-01T00:00:00Z",
+        "0001-01-01T00:00:00+01:00",
+        "31/Feb/2024:00:00:00 +0000",
+        "10/Oct/2024:13:55:36",
+        "1727740801000",
+        "253402300800",
+        "1e9",
+        "٢٠٢٤-10-01T00:00:00Z",
+    ],
+)
+def test_what_is_no_time_is_null(text: str) -> None:
+    assert read([text]) == [None]
+
+
+def test_shapes_may_be_mixed() -> None:
+    texts = ["2024-10-01T00:00:01Z", "1727740801", "01/Oct/2024:02:00:01 +0200", "soon"]
+    time = datetime.fromisoformat("2024-10-01 00:00:01")
+    assert read(texts) == [time, time, time, None]
+
+
+def test_only_a_time_without_a_zone_is_local() -> None:
+    texts = ["2024-10-01T00:00:01", "2024-10-01T00:00:01Z", "1727740801"]
+    utc = datetime.fromisoformat("2024-10-01 00:00:01")
+    assert read(texts, "America/New_York") == [datetime.fromisoformat("2024-10-01 04:00:01"), utc, utc]
+
+
+@unhurried
+@given(st.datetimes(timezones=st.timezones().filter(lambda zone: zone.key != "localtime")))
+def test_what_python_writes_is_read_as_the_same_moment(moment: datetime) -> None:
+    text = moment.isoformat()
+    offset = moment.utcoffset()
+    assert offset is not None
+    if offset.total_seconds() % 60 or not 2 <= moment.year <= 9998:
+        return
+    assert read([text]) == [moment.replace(tzinfo=None) - offset]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "utc"),
+    [
+        ("%d.%m.%Y %H:%M:%S", "01.10.2024 02:00:01", "2024-10-01 06:00:01"),
+        ("%d.%m.%Y %H:%M:%S.%f", "01.10.2024 02:00:01.5", "2024-10-01 06:00:01.500000"),
+        ("%Y-%m-%d %H:%M:%S,%3f", "2024-10-01 02:00:01,123", "2024-10-01 06:00:01.123000"),
+        ("%b %d %Y %I:%M %p", "Oct 01 2024 02:00 PM", "2024-10-01 18:00:00"),
+        ("%Y-%m-%dT%H:%M:%S%z", "2024-10-01T02:00:01+0200", "2024-10-01 00:00:01"),
+        ("%s", "1727740801", "2024-10-01 00:00:01"),
+    ],
+)
+def test_a_format_of_ones_own_is_local_unless_it_tells_the_zone(pattern: str, text: str, utc: str) -> None:
+    assert read([text, "soon"], "America/New_York", pattern) == [datetime.fromisoformat(utc), None]
+
+
+@pytest.mark.parametrize("pattern", ["%H:%M:%S", "%b %d %H:%M:%S", "%Q", "%", "x", "%Y-%m-%d %H:%M:%S,%f"])
+def test_a_format_that_tells_no_full_date_is_named_when_the_format_is_opened(pattern: str) -> None:
+    with pytest.raises(FormatError, match=r"^LOG_TIMESTAMP_FORMAT: found '.*', expected a strftime format"):
+        reader("UTC", pattern)
