@@ -10,9 +10,6 @@ from tailmetrics.settings import Settings
 TIME = "[10/Oct/2024:13:55:36 +0000]"
 A_TIME = "a real time in ISO 8601, as 10/Oct/2024:13:55:36 +0000, or in seconds since 1970"
 A_LINE = (
-    'address - user [time] "request" status bytes "referer" "agent", '
-    "and the request time if it is logged"
-)
     'address - user [time] "request" status bytes "referer" "agent", and the request time if it is logged'
 )
 COMBINED = f'203.0.113.9 - bob {TIME} "GET /a/b?q=1 HTTP/1.1" 200 612 "https://e.org/" "curl/8.5"'
