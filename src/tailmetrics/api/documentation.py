@@ -8,13 +8,11 @@ from fastapi import APIRouter, FastAPI
 from starlette.responses import FileResponse, RedirectResponse
 from starlette.staticfiles import StaticFiles
 
+from tailmetrics.api.middleware import CONTENT_SECURITY_POLICY
+
 STATIC = Path(__file__).parent / "static"
 
-# Swagger UI draws its icons as data: images and sets style attributes.
-_PAGE_POLICY = (
-    "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; base-uri 'none'; "
-    "form-action 'self'; frame-ancestors 'none'; object-src 'none'"
-)
+_PAGE_POLICY = f"{CONTENT_SECURITY_POLICY}; img-src 'self' data:"  # Swagger UI's icons are data
 
 router = APIRouter(include_in_schema=False)
 

@@ -25,6 +25,7 @@ Time = Annotated[
         examples=["2024-10-10T00:00:00Z"],
     ),
 ]
+EndTime = Annotated[Time, Field(examples=["2024-10-11T00:00:00Z"])]
 Cursor = Annotated[str | None, Field(description="Where the next page begins; null on the last one.")]
 
 
@@ -50,7 +51,7 @@ class Window(Figures):
     """The figures of one window, [start, end)."""
 
     start: Time
-    end: Time
+    end: EndTime
 
 
 # `from` is no name that a class body can hold.
@@ -60,7 +61,9 @@ _Range = TypedDict(
         "from": Annotated[
             Time | None, Field(description="Beginning of the range; null when it is open and empty.")
         ],
-        "to": Annotated[Time | None, Field(description="End of the range; null when it is open and empty.")],
+        "to": Annotated[
+            EndTime | None, Field(description="End of the range; null when it is open and empty.")
+        ],
         "tz": Annotated[str, Field(examples=["UTC"])],
         "failures": Failures,
     },

@@ -46,7 +46,6 @@ _EXPECTED = {
     "string_too_short": "at least {min_length} characters",
 }
 
-_TYPE_PREFIX = "urn:tailmetrics:problem:"
 _LONGEST_SHOWN_VALUE = 200  # characters of a wrong value that are repeated in the answer
 
 
@@ -87,6 +86,11 @@ class Problem(TypedDict):
     ]
 
 
+def problem_type(kind: str | None) -> str:
+    """The URI of a kind of problem; without one the status says all."""
+    return "about:blank" if kind is None else f"urn:tailmetrics:problem:{kind}"
+
+
 def problem_response(
     path: str,
     status: int,
@@ -97,9 +101,9 @@ def problem_response(
     errors: Sequence[ParameterProblem] = (),
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """A problem as a response; without `kind` the status says all."""
+    """A problem as a response."""
     problem: Problem = {
-        "type": "about:blank" if kind is None else _TYPE_PREFIX + kind,
+        "type": problem_type(kind),
         "title": title or HTTPStatus(status).phrase,
         "status": status,
         "detail": detail,

@@ -33,7 +33,10 @@ router = APIRouter(tags=["statistics"])
 async def customer_stats(
     customer_id: Annotated[
         CustomerId,
-        Path(description="The customer, percent-encoded; it may hold slashes, quotes, spaces and any UTF-8."),
+        Path(
+            description="The customer, percent-encoded; it may hold slashes, quotes, spaces and any UTF-8.",
+            openapi_examples={"a customer": {"value": "cust_1"}},
+        ),
     ],
     parameters: Annotated[StatsParameters, Query()],
     services: Context,
