@@ -28,7 +28,7 @@ port=${port:-8000}
 while [ $# -gt 0 ]; do
     case $1 in
         --keep) keep=yes ;;
-        --port) shift; port=${1:-} ;;
+        --port) port=${2:-}; [ $# -lt 2 ] || shift ;;
         --port=*) port=${1#--port=} ;;
         --docker) docker=yes ;;
         -h | --help) usage; exit 0 ;;
@@ -94,7 +94,10 @@ set -m
 end() {
     local process
     trap '' INT TERM HUP
-    for process in $waiting $hint; do kill -TERM -- "-$process" 2>/dev/null || true; done
+    for process in $waiting $hint; do
+        # Waited for here, as the shell would tell of its end otherwise.
+        { kill -TERM -- "-$process" && wait "$process"; } 2>/dev/null || true
+    done
     for process in $generator $service; do kill -TERM "$process" 2>/dev/null || true; done
     for process in $generator $service; do
         if ! ended_within 20 "$process"; then

@@ -1,0 +1,489 @@
+"""The scripts, in a copy of the project with a virtual environment of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import sysconfig
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import pytest
+
+from tailmetrics.settings import Settings
+from tests.integration.running import await_that, free_port
+
+ROOT = Path(__file__).parent.parent
+SCRIPTS = ("start.sh", "run_tests.sh", "cleanup.sh", ".ci/run", "scripts/environment.sh")
+START_SECONDS = 60.0
+
+_COMMAND = """#!{python}
+from tailmetrics.cli import main
+main()
+"""
+# Gives its child a terminal, so that what is written to its input is typed there: \\x03 is Ctrl-C.
+_TYPIST = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))"
+
+
+class Checkout:
+    """A copy of what the scripts need, in which nothing has to be installed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for name in (*SCRIPTS, ".env.local", "pyproject.toml", "requirements.lock"):
+            (folder / name).parent.mkdir(exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+
+    def install(self) -> None:
+        """Make .venv with the packages of the environment in which the tests run."""
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", ".venv"], cwd=self.folder, check=True)
+        paths = {"base": str(self.folder / ".venv"), "platbase": str(self.folder / ".venv")}
+        packages = Path(sysconfig.get_path("purelib", "venv", vars=paths))
+        packages.joinpath("shared.pth").write_text(f"{sysconfig.get_path('purelib')}\n{ROOT / 'src'}\n")
+        self.put_command(_COMMAND.format(python=self.folder / ".venv/bin/python"))
+        self.bash(". scripts/environment.sh; stamp_of .venv/bin/python > .venv/.installed-run")
+
+    def put_command(self, text: str) -> None:
+        command = self.folder / ".venv/bin/tailmetrics"
+        command.write_text(text)
+        command.chmod(0o755)
+
+    def bash(self, code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return self._run("/bin/bash", "-c", code, **environment)
+
+    def run(self, script: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return self._run(f"./{script}", *arguments, **environment)
+
+    def _run(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command,
+            cwd=self.folder,
+            env=_environment(**environment),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def processes(self) -> list[str]:
+        """The command lines of the processes of this checkout."""
+        listed = subprocess.run(["ps", "-A", "-o", "args="], capture_output=True, text=True, check=True)
+        return [line for line in listed.stdout.splitlines() if str(self.folder) in line]
+
+
+def _environment(**changes: str) -> dict[str, str]:
+    kept = {key: value for key, value in os.environ.items() if key.lower() not in Settings.model_fields}
+    return {**kept, **changes}
+
+
+@dataclass(frozen=True)
+class DemoRun:
+    """What one run of ./start.sh did."""
+
+    totals: list[int]  # requests of cust_1, one look after the other
+    output: str
+    logs: str
+    status: int
+    left_over: list[str]
+
+
+def run_demo(checkout: Checkout, *arguments: str, end: str) -> DemoRun:
+    """Start the demo, look at a customer until its figures grow, and end it by `end`: ctrl-c or a signal."""
+    port = free_port()
+    script = ["./start.sh", "--port", str(port), *arguments]
+    # The typist's child cannot be told apart by its id, so signals are for runs without a terminal.
+    command = [sys.executable, "-c", _TYPIST, *script] if end == "ctrl-c" else script
+    totals: list[int] = []
+
+    def has_grown() -> bool:
+        address = f"http://127.0.0.1:{port}/customers/cust_1/stats"
+        with contextlib.suppress(URLError, ConnectionError), urlopen(address, timeout=10) as answer:
+            totals.append(json.load(answer)["total_requests"])
+        return bool(totals) and totals[-1] > totals[0]
+
+    with (checkout.folder / "output").open("w+b") as output:
+        process = subprocess.Popen(
+            command,
+            cwd=checkout.folder,
+            env=_environment(),
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+        with process:
+            try:
+                await_that(
+                    lambda: b"Ctrl-C ends" in Path(output.name).read_bytes() or process.poll() is not None,
+                    START_SECONDS,
+                )
+                await_that(has_grown, 20)
+                assert process.stdin is not None
+                if end == "ctrl-c":
+                    process.stdin.write(b"\x03")
+                    process.stdin.flush()
+                else:
+                    process.send_signal(signal.Signals[end])
+                process.wait(30)
+            finally:
+                process.kill()
+        output.seek(0)
+        said = output.read().decode()
+    logs = "".join(path.read_text() for path in sorted((checkout.folder / "demo").glob("[sg]*.log")))
+    return DemoRun(totals, said, logs, process.returncode, checkout.processes())
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Checkout:
+    return Checkout(tmp_path)
+
+
+@pytest.fixture
+def installed(checkout: Checkout) -> Checkout:
+    checkout.install()
+    return checkout
+
+
+@pytest.fixture(scope="module")
+def demo_checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    checkout = Checkout(tmp_path_factory.mktemp("demo"))
+    checkout.install()
+    return checkout
+
+
+@pytest.fixture(scope="module")
+def first(demo_checkout: Checkout) -> DemoRun:
+    return run_demo(demo_checkout, end="ctrl-c")
+
+
+@pytest.fixture(scope="module")
+def kept(demo_checkout: Checkout, first: DemoRun) -> DemoRun:
+    """A second run that goes on with the data of the first."""
+    return run_demo(demo_checkout, "--keep", end="SIGTERM")
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_each_script_is_valid_bash(script: str) -> None:
+    subprocess.run(["/bin/bash", "-n", ROOT / script], check=True)
+
+
+# start.sh
+
+
+def test_the_demo_shows_figures_that_grow(first: DemoRun) -> None:
+    assert first.totals[-1] > first.totals[0]
+
+
+def test_the_demo_begins_with_some_past_days(first: DemoRun) -> None:
+    assert first.totals[0] > 1_000
+
+
+def test_ctrl_c_ends_the_demo_with_status_0(first: DemoRun) -> None:
+    assert first.status == 0, first.output
+
+
+def test_ctrl_c_leaves_no_process(first: DemoRun) -> None:
+    assert first.left_over == []
+
+
+def test_ctrl_c_shows_no_traceback_and_no_job(first: DemoRun) -> None:
+    assert not re.search(r"Traceback|Terminated|Killed", first.output + first.logs), first.output
+
+
+@pytest.mark.parametrize("address", ["/", "/docs", "/customers/cust_1/stats"])
+def test_the_demo_says_where_to_look(first: DemoRun, address: str) -> None:
+    assert re.search(rf"http://127\.0\.0\.1:\d+{address}\W", first.output)
+
+
+def test_the_demo_says_nothing_of_containers_that_are_not_there(first: DemoRun) -> None:
+    assert "docker" not in first.output.lower()
+
+
+def test_keep_goes_on_with_the_data(first: DemoRun, kept: DemoRun) -> None:
+    assert kept.totals[0] >= first.totals[-1]
+
+
+def test_sigterm_ends_the_demo_with_status_0_and_no_process(kept: DemoRun) -> None:
+    assert (kept.status, kept.left_over) == (0, []), kept.output
+
+
+@pytest.fixture
+def broken(installed: Checkout) -> Checkout:
+    """A checkout with a finished demo, whose service now ends at once."""
+    demo = installed.folder / "demo"
+    demo.mkdir()
+    (demo / ".tailmetrics-demo").touch()
+    (demo / "old").touch()
+    (installed.folder / "data").mkdir()
+    (installed.folder / "data/mine").touch()
+    installed.put_command('#!/bin/sh\n[ "$1" = generate ] || { echo "it hurts"; exit 3; }\nexec sleep 60\n')
+    with (demo / "requests.log").open("w") as log:
+        log.write("2024-11-06 06:33:33 cust_40 /api/v1/resource1 400 0.316\n")
+    return installed
+
+
+def test_a_service_that_ends_is_a_failure_that_shows_its_log(broken: Checkout) -> None:
+    done = broken.run("start.sh", "--keep", "--port", str(free_port()))
+    assert (done.returncode, "it hurts" in done.stderr, "status 3" in done.stderr) == (1, True, True)
+
+
+def test_a_service_that_ends_leaves_no_generator(broken: Checkout) -> None:
+    broken.run("start.sh", "--keep", "--port", str(free_port()))
+    assert broken.processes() == []
+
+
+def test_a_start_wipes_the_last_demo_and_nothing_else(broken: Checkout) -> None:
+    broken.put_command("#!/bin/sh\nexit 3\n")
+    broken.run("start.sh", "--port", str(free_port()))
+    assert [(broken.folder / name).exists() for name in ("demo/old", "data/mine")] == [False, True]
+
+
+def test_keep_wipes_nothing(broken: Checkout) -> None:
+    broken.run("start.sh", "--keep", "--port", str(free_port()))
+    assert (broken.folder / "demo/old").exists()
+
+
+def test_a_taken_port_is_said_before_anything_starts(installed: Checkout) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        done = installed.run("start.sh", "--port", str(other.getsockname()[1]))
+    assert (done.returncode, "Nothing was started" in done.stderr) == (1, True)
+    assert not (installed.folder / "demo").exists()
+
+
+def test_a_folder_that_is_no_demo_is_left_alone(installed: Checkout) -> None:
+    (installed.folder / "demo").mkdir()
+    (installed.folder / "demo/mine").touch()
+    done = installed.run("start.sh", "--port", str(free_port()))
+    assert (done.returncode, (installed.folder / "demo/mine").exists()) == (1, True)
+
+
+def test_a_linked_folder_is_left_alone(installed: Checkout, tmp_path_factory: pytest.TempPathFactory) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / ".tailmetrics-demo").touch()
+    (installed.folder / "demo").symlink_to(elsewhere)
+    assert installed.run("start.sh", "--port", str(free_port())).returncode == 1
+    assert (elsewhere / ".tailmetrics-demo").exists()
+
+
+def test_a_running_demo_is_not_wiped_by_another_start(installed: Checkout) -> None:
+    (installed.folder / "demo").mkdir()
+    with subprocess.Popen(["/bin/bash", "-c", "sleep 60; : start.sh"]) as running:
+        (installed.folder / "demo/.tailmetrics-demo").write_text(f"{running.pid}\n")
+        done = installed.run("start.sh", "--port", str(free_port()))
+        running.kill()
+    assert (done.returncode, f"as process {running.pid}" in done.stderr) == (1, True)
+
+
+def test_containers_that_are_not_there_are_said_to_be_missing(installed: Checkout) -> None:
+    done = installed.run("start.sh", "--docker")
+    assert (done.returncode, "not part of this version" in done.stderr) == (1, True)
+
+
+@pytest.mark.parametrize("arguments", [["--nope"], ["--port", "http"], ["--port"], ["--port", "123456"]])
+@pytest.mark.usefixtures("checkout")
+def test_wrong_arguments_are_a_usage_error(checkout: Checkout, arguments: list[str]) -> None:
+    assert checkout.run("start.sh", *arguments).returncode == 2
+
+
+@pytest.mark.parametrize("script", ["start.sh", "cleanup.sh"])
+def test_scripts_explain_themselves(checkout: Checkout, script: str) -> None:
+    done = checkout.run(script, "--help")
+    assert (done.returncode, done.stdout.startswith(f"Usage: ./{script}")) == (0, True)
+
+
+# The environment
+
+
+def test_a_missing_python_is_explained(checkout: Checkout) -> None:
+    done = checkout.bash(
+        "PATH=/nonexistent HOME=/nonexistent; . scripts/environment.sh; find_python || no_python"
+    )
+    assert (done.returncode, "expected Python 3.10, 3.11 or 3.12" in done.stderr) == (1, True)
+
+
+@pytest.mark.parametrize(("version", "found"), [("9", False), ("10", True), ("12", True), ("13", False)])
+def test_only_pythons_of_the_right_versions_are_taken(checkout: Checkout, version: str, found: bool) -> None:
+    fake = checkout.folder / "bin/python3"
+    fake.parent.mkdir()
+    fake.write_text(
+        f'#!/bin/sh\nexec {sys.executable} -c "import sys; sys.version_info = (3, {version}, 0); $2"\n'
+    )
+    fake.chmod(0o755)
+    done = checkout.bash(f"PATH={fake.parent} HOME=/nonexistent; . scripts/environment.sh; find_python")
+    assert done.returncode == (0 if found else 1)
+
+
+def test_an_unchanged_environment_is_not_installed_again(installed: Checkout) -> None:
+    done = installed.bash(". scripts/environment.sh; prepare_environment run")
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_a_changed_lock_is_installed(installed: Checkout) -> None:
+    with (installed.folder / "requirements.lock").open("a") as lock:
+        lock.write("another==1.0\n")
+    done = installed.bash(
+        ". scripts/environment.sh; install_packages() { echo install $1; }; prepare_environment run"
+    )
+    assert done.stdout.endswith("install .\n")
+
+
+def test_an_installation_that_fails_shows_why(installed: Checkout) -> None:
+    python = installed.folder / ".venv/bin/python"
+    python.unlink()
+    python.write_text("#!/bin/sh\necho no room left\nexit 1\n")
+    python.chmod(0o755)
+    done = installed.bash(". scripts/environment.sh; install_packages .")
+    assert (done.returncode, done.stderr.startswith("no room left\nThe installation failed")) == (1, True)
+
+
+def _locked() -> dict[str, list[str]]:
+    pins: dict[str, list[str]] = {}
+    for line in (ROOT / "requirements.lock").read_text().splitlines():
+        if not line.startswith("#"):
+            name, version = line.split(" ;")[0].split("==")
+            pins.setdefault(name, []).append(version)
+    return pins
+
+
+def _closure(name: str, extras: frozenset[str], seen: set[str]) -> set[str]:
+    """Every distribution that an installed one needs, by way of those that are installed."""
+    for requirement in metadata.requires(name) or []:
+        needed = re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0].lower().replace("_", "-")
+        extra = re.search(r"extra == ['\"]([^'\"]+)['\"]", requirement)
+        if (extra and extra[1] not in extras) or needed in seen:
+            continue
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            metadata.version(needed)
+            seen.add(needed)
+            _closure(needed, frozenset(), seen)
+    return seen
+
+
+def test_the_lock_names_every_package_that_is_needed() -> None:
+    needed = _closure("tailmetrics", frozenset({"dev"}), set())
+    assert len(needed) > 30
+    assert needed - _locked().keys() == set()
+
+
+def test_the_lock_holds_no_addresses() -> None:
+    text = (ROOT / "requirements.lock").read_text()
+    assert not re.search(r"://|--index|--find-links|@", text)
+
+
+# run_tests.sh and .ci/run
+
+
+@pytest.fixture
+def tools(installed: Checkout) -> Checkout:
+    """A checkout whose tools only say that they were called."""
+    stamp = (installed.folder / ".venv/.installed-run").read_text()
+    (installed.folder / ".venv/.installed-test").write_text(stamp)
+    for name in ("ruff", "mypy", "lint-imports", "python"):
+        tool = installed.folder / ".venv/bin" / name
+        tool.unlink(missing_ok=True)
+        real = f'case "$1" in -m) ;; *) exec {sys.executable} "$@" ;; esac\n' if name == "python" else ""
+        tool.write_text(f'#!/bin/sh\n{real}echo "called {name} $*"\n')
+        tool.chmod(0o755)
+    return installed
+
+
+def test_every_check_is_run(tools: Checkout) -> None:
+    done = tools.run("run_tests.sh", "-k", "generator")
+    assert [line for line in done.stdout.splitlines() if line.startswith("called")] == [
+        "called ruff check",
+        "called ruff format --check",
+        "called mypy ",
+        "called lint-imports ",
+        "called python -m pytest -k generator",
+    ], done.stderr
+
+
+@pytest.mark.parametrize("tool", ["ruff", "mypy", "lint-imports"])
+def test_a_check_that_fails_fails_the_run(tools: Checkout, tool: str) -> None:
+    (tools.folder / ".venv/bin" / tool).write_text("#!/bin/sh\nexit 1\n")
+    assert tools.run("run_tests.sh").returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("closing", "status", "expected"),
+    [
+        ("== 3 passed in 1.00s ==", 0, 0),
+        ("== 1 failed, 3 passed in 1.00s ==", 1, 1),
+        ("== 3 passed, 1 skipped in 1.00s ==", 0, 1),
+        ("== 3 passed, 1 xfailed in 1.00s ==", 0, 1),
+        ("no tests at all", 0, 1),
+    ],
+)
+def test_ci_passes_only_when_all_tests_ran_and_passed(
+    checkout: Checkout, closing: str, status: int, expected: int
+) -> None:
+    (checkout.folder / "run_tests.sh").write_text(f"#!/bin/sh\necho '{closing}'\nexit {status}\n")
+    assert checkout.run(".ci/run").returncode == expected
+
+
+def test_ci_closes_with_the_closing_line_of_pytest(checkout: Checkout) -> None:
+    (checkout.folder / "run_tests.sh").write_text("#!/bin/sh\necho '== 3 passed in 1.00s =='\n")
+    assert checkout.run(".ci/run").stdout.splitlines()[-1] == "All checks passed: == 3 passed in 1.00s =="
+
+
+# cleanup.sh
+
+
+@pytest.fixture
+def used(checkout: Checkout) -> Checkout:
+    """A checkout in which everything was made that the scripts and tools make."""
+    for name in (".venv", ".mypy_cache", ".pytest_cache", "demo", "data", "src/tailmetrics/__pycache__"):
+        (checkout.folder / name).mkdir(parents=True)
+    (checkout.folder / "demo/.tailmetrics-demo").touch()
+    (checkout.folder / "src/tailmetrics/cli.py").touch()
+    return checkout
+
+
+def _left(checkout: Checkout) -> set[str]:
+    names = (
+        ".venv",
+        ".mypy_cache",
+        ".pytest_cache",
+        "demo",
+        "data",
+        "src/tailmetrics/__pycache__",
+        "src/tailmetrics/cli.py",
+    )
+    return {name for name in names if (checkout.folder / name).exists()}
+
+
+def test_cleanup_keeps_sources_and_data(used: Checkout) -> None:
+    used.run("cleanup.sh", "--yes")
+    assert _left(used) == {"data", "src/tailmetrics/cli.py"}
+
+
+def test_cleanup_removes_data_when_told_to(used: Checkout) -> None:
+    used.run("cleanup.sh", "--yes", "--data")
+    assert _left(used) == {"src/tailmetrics/cli.py"}
+
+
+def test_cleanup_removes_nothing_without_an_answer(used: Checkout) -> None:
+    before = _left(used)
+    assert used.run("cleanup.sh").returncode == 1
+    assert _left(used) == before
+
+
+def test_cleanup_leaves_a_folder_that_is_no_demo(used: Checkout) -> None:
+    (used.folder / "demo/.tailmetrics-demo").unlink()
+    used.run("cleanup.sh", "--yes")
+    assert "demo" in _left(used)
+
+
+def test_cleanup_of_a_clean_checkout_says_so(checkout: Checkout) -> None:
+    done = checkout.run("cleanup.sh")
+    assert (done.returncode, done.stdout) == (0, "There is nothing to remove.\n")
