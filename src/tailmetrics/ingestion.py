@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import structlog
@@ -18,7 +18,7 @@ from tailmetrics.metrics import Metrics
 from tailmetrics.settings import Settings, resolve_node_id
 from tailmetrics.sources import IngestionState, SourceStatus
 from tailmetrics.stores.base import Store
-from tailmetrics.tailing import LoadJob, Tailer
+from tailmetrics.tailing import LoadJob, Tailer, forgettable
 
 log = structlog.get_logger(__name__)
 
@@ -60,6 +60,7 @@ class Ingestion:
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._run: _Run | None = None
+        self._lost_bytes = 0
         self._jobs: list[LoadJob] = []
         self._state = IngestionState("restarting")
         self._thread = threading.Thread(target=self._supervise, name="ingestion", daemon=True)
@@ -75,11 +76,20 @@ class Ingestion:
                 self._run.tailer.stop()
         self._thread.join()
 
+    def reopen(self) -> None:
+        """Close all files and look for them anew."""
+        run = self._run
+        if run is not None:
+            run.tailer.reopen()
+
     def state(self) -> IngestionState:
         run = self._run
-        store_error = None if run is None else run.committer.store_error
-        return IngestionState(
-            self._state.name, self._state.last_error, store_error or self._state.store_error
+        if run is None:
+            return replace(self._state, lost_bytes=self._lost_bytes)
+        return replace(
+            self._state,
+            store_error=run.committer.store_error,
+            lost_bytes=self._lost_bytes + run.tailer.lost_bytes,
         )
 
     def sources(self) -> Sequence[SourceStatus]:
@@ -120,12 +130,12 @@ class Ingestion:
         self._state = IngestionState("stopped")
 
     def _run_once(self) -> None:
-        tailer = Tailer(
-            self._settings,
-            resolve_node_id(self._settings),
-            self._store.sources(resolve_node_id(self._settings)),
-            follow=self._follow,
-        )
+        node_id = resolve_node_id(self._settings)
+        known = self._store.sources(node_id)
+        if gone := forgettable(known, self._settings.max_sources_remembered):
+            log.info("forgotten", sources=self._store.forget(gone))
+            known = self._store.sources(node_id)
+        tailer = Tailer(self._settings, node_id, known, follow=self._follow)
         committer = Committer(self._store, self._settings, self._metrics, tailer.committed, tailer.stop)
         with self._lock:
             self._run = _Run(tailer, committer)
@@ -143,6 +153,7 @@ class Ingestion:
             committer.close(_DRAIN_SECONDS)
             with self._lock:
                 self._run = None
+                self._lost_bytes += tailer.lost_bytes
             tailer.close()
         if committer.failure is not None:
             raise committer.failure

@@ -52,6 +52,7 @@ def run_up(settings: Settings) -> int:
     with _listening(settings) as listener, _opened(settings) as store:
         metrics = Metrics()
         ingestion = Ingestion(settings, store, metrics, on_give_up=server.ask_to_end)
+        _on_hangup(ingestion.reopen)
         ingestion.start()
         try:
             server.run_until_signal(create_app(settings, store, ingestion, metrics), listener)
@@ -67,6 +68,7 @@ def run_ingest(settings: Settings) -> int:
     _on_signals(ended.set)
     with _opened(settings) as store:
         ingestion = Ingestion(settings, store, Metrics(), on_give_up=ended.set)
+        _on_hangup(ingestion.reopen)
         ingestion.start()
         ended.wait()
         ingestion.stop()
@@ -162,6 +164,10 @@ class _QuietServer(uvicorn.Server):
 def _on_signals(end: Callable[[], None]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: end())
+
+
+def _on_hangup(reopen: Callable[[], None]) -> None:
+    signal.signal(signal.SIGHUP, lambda *_: reopen())
 
 
 @contextmanager

@@ -38,8 +38,8 @@ class Settings(BaseSettings):
 
     log_file_path: Annotated[tuple[str, ...], NoDecode] = Field(
         default=("data/requests.log",),
-        description="Files to follow: paths or globs, separated by commas. `nginx=/var/log/nginx/*.log` gives "
-        "an entry a format of its own.",
+        description="Files to follow: paths or globs, separated by commas. `nginx=/var/log/nginx/*.log` "
+        "gives an entry a format of its own.",
     )
     log_format: Literal["requests", "nginx", "json", "regex"] = Field(
         default="requests", description="Format of the lines: requests, nginx, json or regex."
@@ -57,13 +57,13 @@ class Settings(BaseSettings):
     )
     log_timestamp_format: str = Field(
         default="",
-        description="strftime format of the timestamp for regex and json; empty: ISO 8601, epoch seconds, or as "
-        "nginx writes it.",
+        description="strftime format of the timestamp for regex and json; empty: ISO 8601, epoch seconds, or "
+        "as nginx writes it.",
     )
     log_json_fields: str = Field(
         default="timestamp=timestamp,customer_id=customer_id,path=path,status_code=status_code,duration=duration",
-        description="For LOG_FORMAT=json: which key holds which column, column=key separated by commas; a dot "
-        "goes into an object.",
+        description="For LOG_FORMAT=json: which key holds which column, column=key separated by commas; a "
+        "dot goes into an object.",
     )
     log_nginx_regex: str = Field(
         default="", description="For LOG_FORMAT=nginx: a pattern of one's own, with the groups of LOG_REGEX."
@@ -82,6 +82,17 @@ class Settings(BaseSettings):
         ge=0,
         description="How long a rotated or deleted file must have been quiet before it is let go, and its "
         "unfinished last line counted.",
+    )
+    backlog_order: Literal["fair", "oldest"] = Field(
+        default="fair",
+        description="When several files have unread lines: fair gives each a turn, oldest reads those first "
+        "that were written to the longest ago.",
+    )
+    max_sources_remembered: int = Field(
+        default=10_000,
+        ge=1,
+        description="Positions of more sources than this are forgotten, the oldest first, when neither a "
+        "file like them nor any of their records is left.",
     )
     max_open_files: int = Field(
         default=1024, ge=1, description="Log files held open at the same time, at most."
@@ -105,7 +116,8 @@ class Settings(BaseSettings):
 
     store_url: str = Field(
         default="duckdb:///data/tailmetrics.duckdb",
-        description="Where records are kept. Three slashes before a relative path, four before an absolute one.",
+        description="Where records are kept. Three slashes before a relative path, four before an absolute "
+        "one.",
     )
     duckdb_memory_limit: str = Field(
         default="256MB", description="Memory DuckDB may use for its buffers, such as 256MB or 2GB."
@@ -176,7 +188,8 @@ class Settings(BaseSettings):
         scheme = value.partition("://")[0]
         if "://" not in value or scheme not in STORE_SCHEMES:
             raise ValueError(
-                "a URL such as duckdb:///data/tailmetrics.duckdb (a relative path) or duckdb:////var/lib/tailmetrics.duckdb (an absolute one)"
+                "a URL such as duckdb:///data/tailmetrics.duckdb (a relative path) or "
+                "duckdb:////var/lib/tailmetrics.duckdb (an absolute one)"
             )
         if scheme == "duckdb" and not re.fullmatch(r"duckdb:///.+", value):
             raise ValueError("three slashes and a relative path, or four slashes and an absolute one")
@@ -219,7 +232,7 @@ class Settings(BaseSettings):
 
 
 def load_settings(env_file: Path | None = Path(".env.local"), **flags: Any) -> Settings:
-    """Settings from `env_file`, the environment and flags, the last one wins; flags that are None are left out.
+    """Settings from `env_file`, the environment and flags; the last one wins, flags that are None are none.
 
     Raises SettingsError with a sentence for each value that cannot be used.
     """

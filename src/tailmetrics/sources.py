@@ -113,11 +113,16 @@ class SourceStatus:
 
 @dataclass(frozen=True, slots=True)
 class IngestionState:
-    """How the dataflow is. `store_error` is set while commits fail and are tried again."""
+    """How the dataflow is.
+
+    `store_error` is set while commits fail and are tried again. `lost_bytes` were destroyed by truncations
+    before they were read, and no copy of them was found.
+    """
 
     name: Literal["running", "restarting", "stopped"]
     last_error: str | None = None
     store_error: str | None = None
+    lost_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-import time
 from collections import Counter
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from tailmetrics.records import ParsedLines, no_records, no_rejects
 from tailmetrics.settings import load_settings
 from tailmetrics.sources import Batch, Chunk, Source
-from tailmetrics.records import ParsedLines, no_records, no_rejects
 from tailmetrics.tailing import LoadJob, Tailer
 
 

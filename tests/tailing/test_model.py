@@ -11,7 +11,14 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from tests.tailing.following import Following, append
 
@@ -36,7 +43,9 @@ class Logs(RuleBasedStateMachine):
         self.torn: dict[int, bytes] = {}  # the unfinished last line by inode
         self.stopped = False
 
-    @initialize(rotated=st.booleans(), header=st.sampled_from([0, 10, 3000]), hold=st.sampled_from([0.0, 3600.0]))
+    @initialize(
+        rotated=st.booleans(), header=st.sampled_from([0, 10, 3000]), hold=st.sampled_from([0.0, 3600.0])
+    )
     def start(self, rotated: bool, header: int, hold: float) -> None:
         self.header = b"# " + b"h" * header
         self.hold = hold

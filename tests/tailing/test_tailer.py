@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -464,3 +465,30 @@ def test_each_source_belongs_to_one_worker(tmp_path, follow):
     following = follow(f"{tmp_path}/*.log")
     shares = [{chunk.path for chunk in following.tailer.next_chunks(worker, 3)} for worker in range(3)]
     assert sum(map(len, shares)) == len(set().union(*shares)) == 20
+
+
+def test_reopening_goes_on_where_it_was(log, follow):
+    following = follow(log)
+    append(log, *numbered(0, 10))
+    following.settle()
+    following.tailer.reopen()
+    append(log, *numbered(10, 20))
+    assert following.settle() == as_bytes(numbered(0, 20))
+
+
+def test_the_oldest_file_is_read_to_its_end_first_when_asked(tmp_path, follow):
+    young, old = tmp_path / "1.log", tmp_path / "2.log"
+    append(young, *numbered(0, 500))
+    append(old, *numbered(500, 1000))
+    os.utime(old, (1, 1))
+    following = follow(f"{tmp_path}/*.log", backlog_order="oldest", chunk_bytes=4096, max_line_bytes=1024)
+    assert following.settle() == as_bytes([*numbered(500, 1000), *numbered(0, 500)])
+
+
+def test_files_take_turns_on_a_backlog(tmp_path, follow):
+    for n in range(2):
+        append(tmp_path / f"{n}.log", *numbered(n * 500, n * 500 + 500))
+    following = follow(f"{tmp_path}/*.log", chunk_bytes=4096, max_line_bytes=1024)
+    following.settle()
+    paths = [chunk.path for chunk in following.chunks]
+    assert all(one != other for one, other in itertools.pairwise(paths))

@@ -44,6 +44,10 @@ class Store(Protocol):
         """
         ...
 
+    def forget(self, source_ids: Sequence[str]) -> int:
+        """Drop the positions of those sources of which no record and no reject is left; returns how many."""
+        ...
+
     def report(self, processor: str, statuses: Sequence[SourceStatus]) -> None:
         """Note what a processor says of its sources, for `status`."""
         ...

@@ -55,6 +55,10 @@ class DuckDBStore:
         with self._lock:
             return [source for source in self._open_writer().sources.values() if source.node_id == node_id]
 
+    def forget(self, source_ids: Sequence[str]) -> int:
+        with self._lock:
+            return self._open_writer().forget(source_ids)
+
     def register(self, source: Source) -> Source:
         with self._lock:
             return self._open_writer().register(source)

@@ -81,6 +81,25 @@ class Writer:
         self.counts.commits += 1
         return registered
 
+    def forget(self, source_ids: Sequence[str]) -> int:
+        """Drop sources without a record or reject; returns how many."""
+        self._prepare()
+        keys = [self._keys[source_id] for source_id in source_ids if source_id in self._keys]
+        with self._transaction():
+            gone = self._run(
+                """
+                DELETE FROM sources WHERE list_contains($keys, source_key)
+                AND source_key NOT IN (SELECT DISTINCT source_key FROM records)
+                AND source_key NOT IN (SELECT DISTINCT source_key FROM rejects)
+                RETURNING source_id
+                """,
+                {"keys": keys},
+            )
+        for (source_id,) in gone:
+            del self._keys[source_id]
+            del self.sources[source_id]
+        return len(gone)
+
     def write(self, batches: Sequence[Batch]) -> None:
         """Commit all batches together or nothing of them. Raises PositionConflict."""
         self._prepare()

@@ -99,6 +99,10 @@ class Follower:
         """Size and time of change of the file when it was last looked at."""
         return self._stamp
 
+    def written_ns(self) -> int:
+        """When the file was written to last, as far as it was looked at; in nanoseconds since 1970."""
+        return self._stamp[1]
+
     @property
     def may_read(self) -> bool:
         """Whether something was written since nothing more could be read."""

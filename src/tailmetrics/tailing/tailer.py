@@ -75,6 +75,7 @@ class Tailer:
         self._known = KnownSources(known)
         self._lock = threading.RLock()
         self._stopping = threading.Event()
+        self._reopening = threading.Event()
         self._followed: dict[Key, Follower] = {}  # in the order of their turns
         self._by_source: dict[str, Follower] = {}
         self._parked: dict[Key, _Parked] = {}
@@ -97,11 +98,17 @@ class Tailer:
         """
         with self._lock:
             self._begin_loads()
+            if self._reopening.is_set():
+                self._reopen()
             if self._is_scan_due():
                 self._scan()
             chunks: list[Chunk] = []
             room = self._settings.chunk_bytes
-            for follower in list(self._followed.values()):
+            oldest_first = self._settings.backlog_order == "oldest"
+            turns = list(self._followed.values())
+            if oldest_first:
+                turns.sort(key=Follower.written_ns)
+            for follower in turns:
                 if follower.worker_hash % workers != worker:
                     continue
                 chunk = self._read(follower)
@@ -112,7 +119,7 @@ class Tailer:
                         self._known.put(follower.as_read())
                     chunks.append(chunk)
                     room -= len(chunk.data)
-                    if room <= 0:
+                    if room <= 0 or (oldest_first and chunk.more):
                         break
             return chunks
 
@@ -135,6 +142,11 @@ class Tailer:
     def is_stopped(self) -> bool:
         """Whether it was told to stop: no further chunk will come."""
         return self._stopping.is_set()
+
+    def reopen(self) -> None:
+        """Close all files soon and look for them anew. Takes no lock: a signal handler may call it."""
+        self._reopening.set()
+        self.wakeup.wake()
 
     def stop(self) -> None:
         """Hand out no more chunks; what was read and not committed will be read again next time."""
@@ -190,6 +202,17 @@ class Tailer:
         if chunk is None and final and follower.is_committed:
             self._park(follower)
         return chunk
+
+    def _reopen(self) -> None:
+        self._reopening.clear()
+        self._parked.clear()
+        self._settled_siblings.clear()
+        for follower in list(self._followed.values()):
+            # What is read to its end only once goes on: its name may be gone.
+            if follower.found:
+                self._let_go(follower)
+        self._scan_due_at = 0.0
+        log.info("reopening all files")
 
     def _note_error(self, follower: Follower, reason: str) -> None:
         if follower.last_error != reason:
