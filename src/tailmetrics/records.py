@@ -18,7 +18,8 @@ RECORD_SCHEMA: dict[str, pl.DataType] = {
 REJECT_SCHEMA: dict[str, pl.DataType] = {
     "offset": pl.Int64(),  # byte offset of the line in its source
     "reason": pl.String(),  # names the field, what was found and what was expected
-    "line": pl.String(),  # the line without its end; bytes that are not UTF-8 as \\xNN; at most REJECT_LINE_BYTES
+    # The line without its end, at most REJECT_LINE_BYTES of it; bytes that are not UTF-8 as \\xNN.
+    "line": pl.String(),
 }
 
 REJECT_LINE_BYTES = 64 * 1024  # of a rejected line this much is kept

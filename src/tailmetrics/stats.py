@@ -1,7 +1,7 @@
 """What is asked of a store and what it answers, with the definitions every store keeps to.
 
 Success is a status below 400. Latencies are in seconds; quantiles are exact, by linear interpolation at
-q·(n−1). Times are aware and in UTC; ranges and windows are half-open.
+q·(n-1). Times are aware and in UTC; ranges and windows are half-open.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Every:
 
 @dataclass(frozen=True, slots=True)
 class StatsQuery:
-    """One question. `customer_id` None asks for all customers together; `start` and `end` None for no bound."""
+    """One question: without `customer_id` about all customers together, without bounds about all time."""
 
     customer_id: str | None
     every: Every
@@ -143,7 +143,7 @@ class RejectsPage:
 
 @dataclass(frozen=True, slots=True)
 class StoreStatus:
-    """Counts of what is in the store, what processors last said, and `version`, which changes with each commit."""
+    """What is in the store, and what processors last said; `version` changes with each commit."""
 
     version: str
     records: int
