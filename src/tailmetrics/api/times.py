@@ -110,6 +110,7 @@ def formatter(zone: ZoneInfo) -> Callable[[datetime], str]:
 def _written(time: datetime, zone: ZoneInfo) -> str:
     local = time.astimezone(zone)
     offset = local.utcoffset() or timedelta(0)
-    if not offset or offset % timedelta(minutes=1):
-        return time.astimezone(timezone.utc).isoformat().removesuffix("+00:00") + "Z"
-    return local.isoformat()
+    if offset.seconds % 60:
+        local, offset = time.astimezone(timezone.utc), timedelta(0)
+    text = local.isoformat()
+    return text if offset else text.removesuffix("+00:00") + "Z"
