@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import re
@@ -288,11 +289,31 @@ def test_load_of_what_the_service_follows_adds_nothing(
     assert (result.exit_code, result.stdout) == (0, f"{LOG}: already loaded, nothing was added\n")
 
 
-def test_load_of_an_empty_file_through_the_service_is_no_load_of_its_own_logs(
-    run: Run, service: Service
+def test_load_of_a_compressed_log_through_the_service_sends_its_lines(
+    run: Run, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Path("empty.log").touch()
-    loaded = as_json(run("load", "empty.log", "--json", "--port", service.port))
+    monkeypatch.setenv("API_KEY", "secret")
+    Path("old.log.gz").write_bytes(gzip.compress(LOG.read_bytes()))
+    loaded = as_json(run("load", "old.log.gz", "--json", "--port", service.port))
+    assert (loaded["files"][0]["already_loaded"], loaded["totals"]["bytes"]) == (True, LOG.stat().st_size)
+
+
+def test_load_of_a_broken_compressed_log_through_the_service_adds_nothing(
+    run: Run, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("API_KEY", "secret")
+    Path("old.log.gz").write_bytes(gzip.compress(b"x\n" * 10_000_000)[:-100])
+    result = run("load", "old.log.gz", "--port", service.port)
+    assert (result.exit_code, "old.log.gz cannot be read to its end" in result.stderr) == (66, True)
+    assert service.client.get("/rejects").json()["total"] == 0
+
+
+@pytest.mark.parametrize("name", ["empty.log", "empty.log.gz"])
+def test_load_of_an_empty_file_through_the_service_is_no_load_of_its_own_logs(
+    run: Run, service: Service, name: str
+) -> None:
+    Path(name).write_bytes(gzip.compress(b"") if name.endswith(".gz") else b"")
+    loaded = as_json(run("load", name, "--json", "--port", service.port))
     assert loaded["totals"]["lines"] == 0
 
 

@@ -48,7 +48,7 @@ class Checkout:
         """Make .venv with the packages of the environment in which the tests run."""
         subprocess.run([sys.executable, "-m", "venv", "--without-pip", ".venv"], cwd=self.folder, check=True)
         paths = {"base": str(self.folder / ".venv"), "platbase": str(self.folder / ".venv")}
-        packages = Path(sysconfig.get_path("purelib", "venv", vars=paths))
+        packages = Path(sysconfig.get_path("purelib", "posix_prefix", vars=paths))
         packages.joinpath("shared.pth").write_text(f"{sysconfig.get_path('purelib')}\n{ROOT / 'src'}\n")
         self.put_command(_COMMAND.format(python=self.folder / ".venv/bin/python"))
         self.bash(". scripts/environment.sh; stamp_of .venv/bin/python > .venv/.installed-run")

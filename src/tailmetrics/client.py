@@ -6,11 +6,9 @@ Both give the same documents, since without a service its API is asked within th
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import httpx
 
@@ -18,7 +16,6 @@ from tailmetrics.errors import ServiceError, StoreBusy, StoreUnavailable
 from tailmetrics.settings import Settings
 
 _CONNECT_SECONDS = 2.0
-_PIECE_BYTES = 1024 * 1024  # of a log that is sent, at a time
 _MORE_THAN_THE_SERVICE_TAKES = 5.0  # seconds; it ends a question by itself before
 _ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104  # listened on, never asked
 
@@ -69,48 +66,37 @@ def ask(settings: Settings, path: str, parameters: Mapping[str, str], *, store_f
 
 
 def send_log(
-    settings: Settings, url: str, file: Path, log_format: str | None, on_sent: Callable[[int], None]
+    settings: Settings,
+    url: str,
+    name: str,
+    pieces: Iterable[bytes],
+    *,
+    size: int | None = None,
+    log_format: str | None = None,
 ) -> dict[str, Any]:
     """Load a finished log through a running service; returns the answer of POST /load when all is stored.
 
-    `on_sent` is told the number of bytes sent so far. An empty log cannot be sent: without a body the
-    service would load its own. Raises ServiceError, and OSError when the file cannot be read.
+    `size` in bytes is told beforehand when it is known. There must be something to send: without a body the
+    service would load its own logs. Raises ServiceError, and what reading the pieces raises.
     """
-    parameters = {"name": file.name}
+    parameters = {"name": name}
     if log_format is not None:
         parameters["format"] = log_format
-    with file.open("rb") as log, _http(settings, url) as client:
-        size = os.fstat(log.fileno()).st_size
-        headers = {"Content-Type": "text/plain", "Content-Length": str(size)}
-        if settings.api_key is not None:
-            headers["X-API-Key"] = settings.api_key.get_secret_value()
-        # The answer comes when all lines are stored, however long that takes.
-        timeout = httpx.Timeout(None, connect=_CONNECT_SECONDS)
+    headers = {"Content-Type": "text/plain"}
+    if size is not None:
+        headers["Content-Length"] = str(size)
+    if settings.api_key is not None:
+        headers["X-API-Key"] = settings.api_key.get_secret_value()
+    # The answer comes when all lines are stored, however long that takes.
+    timeout = httpx.Timeout(None, connect=_CONNECT_SECONDS)
+    with _http(settings, url) as client:
         try:
             response = client.post(
-                "/load",
-                params=parameters,
-                headers=headers,
-                content=_pieces(log, size, on_sent),
-                timeout=timeout,
+                "/load", params=parameters, headers=headers, content=pieces, timeout=timeout
             )
         except httpx.HTTPError as error:
             raise _no_answer(url, error) from error
     return _document(response)
-
-
-def _pieces(log: BinaryIO, size: int, on_sent: Callable[[int], None]) -> Iterator[bytes]:
-    """The first `size` bytes: a log that grows meanwhile is sent as it was at first."""
-    sent = 0
-    while sent < size:
-        piece = log.read(min(_PIECE_BYTES, size - sent))
-        if not piece:
-            raise ServiceError(
-                f"{log.name} became shorter while it was sent; load it when nothing changes it"
-            )
-        yield piece
-        sent += len(piece)
-        on_sent(sent)
 
 
 def _http(settings: Settings, url: str) -> httpx.Client:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import gzip
+import itertools
+import zlib
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from tailmetrics.client import find_service, send_log
 from tailmetrics.errors import LoadError, StoreBusy
 from tailmetrics.service import load_files
 from tailmetrics.settings import Settings
 from tailmetrics.sources import LoadProgress
-from tailmetrics.tailing.discovery import format_of
+from tailmetrics.tailing.discovery import format_of, is_compressed
+
+_PIECE_BYTES = 1024 * 1024  # of a log that is sent, at a time
 
 
 def check_files(files: Sequence[Path]) -> None:
@@ -59,16 +65,21 @@ def _through_service(
     on_progress: Callable[[LoadProgress], None],
     log_format: str | None,
 ) -> LoadProgress:
-    size = file.stat().st_size
-    if not size:
-        return LoadProgress("done")
-
-    def on_sent(sent: int) -> None:
-        on_progress(LoadProgress("running", bytes_total=size, bytes_done=sent))
-
     # The service sees a copy without its folder, and so cannot tell the format by LOG_FILE_PATH.
     log_format = log_format or format_of(str(file), settings.log_paths)
-    loaded = send_log(settings, url, file, log_format, on_sent)["files"][0]
+    size = None if is_compressed(file.name) else file.stat().st_size
+    with file.open("rb") as log:
+        pieces = _pieces(log, file, size, on_progress)
+        try:
+            first = next(pieces, None)
+            if first is None:
+                return LoadProgress("done")
+            answer = send_log(
+                settings, url, file.name, itertools.chain([first], pieces), size=size, log_format=log_format
+            )
+        except (OSError, EOFError, zlib.error) as error:
+            raise LoadError(f"{file} cannot be read to its end: {error}") from error
+    loaded = answer["files"][0]
     return LoadProgress(
         "done",
         bytes_total=loaded["bytes"],
@@ -79,3 +90,21 @@ def _through_service(
         blanks=loaded["blanks"],
         already_loaded=loaded["already_loaded"],
     )
+
+
+def _pieces(
+    log: BinaryIO, file: Path, size: int | None, on_progress: Callable[[LoadProgress], None]
+) -> Iterator[bytes]:
+    """The bytes of the lines: of a compressed log all, of another the first `size`, as it may grow."""
+    total = file.stat().st_size
+    lines = log if size is not None else gzip.GzipFile(fileobj=log)
+    sent = 0
+    while size is None or sent < size:
+        piece = lines.read(_PIECE_BYTES if size is None else min(_PIECE_BYTES, size - sent))
+        if not piece and size is not None:
+            raise LoadError(f"{file} became shorter while it was sent; load it when nothing changes it")
+        if not piece:
+            return
+        yield piece
+        sent += len(piece)
+        on_progress(LoadProgress("running", bytes_total=total, bytes_done=log.tell()))
