@@ -172,8 +172,8 @@ def test_uptime_by_good_windows(client: httpx.Client) -> None:
         ("objective=101", "objective", "at most 100"),
         ("objective=nan", "objective", "a finite number"),
         ("from=99999999999999", "from", "epoch times are in seconds"),
-        ("from=0001-01-01", "from", "a time from 0001-01-02 to 9999-12-30"),
-        ("to=-999999999999999d", "to", "a time from 0001-01-02 to 9999-12-30"),
+        ("from=0001-01-01", "from", "a time from 0001-01-02T00:00:00Z to 9999-12-30T00:00:00Z"),
+        ("to=-999999999999999d", "to", "a time from 0001-01-02T00:00:00Z to 9999-12-30T00:00:00Z"),
     ],
 )
 def test_a_wrong_parameter_is_named_with_what_was_expected(

@@ -89,9 +89,9 @@ def test_a_time_that_does_not_exist_is_refused(text: str) -> None:
         parse_time(text, UTC, NOW)
 
 
-@pytest.mark.parametrize("text", ["0001-01-01", "9999-12-31", "1e0"[:1] * 20, "-" + "9" * 15 + "d"])
+@pytest.mark.parametrize("text", ["0001-01-01", "9999-12-31", "1" * 20, "-" + "9" * 15 + "d"])
 def test_a_time_outside_the_calendar_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="0001-01-02 to 9999-12-30"):
+    with pytest.raises(ValueError, match="0001-01-02T00:00:00Z to 9999-12-30T00:00:00Z"):
         parse_time(text, UTC, NOW)
 
 

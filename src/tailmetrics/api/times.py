@@ -18,6 +18,7 @@ EXPECTED = (
     "a time before now (-24h; s, m, h or d), or now"
 )
 
+_UTC = ZoneInfo("UTC")
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _NUMBER = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,12})?")
 _AGO = re.compile(r"-([0-9]{1,15})([smhd])")
@@ -42,7 +43,7 @@ def parse_time(text: str, zone: ZoneInfo, now: datetime) -> datetime:
     except OverflowError:
         time = None
     if time is None or not EARLIEST <= time <= LATEST:
-        expected = f"a time from {EARLIEST.date()} to {LATEST.date()}"
+        expected = f"a time from {_written(EARLIEST, _UTC)} to {_written(LATEST, _UTC)}"
         if re.fullmatch(r"[0-9]{13,}", text):
             expected += "; epoch times are in seconds"
         raise ValueError(expected)
