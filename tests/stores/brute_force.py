@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import functools
 import math
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from tailmetrics.stats import StatsAnswer, StatsQuery, Summary, WindowStats
+from tailmetrics.stats import (
+    Breakdown,
+    BreakdownQuery,
+    PathCount,
+    StatsAnswer,
+    StatsQuery,
+    StatusCount,
+    Summary,
+    Trend,
+    TrendsQuery,
+    WindowStats,
+)
 from tests.builders import Record
 
 UTC = timezone.utc
@@ -78,6 +89,46 @@ def expected_summary(rows: Sequence[Record], failures: str = "4xx+5xx") -> Summa
     return Summary(
         len(rows), len(rows) - failed, failed, uptime, math.fsum(durations) / len(durations), median, p99
     )
+
+
+def in_range(records: Iterable[Record], query: BreakdownQuery | TrendsQuery) -> list[Record]:
+    return [
+        record
+        for record in records
+        if (query.start is None or record[0] >= query.start) and (query.end is None or record[0] < query.end)
+    ]
+
+
+def expected_breakdown(records: Iterable[Record], query: BreakdownQuery) -> Breakdown:
+    rows = [row for row in in_range(records, query) if query.customer_id in (None, row[1])]
+    paths, statuses = Counter(row[2] for row in rows), Counter(row[3] for row in rows)
+    is_failed = _FAILED[query.failures]
+    failed = Counter(row[2] for row in rows if is_failed(row[3]))
+    ranked = sorted(paths, key=lambda path: (-paths[path], path.encode()))
+    return Breakdown(
+        tuple(PathCount(path, paths[path], failed[path]) for path in ranked[: query.top]),
+        len(paths),
+        tuple(
+            StatusCount(status, statuses[status], statuses[status] if is_failed(status) else 0)
+            for status in sorted(statuses)
+        ),
+    )
+
+
+def expected_trends(records: Iterable[Record], query: TrendsQuery) -> list[Trend]:
+    rows = in_range(records, query)
+    length = timedelta(microseconds=query.part_us)
+
+    def spread(customer_id: str, statuses: Callable[[int], bool]) -> tuple[int, ...]:
+        parts = Counter(
+            (row[0] - query.start) // length for row in rows if row[1] == customer_id and statuses(row[3])
+        )
+        return tuple(parts[part] for part in range(query.parts))
+
+    return [
+        Trend(customer_id, spread(customer_id, lambda _: True), spread(customer_id, _FAILED[query.failures]))
+        for customer_id in query.customer_ids
+    ]
 
 
 def assert_same(found: StatsAnswer, expected: StatsAnswer) -> None:

@@ -15,16 +15,26 @@ from tailmetrics.settings import Settings
 from tailmetrics.sources import Source, SourceStatus
 from tailmetrics.stats import (
     MAX_FILLED_WINDOWS,
+    Breakdown,
+    BreakdownQuery,
     CustomersQuery,
     CustomerStats,
     RejectsQuery,
     StatsQuery,
     Summary,
+    TrendsQuery,
 )
 from tailmetrics.stores import Store, open_store
 from tailmetrics.windows import parse_every
 from tests.builders import LINE_BYTES, Record, at, batch_of, moved, source_of
-from tests.stores.brute_force import assert_same, assert_same_summary, expected_stats, expected_summary
+from tests.stores.brute_force import (
+    assert_same,
+    assert_same_summary,
+    expected_breakdown,
+    expected_stats,
+    expected_summary,
+    expected_trends,
+)
 from tests.stores.conftest import BACKENDS, Ask
 
 DAILY = parse_every("1d")
@@ -49,7 +59,7 @@ IDS = (
 
 def random_records(seed: int, first: datetime, last: datetime, number: int = 1000) -> list[Record]:
     """Records in no order, with equal times, some without a duration, unevenly spread over customers."""
-    chance = random.Random(seed)  # noqa: S311  # the same records in each run
+    chance = random.Random(seed)  # the same records in each run
     span = last - first
     times = [first + chance.random() * span for _ in range(number * 9 // 10)]
     times += chance.choices(times, k=number - len(times))
@@ -471,6 +481,76 @@ class TestCustomers:
         with pytest.raises(QueryError) as refused:
             ask(store.customers(CustomersQuery(after=cursor)))
         assert refused.value.parameter == "cursor"
+
+
+class TestBreakdown:
+    @pytest.mark.parametrize("customer_id", ["cust_1", "\u00fc" * 256, None])
+    @pytest.mark.parametrize("failures", ["4xx+5xx", "5xx", "5xx+429"])
+    @pytest.mark.parametrize(
+        ("start", "end"),
+        [(None, None), (at("2024-10-30"), at("2024-11-03T05:30:00")), (at("2051-01-01"), None)],
+    )
+    def test_paths_and_statuses_equal_brute_force(
+        self, filled: Store, ask: Ask[Any], *, customer_id: str | None, failures: Any, start: Any, end: Any
+    ) -> None:
+        query = BreakdownQuery(customer_id, start, end, failures)
+        assert ask(filled.breakdown(query)) == expected_breakdown(RECORDS, query)
+
+    def test_only_the_top_paths_are_told_apart(self, store: Store, ask: Ask[Any]) -> None:
+        source = store.register(source_of())
+        paths = ["/b", "/B", "/a", "/c", "/c"]
+        records: list[Record] = [(NOON, "a", path, 200, 0.5) for path in paths]
+        store.write([batch_of(source, records)])
+        query = BreakdownQuery("a", top=3)
+        found = ask(store.breakdown(query))
+        assert [(path.path, path.requests) for path in found.paths] == [("/c", 2), ("/B", 1), ("/a", 1)]
+        assert found.paths_total == 4
+
+    def test_a_known_customer_with_nothing_in_range_has_none(self, filled: Store, ask: Ask[Any]) -> None:
+        assert (
+            ask(filled.breakdown(BreakdownQuery("cust_1", at("2030-01-01"), at("2040-01-01")))) == Breakdown()
+        )
+
+    @pytest.mark.parametrize("unknown", ["nobody", "CUST_1", "", "\ud800"])
+    def test_an_unknown_customer_is_said_to_be_unknown(
+        self, filled: Store, ask: Ask[Any], unknown: str
+    ) -> None:
+        with pytest.raises(UnknownCustomer):
+            ask(filled.breakdown(BreakdownQuery(unknown)))
+
+    def test_an_empty_store_has_none_for_all_customers(self, store: Store, ask: Ask[Any]) -> None:
+        assert ask(store.breakdown(BreakdownQuery(None))) == Breakdown()
+
+
+class TestTrends:
+    @pytest.mark.parametrize("failures", ["4xx+5xx", "5xx", "5xx+429"])
+    @pytest.mark.parametrize(
+        ("start", "end", "parts"),
+        [
+            (at("2024-10-25"), at("2024-11-08"), 24),
+            (at("2024-11-03T05:30:00"), at("2024-11-03T06:30:00.000001"), 7),
+            (at("0001-01-01"), at("9999-12-31"), 30),
+            (NOON, NOON, 3),
+            (NOON, NOON + timedelta(microseconds=2), 5),
+        ],
+    )
+    def test_the_spread_over_time_equals_brute_force(
+        self, filled: Store, ask: Ask[Any], *, start: datetime, end: datetime, parts: int, failures: Any
+    ) -> None:
+        query = TrendsQuery((*IDS[::-1], "nobody", "\ud800"), start, end, parts, failures)
+        assert list(ask(filled.trends(query))) == expected_trends(RECORDS, query)
+
+    def test_no_customers_have_no_trends(self, filled: Store, ask: Ask[Any]) -> None:
+        assert list(ask(filled.trends(TrendsQuery((), NOON, NOON + timedelta(days=1), 3)))) == []
+
+
+class TestSpan:
+    def test_it_is_from_the_first_request_to_the_last(self, filled: Store, ask: Ask[Any]) -> None:
+        times = [record[0] for record in RECORDS]
+        assert ask(filled.span()) == (min(times), max(times))
+
+    def test_an_empty_store_has_none(self, store: Store, ask: Ask[Any]) -> None:
+        assert ask(store.span()) is None
 
 
 class TestRejects:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Protocol
 
 from tailmetrics.sources import Batch, Source, SourceStatus
 from tailmetrics.stats import (
+    Breakdown,
+    BreakdownQuery,
     CustomersPage,
     CustomersQuery,
     RejectsPage,
@@ -14,6 +17,8 @@ from tailmetrics.stats import (
     StatsAnswer,
     StatsQuery,
     StoreStatus,
+    Trend,
+    TrendsQuery,
 )
 
 
@@ -61,6 +66,21 @@ class Store(Protocol):
 
     async def customers(self, query: CustomersQuery) -> CustomersPage:
         """One page of all customers with requests in the range, with their totals."""
+        ...
+
+    async def breakdown(self, query: BreakdownQuery) -> Breakdown:
+        """Requests by path and by status over a range.
+
+        Raises UnknownCustomer when the store has no request of the customer at any time.
+        """
+        ...
+
+    async def trends(self, query: TrendsQuery) -> Sequence[Trend]:
+        """How requests spread over a range, one entry for each customer that is asked for, in that order."""
+        ...
+
+    async def span(self) -> tuple[datetime, datetime] | None:
+        """The times of the first and of the last request, None when there is none."""
         ...
 
     async def rejects(self, query: RejectsQuery) -> RejectsPage:

@@ -8,12 +8,15 @@ import secrets
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from typing import TypeVar
 
 from tailmetrics.errors import StoreUnavailable
 from tailmetrics.settings import Settings
 from tailmetrics.sources import Batch, Source, SourceStatus
 from tailmetrics.stats import (
+    Breakdown,
+    BreakdownQuery,
     CustomersPage,
     CustomersQuery,
     RejectsPage,
@@ -21,8 +24,10 @@ from tailmetrics.stats import (
     StatsAnswer,
     StatsQuery,
     StoreStatus,
+    Trend,
+    TrendsQuery,
 )
-from tailmetrics.stores import duckdb_questions
+from tailmetrics.stores import duckdb_counts, duckdb_questions
 from tailmetrics.stores.duckdb_file import DuckDBFile
 from tailmetrics.stores.duckdb_reader import Reader
 from tailmetrics.stores.duckdb_writer import Writer
@@ -80,6 +85,15 @@ class DuckDBStore:
 
     async def customers(self, query: CustomersQuery) -> CustomersPage:
         return await self._ask(lambda reader: duckdb_questions.customers(reader, query))
+
+    async def breakdown(self, query: BreakdownQuery) -> Breakdown:
+        return await self._ask(lambda reader: duckdb_counts.breakdown(reader, query))
+
+    async def trends(self, query: TrendsQuery) -> Sequence[Trend]:
+        return await self._ask(lambda reader: duckdb_counts.trends(reader, query))
+
+    async def span(self) -> tuple[datetime, datetime] | None:
+        return await self._ask(duckdb_counts.span)
 
     async def rejects(self, query: RejectsQuery) -> RejectsPage:
         return await self._ask(lambda reader: duckdb_questions.rejects(reader, query))

@@ -23,8 +23,8 @@ _FAILED = {
 class Method(Enum):
     """How the quantiles are found.
 
-    IN_MEMORY collects the durations of each group, which DuckDB keeps in memory whole. ON_DISK counts equal
-    durations and adds the counts up in order: aggregation and sorting go to the disk when memory ends.
+    IN_MEMORY collects the durations of each group; DuckDB cannot put those on the disk when memory ends.
+    ON_DISK counts durations by magnitude, and looks only at those near the quantiles one by one.
     """
 
     IN_MEMORY = "in memory"
@@ -39,13 +39,20 @@ class Groups:
     total: bool
 
 
-def figures_sql(method: Method, groups: Groups, where: str, failures: Failures) -> str:
-    """The figures of the records for which `where` holds, by the groups."""
-    rows = (
-        f"SELECT {groups.key or 'NULL::BIGINT'} AS key, {_FAILED[failures]} AS failed, duration "
-        f"FROM records WHERE {where}"
-    )
-    return _in_memory(rows, groups) if method is Method.IN_MEMORY else _on_disk(rows, groups)
+def figures_sql(method: Method, groups: Groups, where: str, failures: Failures) -> list[str]:
+    """Statements that together give the figures of the records for which `where` holds, by the groups."""
+
+    def rows(key: str) -> str:
+        return f"SELECT {key} AS key, {_FAILED[failures]} AS failed, duration FROM records WHERE {where}"
+
+    if method is Method.IN_MEMORY:
+        return [_in_memory(rows(groups.key or "NULL"), groups)]
+    statements = []
+    if groups.total:
+        statements.append(_on_disk(rows("0"), "NULL"))
+    if groups.key is not None:
+        statements.append(_on_disk(rows(groups.key), "key"))
+    return statements
 
 
 def counts_sql(key: str, where: str, failures: Failures) -> str:
@@ -91,37 +98,66 @@ def _in_memory(rows: str, groups: Groups) -> str:
     )
 
 
-def _on_disk(rows: str, groups: Groups) -> str:
-    counted = (
-        "SELECT key, duration, count(*) AS n, count(*) FILTER (WHERE failed) AS failed FROM matching "
-        "GROUP BY key, duration"
-    )
-    if groups.total and groups.key is not None:
-        counted = (
-            f"SELECT key, duration, sum(n)::BIGINT AS n, sum(failed)::BIGINT AS failed FROM ({counted}) "
-            "GROUP BY GROUPING SETS ((key, duration), (duration))"
-        )
+# Whole microseconds, milliseconds, tenths of seconds or tens of seconds: few, and in the order of durations.
+_MAGNITUDE = """
+    CASE WHEN duration IS NULL THEN NULL
+         WHEN duration < 1e-3 THEN floor(duration * 1e6)
+         WHEN duration < 10 THEN 1e4 + floor(duration * 1e3)
+         WHEN duration < 1e3 THEN 3e4 + floor(duration * 10)
+         ELSE 5e4 + least(floor(duration / 10), 1e5) END
+"""
+
+
+def _on_disk(rows: str, shown_key: str) -> str:
     return f"""
-        WITH matching AS ({rows}),
-        counted AS ({counted}),
-        ranked AS (
-            SELECT *,
-                sum(n) FILTER (WHERE duration IS NOT NULL) OVER so_far AS through,
-                sum(n) FILTER (WHERE duration IS NOT NULL) OVER (PARTITION BY key) AS timed
-            FROM counted WINDOW so_far AS (PARTITION BY key ORDER BY duration)
+        WITH matching AS NOT MATERIALIZED (SELECT *, {_MAGNITUDE} AS magnitude FROM ({rows})),
+        counted AS (
+            SELECT key, magnitude, count(*) AS n, count(*) FILTER (WHERE failed) AS failed,
+                count(duration) AS timed, fsum(duration) AS seconds
+            FROM matching GROUP BY ALL
         ),
-        placed AS (
-            SELECT *, 0.5::DOUBLE * (timed - 1) AS median_at, 0.99::DOUBLE * (timed - 1) AS p99_at FROM ranked
+        totals AS (
+            SELECT key, sum(n)::BIGINT AS requests, sum(failed)::BIGINT AS failed,
+                sum(timed)::BIGINT AS timed, fsum(seconds) / sum(timed)::DOUBLE AS average
+            FROM counted GROUP BY key
+        ),
+        magnitudes AS (
+            SELECT key, magnitude, timed,
+                sum(timed) OVER (PARTITION BY key ORDER BY magnitude) - timed AS below
+            FROM counted WHERE magnitude IS NOT NULL
+        ),
+        ranks AS (
+            SELECT key, q, q * (timed - 1) AS exact, floor(q * (timed - 1)) + step AS rank, step
+            FROM totals, (VALUES (0.5::DOUBLE), (0.99)) quantiles (q), (VALUES (0), (1)) steps (step)
+            WHERE timed > 0
+        ),
+        wanted AS (
+            SELECT ranks.*, magnitude, rank - below AS rank_within
+            FROM ranks JOIN magnitudes USING (key) WHERE rank >= below AND rank < below + timed
+        ),
+        near AS (
+            SELECT key, magnitude, duration, count(*) AS n
+            FROM matching SEMI JOIN wanted USING (key, magnitude) GROUP BY ALL
+        ),
+        ordered AS (
+            SELECT *, sum(n) OVER (PARTITION BY key, magnitude ORDER BY duration) AS through FROM near
+        ),
+        ends AS (
+            SELECT key, q, step, any_value(exact - floor(exact)) AS fraction, min(duration) AS duration
+            FROM wanted JOIN ordered USING (key, magnitude) WHERE through > rank_within
+            GROUP BY key, q, step
+        ),
+        quantiles AS (
+            SELECT key, q, any_value(duration) FILTER (WHERE step = 0) AS low,
+                any_value(duration) FILTER (WHERE step = 1) AS high, any_value(fraction) AS fraction
+            FROM ends GROUP BY key, q
+        ),
+        interpolated AS (
+            -- The highest value has none above it.
+            SELECT key, q, low + coalesce((high - low) * fraction, 0) AS value FROM quantiles
         )
-        SELECT key, sum(n)::BIGINT AS requests, sum(failed)::BIGINT AS failed,
-            fsum(duration * n) / max(timed)::DOUBLE AS average,
-            {_interpolated("median_at")} AS median, {_interpolated("p99_at")} AS p99
-        FROM placed GROUP BY key
+        SELECT {shown_key}, requests, failed, average,
+            any_value(value) FILTER (WHERE q = 0.5) AS median, any_value(value) FILTER (WHERE q = 0.99) AS p99
+        FROM totals LEFT JOIN interpolated USING (key)
+        GROUP BY key, requests, failed, average
     """
-
-
-def _interpolated(place: str) -> str:
-    """The value at a fractional rank; `through` counts the values up to and including a row's."""
-    below = f"min(duration) FILTER (WHERE through > floor({place}))"
-    above = f"min(duration) FILTER (WHERE through > floor({place}) + 1)"
-    return f"{below} + coalesce(({above} - {below}) * max({place} - floor({place})), 0)"

@@ -14,6 +14,7 @@ from tailmetrics.errors import SchemaMismatch, StoreBusy, StoreError, StoreGone,
 from tailmetrics.settings import Settings
 
 SCHEMA_VERSION = 1
+_SHOWN_COMMAND_CHARACTERS = 200
 
 # device and inode are text because they may not fit a signed 64-bit integer.
 _SCHEMA = """
@@ -204,8 +205,8 @@ def _describe_process(pid: int) -> str:
         arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except OSError:
         arguments = []
-    command = b" ".join(arguments).decode(errors="replace").strip()
-    return f"process {pid} ({command})" if command else f"process {pid}"
+    command = " ".join(b" ".join(arguments).decode(errors="replace").split())
+    return f"process {pid} ({command[:_SHOWN_COMMAND_CHARACTERS]})" if command else f"process {pid}"
 
 
 # TransactionException is what a commit raises that finds no room on the disk.

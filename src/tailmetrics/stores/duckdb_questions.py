@@ -42,9 +42,9 @@ _QUANTILES = ("median", "p99")
 
 def stats(reader: Reader, query: StatsQuery) -> StatsAnswer:
     """Raises UnknownCustomer, QueryError and StoreUnavailable."""
-    where, parameters = _conditions(query.start, query.end)
+    where, parameters = conditions(query.start, query.end)
     if query.customer_id is not None:
-        if not _is_utf8(query.customer_id):
+        if not is_utf8(query.customer_id):
             raise UnknownCustomer(query.customer_id)
         where += " AND customer_id = $customer_id"
         parameters["customer_id"] = query.customer_id
@@ -59,29 +59,33 @@ def stats(reader: Reader, query: StatsQuery) -> StatsAnswer:
 
     answer = _with_memory_or_disk(reader, first, ask)
     if query.customer_id is not None and not answer.summary.total_requests:
-        _check_known(reader, query.customer_id)
+        check_known(reader, query.customer_id)
     return answer
 
 
 def customers(reader: Reader, query: CustomersQuery) -> CustomersPage:
     """Raises QueryError for a wrong cursor, and StoreUnavailable."""
     offset = 0 if query.after is None else place_of("customers", query.after)
-    where, parameters = _conditions(query.start, query.end)
-    if not _is_utf8(query.search):
+    where, parameters = conditions(query.start, query.end)
+    if not is_utf8(query.search):
         return CustomersPage((), 0, None)
     if query.search:
         where += " AND contains(customer_id, $search)"
         parameters["search"] = query.search
 
+    def figures(method: Method, condition: str) -> str:
+        [sql] = figures_sql(method, Groups("customer_id", total=False), condition, query.failures)
+        return sql
+
     def ask(method: Method) -> CustomersPage:
+        # Quantiles of all customers are found only where the order asks for them.
+        by_quantile = query.sort in _QUANTILES
         by_customer = (
-            figures_sql(method, Groups("customer_id", total=False), where, query.failures)
-            if query.sort in _QUANTILES
-            else counts_sql("customer_id", where, query.failures)
+            figures(method, where) if by_quantile else counts_sql("customer_id", where, query.failures)
         )
         direction = "DESC" if query.descending else "ASC"
         ranked = reader.run(
-            f"SELECT key, count(*) OVER () FROM ({by_customer}) "
+            f"SELECT count(*) OVER (), * FROM ({by_customer}) "
             f"ORDER BY {_RANKS[query.sort]} {direction} NULLS LAST, key LIMIT $limit OFFSET $offset",
             {**parameters, "limit": query.limit, "offset": offset},
         )
@@ -90,23 +94,17 @@ def customers(reader: Reader, query: CustomersQuery) -> CustomersPage:
                 f"SELECT count(DISTINCT customer_id) FROM records WHERE {where}", parameters
             )
             return CustomersPage((), total, None)
-        page = [customer_id for customer_id, _ in ranked]
-        total = ranked[0][1]
-        figures = {
-            key: summary_of(*row)
-            for key, *row in reader.run(
-                figures_sql(
-                    method,
-                    Groups("customer_id", total=False),
-                    f"{where} AND customer_id IN (SELECT unnest($page))",
-                    query.failures,
-                ),
-                {**parameters, "page": page},
-            )
-        }
+        total = ranked[0][0]
+        page = [row[1] for row in ranked]
+        if by_quantile:
+            rows = [row[1:] for row in ranked]
+        else:
+            of_page = figures(method, f"{where} AND customer_id IN (SELECT unnest($page))")
+            rows = reader.run(of_page, {**parameters, "page": page})
+        summaries = {customer_id: summary_of(*row) for customer_id, *row in rows}
         following = offset + len(page)
         return CustomersPage(
-            tuple(CustomerStats(customer_id, figures[customer_id]) for customer_id in page),
+            tuple(CustomerStats(customer_id, summaries[customer_id]) for customer_id in page),
             total,
             cursor_to("customers", following) if following < total else None,
         )
@@ -171,18 +169,20 @@ def _in_windows(
     return answer_in_windows(query, zone, grid, total, sorted(windows.items()))
 
 
-def _figures(reader: Reader, sql: str, parameters: dict[str, Any]) -> tuple[Summary, dict[int, Summary]]:
-    by_key = {key: summary_of(*row) for key, *row in reader.run(sql, parameters)}
+def _figures(
+    reader: Reader, statements: list[str], parameters: dict[str, Any]
+) -> tuple[Summary, dict[int, Summary]]:
+    by_key = {key: summary_of(*row) for sql in statements for key, *row in reader.run(sql, parameters)}
     return by_key.pop(None, Summary()), by_key
 
 
-def _check_known(reader: Reader, customer_id: str) -> None:
+def check_known(reader: Reader, customer_id: str) -> None:
     sql = "SELECT 1 FROM records WHERE customer_id = $customer_id LIMIT 1"
     if not reader.run(sql, {"customer_id": customer_id}):
         raise UnknownCustomer(customer_id)
 
 
-def _conditions(start: datetime | None, end: datetime | None) -> tuple[str, dict[str, Any]]:
+def conditions(start: datetime | None, end: datetime | None) -> tuple[str, dict[str, Any]]:
     """The range as a condition that is never empty, and its parameters."""
     conditions, parameters = ["TRUE"], {}
     if start is not None:
@@ -194,7 +194,7 @@ def _conditions(start: datetime | None, end: datetime | None) -> tuple[str, dict
     return " AND ".join(conditions), parameters
 
 
-def _is_utf8(text: str) -> bool:
+def is_utf8(text: str) -> bool:
     """Whether text can be in the store at all: half of a surrogate pair cannot."""
     try:
         text.encode()
