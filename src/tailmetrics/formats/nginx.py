@@ -12,12 +12,18 @@ from tailmetrics.formats.reasons import found_instead
 
 NAME: Final = "nginx"
 _QUOTED = r'"(?:[^"\\]|\\.)*"'
-_COMBINED = (
-    r"\A(?P<address>\S+) \S+ (?P<user>.*?) \[(?P<timestamp>[^\]]*)\] "
-    r'"(?P<request>(?:[^"\\]|\\.)*)" (?P<status_code>\S+) \S+ '
-    rf"{_QUOTED} {_QUOTED}(?: {_QUOTED})?"  # many add X-Forwarded-For
-    r"(?: (?P<duration>\S+))?\z"
+# The fields are taken from the head alone, where each next character leaves one way to go on: the regular
+# expression engine is several times as fast for that as for the whole line, which it only has to check.
+_HEAD = (
+    r"\A(?P<address>[^ ]+) [^ ]+ (?P<user>(?:[^ \[][^ ]* )+)\[(?P<timestamp>[^\]]*)\] "
+    rf"(?P<request>{_QUOTED}) (?P<status_code>[^ ]+) "
 )
+_LINE = (
+    rf"{_HEAD}[^ ]+ {_QUOTED} {_QUOTED}"
+    rf"(?: {_QUOTED})?"  # many add X-Forwarded-For
+    r'(?: [^ "]+)?\z'
+)
+_DURATION = r'" ([^ "]+)\z'
 _EXPECTED = (
     'address - user [time] "request" status bytes "referer" "agent", and the request time if it is logged'
 )
@@ -30,18 +36,19 @@ def extract(text: pl.Series) -> pl.DataFrame:
     The customer is the user, or the address where there is none. The path is the target of the request
     without its query; of what is no HTTP request it is all that was logged.
     """
-    found = text.str.extract_groups(_COMBINED).struct.unnest()
-    request = pl.col("request")
+    fits = text.str.contains(_LINE)
+    found = text.str.extract_groups(_HEAD).struct.unnest().with_columns(line=text)
+    user = pl.col("user").str.strip_suffix(" ")
+    request = pl.col("request").str.strip_prefix('"').str.strip_suffix('"')
     path = request.str.extract(_REQUEST, 1).str.replace(r"\?.*\z", "")
+    duration = pl.col("line").str.extract(_DURATION, 1).replace("-", None)
     raw = found.select(
         "timestamp",
-        pl.when(pl.col("user").is_in(["-", ""])).then("address").otherwise("user").alias("customer_id"),
+        pl.when(user == "-").then("address").otherwise(user).alias("customer_id"),
         pl.coalesce(path.replace("", None), request.replace("", "-")).alias("path"),
         "status_code",
-        pl.col("duration").replace("-", None),
-        pl.when(pl.col("address").is_null())
-        .then(found_instead("line", pl.lit(text), _EXPECTED))
-        .alias(PROBLEM),
+        duration.alias("duration"),
+        pl.when(~fits).then(found_instead("line", pl.col("line"), _EXPECTED)).alias(PROBLEM),
     )
     return raw.with_columns(_unescaped(raw["customer_id"]), _unescaped(raw["path"]))
 

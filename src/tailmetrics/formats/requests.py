@@ -9,18 +9,20 @@ import polars as pl
 
 from tailmetrics.formats import timestamps
 from tailmetrics.formats.fields import MAX_STATUS, MIN_STATUS, PROBLEM
-from tailmetrics.formats.lines import Bools
-from tailmetrics.formats.scan import Scan, scan_lines
+from tailmetrics.formats.lines import Bools, Lines
+from tailmetrics.formats.scan import SPACE, TIME_BYTES, ZERO, Scan, scan_lines
 from tailmetrics.formats.text import TextFormat
-from tailmetrics.records import RECORD_SCHEMA, ParsedLines, no_records, no_rejects
+from tailmetrics.records import MAX_CUSTOMER_ID_CHARACTERS, RECORD_SCHEMA, ParsedLines, no_records, no_rejects
 
 NAME: Final = "requests"
 _FIELDS = ("date", "time", "customer_id", "path", "status_code", "duration")
-_CSV_SCHEMA: Final = {
-    **{name: pl.String() for name in _FIELDS},
+_TEXT_SCHEMA: Final = {
+    "customer_id": pl.String(),
+    "path": pl.String(),
     "status_code": pl.Int16(),
     "duration": pl.Float64(),
 }
+_CSV_SCHEMA: Final = {"date": pl.String(), "time": pl.String(), **_TEXT_SCHEMA}
 
 
 class RequestsFormat:
@@ -48,42 +50,55 @@ class RequestsFormat:
         return self._by_rules.parse_too_long(data, offset, max_line_bytes)
 
     def _clean_records(self, scan: Scan) -> tuple[pl.DataFrame, Bools]:
-        """The records of clean lines, without those that turn out not to be clean, and which these are."""
+        """The records of the lines that are clean indeed, and which these are."""
         clean = scan.clean
-        whole = bool(clean.all())
-        text = _read_text(scan.lines.data if whole else scan.lines.only(clean).data)
-        if text.height != len(scan.times):
+        lines = scan.lines if clean.all() else scan.lines.only(clean)
+        text = _read_text(lines.data)
+        if text.height != len(lines):
             return no_records(), np.zeros_like(clean)
         local = pl.Series(scan.times).cast(RECORD_SCHEMA["timestamp"])
-        offsets = scan.lines.offsets if whole else scan.lines.offsets[clean]
         records = text.select(
             timestamps.in_range(timestamps.to_utc(pl.lit(local), self._zone)).alias("timestamp"),
-            "customer_id",
-            "path",
-            "status_code",
-            "duration",
-            pl.Series("offset", offsets),
+            pl.all(),
+            pl.Series("offset", lines.offsets),
         )
-        fits = records.select(
-            pl.col("timestamp").is_not_null()
-            & pl.col("status_code").is_between(MIN_STATUS, MAX_STATUS).fill_null(False)
-            & (pl.col("duration") < float("inf")).fill_null(False)
-        ).to_series()
-        if fits.all():
+        proven = _proven(records, lines)
+        if proven.all():
             return records, clean
         clean = clean.copy()
-        clean[np.flatnonzero(clean)[~fits.to_numpy()]] = False
-        return records.filter(fits), clean
+        clean[clean] = proven
+        return records.filter(proven), clean
 
 
 def _read_text(data: bytes) -> pl.DataFrame:
-    """The fields of clean lines after the time; a status or duration that is no number is null."""
+    """The fields after the time; an empty text is null, and so is a status or duration that is no number."""
     if not data:
-        return pl.DataFrame(schema=_CSV_SCHEMA)
+        return pl.DataFrame(schema=_TEXT_SCHEMA)
     csv = pl.scan_csv(
         data, has_header=False, separator=" ", quote_char=None, schema=_CSV_SCHEMA, ignore_errors=True
     )
-    return csv.select("customer_id", "path", "status_code", "duration").collect()
+    return csv.select(_TEXT_SCHEMA.keys()).collect()
+
+
+def _proven(records: pl.DataFrame, lines: Lines) -> Bools:
+    """Which lines are right. The parser takes signs and any number of digits, so the bytes are looked at."""
+    customer_bytes, path_bytes = (pl.col(name).str.len_bytes() for name in ("customer_id", "path"))
+    known = records.select(
+        (
+            pl.all_horizontal(pl.col("timestamp", "path").is_not_null())
+            & customer_bytes.is_between(1, MAX_CUSTOMER_ID_CHARACTERS)
+            & pl.col("status_code").is_between(MIN_STATUS, MAX_STATUS)
+            & (pl.col("duration") < float("inf"))
+        ).fill_null(value=False),
+        (customer_bytes + path_bytes).fill_null(0).cast(pl.Int64).alias("bytes"),
+    )
+    status_end = lines.starts + known["bytes"].to_numpy()
+    status_end += TIME_BYTES + len("  200")
+    np.minimum(status_end, len(lines.array) - 2, out=status_end)
+    proven = lines.array[status_end] == SPACE
+    proven &= lines.array[status_end + 1] - ZERO < 10
+    proven &= known.to_series().to_numpy()
+    return np.asarray(proven)
 
 
 def by_rules(zone: str, max_line_bytes: int) -> TextFormat:

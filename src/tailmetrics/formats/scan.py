@@ -1,7 +1,7 @@
-"""A look at the bytes of `requests` lines: which of them are clean, and the times of these.
+"""A look at the bytes of `requests` lines: which of them may be clean, and the times of these.
 
-A line is clean when its bytes prove it right but for the values of status and duration: of these it is proven
-that one has three bytes and that the other begins with a digit. What is not clean may be right all the same.
+A line may be clean when it has five single spaces and no other control character, is UTF-8, and begins with a
+real date and time. What is not clean may be right all the same.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from tailmetrics.formats.lines import CR, LF, Bools, Bytes, Integers, Lines, complete, lines_at
-from tailmetrics.records import MAX_CUSTOMER_ID_CHARACTERS
 
-_SPACE, _ZERO, _DELETE = 0x20, 0x30, 0x7F
+SPACE, ZERO = 0x20, 0x30
+TIME_BYTES = len("2024-10-01 00:00:00 ")
+_DELETE = 0x7F
 _C1_LEAD, _LAST_C1 = 0xC2, 0x9F  # U+0080 to U+009F are C2 80 to C2 9F in UTF-8
-_DATE_BYTES, _TIME_BYTES, _STATUS_BYTES = 10, 8, 3
-_SEPARATORS = 5
-_SHORTEST_LINE_BYTES = len("2024-10-01 00:00:00 c p 200 1\n")
+_SPACES_OF_LINE = 5
+_SHORTEST_LINE_BYTES = len("2024-10-01 00:00:00 c p 200 1")
+_BLOCK_BYTES = 1 << 17  # of bytes this many are in the processor's cache while they are looked at again
 
 _MONTHS_OF_YEARS = 10_000 * 12
 _MONTH_STARTS = (  # in days since 1970, of every month from 0000-01 on
@@ -31,7 +32,7 @@ _MICROSECONDS = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """Lines, which of them are clean, and of the clean ones (in order) what their bytes say.
+    """Lines, which of them may be clean, and of these, in order, the time.
 
     `times` are microseconds since 1970 of the local clock.
     """
@@ -45,59 +46,57 @@ def scan_lines(data: bytes, offset: int, max_line_bytes: int) -> Scan:
     """Find the lines of `data`, which begins at byte `offset` of its source, and look at each."""
     whole, skipped = complete(data, offset)
     array = np.frombuffer(whole, dtype=np.uint8)
-    marks = np.flatnonzero(array <= _SPACE)
-    kinds = array[marks]
-    feeds = np.flatnonzero(kinds == LF)
-    lines = lines_at(whole, array, marks[feeds], offset, skipped)
-    nothing = Scan(lines, np.zeros(len(lines), dtype=np.bool_), marks[:0])
-    if len(lines) * _SHORTEST_LINE_BYTES > 2 * len(whole) or len(whole) < _SHORTEST_LINE_BYTES:
-        return nothing  # most lines are too short to be clean
-
-    firsts = np.zeros(len(lines), dtype=np.int64)
-    firsts[1:] = feeds[:-1] + 1
-    returned = lines.ends < marks[feeds]
-    clean = feeds - firsts - returned == _SEPARATORS
-    # Of a line with another number of marks these mean nothing.
-    date_end, time_end, customer_end, path_end, status_end = (
-        marks[np.minimum(firsts + number, len(marks) - 1)] for number in range(_SEPARATORS)
-    )
-    clean &= date_end - lines.starts == _DATE_BYTES
-    clean &= time_end - date_end == _TIME_BYTES + 1
-    clean &= customer_end - time_end > 1
-    clean &= customer_end - time_end <= MAX_CUSTOMER_ID_CHARACTERS + 1
-    clean &= path_end - customer_end > 1
-    clean &= status_end - path_end == _STATUS_BYTES + 1
-    clean &= lines.ends - status_end > 1
-    clean &= lines.lengths <= max_line_bytes
-    _exclude(clean, lines.starts, _odd_bytes(whole, array, marks, kinds))
+    feeds, spaces, controls = _count(array)
+    lines = lines_at(whole, array, feeds, offset, skipped)
+    lengths = lines.lengths
+    clean = (lengths >= _SHORTEST_LINE_BYTES) & (lengths <= max_line_bytes)
+    if spaces != _SPACES_OF_LINE * len(lines):
+        clean &= _spaces_of_lines(array, lines) == _SPACES_OF_LINE
+    if controls != len(feeds) + np.count_nonzero(lines.ends < feeds):
+        _exclude(clean, lines, _controls(array))
+    if _DELETE in whole:
+        _exclude(clean, lines, np.flatnonzero(array == _DELETE))
+    if not whole.isascii():
+        _exclude(clean, lines, _odd_characters(whole, array))
     if not clean.any():
-        return nothing
-
-    times, fits = _times(whole, lines.starts[clean])
-    fits &= array[status_end[clean] + 1] - _ZERO < 10
-    if not fits.all():
-        clean[np.flatnonzero(clean)[~fits]] = False
-        times = times[fits]
+        return Scan(lines, clean, feeds[:0])
+    times, real = _times(whole, lines.starts[clean])
+    if not real.all():
+        clean[np.flatnonzero(clean)[~real]] = False
+        times = times[real]
     return Scan(lines, clean, times)
 
 
-def _exclude(clean: Bools, starts: Integers, positions: Integers) -> None:
+def _count(array: Bytes) -> tuple[Integers, int, int]:
+    """Where LF are, how many spaces there are, and how many C0 control characters (LF among them)."""
+    feeds = [np.zeros(0, dtype=np.int64)]
+    spaces = controls = 0
+    for begin in range(0, len(array), _BLOCK_BYTES):
+        block = array[begin : begin + _BLOCK_BYTES]
+        feeds.append(np.flatnonzero(block == LF) + begin)
+        spaces += int(np.count_nonzero(block == SPACE))
+        controls += int(np.count_nonzero(block < SPACE))
+    return np.concatenate(feeds), spaces, controls
+
+
+def _spaces_of_lines(array: Bytes, lines: Lines) -> Integers:
+    spaces = np.flatnonzero(array == SPACE)
+    before = np.searchsorted(spaces, np.append(lines.starts, len(array)))
+    return np.diff(before)
+
+
+def _exclude(clean: Bools, lines: Lines, positions: Integers) -> None:
     """Mark the lines that have a byte at one of the positions as not clean."""
-    clean[np.searchsorted(starts, positions, side="right") - 1] = False
+    clean[np.searchsorted(lines.starts, positions, side="right") - 1] = False
 
 
-def _odd_bytes(whole: bytes, array: Bytes, marks: Integers, kinds: Bytes) -> Integers:
-    """Where bytes are that a clean line has none of: control characters, and what is not UTF-8."""
-    odd = [np.zeros(0, dtype=np.int64)]
-    plain = (kinds == _SPACE) | (kinds == LF)
-    if np.count_nonzero(plain) < len(kinds):
-        plain[:-1] |= (kinds[:-1] == CR) & (kinds[1:] == LF) & (np.diff(marks) == 1)
-        odd.append(marks[~plain])
-    if _DELETE in whole:
-        odd.append(np.flatnonzero(array == _DELETE))
-    if not whole.isascii():
-        odd.append(_odd_characters(whole, array))
-    return np.concatenate(odd)
+def _controls(array: Bytes) -> Integers:
+    """Where C0 control characters are that end no line."""
+    found = np.flatnonzero(array < SPACE)
+    kinds = array[found]
+    ends = kinds == LF
+    ends[:-1] |= (kinds[:-1] == CR) & (array[found[:-1] + 1] == LF)
+    return np.asarray(found[~ends])
 
 
 def _odd_characters(whole: bytes, array: Bytes) -> Integers:
@@ -141,7 +140,7 @@ def _pairs(whole: bytes, positions: Integers, word: str, layout: bytes) -> tuple
     every = np.ndarray((len(whole) - size + 1,), dtype=word, buffer=whole, strides=(1,))
     digits = every[positions]
     digits ^= kind(int.from_bytes(layout, "little"))
-    is_digit = [byte == _ZERO for byte in layout]
+    is_digit = [byte == ZERO for byte in layout]
     # What is left of a digit is below 10: it has no high bits, nor gets any when 6 is added.
     six = kind(int.from_bytes(bytes(6 * digit for digit in is_digit), "little"))
     high = kind(int.from_bytes(bytes(0xF0 if digit else 0xFF for digit in is_digit), "little"))

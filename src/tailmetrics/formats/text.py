@@ -75,11 +75,12 @@ class TextFormat:
         wrong = fields.unreadable(raw, values)
         records = values.with_columns(candidates["offset"]).filter(~wrong)
 
-        raw_wrong, values_wrong = raw.filter(wrong), values.filter(wrong)
-        reason = fields.reasons(raw_wrong, values_wrong, self._timestamps).alias("reason")
-        of_format = candidates.filter(wrong).with_columns(reason)
-        of_bytes = table.filter(unfit.is_not_null())
-        return ParsedLines(records, pl.concat([of_bytes, of_format]).sort("offset"), int(blank.sum()))
+        rejects = table.filter(unfit.is_not_null())
+        if wrong.any():
+            reason = fields.reasons(raw.filter(wrong), values.filter(wrong), self._timestamps)
+            of_format = candidates.filter(wrong).with_columns(reason.alias("reason"))
+            rejects = pl.concat([rejects, of_format]).sort("offset")
+        return ParsedLines(records, rejects, int(blank.sum()))
 
     def _kept(self, lines: Lines, text: pl.Series) -> pl.Series:
         """The texts, of long lines the beginning that is kept of a reject."""

@@ -83,17 +83,17 @@ def plain(text: pl.Series) -> pl.DataFrame:
 
 def of_known_shape(text: pl.Series) -> pl.DataFrame:
     """ISO 8601, nginx's local time or seconds since 1970, whichever each text has the shape of."""
-    fits = [text.str.contains(pattern) for pattern, _ in _SHAPES]
-    for (_, parse), fit in zip(_SHAPES, fits, strict=True):
-        if fit.all():  # a log has one shape
+    shapes = []
+    for pattern, parse in _SHAPES:
+        fits = text.str.contains(pattern)
+        if fits.all():  # a log has one shape
             return parse(text)
-    parsed = [
-        parse(pl.select(pl.when(fit).then(text)).to_series())
-        for (_, parse), fit in zip(_SHAPES, fits, strict=True)
-    ]
+        if fits.any():
+            shapes.append(parse(pl.select(pl.when(fits).then(text)).to_series()))
+    nothing = pl.repeat(None, len(text), dtype=_MICROSECONDS)
     return pl.select(
-        time=pl.coalesce(frame["time"] for frame in parsed),
-        zoned=pl.any_horizontal(frame["zoned"] for frame in parsed),
+        time=pl.coalesce(nothing, *(frame["time"] for frame in shapes)),
+        zoned=pl.any_horizontal(pl.lit(value=False), *(frame["zoned"] for frame in shapes)),
     )
 
 
