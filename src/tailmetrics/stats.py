@@ -7,7 +7,7 @@ q·(n-1). Times are aware and in UTC; ranges and windows are half-open.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 from tailmetrics.sources import SourceStatus
@@ -112,6 +112,74 @@ class CustomersPage:
     customers: tuple[CustomerStats, ...]
     total: int
     next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class BreakdownQuery:
+    """Requests of one customer (without an id: of all) by path and by status; `top` paths are told apart."""
+
+    customer_id: str | None
+    start: datetime | None = None
+    end: datetime | None = None
+    failures: Failures = "4xx+5xx"
+    top: int = 10
+
+
+@dataclass(frozen=True, slots=True)
+class PathCount:
+    path: str
+    requests: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class StatusCount:
+    """`failed` is all of `requests` or 0, as the question's `failures` has it."""
+
+    status_code: int
+    requests: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Breakdown:
+    """The paths with the most requests, then by path; every status in ascending order.
+
+    `paths_total` counts all paths in the range.
+    """
+
+    paths: tuple[PathCount, ...] = ()
+    paths_total: int = 0
+    statuses: tuple[StatusCount, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TrendsQuery:
+    """How the requests of some customers spread over [start, end), which is cut into `parts`.
+
+    A part is as long as `part_us` says, the last one may be shorter.
+    """
+
+    customer_ids: tuple[str, ...]
+    start: datetime
+    end: datetime
+    parts: int
+    failures: Failures = "4xx+5xx"
+
+    @property
+    def part_us(self) -> int:
+        """Length of a part in microseconds."""
+        span = (self.end - self.start) // timedelta(microseconds=1)
+        return max(1, -(-span // self.parts))
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """Requests and failed ones of a customer, part by part."""
+
+    customer_id: str
+    requests: tuple[int, ...]
+    failed: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
