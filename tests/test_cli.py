@@ -377,8 +377,8 @@ def test_a_held_store_without_an_answering_service_says_who_holds_it(run: Run, s
 
 def test_the_table_has_a_row_for_each_day_and_a_total(run: Run, stored: str) -> None:
     lines = run("stats", "cust_1", "--store-url", stored).stdout.splitlines()
-    days = [line for line in lines if re.match(r"  2024-09-\d\d ", line)]
-    total = next(line.split() for line in lines if line.startswith("  total "))
+    days = [line for line in lines if re.match(r"2024-09-\d\d ", line)]
+    total = next(line.split() for line in lines if line.startswith("total "))
     assert (len(days), total) == (30, ["total", "161", "119", "26.09", "1.019", "1.024", "1.950"])
 
 
@@ -420,7 +420,7 @@ def test_ids_cannot_upset_the_terminal(given: str, shown: str) -> None:
     def show() -> None:
         print_customers(page, "here")
 
-    assert f"  {shown} " in CliRunner().invoke(show).stdout
+    assert f"\n{shown} " in CliRunner().invoke(show).stdout
 
 
 def test_an_unknown_customer_is_a_failure(run: Run, stored: str) -> None:

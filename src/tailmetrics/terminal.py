@@ -38,25 +38,23 @@ def _escape(character: str) -> str:
 
 def print_stats(document: Mapping[str, Any], origin: str) -> None:
     """One row a window and one for the whole range, in the zone of the question."""
-    table = _table(document["customer_id"] or "all customers", "window", document, origin)
+    table = _table("window")
     for window in document["windows"]:
         table.add_row(_short_time(window["start"], document["every"]), *_figures(window))
     table.add_section()
     table.add_row("total", *_figures(document), style="bold")
-    _console().print(table)
+    _print_table(document["customer_id"] or "all customers", table, document, origin)
 
 
 def print_customers(document: Mapping[str, Any], origin: str) -> None:
     """One row a customer; says how to get the next page when there is one."""
-    shown = len(document["customers"])
-    table = _table(f"{shown} of {document['total']:,} customers", "customer", document, origin)
+    table = _table("customer")
     for customer in document["customers"]:
         table.add_row(Text(escaped(customer["customer_id"])), *_figures(customer))
-    _console().print(table)
+    shown = f"{len(document['customers'])} of {counted(document['total'], 'customer')}"
+    _print_table(shown, table, document, origin)
     if document["next_cursor"] is not None:
-        _console().print(
-            f"More of them: the same command with --cursor {document['next_cursor']}", markup=False
-        )
+        _print(f"More of them: the same command with --cursor {document['next_cursor']}")
 
 
 def print_finding(level: str, subject: str, text: str) -> None:
@@ -139,19 +137,22 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def _table(title: str, first: str, document: Mapping[str, Any], origin: str) -> Table:
-    asked = f"{document['from'] or 'beginning'} to {document['to'] or 'end'}"
-    table = Table(
-        title=Text(f"{escaped(title)}\n{asked}"),
-        caption=Text(f"failed: {document['failures']}; from {origin}"),
-        title_justify="left",
-        caption_justify="left",
-        box=box.SIMPLE_HEAD,
-    )
-    table.add_column(first, overflow="fold", no_wrap=False)
+def _table(first: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table.add_column(first, overflow="fold")
     for figure in _FIGURES:
         table.add_column(figure, justify="right", no_wrap=True)
     return table
+
+
+def _print_table(title: str, table: Table, document: Mapping[str, Any], origin: str) -> None:
+    _print(f"{escaped(title)}, {document['from'] or 'beginning'} to {document['to'] or 'end'}")
+    _console().print(table)
+    _print(f"failed: {document['failures']}; from {origin}")
+
+
+def _print(text: str) -> None:
+    _console().print(text, markup=False, soft_wrap=True)
 
 
 def _figures(figures: Mapping[str, Any]) -> list[str]:
