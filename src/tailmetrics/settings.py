@@ -125,7 +125,7 @@ class Settings(BaseSettings):
     duckdb_threads: int = Field(default=0, ge=0, le=1024, description="Threads of DuckDB; 0: one a core.")
     workers: int = Field(default=1, ge=1, le=64, description="Workers of the dataflow.")
     stream_max_size: int = Field(
-        default=500_000, ge=1, le=10_000_000, description="Lines in one commit, at most."
+        default=250_000, ge=1, le=10_000_000, description="Lines in one commit, at most."
     )
     stream_max_wait_time_in_seconds: float = Field(
         default=0.5, gt=0, le=3600, description="Seconds that lines wait for a commit to grow, at most."
