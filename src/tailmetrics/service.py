@@ -12,9 +12,11 @@ from pathlib import Path
 
 import structlog
 import uvicorn
-from starlette.types import ASGIApp
+from fastapi import FastAPI
 
 from tailmetrics.api.app import create_app
+from tailmetrics.api.live import LiveViews
+from tailmetrics.api.parameters import ViewParameters
 from tailmetrics.errors import SettingsError, TailmetricsError
 from tailmetrics.ingestion import Ingestion
 from tailmetrics.metrics import Metrics
@@ -133,7 +135,7 @@ class _Server:
         self._asked = False
         _on_signals(self.ask_to_end)
 
-    def run_until_signal(self, app: ASGIApp, listener: socket.socket) -> None:
+    def run_until_signal(self, app: FastAPI, listener: socket.socket) -> None:
         config = uvicorn.Config(
             app,
             log_level="warning",
@@ -141,7 +143,7 @@ class _Server:
             timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
             server_header=False,
         )
-        self._server = _QuietServer(config)
+        self._server = _QuietServer(config, app.state.live)
         self._server.should_exit = self._asked
         host, port = listener.getsockname()[:2]
         log.info("listening", address=f"http://{_bracketed(host)}:{port}")
@@ -154,7 +156,18 @@ class _Server:
 
 
 class _QuietServer(uvicorn.Server):
-    """uvicorn raises the signal that ended it once more; here a signal is an ordinary end."""
+    """uvicorn raises the signal that ended it once more; here a signal is an ordinary end.
+
+    It waits for its connections when it ends, and a page's stream of events has no end of its own.
+    """
+
+    def __init__(self, config: uvicorn.Config, live: LiveViews[ViewParameters]) -> None:
+        super().__init__(config)
+        self._live = live
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._live.end()
+        await super().shutdown(sockets)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

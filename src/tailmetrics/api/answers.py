@@ -10,6 +10,7 @@ from pydantic_core import to_json
 from starlette.responses import Response
 
 from tailmetrics.api.models import (
+    Breakdown,
     Customers,
     Figures,
     LoadedFile,
@@ -20,7 +21,15 @@ from tailmetrics.api.models import (
 from tailmetrics.api.questions import Range
 from tailmetrics.api.times import formatter
 from tailmetrics.sources import LoadProgress, SourceStatus
-from tailmetrics.stats import CustomersPage, CustomersQuery, RejectsPage, StatsAnswer, Summary
+from tailmetrics.stats import Breakdown as BreakdownCounts
+from tailmetrics.stats import (
+    BreakdownQuery,
+    CustomersPage,
+    CustomersQuery,
+    RejectsPage,
+    StatsAnswer,
+    Summary,
+)
 
 _UTC = ZoneInfo("UTC")
 
@@ -60,6 +69,30 @@ def customers(page: CustomersPage, query: CustomersQuery, asked: Range) -> Custo
         "next_cursor": page.next_cursor,
         "customers": [
             {"customer_id": customer.customer_id, **_figures(customer.summary)} for customer in page.customers
+        ],
+    }
+
+
+def breakdown(answer: BreakdownCounts, query: BreakdownQuery, asked: Range) -> Breakdown:
+    write = formatter(asked.zone)
+    return {
+        "customer_id": query.customer_id,
+        "from": write(query.start) if query.start is not None else None,
+        "to": write(query.end) if query.end is not None else None,
+        "tz": asked.zone.key,
+        "failures": query.failures,
+        "paths_total": answer.paths_total,
+        "paths": [
+            {"path": each.path, "total_requests": each.requests, "failed_requests": each.failed}
+            for each in answer.paths
+        ],
+        "statuses": [
+            {
+                "status_code": each.status_code,
+                "total_requests": each.requests,
+                "failed_requests": each.failed,
+            }
+            for each in answer.statuses
         ],
     }
 

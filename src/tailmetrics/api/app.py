@@ -11,7 +11,7 @@ from tailmetrics.api.guard import Guard
 from tailmetrics.api.ingestion import Ingestion
 from tailmetrics.api.middleware import HeadAsGet, QueryTiming, SecurityHeaders
 from tailmetrics.api.openapi import DESCRIPTION, DescribedFastAPI
-from tailmetrics.api.routes import customers, load, probes, rejects, stats
+from tailmetrics.api.routes import breakdown, customers, live, load, probes, rejects, stats
 from tailmetrics.api.services import Services
 from tailmetrics.api.uploads import remove_leftovers
 from tailmetrics.metrics import Metrics
@@ -32,7 +32,8 @@ def create_app(settings: Settings, store: Store, ingestion: Ingestion | None, me
         redoc_url=None,
         redirect_slashes=False,  # a slash may be the last character of a customer id
     )
-    app.state.services = Services(settings, store, ingestion, metrics)
+    services = Services(settings, store, ingestion, metrics)
+    app.state.services = services
     if ingestion is not None:
         metrics.watch_sources(ingestion.sources)
         remove_leftovers(settings)
@@ -44,8 +45,16 @@ def create_app(settings: Settings, store: Store, ingestion: Ingestion | None, me
     app.add_middleware(SecurityHeaders)
     problems.install(app)
 
-    for router in (stats.router, customers.router, rejects.router, load.load_router(settings), probes.router):
+    for router in (
+        stats.router,
+        breakdown.router,
+        customers.router,
+        rejects.router,
+        load.load_router(settings),
+        probes.router,
+    ):
         app.include_router(router)
+    live.install(app, services)
     app.include_router(documentation.router)
     documentation.mount_static(app)
     return app

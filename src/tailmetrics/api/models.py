@@ -93,6 +93,27 @@ class Customers(_Range):
     customers: list[Customer]
 
 
+class PathRequests(TypedDict):
+    path: Annotated[str, Field(examples=["/api/v1/resource1"])]
+    total_requests: Annotated[Count, Field(examples=[120])]
+    failed_requests: Annotated[Count, Field(examples=[30])]
+
+
+class StatusRequests(TypedDict):
+    status_code: Annotated[int, Field(examples=[200])]
+    total_requests: Annotated[Count, Field(examples=[150])]
+    failed_requests: Annotated[Count, Field(description="All of them, or 0.", examples=[0])]
+
+
+class Breakdown(_Range):
+    """Requests by path and by status."""
+
+    customer_id: Annotated[str | None, Field(description="Null for all together.", examples=["cust_1"])]
+    paths_total: Annotated[Count, Field(description="Paths in the range, shown or not.", examples=[4])]
+    paths: Annotated[list[PathRequests], Field(description="Most requests first, `top` at most.")]
+    statuses: list[StatusRequests]
+
+
 class RejectedLine(TypedDict):
     """A line that could not be read."""
 
@@ -178,3 +199,33 @@ class Loaded(TypedDict):
 
     files: list[LoadedFile]
     totals: LoadTotals
+
+
+class Trend(TypedDict):
+    """How the requests of a customer spread over the range, in parts of equal length."""
+
+    requests: list[int]
+    failed: list[int]
+
+
+class Looks(TypedDict):
+    """Where the service looks for lines, and what it sees."""
+
+    patterns: list[str]
+    ingestion: IngestionReadiness
+    sources: list[SourceReadiness]
+
+
+class View(TypedDict):
+    """Everything that a page of the dashboard shows; `span` is from the first request to the last."""
+
+    version: str
+    at: Time
+    span: list[Time] | None
+    stats: Stats
+    customers: Customers | None
+    cursor: str | None
+    trends: dict[str, Trend]
+    breakdown: Breakdown | None
+    rejects: Rejects
+    looks: Looks

@@ -119,6 +119,28 @@ class CustomersParameters(RangeParameters):
     cursor: Text = Field(default=None, description="`next_cursor` of the page before.")
 
 
+class BreakdownParameters(RangeParameters):
+    top: int = Field(default=10, ge=1, le=MAX_PAGE, description="Paths that are told apart, at most.")
+
+
+class AllBreakdownParameters(BreakdownParameters):
+    customer_id: CustomerId | SkipJsonSchema[None] = Field(
+        default=None,
+        description="Only this customer, for ids that a path cannot hold, such as `..`; default: all.",
+    )
+
+
+class ViewParameters(RangeParameters):
+    """What a page of the dashboard shows; the same parameters, the same view."""
+
+    customer_id: CustomerId | SkipJsonSchema[None] = Field(default=None)
+    every: str = Field(default="auto", description="As for statistics, or `auto`: as the range is long.")
+    search: str = Field(default="", max_length=256)
+    sort: str = Field(default="-requests")
+    limit: int = Field(default=50, ge=1, le=200)
+    page: int = Field(default=1, ge=1, le=1_000_000)
+
+
 class RejectsParameters(BaseModel):
     model_config = ConfigDict(frozen=True)
 

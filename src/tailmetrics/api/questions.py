@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from tailmetrics.api.parameters import (
     CUSTOMER_SORTS,
+    BreakdownParameters,
     CustomersParameters,
     RangeParameters,
     RejectsParameters,
@@ -18,7 +19,14 @@ from tailmetrics.api.parameters import (
 from tailmetrics.api.problems import wrong_parameters
 from tailmetrics.api.times import parse_time
 from tailmetrics.errors import QueryError
-from tailmetrics.stats import CustomerSort, CustomersQuery, Every, RejectsQuery, StatsQuery
+from tailmetrics.stats import (
+    BreakdownQuery,
+    CustomerSort,
+    CustomersQuery,
+    Every,
+    RejectsQuery,
+    StatsQuery,
+)
 from tailmetrics.windows import parse_every, zone_named
 
 Value = TypeVar("Value")
@@ -92,6 +100,26 @@ def customers_query(parameters: CustomersParameters) -> tuple[CustomersQuery, Ra
         after=parameters.cursor,
     )
     return query, asked
+
+
+def breakdown_query(parameters: BreakdownParameters, customer_id: str | None) -> tuple[BreakdownQuery, Range]:
+    """The question by path and status. Raises RequestValidationError that names each wrong parameter."""
+    asked = asked_range(parameters)
+    query = BreakdownQuery(customer_id, asked.start, asked.end, parameters.failures, parameters.top)
+    return query, asked
+
+
+def asked_range(parameters: RangeParameters) -> Range:
+    """The range alone. Raises RequestValidationError that names each wrong parameter."""
+    findings = _Findings()
+    asked = _range(parameters, findings)
+    findings.raise_any()
+    return asked
+
+
+def sort_of(sort: str) -> tuple[CustomerSort, bool]:
+    """What to sort by, and whether from the largest. Raises QueryError."""
+    return _sort_key(sort), sort.startswith("-")
 
 
 def rejects_query(parameters: RejectsParameters) -> RejectsQuery:

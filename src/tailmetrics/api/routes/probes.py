@@ -46,7 +46,7 @@ async def health() -> Response:
 async def ready(services: Context) -> Response:
     """A log that is missing or cannot be read is shown under `sources`; the service is ready all the same."""
     error, statuses = await _look(services)
-    ingestion = _ingestion(services)
+    ingestion = ingestion_readiness(services)
     reading = ingestion["state"] in {"running", None} and ingestion["store_error"] is None
     content: Readiness = {
         "ready": error is None and reading,
@@ -87,7 +87,7 @@ async def _look(services: Services) -> tuple[str | None, tuple[SourceStatus, ...
     return None, known
 
 
-def _ingestion(services: Services) -> IngestionReadiness:
+def ingestion_readiness(services: Services) -> IngestionReadiness:
     if services.ingestion is None:
         return {"state": None, "last_error": None, "store_error": None}
     state = services.ingestion.state()

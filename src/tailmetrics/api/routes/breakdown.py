@@ -1,0 +1,57 @@
+"""Requests by path and by status, of one customer or of all together."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Query
+from starlette.responses import Response
+
+from tailmetrics.api import answers
+from tailmetrics.api.models import Breakdown
+from tailmetrics.api.openapi import problem_responses
+from tailmetrics.api.parameters import (
+    AllBreakdownParameters,
+    BreakdownParameters,
+    CustomerId,
+    only_parameters_of,
+)
+from tailmetrics.api.questions import breakdown_query
+from tailmetrics.api.services import Context, Services
+
+router = APIRouter(tags=["statistics"])
+
+
+@router.get(
+    "/customers/{customer_id:path}/breakdown",
+    summary="Requests of one customer by path and by status",
+    operation_id="customer_breakdown",
+    dependencies=[Depends(only_parameters_of(BreakdownParameters))],
+    responses={200: {"model": Breakdown}, **problem_responses(404, 422, 503)},
+)
+async def customer_breakdown(
+    customer_id: Annotated[CustomerId, Path(description="The customer, percent-encoded.")],
+    parameters: Annotated[BreakdownParameters, Query()],
+    services: Context,
+) -> Response:
+    """The paths with the most requests, and every status, with how many of the requests failed."""
+    return await _answer(parameters, customer_id, services)
+
+
+@router.get(
+    "/breakdown",
+    summary="Requests of all customers by path and by status",
+    operation_id="all_breakdown",
+    dependencies=[Depends(only_parameters_of(AllBreakdownParameters))],
+    responses={200: {"model": Breakdown}, **problem_responses(404, 422, 503)},
+)
+async def all_breakdown(
+    parameters: Annotated[AllBreakdownParameters, Query()], services: Context
+) -> Response:
+    """The same over the requests of all customers; `customer_id` is null in the answer."""
+    return await _answer(parameters, parameters.customer_id, services)
+
+
+async def _answer(parameters: BreakdownParameters, customer_id: str | None, services: Services) -> Response:
+    query, asked = breakdown_query(parameters, customer_id)
+    return answers.json_response(answers.breakdown(await services.store.breakdown(query), query, asked))
