@@ -1,0 +1,122 @@
+"""The README and .env.local say what is true."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+import structlog
+from click.testing import CliRunner
+from dotenv import dotenv_values
+
+from tailmetrics.cli import main
+from tailmetrics.settings import Settings, load_settings
+from tests.integration.running import free_port
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+PAGES = [README, *(page.read_text() for page in sorted((ROOT / "docs").glob("*.md")))]
+
+_COMPUTED = {"node_id", "api_key"}  # the one is the host's name, the other a secret
+
+
+def _blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def _shown_runs() -> list[tuple[str, str]]:
+    """Each command of the README's console blocks with the output that it shows."""
+    parts = [part for block in _blocks("console") for part in block.split("$ ")[1:]]
+    return [(command, output) for command, _, output in (part.partition("\n") for part in parts)]
+
+
+@pytest.fixture
+def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_outputs_of_the_readme_are_real(empty_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(ROOT / "tests/data", empty_folder / "tests/data")
+    port = str(free_port())  # a service at the usual one would answer instead of the store
+    monkeypatch.setenv("API_PORT", port)
+    shown = _shown_runs()
+    given = []
+    for command, _ in shown:
+        result = CliRunner().invoke(main, shlex.split(command)[1:])
+        lines = [line.rstrip() for line in result.stdout.replace(port, "8000").splitlines()]
+        given.append((command, "\n".join(lines) + "\n"))
+    structlog.reset_defaults()  # logging was bound to the stream of a command
+    assert given == shown
+
+
+def _mentioned_commands() -> set[str]:
+    """Every `tailmetrics …` line of the pages that is shown without its output."""
+    lines = [line for page in PAGES for block in _blocks("sh", page) for line in block.splitlines()]
+    return {line for line in lines if line.startswith("tailmetrics ")}
+
+
+@pytest.mark.parametrize("command", sorted(_mentioned_commands()))
+def test_commands_have_options_that_exist(command: str) -> None:
+    _, name, *arguments = shlex.split(command)
+    assert main.commands[name].make_context(name, arguments).params
+
+
+@pytest.mark.parametrize("command", sorted(main.commands))
+def test_every_command_is_in_the_readme(command: str) -> None:
+    assert re.search(rf"^\| .*`tailmetrics {command}\b", README, re.MULTILINE)
+
+
+@pytest.mark.parametrize("script", ["start.sh", "run_tests.sh", "cleanup.sh", ".ci/run"])
+def test_scripts_of_the_readme_exist(script: str) -> None:
+    assert script in README and (ROOT / script).stat().st_mode & 0o100
+
+
+def test_what_start_says_is_what_the_readme_shows() -> None:
+    said = re.search(r'say "\n(tailmetrics is running.*?)"\n', (ROOT / "start.sh").read_text(), re.DOTALL)
+    assert said is not None
+    text = said[1].replace("$port", "8000").replace("$LOG_FILE_PATH", "$demo/requests.log")
+    assert f"```text\n{text.replace('$demo', 'demo')}\n```" in README
+
+
+def _table_row(name: str) -> str:
+    field = Settings.model_fields[name]
+    value = field.get_default()
+    if isinstance(value, tuple):
+        value = ",".join(value)
+    shown = "host's name" if name == "node_id" else "" if value in {None, ""} else f"`{_plain(value)}`"
+    return f"| `{name.upper()}` | {shown} | {field.description} |"
+
+
+def _plain(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_every_setting_is_in_the_readme_with_its_default_and_meaning(name: str) -> None:
+    assert _table_row(name) in README.splitlines()
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_every_setting_is_explained_in_the_env_file(name: str) -> None:
+    text = (ROOT / ".env.local").read_text()
+    explained = re.search(rf"((?:^# .*\n)+)(?:# )?{name.upper()}=", text, re.MULTILINE)
+    assert explained is not None
+    words = " ".join(line.removeprefix("# ") for line in explained[1].splitlines())
+    assert words == Settings.model_fields[name].description
+
+
+def test_the_env_file_holds_the_defaults_and_nothing_else(empty_folder: Path) -> None:
+    values = dotenv_values(ROOT / ".env.local")
+    assert {key.lower() for key in values} == Settings.model_fields.keys() - _COMPUTED
+    assert load_settings(ROOT / ".env.local") == load_settings(None)
+
+
+@pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\((?!https?:)([^)#]+)", README))))
+def test_links_of_the_readme_lead_somewhere(target: str) -> None:
+    assert (ROOT / target).exists()
