@@ -158,7 +158,7 @@ async def _http(request: Request, error: HTTPException) -> Response:
 
 
 def _method_not_allowed(request: Request, error: HTTPException) -> Response:
-    allowed = (error.headers or {}).get("Allow", "")
+    allowed = (error.headers or {}).get("Allow", "GET")  # static files leave it out
     if allowed == "GET":
         allowed = "GET, HEAD"
     return problem_response(
