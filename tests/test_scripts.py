@@ -421,6 +421,7 @@ def test_a_check_that_fails_fails_the_run(tools: Checkout, tool: str) -> None:
         ("== 1 failed, 3 passed in 1.00s ==", 1, 1),
         ("== 3 passed, 1 skipped in 1.00s ==", 0, 1),
         ("== 3 passed, 1 xfailed in 1.00s ==", 0, 1),
+        ("== 3 passed, 1 deselected in 1.00s ==", 0, 0),
         ("no tests at all", 0, 1),
     ],
 )
