@@ -10,7 +10,7 @@ from __future__ import annotations
 import bisect
 import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
@@ -27,6 +27,7 @@ _FIRST = datetime.min.replace(tzinfo=timezone.utc)
 _LAST = datetime.max.replace(tzinfo=timezone.utc)
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": DAY_SECONDS}
 _ALL_DAYS = 4_000_000  # more than there are between the years 1 and 9999
+_LONG_DAYS = 28  # such windows are few: none is looked into for clock changes
 
 
 def parse_every(text: str) -> Every:
@@ -104,14 +105,14 @@ class Piece:
 
 
 class Grid:
-    """All windows of one length in one zone that have a part in [low_us, high_us)."""
+    """All windows of one length in one zone that have a part in one of the spans [low_us, high_us)."""
 
-    def __init__(self, every: Every, zone: ZoneInfo, low_us: int, high_us: int) -> None:
-        self.pieces = _fixed(every, zone) or _by_calendar(every, zone, low_us, max(high_us, low_us + 1))
+    def __init__(self, every: Every, zone: ZoneInfo, spans: Sequence[tuple[int, int]]) -> None:
+        self.pieces = _fixed(every, zone) or _by_calendar(every, zone, spans)
         self._starts = [piece.start_us for piece in self.pieces]
 
     def start_of(self, us: int) -> int:
-        """Where the window begins that holds `us`, a time of the grid's range."""
+        """Where the window begins that holds `us`, a time in one of the spans."""
         return self._piece(us).window_start(us)
 
     def end_of(self, start_us: int) -> int:
@@ -119,7 +120,7 @@ class Grid:
         return self._piece(start_us).window_end(start_us)
 
     def count(self, low_us: int, high_us: int) -> int:
-        """How many windows have a part in [low_us, high_us), without going through them."""
+        """How many windows have a part in [low_us, high_us), a part of one span, without a walk over them."""
         if high_us <= low_us:
             return 0
         low_us = self.start_of(low_us)
@@ -131,7 +132,7 @@ class Grid:
         )
 
     def windows(self, low_us: int, high_us: int) -> Iterator[tuple[int, int]]:
-        """Start and end of each window that has a part in [low_us, high_us), uncut, by time."""
+        """Start and end, uncut, of each window that has a part in [low_us, high_us), a part of one span."""
         start = self.start_of(low_us) if low_us < high_us else high_us
         while start < high_us:
             end = self.end_of(start)
@@ -167,28 +168,42 @@ def _irregular(every: Every, start_us: int, until_us: int) -> Piece:
     return Piece(start_us, until_us, start_us, step)
 
 
-def _by_calendar(every: Every, zone: ZoneInfo, low_us: int, high_us: int) -> list[Piece]:
+def _by_calendar(every: Every, zone: ZoneInfo, spans: Sequence[tuple[int, int]]) -> list[Piece]:
     """Pieces over windows (of days) or dates: those in which clocks change alone, the others together."""
     days = every.days or 1
-    first = _day_of(zone, low_us) // days
-    last = _day_of(zone, high_us - 1) // days
-    changing = sorted({day // days for day in _days_of_changes(zone, first * days, (last + 1) * days)})
-    pieces = []
-    begin = first
-    for index in changing:
-        if begin < index:
-            pieces.append(
-                _regular(every, _first_instant(zone, begin * days), _first_instant(zone, index * days))
-            )
-        start, until = _first_instant(zone, index * days), _first_instant(zone, (index + 1) * days)
-        if start < until:  # a date that a zone has skipped has no time in it
-            pieces.append(_irregular(every, start, until))
-        begin = index + 1
-    if begin <= last:
-        pieces.append(
-            _regular(every, _first_instant(zone, begin * days), _first_instant(zone, (last + 1) * days))
-        )
+    pieces: list[Piece] = []
+    begin = -_ALL_DAYS
+    for low_us, high_us in spans:
+        first = max(begin, _day_of(zone, low_us) // days)
+        last = _day_of(zone, max(low_us, high_us - 1)) // days
+        pieces.extend(_between(every, zone, first, last + 1))
+        begin = max(begin, last + 1)
     return pieces
+
+
+def _between(every: Every, zone: ZoneInfo, first: int, end: int) -> Iterator[Piece]:
+    """Pieces from the window (of days) or date of one index to that of another."""
+    days = every.days or 1
+
+    def instant(index: int) -> int:
+        return _first_instant(zone, index * days)
+
+    begin = first
+    for index in _changing(zone, days, first, end):
+        if begin < index:
+            yield _regular(every, instant(begin), instant(index))
+        if instant(index) < instant(index + 1):  # a date that a zone has skipped has no time in it
+            yield _irregular(every, instant(index), instant(index + 1))
+        begin = index + 1
+    if begin < end:
+        yield _regular(every, instant(begin), instant(end))
+
+
+def _changing(zone: ZoneInfo, days: int, first: int, end: int) -> Sequence[int]:
+    """Indices of the windows that may have more or less than 24 hours a day."""
+    if days >= _LONG_DAYS:
+        return range(first, end)
+    return sorted({day // days for day in _days_of_changes(zone, first * days, end * days)})
 
 
 def _day_of(zone: ZoneInfo, us: int) -> int:
@@ -209,34 +224,45 @@ def _days_of_changes(zone: ZoneInfo, low_day: int, high_day: int) -> Iterator[in
                 yield day
 
 
-_CHUNK_DAYS = 448
-_WEEK = 7
+_CHUNK_DAYS = 366
 
 
 @functools.lru_cache(maxsize=10_000)
 def _changes_in_chunk(zone: ZoneInfo, chunk: int) -> tuple[int, ...]:
-    """Dates of a stretch of about a year that have more or less than 24 hours; most weeks have none."""
-    changes: list[int] = []
-    low = chunk * _CHUNK_DAYS
-    for week in range(low, low + _CHUNK_DAYS, _WEEK):
-        if _first_instant(zone, week + _WEEK) - _first_instant(zone, week) != _WEEK * DAY_US:
-            changes.extend(
-                day
-                for day in range(week, week + _WEEK)
-                if _first_instant(zone, day + 1) - _first_instant(zone, day) != DAY_US
-            )
-    return tuple(changes)
+    """Dates of a stretch of about a year that have more or less than 24 hours."""
+    low, high = chunk * _CHUNK_DAYS, (chunk + 1) * _CHUNK_DAYS
+    suspects = set()
+    following, _ = _offsets_at_midnight(zone, high)
+    for day in range(high - 1, low - 1, -1):
+        before, after = _offsets_at_midnight(zone, day)
+        if before != following:
+            suspects.add(day)
+        if before != after:
+            suspects.update((day - 1, day))
+        following = before
+    # The first date of the next stretch tells of the last one of this.
+    if len(set(_offsets_at_midnight(zone, high))) > 1:
+        suspects.add(high - 1)
+    return tuple(
+        day
+        for day in sorted(suspects)
+        if day >= low and _first_instant(zone, day + 1) - _first_instant(zone, day) != DAY_US
+    )
+
+
+def _offsets_at_midnight(zone: ZoneInfo, day: int) -> tuple[timedelta, timedelta]:
+    """Offsets from UTC of a date's midnight, two where clocks change over it: before and after the change."""
+    ordinal = day + _EPOCH_ORDINAL
+    # Beyond the calendar's years there is no zone to ask, and no record either.
+    if not 2 <= ordinal <= date.max.toordinal() - 1:
+        return timedelta(0), timedelta(0)
+    midnight = datetime.fromordinal(ordinal).replace(tzinfo=zone)
+    return midnight.utcoffset() or timedelta(0), midnight.replace(fold=1).utcoffset() or timedelta(0)
 
 
 def _first_instant(zone: ZoneInfo, day: int) -> int:
     """When a date begins in a zone; `day` counts from 1970-01-01."""
-    ordinal = day + _EPOCH_ORDINAL
-    # Beyond the calendar's years there is no zone to ask, and no record either.
-    if not 2 <= ordinal <= date.max.toordinal() - 1:
-        return day * DAY_US
-    midnight = datetime.fromordinal(ordinal).replace(tzinfo=zone)
-    before = midnight.utcoffset() or timedelta(0)
-    after = midnight.replace(fold=1).utcoffset() or timedelta(0)
+    before, after = _offsets_at_midnight(zone, day)
     earlier = day * DAY_US - before // _MICROSECOND
     if before >= after:
         return earlier

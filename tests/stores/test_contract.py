@@ -372,6 +372,18 @@ class TestStats:
         assert len(answer.windows) == 31
         assert_same(answer, expected_stats(records, query))
 
+    @pytest.mark.parametrize("every", ["1d", "7d", "365d", "7h", "none"])
+    def test_a_few_wrong_dates_far_away_are_windows_like_others(
+        self, store: Store, ask: Ask[Any], every: str
+    ) -> None:
+        source = store.register(source_of())
+        dates = ("0009-01-05", "1883-11-18T17:00", "2024-11-03T12:00", "2024-11-04", "9988-07-05T04:00")
+        records: list[Record] = [(at(date), "a", "/", 200, 0.5) for date in dates]
+        store.write([batch_of(source, records)])
+        for tz in ("UTC", "America/New_York"):
+            query = StatsQuery("a", parse_every(every), tz=tz)
+            assert_same(ask(store.stats(query)), expected_stats(records, query))
+
     @pytest.mark.parametrize(
         ("tz", "around"),
         [

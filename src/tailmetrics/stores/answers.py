@@ -71,7 +71,7 @@ def _every_window(every: Every, zone: ZoneInfo, low_us: int, high_us: int) -> li
     # Counted roughly first: a grid over thousands of years with changing clocks takes seconds to make.
     number = (high_us - low_us) // ((every.days * DAY_SECONDS or every.seconds) * 1_000_000)
     if number <= MAX_FILLED_WINDOWS + 10:
-        grid = Grid(every, zone, low_us, high_us)
+        grid = Grid(every, zone, [(low_us, high_us)])
         number = grid.count(low_us, high_us)
         if number <= MAX_FILLED_WINDOWS:
             return list(grid.windows(low_us, high_us))
