@@ -55,6 +55,11 @@ def zone_named(name: str) -> ZoneInfo:
         raise QueryError("tz", name, "an IANA time zone such as UTC or Europe/Berlin") from error
 
 
+def clocks_change(zone: ZoneInfo) -> bool:
+    """Whether a zone's offset from UTC has ever changed; where not, a Grid needs no spans."""
+    return zone.utcoffset(None) is None
+
+
 def to_us(moment: datetime) -> int:
     """An aware time in microseconds."""
     return (moment - _EPOCH) // _MICROSECOND

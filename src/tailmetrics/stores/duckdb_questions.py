@@ -24,7 +24,7 @@ from tailmetrics.stores.answers import answer_in_one_window, answer_in_windows, 
 from tailmetrics.stores.duckdb_figures import Groups, Method, counts_sql, figures_sql, window_key
 from tailmetrics.stores.duckdb_reader import Reader
 from tailmetrics.stores.paging import cursor_to, place_of
-from tailmetrics.windows import DAY_US, Grid, to_us, zone_named
+from tailmetrics.windows import DAY_US, Grid, clocks_change, to_us, zone_named
 
 _Answer = TypeVar("_Answer")
 
@@ -156,9 +156,9 @@ def _in_windows(
     reader: Reader, query: StatsQuery, method: Method, where: str, parameters: dict[str, Any]
 ) -> StatsAnswer:
     zone = zone_named(query.tz)
-    spans = _spans(reader, query, where, parameters)
+    spans = _spans(reader, query, where, parameters) if clocks_change(zone) else []
     grid = Grid(query.every, zone, spans)
-    if not spans:
+    if not grid.pieces:
         return answer_in_windows(query, zone, grid, Summary(), ())
     groups = Groups(window_key(grid.pieces), total=True)
     total, windows = _figures(reader, figures_sql(method, groups, where, query.failures), parameters)
