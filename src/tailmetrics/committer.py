@@ -86,13 +86,11 @@ class Committer:
                 self._queued += _load_of(batch)
                 self._changed.notify_all()
 
-    def close(self, timeout_seconds: float) -> None:
-        """Commit what is queued, or give up after a time: what was not committed is read again later."""
+    def close(self) -> None:
+        """Commit what is queued and end."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
-        self._thread.join(timeout_seconds)
-        self.abandon()
         self._thread.join()
 
     def abandon(self) -> None:

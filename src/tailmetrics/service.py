@@ -31,7 +31,7 @@ EXIT_OK = 0
 EXIT_FAILED = 1
 
 _PROGRESS_SECONDS = 0.1
-_SHUTDOWN_SECONDS = 2
+_SHUTDOWN_SECONDS = 1
 
 
 def configure_logging(settings: Settings) -> None:

@@ -1,0 +1,170 @@
+"""How batches are grouped and committed while the store is well, slow, away or broken."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from tailmetrics.committer import Committer
+from tailmetrics.errors import PositionConflict, StoreUnavailable
+from tailmetrics.metrics import Metrics
+from tailmetrics.records import ParsedLines, no_records, no_rejects
+from tailmetrics.settings import load_settings
+from tailmetrics.sources import Batch, Checkpoint
+
+WAIT_SECONDS = 10.0
+
+
+class ScriptedStore:
+    """Stands in for a store that is slow or away, which no real one is at command. Keeps what was written.
+
+    Each write waits for `allowed`, and raises the next of `errors` if there is one.
+    """
+
+    def __init__(self) -> None:
+        self.allowed = threading.Event()
+        self.allowed.set()
+        self.begun = threading.Semaphore(0)
+        self.errors: list[Exception] = []
+        self.commits: list[list[str]] = []
+
+    def write(self, batches: Sequence[Batch]) -> None:
+        self.begun.release()
+        assert self.allowed.wait(WAIT_SECONDS)
+        if self.errors:
+            raise self.errors.pop(0)
+        self.commits.append([batch.source_id for batch in batches])
+
+
+def batch(name: str, *, more: bool = False, lines: int = 1) -> Batch:
+    point = Checkpoint(0, 0, "", 0, "")
+    parsed = ParsedLines(no_records(), no_rejects(), lines)
+    return Batch(name, "x.log", 0, point, parsed, more=more)
+
+
+@pytest.fixture
+def store() -> ScriptedStore:
+    return ScriptedStore()
+
+
+@pytest.fixture
+def start(store: ScriptedStore) -> Iterator[Callable[..., Committer]]:
+    started: list[Committer] = []
+
+    def make(on_commit: Callable[[Batch], None] = lambda _: None, **settings: Any) -> Committer:
+        committer = Committer(store, load_settings(None, **settings), Metrics(), on_commit)
+        started.append(committer)
+        return committer
+
+    yield make
+    store.allowed.set()
+    for committer in started:
+        committer.abandon()
+        committer.close()
+
+
+def test_a_quiet_stream_is_committed_at_once(store, start):
+    committed = threading.Event()
+    start(lambda _: committed.set(), stream_max_wait_time_in_seconds=3600).put(batch("a"))
+    assert committed.wait(WAIT_SECONDS)
+
+
+def test_the_next_group_grows_while_a_commit_is_under_way(store, start):
+    committer = start()
+    store.allowed.clear()
+    committer.put(batch("a"))
+    assert store.begun.acquire(timeout=WAIT_SECONDS)
+    committer.put(batch("b"))
+    committer.put(batch("c"))
+    store.allowed.set()
+    committer.close()
+    assert store.commits == [["a"], ["b", "c"]]
+
+
+def test_a_group_waits_for_the_rest_of_a_source_that_has_more(store, start):
+    committer = start(stream_max_wait_time_in_seconds=3600)
+    committer.put(batch("a", more=True))
+    committer.put(batch("b", more=False))
+    committer.close()
+    assert store.commits == [["a", "b"]]
+
+
+def test_no_group_waits_longer_than_the_setting(store, start):
+    committed = threading.Event()
+    start(lambda _: committed.set(), stream_max_wait_time_in_seconds=0.01).put(batch("a", more=True))
+    assert committed.wait(WAIT_SECONDS)
+
+
+def test_no_group_is_larger_than_the_setting(store, start):
+    committer = start(stream_max_size=10)
+    store.allowed.clear()
+    committer.put(batch("a"))
+    assert store.begun.acquire(timeout=WAIT_SECONDS)
+    for name in "bcd":
+        committer.put(batch(name, lines=5))
+    store.allowed.set()
+    committer.close()
+    assert store.commits == [["a"], ["b", "c"], ["d"]]
+
+
+def test_whoever_puts_is_held_up_while_too_much_is_queued(store, start):
+    committer = start(stream_max_size=10)
+    store.allowed.clear()
+    committer.put(batch("a", lines=10))
+    assert store.begun.acquire(timeout=WAIT_SECONDS)
+    committer.put(batch("b", lines=20))
+    done = threading.Event()
+    threading.Thread(target=lambda: (committer.put(batch("c")), done.set()), daemon=True).start()
+    assert not done.wait(0.1)
+    store.allowed.set()
+    assert done.wait(WAIT_SECONDS)
+
+
+def test_a_store_that_is_away_is_tried_again_until_it_is_back(store, start):
+    committed = threading.Event()
+    store.errors = [StoreUnavailable("away", retry_after_seconds=0.001) for _ in range(5)]
+    start(lambda _: committed.set()).put(batch("a"))
+    assert committed.wait(WAIT_SECONDS)
+    assert store.commits == [["a"]]
+
+
+def test_while_the_store_is_away_the_reason_is_told(store, start):
+    committer = start()
+    store.errors = [StoreUnavailable("no space left", retry_after_seconds=3600)]
+    committer.put(batch("a"))
+    assert store.begun.acquire(timeout=WAIT_SECONDS)
+    deadline = threading.Event()
+    while committer.store_error is None:
+        assert not deadline.wait(0.001)
+    assert committer.store_error == "no space left"
+
+
+def test_it_can_be_ended_while_the_store_is_away(store, start):
+    committer = start()
+    store.errors = [StoreUnavailable("away", retry_after_seconds=3600)] * 2  # it is tried a last time
+    committer.put(batch("a"))
+    assert store.begun.acquire(timeout=WAIT_SECONDS)
+    committer.abandon()
+    committer.close()
+    assert store.commits == []
+
+
+def test_another_error_ends_it_and_is_told(store):
+    failed = threading.Event()
+    store.errors = [PositionConflict("a", 5, 7)]
+    committer = Committer(store, load_settings(None), Metrics(), lambda _: None, failed.set)
+    committer.put(batch("a"))
+    assert failed.wait(WAIT_SECONDS)
+    committer.close()
+    assert isinstance(committer.failure, PositionConflict)
+
+
+def test_reported_counts_are_those_of_what_was_committed(store, start):
+    committed: list[Batch] = []
+    committer = start(committed.append)
+    committer.put(batch("a"))
+    committer.close()
+    assert [each.source_id for each in committed] == ["a"]
