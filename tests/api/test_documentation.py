@@ -6,9 +6,9 @@ import httpx
 import pytest
 
 
-def test_the_first_page_leads_to_the_documentation(client: httpx.Client) -> None:
-    response = client.get("/", follow_redirects=True)
-    assert (response.status_code, response.url.path) == (200, "/docs")
+def test_the_first_page_is_the_dashboard(client: httpx.Client) -> None:
+    response = client.get("/")
+    assert (response.status_code, "/static/dashboard/main.js" in response.text) == (200, True)
 
 
 def test_the_page_takes_everything_from_this_service(client: httpx.Client) -> None:

@@ -1,0 +1,67 @@
+// Range, time zone and what counts as failed.
+
+import { byId, element } from "./dom.js";
+import { RANGES, localZone } from "./state.js";
+
+// `go` changes parts of the state.
+export function makeControls(go, current) {
+  for (const range of RANGES) {
+    const radio = element("input", { type: "radio", name: "range", value: range.id, id: `range-${range.id}` });
+    byId("ranges").append(radio, element("label", { for: `range-${range.id}` }, range.label));
+    radio.addEventListener("change", () => {
+      if (range.id === "own") openOwn(current());
+      else go({ range: range.id, from: "", to: "", page: 1 });
+    });
+  }
+  zones(current().tz);
+  byId("tz").addEventListener("change", (event) => go({ tz: event.target.value }));
+  byId("failures").addEventListener("change", (event) => go({ failures: event.target.value }));
+  byId("controls").addEventListener("submit", (event) => {
+    event.preventDefault();
+    const [from, to] = [byId("own-from").value, byId("own-to").value];
+    if (from || to) go({ range: "own", from, to, page: 1 });
+  });
+}
+
+export function showControls(state, range) {
+  byId(`range-${range.id}`).checked = true;
+  byId("own").hidden = range.id !== "own";
+  if (range.id === "own") {
+    byId("own-from").value = pickable(state.from);
+    byId("own-to").value = pickable(state.to);
+  }
+  if (byId("tz").value !== state.tz) {
+    if (![...byId("tz").options].some((option) => option.value === state.tz)) {
+      byId("tz").prepend(element("option", { value: state.tz }, state.tz));
+    }
+    byId("tz").value = state.tz;
+  }
+  byId("failures").value = state.failures;
+}
+
+function openOwn(state) {
+  byId("own").hidden = false;
+  if (!byId("own-to").value) {
+    byId("own-to").value = wallClock(new Date(), state.tz);
+    byId("own-from").value = wallClock(new Date(Date.now() - 3_600_000), state.tz);
+  }
+}
+
+// What a field for a time can show of a time in the address.
+function pickable(time) {
+  if (/^\d{4}-\d{2}-\d{2}$/.test(time)) return `${time}T00:00`;
+  return /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2})?$/.test(time) ? time : "";
+}
+
+function wallClock(time, tz) {
+  const options = { timeZone: tz, hourCycle: "h23", year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit" };
+  const parts = Object.fromEntries(new Intl.DateTimeFormat("en", options).formatToParts(time).map(({ type, value }) => [type, value]));
+  return `${parts.year}-${parts.month}-${parts.day}T${parts.hour}:${parts.minute}`;
+}
+
+function zones(shown) {
+  const near = [...new Set([shown, localZone(), "UTC"])];
+  const option = (zone) => element("option", { value: zone }, zone.replaceAll("_", " "));
+  const others = Intl.supportedValuesOf("timeZone").filter((zone) => !near.includes(zone));
+  byId("tz").append(...near.map(option), element("optgroup", { label: "All" }, ...others.map(option)));
+}

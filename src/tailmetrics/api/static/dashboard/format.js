@@ -1,0 +1,76 @@
+// Numbers and times as the reader's locale writes them.
+
+const NONE = "–";
+
+const counts = new Intl.NumberFormat();
+const percents = new Intl.NumberFormat(undefined, { style: "percent", maximumFractionDigits: 2 });
+const shares = new Intl.NumberFormat(undefined, { style: "percent", maximumFractionDigits: 1 });
+const small = new Intl.NumberFormat(undefined, { notation: "compact", maximumFractionDigits: 1 });
+
+const units = new Map();
+function inUnit(value, unit, digits) {
+  const key = `${unit}${digits}`;
+  if (!units.has(key)) {
+    const options = { style: "unit", unit, maximumSignificantDigits: digits };
+    units.set(key, new Intl.NumberFormat(undefined, options));
+  }
+  return units.get(key).format(value);
+}
+
+export const count = (value) => counts.format(value);
+export const compact = (value) => small.format(value);
+export const share = (part, whole) => (whole ? shares.format(part / whole) : NONE);
+
+// What failed once never looks as if all went well.
+export function uptime(value) {
+  if (value === null) return NONE;
+  return percents.format((value < 100 ? Math.min(value, 99.99) : value) / 100);
+}
+
+export function seconds(value) {
+  if (value === null) return NONE;
+  if (value === 0) return inUnit(0, "millisecond", 3);
+  if (value < 0.0005) return inUnit(value * 1e6, "microsecond", 3);
+  if (value < 0.9995) return inUnit(value * 1e3, "millisecond", 3);
+  return inUnit(value, "second", 3);
+}
+
+export function bytes(value) {
+  if (value < 1000) return inUnit(value, "byte", 4);
+  if (value < 1e6) return inUnit(value / 1e3, "kilobyte", 3);
+  return value < 1e9 ? inUnit(value / 1e6, "megabyte", 3) : inUnit(value / 1e9, "gigabyte", 3);
+}
+
+const makers = new Map();
+function dated(options, tz) {
+  const key = `${tz} ${JSON.stringify(options)}`;
+  if (!makers.has(key)) {
+    // Few zones and few forms are ever used, but a page may be open for long.
+    if (makers.size > 50) makers.clear();
+    makers.set(key, new Intl.DateTimeFormat(undefined, { ...options, timeZone: tz }));
+  }
+  return makers.get(key);
+}
+
+const DATE = { year: "numeric", month: "short", day: "numeric" };
+const MINUTE = { hour: "2-digit", minute: "2-digit" };
+const SECOND = { ...MINUTE, second: "2-digit" };
+
+export const clock = (time, tz) => dated(SECOND, tz).format(new Date(time));
+export const moment = (time, tz) => dated({ ...DATE, ...SECOND }, tz).format(new Date(time));
+
+export function span(from, to, tz) {
+  const [begin, end] = [new Date(from), new Date(to)];
+  const form = end - begin < 3_600_000 ? SECOND : MINUTE;
+  return dated({ ...DATE, ...form }, tz).formatRange(begin, end);
+}
+
+// A label of an axis, as coarse as the distance between two labels.
+export function tick(epochSeconds, stepSeconds, tz, isNewDay) {
+  const time = new Date(epochSeconds * 1000);
+  if (stepSeconds >= 86_400) return dated({ month: "short", day: "numeric" }, tz).format(time);
+  const label = dated(stepSeconds < 60 ? SECOND : MINUTE, tz).format(time);
+  return isNewDay ? `${label}\n${dated({ month: "short", day: "numeric" }, tz).format(time)}` : label;
+}
+
+export const dayOf = (epochSeconds, tz) => dated(DATE, tz).format(new Date(epochSeconds * 1000));

@@ -1,0 +1,196 @@
+// The page: what is shown follows the address, and the figures follow the service.
+
+import { Chart } from "./charts.js";
+import { makeControls, showControls } from "./controls.js";
+import { Customers } from "./customers.js";
+import { byId, element, followsInPlace, replace, setText } from "./dom.js";
+import { Feed } from "./feed.js";
+import * as format from "./format.js";
+import { askForKey } from "./key.js";
+import { Figures, emptyOf, showBreakdown, showEmpty, showRejects, unknownCustomer } from "./panels.js";
+import { addressOf, exportAddress, rangeOf, readState, viewParameters } from "./state.js";
+import { summaryOf, titleOf } from "./words.js";
+
+const TYPING_MS = 250;
+
+let state = readState(location.href);
+let view = null; // what was shown last
+let announced = ""; // the address that was announced last
+let widened = false; // the range was chosen by the page, as the usual one held nothing
+
+const statsExports = element("p", { class: "exports" });
+const figures = new Figures();
+const charts = [new Chart("requests", "Requests", statsExports), new Chart("latency", "Latency", null)];
+const customers = new Customers((changes) => go(typeof changes === "function" ? changes(state) : changes));
+const feed = new Feed({ view: receive, problem, refused, lost });
+
+function go(changes, { replaces = false } = {}) {
+  const before = state;
+  state = { ...state, ...changes };
+  const address = addressOf(state);
+  if (address !== addressOf(before)) {
+    widened = false;
+    history[replaces ? "replaceState" : "pushState"](null, "", address);
+  }
+  apply(before.customer !== state.customer);
+}
+
+function apply(moved) {
+  document.title = `${titleOf(state)} – tailmetrics`;
+  setText(byId("title"), titleOf(state));
+  byId("trail").hidden = state.customer === null;
+  byId("back").href = addressOf({ ...state, customer: null });
+  if (document.activeElement !== byId("search")) byId("search").value = state.search;
+  showControls(state, rangeOf(state));
+  byId("main").setAttribute("aria-busy", "true");
+  if (moved) {
+    byId("title").focus({ preventScroll: true });
+    scrollTo(0, 0);
+  }
+  setPaused();
+  if (state.paused) {
+    feed.stop();
+    feed.once(viewParameters(state));
+  } else {
+    feed.follow(viewParameters(state));
+  }
+}
+
+function receive(document) {
+  if (state.range === null && document.span !== null && document.stats.total_requests === 0 && state.customer === null) {
+    // Nobody chose the range and it holds nothing: what was logged before is of more use.
+    go({ range: "all" }, { replaces: true });
+    widened = true;
+    return;
+  }
+  if (state.range === null) {
+    state = { ...state, range: rangeOf(state).id };
+    history.replaceState(null, "", addressOf(state));
+  }
+  view = document;
+  const { stats } = view;
+  const empty = emptyOf(view, state, go);
+  showEmpty(empty);
+  if (empty === null) {
+    figures.show(stats);
+    for (const chart of charts) chart.show(stats);
+    replaceExports();
+    byId("customers").hidden = view.customers === null;
+    byId("breakdown").hidden = view.breakdown === null;
+    if (view.customers !== null) customers.show(view, state);
+    if (view.breakdown !== null) showBreakdown(view.breakdown);
+    showRejects(view.rejects, state.tz);
+  }
+  const shown = stats.from === null ? "" : format.span(stats.from, stats.to, state.tz);
+  setText(byId("range-text"), shown && `${shown} · ${state.tz.replaceAll("_", " ")}`);
+  settled(widened ? "Nothing was logged in the last hour, so all that was logged is shown." : "");
+  announceOnce(empty === null ? summaryOf(state, stats) : empty.title);
+}
+
+function replaceExports() {
+  const link = (what, kind) => element("a", { href: exportAddress(state, view, what, kind), download: `${what}.${kind}` }, kind.toUpperCase());
+  replace(statsExports, link("stats", "csv"), " ", link("stats", "json"));
+  if (view.customers !== null) replace(byId("customers-exports"), link("customers", "csv"), " ", link("customers", "json"));
+}
+
+function problem({ status, detail }) {
+  if (status === 404) {
+    showEmpty(unknownCustomer(state, go));
+    setText(byId("range-text"), "");
+    settled("");
+    announceOnce("No requests of this customer");
+  } else {
+    stale(`The service cannot answer now: ${detail}`);
+  }
+}
+
+async function refused({ status, detail }) {
+  if (status === 404) problem({ status, detail });
+  else if (status === 401) {
+    if (await askForKey()) apply(false);
+  } else stale(detail);
+}
+
+function lost() {
+  stale("The service does not answer. The page tries again by itself.");
+}
+
+// What is shown is of now.
+function settled(note) {
+  byId("main").setAttribute("aria-busy", "false");
+  document.body.dataset.feed = state.paused ? "paused" : "live";
+  setText(byId("feed-text"), state.paused ? `Paused at ${format.clock(Date.now(), state.tz)}` : "Live");
+  notice(note, "note");
+}
+
+function stale(why) {
+  byId("main").setAttribute("aria-busy", "false");
+  document.body.dataset.feed = "stale";
+  setText(byId("feed-text"), "Not current");
+  announced = "";
+  notice(view === null ? why : `${why} What is shown is of ${format.clock(view.at, state.tz)}.`, "wrong");
+}
+
+function notice(text, kind) {
+  byId("notice").className = `notice ${kind}`;
+  setText(byId("notice"), text);
+}
+
+// Screen readers hear of a new view and of its return, not of every update.
+function announceOnce(text) {
+  if (announced === addressOf(state)) return;
+  announced = addressOf(state);
+  setText(byId("announcer"), text);
+}
+
+function setPaused() {
+  setText(byId("pause"), state.paused ? "Resume" : "Pause");
+}
+
+byId("pause").addEventListener("click", () => {
+  const paused = !state.paused;
+  state = { ...state, paused };
+  history.replaceState(null, "", addressOf(state));
+  setPaused();
+  if (paused) {
+    feed.stop();
+    settled(byId("notice").textContent);
+    setText(byId("announcer"), "Paused. The figures stay as they are.");
+  } else {
+    feed.follow(viewParameters(state));
+    setText(byId("announcer"), "Live again.");
+  }
+});
+
+let typing = 0;
+byId("search").addEventListener("input", (event) => {
+  clearTimeout(typing);
+  const search = event.target.value;
+  typing = setTimeout(() => go({ search, page: 1 }, { replaces: true }), TYPING_MS);
+});
+
+byId("customers-table").addEventListener("click", (event) => {
+  const link = event.target.closest("a[data-customer]");
+  if (link === null || !followsInPlace(event)) return;
+  event.preventDefault();
+  go({ customer: link.dataset.customer });
+});
+
+for (const id of ["back", "home"]) {
+  byId(id).addEventListener("click", (event) => {
+    if (!followsInPlace(event)) return;
+    event.preventDefault();
+    go({ customer: null, ...(id === "home" ? { search: "", page: 1 } : {}) });
+  });
+}
+
+addEventListener("popstate", () => {
+  const before = state;
+  state = readState(location.href);
+  widened = false;
+  apply(before.customer !== state.customer);
+});
+
+makeControls(go, () => state);
+history.replaceState(null, "", addressOf(state));
+apply(false);

@@ -1,0 +1,189 @@
+// Figures, requests by path and by status, rejected lines, and what is said when there is nothing to show.
+
+import { byId, element, figure, followsInPlace, replace, setFigure, setText } from "./dom.js";
+import * as format from "./format.js";
+import { addressOf, rangeOf } from "./state.js";
+import { FIGURES, classOf, counted, stateOf } from "./words.js";
+
+export class Figures {
+  #shown = new Map();
+
+  constructor() {
+    for (const { key, label } of FIGURES) {
+      const value = element("data");
+      this.#shown.set(key, value);
+      byId("figures").append(element("div", { class: `figure ${key}` }, element("dt", {}, label), element("dd", {}, value)));
+    }
+  }
+
+  show(stats) {
+    for (const { key, show } of FIGURES) setFigure(this.#shown.get(key), stats[key], show(stats[key]));
+  }
+}
+
+export function showBreakdown(breakdown) {
+  const paths = breakdown.paths.map((row) => ({ ...row, name: row.path, about: "" }));
+  const statuses = breakdown.statuses.map((row) => ({ ...row, name: String(row.status_code), about: classOf(row.status_code) }));
+  fill(byId("paths"), "Path", paths);
+  fill(byId("statuses"), "Status", statuses);
+  const hidden = breakdown.paths_total - paths.length;
+  setText(byId("paths-note"), hidden > 0 ? `the ${paths.length} with the most requests of ${format.count(breakdown.paths_total)}` : "");
+}
+
+function fill(table, title, rows) {
+  const most = Math.max(...rows.map((row) => row.total_requests), 1);
+  const head = [title, "Requests", "Failed"].map((label) => element("th", { scope: "col" }, label));
+  const body = rows.map((row) =>
+    element(
+      "tr",
+      {},
+      element("th", { scope: "row" }, element("span", { class: "name" }, row.name), row.about ? element("small", {}, row.about) : ""),
+      element("td", {}, figure(row.total_requests, format.count(row.total_requests)), meter(row, most)),
+      element("td", {}, figure(row.failed_requests, format.count(row.failed_requests)), element("small", {}, format.share(row.failed_requests, row.total_requests))),
+    ),
+  );
+  replace(table, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...body));
+}
+
+// A bar of what succeeded and what failed, against the largest row.
+function meter(row, most) {
+  const SVG = "http://www.w3.org/2000/svg";
+  const bar = document.createElementNS(SVG, "svg");
+  bar.setAttribute("class", "meter");
+  bar.setAttribute("viewBox", "0 0 100 1");
+  bar.setAttribute("preserveAspectRatio", "none");
+  bar.setAttribute("aria-hidden", "true");
+  let from = 0;
+  for (const [name, value] of [["good", row.total_requests - row.failed_requests], ["bad", row.failed_requests]]) {
+    const part = document.createElementNS(SVG, "rect");
+    const width = (100 * value) / most;
+    part.setAttribute("class", name);
+    part.setAttribute("x", from.toFixed(2));
+    part.setAttribute("width", width.toFixed(2));
+    part.setAttribute("height", "1");
+    bar.append(part);
+    from += width;
+  }
+  return bar;
+}
+
+export function showRejects(rejects, tz) {
+  const panel = byId("rejects");
+  panel.hidden = rejects.total === 0;
+  const key = `${rejects.total} ${tz}`;
+  if (panel.hidden || panel.dataset.key === key) return;
+  panel.dataset.key = key;
+  const rows = rejects.rejects.map((reject) =>
+    element(
+      "tr",
+      {},
+      element("td", {}, format.moment(reject.seen_at, tz)),
+      element("td", {}, reject.reason),
+      element("td", {}, element("code", {}, shortened(reject.line))),
+      element("td", {}, `${reject.path}, byte ${format.count(reject.offset)}`),
+    ),
+  );
+  const head = ["Seen", "Why", "Line", "Where"].map((label) => element("th", { scope: "col" }, label));
+  replace(
+    panel,
+    element(
+      "div",
+      { class: "panel-head" },
+      element("h2", { id: "rejects-title" }, `${counted(rejects.total, "line")} could not be read`),
+      element("p", { class: "note" }, "in all logs; the newest first"),
+      element("p", { class: "exports" }, element("a", { href: "/rejects" }, "JSON")),
+    ),
+    element(
+      "div",
+      { class: "scroll", tabindex: "0", role: "region", "aria-labelledby": "rejects-title" },
+      element("table", { class: "rejects" }, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...rows)),
+    ),
+  );
+}
+
+const shortened = (line) => (line.length > 300 ? `${line.slice(0, 300)}…` : line);
+
+// Nothing to show, and why: no data at all, none of this range, or no such customer.
+export function emptyOf(view, state, go) {
+  if (view.span === null) return { title: "No requests yet", content: waiting(view) };
+  if (view.stats.total_requests > 0) return null;
+  const [first, last] = view.span;
+  return {
+    title: `No requests in ${rangeOf(state).words}`,
+    content: [
+      element("p", {}, `The logs hold requests from ${format.moment(first, state.tz)} to ${format.moment(last, state.tz)}.`),
+      action("Show all that was logged", { ...state, range: "all", from: "", to: "" }, go),
+    ],
+  };
+}
+
+export function unknownCustomer(state, go) {
+  return {
+    title: "No requests of this customer",
+    content: [
+      element("p", {}, `Nothing in the logs so far has the customer id “${state.customer}”. Ids are compared letter by letter, and case counts.`),
+      action("Show all customers", { ...state, customer: null }, go),
+    ],
+  };
+}
+
+export function showEmpty(empty) {
+  const panel = byId("empty");
+  panel.hidden = empty === null;
+  byId("shown").hidden = empty !== null;
+  if (empty === null) {
+    panel.replaceChildren();
+    delete panel.dataset.text;
+    return;
+  }
+  const content = [element("h2", { id: "empty-title" }, empty.title), ...empty.content];
+  // An update that says the same leaves what is there, and with it the focus.
+  const text = content.map((part) => part.textContent).join("\n");
+  if (panel.dataset.text !== text) replace(panel, ...content);
+  panel.dataset.text = text;
+}
+
+function action(label, target, go) {
+  const link = element("a", { class: "strong", href: addressOf(target) }, label);
+  link.addEventListener("click", (event) => {
+    if (!followsInPlace(event)) return;
+    event.preventDefault();
+    go(target);
+  });
+  return element("p", {}, link);
+}
+
+function waiting(view) {
+  const { patterns, sources, ingestion } = view.looks;
+  const parts = [element("p", {}, "This page fills by itself as soon as the first line is read. The service looks here:")];
+  parts.push(element("ul", {}, ...patterns.map((pattern) => element("li", {}, element("code", {}, pattern)))));
+  parts.push(element("h3", {}, "What it sees"));
+  if (!sources.length) parts.push(element("p", {}, "No file of that name yet."));
+  else {
+    parts.push(
+      element(
+        "ul",
+        {},
+        ...sources.map((source) =>
+          element(
+            "li",
+            {},
+            element("code", {}, source.path),
+            `: ${stateOf(source)}, ${format.bytes(source.size)}`,
+            source.last_error ? `; ${source.last_error}` : "",
+          ),
+        ),
+      ),
+    );
+  }
+  if (view.rejects.total) {
+    parts.push(
+      element("p", {}, `${counted(view.rejects.total, "line")} could not be read. The newest: ${view.rejects.rejects[0].reason}. Perhaps LOG_FORMAT is another one. `, element("a", { href: "/rejects" }, "All of them")),
+    );
+  }
+  for (const error of [ingestion.store_error, ingestion.last_error]) {
+    if (error) parts.push(element("p", { class: "wrong" }, error));
+  }
+  parts.push(element("p", {}, "To see it at work with made-up lines: ", element("code", {}, "tailmetrics generate")));
+  return parts;
+}
