@@ -65,7 +65,8 @@ class Following:
             source, checkpoint=chunk.checkpoint, path=chunk.path, committed_at=datetime.now(timezone.utc)
         )
         self.chunks.append(chunk)
-        self.lines += [line.removesuffix(b"\r") for line in chunk.data.removesuffix(b"\n").split(b"\n")]
+        if chunk.data:
+            self.lines += [line.removesuffix(b"\r") for line in chunk.data.removesuffix(b"\n").split(b"\n")]
         parsed = ParsedLines(no_records(), no_rejects(), 0)
         self.tailer.committed(Batch(chunk.source_id, chunk.path, chunk.offset, chunk.checkpoint, parsed))
 

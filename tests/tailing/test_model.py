@@ -116,16 +116,29 @@ class Logs(RuleBasedStateMachine):
             self.content[inode].append(line)
             self.must.add(line)
 
-    @rule(name=st.sampled_from(LOGS))
-    def rotate_by_copy_and_truncate(self, name: str) -> None:
+    @rule(name=st.sampled_from(LOGS), lines_between=st.sampled_from([0, 0, 1, 5]))
+    def rotate_by_copy_and_truncate(self, name: str, lines_between: int) -> None:
+        """Lines written after the copy was made are in no file afterwards; they may have been read.
+
+        That the copy ends before them is known to who saw it made and the log truncated, and to nobody else.
+        """
         path = self.folder / name
         if path.exists() and path.stat().st_size > 0:
             copy = self._rotated_name(path)
             shutil.copyfile(path, copy)
             inode = self._inode(path)
-            self.content[self._inode(copy)] = self.content.pop(inode, [])
-            self.torn[self._inode(copy)] = self.torn.pop(inode, b"")
+            content, torn = self.content.pop(inode, []), self.torn.pop(inode, b"")
+            if not lines_between:
+                self.content[self._inode(copy)], self.torn[self._inode(copy)] = content, torn
+                os.truncate(path, 0)
+                return
+            self.settle()
+            between = [self._line() for _ in range(lines_between)]
+            append(path, *between)
+            self.may |= {torn + between[0], *between[1:]}
+            self.settle()
             os.truncate(path, 0)
+            self.settle()
 
     @rule(name=st.sampled_from(LOGS))
     def truncate(self, name: str) -> None:

@@ -12,6 +12,10 @@ from typing import Any
 
 import pytest
 
+from tailmetrics.tailing.files import open_log
+from tailmetrics.tailing.follower import Follower
+from tailmetrics.tailing.identity import new_source
+from tailmetrics.tailing.reader import Rewritten
 from tests.tailing.following import Following, append, copy_truncate, numbered
 
 
@@ -49,6 +53,32 @@ def test_lines_that_are_there_at_start_are_left_out_when_it_begins_at_the_end(lo
     following.settle()
     append(log, *numbered(10, 12))
     assert following.settle() == as_bytes(numbered(10, 12))
+
+
+def test_a_restart_goes_on_where_it_began_at_the_end(log, follow):
+    append(log, *numbered(0, 10))
+    following = follow(log, log_start="end")
+    following.settle()
+    following.close()
+    append(log, *numbered(10, 12))
+    following.restart()
+    assert following.settle() == as_bytes(numbered(10, 12))
+
+
+def test_a_file_written_anew_between_its_discovery_and_the_first_read_is_told_from_what_it_was(log, follow):
+    following = follow(log)
+    append(log, *numbered(100, 150))
+    opened = open_log(str(log))
+    source = new_source(opened, str(log), "node", ())
+    os.truncate(log, 0)
+    append(log, *numbered(200, 210))
+    follower = Follower(
+        source, opened, following.settings, path=str(log), format_name="requests", registered=False
+    )
+    follower.look()
+    with pytest.raises(Rewritten):
+        follower.read()
+    opened.close()
 
 
 def test_a_restart_goes_on_where_the_store_is(log, follow):
@@ -224,6 +254,22 @@ def test_a_copy_in_the_glob_is_not_read_while_it_is_being_made(log, follow):
     os.truncate(log, 0)
     append(log, *numbered(100, 120))
     assert sorted(following.settle()) == sorted(as_bytes(numbered(0, 120)))
+
+
+@pytest.mark.parametrize("pattern", ["x.log", "x.log*"], ids=["copy outside the glob", "copy in the glob"])
+def test_lines_read_between_the_copy_and_the_truncation(log, follow, pattern):
+    following = follow(log.parent / pattern)
+    append(log, *numbered(0, 100))
+    following.settle()
+    shutil.copyfile(log, log.with_suffix(".log.1"))
+    following.settle()
+    append(log, *numbered(100, 120))
+    following.settle()
+    os.truncate(log, 0)
+    append(log, *numbered(120, 130))
+    following.settle()
+    following.restart()
+    assert following.settle() == as_bytes(numbered(0, 130))
 
 
 def test_unread_bytes_destroyed_by_a_truncation_are_counted(log, follow):

@@ -9,7 +9,7 @@ from tailmetrics.settings import Settings
 from tailmetrics.sources import TAIL_BYTES, Chunk, Source, SourceStatus
 from tailmetrics.tailing.files import LogFile
 from tailmetrics.tailing.identity import checkpoint_of, grown_head
-from tailmetrics.tailing.reader import LineReader, Rewritten
+from tailmetrics.tailing.reader import LineReader, Lines, Rewritten
 
 
 class Follower:
@@ -43,8 +43,15 @@ class Follower:
         self._head = file.read(0, source.checkpoint.head_length)
         start = max(0, source.position - TAIL_BYTES)
         before = file.read(start, source.position - start)
+        # Since it was identified the file may have been written anew.
+        self._is_other = checkpoint_of(source.position, self._head, before) != source.checkpoint
         self._reader = LineReader(
-            file, source.position, before, settings.chunk_bytes, settings.max_line_bytes
+            file,
+            source.position,
+            before,
+            self._head,
+            chunk_bytes=settings.chunk_bytes,
+            max_line_bytes=settings.max_line_bytes,
         )
         self._size = source.position  # when it was last looked at
         self._largest_size = source.position
@@ -116,9 +123,10 @@ class Follower:
     def read(self, *, final: bool = False) -> Chunk | None:
         """The next chunk, None when there is no whole line. `final` takes an unfinished last line too.
 
-        Raises Rewritten when the file was truncated, written anew or not.
+        A source that begins elsewhere than at 0 is registered by a chunk without lines: a restart must not
+        begin elsewhere. Raises Rewritten when the file was truncated, written anew or not.
         """
-        if self._size < self.offset:
+        if self._size < self.offset or self._is_other:
             raise Rewritten
         offset = self.offset
         size = self._size
@@ -126,8 +134,11 @@ class Follower:
         lines = self._reader.read(TAIL_BYTES, final=final)
         if lines is None:
             self._read_stamp = stamp
-            return None
-        self._read_stamp = None
+            if self.registered or not offset:
+                return None
+            lines = Lines(b"", offset)
+        else:
+            self._read_stamp = None
         self._head = grown_head(self._head, offset, lines.data)
         registers = None if self.registered else self.source
         self.registered = True
@@ -145,6 +156,8 @@ class Follower:
 
     def as_read(self) -> Source:
         """The source at the position up to which it was read, which may be ahead of the store."""
+        if self.offset == self.source.position:
+            return replace(self.source, path=self.path)
         checkpoint = checkpoint_of(self.offset, self._head, self._reader.before)
         return replace(self.source, checkpoint=checkpoint, path=self.path)
 

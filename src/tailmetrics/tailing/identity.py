@@ -30,6 +30,12 @@ def holds(file: LogFile, checkpoint: Checkpoint) -> bool:
     return fingerprint(tail) == checkpoint.tail_hash
 
 
+def begins_like(file: LogFile, checkpoint: Checkpoint) -> bool:
+    """Whether a file has the head of a checkpoint; one that is shorter than that head is taken to have it."""
+    head = file.read(0, checkpoint.head_length)
+    return len(head) < checkpoint.head_length or fingerprint(head) == checkpoint.head_hash
+
+
 def is_copy(file: LogFile, original: LogFile) -> bool:
     """Whether a file is a copy of another one, or the beginning of one that is still being made.
 
@@ -86,9 +92,14 @@ def start_at_end(source: Source, file: LogFile) -> Source:
             end = start + at + 1
             break
         end = start
-    start = max(0, end - TAIL_BYTES)
-    checkpoint = checkpoint_of(end, file.read(0, HEAD_BYTES), file.read(start, end - start))
-    return replace(source, checkpoint=checkpoint)
+    return start_at(end, source, file)
+
+
+def start_at(position: int, source: Source, file: LogFile) -> Source:
+    """The same source at a position that it was not read up to; what comes before is left out."""
+    start = max(0, position - TAIL_BYTES)
+    before = file.read(start, position - start)
+    return replace(source, checkpoint=checkpoint_of(position, file.read(0, HEAD_BYTES), before))
 
 
 def uploaded_source(file: LogFile, name: str, node_id: str) -> Source:

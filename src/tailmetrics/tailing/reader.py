@@ -26,15 +26,17 @@ class Lines:
 class LineReader:
     """Reads whole lines onward from an offset and notices when the file was rewritten before it.
 
-    `before` are the bytes that end at `offset`, as they were read.
+    `before` are the bytes that end at `offset`, as they were read, and `head` those with which the file began
+    when it was identified: at offset 0 they are what tells that it still is that file.
     """
 
     def __init__(
-        self, file: LogFile, offset: int, before: bytes, chunk_bytes: int, max_line_bytes: int
+        self, file: LogFile, offset: int, before: bytes, head: bytes, *, chunk_bytes: int, max_line_bytes: int
     ) -> None:
         self.file = file
         self.offset = offset
         self.before = before
+        self._head = head
         self._max_line_bytes = max_line_bytes
         self._read_bytes = max(chunk_bytes, max_line_bytes + _LINE_END_BYTES)
         self._searched_to = 0  # in a line that is too long no line end was found before this offset
@@ -46,7 +48,7 @@ class LineReader:
         """
         # One read for the bytes before and after the offset: nothing can come between the two.
         data = self.file.read(self.offset - len(self.before), len(self.before) + self._read_bytes)
-        if not data.startswith(self.before):
+        if not data.startswith(self.before if self.offset else self._head):
             raise Rewritten
         data = data[len(self.before) :]
         length = data.rfind(b"\n") + 1

@@ -26,7 +26,15 @@ from tailmetrics.tailing.discovery import (
 )
 from tailmetrics.tailing.files import LogFile, may_hold_more, open_log
 from tailmetrics.tailing.follower import Follower
-from tailmetrics.tailing.identity import holds, is_copy, new_source, start_at_end, uploaded_source
+from tailmetrics.tailing.identity import (
+    begins_like,
+    holds,
+    is_copy,
+    new_source,
+    start_at,
+    start_at_end,
+    uploaded_source,
+)
 from tailmetrics.tailing.known import KnownSources
 from tailmetrics.tailing.loads import LoadJob
 from tailmetrics.tailing.reader import Rewritten
@@ -80,6 +88,7 @@ class Tailer:
         self._by_source: dict[str, Follower] = {}
         self._parked: dict[Key, _Parked] = {}
         self._orphans: dict[str, _Orphan] = {}
+        self._copies: dict[Key, str] = {}  # what was a copy when it was looked at, and of which source
         self._settled_siblings: dict[Key, int] = {}  # rotated files that need no look until they change
         self._begins_ns: dict[str, int] = {}  # by family: what was modified later was never seen
         self._started_ns = time.time_ns()
@@ -315,8 +324,8 @@ class Tailer:
         self, file: FoundFile, opened: LogFile, families: dict[str, list[Follower]]
     ) -> None:
         relatives = families.get(rotation_family(file.path), ())
-        if any(relative.file is not opened and is_copy(opened, relative.file) for relative in relatives):
-            opened.close()  # looked at again later: the original may be truncated, or the copy grow
+        if self._note_copy(opened, relatives):
+            opened.close()
             return
         for source in self._known.with_content_of(opened):
             derived = is_rotation_of(file.path, source.path)
@@ -329,10 +338,42 @@ class Tailer:
             if derived:
                 follower.set_rotated()
             return
-        source = new_source(opened, file.path, self._node_id, self._known)
-        if self._settings.log_start == "end" and not self._scanned:
+        copy = self._read_copy(opened, file.path)
+        source = copy or new_source(opened, file.path, self._node_id, self._known)
+        if copy is None and self._settings.log_start == "end" and not self._scanned:
             source = start_at_end(source, opened)
         self._follow(source, opened, file.path, file.format_name, registered=False)
+
+    def _note_copy(self, opened: LogFile, relatives: Iterable[Follower]) -> bool:
+        """Whether a file is a copy of one that is followed. It is looked at again at every scan.
+
+        What to do about it shows when the original is truncated, or the copy grows.
+        """
+        for relative in relatives:
+            if relative.file is not opened and is_copy(opened, relative.file):
+                self._copies[(opened.device, opened.inode)] = relative.source.source_id
+                return True
+        return False
+
+    def _read_copy(self, opened: LogFile, path: str) -> Source | None:
+        """A source without unread lines, for a copy whose original was read further before its truncation."""
+        source_id = self._copies.get((opened.device, opened.inode))
+        original = None if source_id is None else self._truncated(source_id)
+        if original is None or rotation_family(path) == os.path.abspath(path):  # noqa: PTH100
+            return None
+        size = opened.size()
+        if size > original.position or not begins_like(opened, original.checkpoint):
+            return None
+        return start_at(size, new_source(opened, path, self._node_id, self._known), opened)
+
+    def _truncated(self, source_id: str) -> Source | None:
+        """The source as it was read, when its file was truncated since."""
+        if source_id in self._orphans:
+            return self._orphans[source_id].source
+        follower = self._by_source.get(source_id)
+        if follower is None or holds(follower.file, follower.as_read().checkpoint):
+            return None
+        return follower.as_read()
 
     def _known_by_inode(self, opened: LogFile) -> Source | None:
         for source in self._known.with_inode((opened.device, opened.inode)):
@@ -396,6 +437,7 @@ class Tailer:
             self._known.put(replace(source, path=path))
         self._orphans.pop(source.source_id, None)
         self._parked.pop(follower.key, None)
+        self._copies.pop(follower.key, None)
         self._followed[follower.key] = follower
         self._by_source[source.source_id] = follower
         log.info("following", path=path, source=source.source_id, position=source.position)
@@ -444,16 +486,19 @@ class Tailer:
         opened = open_log(path)
         try:
             relatives = [each for each in self._followed.values() if rotation_family(each.path) == family]
-            if any(is_copy(opened, relative.file) for relative in relatives):
+            if self._note_copy(opened, relatives):
                 opened.close()
-                return False  # what it is shows when the original is truncated, or the copy grows
+                return False
             source = self._known_by_inode(opened) or next(iter(self._known.with_content_of(opened)), None)
+            if source is None:
+                source = self._read_copy(opened, path)
             if source is None and is_new:
                 source = new_source(opened, path, self._node_id, self._known)
             if source is None or source.source_id in self._by_source:
                 opened.close()
                 return source is None and not self._orphans
-            if opened.size() == source.position:
+            registered = source.source_id in self._known
+            if registered and opened.size() == source.position:
                 opened.close()
                 self._orphans.pop(source.source_id, None)
                 return True
@@ -461,7 +506,6 @@ class Tailer:
             opened.close()
             raise
         format_name = format_of(family, self._log_paths) or self._settings.log_format
-        registered = source.source_id in self._known
         follower = self._follow(source, opened, path, format_name, registered=registered)
         follower.found = False
         follower.set_rotated()
