@@ -39,6 +39,7 @@ from tests.stores.conftest import BACKENDS, Ask
 
 DAILY = parse_every("1d")
 NOON = at("2024-10-10T12:00:00")
+ONE: list[Record] = [(NOON, "a", "/", 200, 0.1)]
 
 IDS = (
     "cust_1",
@@ -115,7 +116,7 @@ class TestSources:
 
     def test_registering_twice_gives_the_source_as_the_store_has_it(self, store: Store) -> None:
         source = store.register(source_of())
-        batch = batch_of(source, [(NOON, "a", "/", 200, 0.1)])
+        batch = batch_of(source, ONE)
         store.write([batch])
         again = store.register(replace(source_of(), path="/elsewhere"))
         assert without_time(again) == without_time(moved(source, batch))
@@ -137,7 +138,7 @@ class TestSources:
     def test_a_source_knows_when_it_was_committed(self, store: Store) -> None:
         source = store.register(source_of())
         before = datetime.now(timezone.utc)
-        store.write([batch_of(source, [(NOON, "a", "/", 200, 0.1)])])
+        store.write([batch_of(source, ONE)])
         [found] = store.sources("node")
         assert found.committed_at is not None
         assert abs(found.committed_at - before) < timedelta(seconds=60)
@@ -146,13 +147,13 @@ class TestSources:
 class TestWriting:
     def test_the_position_moves_to_the_end_of_the_batch(self, store: Store) -> None:
         source = store.register(source_of())
-        store.write([batch_of(source, [(NOON, "a", "/", 200, 0.1)] * 3)])
+        store.write([batch_of(source, ONE * 3)])
         assert store.position(source.source_id) == 3 * LINE_BYTES
 
     def test_batches_of_one_source_follow_each_other_in_one_commit(self, store: Store, ask: Ask[Any]) -> None:
         source = store.register(source_of())
-        first = batch_of(source, [(NOON, "a", "/", 200, 0.1)])
-        second = batch_of(moved(source, first), [(NOON, "a", "/", 200, 0.1)], blanks=2)
+        first = batch_of(source, ONE)
+        second = batch_of(moved(source, first), ONE, blanks=2)
         store.write([first, second])
         assert store.position(source.source_id) == 2 * LINE_BYTES + 2
         assert ask(store.status()).records == 2
@@ -162,6 +163,15 @@ class TestWriting:
         store.write([batch_of(source, blanks=5)])
         assert store.position(source.source_id) == 5
 
+    def test_many_sources_move_in_one_commit(self, store: Store, ask: Ask[Any]) -> None:
+        sources = [store.register(source_of(f"{number}.log", inode=number)) for number in range(50)]
+        store.write([batch_of(source, ONE, blanks=place) for place, source in enumerate(sources)])
+        assert [store.position(source.source_id) for source in sources] == [
+            LINE_BYTES + place for place in range(50)
+        ]
+        status = ask(store.status())
+        assert (status.records, status.blanks) == (50, sum(range(50)))
+
     def test_nothing_to_write_changes_nothing(self, store: Store, ask: Ask[Any]) -> None:
         before = ask(store.status())
         store.write([])
@@ -169,7 +179,7 @@ class TestWriting:
 
     def test_the_last_name_and_fingerprints_are_kept(self, settings: Settings, store: Store) -> None:
         source = store.register(source_of())
-        batch = replace(batch_of(source, [(NOON, "a", "/", 200, 0.1)]), path="/logs/requests.log.1")
+        batch = replace(batch_of(source, ONE), path="/logs/requests.log.1")
         store.write([batch])
         store.close()
         reopened = open_store(settings)
@@ -180,9 +190,9 @@ class TestWriting:
     @pytest.mark.parametrize("start", [0, LINE_BYTES - 1, LINE_BYTES + 1])
     def test_a_batch_that_does_not_begin_at_the_position_is_refused(self, store: Store, start: int) -> None:
         source = store.register(source_of())
-        store.write([batch_of(source, [(NOON, "a", "/", 200, 0.1)])])
+        store.write([batch_of(source, ONE)])
         with pytest.raises(PositionConflict) as conflict:
-            store.write([batch_of(source, [(NOON, "a", "/", 200, 0.1)], start)])
+            store.write([batch_of(source, ONE, start)])
         assert (conflict.value.expected, conflict.value.found) == (start, LINE_BYTES)
 
     def test_a_batch_of_a_source_that_is_not_registered_is_refused(self, store: Store) -> None:
@@ -195,7 +205,7 @@ class TestWriting:
     ) -> None:
         one, two = store.register(source_of("one")), store.register(source_of("two", inode=8))
         with pytest.raises(PositionConflict):
-            store.write([batch_of(one, [(NOON, "a", "/", 200, 0.1)]), batch_of(two, blanks=1, start=99)])
+            store.write([batch_of(one, ONE), batch_of(two, blanks=1, start=99)])
         assert store.position(one.source_id) == 0
         assert ask(store.status()).records == 0
 
@@ -203,7 +213,7 @@ class TestWriting:
         self, store: Store, ask: Ask[Any]
     ) -> None:
         source = store.register(source_of())
-        good = batch_of(source, [(NOON, "a", "/", 200, 0.1)], rejects=[("reason", "line")])
+        good = batch_of(source, ONE, rejects=[("reason", "line")])
         bad = replace(good, parsed=replace(good.parsed, records=good.parsed.records.drop("duration")))
         with pytest.raises(StoreError):
             store.write([bad])
@@ -214,7 +224,7 @@ class TestWriting:
 
     def test_a_second_processor_of_a_source_is_refused(self, settings: Settings, store: Store) -> None:
         source = store.register(source_of())
-        batch = batch_of(source, [(NOON, "a", "/", 200, 0.1)])
+        batch = batch_of(source, ONE)
         store.write([batch])
         with pytest.raises((StoreBusy, PositionConflict)):
             open_store(settings).write([batch])
@@ -223,7 +233,7 @@ class TestWriting:
         self, settings: Settings, store: Store, ask: Ask[Any]
     ) -> None:
         source = store.register(source_of())
-        store.write([batch_of(source, [(NOON, "a", "/", 200, 0.1)], rejects=[("r", "l")], blanks=3)])
+        store.write([batch_of(source, ONE, rejects=[("r", "l")], blanks=3)])
         store.close()
         reopened = open_store(settings)
         status = ask(reopened.status())
