@@ -174,6 +174,22 @@ class TestRunning:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
         assert done.stdout.splitlines() == ["StoreUnavailable 0", "True"]
 
+    def test_a_database_that_duckdb_has_given_up_is_opened_anew(
+        self, settings: Settings, ask: Ask[Any]
+    ) -> None:
+        store = open_store(settings)
+        assert isinstance(store, DuckDBStore)
+        source = store.register(source_of())
+        first = batch_of(source, ONE)
+        store.write([first])
+        version = ask(store.status()).version
+        store._writer._damaged = True  # what a fatal error of DuckDB leaves
+        store.write([batch_of(moved(source, first), ONE)])
+        status = ask(store.status())
+        store.close()
+        assert status.records == 2
+        assert status.version != version
+
     def test_a_question_that_takes_too_long_is_ended(self, tmp_path: Path, ask: Ask[Any]) -> None:
         store = open_store(settings_of(tmp_path / "store.duckdb", query_timeout_seconds=0.2))
         assert isinstance(store, DuckDBStore)
