@@ -195,6 +195,14 @@ def test_one_bad_line_does_not_make_its_neighbours_unclean() -> None:
     assert scan.clean.tolist() == [True, False, True, False, True]
 
 
+@pytest.mark.parametrize("first", [GOOD, f"{GOOD} extra", GOOD.replace(" 0.388", "")])
+def test_a_space_too_many_in_one_line_is_not_made_up_for_by_one_too_few_in_another(first: str) -> None:
+    lines = [first, f"{GOOD} extra", GOOD.replace(" 0.388", ""), "   ", " " * 40, GOOD]
+    for count in range(2, len(lines) + 1):
+        data = "\n".join(lines[:count]).encode()
+        same(requests().parse(data, 0), by_rules("UTC", LIMIT).parse(data, 0))
+
+
 @unhurried
 @given(logs_of(request_lines), st.sampled_from([0, 1000]))
 def test_lines_are_what_plain_python_says(data: bytes, offset: int) -> None:

@@ -10,7 +10,7 @@ import polars as pl
 from tailmetrics.formats import timestamps
 from tailmetrics.formats.fields import MAX_STATUS, MIN_STATUS, PROBLEM
 from tailmetrics.formats.lines import Bools, Lines
-from tailmetrics.formats.scan import SPACE, TIME_BYTES, ZERO, Scan, scan_lines
+from tailmetrics.formats.scan import SPACE, TIME_BYTES, ZERO, Scan, count_spaces, has_its_spaces, scan_lines
 from tailmetrics.formats.text import TextFormat
 from tailmetrics.records import MAX_CUSTOMER_ID_CHARACTERS, RECORD_SCHEMA, ParsedLines, no_records, no_rejects
 
@@ -53,8 +53,10 @@ class RequestsFormat:
         """The records of the lines that are clean indeed, and which these are."""
         clean = scan.clean
         lines = scan.lines if clean.all() else scan.lines.only(clean)
-        text = _read_text(lines.data)
-        if text.height != len(lines):
+        text = _read_text(lines)
+        if text is None:
+            if not scan.counted:
+                return self._clean_records(count_spaces(scan))
             return no_records(), np.zeros_like(clean)
         local = pl.Series(scan.times).cast(RECORD_SCHEMA["timestamp"])
         records = text.select(
@@ -65,19 +67,28 @@ class RequestsFormat:
         proven = _proven(records, lines)
         if proven.all():
             return records, clean
+        if not scan.counted:
+            proven &= has_its_spaces(lines)
         clean = clean.copy()
         clean[clean] = proven
         return records.filter(proven), clean
 
 
-def _read_text(data: bytes) -> pl.DataFrame:
-    """The fields after the time; an empty text is null, and so is a status or duration that is no number."""
-    if not data:
+def _read_text(lines: Lines) -> pl.DataFrame | None:
+    """The fields after the time; an empty text is null, and so is a status or duration that is no number.
+
+    None when the parser finds too many fields, which it does in the first line only.
+    """
+    if not len(lines):
         return pl.DataFrame(schema=_TEXT_SCHEMA)
     csv = pl.scan_csv(
-        data, has_header=False, separator=" ", quote_char=None, schema=_CSV_SCHEMA, ignore_errors=True
+        lines.data, has_header=False, separator=" ", quote_char=None, schema=_CSV_SCHEMA, ignore_errors=True
     )
-    return csv.select(_TEXT_SCHEMA.keys()).collect()
+    try:
+        text = csv.select(_TEXT_SCHEMA.keys()).collect()
+    except pl.exceptions.PolarsError:
+        return None
+    return text if text.height == len(lines) else None
 
 
 def _proven(records: pl.DataFrame, lines: Lines) -> Bools:

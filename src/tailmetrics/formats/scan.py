@@ -34,12 +34,15 @@ _MICROSECONDS = 1_000_000
 class Scan:
     """Lines, which of them may be clean, and of these, in order, the time.
 
-    `times` are microseconds since 1970 of the local clock.
+    `times` are microseconds since 1970 of the local clock. `counted` is whether the spaces of each line were
+    counted. If not, all lines may be clean, and have as many spaces together as clean ones have: when each
+    has enough of them, none has too many.
     """
 
     lines: Lines
     clean: Bools
     times: Integers
+    counted: bool
 
 
 def scan_lines(data: bytes, offset: int, max_line_bytes: int) -> Scan:
@@ -50,21 +53,33 @@ def scan_lines(data: bytes, offset: int, max_line_bytes: int) -> Scan:
     lines = lines_at(whole, array, feeds, offset, skipped)
     lengths = lines.lengths
     clean = (lengths >= _SHORTEST_LINE_BYTES) & (lengths <= max_line_bytes)
-    if spaces != _SPACES_OF_LINE * len(lines):
-        clean &= _spaces_of_lines(array, lines) == _SPACES_OF_LINE
     if controls != len(feeds) + np.count_nonzero(lines.ends < feeds):
         _exclude(clean, lines, _controls(array))
     if _DELETE in whole:
         _exclude(clean, lines, np.flatnonzero(array == _DELETE))
     if not whole.isascii():
         _exclude(clean, lines, _odd_characters(whole, array))
-    if not clean.any():
-        return Scan(lines, clean, feeds[:0])
-    times, real = _times(whole, lines.starts[clean])
-    if not real.all():
-        clean[np.flatnonzero(clean)[~real]] = False
-        times = times[real]
-    return Scan(lines, clean, times)
+    times = feeds[:0]
+    if clean.any():
+        times, real = _times(whole, lines.starts[clean])
+        if not real.all():
+            clean[np.flatnonzero(clean)[~real]] = False
+            times = times[real]
+    found = Scan(lines, clean, times, counted=False)
+    return found if clean.all() and spaces == _SPACES_OF_LINE * len(lines) else count_spaces(found)
+
+
+def count_spaces(scan: Scan) -> Scan:
+    """The same, but with the spaces of each line counted."""
+    enough = has_its_spaces(scan.lines)
+    return Scan(scan.lines, scan.clean & enough, scan.times[enough[scan.clean]], counted=True)
+
+
+def has_its_spaces(lines: Lines) -> Bools:
+    """Which lines have as many spaces as a clean line has."""
+    spaces = np.flatnonzero(lines.array == SPACE)
+    before = np.searchsorted(spaces, np.append(lines.starts, len(lines.array)))
+    return np.asarray(np.diff(before) == _SPACES_OF_LINE)
 
 
 def _count(array: Bytes) -> tuple[Integers, int, int]:
@@ -77,12 +92,6 @@ def _count(array: Bytes) -> tuple[Integers, int, int]:
         spaces += int(np.count_nonzero(block == SPACE))
         controls += int(np.count_nonzero(block < SPACE))
     return np.concatenate(feeds), spaces, controls
-
-
-def _spaces_of_lines(array: Bytes, lines: Lines) -> Integers:
-    spaces = np.flatnonzero(array == SPACE)
-    before = np.searchsorted(spaces, np.append(lines.starts, len(array)))
-    return np.diff(before)
 
 
 def _exclude(clean: Bools, lines: Lines, positions: Integers) -> None:
