@@ -157,7 +157,7 @@ def test_uptime_by_good_windows(client: httpx.Client) -> None:
         ("from_date=2024-10-11&to=2024-10-10", "from_date", "not after to"),
         ("from=2024-10-10&from_date=2024-10-10", "from_date", "one of from and from_date, not both"),
         ("to=2024-10-10&to_date=2024-10-10", "to_date", "one of to and to_date, not both"),
-        ("form=2024-10-10", "form", "from, perhaps; the parameters are from, to,"),
+        ("frm=2024-10-10", "frm", "from, perhaps; the parameters are from, to,"),
         ("colour=red", "colour", "the parameters are from, to,"),
         ("tz=UTC&tz=UTC", "tz", "the parameter once"),
         ("tz=Mars/Olympus", "tz", "an IANA time zone"),

@@ -11,7 +11,7 @@ from tailmetrics.api.guard import Guard
 from tailmetrics.api.ingestion import Ingestion
 from tailmetrics.api.middleware import HeadAsGet, QueryTiming, SecurityHeaders
 from tailmetrics.api.openapi import DESCRIPTION, DescribedFastAPI
-from tailmetrics.api.routes import breakdown, customers, live, load, probes, rejects, stats
+from tailmetrics.api.routes import badge, breakdown, customers, live, load, probes, rejects, session, stats
 from tailmetrics.api.services import Services
 from tailmetrics.api.uploads import remove_leftovers
 from tailmetrics.metrics import Metrics
@@ -52,6 +52,8 @@ def create_app(settings: Settings, store: Store, ingestion: Ingestion | None, me
         rejects.router,
         load.load_router(settings),
         probes.router,
+        badge.router,
+        session.router,
     ):
         app.include_router(router)
     live.install(app, services)

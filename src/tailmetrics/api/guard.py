@@ -11,7 +11,7 @@ import secrets
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from fastapi import Security
+from fastapi import Cookie, Security
 from fastapi.security import APIKeyHeader
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tailmetrics.api.problems import problem_response
 from tailmetrics.api.services import Context
+from tailmetrics.api.sessions import COOKIE, is_session
 from tailmetrics.settings import Settings
 
 READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -71,9 +72,15 @@ class Guard:
         return None
 
 
-async def require_key(given: Annotated[str | None, Security(_key_header)], services: Context) -> None:
-    """Let a request through only with the key of the settings."""
+async def require_key(
+    given: Annotated[str | None, Security(_key_header)],
+    services: Context,
+    session: Annotated[str | None, Cookie(alias=COOKIE, include_in_schema=False)] = None,
+) -> None:
+    """Let a request through only with the key of the settings, or with a session that was begun with it."""
     key = services.settings.api_key
+    if key is not None and session is not None and is_session(key.get_secret_value(), session):
+        return
     if key is not None and not secrets.compare_digest(
         (given or "").encode("latin-1"), key.get_secret_value().encode()
     ):

@@ -29,6 +29,10 @@ _TIME_SCHEMA: dict[str, JsonValue] = {
 }
 
 Text = str | SkipJsonSchema[None]
+Format = Annotated[
+    Literal["json", "csv"] | SkipJsonSchema[None],
+    Field(description="`json` or `csv`; default: as the header Accept prefers, else JSON."),
+]
 CustomerId = Annotated[
     str, Field(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$", examples=["cust_1"])
 ]
@@ -93,6 +97,7 @@ class StatsParameters(RangeParameters):
         default=False,
         description="Also give windows without requests: counts 0, the rest null; at most 10,000 windows.",
     )
+    format: Format = None
 
 
 class AllStatsParameters(StatsParameters):
@@ -103,6 +108,7 @@ class AllStatsParameters(StatsParameters):
 
 
 class CustomersParameters(RangeParameters):
+    format: Format = None
     search: str = Field(
         default="", max_length=256, description="Part of the id; case counts.", examples=["cust_1"]
     )

@@ -202,16 +202,21 @@ def _wrong_parameters(request: Request, problems: list[ParameterProblem]) -> Res
 def _parameter_problem(problem: dict[str, Any]) -> ParameterProblem:
     template = _EXPECTED.get(problem["type"])
     return {
-        "parameter": str(problem["loc"][1]),  # after `path` or `query`
+        "parameter": _name_of(problem["loc"]),
         "value": _shown(problem["input"]),
         "expected": str(problem["msg"]) if template is None else template.format(**problem.get("ctx", {})),
     }
 
 
+def _name_of(place: Sequence[str | int]) -> str:
+    """The parameter's name stands after `path`, `query` or `body`; a body as a whole has none."""
+    return place[1] if len(place) > 1 and isinstance(place[1], str) else str(place[0])
+
+
 def _shown(value: object) -> str | None:
     if value is None:
         return None
-    text = str(value)
+    text = str(value).encode("utf-8", "backslashreplace").decode()
     return text if len(text) <= _LONGEST_SHOWN_VALUE else text[:_LONGEST_SHOWN_VALUE] + "…"
 
 

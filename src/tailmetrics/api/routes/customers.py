@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
-from tailmetrics.api import answers
+from tailmetrics.api import answers, exports
 from tailmetrics.api.models import Customers
 from tailmetrics.api.openapi import problem_responses
 from tailmetrics.api.parameters import CustomersParameters, only_parameters_of
@@ -22,9 +22,18 @@ router = APIRouter(tags=["statistics"])
     summary="All customers with their totals",
     operation_id="customers",
     dependencies=[Depends(only_parameters_of(CustomersParameters))],
-    responses={200: {"model": Customers}, **problem_responses(422, 503)},
+    responses={200: {"model": Customers, "content": exports.DOCUMENTED}, **problem_responses(422, 503)},
 )
-async def customers(parameters: Annotated[CustomersParameters, Query()], services: Context) -> Response:
+async def customers(
+    parameters: Annotated[CustomersParameters, Query()], request: Request, services: Context
+) -> Response:
     """Customers with requests in the range, a page at a time: `next_cursor` is the next page's `cursor`."""
     query, asked = customers_query(parameters)
-    return answers.json_response(answers.customers(await services.store.customers(query), query, asked))
+    answer = answers.customers(await services.store.customers(query), query, asked)
+    if exports.wants_csv(parameters.format, request.headers.get("accept")):
+        response = exports.customers_csv(answer)
+        if answer["next_cursor"] is not None:
+            following = request.url.include_query_params(cursor=answer["next_cursor"])
+            response.headers["Link"] = f'<{following.path}?{following.query}>; rel="next"'
+        return response
+    return answers.json_response(answer)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.responses import Response
 
-from tailmetrics.api import answers
+from tailmetrics.api import answers, exports
 from tailmetrics.api.models import Stats
 from tailmetrics.api.openapi import problem_responses
 from tailmetrics.api.parameters import (
@@ -17,7 +17,7 @@ from tailmetrics.api.parameters import (
     only_parameters_of,
 )
 from tailmetrics.api.questions import stats_query
-from tailmetrics.api.services import Context
+from tailmetrics.api.services import Context, Services
 from tailmetrics.stats import StatsQuery
 
 router = APIRouter(tags=["statistics"])
@@ -28,7 +28,7 @@ router = APIRouter(tags=["statistics"])
     summary="Statistics of one customer",
     operation_id="customer_stats",
     dependencies=[Depends(only_parameters_of(StatsParameters))],
-    responses={200: {"model": Stats}, **problem_responses(404, 422, 503)},
+    responses={200: {"model": Stats, "content": exports.DOCUMENTED}, **problem_responses(404, 422, 503)},
 )
 async def customer_stats(
     customer_id: Annotated[
@@ -39,13 +39,14 @@ async def customer_stats(
         ),
     ],
     parameters: Annotated[StatsParameters, Query()],
+    request: Request,
     services: Context,
 ) -> Response:
     """Totals over the range, and one entry for each window that has requests (with `fill`, for each window).
 
     A customer without requests in the range has zeros and nulls; one without requests at any time is 404.
     """
-    return await _answer(stats_query(parameters, customer_id), services)
+    return await _answer(stats_query(parameters, customer_id), parameters, request, services)
 
 
 @router.get(
@@ -53,12 +54,19 @@ async def customer_stats(
     summary="Statistics of all customers together",
     operation_id="all_stats",
     dependencies=[Depends(only_parameters_of(AllStatsParameters))],
-    responses={200: {"model": Stats}, **problem_responses(404, 422, 503)},
+    responses={200: {"model": Stats, "content": exports.DOCUMENTED}, **problem_responses(404, 422, 503)},
 )
-async def all_stats(parameters: Annotated[AllStatsParameters, Query()], services: Context) -> Response:
+async def all_stats(
+    parameters: Annotated[AllStatsParameters, Query()], request: Request, services: Context
+) -> Response:
     """The same figures over the requests of all customers; `customer_id` is null in the answer."""
-    return await _answer(stats_query(parameters, parameters.customer_id), services)
+    return await _answer(stats_query(parameters, parameters.customer_id), parameters, request, services)
 
 
-async def _answer(query: StatsQuery, services: Context) -> Response:
-    return answers.json_response(answers.stats(await services.store.stats(query)))
+async def _answer(
+    query: StatsQuery, parameters: StatsParameters, request: Request, services: Services
+) -> Response:
+    answer = answers.stats(await services.store.stats(query))
+    if exports.wants_csv(parameters.format, request.headers.get("accept")):
+        return exports.stats_csv(answer)
+    return answers.json_response(answer)

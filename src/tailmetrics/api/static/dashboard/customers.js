@@ -14,7 +14,7 @@ const COLUMNS = [
 ];
 const FIGURES = COLUMNS.filter(({ key }) => key);
 const SVG = "http://www.w3.org/2000/svg";
-const [WIDTH, HEIGHT] = [120, 26];
+const [WIDTH, HEIGHT] = [200, 26];
 
 export class Customers {
   #rows = new Map();

@@ -3,19 +3,12 @@
 const NONE = "–";
 
 const counts = new Intl.NumberFormat();
-const percents = new Intl.NumberFormat(undefined, { style: "percent", maximumFractionDigits: 2 });
+const percents = new Intl.NumberFormat(undefined, { style: "percent", minimumFractionDigits: 2, maximumFractionDigits: 2 });
 const shares = new Intl.NumberFormat(undefined, { style: "percent", maximumFractionDigits: 1 });
 const small = new Intl.NumberFormat(undefined, { notation: "compact", maximumFractionDigits: 1 });
 
-const units = new Map();
-function inUnit(value, unit, digits) {
-  const key = `${unit}${digits}`;
-  if (!units.has(key)) {
-    const options = { style: "unit", unit, maximumSignificantDigits: digits };
-    units.set(key, new Intl.NumberFormat(undefined, options));
-  }
-  return units.get(key).format(value);
-}
+const threeDigits = new Intl.NumberFormat(undefined, { minimumSignificantDigits: 3, maximumSignificantDigits: 3 });
+const upToThree = new Intl.NumberFormat(undefined, { maximumSignificantDigits: 3 });
 
 export const count = (value) => counts.format(value);
 export const compact = (value) => small.format(value);
@@ -27,18 +20,21 @@ export function uptime(value) {
   return percents.format((value < 100 ? Math.min(value, 99.99) : value) / 100);
 }
 
-export function seconds(value) {
+// Symbols of units are the same in every language; a narrow space keeps them with their number.
+function inSeconds(value, numbers) {
   if (value === null) return NONE;
-  if (value === 0) return inUnit(0, "millisecond", 3);
-  if (value < 0.0005) return inUnit(value * 1e6, "microsecond", 3);
-  if (value < 0.9995) return inUnit(value * 1e3, "millisecond", 3);
-  return inUnit(value, "second", 3);
+  if (value === 0) return "0\u202fs";
+  if (value < 0.0009995) return `${numbers.format(value * 1e6)}\u202fµs`;
+  if (value < 0.9995) return `${numbers.format(value * 1e3)}\u202fms`;
+  return value < 999.5 ? `${numbers.format(value)}\u202fs` : `${counts.format(Math.round(value))}\u202fs`;
 }
 
+export const seconds = (value) => inSeconds(value, threeDigits);
+export const roundSeconds = (value) => inSeconds(value, upToThree);
+
 export function bytes(value) {
-  if (value < 1000) return inUnit(value, "byte", 4);
-  if (value < 1e6) return inUnit(value / 1e3, "kilobyte", 3);
-  return value < 1e9 ? inUnit(value / 1e6, "megabyte", 3) : inUnit(value / 1e9, "gigabyte", 3);
+  const [size, unit] = value < 1e3 ? [1, "B"] : value < 1e6 ? [1e3, "kB"] : value < 1e9 ? [1e6, "MB"] : [1e9, "GB"];
+  return `${upToThree.format(value / size)}\u202f${unit}`;
 }
 
 const makers = new Map();

@@ -39,7 +39,7 @@ function fill(table, title, rows) {
       {},
       element("th", { scope: "row" }, element("span", { class: "name" }, row.name), row.about ? element("small", {}, row.about) : ""),
       element("td", {}, figure(row.total_requests, format.count(row.total_requests)), meter(row, most)),
-      element("td", {}, figure(row.failed_requests, format.count(row.failed_requests)), element("small", {}, format.share(row.failed_requests, row.total_requests))),
+      element("td", {}, figure(row.failed_requests, format.count(row.failed_requests)), element("small", {}, row.failed_requests ? format.share(row.failed_requests, row.total_requests) : "")),
     ),
   );
   replace(table, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...body));

@@ -18,6 +18,8 @@ export const SERIES = {
 
 export function dataOf(kind, windows) {
   const starts = windows.map((window) => Date.parse(window.start) / 1000);
+  // The first window may be cut by the range; its bar is as wide as the others, and cut where it is drawn.
+  if (starts.length > 2) starts[0] = 2 * starts[1] - starts[2];
   if (kind === "requests") {
     // Stacked: the whole is drawn first, what succeeded over it, so what failed stays on top.
     const column = (key) => windows.map((window) => window[key]);
@@ -53,7 +55,7 @@ export function optionsOf(kind, size, shown, onCursor) {
         size: 62,
         space: 34,
         incrs: kind === "requests" ? WHOLE_STEPS : undefined,
-        values: (_plot, splits) => splits.map(kind === "requests" ? format.compact : format.seconds),
+        values: (_plot, splits) => splits.map(kind === "requests" ? format.compact : format.roundSeconds),
       },
     ],
     series: [{}, ...(kind === "requests" ? bars(color) : lines(color))],
@@ -74,7 +76,7 @@ function ticks(splits, step, tz) {
 }
 
 function bars(color) {
-  const paths = window.uPlot.paths.bars({ size: [0.86, 64], align: 1 });
+  const paths = window.uPlot.paths.bars({ size: [0.9, 60], align: 1 });
   const bar = { paths, points: { show: false }, width: 0 };
   return [
     { ...bar, fill: hatched(color("--bad"), color("--bad-soft")) },
