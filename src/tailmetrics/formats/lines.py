@@ -38,12 +38,14 @@ class Lines:
 
     def only(self, chosen: Bools) -> Lines:
         """The lines for which `chosen` is true."""
-        lengths = np.diff(np.append(self.starts, len(self.data)))
-        array = self.array[np.repeat(chosen, lengths)]
+        bounds = np.append(self.starts, len(self.data))
+        edges = bounds[np.flatnonzero(np.diff(chosen, prepend=False, append=False))].tolist()
+        runs = zip(edges[::2], edges[1::2], strict=True)
+        data = b"".join([self.data[begin:end] for begin, end in runs])
         starts = np.zeros(int(np.count_nonzero(chosen)), dtype=np.int64)
-        np.cumsum(lengths[chosen][:-1], out=starts[1:])
+        np.cumsum(np.diff(bounds)[chosen][:-1], out=starts[1:])
         ends = starts + self.lengths[chosen]
-        return Lines(array.tobytes(), array, starts, ends, self.offsets[chosen])
+        return Lines(data, np.frombuffer(data, dtype=np.uint8), starts, ends, self.offsets[chosen])
 
     def part(self, first: int, count: int) -> Lines:
         """`count` lines from line `first` on."""
