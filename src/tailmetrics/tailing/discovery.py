@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import functools
 import glob
 import os
 import re
@@ -105,6 +106,7 @@ def _existing(folder: Path) -> Path:
     return folder
 
 
+@functools.lru_cache(maxsize=65_536)
 def rotation_family(path: str) -> str:
     """The name that a file had before rotation: `x.log` for x.log.1, x.log-20241010.gz and x-2.log."""
     folder, name = os.path.split(path)

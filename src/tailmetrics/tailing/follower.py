@@ -101,6 +101,10 @@ class Follower:
             self.rotated = True
             self._grew_at = time.monotonic()
 
+    def set_live(self) -> None:
+        """Note that the file bears its own name again, and may grow for ever."""
+        self.rotated = False
+
     @property
     def stamp(self) -> tuple[int, int]:
         """Size and time of change of the file when it was last looked at."""

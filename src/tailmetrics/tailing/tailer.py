@@ -26,35 +26,16 @@ from tailmetrics.tailing.discovery import (
 )
 from tailmetrics.tailing.files import LogFile, may_hold_more, open_log
 from tailmetrics.tailing.follower import Follower
-from tailmetrics.tailing.identity import (
-    begins_like,
-    holds,
-    is_copy,
-    new_source,
-    start_at,
-    start_at_end,
-    uploaded_source,
-)
+from tailmetrics.tailing.followers import Followers, Key
+from tailmetrics.tailing.identity import start_at_end
 from tailmetrics.tailing.known import KnownSources
 from tailmetrics.tailing.loads import LoadJob
+from tailmetrics.tailing.matching import Matcher
+from tailmetrics.tailing.orphans import Orphans
 from tailmetrics.tailing.reader import Rewritten
 from tailmetrics.tailing.wakeup import Wakeup
 
 log = structlog.get_logger(__name__)
-
-Key = tuple[int, int]  # device and inode
-
-
-@dataclass(frozen=True, slots=True)
-class _Orphan:
-    """A source that no file is known to hold any more; a copy may turn up.
-
-    `unread_bytes` were seen in the file and not read before it was truncated.
-    """
-
-    source: Source
-    since: float
-    unread_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,20 +56,17 @@ class Tailer:
         self, settings: Settings, node_id: str, known: Iterable[Source], *, follow: bool = True
     ) -> None:
         self.wakeup = Wakeup()
-        self.lost_bytes = 0  # unread bytes that a truncation destroyed, no copy of them having been found
         self._settings = settings
         self._log_paths = settings.log_paths if follow else ()
         self._rotated_files = RotatedFiles(self._log_paths)
-        self._node_id = node_id
         self._known = KnownSources(known)
         self._lock = threading.RLock()
         self._stopping = threading.Event()
         self._reopening = threading.Event()
-        self._followed: dict[Key, Follower] = {}  # in the order of their turns
-        self._by_source: dict[str, Follower] = {}
+        self._followers = Followers()
+        self._orphans = Orphans()
+        self._matcher = Matcher(node_id, self._known, self._followers, self._orphans)
         self._parked: dict[Key, _Parked] = {}
-        self._orphans: dict[str, _Orphan] = {}
-        self._copies: dict[Key, str] = {}  # what was a copy when it was looked at, and of which source
         self._settled_siblings: dict[Key, int] = {}  # rotated files that need no look until they change
         self._begins_ns: dict[str, int] = {}  # by family: what was modified later was never seen
         self._started_ns = time.time_ns()
@@ -114,16 +92,14 @@ class Tailer:
             chunks: list[Chunk] = []
             room = self._settings.chunk_bytes
             oldest_first = self._settings.backlog_order == "oldest"
-            turns = list(self._followed.values())
-            if oldest_first:
-                turns.sort(key=Follower.written_ns)
-            for follower in turns:
+            for follower in (
+                sorted(self._followers, key=Follower.written_ns) if oldest_first else self._followers
+            ):
                 if follower.worker_hash % workers != worker:
                     continue
                 chunk = self._read(follower)
                 if chunk is not None:
-                    # Whoever had a turn goes to the end of the line.
-                    self._followed[follower.key] = self._followed.pop(follower.key)
+                    self._followers.end_turn(follower)
                     if chunk.registers is not None:
                         self._known.put(follower.as_read())
                     chunks.append(chunk)
@@ -136,7 +112,7 @@ class Tailer:
         """Note that a batch is durably in the store."""
         with self._lock:
             self._known.advance(batch.source_id, batch.checkpoint, batch.path)
-            follower = self._by_source.get(batch.source_id)
+            follower = self._followers.of_source(batch.source_id)
             if follower is not None:
                 follower.committed = batch.checkpoint.position
                 follower.look()
@@ -167,7 +143,7 @@ class Tailer:
         self.stop()
         self.wakeup.close()
         with self._lock:
-            for follower in list(self._followed.values()):
+            for follower in self._followers:
                 self._let_go(follower)
 
     # -- what people ask -------------------------------------------------------------------------------
@@ -180,7 +156,12 @@ class Tailer:
                 for path, (state, reason) in sorted(self._problems.items())
             ]
             parked = [parked.status for parked in self._parked.values()]
-            return [follower.status() for follower in self._followed.values()] + parked + problems
+            return [follower.status() for follower in self._followers] + parked + problems
+
+    @property
+    def lost_bytes(self) -> int:
+        """Unread bytes that a truncation destroyed, no copy of them having been found."""
+        return self._orphans.lost_bytes
 
     @property
     def has_scanned(self) -> bool:
@@ -216,7 +197,7 @@ class Tailer:
         self._reopening.clear()
         self._parked.clear()
         self._settled_siblings.clear()
-        for follower in list(self._followed.values()):
+        for follower in self._followers:
             # What is read to its end only once goes on: its name may be gone.
             if follower.found:
                 self._let_go(follower)
@@ -238,7 +219,7 @@ class Tailer:
         source = follower.as_read()
         log.info("truncated", path=follower.path, source=source.source_id, position=source.position)
         if follower.registered:
-            self._orphans[source.source_id] = _Orphan(source, time.monotonic(), follower.lost_bytes)
+            self._orphans.add(source, follower.lost_bytes)
         self._let_go(follower)
         self._scan_due_at = 0.0
         self.wakeup.wake()
@@ -250,8 +231,7 @@ class Tailer:
             self._parked[follower.key] = _Parked(follower.stamp, state)
 
     def _let_go(self, follower: Follower) -> None:
-        del self._followed[follower.key]
-        self._by_source.pop(follower.source.source_id, None)
+        self._followers.remove(follower)
         if follower.registered:
             self._known.put(follower.as_read())
         follower.file.close()
@@ -273,7 +253,7 @@ class Tailer:
             self._scanned = True
             self._adopt_orphans()
         self._look_at_siblings({file.key for file in found})
-        self._expire_orphans()
+        self._orphans.give_up_after(self._settings.rotated_hold_seconds)
         self._note_problems(problems)
         self._keep_within_limit()
         if self._log_paths:
@@ -282,7 +262,7 @@ class Tailer:
     def _match_names(self, found: list[FoundFile]) -> list[FoundFile]:
         """Tell followers their present names; returns the files that nobody follows."""
         keys = {file.key for file in found}
-        for follower in self._followed.values():
+        for follower in self._followers:
             follower.found = follower.key in keys and not follower.finite
             if not follower.found:
                 follower.set_rotated()
@@ -291,9 +271,11 @@ class Tailer:
         self._empty = {}
         unidentified = []
         for file in found:
-            follower_here = self._followed.get(file.key)
+            follower_here = self._followers.of_file(file.key)
             if follower_here is not None:
-                if is_rotation_of(file.path, follower_here.path) and not follower_here.finite:
+                if file.path == follower_here.source.path and not follower_here.finite:
+                    follower_here.set_live()
+                elif is_rotation_of(file.path, follower_here.path) and not follower_here.finite:
                     follower_here.set_rotated()
                 follower_here.path = file.path
             elif file.size == 0:
@@ -309,92 +291,20 @@ class Tailer:
             opened = self._open(file.path, problems)
             if opened is None:
                 continue
-            source = self._known_by_inode(opened)
+            source = self._matcher.by_inode(opened)
             if source is None:
                 strangers.append((file, opened))
             else:
-                self._follow(source, opened, file.path, file.format_name, registered=True)
-        families: dict[str, list[Follower]] = {}
-        for follower in self._followed.values():
-            families.setdefault(rotation_family(follower.path), []).append(follower)
+                self._follow(source, opened, file.path, file.format_name)
         for file, opened in strangers:
-            self._identify_stranger(file, opened, families)
-
-    def _identify_stranger(
-        self, file: FoundFile, opened: LogFile, families: dict[str, list[Follower]]
-    ) -> None:
-        relatives = families.get(rotation_family(file.path), ())
-        if self._note_copy(opened, relatives):
-            opened.close()
-            return
-        for source in self._known.with_content_of(opened):
-            derived = is_rotation_of(file.path, source.path)
-            if source.source_id in self._by_source or self._is_intact(source):
-                if derived:
-                    opened.close()
-                    return
+            source = self._matcher.by_content(opened, file.path)
+            if source is None:
+                opened.close()
                 continue
-            follower = self._follow(source, opened, file.path, file.format_name, registered=True)
-            if derived:
-                follower.set_rotated()
-            return
-        copy = self._read_copy(opened, file.path)
-        source = copy or new_source(opened, file.path, self._node_id, self._known)
-        if copy is None and self._settings.log_start == "end" and not self._scanned:
-            source = start_at_end(source, opened)
-        self._follow(source, opened, file.path, file.format_name, registered=False)
-
-    def _note_copy(self, opened: LogFile, relatives: Iterable[Follower]) -> bool:
-        """Whether a file is a copy of one that is followed. It is looked at again at every scan.
-
-        What to do about it shows when the original is truncated, or the copy grows.
-        """
-        for relative in relatives:
-            if relative.file is not opened and is_copy(opened, relative.file):
-                self._copies[(opened.device, opened.inode)] = relative.source.source_id
-                return True
-        return False
-
-    def _read_copy(self, opened: LogFile, path: str) -> Source | None:
-        """A source without unread lines, for a copy whose original was read further before its truncation."""
-        source_id = self._copies.get((opened.device, opened.inode))
-        original = None if source_id is None else self._truncated(source_id)
-        if original is None or rotation_family(path) == os.path.abspath(path):  # noqa: PTH100
-            return None
-        size = opened.size()
-        if size > original.position or not begins_like(opened, original.checkpoint):
-            return None
-        return start_at(size, new_source(opened, path, self._node_id, self._known), opened)
-
-    def _truncated(self, source_id: str) -> Source | None:
-        """The source as it was read, when its file was truncated since."""
-        if source_id in self._orphans:
-            return self._orphans[source_id].source
-        follower = self._by_source.get(source_id)
-        if follower is None or holds(follower.file, follower.as_read().checkpoint):
-            return None
-        return follower.as_read()
-
-    def _known_by_inode(self, opened: LogFile) -> Source | None:
-        for source in self._known.with_inode((opened.device, opened.inode)):
-            if source.source_id not in self._by_source and holds(opened, source.checkpoint):
-                return source
-        return None
-
-    def _is_intact(self, source: Source) -> bool:
-        """Whether the file of a source is still where it was, with the bytes that were read."""
-        try:
-            original = open_log(source.path)
-        except (OSError, LoadError):
-            return False
-        try:
-            return (original.device, original.inode) == (source.device, source.inode) and holds(
-                original, source.checkpoint
-            )
-        except LoadError:
-            return False
-        finally:
-            original.close()
+            is_first_look = source.position == 0 and not self._scanned
+            if is_first_look and self._settings.log_start == "end" and source.source_id not in self._known:
+                source = start_at_end(source, opened)
+            self._follow(source, opened, file.path, file.format_name)
 
     def _open(self, path: str, problems: dict[str, tuple[str, str]]) -> LogFile | None:
         try:
@@ -406,21 +316,15 @@ class Tailer:
             problems[path] = ("unreadable", str(error))
             return None
         # Between the look and the open the name may have passed to another file.
-        if (opened.device, opened.inode) in self._followed or not opened.size():
+        if self._followers.of_file((opened.device, opened.inode)) or not opened.size():
             opened.close()
             return None
         return opened
 
     def _follow(
-        self,
-        source: Source,
-        opened: LogFile,
-        path: str,
-        format_name: str,
-        *,
-        registered: bool,
-        finite: bool = False,
+        self, source: Source, opened: LogFile, path: str, format_name: str, *, finite: bool = False
     ) -> Follower:
+        registered = source.source_id in self._known
         follower = Follower(
             source,
             opened,
@@ -435,11 +339,10 @@ class Tailer:
             follower.set_rotated()
         if registered:
             self._known.put(replace(source, path=path))
-        self._orphans.pop(source.source_id, None)
+        self._orphans.discard(source.source_id)
         self._parked.pop(follower.key, None)
-        self._copies.pop(follower.key, None)
-        self._followed[follower.key] = follower
-        self._by_source[source.source_id] = follower
+        self._matcher.forget_copy(follower.key)
+        self._followers.add(follower)
         log.info("following", path=path, source=source.source_id, position=source.position)
         return follower
 
@@ -447,7 +350,6 @@ class Tailer:
 
     def _adopt_orphans(self) -> None:
         """At start, look for what became of the sources that were not found under their names."""
-        now = time.monotonic()
         for source in self._known:
             family = rotation_family(source.path)
             if not format_of(family, self._log_paths):
@@ -455,8 +357,8 @@ class Tailer:
             if source.committed_at is not None:
                 committed_ns = int(source.committed_at.timestamp() * 1e9)
                 self._begins_ns[family] = max(committed_ns, self._begins_ns.get(family, 0))
-            if source.source_id not in self._by_source:
-                self._orphans[source.source_id] = _Orphan(source, now, 0)
+            if self._followers.of_source(source.source_id) is None:
+                self._orphans.add(source)
 
     def _look_at_siblings(self, found: set[Key]) -> None:
         """Follow what rotation made of the logs, whether LOG_FILE_PATH names it or not.
@@ -466,13 +368,13 @@ class Tailer:
         for path in self._rotated_files.find():
             status = _stat(path)
             key = None if status is None else (status.st_dev, status.st_ino)
-            if status is None or key in found or key in self._followed or not status.st_size:
+            if status is None or key is None or key in found or not status.st_size:
                 continue
-            if self._settled_siblings.get((status.st_dev, status.st_ino)) == status.st_mtime_ns:
+            if self._settled_siblings.get(key) == status.st_mtime_ns or self._followers.of_file(key):
                 continue
             try:
                 if self._match_sibling(path, status.st_mtime_ns):
-                    self._settled_siblings[(status.st_dev, status.st_ino)] = status.st_mtime_ns
+                    self._settled_siblings[key] = status.st_mtime_ns
             except (OSError, LoadError) as error:
                 log.debug("cannot look at a rotated file", path=path, error=str(error))
 
@@ -485,54 +387,32 @@ class Tailer:
             return not self._orphans
         opened = open_log(path)
         try:
-            relatives = [each for each in self._followed.values() if rotation_family(each.path) == family]
-            if self._note_copy(opened, relatives):
+            if self._matcher.is_copy_of_followed(opened, path):
                 opened.close()
                 return False
-            source = self._known_by_inode(opened) or next(iter(self._known.with_content_of(opened)), None)
-            if source is None:
-                source = self._read_copy(opened, path)
-            if source is None and is_new:
-                source = new_source(opened, path, self._node_id, self._known)
-            if source is None or source.source_id in self._by_source:
+            source = self._matcher.by_rotation(opened, path, is_new=is_new)
+            if source is None or self._followers.of_source(source.source_id):
                 opened.close()
                 return source is None and not self._orphans
-            registered = source.source_id in self._known
-            if registered and opened.size() == source.position:
+            if source.source_id in self._known and opened.size() == source.position:
                 opened.close()
-                self._orphans.pop(source.source_id, None)
+                self._orphans.discard(source.source_id)
                 return True
         except BaseException:
             opened.close()
             raise
         format_name = format_of(family, self._log_paths) or self._settings.log_format
-        follower = self._follow(source, opened, path, format_name, registered=registered)
+        follower = self._follow(source, opened, path, format_name)
         follower.found = False
         follower.set_rotated()
         follower.finite = is_compressed(path)
         return True
 
-    def _expire_orphans(self) -> None:
-        now = time.monotonic()
-        for orphan in list(self._orphans.values()):
-            if now - orphan.since < self._settings.rotated_hold_seconds:
-                continue
-            del self._orphans[orphan.source.source_id]
-            if orphan.unread_bytes:
-                self.lost_bytes += orphan.unread_bytes
-                log.error(
-                    "unread bytes were destroyed by a truncation and no copy was found",
-                    path=orphan.source.path,
-                    source=orphan.source.source_id,
-                    position=orphan.source.position,
-                    bytes=orphan.unread_bytes,
-                )
-
     def _keep_within_limit(self) -> None:
         """Close the files that were quiet the longest when more are open than may be."""
-        excess = len(self._followed) - self._settings.max_open_files
+        excess = len(self._followers) - self._settings.max_open_files
         if excess > 0:
-            idle = [f for f in self._followed.values() if f.found and f.is_committed and not f.unread_bytes]
+            idle = [f for f in self._followers if f.found and f.is_committed and not f.unread_bytes]
             for follower in sorted(idle, key=Follower.quiet_seconds, reverse=True)[:excess]:
                 self._park(follower)
 
@@ -559,8 +439,8 @@ class Tailer:
         opened = open_log(str(job.path))
         try:
             size = opened.size()
-            source = self._source_of_load(job, opened) if size else None
-            live = None if source is None else self._by_source.get(source.source_id)
+            source = self._matcher.of_load(opened, job) if size else None
+            live = None if source is None else self._followers.of_source(source.source_id)
             if source is None:
                 job.begin("", 0, 0)
                 job.succeed()
@@ -572,41 +452,20 @@ class Tailer:
                 job.end = size
             else:
                 job.begin(source.source_id, source.position, size)
-                self._follow_load(job, source, opened)
+                format_name = job.format_name or format_of(str(job.path), self._log_paths)
+                format_name = format_name or self._settings.log_format
+                self._follow(source, opened, job.display_name, format_name, finite=True)
                 return
         except BaseException:
             opened.close()
             raise
         opened.close()
 
-    def _follow_load(self, job: LoadJob, source: Source, opened: LogFile) -> None:
-        self._follow(
-            source,
-            opened,
-            job.display_name,
-            job.format_name or format_of(str(job.path), self._log_paths) or self._settings.log_format,
-            registered=source.source_id in self._known,
-            finite=True,
-        )
-
-    def _source_of_load(self, job: LoadJob, opened: LogFile) -> Source:
-        if not job.by_content:
-            live = self._followed.get((opened.device, opened.inode))
-            source = live.as_read() if live is not None else self._known_by_inode(opened)
-            if source is not None:
-                return source
-        for source in self._known.with_content_of(opened):
-            if job.by_content or not self._is_intact(source):
-                return source
-        if job.by_content:
-            return uploaded_source(opened, job.display_name, self._node_id)
-        return new_source(opened, job.display_name, self._node_id, self._known)
-
     def _end_loads(self) -> None:
         for job in self._jobs:
             if job.has_ended or job.source_id is None:
                 continue
-            follower = self._by_source.get(job.source_id)
+            follower = self._followers.of_source(job.source_id)
             if follower is None or (
                 job.end is not None
                 and (follower.committed >= job.end or (follower.is_committed and not follower.may_read))

@@ -1,0 +1,135 @@
+"""Telling which source a file is: one that is known, a copy of one that is read elsewhere, or a new one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tailmetrics.errors import LoadError
+from tailmetrics.sources import Source
+from tailmetrics.tailing.discovery import is_rotation_of, rotation_family
+from tailmetrics.tailing.files import LogFile, open_log
+from tailmetrics.tailing.follower import Follower
+from tailmetrics.tailing.followers import Followers, Key
+from tailmetrics.tailing.identity import (
+    begins_like,
+    holds,
+    is_copy,
+    new_source,
+    start_at,
+    uploaded_source,
+)
+from tailmetrics.tailing.known import KnownSources
+from tailmetrics.tailing.loads import LoadJob
+from tailmetrics.tailing.orphans import Orphans
+
+
+class Matcher:
+    """Decides by device and inode first, then by content; a name only tells that a copy is no stranger."""
+
+    def __init__(self, node_id: str, known: KnownSources, followers: Followers, orphans: Orphans) -> None:
+        self._node_id = node_id
+        self._known = known
+        self._followers = followers
+        self._orphans = orphans
+        self._copies: dict[Key, str] = {}  # what was a copy when it was looked at, and of which source
+
+    def by_inode(self, opened: LogFile) -> Source | None:
+        """The known source that lies in this very file, if nobody reads it elsewhere."""
+        for source in self._known.with_inode((opened.device, opened.inode)):
+            if self._followers.of_source(source.source_id) is None and holds(opened, source.checkpoint):
+                return source
+        return None
+
+    def by_content(self, opened: LogFile, path: str) -> Source | None:
+        """The source of a file of LOG_FILE_PATH that `by_inode` does not know; None when it is left alone.
+
+        A copy is taken for its original only when the original was truncated or removed, or when rotation
+        derived the name: while the original is there, such a copy is left alone.
+        """
+        if self.is_copy_of_followed(opened, path):
+            return None
+        for source in self._known.with_content_of(opened):
+            if self._followers.of_source(source.source_id) is None and not _is_intact(source):
+                return source
+            if is_rotation_of(path, source.path):
+                return None
+        return self._rest_of_copy(opened, path) or self.new(opened, path)
+
+    def by_rotation(self, opened: LogFile, path: str, *, is_new: bool) -> Source | None:
+        """The source of a file that only rotation can have named; None when it is nothing to be followed."""
+        source = self.by_inode(opened) or next(iter(self._known.with_content_of(opened)), None)
+        source = source or self._rest_of_copy(opened, path)
+        if source is None and is_new:
+            return self.new(opened, path)
+        return source
+
+    def of_load(self, opened: LogFile, job: LoadJob) -> Source:
+        """The source of a file to be loaded, as far as it was read."""
+        if not job.by_content:
+            live = self._followers.of_file((opened.device, opened.inode))
+            source = live.as_read() if live is not None else self.by_inode(opened)
+            if source is not None:
+                return source
+        for source in self._known.with_content_of(opened):
+            if job.by_content or not _is_intact(source):
+                return source
+        if job.by_content:
+            return uploaded_source(opened, job.display_name, self._node_id)
+        return self.new(opened, job.display_name)
+
+    def new(self, opened: LogFile, path: str) -> Source:
+        return new_source(opened, path, self._node_id, self._known)
+
+    def is_copy_of_followed(self, opened: LogFile, path: str) -> bool:
+        """Whether a file is a copy of one that is followed, by its bytes and its name.
+
+        What to do about it shows when the original is truncated, or the copy grows: until then it is looked
+        at again and again.
+        """
+        for relative in self._relatives(path):
+            if relative.file is not opened and is_copy(opened, relative.file):
+                self._copies[(opened.device, opened.inode)] = relative.source.source_id
+                return True
+        return False
+
+    def forget_copy(self, key: Key) -> None:
+        """The file is followed now."""
+        self._copies.pop(key, None)
+
+    def _relatives(self, path: str) -> Iterable[Follower]:
+        return self._followers.of_family(rotation_family(path))
+
+    def _rest_of_copy(self, opened: LogFile, path: str) -> Source | None:
+        """A source without unread lines, for a copy whose original was read further before its truncation."""
+        source_id = self._copies.get((opened.device, opened.inode))
+        original = None if source_id is None else self._truncated(source_id)
+        if original is None or not is_rotation_of(path, rotation_family(path)):
+            return None
+        size = opened.size()
+        if size > original.position or not begins_like(opened, original.checkpoint):
+            return None
+        return start_at(size, self.new(opened, path), opened)
+
+    def _truncated(self, source_id: str) -> Source | None:
+        """The source as it was read, when its file was truncated since."""
+        orphan = self._orphans.get(source_id)
+        follower = self._followers.of_source(source_id)
+        if orphan is not None or follower is None:
+            return orphan
+        source = follower.as_read()
+        return None if holds(follower.file, source.checkpoint) else source
+
+
+def _is_intact(source: Source) -> bool:
+    """Whether the file of a source is still where it was, with the bytes that were read."""
+    try:
+        original = open_log(source.path)
+    except (OSError, LoadError):
+        return False
+    try:
+        is_same_file = (original.device, original.inode) == (source.device, source.inode)
+        return is_same_file and holds(original, source.checkpoint)
+    except LoadError:
+        return False
+    finally:
+        original.close()
