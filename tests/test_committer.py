@@ -31,6 +31,9 @@ class ScriptedStore:
         self.errors: list[Exception] = []
         self.commits: list[list[str]] = []
 
+    def position(self, source_id: str) -> int | None:
+        return 0 if any(source_id in commit for commit in self.commits) else None
+
     def write(self, batches: Sequence[Batch]) -> None:
         self.begun.release()
         assert self.allowed.wait(WAIT_SECONDS)

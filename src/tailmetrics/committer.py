@@ -157,12 +157,22 @@ class Committer:
             self._on_commit(batch)
 
     def _write(self, group: list[Batch]) -> None:
+        if self.store_error is not None and self._is_committed(group):
+            return
         for batch in group:
             if batch.registers is not None:
                 self._store.register(batch.registers)
         began = time.perf_counter()
         self._store.write(group)
         self._metrics.committed(group, time.perf_counter() - began)
+
+    def _is_committed(self, group: list[Batch]) -> bool:
+        """Whether a write that failed was made all the same, and only the answer was lost."""
+        for source_id, end in {batch.source_id: batch.checkpoint.position for batch in group}.items():
+            position = self._store.position(source_id)
+            if position is None or position < end:
+                return False
+        return True
 
     def _note_store_error(self, state: tenacity.RetryCallState) -> None:
         error = str(state.outcome.exception()) if state.outcome else ""

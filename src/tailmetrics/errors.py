@@ -17,6 +17,8 @@ TailmetricsError
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class TailmetricsError(Exception):
     """Base of all errors that this package raises on purpose; its text is written for the user."""
@@ -60,10 +62,14 @@ class LoadError(TailmetricsError):
 
 
 class ServiceError(TailmetricsError):
-    """A running service answered with an error; `status` is the HTTP status, 0 when no answer came."""
+    """A running service answered with an error.
 
-    def __init__(self, message: str, status: int = 0) -> None:
+    `status` is the HTTP status, 0 when no answer came; `document` is the JSON that came with it, if any.
+    """
+
+    def __init__(self, message: str, status: int = 0, document: dict[str, Any] | None = None) -> None:
         self.status = status
+        self.document = document
         super().__init__(message)
 
 
@@ -72,7 +78,7 @@ class StoreError(TailmetricsError):
 
 
 class StoreUnavailable(StoreError):
-    """The store does not answer now but may later; nothing was written.
+    """The store does not answer now but may later; whether a write was made is told by its position.
 
     `retry_after_seconds` is what the store asked for, None when it said nothing.
     """

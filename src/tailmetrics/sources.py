@@ -63,7 +63,7 @@ class Chunk:
     `data` begins at byte `offset` of the source and `checkpoint.position` is where the next chunk begins.
     When `too_long` is set the chunk is one line over the limit and `data` only its beginning.
     `more` says that the source had further bytes when the chunk was read. `registers` is set on the first
-    chunk of a source that the store does not know yet.
+    chunk of a source that the store does not know yet, which has no lines.
     """
 
     source_id: str
@@ -106,7 +106,7 @@ class SourceStatus:
     size: int
     lag_bytes: int
     lag_seconds: float
-    state: str  # "live", "rotated", "waiting", "done", "missing", "unreadable"
+    state: str  # "live", "rotated", "loading", "done", "stored", "missing", "unreadable"
     last_error: str | None = None
     updated_at: datetime | None = None
 

@@ -64,8 +64,8 @@ class Following:
         self.sources[chunk.source_id] = replace(
             source, checkpoint=chunk.checkpoint, path=chunk.path, committed_at=datetime.now(timezone.utc)
         )
-        self.chunks.append(chunk)
         if chunk.data:
+            self.chunks.append(chunk)
             self.lines += [line.removesuffix(b"\r") for line in chunk.data.removesuffix(b"\n").split(b"\n")]
         parsed = ParsedLines(no_records(), no_rejects(), 0)
         self.tailer.committed(Batch(chunk.source_id, chunk.path, chunk.offset, chunk.checkpoint, parsed))

@@ -9,7 +9,7 @@ from tailmetrics.settings import Settings
 from tailmetrics.sources import TAIL_BYTES, Chunk, Source, SourceStatus
 from tailmetrics.tailing.files import LogFile
 from tailmetrics.tailing.identity import checkpoint_of, grown_head
-from tailmetrics.tailing.reader import LineReader, Lines, Rewritten
+from tailmetrics.tailing.reader import LineReader, Rewritten
 
 
 class Follower:
@@ -127,8 +127,7 @@ class Follower:
     def read(self, *, final: bool = False) -> Chunk | None:
         """The next chunk, None when there is no whole line. `final` takes an unfinished last line too.
 
-        A source that begins elsewhere than at 0 is registered by a chunk without lines: a restart must not
-        begin elsewhere. Raises Rewritten when the file was truncated, written anew or not.
+        Raises Rewritten when the file was truncated, written anew or not.
         """
         if self._size < self.offset or self._is_other:
             raise Rewritten
@@ -138,14 +137,9 @@ class Follower:
         lines = self._reader.read(TAIL_BYTES, final=final)
         if lines is None:
             self._read_stamp = stamp
-            if self.registered or not offset:
-                return None
-            lines = Lines(b"", offset)
-        else:
-            self._read_stamp = None
+            return None
+        self._read_stamp = None
         self._head = grown_head(self._head, offset, lines.data)
-        registers = None if self.registered else self.source
-        self.registered = True
         return Chunk(
             source_id=self.source.source_id,
             format_name=self.format_name,
@@ -155,7 +149,20 @@ class Follower:
             checkpoint=checkpoint_of(lines.end, self._head, self._reader.before),
             more=lines.end < size,
             too_long=lines.too_long,
-            registers=registers,
+        )
+
+    def registration(self) -> Chunk:
+        """The chunk without lines by which a new source is made known to the store."""
+        self.registered = True
+        return Chunk(
+            source_id=self.source.source_id,
+            format_name=self.format_name,
+            path=self.path,
+            offset=self.source.position,
+            data=b"",
+            checkpoint=self.source.checkpoint,
+            more=self.unread_bytes > 0,
+            registers=self.source,
         )
 
     def as_read(self) -> Source:

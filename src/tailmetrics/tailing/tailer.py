@@ -89,7 +89,9 @@ class Tailer:
                 self._reopen()
             if self._is_scan_due():
                 self._scan()
-            chunks: list[Chunk] = []
+            # All new sources before any line: a rotated file that the store does not know is told from an
+            # old one by being newer than the last commit.
+            chunks = self._registrations(worker, workers)
             room = self._settings.chunk_bytes
             oldest_first = self._settings.backlog_order == "oldest"
             for follower in (
@@ -100,13 +102,17 @@ class Tailer:
                 chunk = self._read(follower)
                 if chunk is not None:
                     self._followers.end_turn(follower)
-                    if chunk.registers is not None:
-                        self._known.put(follower.as_read())
                     chunks.append(chunk)
                     room -= len(chunk.data)
                     if room <= 0 or (oldest_first and chunk.more):
                         break
             return chunks
+
+    def _registrations(self, worker: int, workers: int) -> list[Chunk]:
+        new = [f for f in self._followers if not f.registered and f.worker_hash % workers == worker]
+        for follower in new:
+            self._known.put(follower.source)
+        return [follower.registration() for follower in new]
 
     def committed(self, batch: Batch) -> None:
         """Note that a batch is durably in the store."""
@@ -354,11 +360,22 @@ class Tailer:
             family = rotation_family(source.path)
             if not format_of(family, self._log_paths):
                 continue
-            if source.committed_at is not None:
-                committed_ns = int(source.committed_at.timestamp() * 1e9)
-                self._begins_ns[family] = max(committed_ns, self._begins_ns.get(family, 0))
             if self._followers.of_source(source.source_id) is None:
                 self._orphans.add(source)
+        self._begins_ns = self._last_commits_ns()
+
+    def _last_commits_ns(self) -> dict[str, int]:
+        """By family, when lines of it were committed last, else when it became known first."""
+        read: dict[str, int] = {}
+        known: dict[str, int] = {}
+        for source in self._known:
+            if source.committed_at is not None:
+                family = rotation_family(source.path)
+                at_ns = int(source.committed_at.timestamp() * 1e9)
+                known[family] = min(at_ns, known.get(family, at_ns))
+                if source.position:
+                    read[family] = max(at_ns, read.get(family, at_ns))
+        return {**known, **read}
 
     def _look_at_siblings(self, found: set[Key]) -> None:
         """Follow what rotation made of the logs, whether LOG_FILE_PATH names it or not.
