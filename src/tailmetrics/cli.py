@@ -444,6 +444,29 @@ def customers(env_file: Path | None, as_json: bool, **options: Any) -> None:
 
 @main.command(
     cls=_Command,
+    short_help="How far each log is read.",
+    examples=("tailmetrics status", "tailmetrics status --json"),
+    exits=(_EXIT_UNAVAILABLE, _EXIT_CONFIGURATION),
+)
+@_options("env_file", "store_url", *_API, "json")
+def status(env_file: Path | None, as_json: bool, **flags: Any) -> None:
+    """Name, identity, position, size, lag and state of each log: of the running service, else of the store.
+
+    The status is 1 when a service is running and not ready.
+    """
+    settings = _settings(env_file, flags)
+    from tailmetrics import client, terminal
+
+    answer = client.readiness(settings)
+    if as_json:
+        _print_json(answer.document)
+    else:
+        terminal.print_status(answer.document, answer.origin)
+    sys.exit(0 if answer.document["ready"] else _EXIT_FAILED)
+
+
+@main.command(
+    cls=_Command,
     short_help="Look at everything a service needs.",
     examples=("tailmetrics check", "tailmetrics check --env-file production.env --json"),
     exits=(_EXIT_CONFIGURATION,),

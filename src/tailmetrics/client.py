@@ -65,6 +65,16 @@ def ask(settings: Settings, path: str, parameters: Mapping[str, str], *, store_f
     return _ask_store(settings, path, parameters)
 
 
+def readiness(settings: Settings) -> Answer:
+    """What /ready says, ready or not: of the running service, else of the store."""
+    try:
+        return ask(settings, "/ready", {})
+    except ServiceError as error:
+        if error.document is None or "sources" not in error.document:
+            raise
+        return Answer(error.document, service_url(settings))
+
+
 def send_log(
     settings: Settings,
     url: str,
@@ -149,7 +159,7 @@ def _document(response: httpx.Response) -> dict[str, Any]:
     detail = document.get("detail") if isinstance(document, dict) else None
     if detail is None:
         detail = f"{response.url}: found status {response.status_code}, expected an answer of tailmetrics"
-    raise ServiceError(detail, response.status_code)
+    raise ServiceError(detail, response.status_code, document if isinstance(document, dict) else None)
 
 
 def _no_answer(url: str, error: httpx.HTTPError) -> ServiceError:

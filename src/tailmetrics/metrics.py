@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
-from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from tailmetrics.records import RECORD_SCHEMA
@@ -83,16 +83,24 @@ class Metrics:
         """Show the lag of these sources, asked for at each scrape."""
         self._sources.ask = sources
 
+    def watch_lost_bytes(self, lost_bytes: Callable[[], int]) -> None:
+        """Show how many bytes were destroyed unread, asked for at each scrape."""
+        self._sources.lost_bytes = lost_bytes
+
     def render(self) -> bytes:
         """All figures in Prometheus' text format."""
         return generate_latest(self.registry)
 
 
 class _SourceGauges(Collector):
-    """Lag and position of each source; a collector, so that a source that is gone is not shown for ever."""
+    """Lag and position of each source, and what was lost.
+
+    A collector, so that a source that is gone is not shown for ever.
+    """
 
     def __init__(self) -> None:
         self.ask: Callable[[], Sequence[SourceStatus]] = tuple
+        self.lost_bytes: Callable[[], int] = int
 
     def collect(self) -> Iterable[Metric]:
         labels = ["source", "path"]
@@ -110,4 +118,9 @@ class _SourceGauges(Collector):
             position.add_metric(values, status.position)
             lag_bytes.add_metric(values, status.lag_bytes)
             lag_seconds.add_metric(values, status.lag_seconds)
-        return (position, lag_bytes, lag_seconds)
+        lost_bytes = CounterMetricFamily(
+            "tailmetrics_lost_bytes",
+            "Bytes that truncations destroyed before they were read, no copy having been found.",
+            value=self.lost_bytes(),
+        )
+        return (position, lag_bytes, lag_seconds, lost_bytes)

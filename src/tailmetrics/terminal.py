@@ -57,6 +57,35 @@ def print_customers(document: Mapping[str, Any], origin: str) -> None:
         _print(f"More of them: the same command with --cursor {document['next_cursor']}")
 
 
+def print_status(document: Mapping[str, Any], origin: str) -> None:
+    """How far each source is read, as /ready says it."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table.add_column("log", overflow="fold")
+    table.add_column("state")
+    for column in ("position", "size", "lag bytes", "lag s"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("device:inode:epoch")
+    table.add_column("error", overflow="fold")
+    for source in document["sources"]:
+        table.add_row(
+            Text(escaped(source["path"])),
+            source["state"],
+            *(f"{source[figure]:,}" for figure in ("position", "size", "lag_bytes")),
+            f"{source['lag_seconds']:.1f}",
+            f"{source['device']}:{source['inode']}:{source['epoch']}" if source["source_id"] else "-",
+            Text(escaped(source["last_error"] or "")),
+        )
+    _console().print(table)
+    ingestion = document["ingestion"]
+    if ingestion["lost_bytes"]:
+        _print(f"{counted(ingestion['lost_bytes'], 'byte')} destroyed by truncations before they were read")
+    for error in (document["store"]["error"], ingestion["store_error"], ingestion["last_error"]):
+        if error:
+            _print(f"error: {escaped(error)}")
+    state = ingestion["state"] or "no dataflow in this process"
+    _print(f"{'ready' if document['ready'] else 'not ready'}; {state}; from {origin}")
+
+
 def print_finding(level: str, subject: str, text: str) -> None:
     """One line; the level is ok, note or wrong."""
     line = Text.assemble((f"{level:5}", _STYLES[level]), " ", escaped(subject), ": ", escaped(text))

@@ -52,11 +52,14 @@ def test_ready_shows_each_source(client: httpx.Client) -> None:
     assert response.json() == {
         "ready": True,
         "store": {"answers": True, "error": None},
-        "ingestion": {"state": "running", "last_error": None, "store_error": None},
+        "ingestion": {"state": "running", "last_error": None, "store_error": None, "lost_bytes": 0},
         "sources": [
             {
                 "source_id": "6a1f0c52b7d94e0f",
                 "path": "data/requests.log",
+                "device": 1,
+                "inode": 2,
+                "epoch": 0,
                 "state": "live",
                 "position": 500,
                 "size": 540,
@@ -91,6 +94,7 @@ def test_a_dataflow_that_does_not_commit_is_503(tmp_path: Path, store: Store, st
         "state": state.name,
         "last_error": state.last_error,
         "store_error": state.store_error,
+        "lost_bytes": 0,
     }
 
 

@@ -122,6 +122,9 @@ def sources(statuses: Sequence[SourceStatus]) -> list[SourceReadiness]:
         {
             "source_id": status.source_id,
             "path": status.path,
+            "device": status.device,
+            "inode": status.inode,
+            "epoch": status.epoch,
             "state": status.state,
             "position": status.position,
             "size": status.size,

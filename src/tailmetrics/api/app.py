@@ -36,6 +36,7 @@ def create_app(settings: Settings, store: Store, ingestion: Ingestion | None, me
     app.state.services = services
     if ingestion is not None:
         metrics.watch_sources(ingestion.sources)
+        metrics.watch_lost_bytes(lambda: ingestion.state().lost_bytes)
         remove_leftovers(settings)
 
     # The one added last is the first that a request meets.
@@ -58,5 +59,4 @@ def create_app(settings: Settings, store: Store, ingestion: Ingestion | None, me
         app.include_router(router)
     live.install(app, services)
     app.include_router(documentation.router)
-    documentation.mount_static(app)
     return app

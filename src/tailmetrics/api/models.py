@@ -152,6 +152,10 @@ class IngestionReadiness(TypedDict):
     ]
     last_error: Annotated[str | None, Field(description="What went wrong last.")]
     store_error: Annotated[str | None, Field(description="Why commits fail and are being tried again.")]
+    lost_bytes: Annotated[
+        Count,
+        Field(description="Bytes that truncations destroyed before they were read, no copy being left."),
+    ]
 
 
 class SourceReadiness(TypedDict):
@@ -159,8 +163,15 @@ class SourceReadiness(TypedDict):
 
     source_id: str
     path: Annotated[str, Field(examples=["data/requests.log"])]
+    device: Annotated[Count, Field(description="Device number of the file.")]
+    inode: Annotated[Count, Field(description="Inode number of the file.")]
+    epoch: Annotated[Count, Field(description="How often the file was truncated, or its inode used again.")]
     state: Annotated[
-        str, Field(description="live, rotated, waiting, done, missing or unreadable.", examples=["live"])
+        str,
+        Field(
+            description="live, rotated, loading, done, stored (nobody reads it now), missing or unreadable.",
+            examples=["live"],
+        ),
     ]
     position: Annotated[Count, Field(description="Byte up to which it is in the store.")]
     size: Annotated[Count, Field(description="Bytes.")]
@@ -216,16 +227,21 @@ class Looks(TypedDict):
     sources: list[SourceReadiness]
 
 
-class View(TypedDict):
+class ViewParts(TypedDict):
+    """What a page shows below its charts: of all customers, or of one."""
+
+    customers: Customers | None
+    cursor: str | None
+    trends: dict[str, Trend]
+    breakdown: Breakdown | None
+
+
+class View(ViewParts):
     """Everything that a page of the dashboard shows; `span` is from the first request to the last."""
 
     version: str
     at: Time
     span: list[Time] | None
     stats: Stats
-    customers: Customers | None
-    cursor: str | None
-    trends: dict[str, Trend]
-    breakdown: Breakdown | None
     rejects: Rejects
     looks: Looks

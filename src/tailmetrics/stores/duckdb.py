@@ -105,7 +105,26 @@ class DuckDBStore:
             records=counts.records,
             rejects=counts.rejects,
             blanks=counts.blanks,
-            sources=tuple(itertools.chain.from_iterable(list(self._reports.values()))),
+            sources=tuple(itertools.chain.from_iterable(list(self._reports.values()))) or self._stored(),
+        )
+
+    def _stored(self) -> tuple[SourceStatus, ...]:
+        """What is known of sources when no processor says anything: how far each is in the store."""
+        return tuple(
+            SourceStatus(
+                source_id=source.source_id,
+                path=source.path,
+                device=source.device,
+                inode=source.inode,
+                epoch=source.epoch,
+                position=source.position,
+                size=source.position,
+                lag_bytes=0,
+                lag_seconds=0.0,
+                state="stored",
+                updated_at=source.committed_at,
+            )
+            for source in list(self._writer.sources.values())
         )
 
     async def ping(self) -> None:

@@ -89,6 +89,11 @@ async def _look(services: Services) -> tuple[str | None, tuple[SourceStatus, ...
 
 def ingestion_readiness(services: Services) -> IngestionReadiness:
     if services.ingestion is None:
-        return {"state": None, "last_error": None, "store_error": None}
+        return {"state": None, "last_error": None, "store_error": None, "lost_bytes": 0}
     state = services.ingestion.state()
-    return {"state": state.name, "last_error": state.last_error, "store_error": state.store_error}
+    return {
+        "state": state.name,
+        "last_error": state.last_error,
+        "store_error": state.store_error,
+        "lost_bytes": state.lost_bytes,
+    }
