@@ -2,43 +2,38 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
-from fastapi import APIRouter, FastAPI
-from starlette.middleware.gzip import GZipMiddleware
-from starlette.responses import FileResponse, Response
-from starlette.staticfiles import StaticFiles
+from fastapi import APIRouter, Request
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
 
 from tailmetrics.api.middleware import CONTENT_SECURITY_POLICY
-
-STATIC = Path(__file__).parent / "static"
+from tailmetrics.api.static_files import StaticFiles
 
 _PAGE_POLICY = f"{CONTENT_SECURITY_POLICY}; img-src 'self' data:"  # Swagger UI's icons are data
 
-_ASKED_FOR_EACH_TIME = {"Cache-Control": "no-cache"}
-
 router = APIRouter(include_in_schema=False)
+_files = StaticFiles()
 
 
 @router.get("/")
-async def dashboard() -> FileResponse:
-    return FileResponse(STATIC / "index.html", headers=_ASKED_FOR_EACH_TIME)
+async def dashboard(request: Request) -> Response:
+    return _response("index.html", request)
 
 
 @router.get("/docs")
-async def page() -> FileResponse:
-    return FileResponse(STATIC / "docs.html", headers={"Content-Security-Policy": _PAGE_POLICY})
+async def page(request: Request) -> Response:
+    response = _response("docs.html", request)
+    response.headers["Content-Security-Policy"] = _PAGE_POLICY
+    return response
 
 
-def mount_static(app: FastAPI) -> None:
-    app.mount("/static", GZipMiddleware(_Files(directory=STATIC), minimum_size=1024), name="static")
+@router.get("/static/{name:path}")
+async def static_file(name: str, request: Request) -> Response:
+    return _response(name, request)
 
 
-class _Files(StaticFiles):
-    """Files that a browser may keep, but asks for each time whether they are still the same."""
-
-    def file_response(self, *arguments: Any, **options: Any) -> Response:
-        response = super().file_response(*arguments, **options)
-        response.headers.update(_ASKED_FOR_EACH_TIME)
-        return response
+def _response(name: str, request: Request) -> Response:
+    response = _files.response(name, request.headers)
+    if response is None:
+        raise HTTPException(404)
+    return response

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime, timedelta, timezone
 
 from pydantic_core import to_json
 
 from tailmetrics.api import answers
-from tailmetrics.api.models import Trend, View
+from tailmetrics.api.models import Trend, View, ViewParts
 from tailmetrics.api.parameters import ViewParameters
 from tailmetrics.api.questions import Range, asked_range, sort_of
 from tailmetrics.api.routes.probes import ingestion_readiness
@@ -19,6 +20,7 @@ from tailmetrics.stats import (
     CustomersPage,
     CustomersQuery,
     Every,
+    RejectsPage,
     RejectsQuery,
     StatsQuery,
     TrendsQuery,
@@ -40,27 +42,26 @@ async def view_json(services: Services, asked: ViewParameters) -> bytes:
     status = await store.status()
     span = await store.span()
     within = _closed(asked_range(asked), span)
-    stats = await store.stats(
-        StatsQuery(
-            asked.customer_id,
-            _every(asked.every, within),
-            within.start,
-            within.end,
-            within.zone.key,
-            asked.failures,
-            fill=True,
-        )
+    question = StatsQuery(
+        asked.customer_id,
+        _every(asked.every, within),
+        within.start,
+        within.end,
+        within.zone.key,
+        asked.failures,
+        fill=True,
     )
+    stats, parts = await asyncio.gather(store.stats(question), _parts(services, asked, within))
+    rejects = RejectsPage((), 0, None)
+    if status.rejects:
+        rejects = await store.rejects(RejectsQuery(_REJECTS_SHOWN))
     view: View = {
         "version": status.version,
         "at": formatter(within.zone)(datetime.now(timezone.utc)),
         "span": None if span is None else [formatter(within.zone)(moment) for moment in span],
         "stats": answers.stats(stats),
-        "customers": None,
-        "cursor": None,
-        "trends": {},
-        "breakdown": None,
-        "rejects": answers.rejects(await store.rejects(RejectsQuery(_REJECTS_SHOWN))),
+        **parts,
+        "rejects": answers.rejects(rejects),
         "looks": {
             "patterns": [path.pattern for path in services.settings.log_paths],
             "ingestion": ingestion_readiness(services),
@@ -69,16 +70,28 @@ async def view_json(services: Services, asked: ViewParameters) -> bytes:
             ),
         },
     }
-    if asked.customer_id is None:
-        query = _customers_query(asked, within)
-        page = await store.customers(query)
-        view["customers"] = answers.customers(page, query, within)
-        view["cursor"] = query.after
-        view["trends"] = await _trends(services, page, query)
-    else:
-        breakdown = BreakdownQuery(asked.customer_id, within.start, within.end, asked.failures)
-        view["breakdown"] = answers.breakdown(await store.breakdown(breakdown), breakdown, within)
     return to_json(view)
+
+
+async def _parts(services: Services, asked: ViewParameters, within: Range) -> ViewParts:
+    """What is shown below the charts: all customers, or of one its paths and statuses."""
+    if asked.customer_id is not None:
+        breakdown = BreakdownQuery(asked.customer_id, within.start, within.end, asked.failures)
+        counts = await services.store.breakdown(breakdown)
+        return {
+            "customers": None,
+            "cursor": None,
+            "trends": {},
+            "breakdown": answers.breakdown(counts, breakdown, within),
+        }
+    query = _customers_query(asked, within)
+    page = await services.store.customers(query)
+    return {
+        "customers": answers.customers(page, query, within),
+        "cursor": query.after,
+        "trends": await _trends(services, page, query),
+        "breakdown": None,
+    }
 
 
 def suitable_every(seconds: float) -> str:

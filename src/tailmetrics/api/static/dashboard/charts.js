@@ -13,6 +13,7 @@ export class Chart {
   #windows = [];
   #shown = { tz: "UTC", from: 0, to: 1, step: 1 };
   #at = null;
+  #later = 0;
   #parts;
 
   constructor(kind, title, exports) {
@@ -64,8 +65,10 @@ export class Chart {
     if (this.#plot === null) this.#draw();
     else this.#plot.setData(dataOf(this.#kind, this.#windows));
     this.#parts.area.setAttribute("aria-valuemax", String(Math.max(0, this.#windows.length - 1)));
-    this.#tabulate();
     this.#read(this.#at);
+    // The table can wait until there is time for it.
+    cancelIdleCallback(this.#later);
+    this.#later = requestIdleCallback(() => this.#tabulate(), { timeout: 1000 });
   }
 
   #draw() {

@@ -63,5 +63,8 @@ function zones(shown) {
   const near = [...new Set([shown, localZone(), "UTC"])];
   const option = (zone) => element("option", { value: zone }, zone.replaceAll("_", " "));
   const others = Intl.supportedValuesOf("timeZone").filter((zone) => !near.includes(zone));
-  byId("tz").append(...near.map(option), element("optgroup", { label: "All" }, ...others.map(option)));
+  const all = element("optgroup", { label: "All" });
+  byId("tz").append(...near.map(option), all);
+  // Some four hundred, which can wait until the figures are there.
+  requestIdleCallback(() => all.append(...others.map(option)), { timeout: 1000 });
 }

@@ -67,6 +67,7 @@ function receive(document) {
     state = { ...state, range: rangeOf(state).id };
     history.replaceState(null, "", addressOf(state));
   }
+  const first = view === null;
   view = document;
   const { stats } = view;
   const empty = emptyOf(view, state, go);
@@ -84,6 +85,7 @@ function receive(document) {
   const shown = stats.from === null ? "" : format.span(stats.from, stats.to, state.tz);
   setText(byId("range-text"), shown && `${shown} · ${state.tz.replaceAll("_", " ")}`);
   settled(widened ? "Nothing was logged in the last hour, so all that was logged is shown." : "");
+  if (first) performance.mark("first-figures");
   announceOnce(empty === null ? summaryOf(state, stats) : empty.title);
 }
 
