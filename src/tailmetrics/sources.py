@@ -45,6 +45,7 @@ class Source:
     path: str  # the last name it was seen under
     checkpoint: Checkpoint
     committed_at: datetime | None = None  # when the store last wrote of it
+    followed_since: datetime | None = None  # when the process that registered it began to follow files
 
     @property
     def position(self) -> int:

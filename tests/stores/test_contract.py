@@ -102,7 +102,7 @@ def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 def without_time(source: Source) -> Source:
-    return replace(source, committed_at=None)
+    return replace(source, committed_at=None, followed_since=None)
 
 
 class TestSources:

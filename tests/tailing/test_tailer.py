@@ -538,3 +538,18 @@ def test_files_take_turns_on_a_backlog(tmp_path, follow):
     following.settle()
     paths = [chunk.path for chunk in following.chunks]
     assert all(one != other for one, other in itertools.pairwise(paths))
+
+
+def test_a_file_rotated_twice_before_a_late_commit_is_read_after_a_restart(log, follow):
+    following = follow(log)
+    append(log, *numbered(0, 5))
+    following.settle()
+    following.store_is_away = True
+    append(log, *numbered(5, 10))
+    following.settle()
+    copy_truncate(log, log.with_suffix(".log.1"))
+    append(log, *numbered(10, 15))
+    copy_truncate(log, log.with_suffix(".log.2"))
+    following.store_comes_back()
+    following.restart()
+    assert sorted(following.settle()) == sorted(as_bytes(numbered(0, 15)))

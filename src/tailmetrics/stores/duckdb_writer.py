@@ -61,7 +61,7 @@ class Writer:
                 """
                 INSERT INTO sources VALUES (
                     $key, $source_id, $node_id, $device, $inode, $epoch, $path, $position,
-                    $head_length, $head_hash, $tail_length, $tail_hash, 0, 0, 0, $now, $now
+                    $head_length, $head_hash, $tail_length, $tail_hash, 0, 0, 0, $since, $now
                 )
                 """,
                 {
@@ -71,11 +71,14 @@ class Writer:
                     "device": str(source.device),
                     "inode": str(source.inode),
                     "epoch": source.epoch,
+                    "since": _naive(source.followed_since) or now,
                     "now": now,
                     **_place(source),
                 },
             )
-        registered = replace(source, committed_at=now.replace(tzinfo=timezone.utc))
+        registered = replace(
+            source, committed_at=_aware(now), followed_since=source.followed_since or _aware(now)
+        )
         self._keys[source.source_id] = key
         self.sources[source.source_id] = registered
         self.counts.commits += 1
@@ -114,7 +117,7 @@ class Writer:
             self._insert_records(records)
             self._insert_rejects(rejects, now)
             self._move_sources(moved, batches, now)
-        committed_at = now.replace(tzinfo=timezone.utc)
+        committed_at = _aware(now)
         self.sources.update(
             (source.source_id, replace(source, committed_at=committed_at)) for source in moved
         )
@@ -137,7 +140,7 @@ class Writer:
         with errors_translated():
             rows = self._run(
                 "SELECT source_key, source_id, node_id, device, inode, epoch, path, position, head_length, "
-                "head_hash, tail_length, tail_hash, updated_at FROM sources"
+                "head_hash, tail_length, tail_hash, updated_at, registered_at FROM sources"
             )
             [counts] = self._run(
                 "SELECT (SELECT count(*) FROM records), (SELECT count(*) FROM rejects), "
@@ -154,9 +157,10 @@ class Writer:
                 epoch,
                 path,
                 Checkpoint(*point),
-                committed_at.replace(tzinfo=timezone.utc),
+                _aware(committed_at),
+                _aware(since),
             )
-            for _, source_id, node_id, device, inode, epoch, path, *point, committed_at in rows
+            for _, source_id, node_id, device, inode, epoch, path, *point, committed_at, since in rows
         }
         self.counts = Counts(*counts)
 
@@ -298,3 +302,11 @@ def _place(source: Source) -> dict[str, Any]:
 
 def _utc_now() -> datetime:
     return datetime.now(timezone.utc).replace(tzinfo=None)
+
+
+def _aware(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=timezone.utc)
+
+
+def _naive(moment: datetime | None) -> datetime | None:
+    return None if moment is None else moment.astimezone(timezone.utc).replace(tzinfo=None)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
 
 from tailmetrics.errors import LoadError
 from tailmetrics.sources import Source
@@ -26,8 +28,16 @@ from tailmetrics.tailing.orphans import Orphans
 class Matcher:
     """Decides by device and inode first, then by content; a name only tells that a copy is no stranger."""
 
-    def __init__(self, node_id: str, known: KnownSources, followers: Followers, orphans: Orphans) -> None:
+    def __init__(
+        self,
+        node_id: str,
+        started: datetime,
+        known: KnownSources,
+        followers: Followers,
+        orphans: Orphans,
+    ) -> None:
         self._node_id = node_id
+        self._started = started
         self._known = known
         self._followers = followers
         self._orphans = orphans
@@ -74,11 +84,14 @@ class Matcher:
             if job.by_content or not _is_intact(source):
                 return source
         if job.by_content:
-            return uploaded_source(opened, job.display_name, self._node_id)
+            return replace(
+                uploaded_source(opened, job.display_name, self._node_id), followed_since=self._started
+            )
         return self.new(opened, job.display_name)
 
     def new(self, opened: LogFile, path: str) -> Source:
-        return new_source(opened, path, self._node_id, self._known)
+        source = new_source(opened, path, self._node_id, self._known)
+        return replace(source, followed_since=self._started)
 
     def is_copy_of_followed(self, opened: LogFile, path: str) -> bool:
         """Whether a file is a copy of one that is followed, by its bytes and its name.

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timezone
 from pathlib import Path
 
 import structlog
@@ -59,17 +60,17 @@ class Tailer:
         self._settings = settings
         self._log_paths = settings.log_paths if follow else ()
         self._rotated_files = RotatedFiles(self._log_paths)
+        self._started = datetime.now(timezone.utc)
         self._known = KnownSources(known)
         self._lock = threading.RLock()
         self._stopping = threading.Event()
         self._reopening = threading.Event()
         self._followers = Followers()
         self._orphans = Orphans()
-        self._matcher = Matcher(node_id, self._known, self._followers, self._orphans)
+        self._matcher = Matcher(node_id, self._started, self._known, self._followers, self._orphans)
         self._parked: dict[Key, _Parked] = {}
         self._settled_siblings: dict[Key, int] = {}  # rotated files that need no look until they change
-        self._begins_ns: dict[str, int] = {}  # by family: what was modified later was never seen
-        self._started_ns = time.time_ns()
+        self._begins_ns = _followed_since_ns(self._known)
         self._empty: dict[str, FoundFile] = {}
         self._problems: dict[str, tuple[str, str]] = {}  # path -> state and reason
         self._jobs: list[LoadJob] = []
@@ -357,25 +358,9 @@ class Tailer:
     def _adopt_orphans(self) -> None:
         """At start, look for what became of the sources that were not found under their names."""
         for source in self._known:
-            family = rotation_family(source.path)
-            if not format_of(family, self._log_paths):
-                continue
-            if self._followers.of_source(source.source_id) is None:
+            is_ours = format_of(rotation_family(source.path), self._log_paths)
+            if is_ours and self._followers.of_source(source.source_id) is None:
                 self._orphans.add(source)
-        self._begins_ns = self._last_commits_ns()
-
-    def _last_commits_ns(self) -> dict[str, int]:
-        """By family, when lines of it were committed last, else when it became known first."""
-        read: dict[str, int] = {}
-        known: dict[str, int] = {}
-        for source in self._known:
-            if source.committed_at is not None:
-                family = rotation_family(source.path)
-                at_ns = int(source.committed_at.timestamp() * 1e9)
-                known[family] = min(at_ns, known.get(family, at_ns))
-                if source.position:
-                    read[family] = max(at_ns, read.get(family, at_ns))
-        return {**known, **read}
 
     def _look_at_siblings(self, found: set[Key]) -> None:
         """Follow what rotation made of the logs, whether LOG_FILE_PATH names it or not.
@@ -399,7 +384,8 @@ class Tailer:
         """Follow a rotated file when it has something to read; whether all is known of it."""
         family = rotation_family(path)
         positions = [source.position for source in self._known if rotation_family(source.path) == family]
-        is_new = modified_ns > self._begins_ns.get(family, self._started_ns)
+        # What was modified since the log is followed and is no known source was never read.
+        is_new = modified_ns > self._begins_ns.get(family, _nanoseconds(self._started))
         if not is_new and not (positions and may_hold_more(path, positions)):
             return not self._orphans
         opened = open_log(path)
@@ -489,6 +475,20 @@ class Tailer:
             ):
                 job.succeed()
         self._jobs = [job for job in self._jobs if not job.has_ended]
+
+
+def _followed_since_ns(known: Iterable[Source]) -> dict[str, int]:
+    """Since when each family of logs is followed, in nanoseconds since 1970."""
+    since: dict[str, int] = {}
+    for source in known:
+        if source.followed_since is not None:
+            family = rotation_family(source.path)
+            since[family] = min(_nanoseconds(source.followed_since), since.get(family, 1 << 63))
+    return since
+
+
+def _nanoseconds(moment: datetime) -> int:
+    return int(moment.timestamp() * 1e9)
 
 
 def _stat(path: str) -> os.stat_result | None:
