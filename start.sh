@@ -141,7 +141,15 @@ trap stopped INT TERM HUP
 if [ ! -s "$LOG_FILE_PATH" ]; then
     # Some past days, so that the daily windows have something to show from the beginning.
     .venv/bin/tailmetrics generate --days "$history_days" --max-logs "$history_lines" --interval 0 \
-        --batch-size 5000 >"$demo/generator.log" 2>&1 || { cat "$demo/generator.log" >&2; fail "The generator failed."; }
+        --batch-size 5000 >"$demo/generator.log" 2>&1 </dev/null &
+    waiting=$!
+    if ! wait "$waiting"; then
+        waiting=''
+        end
+        tail -n 5 "$demo/generator.log" >&2
+        fail "The generator failed; its log is $demo/generator.log."
+    fi
+    waiting=''
 fi
 .venv/bin/tailmetrics up >"$demo/service.log" 2>&1 </dev/null &
 service=$!
@@ -161,7 +169,7 @@ for _ in range(600):
         connection.request("GET", "/ready")
         if connection.getresponse().status == 200:
             break
-    except OSError:
+    except (OSError, http.client.HTTPException):
         pass
     time.sleep(0.1)
 else:

@@ -248,6 +248,12 @@ def test_a_start_wipes_the_last_demo_and_nothing_else(broken: Checkout) -> None:
     assert [(broken.folder / name).exists() for name in ("demo/old", "data/mine")] == [False, True]
 
 
+def test_a_generator_that_fails_is_a_failure_that_shows_its_log(broken: Checkout) -> None:
+    broken.put_command("#!/bin/sh\necho no room; exit 74\n")
+    done = broken.run("start.sh", "--port", str(free_port()))
+    assert (done.returncode, done.stderr.startswith("no room\nThe generator failed")) == (1, True)
+
+
 def test_keep_wipes_nothing(broken: Checkout) -> None:
     broken.run("start.sh", "--keep", "--port", str(free_port()))
     assert (broken.folder / "demo/old").exists()

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 _DEFAULT_ENV_FILE = Path(".env.local")
 
+_SORTS = ("customer_id", "requests", "failures", "uptime", "average", "median", "p99")
+
 _EXIT_FAILED = 1
 _EXIT_USAGE = 2
 _EXIT_NO_INPUT = 66
@@ -50,7 +52,13 @@ _EXIT_TEXTS = {
     _EXIT_CONFIGURATION: "a setting is wrong",
     _EXIT_INTERRUPTED: "interrupted",
 }
-_SERVICE_EXITS = {401: _EXIT_REFUSED, 403: _EXIT_REFUSED, 422: _EXIT_USAGE, 503: _EXIT_UNAVAILABLE, 0: 69}
+_SERVICE_EXITS = {
+    0: _EXIT_UNAVAILABLE,
+    401: _EXIT_REFUSED,
+    403: _EXIT_REFUSED,
+    422: _EXIT_USAGE,
+    503: _EXIT_UNAVAILABLE,
+}
 _ERROR_EXITS: tuple[tuple[type[TailmetricsError], int], ...] = (
     (SettingsError, _EXIT_CONFIGURATION),
     (FormatError, _EXIT_CONFIGURATION),
@@ -192,14 +200,19 @@ def main() -> None:
     ),
     exits=(_EXIT_UNAVAILABLE, _EXIT_CONFIGURATION),
 )
+@click.option("--open", "open_page", is_flag=True, help="Open the dashboard in the browser.")
 @_options("env_file", *_FOLLOWING, *_API, "logging_level")
-def up(env_file: Path | None, **flags: Any) -> None:
+def up(env_file: Path | None, open_page: bool, **flags: Any) -> None:
     """Follow the logs and answer questions, in one process, until Ctrl-C.
 
-    All that is needed on one machine: the dataflow, the API with its documentation at /docs, and a DuckDB
-    file that holds the records.
+    All that is needed on one machine: the dataflow, the dashboard, the API with its documentation at /docs,
+    and a DuckDB file that holds the records.
     """
-    _run_service("run_up", env_file, flags)
+    settings = _settings(env_file, flags)
+    from tailmetrics import client, service
+
+    service.configure_logging(settings)
+    sys.exit(service.run_up(settings, client.service_url(settings) if open_page else None))
 
 
 @main.command(
@@ -463,6 +476,75 @@ def status(env_file: Path | None, as_json: bool, **flags: Any) -> None:
     else:
         terminal.print_status(answer.document, answer.origin)
     sys.exit(0 if answer.document["ready"] else _EXIT_FAILED)
+
+
+@main.command(
+    cls=_Command,
+    short_help="Customers, live.",
+    examples=(
+        "tailmetrics top",
+        "tailmetrics top --from=-15m --sort=-failures --search shop",
+        "tailmetrics top --count 1 > customers.txt",
+    ),
+    exits=(_EXIT_UNAVAILABLE, _EXIT_CONFIGURATION, _EXIT_INTERRUPTED),
+)
+@_range_options
+@click.option("--search", help="Only ids with this part; case counts.")
+@click.option(
+    "--sort",
+    default="-requests",
+    show_default=True,
+    type=click.Choice([sign + name for name in _SORTS for sign in ("", "-")]),
+    metavar="COLUMN",
+    help="customer_id, requests, failures, uptime, average, median or p99; with - before it, from the "
+    "largest.",
+)
+@click.option(
+    "--interval",
+    type=click.FloatRange(0.1, 3600),
+    default=1.0,
+    show_default=True,
+    help="Seconds from one look to the next.",
+)
+@click.option(
+    "--count",
+    type=click.IntRange(min=1),
+    help="Print so many tables instead of a live screen.  [default: 1 when the output is no terminal]",
+)
+@_options("env_file", "store_url", *_API)
+def top(
+    *,
+    search: str | None,
+    sort: str,
+    interval: float,
+    count: int | None,
+    env_file: Path | None,
+    **options: Any,
+) -> None:
+    """Customers with their totals over a range (default: the last hour), live, until q.
+
+    Keys: s sorts by the next column, r turns the order round, / filters, n and p turn pages, space pauses.
+    """
+    import time
+
+    from tailmetrics import terminal
+    from tailmetrics.top import Choice, is_interactive, show
+
+    options["from"] = options["from"] or "-1h"
+    choice = Choice(sort.removeprefix("-"), sort.startswith("-"), search or "")
+    own = {name: options.pop(name) for name in ("store_url", *_API)}
+
+    def ask(path: str, parameters: Mapping[str, str]) -> Answer:
+        return _ask(path, {**parameters, **own}, env_file)
+
+    if count is None and is_interactive():
+        show(ask, _given(options), choice, interval)
+        return
+    for turn in range(count or 1):
+        if turn:
+            time.sleep(interval)
+        answer = ask("/customers", {**_given(options), **choice.parameters(100)})
+        terminal.print_customers(answer.document, answer.origin)
 
 
 @main.command(
