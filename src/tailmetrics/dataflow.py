@@ -6,6 +6,7 @@ The commands run it in a thread. It runs under Bytewax's own command as well, wi
 
 from __future__ import annotations
 
+import atexit
 from concurrent.futures import ThreadPoolExecutor
 
 import bytewax.operators as op
@@ -130,4 +131,13 @@ def flow_from_settings() -> Dataflow:
     store = open_store(settings)
     node_id = resolve_node_id(settings)
     tailer = Tailer(settings, node_id, store.sources(node_id))
-    return build_flow(settings, tailer, Committer(store, settings, Metrics(), tailer.committed))
+    committer = Committer(store, settings, Metrics(), tailer.committed, tailer.stop)
+
+    def close() -> None:
+        tailer.close()
+        committer.close()
+        store.close()
+
+    # That command knows no end but that of the process.
+    atexit.register(close)
+    return build_flow(settings, tailer, committer)

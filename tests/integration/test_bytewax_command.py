@@ -1,0 +1,32 @@
+"""The dataflow under Bytewax's own command, with workers."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.integration.running import Service, await_that
+from tests.tailing.following import append, numbered
+
+
+def test_two_workers_read_each_line_once(service: Service, tmp_path: Path) -> None:
+    for n in range(4):
+        append(tmp_path / f"{n}.log", *numbered(n * 1000, n * 1000 + 1000))
+    command = [sys.executable, "-m", "bytewax.run", "tailmetrics.dataflow:flow_from_settings()", "-w", "2"]
+    output = tmp_path / "output"
+    with output.open("wb") as stream:
+        process = subprocess.Popen(
+            command,
+            env={**service.environment, "LOG_FILE_PATH": f"{tmp_path}/*.log"},
+            cwd=tmp_path,
+            stdout=stream,
+            stderr=stream,
+        )
+    try:
+        await_that(lambda: output.read_text().count("following") == 4, 30, output.read_text)
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(30)
+    assert service.numbers() == list(range(4000))
