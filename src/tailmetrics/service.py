@@ -6,6 +6,7 @@ import signal
 import socket
 import sys
 import threading
+import webbrowser
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,14 +49,20 @@ def configure_logging(settings: Settings) -> None:
     )
 
 
-def run_up(settings: Settings) -> int:
-    """API, dashboard and dataflow in one process, until a signal; returns the exit status."""
+def run_up(settings: Settings, page: str | None = None) -> int:
+    """API, dashboard and dataflow in one process, until a signal; returns the exit status.
+
+    `page` is an address to open in the user's browser.
+    """
     server = _Server()
     with _listening(settings) as listener, _opened(settings) as store:
         metrics = Metrics()
         ingestion = Ingestion(settings, store, metrics, on_give_up=server.ask_to_end)
         _on_hangup(ingestion.reopen)
         ingestion.start()
+        if page is not None:
+            # The listener takes connections already; a browser may take its time to start.
+            threading.Thread(target=webbrowser.open, args=(page,), daemon=True).start()
         try:
             server.run_until_signal(create_app(settings, store, ingestion, metrics), listener)
         finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TextIO
 
@@ -18,6 +18,9 @@ from tailmetrics.sources import LoadProgress
 
 _WIDTH_OF_A_FILE = 200  # columns, when the output is no terminal and nothing need be cut
 _STYLES = {"ok": "green", "note": "yellow", "wrong": "bold red"}
+_WIDTH_FOR_CHARTS = 110  # columns; figures come first
+_LONGEST_BAR = 20  # columns
+_SORTED_COLUMNS = ("customer_id", "requests", "failures", "uptime", "average", "median", "p99")
 _FIGURES = ("requests", "failed", "uptime %", "average s", "median s", "p99 s")
 
 
@@ -39,8 +42,12 @@ def _escape(character: str) -> str:
 def print_stats(document: Mapping[str, Any], origin: str) -> None:
     """One row a window and one for the whole range, in the zone of the question."""
     table = _table("window")
-    for window in document["windows"]:
-        table.add_row(_short_time(window["start"], document["every"]), *_figures(window))
+    charts = _charts(document["windows"], _console())
+    for name in charts:
+        table.add_column(name, no_wrap=True)
+    for place, window in enumerate(document["windows"]):
+        bars = (column[place] for column in charts.values())
+        table.add_row(_short_time(window["start"], document["every"]), *_figures(window), *bars)
     table.add_section()
     table.add_row("total", *_figures(document), style="bold")
     _print_table(document["customer_id"] or "all customers", table, document, origin)
@@ -48,13 +55,32 @@ def print_stats(document: Mapping[str, Any], origin: str) -> None:
 
 def print_customers(document: Mapping[str, Any], origin: str) -> None:
     """One row a customer; says how to get the next page when there is one."""
-    table = _table("customer")
-    for customer in document["customers"]:
-        table.add_row(Text(escaped(customer["customer_id"])), *_figures(customer))
+    table = customers_table(document)
     shown = f"{len(document['customers'])} of {counted(document['total'], 'customer')}"
     _print_table(shown, table, document, origin)
     if document["next_cursor"] is not None:
         _print(f"More of them: the same command with --cursor {document['next_cursor']}")
+
+
+def customers_table(document: Mapping[str, Any], sort: str = "", *, descending: bool = False) -> Table:
+    """One row a customer; the column that it is sorted by is marked."""
+    table = _table("customer")
+    for customer in document["customers"]:
+        table.add_row(Text(escaped(customer["customer_id"])), *_figures(customer))
+    if sort in _SORTED_COLUMNS:
+        column = table.columns[_SORTED_COLUMNS.index(sort)]
+        column.header = f"{column.header} {'▼' if descending else '▲'}"
+        column.header_style = "bold reverse"
+    return table
+
+
+def totals_line(figures: Mapping[str, Any]) -> str:
+    """The figures of all requests together, in one line."""
+    requests, failed, uptime, average, median, p99 = _figures(figures)
+    return (
+        f"{requests} requests, {failed} failed, uptime {uptime} %, "
+        f"mean {average} s, median {median} s, p99 {p99} s"
+    )
 
 
 def print_status(document: Mapping[str, Any], origin: str) -> None:
@@ -191,6 +217,33 @@ def _figures(figures: Mapping[str, Any]) -> list[str]:
         _number(figures["uptime"], 2),
         *(_number(figures[name], 3) for name in ("average_latency", "median_latency", "p99_latency")),
     ]
+
+
+def _charts(windows: Sequence[Mapping[str, Any]], console: Console) -> dict[str, list[Text]]:
+    """Bars beside the figures of each window, by the title of their column; none where there is no room."""
+    if len(windows) < 2 or console.width < _WIDTH_FOR_CHARTS:
+        return {}
+    succeeded, failed_mark = ("#", "x") if console.options.ascii_only else ("█", "▒")
+    most = max(window["total_requests"] for window in windows) or 1
+    slowest = max(window["p99_latency"] or 0 for window in windows) or 1
+    requests, latencies = [], []
+    for window in windows:
+        length = _cells(window["total_requests"], most)
+        # What failed is never too little to be seen, and never all where something succeeded.
+        failed = _cells(window["failed_requests"], most)
+        failed = min(failed, length - 1 if window["successful_requests"] and length > 1 else length)
+        requests.append(
+            Text.assemble(
+                (succeeded * (length - failed), _STYLES["ok"]), (failed_mark * failed, _STYLES["wrong"])
+            )
+        )
+        latencies.append(Text(succeeded * _cells(window["p99_latency"] or 0, slowest), _STYLES["note"]))
+    return {f"requests, {failed_mark} failed": requests, "p99": latencies}
+
+
+def _cells(value: float, most: float) -> int:
+    """Length of a bar, at least one cell for anything at all."""
+    return max(1, round(_LONGEST_BAR * value / most)) if value else 0
 
 
 def _number(value: float | None, digits: int) -> str:
