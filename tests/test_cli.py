@@ -86,7 +86,7 @@ def as_json(result: Result) -> dict[str, Any]:
 
 
 def test_every_command_of_the_contract_is_there() -> None:
-    assert COMMANDS == ["check", "customers", "generate", "ingest", "load", "serve", "stats", "status", "up"]
+    assert " ".join(COMMANDS) == "check customers generate ingest load serve stats status top up"
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -107,7 +107,7 @@ def _examples() -> list[str]:
 @pytest.mark.parametrize("example", _examples())
 def test_each_example_has_options_that_exist(example: str) -> None:
     Path("production.env").touch()
-    _, name, *arguments = shlex.split(example)
+    _, name, *arguments = shlex.split(example.partition(" > ")[0])
     context = main.commands[name].make_context(name, arguments)
     assert isinstance(context, click.Context)
 
