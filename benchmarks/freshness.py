@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import httpx
 
-PORT = 18_231
+from running import ServiceProcess
 
 
 def seconds_until_visible(client: httpx.Client, log: Path, count: int) -> float:
@@ -41,34 +38,18 @@ def main() -> None:
     parser.add_argument("--lines", type=int, default=200)
     parser.add_argument("--json", type=Path, help="keep the figures in this file")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, httpx.Client(
-        base_url=f"http://127.0.0.1:{PORT}", timeout=10
-    ) as client:
-        log = Path(folder) / "requests.log"
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        log = folder / "requests.log"
         log.touch()
-        environment = {
-            **os.environ,
-            "LOG_FILE_PATH": str(log),
-            "STORE_URL": f"duckdb:///{folder}/store.duckdb",
-            "API_PORT": str(PORT),
-            "LOGGING_LEVEL": "ERROR",
-        }
-        service = subprocess.Popen([sys.executable, "-m", "tailmetrics", "up"], env=environment, cwd=folder)
+        service = ServiceProcess(folder, str(log))
+        service.start()
         try:
-            wait_until_ready(client)
-            seconds_until_visible(client, log, 1)
-            times = []
-            answers = []
-            for count in range(2, arguments.lines + 2):
-                time.sleep(0.05)  # what came before is over: each line meets an idle service
-                began = time.perf_counter()
-                total(client)
-                answers.append(time.perf_counter() - began)
-                times.append(seconds_until_visible(client, log, count))
-            cpu = idle_cpu_percent(service.pid)
+            times, answers = measure(service.client, log, arguments.lines)
+            cpu = idle_cpu_percent(service)
+            service.end()
         finally:
-            service.terminate()
-            service.wait(10)
+            service.kill()
     figures = {
         "median_ms": 1000 * statistics.median(times),
         "p99_ms": 1000 * statistics.quantiles(times, n=100)[98],
@@ -82,28 +63,24 @@ def main() -> None:
         arguments.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 
 
-def wait_until_ready(client: httpx.Client) -> None:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        try:
-            if client.get("/ready").status_code == 200:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.05)
-    raise SystemExit("the service did not become ready in 30 s")
+def measure(client: httpx.Client, log: Path, lines: int) -> tuple[list[float], list[float]]:
+    """Seconds until each line was visible, and seconds of one answer without a new line."""
+    seconds_until_visible(client, log, 1)
+    times = []
+    answers = []
+    for count in range(2, lines + 2):
+        time.sleep(0.05)  # what came before is over: each line meets an idle service
+        began = time.perf_counter()
+        total(client)
+        answers.append(time.perf_counter() - began)
+        times.append(seconds_until_visible(client, log, count))
+    return times, answers
 
 
-def idle_cpu_percent(process: int, seconds: float = 5.0) -> float:
-    ticks = os.sysconf("SC_CLK_TCK")
-
-    def used() -> float:
-        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / ticks
-
-    before = used()
+def idle_cpu_percent(service: ServiceProcess, seconds: float = 5.0) -> float:
+    before = service.cpu_seconds()
     time.sleep(seconds)
-    return 100 * (used() - before) / seconds
+    return 100 * (service.cpu_seconds() - before) / seconds
 
 
 if __name__ == "__main__":

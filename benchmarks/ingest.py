@@ -52,7 +52,7 @@ def duckdb_read_csv(log: Path, folder: Path) -> float:
 
 
 def flow_per_line(log: Path, folder: Path) -> float:
-    """What one writes first: Bytewax's own file source, a Python function a line, rows inserted in batches."""
+    """What one writes first: Bytewax's own file source, a Python function a line, inserts in batches."""
     from datetime import datetime
 
     import bytewax.operators as op
@@ -112,7 +112,7 @@ def flow_per_line(log: Path, folder: Path) -> float:
 class ArrowStream:
     """A frame as DuckDB can read it without pyarrow."""
 
-    def __init__(self, frame) -> None:  # noqa: ANN001
+    def __init__(self, frame) -> None:
         self._frame = frame
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
@@ -130,7 +130,9 @@ def measure(side: str, log: Path) -> dict[str, float]:
     """Run one side in a process of its own: seconds, and peak memory in MB."""
     output = subprocess.run(
         [sys.executable, __file__, "--side", side, "--log", str(log)],
-        check=True, capture_output=True, text=True,
+        check=True,
+        capture_output=True,
+        text=True,
     ).stdout
     return json.loads(output.splitlines()[-1])
 
@@ -145,10 +147,25 @@ def run_side(side: str, log: Path) -> None:
 def write_log(path: Path, lines: int) -> None:
     subprocess.run(
         [
-            sys.executable, "-m", "tailmetrics", "generate", "--file", str(path), "--seed", "1", "--mode", "uniform",
-            "--max-logs", str(lines), "--batch-size", "100000", "--interval", "0",
+            sys.executable,
+            "-m",
+            "tailmetrics",
+            "generate",
+            "--file",
+            str(path),
+            "--seed",
+            "1",
+            "--mode",
+            "uniform",
+            "--max-logs",
+            str(lines),
+            "--batch-size",
+            "100000",
+            "--interval",
+            "0",
         ],
-        check=True, stdout=subprocess.DEVNULL,
+        check=True,
+        stdout=subprocess.DEVNULL,
     )
 
 
@@ -180,13 +197,23 @@ def main() -> None:
         read_csv["seconds"] / own["seconds"]
         for own, read_csv in zip(runs["tailmetrics"], runs["duckdb_read_csv"], strict=True)
     ]
-    print(f"{lines:,} lines, {log.stat().st_size / 1e6 if log.exists() else 0:,.0f} MB, {arguments.repeat} runs")
+    print(
+        f"{lines:,} lines, {log.stat().st_size / 1e6 if log.exists() else 0:,.0f} MB, {arguments.repeat} runs"
+    )
     for side in SIDES:
         print(f"{side:18} {speeds[side]:12,.0f} lines/s   peak {peaks[side]:6,.0f} MB")
-    print(f"against duckdb_read_csv: {statistics.median(ratios):.2f}   ({min(ratios):.2f} to {max(ratios):.2f})")
+    print(
+        f"against duckdb_read_csv: {statistics.median(ratios):.2f}   ({min(ratios):.2f} to {max(ratios):.2f})"
+    )
     print(f"against flow_per_line:   {speeds['tailmetrics'] / speeds['flow_per_line']:.1f}")
     if arguments.json:
-        figures = {"lines": lines, "lines_per_second": speeds, "peak_mb": peaks, "ratios": ratios, "runs": runs}
+        figures = {
+            "lines": lines,
+            "lines_per_second": speeds,
+            "peak_mb": peaks,
+            "ratios": ratios,
+            "runs": runs,
+        }
         arguments.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 
 
