@@ -186,6 +186,7 @@ def main() -> None:
             write_log(log, arguments.lines)
         with log.open("rb") as stream:
             lines = sum(block.count(b"\n") for block in iter(lambda: stream.read(1 << 20), b""))
+        megabytes = log.stat().st_size / 1e6
         runs: dict[str, list[dict[str, float]]] = {side: [] for side in SIDES}
         for _ in range(arguments.repeat):
             for side in SIDES:
@@ -198,7 +199,7 @@ def main() -> None:
         for own, read_csv in zip(runs["tailmetrics"], runs["duckdb_read_csv"], strict=True)
     ]
     print(
-        f"{lines:,} lines, {log.stat().st_size / 1e6 if log.exists() else 0:,.0f} MB, {arguments.repeat} runs"
+        f"{lines:,} lines, {megabytes:,.0f} MB, {arguments.repeat} runs"
     )
     for side in SIDES:
         print(f"{side:18} {speeds[side]:12,.0f} lines/s   peak {peaks[side]:6,.0f} MB")
