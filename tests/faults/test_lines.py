@@ -95,7 +95,7 @@ def test_case_11_a_line_split_at_every_byte_across_two_writes(follow, log, end):
 
 
 def test_case_11_a_line_split_at_every_byte_across_two_reads(follow, logs):
-    """The first line of each file is one byte longer than that of the one before, and so all reads end later."""
+    """The first line of each file is one byte longer than that of the one before: all reads end elsewhere."""
     for shift in range(60):
         first = numbered(0, 1)[0].replace("cust_0", "cust_0" + "x" * shift)
         append(logs / f"{shift:02}.log", first, *numbered(1, 300), end=b"\r\n" if shift % 2 else b"\n")
