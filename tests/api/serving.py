@@ -26,8 +26,9 @@ class _Server(uvicorn.Server):
 def serving(app: FastAPI) -> Iterator[httpx.Client]:
     """A client of `app`, which listens on a free port until the context ends."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = _Server(uvicorn.Config(app, log_level="critical"))
-        thread = threading.Thread(target=server.run, args=([listener],))
+        # A stream that is open must not keep the server from ending.
+        server = _Server(uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1))
+        thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()
         try:
             assert server.listening.wait(10)

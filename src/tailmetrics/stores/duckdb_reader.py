@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
-
-import duckdb
 
 from tailmetrics.errors import StoreUnavailable
 from tailmetrics.stores.duckdb_file import DuckDBFile, errors_translated
@@ -32,7 +31,7 @@ class Reader:
             self._check_going_on()
             self._cursor = self._file.cursor()
         try:
-            with errors_translated():
+            with self._stoppable():
                 self._cursor.begin()
             return question(self)
         finally:
@@ -46,20 +45,13 @@ class Reader:
         if self._cursor is None:
             raise StoreUnavailable("the question has ended")
         self._check_going_on()
-        try:
-            with errors_translated():
-                rows = self._cursor.execute(sql, dict(parameters or {})).fetchall()
-        except StoreUnavailable as error:
-            if isinstance(error.__cause__, duckdb.InterruptException):
-                self._check_going_on()
-            raise
-        self._check_going_on()
-        return rows
+        with self._stoppable():
+            return self._cursor.execute(sql, dict(parameters or {})).fetchall()
 
     def begin_again(self) -> None:
         """Leave a transaction that an error has ended, for the state of now."""
         if self._cursor is not None:
-            with errors_translated():
+            with self._stoppable():
                 self._cursor.rollback()
                 self._cursor.begin()
 
@@ -70,6 +62,17 @@ class Reader:
                 self._stopped = reason
             if self._cursor is not None:
                 self._cursor.interrupt()
+
+    @contextmanager
+    def _stoppable(self) -> Iterator[None]:
+        """Errors as those of the package; the reason for the stop, when it was stopped meanwhile."""
+        try:
+            with errors_translated():
+                yield
+        except StoreUnavailable:
+            self._check_going_on()
+            raise
+        self._check_going_on()
 
     def _check_going_on(self) -> None:
         if self._stopped is not None:
