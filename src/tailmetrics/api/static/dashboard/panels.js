@@ -95,7 +95,7 @@ export function showRejects(rejects, tz) {
     ),
     element(
       "div",
-      { class: "scroll", tabindex: "0", role: "region", "aria-labelledby": "rejects-title" },
+      { class: "scroll", tabindex: "0", role: "region", "aria-label": "Lines that could not be read, table" },
       element("table", { class: "rejects" }, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...rows)),
     ),
   );
