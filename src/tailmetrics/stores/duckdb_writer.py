@@ -16,6 +16,8 @@ from tailmetrics.errors import PositionConflict
 from tailmetrics.sources import Batch, Checkpoint, Source
 from tailmetrics.stores.duckdb_file import DuckDBFile, errors_translated
 
+_LARGE_COMMIT_RECORDS = 50_000
+_IDLE_MEMORY = "32MB"
 _SECONDS_BETWEEN_EXPIRIES = 60.0
 
 
@@ -126,6 +128,15 @@ class Writer:
         self.counts.last_reject_id += rejects.height
         self.counts.blanks += sum(batch.parsed.blanks for batch in batches)
         self.counts.commits += 1
+        if records.height >= _LARGE_COMMIT_RECORDS:
+            self._give_back_memory()
+
+    def _give_back_memory(self) -> None:
+        """Let go of the blocks just written: nobody asks for them yet, and DuckDB would keep all it may."""
+        # Refused while a question needs the memory, which is as good.
+        with contextlib.suppress(duckdb.Error):
+            self._connection.execute(f"SET memory_limit = '{_IDLE_MEMORY}'")
+        self._connection.execute(f"SET memory_limit = '{self._file.memory_limit}'")
 
     def _open(self) -> None:
         self._file.open()
