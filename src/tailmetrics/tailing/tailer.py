@@ -90,8 +90,7 @@ class Tailer:
                 self._reopen()
             if self._is_scan_due():
                 self._scan()
-            # All new sources before any line: a rotated file that the store does not know is told from an
-            # old one by being newer than the last commit.
+            # All new sources before any line: then after a crash the store knows whatever had been found.
             chunks = self._registrations(worker, workers)
             room = self._settings.chunk_bytes
             oldest_first = self._settings.backlog_order == "oldest"
