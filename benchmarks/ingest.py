@@ -198,9 +198,7 @@ def main() -> None:
         read_csv["seconds"] / own["seconds"]
         for own, read_csv in zip(runs["tailmetrics"], runs["duckdb_read_csv"], strict=True)
     ]
-    print(
-        f"{lines:,} lines, {megabytes:,.0f} MB, {arguments.repeat} runs"
-    )
+    print(f"{lines:,} lines, {megabytes:,.0f} MB, {arguments.repeat} runs")
     for side in SIDES:
         print(f"{side:18} {speeds[side]:12,.0f} lines/s   peak {peaks[side]:6,.0f} MB")
     print(
