@@ -75,7 +75,10 @@ class DuckDBStore:
 
     def write(self, batches: Sequence[Batch]) -> None:
         with self._lock:
-            self._open_writer().write(batches)
+            writer = self._open_writer()
+            writer.write(batches)
+            if not self._readers:  # a question must not find itself without memory
+                writer.give_back_memory()
 
     def report(self, processor: str, statuses: Sequence[SourceStatus]) -> None:
         self._reports[processor] = tuple(statuses)

@@ -16,7 +16,7 @@ from tailmetrics.errors import PositionConflict
 from tailmetrics.sources import Batch, Checkpoint, Source
 from tailmetrics.stores.duckdb_file import DuckDBFile, errors_translated
 
-_LARGE_COMMIT_RECORDS = 50_000
+_MANY_RECORDS = 50_000
 _IDLE_MEMORY = "32MB"
 _SECONDS_BETWEEN_EXPIRIES = 60.0
 
@@ -43,6 +43,7 @@ class Writer:
         self._retention_days = retention_days
         self._next_expiry = 0.0
         self._damaged = False
+        self._records_since_giving_back = 0
         self._open()
 
     def close(self) -> None:
@@ -128,12 +129,14 @@ class Writer:
         self.counts.last_reject_id += rejects.height
         self.counts.blanks += sum(batch.parsed.blanks for batch in batches)
         self.counts.commits += 1
-        if records.height >= _LARGE_COMMIT_RECORDS:
-            self._give_back_memory()
+        self._records_since_giving_back += records.height
 
-    def _give_back_memory(self) -> None:
-        """Let go of the blocks just written: nobody asks for them yet, and DuckDB would keep all it may."""
-        # Refused while a question needs the memory, which is as good.
+    def give_back_memory(self) -> None:
+        """Let go of the blocks just written when they are many: DuckDB would keep as many as it may."""
+        if self._records_since_giving_back < _MANY_RECORDS:
+            return
+        self._records_since_giving_back = 0
+        # Refused while the memory is needed, which is as good.
         with contextlib.suppress(duckdb.Error):
             self._connection.execute(f"SET memory_limit = '{_IDLE_MEMORY}'")
         self._connection.execute(f"SET memory_limit = '{self._file.memory_limit}'")
