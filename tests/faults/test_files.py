@@ -200,10 +200,12 @@ def test_case_15_files_in_a_directory_that_did_not_exist_at_start(follow, logs):
     living.must_have(range(30))
 
 
+@pytest.mark.timeout(300)
 def test_case_15_a_thousand_files_at_once(follow, logs):
     living = follow(f"{logs}/*.log")
     for number in range(1000):
         append(logs / f"{number}.log", *numbered(number * 3, number * 3 + 3))
+    living.await_count(3000, 250)
     living.must_have(range(3000))
 
 
