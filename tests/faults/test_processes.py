@@ -195,9 +195,10 @@ def test_case_23_fifty_quiet_files_and_a_hot_one_stay_live_beside_a_backlog(new_
         append(logs / "hot.log", *["2024-11-06 06:33:33 hot /line/0 200 0.316"] * 10_000)
         for file in quiet:
             append(file, "2024-11-06 06:33:33 quiet /line/0 200 0.316")
-        await_that(lambda turn=turn: requests_of(service, "quiet") == 50 * turn, 5, service.said)
-        await_that(lambda turn=turn: requests_of(service, "hot") == 10_000 * (turn - 1), 5, service.said)
-    assert requests_of(service, "backlog") < 4_000_000, "the backlog was read too fast to show anything"
+        await_that(lambda turn=turn: requests_of(service, "quiet") == 50 * turn, 20, service.said)
+        await_that(lambda turn=turn: requests_of(service, "hot") == 10_000 * (turn - 1), 20, service.said)
+        if turn == 2:
+            assert requests_of(service, "backlog") < 4_000_000, "the backlog was read too fast to tell"
     assert service.end() == 0
 
 
