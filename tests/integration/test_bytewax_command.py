@@ -5,13 +5,15 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.integration.running import Service, await_that
 from tests.tailing.following import append, numbered
 
 
-def test_two_workers_read_each_line_once(service: Service, tmp_path: Path) -> None:
+def test_two_workers_read_each_line_once(new_service: Callable[..., Service], tmp_path: Path) -> None:
+    service = new_service(f"{tmp_path}/*.log")
     for n in range(4):
         append(tmp_path / f"{n}.log", *numbered(n * 1000, n * 1000 + 1000))
     command = [sys.executable, "-m", "bytewax.run", "tailmetrics.dataflow:flow_from_settings()", "-w", "2"]
@@ -19,7 +21,7 @@ def test_two_workers_read_each_line_once(service: Service, tmp_path: Path) -> No
     with output.open("wb") as stream:
         process = subprocess.Popen(
             command,
-            env={**service.environment, "LOG_FILE_PATH": f"{tmp_path}/*.log"},
+            env=service.environment,
             cwd=tmp_path,
             stdout=stream,
             stderr=stream,
@@ -29,4 +31,8 @@ def test_two_workers_read_each_line_once(service: Service, tmp_path: Path) -> No
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(30)
+    # What was not committed when it was interrupted is read now.
+    service.start()
+    service.await_total(4000)
+    service.end()
     assert service.numbers() == list(range(4000))
