@@ -37,8 +37,9 @@ class BrokenStore:
     def sources(self, node_id: str) -> Sequence[Source]:
         return list(self.known.values())
 
-    def register(self, source: Source) -> Source:
-        return self.known.setdefault(source.source_id, source)
+    def register_all(self, sources: Sequence[Source]) -> None:
+        for source in sources:
+            self.known.setdefault(source.source_id, source)
 
     def write(self, batches: Sequence[Batch]) -> None:
         self.writes += 1

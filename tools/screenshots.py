@@ -89,7 +89,7 @@ def take(url: str, folder: Path) -> None:
                 page = browser.new_page(viewport=SIZE, color_scheme=scheme, locale="en-GB")
                 page.goto(f"{url}{address}")
                 page.locator("#shown:not([hidden])").wait_for()
-                page.wait_for_function("document.querySelector('#chart-latency canvas').width > 300")
+                page.locator("#chart-latency canvas").wait_for()
                 page.wait_for_timeout(500)  # a last frame
                 picture = folder / f"{name}-{scheme}.png"
                 page.screenshot(path=picture)

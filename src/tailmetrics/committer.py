@@ -159,9 +159,8 @@ class Committer:
     def _write(self, group: list[Batch]) -> None:
         if self.store_error is not None and self._is_committed(group):
             return
-        for batch in group:
-            if batch.registers is not None:
-                self._store.register(batch.registers)
+        if new := [batch.registers for batch in group if batch.registers is not None]:
+            self._store.register_all(new)
         began = time.perf_counter()
         self._store.write(group)
         self._metrics.committed(group, time.perf_counter() - began)

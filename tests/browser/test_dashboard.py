@@ -192,7 +192,7 @@ class TestLive:
         own.await_total(60)
         page = visitor.open(own, "/?range=24h&tz=UTC")
         expect(figure(page, "total_requests")).to_have_text("60")
-        page.wait_for_function("document.querySelectorAll('#chart-latency tbody tr').length > 0")
+        expect(page.locator("#chart-latency tbody tr").first).to_be_attached()
         nodes = "() => document.querySelectorAll('*').length"
         before = page.evaluate(nodes)
         for more in range(1, 6):
@@ -413,7 +413,7 @@ class TestScreens:
     ) -> None:
         page = new_visitor(color_scheme=scheme, bypass_csp=True).open(shop, address)
         expect(page.locator("#main")).to_have_attribute("aria-busy", "false")
-        page.wait_for_function("document.getElementById('tz').options.length > 100")
+        expect(page.locator("#tz option").nth(100)).to_be_attached()
         page.add_script_tag(path=AXE)
         found = page.evaluate("async () => (await axe.run()).violations")
         assert [(each["id"], [node["html"] for node in each["nodes"]]) for each in found] == []

@@ -121,6 +121,13 @@ class TestSources:
         again = store.register(replace(source_of(), path="/elsewhere"))
         assert without_time(again) == without_time(moved(source, batch))
 
+    def test_many_are_registered_at_once_and_those_known_stay_as_they_are(self, store: Store) -> None:
+        known = store.register(source_of("known", inode=1))
+        new = source_of("new", inode=2)
+        store.register_all([replace(known, path="/elsewhere"), new])
+        found = {source.source_id: source.path for source in store.sources(known.node_id)}
+        assert found == {known.source_id: known.path, new.source_id: new.path}
+
     def test_sources_are_listed_by_node(self, store: Store) -> None:
         store.register(source_of("a", node_id="first"))
         store.register(source_of("b", node_id="second"))

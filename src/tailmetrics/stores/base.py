@@ -37,6 +37,10 @@ class Store(Protocol):
         """Make a source known; one that is known already is returned as the store has it."""
         ...
 
+    def register_all(self, sources: Sequence[Source]) -> None:
+        """Make many sources known at once, as `register` does one."""
+        ...
+
     def position(self, source_id: str) -> int | None:
         """The byte offset up to which a source is durably in the store; None when it is not registered."""
         ...

@@ -66,7 +66,13 @@ class DuckDBStore:
 
     def register(self, source: Source) -> Source:
         with self._lock:
-            return self._open_writer().register(source)
+            writer = self._open_writer()
+            writer.register([source])
+            return writer.sources[source.source_id]
+
+    def register_all(self, sources: Sequence[Source]) -> None:
+        with self._lock:
+            self._open_writer().register(sources)
 
     def position(self, source_id: str) -> int | None:
         with self._lock:

@@ -51,41 +51,44 @@ class Writer:
             self._connection.close()
             self._file.close()
 
-    def register(self, source: Source) -> Source:
-        """The source as it is known; a new one is written first."""
+    def register(self, sources: Sequence[Source]) -> None:
+        """Write those of the sources that are not known yet, all in one commit."""
         self._prepare()
-        known = self.sources.get(source.source_id)
-        if known is not None:
-            return known
-        key = max(self._keys.values(), default=0) + 1
+        new = {source.source_id: source for source in sources if source.source_id not in self.sources}
+        if not new:
+            return
+        first_key = max(self._keys.values(), default=0) + 1
+        keys = {source_id: first_key + number for number, source_id in enumerate(new)}
         now = _utc_now()
         with self._transaction():
-            self._run(
+            self._connection.executemany(
                 """
                 INSERT INTO sources VALUES (
                     $key, $source_id, $node_id, $device, $inode, $epoch, $path, $position,
                     $head_length, $head_hash, $tail_length, $tail_hash, 0, 0, 0, $since, $now
                 )
                 """,
-                {
-                    "key": key,
-                    "source_id": source.source_id,
-                    "node_id": source.node_id,
-                    "device": str(source.device),
-                    "inode": str(source.inode),
-                    "epoch": source.epoch,
-                    "since": _naive(source.followed_since) or now,
-                    "now": now,
-                    **_place(source),
-                },
+                [
+                    {
+                        "key": keys[source.source_id],
+                        "source_id": source.source_id,
+                        "node_id": source.node_id,
+                        "device": str(source.device),
+                        "inode": str(source.inode),
+                        "epoch": source.epoch,
+                        "since": _naive(source.followed_since) or now,
+                        "now": now,
+                        **_place(source),
+                    }
+                    for source in new.values()
+                ],
             )
-        registered = replace(
-            source, committed_at=_aware(now), followed_since=source.followed_since or _aware(now)
-        )
-        self._keys[source.source_id] = key
-        self.sources[source.source_id] = registered
+        self._keys.update(keys)
+        for source in new.values():
+            self.sources[source.source_id] = replace(
+                source, committed_at=_aware(now), followed_since=source.followed_since or _aware(now)
+            )
         self.counts.commits += 1
-        return registered
 
     def forget(self, source_ids: Sequence[str]) -> int:
         """Drop sources without a record or reject; returns how many."""
