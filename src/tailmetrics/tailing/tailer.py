@@ -169,11 +169,6 @@ class Tailer:
         """Unread bytes that a truncation destroyed, no copy of them having been found."""
         return self._orphans.lost_bytes
 
-    @property
-    def has_scanned(self) -> bool:
-        """Whether the files were looked for at least once."""
-        return self._scanned
-
     def load(self, job: LoadJob) -> None:
         """Read a file to its end, unless the store has it already; the job tells of it."""
         with self._lock:
