@@ -94,7 +94,7 @@ def _log_path(entry: LogPath) -> Iterator[Finding]:
 
 
 def _store(settings: Settings, service: str | None) -> Finding:
-    if settings.store_url.startswith("duckdb:") and not settings.store_path.exists():
+    if settings.store_is_file and not settings.store_path.exists():
         folder = settings.store_path.absolute().parent
         while not folder.exists():
             folder = folder.parent
@@ -112,13 +112,15 @@ def _store(settings: Settings, service: str | None) -> Finding:
     except StoreBusy as error:
         if service is not None:
             return Finding(
-                "ok", "store", f"{settings.store_url} is in use, and a service answers at {service}"
+                "ok", "store", f"{settings.store_name} is in use, and a service answers at {service}"
             )
         return Finding("wrong", "store", str(error))
     except (StoreError, SettingsError) as error:
         return Finding("wrong", "store", str(error))
     return Finding(
-        "ok", "store", f"{settings.store_url} answers: {status.records:,} records, {status.rejects:,} rejects"
+        "ok",
+        "store",
+        f"{settings.store_name} answers: {status.records:,} records, {status.rejects:,} rejects",
     )
 
 

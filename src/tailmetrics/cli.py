@@ -20,6 +20,7 @@ from tailmetrics.errors import (
     StoreError,
     TailmetricsError,
 )
+from tailmetrics.masking import masked
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -92,7 +93,7 @@ class _Command(click.Command):
         try:
             return super().invoke(context)
         except TailmetricsError as error:
-            click.echo(f"tailmetrics {self.name}: {error}", err=True)
+            click.echo(masked(f"tailmetrics {self.name}: {error}"), err=True)
             context.exit(_exit_status(error))
         except KeyboardInterrupt:
             click.echo("Interrupted.", err=True)
@@ -136,6 +137,10 @@ _OPTIONS: dict[str, Callable[[Any], Any]] = {
     "workers": _setting("--workers", "workers", "Workers of the dataflow.", type=int),
     "api_host": _setting("--host", "api_host", "Address of the service."),
     "api_port": _setting("--port", "api_port", "Port of the service.", type=int),
+    "metrics_host": _setting("--host", "metrics_host", "Address of /metrics, /health and /ready."),
+    "metrics_port": _setting(
+        "--port", "metrics_port", "Port of /metrics, /health and /ready; 0: none.", type=int
+    ),
     "logging_level": _setting("--logging-level", "logging_level", "DEBUG, INFO, WARNING or ERROR."),
     "json": click.option("--json", "as_json", is_flag=True, help="Print JSON."),
 }
@@ -218,14 +223,18 @@ def up(env_file: Path | None, open_page: bool, **flags: Any) -> None:
 @main.command(
     cls=_Command,
     short_help="Follow the logs only.",
-    examples=("tailmetrics ingest --log-file-path '/var/log/shop/*.log'",),
+    examples=(
+        "tailmetrics ingest --store-url postgresql://user:password@db.example/shop",
+        "tailmetrics ingest --log-file-path '/var/log/shop/*.log' --port 9465",
+    ),
     exits=(_EXIT_UNAVAILABLE, _EXIT_CONFIGURATION),
 )
-@_options("env_file", *_FOLLOWING, "logging_level")
+@_options("env_file", *_FOLLOWING, "metrics_host", "metrics_port", "logging_level")
 def ingest(env_file: Path | None, **flags: Any) -> None:
-    """Follow the logs only, until Ctrl-C; the store must be a server.
+    """Follow the logs only, until Ctrl-C; the store must be a server, or an SQLite file.
 
-    A store that is a file can be opened by one process, so `tailmetrics up` is the command for it.
+    A DuckDB file can be opened by one process, so `tailmetrics up` is the command for it. Several of these
+    may share a store, each with a NODE_ID of its own.
     """
     _run_service("run_ingest", env_file, flags)
 
@@ -238,9 +247,9 @@ def ingest(env_file: Path | None, **flags: Any) -> None:
 )
 @_options("env_file", "store_url", *_API, "logging_level")
 def serve(env_file: Path | None, **flags: Any) -> None:
-    """Answer questions only, until Ctrl-C; the store must be a server.
+    """Answer questions only, until Ctrl-C; the store must be a server, or an SQLite file.
 
-    A store that is a file can be opened by one process, so `tailmetrics up` is the command for it.
+    A DuckDB file can be opened by one process, so `tailmetrics up` is the command for it.
     """
     _run_service("run_serve", env_file, flags)
 

@@ -131,7 +131,7 @@ def _ask_store(settings: Settings, path: str, parameters: Mapping[str, str]) -> 
     from tailmetrics.metrics import Metrics  # noqa: PLC0415
     from tailmetrics.stores import open_store  # noqa: PLC0415
 
-    if settings.store_url.startswith("duckdb:") and not settings.store_path.exists():
+    if settings.store_is_file and not settings.store_path.exists():
         raise StoreUnavailable(
             f"there is no store at {settings.store_path} yet, and no service answers at "
             f"{service_url(settings)}; `tailmetrics up` or `tailmetrics load FILE` makes one"
@@ -144,7 +144,7 @@ def _ask_store(settings: Settings, path: str, parameters: Mapping[str, str]) -> 
             async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
                 return await client.get(path, params=parameters)
 
-        return Answer(_document(asyncio.run(get())), settings.store_url)
+        return Answer(_document(asyncio.run(get())), settings.store_name)
     finally:
         store.close()
 

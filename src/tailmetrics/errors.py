@@ -101,14 +101,18 @@ class StoreGone(StoreError):
 
 
 class PositionConflict(StoreError):
-    """The store's position of a source is not where this batch begins."""
+    """The store's position of a source is not where this batch begins.
 
-    def __init__(self, source_id: str, expected: int, found: int | None) -> None:
+    `holder` is the processor that moved it, None when the store does not know.
+    """
+
+    def __init__(self, source_id: str, expected: int, found: int | None, holder: str | None = None) -> None:
         self.source_id = source_id
         self.expected = expected
         self.found = found
+        self.holder = holder
         super().__init__(
             f"source {source_id}: the batch begins at byte {expected}, the store is at "
-            f"{'no position' if found is None else f'byte {found}'}; another processor reads this source: "
-            "stop one of them"
+            f"{'no position' if found is None else f'byte {found}'}; {holder or 'another processor'} reads "
+            "this source: stop one of them"
         )

@@ -13,7 +13,7 @@ from bytewax.testing import cluster_main
 
 from tailmetrics.committer import Committer
 from tailmetrics.dataflow import build_flow
-from tailmetrics.errors import StoreUnavailable, TailmetricsError
+from tailmetrics.errors import StoreError, StoreUnavailable, TailmetricsError
 from tailmetrics.metrics import Metrics
 from tailmetrics.settings import Settings, resolve_node_id
 from tailmetrics.sources import IngestionState, SourceStatus
@@ -26,6 +26,8 @@ _MOST_CRASHES = 5  # in a row
 _HEALTHY_SECONDS = 60.0  # a run at least this long begins the count anew
 _FIRST_RESTART_SECONDS = 0.5
 _DRAIN_SECONDS = 2.5  # of the 5 s that a clean end may take
+_REPORT_SECONDS = 1.0  # from one look at what is to be reported to the next
+_REPORT_AGAIN_SECONDS = 10.0  # what has not changed is said again, so that others see who lives
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +66,12 @@ class Ingestion:
         self._jobs: list[LoadJob] = []
         self._state = IngestionState("restarting")
         self._thread = threading.Thread(target=self._supervise, name="ingestion", daemon=True)
+        self._reporter = threading.Thread(target=self._report, name="reports", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
+        if self._follow:
+            self._reporter.start()
 
     def stop(self) -> None:
         """Commit what was read and end, within a few seconds; what was not committed is read again later."""
@@ -79,6 +84,8 @@ class Ingestion:
             if self._run is not None:
                 self._run.committer.abandon()
         self._thread.join()
+        if self._reporter.is_alive():
+            self._reporter.join(_DRAIN_SECONDS)
         self._fail_loads("the service has ended")
 
     def reopen(self) -> None:
@@ -162,6 +169,26 @@ class Ingestion:
             tailer.close()
         if committer.failure is not None:
             raise committer.failure
+
+    def _report(self) -> None:
+        """Tell the store of the sources, now and then, for processes that only answer questions."""
+        said: Sequence[SourceStatus] = ()
+        due = 0.0
+        refused: str | None = None
+        while not self._stopping.wait(_REPORT_SECONDS):
+            statuses = self.sources()
+            if not statuses or (statuses == said and time.monotonic() < due):
+                continue
+            try:
+                self._store.report(resolve_node_id(self._settings), statuses)
+            except StoreUnavailable:
+                continue  # the committer says so
+            except StoreError as error:
+                if str(error) != refused:
+                    refused = str(error)
+                    log.warning("sources cannot be reported", error=refused)
+                continue
+            said, due = statuses, time.monotonic() + _REPORT_AGAIN_SECONDS
 
     def _give_up(self, cause: BaseException) -> None:
         self.failure = cause

@@ -7,19 +7,21 @@ import socket
 import sys
 import threading
 import webbrowser
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import structlog
 import uvicorn
 from fastapi import FastAPI
 
-from tailmetrics.api.app import create_app
+from tailmetrics.api.app import create_app, create_probes_app
 from tailmetrics.api.live import LiveViews
 from tailmetrics.api.parameters import ViewParameters
 from tailmetrics.errors import SettingsError, TailmetricsError
 from tailmetrics.ingestion import Ingestion
+from tailmetrics.masking import masked
 from tailmetrics.metrics import Metrics
 from tailmetrics.settings import Settings
 from tailmetrics.sources import LoadProgress
@@ -41,6 +43,7 @@ def configure_logging(settings: Settings) -> None:
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _without_secrets,
             structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"]),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(settings.logging_level),
@@ -55,7 +58,7 @@ def run_up(settings: Settings, page: str | None = None) -> int:
     `page` is an address to open in the user's browser.
     """
     server = _Server()
-    with _listening(settings) as listener, _opened(settings) as store:
+    with _listening(settings.api_host, settings.api_port, "API_PORT") as listener, _opened(settings) as store:
         metrics = Metrics()
         ingestion = Ingestion(settings, store, metrics, on_give_up=server.ask_to_end)
         _on_hangup(ingestion.reopen)
@@ -71,24 +74,34 @@ def run_up(settings: Settings, page: str | None = None) -> int:
 
 
 def run_ingest(settings: Settings) -> int:
-    """The dataflow alone, until a signal; returns the exit status."""
-    _refuse_file_store(settings, "ingest")
-    ended = threading.Event()
-    _on_signals(ended.set)
-    with _opened(settings) as store:
-        ingestion = Ingestion(settings, store, Metrics(), on_give_up=ended.set)
+    """The dataflow, with its metrics port, until a signal; returns the exit status."""
+    _refuse_embedded_store(settings, "ingest")
+    server = _Server()
+    with ExitStack() as open_parts:
+        listener = None
+        if settings.metrics_port:
+            listening = _listening(settings.metrics_host, settings.metrics_port, "METRICS_PORT")
+            listener = open_parts.enter_context(listening)
+        store = open_parts.enter_context(_opened(settings))
+        metrics = Metrics()
+        ingestion = Ingestion(settings, store, metrics, on_give_up=server.ask_to_end)
         _on_hangup(ingestion.reopen)
         ingestion.start()
-        ended.wait()
-        ingestion.stop()
+        try:
+            if listener is None:
+                server.wait_for_signal()
+            else:
+                server.run_until_signal(create_probes_app(settings, store, ingestion, metrics), listener)
+        finally:
+            ingestion.stop()
         return _exit_status(ingestion)
 
 
 def run_serve(settings: Settings) -> int:
     """The API alone, until a signal; returns the exit status."""
-    _refuse_file_store(settings, "serve")
+    _refuse_embedded_store(settings, "serve")
     server = _Server()
-    with _listening(settings) as listener, _opened(settings) as store:
+    with _listening(settings.api_host, settings.api_port, "API_PORT") as listener, _opened(settings) as store:
         server.run_until_signal(create_app(settings, store, None, Metrics()), listener)
         return EXIT_OK
 
@@ -139,7 +152,7 @@ class _Server:
 
     def __init__(self) -> None:
         self._server: uvicorn.Server | None = None
-        self._asked = False
+        self._asked = threading.Event()
         _on_signals(self.ask_to_end)
 
     def run_until_signal(self, app: FastAPI, listener: socket.socket) -> None:
@@ -150,14 +163,18 @@ class _Server:
             timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
             server_header=False,
         )
-        self._server = _QuietServer(config, app.state.live)
-        self._server.should_exit = self._asked
+        self._server = _QuietServer(config, getattr(app.state, "live", None))
+        self._server.should_exit = self._asked.is_set()
         host, port = listener.getsockname()[:2]
         log.info("listening", address=f"http://{_bracketed(host)}:{port}")
         self._server.run(sockets=[listener])
 
+    def wait_for_signal(self) -> None:
+        """Where nothing is served."""
+        self._asked.wait()
+
     def ask_to_end(self) -> None:
-        self._asked = True
+        self._asked.set()
         if self._server is not None:
             self._server.should_exit = True
 
@@ -168,12 +185,13 @@ class _QuietServer(uvicorn.Server):
     It waits for its connections when it ends, and a page's stream of events has no end of its own.
     """
 
-    def __init__(self, config: uvicorn.Config, live: LiveViews[ViewParameters]) -> None:
+    def __init__(self, config: uvicorn.Config, live: LiveViews[ViewParameters] | None) -> None:
         super().__init__(config)
         self._live = live
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._live.end()
+        if self._live is not None:
+            self._live.end()
         await super().shutdown(sockets)
 
     @contextmanager
@@ -191,18 +209,17 @@ def _on_hangup(reopen: Callable[[], None]) -> None:
 
 
 @contextmanager
-def _listening(settings: Settings) -> Iterator[socket.socket]:
-    """The socket of the API, taken before anything else starts."""
-    family = socket.AF_INET6 if ":" in settings.api_host else socket.AF_INET
+def _listening(host: str, port: int, setting: str) -> Iterator[socket.socket]:
+    """A socket that listens, taken before anything else starts; `setting` is where the port comes from."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            listener.bind((settings.api_host, settings.api_port))
+            listener.bind((host, port))
         except OSError as error:
-            address = f"{_bracketed(settings.api_host)}:{settings.api_port}"
             problem = (
-                f"API_PORT: cannot listen on {address} ({error.strerror or error}); "
+                f"{setting}: cannot listen on {_bracketed(host)}:{port} ({error.strerror or error}); "
                 "stop what uses it or choose another port"
             )
             raise SettingsError([problem]) from error
@@ -231,13 +248,18 @@ def _exit_status(ingestion: Ingestion) -> int:
     return EXIT_FAILED
 
 
-def _refuse_file_store(settings: Settings, command: str) -> None:
-    if settings.store_url.startswith("duckdb:"):
+def _refuse_embedded_store(settings: Settings, command: str) -> None:
+    if settings.store_scheme == "duckdb":
         problem = (
-            f"STORE_URL: found {settings.store_url}, a file that one process may open; {command} expected "
-            "the URL of a server. Use `tailmetrics up`, which does both in one process"
+            f"STORE_URL: found {settings.store_name}, a file that one process may open; {command} expected "
+            "the URL of a server, or of an SQLite file. Use `tailmetrics up`, which does both in one process"
         )
         raise SettingsError([problem])
+
+
+def _without_secrets(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
+    """A step of logging: no URL is written with its password."""
+    return {key: masked(value) if isinstance(value, str) else value for key, value in event.items()}
 
 
 def _bracketed(host: str) -> str:

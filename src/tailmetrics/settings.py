@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import re
 import socket
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from tailmetrics.errors import SettingsError
+from tailmetrics.masking import masked
 
 FORMAT_NAMES = ("requests", "nginx", "json", "regex")
-STORE_SCHEMES = ("duckdb",)
+FILE_STORE_SCHEMES = ("duckdb", "sqlite")
+_DATABASE_SCHEMES = ("postgresql", "mysql", "mariadb")
+STORE_SCHEMES = (*FILE_STORE_SCHEMES, *_DATABASE_SCHEMES, "influxdb")
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
 _MIB = 1024 * 1024
@@ -116,8 +121,9 @@ class Settings(BaseSettings):
 
     store_url: str = Field(
         default="duckdb:///data/tailmetrics.duckdb",
-        description="Where records are kept. Three slashes before a relative path, four before an absolute "
-        "one.",
+        description="Where records are kept: a file, `duckdb:///PATH` or `sqlite:///PATH` (four slashes "
+        "before an absolute path), or a server, `postgresql://USER:PASSWORD@HOST/DATABASE`, and likewise "
+        "`mysql`, `mariadb` or `influxdb`.",
     )
     duckdb_memory_limit: str = Field(
         default="256MB", description="Memory DuckDB may use for its buffers, such as 256MB or 2GB."
@@ -133,6 +139,15 @@ class Settings(BaseSettings):
 
     api_host: str = Field(default="127.0.0.1", description="Address the API listens on.")
     api_port: int = Field(default=8000, ge=1, le=65535, description="Port the API listens on.")
+    metrics_host: str = Field(
+        default="127.0.0.1", description="Address on which `tailmetrics ingest` answers about itself."
+    )
+    metrics_port: int = Field(
+        default=9464,
+        ge=0,
+        le=65535,
+        description="Port on which `tailmetrics ingest` answers /metrics, /health and /ready; 0: none.",
+    )
     api_key: SecretStr | None = Field(
         default=None, description="When set, requests that change something need it in the header X-API-Key."
     )
@@ -185,14 +200,19 @@ class Settings(BaseSettings):
     @field_validator("store_url")
     @classmethod
     def _known_store(cls, value: str) -> str:
-        scheme = value.partition("://")[0]
-        if "://" not in value or scheme not in STORE_SCHEMES:
+        scheme, separator, rest = value.partition("://")
+        if not separator or scheme not in STORE_SCHEMES:
             raise ValueError(
-                "a URL such as duckdb:///data/tailmetrics.duckdb (a relative path) or "
-                "duckdb:////var/lib/tailmetrics.duckdb (an absolute one)"
+                "a URL that begins with " + ", ".join(f"{known}://" for known in STORE_SCHEMES) + "; such as "
+                "duckdb:///data/tailmetrics.duckdb or postgresql://user:password@host:5432/database"
             )
-        if scheme == "duckdb" and not re.fullmatch(r"duckdb:///.+", value):
+        if scheme in FILE_STORE_SCHEMES and not re.fullmatch(r"/.+", rest):
             raise ValueError("three slashes and a relative path, or four slashes and an absolute one")
+        if scheme in _DATABASE_SCHEMES and not _names_server_and_database(value):
+            raise ValueError(
+                f"{scheme}://user:password@host:port/database, signs such as / and @ in the password written "
+                "as %2F and %40"
+            )
         return value
 
     @field_validator("api_key")
@@ -221,14 +241,33 @@ class Settings(BaseSettings):
         return tuple(paths)
 
     @property
+    def store_scheme(self) -> str:
+        """Which kind of store it is: the part of its URL before the colon."""
+        return self.store_url.partition(":")[0]
+
+    @property
+    def store_name(self) -> str:
+        """The store's URL as it may be shown, without its secrets."""
+        return masked(self.store_url)
+
+    @property
+    def store_is_file(self) -> bool:
+        """Whether the store is a file of this machine, not a server."""
+        return self.store_scheme in FILE_STORE_SCHEMES
+
+    @property
     def store_path(self) -> Path:
         """The file of a store that is a file."""
         return Path(self.store_url.split(":///", 1)[1])
 
     @property
     def data_folder(self) -> Path:
-        """Where this node keeps what it must not forget, beside the data when the store is a file."""
-        return self.store_path.parent if self.store_url.startswith("duckdb:") else Path("data")
+        """Where this node keeps what it must not forget: beside a store that is a file, else in `data`."""
+        return self.store_path.parent if self.store_is_file else Path("data")
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        for name, value in super().__repr_args__():
+            yield name, masked(value) if isinstance(value, str) else _masked_parts(value)
 
 
 def load_settings(env_file: Path | None = Path(".env.local"), **flags: Any) -> Settings:
@@ -260,12 +299,27 @@ def resolve_node_id(settings: Settings) -> str:
         return settings.node_id
 
 
+def _names_server_and_database(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018  # raises for what is no port
+    except ValueError:
+        return False
+    return bool(parts.path.strip("/")) and bool(parts.hostname or parts.query)
+
+
+def _masked_parts(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(masked(part) if isinstance(part, str) else part for part in value)
+    return value
+
+
 def _sentence(problem: Any) -> str:
     reason = str(problem["msg"]).removeprefix("Value error, ")
     if not problem["loc"]:
         return reason
     key = str(problem["loc"][0]).upper()
-    shown = "***" if "KEY" in key or "PASSWORD" in key or "TOKEN" in key else repr(problem["input"])
+    shown = "***" if "KEY" in key or "PASSWORD" in key or "TOKEN" in key else masked(repr(problem["input"]))
     expected = reason[0].lower() + reason[1:]
     expected = expected.removeprefix("input should be ")
     return f"{key}: found {shown}, expected {expected}"

@@ -33,19 +33,9 @@ def create_app(settings: Settings, store: Store, ingestion: Ingestion | None, me
         redirect_slashes=False,  # a slash may be the last character of a customer id
     )
     services = Services(settings, store, ingestion, metrics)
-    app.state.services = services
     if ingestion is not None:
-        metrics.watch_sources(ingestion.sources)
-        metrics.watch_lost_bytes(lambda: ingestion.state().lost_bytes)
         remove_leftovers(settings)
-
-    # The one added last is the first that a request meets.
-    app.add_middleware(Guard, settings=settings)
-    app.add_middleware(QueryTiming, metrics=metrics)
-    app.add_middleware(HeadAsGet)
-    app.add_middleware(SecurityHeaders)
-    problems.install(app)
-
+    _install(app, services, settings.api_host)
     for router in (
         stats.router,
         breakdown.router,
@@ -60,3 +50,26 @@ def create_app(settings: Settings, store: Store, ingestion: Ingestion | None, me
     live.install(app, services)
     app.include_router(documentation.router)
     return app
+
+
+def create_probes_app(settings: Settings, store: Store, ingestion: Ingestion, metrics: Metrics) -> FastAPI:
+    """What a process without the API says of itself: /health, /ready and /metrics."""
+    app = FastAPI(title="tailmetrics", openapi_url=None, redirect_slashes=False)
+    _install(app, Services(settings, store, ingestion, metrics), settings.metrics_host)
+    app.include_router(probes.router)
+    return app
+
+
+def _install(app: FastAPI, services: Services, host: str) -> None:
+    """What an app has around its routes."""
+    app.state.services = services
+    if services.ingestion is not None:
+        ingestion = services.ingestion
+        services.metrics.watch_sources(ingestion.sources)
+        services.metrics.watch_lost_bytes(lambda: ingestion.state().lost_bytes)
+    # The one added last is the first that a request meets.
+    app.add_middleware(Guard, names=(host, *services.settings.api_allowed_hosts))
+    app.add_middleware(QueryTiming, metrics=services.metrics)
+    app.add_middleware(HeadAsGet)
+    app.add_middleware(SecurityHeaders)
+    problems.install(app)

@@ -8,6 +8,7 @@ scripts of other pages from changing anything; the key, when one is set, keeps o
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -20,7 +21,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from tailmetrics.api.problems import problem_response
 from tailmetrics.api.services import Context
 from tailmetrics.api.sessions import COOKIE, is_session
-from tailmetrics.settings import Settings
 
 READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -38,11 +38,14 @@ _key_header = APIKeyHeader(
 
 
 class Guard:
-    """Refuses requests for hosts that are not ours, and changes that pages of other origins ask for."""
+    """Refuses requests for hosts that are not ours, and changes that pages of other origins ask for.
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    `names` are ours beside those of the loopback.
+    """
+
+    def __init__(self, app: ASGIApp, names: Sequence[str]) -> None:
         self._app = app
-        configured = {_bare(name) for name in (settings.api_host, *settings.api_allowed_hosts)}
+        configured = {_bare(name) for name in names}
         self._names = _LOOPBACK_NAMES | (configured - _ANY_ADDRESS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -13,9 +13,10 @@ def open_store(settings: Settings) -> Store:
     """Open the store at `settings.store_url`; an adapter is imported only when its scheme is asked for.
 
     Raises SettingsError for a scheme without an adapter, StoreBusy when another process holds the store,
-    SchemaMismatch when another version wrote it, and StoreError when it cannot be opened.
+    SchemaMismatch when another version wrote it, and StoreError when it cannot be opened. A server that is
+    away for now is no error yet: what is asked of its store raises StoreUnavailable until it is back.
     """
-    scheme = settings.store_url.partition("://")[0]
+    scheme = settings.store_scheme
     if scheme == "duckdb":
         from tailmetrics.stores.duckdb import DuckDBStore  # noqa: PLC0415  # only who uses DuckDB loads it
 

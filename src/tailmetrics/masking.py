@@ -1,0 +1,20 @@
+"""Keeping secrets out of what is printed: passwords in URLs are shown as ***."""
+
+from __future__ import annotations
+
+import re
+
+_MASK = "***"
+_PASSWORDS = (
+    re.compile(r"(https?://[^\s:@/]*):[^\s@/]*(?=@)"),
+    # To the last @ before another URL: a password that was not percent-encoded may hold any sign.
+    re.compile(r"((?<!http)(?<!https)://[^\s:@/]*):(?:(?!,\w+://)[^\s'\"<>])*(?=@)"),
+)
+_PARAMETER = re.compile(r"([?&][\w-]*(?:password|passwd|token|secret|api_?key)=)[^\s&'\"<>]+", re.IGNORECASE)
+
+
+def masked(text: str) -> str:
+    """The text with the password, and parameters that are secrets, of each URL in it masked."""
+    for password in _PASSWORDS:
+        text = password.sub(rf"\1:{_MASK}", text)
+    return _PARAMETER.sub(rf"\1{_MASK}", text)

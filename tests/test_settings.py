@@ -1,0 +1,103 @@
+"""Which stores can be asked for, and that no password is shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import structlog
+
+from tailmetrics.errors import SettingsError
+from tailmetrics.masking import masked
+from tailmetrics.service import configure_logging
+from tailmetrics.settings import Settings, load_settings
+
+ODD = "s3/cr@t:word"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "duckdb:///data/x.duckdb",
+        "sqlite:////var/lib/x.sqlite",
+        "postgresql://host/database",
+        "postgresql://user:password@host:5432/database?sslmode=require",
+        "postgresql:///database?host=/run/postgresql",
+        "mysql://user:password@[::1]:3306/database",
+        "mariadb://user@host/database",
+    ],
+)
+def test_a_store_is_a_file_or_a_server(url: str) -> None:
+    assert load_settings(None, store_url=url).store_url == url
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("oracle://host/database", "postgresql://"),
+        ("postgres://host/database", "postgresql://"),
+        ("data/x.duckdb", "duckdb://"),
+        ("duckdb://x.duckdb", "three slashes"),
+        ("sqlite://", "three slashes"),
+        ("postgresql://host", "postgresql://user:password@host:port/database"),
+        ("postgresql:///database", "postgresql://user:password@host:port/database"),
+        ("mysql://host:port/database", "mysql://user:password@host:port/database"),
+        ("mariadb://u:a/b@host/database", "written as %2F"),
+    ],
+)
+def test_a_url_that_names_no_store_is_refused_with_what_was_expected(url: str, expected: str) -> None:
+    with pytest.raises(SettingsError, match=f"STORE_URL: found .*{expected}"):
+        load_settings(None, store_url=url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"postgresql://user:{ODD}@host",
+        f"oracle://user:{ODD}@host/database",
+        f"mysql://:{ODD}@host:x/database",
+    ],
+)
+def test_a_refused_url_is_shown_without_its_password(url: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        load_settings(None, store_url=url)
+    assert (ODD in str(refused.value), "***@host" in str(refused.value)) == (False, True)
+
+
+def test_settings_are_printed_without_passwords() -> None:
+    settings = load_settings(
+        None,
+        store_url="postgresql://user:s3cret@host/database?sslpassword=s3cret",
+        log_file_path="amqp://user:s3cret@host/vhost?queue=logs",
+        api_key="s3cret",
+    )
+    assert "s3cret" not in f"{settings} {settings!r} {settings.store_name}"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("at postgresql://user:a:b@c@host/x now", "at postgresql://user:***@host/x now"),
+        ("mysql://user@host/x", "mysql://user@host/x"),
+        ("influxdb://host/o/b?token=abc&x=1", "influxdb://host/o/b?token=***&x=1"),
+        ("http://127.0.0.1:8000/a@b", "http://127.0.0.1:8000/a@b"),
+        ("amqp://a:b@c/d,amqp://e:f@g/h", "amqp://a:***@c/d,amqp://e:***@g/h"),
+    ],
+)
+def test_passwords_and_tokens_of_urls_are_masked(text: str, shown: str) -> None:
+    assert masked(text) == shown
+
+
+def test_nothing_is_logged_with_a_password(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging(load_settings(None))
+    structlog.get_logger().warning("away", error="mysql://user:s3cret@host/x does not answer")
+    structlog.reset_defaults()
+    assert "mysql://user:***@host/x" in capsys.readouterr().err
+
+
+def test_what_a_node_keeps_is_beside_a_file_and_in_a_folder_of_its_own_for_a_server() -> None:
+    def folder(url: str) -> Path:
+        return Settings(_env_file=None, store_url=url).data_folder
+
+    assert folder("sqlite:////var/lib/shop/x.sqlite") == Path("/var/lib/shop")
+    assert folder("postgresql://host/database") == Path("data")
