@@ -150,6 +150,22 @@ class TestSources:
         assert found.committed_at is not None
         assert abs(found.committed_at - before) < timedelta(seconds=60)
 
+    def test_sources_without_a_record_or_reject_are_forgotten(self, store: Store) -> None:
+        empty, counted = store.register(source_of("empty", inode=1)), store.register(source_of("counted"))
+        store.write([batch_of(empty, blanks=5), batch_of(counted, ONE)])
+        assert store.forget([empty.source_id, counted.source_id, "nobody"]) == 1
+        assert [source.source_id for source in store.sources("node")] == [counted.source_id]
+
+    def test_of_messages_records_stay_when_their_sources_are_forgotten(
+        self, store: Store, ask: Ask[Any]
+    ) -> None:
+        counted, rejected = store.register(source_of("counted")), store.register(source_of("no", inode=8))
+        store.write([batch_of(counted, ONE), batch_of(rejected, rejects=[("reason", "line")])])
+        assert store.forget([counted.source_id, rejected.source_id], with_records=True) == 1
+        assert [source.source_id for source in store.sources("node")] == [rejected.source_id]
+        assert ask(store.stats(StatsQuery(None, DAILY))).summary.total_requests == 1
+        assert ask(store.rejects(RejectsQuery())).rejects[0].path == "/logs/no"
+
 
 class TestWriting:
     def test_the_position_moves_to_the_end_of_the_batch(self, store: Store) -> None:

@@ -53,8 +53,12 @@ class Store(Protocol):
         """
         ...
 
-    def forget(self, source_ids: Sequence[str]) -> int:
-        """Drop the positions of those sources of which no record and no reject is left; returns how many."""
+    def forget(self, source_ids: Sequence[str], *, with_records: bool = False) -> int:
+        """Drop the positions of those sources of which no record and no reject is left; returns how many.
+
+        `with_records` drops those with records too, which stay: of messages nothing more will come. Never
+        those with rejects, as these tell where they are from.
+        """
         ...
 
     def report(self, processor: str, statuses: Sequence[SourceStatus]) -> None:

@@ -60,9 +60,9 @@ class DuckDBStore:
         with self._lock:
             return [source for source in self._open_writer().sources.values() if source.node_id == node_id]
 
-    def forget(self, source_ids: Sequence[str]) -> int:
+    def forget(self, source_ids: Sequence[str], *, with_records: bool = False) -> int:
         with self._lock:
-            return self._open_writer().forget(source_ids)
+            return self._open_writer().forget(source_ids, with_records=with_records)
 
     def register(self, source: Source) -> Source:
         with self._lock:

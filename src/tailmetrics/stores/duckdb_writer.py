@@ -90,19 +90,19 @@ class Writer:
             )
         self.counts.commits += 1
 
-    def forget(self, source_ids: Sequence[str]) -> int:
-        """Drop sources without a record or reject; returns how many."""
+    def forget(self, source_ids: Sequence[str], *, with_records: bool) -> int:
+        """Drop sources without a reject, and without a record unless `with_records`; returns how many."""
         self._prepare()
         keys = [self._keys[source_id] for source_id in source_ids if source_id in self._keys]
         with self._transaction():
             gone = self._run(
                 """
                 DELETE FROM sources WHERE list_contains($keys, source_key)
-                AND source_key NOT IN (SELECT DISTINCT source_key FROM records)
+                AND ($with_records OR source_key NOT IN (SELECT DISTINCT source_key FROM records))
                 AND source_key NOT IN (SELECT DISTINCT source_key FROM rejects)
                 RETURNING source_id
                 """,
-                {"keys": keys},
+                {"keys": keys, "with_records": with_records},
             )
         for (source_id,) in gone:
             del self._keys[source_id]
