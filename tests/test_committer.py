@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from tailmetrics.committer import Committer
-from tailmetrics.errors import PositionConflict, StoreUnavailable
+from tailmetrics.errors import PositionConflict, RecordsRefused, Refusal, StoreUnavailable
 from tailmetrics.metrics import Metrics
 from tailmetrics.records import ParsedLines, no_records, no_rejects
 from tailmetrics.settings import load_settings
 from tailmetrics.sources import Batch, Checkpoint
+from tests.builders import LINE_BYTES, at, batch_of, source_of
 
 WAIT_SECONDS = 10.0
 
@@ -171,3 +172,52 @@ def test_reported_counts_are_those_of_what_was_committed(store, start):
     committer.put(batch("a"))
     committer.close()
     assert [each.source_id for each in committed] == ["a"]
+
+
+NOON = at("2024-10-10T12:00:00")
+
+
+def test_records_that_the_store_refuses_are_committed_as_rejects_and_the_others_as_records(store, start):
+    committed: list[Batch] = []
+    refusing = batch_of(source_of(), [(NOON, "a", "/", 200, 0.1), (NOON, "b", "/x", 200, None)])
+    store.errors = [RecordsRefused([Refusal(refusing.source_id, LINE_BYTES, "too old")])]
+    committer = start(committed.append)
+    committer.put(refusing)
+    committer.close()
+    [parsed] = [each.parsed for each in committed]
+    assert parsed.records["customer_id"].to_list() == ["a"]
+    assert parsed.rejects.rows() == [(LINE_BYTES, "too old", "2024-10-10 12:00:00.000000 b /x 200 ")]
+
+
+def test_rejects_keep_the_order_of_their_lines_when_one_is_added(store, start):
+    committed: list[Batch] = []
+    refusing = batch_of(source_of(), [(NOON, "a", "/", 200, 0.1)], rejects=[("bad", "line")])
+    store.errors = [RecordsRefused([Refusal(refusing.source_id, 0, "too old")])]
+    committer = start(committed.append)
+    committer.put(refusing)
+    committer.close()
+    assert committed[0].parsed.rejects["offset"].to_list() == [0, LINE_BYTES]
+
+
+def test_batches_without_a_refused_record_stay_as_they_are(store, start):
+    committed: list[Batch] = []
+    store.allowed.clear()
+    refusing = batch_of(source_of("one", inode=1), [(NOON, "a", "/", 200, 0.1)])
+    other = batch_of(source_of("two", inode=2), [(NOON, "a", "/", 200, 0.1)])
+    store.errors = [RecordsRefused([Refusal(refusing.source_id, 0, "too old")])]
+    committer = start(committed.append)
+    committer.put(refusing)
+    committer.put(other)
+    store.allowed.set()
+    committer.close()
+    assert [each.parsed.records.height for each in committed] == [0, 1]
+
+
+def test_a_refusal_of_records_that_were_not_written_ends_it(store):
+    failed = threading.Event()
+    store.errors = [RecordsRefused([Refusal("a", 99, "too old")])]
+    committer = Committer(store, load_settings(None), Metrics(), lambda _: None, failed.set)
+    committer.put(batch("a"))
+    assert failed.wait(WAIT_SECONDS)
+    committer.close()
+    assert isinstance(committer.failure, RecordsRefused)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import defaultdict, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import structlog
 import tenacity
 
-from tailmetrics.errors import StoreUnavailable
+from tailmetrics.errors import RecordsRefused, StoreUnavailable
 from tailmetrics.metrics import Metrics
+from tailmetrics.records import refused
 from tailmetrics.settings import Settings
 from tailmetrics.sources import Batch
 from tailmetrics.stores.base import Store
@@ -50,7 +51,8 @@ class Committer:
 
     A quiet stream is committed at once. When sources have more to read, the group grows up to
     STREAM_MAX_SIZE lines or STREAM_MAX_WAIT_TIME_IN_SECONDS. While the store is away it is tried again for
-    ever; any other error ends the committer: it is `failure` then, and `on_failure` is called.
+    ever; records that it refuses are written as rejects; any other error ends the committer: it is `failure`
+    then, and `on_failure` is called.
     """
 
     def __init__(
@@ -149,7 +151,13 @@ class Committer:
             reraise=True,
         )
         try:
-            retrying(self._write, group)
+            while True:
+                try:
+                    retrying(self._write, group)
+                    break
+                except RecordsRefused as error:
+                    log.warning("the store refuses records, they become rejects", error=str(error))
+                    group = _without_refused(group, error)
         except StoreUnavailable:
             return  # told to end while the store is away
         self.store_error = None
@@ -178,6 +186,24 @@ class Committer:
         if error != self.store_error:
             log.warning("the store is away, trying again", error=error)
         self.store_error = error
+
+
+def _without_refused(group: Sequence[Batch], error: RecordsRefused) -> list[Batch]:
+    """The same batches, the refused records among their rejects; raises `error` when none of them is here."""
+    reasons: dict[str, dict[int, str]] = defaultdict(dict)
+    for refusal in error.refusals:
+        reasons[refusal.source_id][refusal.offset] = refusal.reason
+    changed = [
+        replace(batch, parsed=refused(batch.parsed, reasons[batch.source_id]))
+        if batch.source_id in reasons
+        else batch
+        for batch in group
+    ]
+    if sum(batch.parsed.rejects.height for batch in changed) == sum(
+        batch.parsed.rejects.height for batch in group
+    ):
+        raise error  # or it would be written again for ever
+    return changed
 
 
 _backoff = tenacity.wait_random_exponential(multiplier=_FIRST_RETRY_SECONDS, max=_LONGEST_RETRY_SECONDS)

@@ -12,11 +12,14 @@ TailmetricsError
     ├── StoreBusy          another process holds it
     ├── SchemaMismatch     written by a version that this one does not know
     ├── StoreGone          its data was removed while it was in use
+    ├── RecordsRefused     it refuses some records of a batch, which become rejects
     └── PositionConflict   two processors read one source
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 
@@ -98,6 +101,30 @@ class SchemaMismatch(StoreError):
 
 class StoreGone(StoreError):
     """The store's data was removed while the service was using it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A record that a store refuses: its source, its line's offset in bytes, and why."""
+
+    source_id: str
+    offset: int
+    reason: str
+
+
+class RecordsRefused(StoreError):
+    """Some records of what was to be written can never be stored; nothing was committed.
+
+    Written again with those of `refusals` as rejects, the rest is stored.
+    """
+
+    def __init__(self, refusals: Sequence[Refusal]) -> None:
+        self.refusals = tuple(refusals)
+        first = self.refusals[0]
+        super().__init__(
+            f"{len(self.refusals)} records are refused, the first one at byte {first.offset} of source "
+            f"{first.source_id}: {first.reason}"
+        )
 
 
 class PositionConflict(StoreError):

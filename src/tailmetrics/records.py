@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import polars as pl
@@ -40,6 +41,28 @@ class ParsedLines:
     @property
     def lines(self) -> int:
         return self.records.height + self.rejects.height + self.blanks
+
+
+def refused(parsed: ParsedLines, reasons: Mapping[int, str]) -> ParsedLines:
+    """The same lines, those records as rejects whose offsets are in `reasons`.
+
+    Of such a line its columns are kept, separated by spaces: its bytes are not known any more.
+    """
+    offsets = pl.Series("offset", list(reasons), pl.Int64)
+    is_refused = pl.col("offset").is_in(offsets.implode())
+    columns = [pl.col(name).cast(pl.String).fill_null("") for name in RECORD_SCHEMA if name != "offset"]
+    rejects = parsed.records.filter(is_refused).select(
+        "offset",
+        pl.col("offset")
+        .replace_strict(offsets, list(reasons.values()), return_dtype=pl.String)
+        .alias("reason"),
+        pl.concat_str(columns, separator=" ").alias("line"),
+    )
+    return ParsedLines(
+        parsed.records.filter(~is_refused),
+        pl.concat([parsed.rejects, rejects], rechunk=False).sort("offset"),
+        parsed.blanks,
+    )
 
 
 def no_records() -> pl.DataFrame:

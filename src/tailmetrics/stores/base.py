@@ -49,7 +49,7 @@ class Store(Protocol):
         """Commit records, rejects and the new positions of all batches together, or nothing of them.
 
         Batches of one source come in order. Raises PositionConflict when a batch does not begin at the
-        store's position of its source.
+        store's position of its source, and RecordsRefused when some records can never be stored.
         """
         ...
 
