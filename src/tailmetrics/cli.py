@@ -127,7 +127,7 @@ _OPTIONS: dict[str, Callable[[Any], Any]] = {
         "--log-format",
         "log_format",
         "Format of the lines.",
-        type=click.Choice(["requests", "nginx", "json", "regex"]),
+        type=click.Choice(["requests", "nginx", "json", "regex", "results"]),
     ),
     "log_timezone": _setting("--log-timezone", "log_timezone", "Time zone of timestamps without one."),
     "log_start": _setting(

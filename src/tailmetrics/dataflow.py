@@ -22,6 +22,7 @@ from tailmetrics.settings import Settings, load_settings, resolve_node_id
 from tailmetrics.sources import Batch, Chunk
 from tailmetrics.stores import open_store
 from tailmetrics.tailing import Tailer
+from tailmetrics.units import units_of
 
 # Bytewax's own loop wakes every millisecond; waiting inside of next_batch costs a tenth of that.
 _WAIT_SECONDS = 0.05
@@ -88,7 +89,7 @@ class ChunkParser:
         }
 
     def __call__(self, chunk: Chunk) -> Batch:
-        line_format = self._format(chunk.format_name)
+        line_format = self._format(chunk.format_name).of_source(chunk.path, chunk.written_ns)
         if chunk.too_long:
             parsed = line_format.parse_too_long(chunk.data, chunk.offset, self._settings.max_line_bytes)
         else:
@@ -104,7 +105,8 @@ class ChunkParser:
         )
 
     def _parse(self, line_format: LineFormat, data: bytes, offset: int) -> ParsedLines:
-        middle = data.find(b"\n", len(data) // 2) + 1 if len(data) >= _SPLIT_BYTES else 0
+        units = units_of(line_format.name)
+        middle = units.whole(data, len(data) // 2) if len(data) >= _SPLIT_BYTES else 0
         if not middle:
             return line_format.parse(data, offset)
         second_half = self._helper.submit(line_format.parse, data[middle:], offset + middle)

@@ -17,7 +17,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from tailmetrics.errors import SettingsError
 from tailmetrics.masking import masked
 
-FORMAT_NAMES = ("requests", "nginx", "json", "regex")
+FORMAT_NAMES = ("requests", "nginx", "json", "regex", "results")
+FormatName = Literal["requests", "nginx", "json", "regex", "results"]
 FILE_STORE_SCHEMES = ("duckdb", "sqlite")
 _DATABASE_SCHEMES = ("postgresql", "mysql", "mariadb")
 STORE_SCHEMES = (*FILE_STORE_SCHEMES, *_DATABASE_SCHEMES, "influxdb")
@@ -46,8 +47,8 @@ class Settings(BaseSettings):
         description="Files to follow: paths or globs, separated by commas. `nginx=/var/log/nginx/*.log` "
         "gives an entry a format of its own.",
     )
-    log_format: Literal["requests", "nginx", "json", "regex"] = Field(
-        default="requests", description="Format of the lines: requests, nginx, json or regex."
+    log_format: FormatName = Field(
+        default="requests", description="Format of the lines: requests, nginx, json, regex or results."
     )
     log_timezone: str = Field(
         default="UTC", description="Time zone (IANA name) of timestamps that have none."

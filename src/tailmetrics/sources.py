@@ -59,11 +59,12 @@ def derive_source_id(node_id: str, device: int, inode: int, epoch: int, head_has
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Bytes of whole lines read from one source.
+    """Bytes of whole lines (or blocks of lines) read from one source.
 
     `data` begins at byte `offset` of the source and `checkpoint.position` is where the next chunk begins.
-    When `too_long` is set the chunk is one line over the limit and `data` only its beginning.
-    `more` says that the source had further bytes when the chunk was read. `registers` is set on the first
+    When `too_long` is set the chunk is one line (or block) over the limit and `data` only its beginning.
+    `more` says that the source had further bytes when the chunk was read. `written_ns` is when the source
+    was written to last, in nanoseconds since 1970. `registers` is set on the first
     chunk of a source that the store does not know yet, which has no lines.
     """
 
@@ -75,6 +76,7 @@ class Chunk:
     checkpoint: Checkpoint
     more: bool
     too_long: bool = False
+    written_ns: int = 0
     registers: Source | None = None
 
 

@@ -16,7 +16,7 @@ def block_of(section: str, number: int = 0) -> str:
     return re.findall(r"```\n(.*?)```", text, re.DOTALL)[number]
 
 
-@pytest.mark.parametrize(("name", "lines"), [("requests", 1), ("nginx", 2), ("json", 1)])
+@pytest.mark.parametrize(("name", "lines"), [("requests", 1), ("nginx", 2), ("json", 1), ("results", 2)])
 def test_the_lines_shown_for_a_format_are_records_in_it(name: str, lines: int) -> None:
     read = open_format(name, Settings(_env_file=None))  # type: ignore[call-arg]
     assert read.parse(block_of(name).encode(), 0).records.height == lines

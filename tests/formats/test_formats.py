@@ -12,6 +12,7 @@ from tailmetrics.errors import FormatError
 from tailmetrics.formats import LineFormat, open_format
 from tailmetrics.records import RECORD_SCHEMA, REJECT_SCHEMA
 from tailmetrics.settings import FORMAT_NAMES, Settings
+from tailmetrics.units import units_of
 
 from .logs import GOOD, logs_of, request_lines, unhurried
 from .reference import lines_of
@@ -24,6 +25,7 @@ LINES = {
     "nginx": '::1 - bob [10/Oct/2024:13:55:36 +0000] "GET / HTTP/1.1" 200 612 "-" "curl" 0.5',
     "json": '{"timestamp":1727740801,"customer_id":"a","path":"/","status_code":200,"duration":0.5}',
     "regex": "2024-10-01 00:00:01 a / 200 0.5",
+    "results": "# Test: a\n# detail\n# Result: PASS",
 }
 
 in_every_format = pytest.mark.parametrize("name", FORMAT_NAMES)
@@ -93,8 +95,7 @@ def test_records_and_rejects_have_their_schema_and_rise_by_offset(name: str, dat
 @given(data=st.data())
 def test_a_log_in_two_pieces_is_the_same_as_in_one(name: str, data: st.DataObject) -> None:
     log = data.draw(any_logs(name))
-    ends = [place + 1 for place, byte in enumerate(log) if byte == 10]
-    cut = data.draw(st.sampled_from([0, *ends]))
+    cut = units_of(name).whole(log, data.draw(st.integers(0, len(log))))
     read = opened(name)
     whole, first, second = read.parse(log, 0), read.parse(log[:cut], 0), read.parse(log[cut:], cut)
     assert_frame_equal(pl.concat([first.records, second.records]), whole.records)
@@ -124,6 +125,6 @@ def test_the_beginning_of_a_line_that_is_too_long_is_one_reject(
 
 def test_an_unknown_format_is_named_with_those_there_are() -> None:
     with pytest.raises(
-        FormatError, match=r"^LOG_FORMAT: found 'xml', expected one of requests, nginx, json, regex$"
+        FormatError, match=r"^LOG_FORMAT: found 'xml', expected one of requests, nginx, json, regex, results$"
     ):
         opened("xml")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from tailmetrics.errors import FormatError
-from tailmetrics.formats import json_lines, nginx, regex, requests, timestamps
+from tailmetrics.formats import json_lines, nginx, regex, requests, results, timestamps
 from tailmetrics.formats.base import LineFormat
 from tailmetrics.formats.text import Extract, TextFormat
 from tailmetrics.settings import FORMAT_NAMES, Settings
+from tailmetrics.units import RESULTS
 
 __all__ = ["LineFormat", "open_format"]
 
@@ -18,6 +19,8 @@ def open_format(name: str, settings: Settings) -> LineFormat:
     """
     if name == requests.NAME:
         return requests.RequestsFormat(settings.log_timezone, settings.max_line_bytes)
+    if name == RESULTS:
+        return results.ResultsFormat(settings.max_line_bytes, settings.chunk_bytes)
     extract: Extract
     own_timestamps = ""
     if name == nginx.NAME:

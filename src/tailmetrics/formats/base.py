@@ -15,8 +15,15 @@ class LineFormat(Protocol):
         """One of settings.FORMAT_NAMES."""
         ...
 
+    def of_source(self, path: str, written_ns: int) -> LineFormat:
+        """The format as it reads one source: what its lines do not tell, the name and time of the log may.
+
+        `written_ns` is when the source was written to last, in nanoseconds since 1970.
+        """
+        ...
+
     def parse(self, data: bytes, offset: int) -> ParsedLines:
-        """Read whole lines; `offset` is the byte offset of `data[0]` in its source.
+        """Read whole lines, or blocks where units_of(name) says so; `data[0]` is byte `offset` of its source.
 
         Lines end with LF or CRLF; the last one may lack its end. A UTF-8 byte order mark at offset 0 is no
         part of the first line, which begins at 0 all the same.
@@ -24,5 +31,8 @@ class LineFormat(Protocol):
         ...
 
     def parse_too_long(self, data: bytes, offset: int, max_line_bytes: int) -> ParsedLines:
-        """The one reject that a line of more than `max_line_bytes` is; `data` is only its beginning."""
+        """The one reject that a line of more than `max_line_bytes` is; `data` is only its beginning.
+
+        A block that is over its limit is one reject too.
+        """
         ...

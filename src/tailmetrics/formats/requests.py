@@ -37,6 +37,9 @@ class RequestsFormat:
     def name(self) -> str:
         return NAME
 
+    def of_source(self, path: str, written_ns: int) -> RequestsFormat:  # noqa: ARG002  # its lines tell everything
+        return self
+
     def parse(self, data: bytes, offset: int) -> ParsedLines:
         scan = scan_lines(data, offset, self._max_line_bytes)
         records, clean = self._clean_records(scan)

@@ -23,7 +23,7 @@ from tailmetrics.records import (
 Extract = Callable[[pl.Series], pl.DataFrame]
 
 _BLANK = r"\A\s*\z"
-_LINES_AT_ONCE = 1 << 16  # bounds the memory that texts and reasons of very short lines take
+LINES_AT_ONCE = 1 << 16  # bounds the memory that texts and reasons of very short lines take
 
 
 class TextFormat:
@@ -39,13 +39,16 @@ class TextFormat:
     def name(self) -> str:
         return self._name
 
+    def of_source(self, path: str, written_ns: int) -> TextFormat:  # noqa: ARG002  # its lines tell everything
+        return self
+
     def parse(self, data: bytes, offset: int) -> ParsedLines:
         return self.parse_lines(split(data, offset))
 
     def parse_lines(self, lines: Lines) -> ParsedLines:
         parts = [
-            self._parse_part(lines.part(first, _LINES_AT_ONCE))
-            for first in range(0, len(lines), _LINES_AT_ONCE)
+            self._parse_part(lines.part(first, LINES_AT_ONCE))
+            for first in range(0, len(lines), LINES_AT_ONCE)
         ]
         if len(parts) == 1:
             return parts[0]
@@ -56,18 +59,15 @@ class TextFormat:
         )
 
     def parse_too_long(self, data: bytes, offset: int, max_line_bytes: int) -> ParsedLines:
-        line = data.removeprefix(BYTE_ORDER_MARK) if offset == 0 else data
-        kept = _decoded(line[: _kept_bytes(max_line_bytes)])
-        reject = {"offset": [offset], "reason": [_too_long(max_line_bytes)], "line": [kept]}
-        return ParsedLines(no_records(), pl.DataFrame(reject, schema=REJECT_SCHEMA), 0)
+        return too_long_line(data, offset, max_line_bytes)
 
     def _parse_part(self, lines: Lines) -> ParsedLines:
-        text = _text(lines)
-        too_long = pl.Series(lines.lengths > self._max_line_bytes)
-        blank = text.str.contains(_BLANK) & ~too_long
-        unfit = _unfit(lines, text, too_long, self._max_line_bytes)
+        text = text_of(lines)
+        blank = text.str.contains(_BLANK) & ~pl.Series(lines.lengths > self._max_line_bytes)
+        unfit = unfit_lines(lines, text, self._max_line_bytes)
         candidate = unfit.is_null() & ~blank
-        table = pl.DataFrame({"offset": lines.offsets, "reason": unfit, "line": self._kept(lines, text)})
+        kept = kept_lines(lines, text, self._max_line_bytes)
+        table = pl.DataFrame({"offset": lines.offsets, "reason": unfit, "line": kept})
         candidates = table.filter(candidate)
 
         raw = self._extract(text.filter(candidate))
@@ -82,15 +82,24 @@ class TextFormat:
             rejects = pl.concat([rejects, of_format]).sort("offset")
         return ParsedLines(records, rejects, int(blank.sum()))
 
-    def _kept(self, lines: Lines, text: pl.Series) -> pl.Series:
-        """The texts, of long lines the beginning that is kept of a reject."""
-        limit = _kept_bytes(self._max_line_bytes)
-        long = np.flatnonzero(lines.lengths > limit)
-        kept = text.str.replace_all("\0", "\\x00", literal=True) if b"\0" in lines.data else text
-        if not len(long):
-            return kept
-        begins = lines.starts[long].tolist()
-        return kept.clone().scatter(long, [_decoded(lines.data[begin : begin + limit]) for begin in begins])
+
+def too_long_line(data: bytes, offset: int, max_line_bytes: int) -> ParsedLines:
+    """The one reject that a line is of which `data` is the beginning."""
+    line = data.removeprefix(BYTE_ORDER_MARK) if offset == 0 else data
+    kept = _decoded(line[: _kept_bytes(max_line_bytes)])
+    reject = {"offset": [offset], "reason": [_too_long(max_line_bytes)], "line": [kept]}
+    return ParsedLines(no_records(), pl.DataFrame(reject, schema=REJECT_SCHEMA), 0)
+
+
+def kept_lines(lines: Lines, text: pl.Series, max_line_bytes: int) -> pl.Series:
+    """The texts, of long lines the beginning that is kept of a reject."""
+    limit = _kept_bytes(max_line_bytes)
+    long = np.flatnonzero(lines.lengths > limit)
+    kept = text.str.replace_all("\0", "\\x00", literal=True) if b"\0" in lines.data else text
+    if not len(long):
+        return kept
+    begins = lines.starts[long].tolist()
+    return kept.clone().scatter(long, [_decoded(lines.data[begin : begin + limit]) for begin in begins])
 
 
 def _kept_bytes(max_line_bytes: int) -> int:
@@ -103,7 +112,7 @@ def _decoded(beginning: bytes) -> str:
     return codecs.utf_8_decode(beginning, "backslashreplace", False)[0].replace("\0", "\\x00")
 
 
-def _text(lines: Lines) -> pl.Series:
+def text_of(lines: Lines) -> pl.Series:
     """The text of each line; bytes that are not UTF-8 as \\xNN."""
     try:
         return pl.read_lines(lines.data)["line"]
@@ -111,12 +120,12 @@ def _text(lines: Lines) -> pl.Series:
         return pl.read_lines(lines.data.decode("utf-8", "backslashreplace").encode())["line"]
 
 
-def _unfit(lines: Lines, text: pl.Series, too_long: pl.Series, max_line_bytes: int) -> pl.Series:
+def unfit_lines(lines: Lines, text: pl.Series, max_line_bytes: int) -> pl.Series:
     """Why a line cannot be of any format; null where it can."""
     # What is not UTF-8 is longer as text, as each such byte became four.
     not_utf8 = text.str.len_bytes() != pl.Series(lines.lengths)
     return pl.select(
-        pl.when(too_long)
+        pl.when(pl.Series(lines.lengths > max_line_bytes))
         .then(pl.lit(_too_long(max_line_bytes)))
         .when(text.str.contains("\0", literal=True))
         .then(pl.lit("line: found a NUL byte, expected text"))

@@ -76,6 +76,7 @@ class CompressedFile:
         self.inode = status.st_ino
         self._stream = gzip.open(path, "rb")  # noqa: SIM115  # held open while it is followed
         self._size: int | None = None
+        self._modified_ns = status.st_mtime_ns
 
     def size(self) -> int:
         if self._size is None:
@@ -93,7 +94,7 @@ class CompressedFile:
             raise LoadError(f"{self._path}: not a whole gzip file ({error})") from error
 
     def stamp(self) -> tuple[int, int]:
-        return self.size(), 0
+        return self.size(), self._modified_ns
 
     def close(self) -> None:
         self._stream.close()

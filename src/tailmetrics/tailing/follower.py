@@ -10,6 +10,7 @@ from tailmetrics.sources import TAIL_BYTES, Chunk, Source, SourceStatus
 from tailmetrics.tailing.files import LogFile
 from tailmetrics.tailing.identity import checkpoint_of, grown_head
 from tailmetrics.tailing.reader import LineReader, Rewritten
+from tailmetrics.units import units_of
 
 
 class Follower:
@@ -50,6 +51,7 @@ class Follower:
             source.position,
             before,
             self._head,
+            units=units_of(format_name),
             chunk_bytes=settings.chunk_bytes,
             max_line_bytes=settings.max_line_bytes,
         )
@@ -149,6 +151,7 @@ class Follower:
             checkpoint=checkpoint_of(lines.end, self._head, self._reader.before),
             more=lines.end < size,
             too_long=lines.too_long,
+            written_ns=stamp[1],
         )
 
     def registration(self) -> Chunk:

@@ -1,4 +1,4 @@
-"""Whole lines from a log file, with the offsets at which they begin."""
+"""Whole lines (or blocks of lines) from a log file, with the offsets at which they begin."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from tailmetrics.records import REJECT_LINE_BYTES
 from tailmetrics.tailing.files import LogFile
+from tailmetrics.units import LOOKS_AHEAD, Units
 
 _LINE_END_BYTES = 2  # CR and LF, which do not count to a line's length
 
@@ -16,7 +17,7 @@ class Rewritten(Exception):  # a condition to act on, not a mistake
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """Whole lines that end at byte `end`; of one that is too long only the beginning."""
+    """Whole units that end at byte `end`; of one that is too long only the beginning."""
 
     data: bytes
     end: int
@@ -24,37 +25,46 @@ class Lines:
 
 
 class LineReader:
-    """Reads whole lines onward from an offset and notices when the file was rewritten before it.
+    """Reads whole units onward from an offset and notices when the file was rewritten before it.
 
     `before` are the bytes that end at `offset`, as they were read, and `head` those with which the file began
     when it was identified: at offset 0 they are what tells that it still is that file.
     """
 
     def __init__(
-        self, file: LogFile, offset: int, before: bytes, head: bytes, *, chunk_bytes: int, max_line_bytes: int
+        self,
+        file: LogFile,
+        offset: int,
+        before: bytes,
+        head: bytes,
+        *,
+        units: Units,
+        chunk_bytes: int,
+        max_line_bytes: int,
     ) -> None:
         self.file = file
         self.offset = offset
         self.before = before
         self._head = head
+        self._units = units
         self._max_line_bytes = max_line_bytes
         self._read_bytes = max(chunk_bytes, max_line_bytes + _LINE_END_BYTES)
-        self._searched_to = 0  # in a line that is too long no line end was found before this offset
+        self._searched_to = 0  # of a unit that is too long no end was found before this offset
 
     def read(self, keep_before: int, *, final: bool = False) -> Lines | None:
-        """The next lines, None when there is no whole one. Advances `offset`.
+        """The next units, None when there is no whole one. Advances `offset`.
 
-        `final` takes an unfinished last line for a whole one. Raises Rewritten.
+        `final` takes an unfinished last unit for a whole one. Raises Rewritten.
         """
         # One read for the bytes before and after the offset: nothing can come between the two.
         data = self.file.read(self.offset - len(self.before), len(self.before) + self._read_bytes)
         if not data.startswith(self.before if self.offset else self._head):
             raise Rewritten
         data = data[len(self.before) :]
-        length = data.rfind(b"\n") + 1
+        length = self._units.whole(data)
         if length == 0:
-            if len(data) > self._max_line_bytes + _LINE_END_BYTES - 1:
-                return self._skip_line(data, keep_before, final=final)
+            if self._units.is_too_long(data, self._max_line_bytes, self._read_bytes):
+                return self._skip(data, keep_before, final=final)
             if not final or not data:
                 return None
             length = len(data)
@@ -63,15 +73,20 @@ class LineReader:
         self.before = (self.before + data)[-keep_before:] if length < keep_before else data[-keep_before:]
         return Lines(data, self.offset)
 
-    def _skip_line(self, beginning: bytes, keep_before: int, *, final: bool) -> Lines | None:
-        position = max(self._searched_to, self.offset + len(beginning))
+    def _skip(self, beginning: bytes, keep_before: int, *, final: bool) -> Lines | None:
+        end = self._units.end_of_long(beginning)
+        last_line_end = beginning.rfind(b"\n")
+        searched = len(beginning) if last_line_end < 0 else last_line_end
+        position = max(self._searched_to, self.offset + searched)
         while block := self.file.read(position, self._read_bytes):
-            at = block.find(b"\n")
-            if at >= 0:
-                return self._skipped(beginning, position + at + 1, keep_before)
-            position += len(block)
+            if found := end.search(block):
+                return self._skipped(beginning, position + found.end(), keep_before)
+            if len(block) <= LOOKS_AHEAD:
+                break
+            # What the end is told by may have been read in part.
+            position += len(block) - LOOKS_AHEAD
             self._searched_to = position
-        return self._skipped(beginning, position, keep_before) if final else None
+        return self._skipped(beginning, position + len(block), keep_before) if final else None
 
     def _skipped(self, beginning: bytes, end: int, keep_before: int) -> Lines:
         start = max(0, end - keep_before)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
@@ -22,7 +22,7 @@ from tailmetrics.api.problems import wrong_parameters
 from tailmetrics.api.services import Context
 from tailmetrics.api.uploads import received
 from tailmetrics.errors import LoadError, QueryError
-from tailmetrics.settings import Settings
+from tailmetrics.settings import FormatName, Settings
 from tailmetrics.tailing.discovery import find_files
 
 DEFAULT_NAME = "upload"
@@ -38,7 +38,7 @@ class LoadParameters(BaseModel):
         description=f"Name of the log in the body, as /rejects shows it. Default: `{DEFAULT_NAME}`.",
         examples=["requests.log"],
     )
-    format: Literal["requests", "nginx", "json", "regex"] | SkipJsonSchema[None] = Field(
+    format: FormatName | SkipJsonSchema[None] = Field(
         default=None, description="Format of the lines in the body. Default: the setting LOG_FORMAT."
     )
 

@@ -1,0 +1,82 @@
+"""What a log is cut into: whole lines, or in the format `results` whole blocks of lines.
+
+Whatever is read at a time ends where a unit ends, so that what a unit means never depends on where reading
+began, nor on how much of the file was there.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+RESULTS: Final = "results"
+
+_MARK_INDENT: Final = 64  # of "#", spaces and tabs so many may be before the word, at most
+# The lines that open and close a block, in the syntax of Python's `re` and of Polars.
+MARK_PREFIX: Final = rf"[# \t]{{0,{_MARK_INDENT}}}"
+_MARK = rb"(?:\xef\xbb\xbf)?" + MARK_PREFIX.encode() + rb"(?:(Test)|Result):"
+_OPENING_OR_CLOSING = re.compile(_MARK)
+_LINE_END = re.compile(rb"\n")
+_BEFORE_MARK = re.compile(rb"\n(?=" + _MARK + rb")")
+LOOKS_AHEAD: Final = len(b"\xef\xbb\xbfResult:") + _MARK_INDENT
+_LINE_END_BYTES = 2  # CR and LF, which do not count to a line's length
+
+
+@dataclass(frozen=True, slots=True)
+class Units:
+    """How the bytes of one format are cut."""
+
+    are_blocks: bool
+
+    def whole(self, data: bytes, end: int | None = None) -> int:
+        """How many of the first `end` bytes of `data` are whole units; `data` begins with a unit."""
+        last_line_end = data.rfind(b"\n", 0, end) + 1
+        if not self.are_blocks:
+            return last_line_end
+        return _open_block(data, last_line_end)
+
+    def is_too_long(self, beginning: bytes, max_line_bytes: int, max_block_bytes: int) -> bool:
+        """Whether a unit that is not whole is over its limit, as far as it is known."""
+        if self.are_blocks and opens_block(beginning):
+            return len(beginning) >= max_block_bytes
+        return len(beginning) >= max_line_bytes + _LINE_END_BYTES
+
+    def end_of_long(self, beginning: bytes) -> re.Pattern[bytes]:
+        """At the end of its match a unit ends that is over its limit.
+
+        It is to be searched for from the last line end in `beginning` on, and looks at `LOOKS_AHEAD` bytes
+        behind its match.
+        """
+        return _BEFORE_MARK if self.are_blocks and opens_block(beginning) else _LINE_END
+
+
+LINES: Final = Units(are_blocks=False)
+BLOCKS: Final = Units(are_blocks=True)
+
+
+def units_of(format_name: str) -> Units:
+    """How a log of this format is cut."""
+    return BLOCKS if format_name == RESULTS else LINES
+
+
+def opens_block(data: bytes) -> bool:
+    """Whether the first line says `Test:`."""
+    mark = _OPENING_OR_CLOSING.match(data)
+    return mark is not None and mark[1] is not None
+
+
+def _open_block(data: bytes, end: int) -> int:
+    """Where the block begins that is still open at `end`, the end of a line; `end` when there is none."""
+    opening = data.rfind(b"Test:", 0, end)
+    closing = data.rfind(b"Result:", 0, end)
+    while (last := max(opening, closing)) >= 0:
+        # Of a line only its first word can be a mark.
+        line = data.rfind(b"\n", 0, last) + 1
+        if mark := _OPENING_OR_CLOSING.match(data, line):
+            return line if mark[1] else end
+        if opening >= line:
+            opening = data.rfind(b"Test:", 0, line)
+        if closing >= line:
+            closing = data.rfind(b"Result:", 0, line)
+    return end
