@@ -48,7 +48,7 @@ _EXIT_TEXTS = {
     _EXIT_USAGE: "a wrong option or parameter",
     _EXIT_NO_INPUT: "a log cannot be read",
     _EXIT_UNAVAILABLE: "the store or the service does not answer",
-    _EXIT_IO: "a log cannot be written",
+    _EXIT_IO: "a file cannot be written",
     _EXIT_REFUSED: "the API key is missing or wrong",
     _EXIT_CONFIGURATION: "a setting is wrong",
     _EXIT_INTERRUPTED: "interrupted",
@@ -462,6 +462,85 @@ def customers(env_file: Path | None, as_json: bool, **options: Any) -> None:
         from tailmetrics import terminal
 
         terminal.print_customers(answer.document, answer.origin)
+
+
+@main.command(
+    cls=_Command,
+    short_help="The summary of the store, or of files alone.",
+    examples=(
+        "tailmetrics report",
+        "tailmetrics report --from=-7d --sort=-failures --format markdown > report.md",
+        "tailmetrics report --log-format results test_*.log --plot results.png",
+    ),
+    exits=(_EXIT_NO_INPUT, _EXIT_UNAVAILABLE, _EXIT_IO, _EXIT_CONFIGURATION, _EXIT_INTERRUPTED),
+)
+@click.argument("files", nargs=-1, metavar="[FILE]...", type=click.Path(path_type=Path))
+@_range_options
+@click.option(
+    "--sort",
+    default="customer_id",
+    show_default=True,
+    type=click.Choice([sign + name for name in _SORTS for sign in ("", "-")]),
+    metavar="COLUMN",
+    help="customer_id, requests, failures, uptime, average, median or p99; with - before it, from the "
+    "largest.",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "markdown", "csv", "json"]),
+    default="table",
+    show_default=True,
+    help="What to print.",
+)
+@click.option(
+    "--plot",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Also draw passed beside failed, and latencies, into this .png or .svg file.",
+)
+@_options("env_file", "log_format", "log_timezone", "store_url", *_API)
+def report(
+    *, files: tuple[Path, ...], form: str, plot: Path | None, env_file: Path | None, **options: Any
+) -> None:
+    """One row a customer (or test) with its totals: of everything in the store, or of FILEs alone.
+
+    Files are read without a store: nothing is kept.
+    """
+    names = ("log_format", "log_timezone", "store_url", *_API)
+    flags = {name: options.pop(name) for name in names}
+    settings = _settings(env_file, flags)
+    from tailmetrics import plot as plots
+    from tailmetrics import report as reports
+    from tailmetrics import service, terminal
+
+    if plot is not None and plot.suffix.lower() not in plots.SUFFIXES:
+        raise click.UsageError(f"--plot: found {plot.name!r}, expected a name that ends in .png or .svg.")
+    service.configure_logging(settings.model_copy(update={"logging_level": "WARNING"}))
+    if files:
+        with terminal.load_display("report", sys.stderr) as show:
+            answer, loaded = reports.of_files(settings, files, _given(options), show)
+        if loaded.rejects:
+            text = f"{terminal.counted(loaded.rejects, 'line')} of {loaded.lines:,} could not be read"
+            click.echo(f"tailmetrics report: {text}; `tailmetrics load` keeps them with the reason", err=True)
+    else:
+        answer = reports.of_store(settings, _given(options), store_first=flags["store_url"] is not None)
+    document = answer.document
+    title = terminal.counted(len(document["customers"]), "customer")
+    if form == "json":
+        _print_json(document)
+    elif form == "table":
+        terminal.print_table(title, reports.table(document), document, answer.origin)
+    else:
+        click.echo((reports.markdown if form == "markdown" else reports.as_csv)(document), nl=False)
+    if plot is not None:
+        if document["from"] or document["to"]:
+            title += f", {document['from'] or 'beginning'} to {document['to'] or 'end'}"
+        try:
+            plots.draw(document, title, plot)
+        except OSError as error:
+            click.echo(f"tailmetrics report: {plot} cannot be written: {error.strerror}", err=True)
+            sys.exit(_EXIT_IO)
 
 
 @main.command(

@@ -47,17 +47,17 @@ def print_stats(document: Mapping[str, Any], origin: str) -> None:
         table.add_column(name, no_wrap=True)
     for place, window in enumerate(document["windows"]):
         bars = (column[place] for column in charts.values())
-        table.add_row(_short_time(window["start"], document["every"]), *_figures(window), *bars)
+        table.add_row(_short_time(window["start"], document["every"]), *figures_of(window), *bars)
     table.add_section()
-    table.add_row("total", *_figures(document), style="bold")
-    _print_table(document["customer_id"] or "all customers", table, document, origin)
+    table.add_row("total", *figures_of(document), style="bold")
+    print_table(document["customer_id"] or "all customers", table, document, origin)
 
 
 def print_customers(document: Mapping[str, Any], origin: str) -> None:
     """One row a customer; says how to get the next page when there is one."""
     table = customers_table(document)
     shown = f"{len(document['customers'])} of {counted(document['total'], 'customer')}"
-    _print_table(shown, table, document, origin)
+    print_table(shown, table, document, origin)
     if document["next_cursor"] is not None:
         _print(f"More of them: the same command with --cursor {document['next_cursor']}")
 
@@ -66,7 +66,7 @@ def customers_table(document: Mapping[str, Any], sort: str = "", *, descending: 
     """One row a customer; the column that it is sorted by is marked."""
     table = _table("customer")
     for customer in document["customers"]:
-        table.add_row(Text(escaped(customer["customer_id"])), *_figures(customer))
+        table.add_row(Text(escaped(customer["customer_id"])), *figures_of(customer))
     if sort in _SORTED_COLUMNS:
         column = table.columns[_SORTED_COLUMNS.index(sort)]
         column.header = f"{column.header} {'▼' if descending else '▲'}"
@@ -76,7 +76,7 @@ def customers_table(document: Mapping[str, Any], sort: str = "", *, descending: 
 
 def totals_line(figures: Mapping[str, Any]) -> str:
     """The figures of all requests together, in one line."""
-    requests, failed, uptime, average, median, p99 = _figures(figures)
+    requests, failed, uptime, average, median, p99 = figures_of(figures)
     return (
         f"{requests} requests, {failed} failed, uptime {uptime} %, "
         f"mean {average} s, median {median} s, p99 {p99} s"
@@ -200,7 +200,8 @@ def _table(first: str) -> Table:
     return table
 
 
-def _print_table(title: str, table: Table, document: Mapping[str, Any], origin: str) -> None:
+def print_table(title: str, table: Table, document: Mapping[str, Any], origin: str) -> None:
+    """A table of figures with what was asked for above, and where they are from below."""
     _print(f"{escaped(title)}, {document['from'] or 'beginning'} to {document['to'] or 'end'}")
     _console().print(table)
     _print(f"failed: {document['failures']}; from {origin}")
@@ -210,7 +211,8 @@ def _print(text: str) -> None:
     _console().print(text, markup=False, soft_wrap=True)
 
 
-def _figures(figures: Mapping[str, Any]) -> list[str]:
+def figures_of(figures: Mapping[str, Any]) -> list[str]:
+    """Requests, failed, uptime, and average, median and 99th percentile of the latency, as text."""
     return [
         f"{figures['total_requests']:,}",
         f"{figures['failed_requests']:,}",

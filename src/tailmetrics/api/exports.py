@@ -46,7 +46,7 @@ def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], name: str) -
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(columns)
-    writer.writerows([_cell(row[column]) for column in columns] for row in rows)
+    writer.writerows([cell(row[column]) for column in columns] for row in rows)
     return Response(
         text.getvalue().encode("utf-8", "backslashreplace"),
         media_type=f"{MEDIA_TYPE}; charset=utf-8; header=present",
@@ -58,7 +58,7 @@ def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], name: str) -
     )
 
 
-def _cell(value: object) -> object:
+def cell(value: object) -> object:
     """The value; text that a spreadsheet would compute stands after an apostrophe, which makes it text."""
     if isinstance(value, str) and value.lstrip(" ").startswith(_FORMULA):
         return f"'{value}"
