@@ -12,6 +12,7 @@ import pytest
 from tailmetrics.settings import Settings
 from tailmetrics.stores import Store, open_store
 from tests.builders import settings_of
+from tests.stores import influxdb
 
 _Answer = TypeVar("_Answer")
 Ask = Callable[[Coroutine[Any, Any, _Answer]], _Answer]
@@ -22,7 +23,13 @@ def _duckdb(folder: Path) -> Settings:
 
 
 # Each makes the settings of an empty store; the folder is the test's own.
-BACKENDS: dict[str, Callable[[Path], Settings]] = {"duckdb": _duckdb}
+BACKENDS: dict[str, Callable[[Path], Settings]] = {"duckdb": _duckdb, **influxdb.backends()}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def buckets_removed() -> Iterator[None]:
+    with influxdb.buckets_removed():
+        yield
 
 
 @pytest.fixture(scope="session")
