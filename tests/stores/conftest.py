@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 
 import pytest
 
-from tailmetrics.settings import Settings
+from tailmetrics.settings import Settings, load_settings
 from tailmetrics.stores import Store, open_store
+from tests import servers
 from tests.builders import settings_of
-from tests.stores import influxdb
 
 _Answer = TypeVar("_Answer")
 Ask = Callable[[Coroutine[Any, Any, _Answer]], _Answer]
@@ -22,14 +22,25 @@ def _duckdb(folder: Path) -> Settings:
     return settings_of(folder / "store.duckdb")
 
 
+def _sqlite(folder: Path) -> Settings:
+    return load_settings(None, store_url=f"sqlite:///{folder}/store.sqlite")
+
+
+def _postgresql(_: Path) -> Settings:
+    return load_settings(None, store_url=servers.postgresql().new_database())
+
+
+def _mariadb(_: Path) -> Settings:
+    return load_settings(None, store_url=servers.mariadb().new_database())
+
+
 # Each makes the settings of an empty store; the folder is the test's own.
-BACKENDS: dict[str, Callable[[Path], Settings]] = {"duckdb": _duckdb, **influxdb.backends()}
-
-
-@pytest.fixture(scope="session", autouse=True)
-def buckets_removed() -> Iterator[None]:
-    with influxdb.buckets_removed():
-        yield
+BACKENDS: dict[str, Callable[[Path], Settings]] = {
+    "duckdb": _duckdb,
+    "mariadb": _mariadb,
+    "postgresql": _postgresql,
+    "sqlite": _sqlite,
+}
 
 
 @pytest.fixture(scope="session")

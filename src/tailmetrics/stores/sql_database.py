@@ -1,0 +1,81 @@
+"""What differs between the databases of the SQL store: connecting, bulk inserts, what errors mean."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import polars as pl
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tailmetrics.errors import StoreError, StoreUnavailable
+
+CONNECT_SECONDS = 4  # what is told of a server that cannot be reached comes within 5
+
+
+class Database(Protocol):
+    """One kind of database. Engines are made by it, so that each connection is set up as it needs to be."""
+
+    name: str  # of the store, as it may be shown
+
+    def writing(self) -> sa.Engine:
+        """Connections on which one transaction at a time writes."""
+        ...
+
+    def asking(self) -> AsyncEngine:
+        """Connections for questions: each transaction is read-only and sees the state after one commit."""
+        ...
+
+    def alone(self, connection: sa.Connection) -> contextlib.AbstractContextManager[None]:
+        """Keep other processes out while tables are made."""
+        ...
+
+    def daily_stats(self) -> sa.TextClause:
+        """The statement that makes the view of that name."""
+        ...
+
+    def insert_new(self, table: sa.Table) -> sa.Insert:
+        """An insert that leaves rows alone which are there already."""
+        ...
+
+    def insert(self, connection: sa.Connection, table: sa.Table, frame: pl.DataFrame) -> None:
+        """Insert the rows of a frame as fast as can be; its columns are columns of the table."""
+        ...
+
+    def check_present(self) -> None:
+        """Raise StoreGone when what was opened is not there any more."""
+        ...
+
+    async def stop(self, engine: AsyncEngine, connection: Any) -> None:
+        """End the statement that the driver's connection is running."""
+        ...
+
+    def meaning(self, error: BaseException) -> StoreError:
+        """What an error of the driver means, and what can be done about it."""
+        ...
+
+
+def took_too_long(seconds: float) -> StoreUnavailable:
+    """What is said of a question that was stopped when its time was over."""
+    return StoreUnavailable(
+        f"the question took longer than {seconds:g} seconds (QUERY_TIMEOUT_SECONDS); ask for a shorter range"
+    )
+
+
+@contextlib.contextmanager
+def errors_translated(database: Database) -> Iterator[None]:
+    """Errors of drivers, SQLAlchemy and Polars as this package's."""
+    try:
+        yield
+    except sa.exc.DBAPIError as error:
+        raise database.meaning(error.orig or error) from error
+    except sa.exc.TimeoutError as error:
+        raise StoreUnavailable(
+            f"{database.name}: all connections are in use; ask again, or for shorter ranges"
+        ) from error
+    except (sa.exc.SQLAlchemyError, pl.exceptions.PolarsError) as error:
+        raise StoreError(f"{database.name}: {error}") from error
+    except OSError as error:
+        raise StoreUnavailable(f"{database.name} does not answer: {error}") from error

@@ -1,0 +1,192 @@
+"""The tables of the SQL store, made where there are none, and brought up to date where they are older.
+
+Times are microseconds since 1970-01-01T00:00:00Z, so that windows are arithmetic on whole numbers which every
+database does the same way. A customer's id is written once and stands in `records` as a number: the index of
+`records` is small then, and ids are compared by their bytes in one place.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import mysql, postgresql
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from tailmetrics.errors import SchemaMismatch, StoreError
+
+SCHEMA_VERSION = 1
+
+_MYSQL = ("mysql", "mariadb")
+_ID_BYTES = 1024  # of 256 characters
+
+
+class Words(TypeDecorator[str]):
+    """Text that is compared and sorted by its bytes, of any length or (`key`) of at most 256 characters.
+
+    MySQL and MariaDB hold it as bytes: their collations differ from server to server, and pad.
+    """
+
+    impl = sa.Text
+    cache_ok = True
+
+    def __init__(self, *, key: bool = False) -> None:
+        super().__init__()
+        self.key = key
+
+    def load_dialect_impl(self, dialect: sa.Dialect) -> TypeEngine[Any]:
+        if dialect.name in _MYSQL:
+            return dialect.type_descriptor(mysql.VARBINARY(_ID_BYTES) if self.key else mysql.LONGBLOB())
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(postgresql.TEXT(collation="C"))
+        return dialect.type_descriptor(sa.Text())
+
+    def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> Any:
+        return value.encode() if value is not None and dialect.name in _MYSQL else value
+
+    def process_result_value(self, value: Any, dialect: sa.Dialect) -> str | None:  # noqa: ARG002
+        return value.decode() if isinstance(value, bytes) else value
+
+
+_metadata = sa.MetaData()
+
+store = sa.Table(
+    "store",
+    _metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("schema_version", sa.Integer, nullable=False),
+    sa.Column("store_id", Words(key=True), nullable=False),
+    sa.Column("commits", sa.BigInteger, nullable=False),
+    sa.Column("records", sa.BigInteger, nullable=False),
+    sa.Column("rejects", sa.BigInteger, nullable=False),
+    sa.Column("blanks", sa.BigInteger, nullable=False),
+    sa.Column("first_us", sa.BigInteger),
+    sa.Column("last_us", sa.BigInteger),
+)
+
+# device and inode are text because they may not fit a signed 64-bit integer.
+sources = sa.Table(
+    "sources",
+    _metadata,
+    sa.Column("source_key", sa.Integer, primary_key=True),
+    sa.Column("source_id", Words(key=True), nullable=False, unique=True),
+    sa.Column("node_id", Words(key=True), nullable=False),
+    sa.Column("device", Words(key=True), nullable=False),
+    sa.Column("inode", Words(key=True), nullable=False),
+    sa.Column("epoch", sa.BigInteger, nullable=False),
+    sa.Column("path", Words(), nullable=False),
+    sa.Column("position", sa.BigInteger, nullable=False),
+    sa.Column("head_length", sa.BigInteger, nullable=False),
+    sa.Column("head_hash", Words(key=True), nullable=False),
+    sa.Column("tail_length", sa.BigInteger, nullable=False),
+    sa.Column("tail_hash", Words(key=True), nullable=False),
+    sa.Column("processor", Words(), nullable=False),
+    sa.Column("registered_us", sa.BigInteger, nullable=False),
+    sa.Column("updated_us", sa.BigInteger, nullable=False),
+    sqlite_autoincrement=True,  # the number of a source that was forgotten is not given again
+)
+
+customers = sa.Table(
+    "customers",
+    _metadata,
+    sa.Column("customer_key", sa.Integer, primary_key=True),
+    sa.Column("customer_id", Words(key=True), nullable=False, unique=True),
+)
+
+
+def _records(*parts: sa.schema.SchemaItem, **options: Any) -> sa.Table:
+    return sa.Table(
+        "records",
+        sa.MetaData(),
+        sa.Column("customer_key", sa.Integer, nullable=False, autoincrement=False),
+        sa.Column("time_us", sa.BigInteger, nullable=False),
+        sa.Column("source_key", sa.Integer, nullable=False, autoincrement=False),
+        sa.Column("offset", sa.BigInteger, nullable=False),
+        sa.Column("path", Words(), nullable=False),
+        sa.Column("status_code", sa.SmallInteger, nullable=False),
+        sa.Column("duration", sa.Double),
+        *parts,
+        **options,
+    )
+
+
+# PostgreSQL keeps rows as they come, beside an index, and notes the times of each stretch of them.
+records = _records(
+    sa.Index("records_customer_time", "customer_key", "time_us"),
+    sa.Index("records_time", "time_us", postgresql_using="brin"),
+)
+# The others keep rows in the order of their primary key, which is the index on customer and time.
+_clustered_records = _records(
+    sa.PrimaryKeyConstraint("customer_key", "time_us", "source_key", "offset"), sqlite_with_rowid=False
+)
+
+rejects = sa.Table(
+    "rejects",
+    _metadata,
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+    sa.Column("source_key", sa.Integer, nullable=False, index=True),
+    sa.Column("offset", sa.BigInteger, nullable=False),
+    sa.Column("reason", Words(), nullable=False),
+    sa.Column("line", Words(), nullable=False),
+    sa.Column("seen_us", sa.BigInteger, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+reports = sa.Table(
+    "reports",
+    _metadata,
+    sa.Column("processor", Words(key=True), primary_key=True),
+    sa.Column("said_us", sa.BigInteger, nullable=False),
+    sa.Column("statuses", Words(), nullable=False),
+)
+
+# What leads from each version to the next, the first from 1 to 2; each is run in one transaction.
+_UPGRADES: tuple[Callable[[sa.Connection], None], ...] = ()
+
+
+def prepare(connection: sa.Connection, daily_stats: sa.TextClause, name: str) -> str:
+    """Make the tables where there are none; returns the id of the store.
+
+    The caller sees to it that one process at a time is here. `name` is that of the store in errors. Raises
+    SchemaMismatch for tables of a later version, and StoreError for those of another program.
+    """
+    found = set(sa.inspect(connection).get_table_names())
+    if store.name not in found:
+        if foreign := sorted(found & {table.name for table in (*_metadata.tables.values(), records)}):
+            raise StoreError(
+                f"{name} has a table {foreign[0]} but no table {store.name}: it belongs to another program; "
+                "STORE_URL must name a database of its own, which may be empty"
+            )
+        _metadata.create_all(connection, [store])
+    rows = [tuple(row) for row in connection.execute(sa.select(store.c.schema_version, store.c.store_id))]
+    if not rows:
+        # A beginning that was interrupted is gone on with: not every database takes tables back.
+        clustered = connection.dialect.name != "postgresql"
+        (_clustered_records if clustered else records).create(connection, checkfirst=True)
+        _metadata.create_all(connection)
+        if "daily_stats" not in sa.inspect(connection).get_view_names():
+            connection.execute(daily_stats)
+        rows = [(SCHEMA_VERSION, secrets.token_hex(4))]
+        connection.execute(
+            store.insert().values(
+                id=1,
+                schema_version=rows[0][0],
+                store_id=rows[0][1],
+                commits=0,
+                records=0,
+                rejects=0,
+                blanks=0,
+            )
+        )
+    [(version, store_id)] = rows
+    if version > SCHEMA_VERSION:
+        raise SchemaMismatch(
+            f"{name} has schema version {version}, this program knows version {SCHEMA_VERSION}; use the "
+            "program that wrote it, or another database in STORE_URL"
+        )
+    for number in range(version, SCHEMA_VERSION):
+        _UPGRADES[number - 1](connection)
+        connection.execute(store.update().values(schema_version=number + 1))
+    return str(store_id)
