@@ -20,7 +20,7 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 PAGES = [README, *(page.read_text() for page in sorted((ROOT / "docs").glob("*.md")))]
 
-_COMPUTED = {"node_id", "api_key"}  # the one is the host's name, the other a secret
+_COMPUTED = {"node_id", "api_key", "influxdb_token"}  # the one is the host's name, the others are secrets
 
 
 def _blocks(language: str, text: str = README) -> list[str]:

@@ -25,6 +25,8 @@ ODD = "s3/cr@t:word"
         "postgresql:///database?host=/run/postgresql",
         "mysql://user:password@[::1]:3306/database",
         "mariadb://user@host/database",
+        "influxdb://",
+        "influxdb://host:8086/bucket?org=the%20org&tls=true",
     ],
 )
 def test_a_store_is_a_file_or_a_server(url: str) -> None:
@@ -43,6 +45,9 @@ def test_a_store_is_a_file_or_a_server(url: str) -> None:
         ("postgresql:///database", "postgresql://user:password@host:port/database"),
         ("mysql://host:port/database", "mysql://user:password@host:port/database"),
         ("mariadb://u:a/b@host/database", "written as %2F"),
+        ("influxdb://token@host:8086/bucket", "the token in INFLUXDB_TOKEN"),
+        ("influxdb://host:port/bucket", "influxdb://host:8086/bucket"),
+        ("influxdb://host/bucket?token=secret", "the token in INFLUXDB_TOKEN"),
     ],
 )
 def test_a_url_that_names_no_store_is_refused_with_what_was_expected(url: str, expected: str) -> None:

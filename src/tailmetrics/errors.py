@@ -14,6 +14,7 @@ TailmetricsError
     ├── StoreGone          its data was removed while it was in use
     ├── RecordsRefused     it refuses some records of a batch, which become rejects
     └── PositionConflict   two processors read one source
+        └── SourceHeld     the other one is known, and lives
 """
 
 from __future__ import annotations
@@ -142,4 +143,18 @@ class PositionConflict(StoreError):
             f"source {source_id}: the batch begins at byte {expected}, the store is at "
             f"{'no position' if found is None else f'byte {found}'}; {holder or 'another processor'} reads "
             "this source: stop one of them"
+        )
+
+
+class SourceHeld(PositionConflict):
+    """Another processor, which lives, holds a source; `holder` says where it runs."""
+
+    def __init__(self, source_id: str, expected: int, found: int | None, holder: str) -> None:
+        super().__init__(source_id, expected, found)
+        self.holder = holder
+
+    def __str__(self) -> str:
+        return (
+            f"source {self.source_id} is read by {self.holder}, which is alive; stop one of the two, or give "
+            "each files of its own"
         )

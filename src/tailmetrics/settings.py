@@ -22,6 +22,9 @@ FormatName = Literal["requests", "nginx", "json", "regex", "results"]
 FILE_STORE_SCHEMES = ("duckdb", "sqlite")
 _DATABASE_SCHEMES = ("postgresql", "mysql", "mariadb")
 STORE_SCHEMES = (*FILE_STORE_SCHEMES, *_DATABASE_SCHEMES, "influxdb")
+_INFLUXDB_URL = re.compile(
+    r"influxdb://([^\s/?#@]+)?(/[^\s/?#]*)?(\?(org=[^\s&#]+|tls=(true|false))(&(org=[^\s&#]+|tls=(true|false)))*)?"
+)
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
 _MIB = 1024 * 1024
@@ -130,6 +133,22 @@ class Settings(BaseSettings):
         default="256MB", description="Memory DuckDB may use for its buffers, such as 256MB or 2GB."
     )
     duckdb_threads: int = Field(default=0, ge=0, le=1024, description="Threads of DuckDB; 0: one a core.")
+    influxdb_url: str = Field(
+        default="http://localhost:8086",
+        pattern=r"^https?://[^\s/?#@]+/?$",
+        description="InfluxDB's address, for STORE_URL=influxdb:// without a host.",
+    )
+    influxdb_org: str = Field(
+        default="", description="InfluxDB's organisation, where STORE_URL has no ?org=NAME."
+    )
+    influxdb_bucket: str = Field(
+        default="tailmetrics",
+        description="InfluxDB's bucket of records, where STORE_URL names none. Sources and rejects are in a "
+        "second one, its name with _meta.",
+    )
+    influxdb_token: SecretStr | None = Field(
+        default=None, description="InfluxDB's token, which may read and write both buckets."
+    )
     workers: int = Field(default=1, ge=1, le=64, description="Workers of the dataflow.")
     stream_max_size: int = Field(
         default=250_000, ge=1, le=10_000_000, description="Lines in one commit, at most."
@@ -214,9 +233,14 @@ class Settings(BaseSettings):
                 f"{scheme}://user:password@host:port/database, signs such as / and @ in the password written "
                 "as %2F and %40"
             )
+        if scheme == "influxdb" and not (_INFLUXDB_URL.fullmatch(value) and _has_port_or_none(value)):
+            raise ValueError(
+                "influxdb://host:8086/bucket?org=NAME (&tls=true for https), or influxdb:// and INFLUXDB_*; "
+                "the token in INFLUXDB_TOKEN"
+            )
         return value
 
-    @field_validator("api_key")
+    @field_validator("api_key", "influxdb_token")
     @classmethod
     def _empty_key_is_none(cls, value: SecretStr | None) -> SecretStr | None:
         return value if value is not None and value.get_secret_value() else None
@@ -301,12 +325,18 @@ def resolve_node_id(settings: Settings) -> str:
 
 
 def _names_server_and_database(url: str) -> bool:
+    if not _has_port_or_none(url):
+        return False
+    parts = urlsplit(url)
+    return bool(parts.path.strip("/")) and bool(parts.hostname or parts.query)
+
+
+def _has_port_or_none(url: str) -> bool:
     try:
-        parts = urlsplit(url)
-        parts.port  # noqa: B018  # raises for what is no port
+        urlsplit(url).port  # noqa: B018  # raises for what is no port
     except ValueError:
         return False
-    return bool(parts.path.strip("/")) and bool(parts.hostname or parts.query)
+    return True
 
 
 def _masked_parts(value: Any) -> Any:

@@ -13,6 +13,7 @@ from tailmetrics.settings import Settings, load_settings
 from tailmetrics.stores import Store, open_store
 from tests import servers
 from tests.builders import settings_of
+from tests.stores import influxdb
 
 _Answer = TypeVar("_Answer")
 Ask = Callable[[Coroutine[Any, Any, _Answer]], _Answer]
@@ -40,7 +41,14 @@ BACKENDS: dict[str, Callable[[Path], Settings]] = {
     "mariadb": _mariadb,
     "postgresql": _postgresql,
     "sqlite": _sqlite,
+    **influxdb.backends(),
 }
+
+
+@pytest.fixture(scope="session", autouse=True)
+def buckets_removed() -> Iterator[None]:
+    with influxdb.buckets_removed():
+        yield
 
 
 @pytest.fixture(scope="session")

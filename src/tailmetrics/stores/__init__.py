@@ -21,9 +21,21 @@ def open_store(settings: Settings) -> Store:
         from tailmetrics.stores.duckdb import DuckDBStore  # noqa: PLC0415  # only who uses DuckDB loads it
 
         return DuckDBStore(settings)
+    if scheme == "influxdb":
+        try:
+            from tailmetrics.stores.influxdb import InfluxDBStore  # noqa: PLC0415  # likewise
+        except ModuleNotFoundError as error:
+            raise SettingsError(
+                [f"STORE_URL: {settings.store_name} needs pip install 'tailmetrics[influxdb]' ({error})"]
+            ) from error
+        return InfluxDBStore(settings)
     if scheme in {"sqlite", "postgresql", "mysql", "mariadb"}:
-        from tailmetrics.stores.sql import SqlStore  # noqa: PLC0415  # likewise
-
+        try:
+            from tailmetrics.stores.sql import SqlStore  # noqa: PLC0415  # likewise
+        except ModuleNotFoundError as error:
+            raise SettingsError(
+                [f"STORE_URL: {settings.store_name} needs pip install 'tailmetrics[{scheme}]' ({error})"]
+            ) from error
         return SqlStore(settings)
     raise SettingsError(
         [f"STORE_URL: found the scheme {scheme!r}, expected one of {', '.join(STORE_SCHEMES)}"]

@@ -1,0 +1,123 @@
+"""The store that is an InfluxDB 2 server: processors and APIs on any number of machines."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Sequence
+from datetime import datetime
+
+import structlog
+
+from tailmetrics.errors import StoreUnavailable
+from tailmetrics.settings import Settings
+from tailmetrics.sources import Batch, Source, SourceStatus
+from tailmetrics.stats import (
+    Breakdown,
+    BreakdownQuery,
+    CustomersPage,
+    CustomersQuery,
+    RejectsPage,
+    RejectsQuery,
+    StatsAnswer,
+    StatsQuery,
+    StoreStatus,
+    Trend,
+    TrendsQuery,
+)
+from tailmetrics.stores import influxdb_counts, influxdb_meta, influxdb_questions
+from tailmetrics.stores.influxdb_reader import Reader
+from tailmetrics.stores.influxdb_server import Server
+from tailmetrics.stores.influxdb_writer import Writer
+
+log = structlog.get_logger(__name__)
+
+
+class InfluxDBStore:
+    """A Store in two buckets of an InfluxDB server: one of records, and one that never expires.
+
+    There are no transactions: records are written first, then rejects, then the positions. What was written
+    of a commit that failed is written again by the next one, as the same points.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises SettingsError; a server that is away, or a wrong token, is logged and asked again later."""
+        self._server = Server(settings)
+        self._writer = Writer(self._server)
+        self._reader = Reader(self._server.address, settings.query_timeout_seconds)
+        self._lock = threading.Lock()
+        self._closed = False
+        with contextlib.suppress(StoreUnavailable):
+            self._prepare()
+
+    def sources(self, node_id: str) -> Sequence[Source]:
+        with self._lock:
+            return [stored.source for stored in self._open_writer().known(node_id).values()]
+
+    def register(self, source: Source) -> Source:
+        with self._lock:
+            return self._open_writer().register([source])[source.source_id].source
+
+    def register_all(self, sources: Sequence[Source]) -> None:
+        with self._lock:
+            self._open_writer().register(sources)
+
+    def position(self, source_id: str) -> int | None:
+        with self._lock:
+            return self._open_writer().position(source_id)
+
+    def write(self, batches: Sequence[Batch]) -> None:
+        with self._lock:
+            self._open_writer().write(batches)
+
+    def forget(self, source_ids: Sequence[str], *, with_records: bool = False) -> int:
+        with self._lock:
+            return self._open_writer().forget(source_ids, with_records=with_records)
+
+    def report(self, processor: str, statuses: Sequence[SourceStatus]) -> None:
+        self._open_writer().report(processor, statuses)
+
+    async def stats(self, query: StatsQuery) -> StatsAnswer:
+        return await self._reader.ask(lambda reader: influxdb_questions.stats(reader, query))
+
+    async def customers(self, query: CustomersQuery) -> CustomersPage:
+        return await self._reader.ask(lambda reader: influxdb_questions.customers(reader, query))
+
+    async def breakdown(self, query: BreakdownQuery) -> Breakdown:
+        return await self._reader.ask(lambda reader: influxdb_counts.breakdown(reader, query))
+
+    async def trends(self, query: TrendsQuery) -> Sequence[Trend]:
+        return await self._reader.ask(lambda reader: influxdb_counts.trends(reader, query))
+
+    async def span(self) -> tuple[datetime, datetime] | None:
+        return await self._reader.ask(influxdb_counts.span)
+
+    async def rejects(self, query: RejectsQuery) -> RejectsPage:
+        return await self._reader.ask(lambda reader: influxdb_meta.rejects(reader, query))
+
+    async def status(self) -> StoreStatus:
+        return await self._reader.ask(influxdb_meta.status)
+
+    async def ping(self) -> None:
+        await self._reader.ask(influxdb_meta.ping)
+
+    def close(self) -> None:
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            self._writer.close()
+        self._reader.close()
+        self._server.close()
+
+    def _prepare(self) -> None:
+        try:
+            self._server.prepare()
+        except StoreUnavailable as error:
+            log.warning("the store is not ready", error=str(error))
+            raise
+
+    def _open_writer(self) -> Writer:
+        if self._closed:
+            raise StoreUnavailable(f"the store at {self._server.address.url} is closed")
+        return self._writer
