@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
-# Removes what the other scripts made: the demo, .venv and the caches of the tools.
+# Removes what the other scripts made: the containers, the demo, .venv and the caches of the tools.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 . scripts/environment.sh
+. scripts/containers.sh
 
 usage() {
     cat <<'TEXT'
 Usage: ./cleanup.sh [--yes] [--data]
 
-Removes the demo's folder, .venv and the caches of the tools, after asking.
+Removes the demo's folder, .venv and the caches of the tools, after asking, and what ./start.sh --docker made: the
+containers with their volumes and image, and the secrets in .env.
 
   --yes    do not ask
   --data   remove data/ as well, where the store of a service of your own is by default
@@ -45,12 +47,23 @@ while IFS= read -r path; do
 done < <(find src tests benchmarks -type d '(' -name __pycache__ -o -name '.mypy_cache' ')' -prune 2>/dev/null)
 [ "$data" = no ] || add data
 
+containers=no
+if was_started; then
+    # The data in the volumes could not be read any more without the secrets.
+    { engine_answers && find_compose; } ||
+        fail "./start.sh --docker was used here, but Docker or Compose does not answer now. Nothing was removed. Start \
+Docker, or remove $secrets when there is nothing left of the containers."
+    containers=yes
+    add "$secrets"
+fi
+
 if [ ${#targets[@]} -eq 0 ]; then
     say "There is nothing to remove."
     exit 0
 fi
 say "To be removed:"
 printf '  %s\n' "${targets[@]}"
+[ "$containers" = no ] || say "  the containers of docker-compose.yml, with their volumes and image"
 if [ "$yes" = no ]; then
     printf 'Remove these? [y/N] '
     answer=''
@@ -60,5 +73,6 @@ if [ "$yes" = no ]; then
         *) say "Nothing was removed."; exit 1 ;;
     esac
 fi
+[ "$containers" = no ] || remove_containers || fail "Docker did not remove everything. Nothing else was removed."
 rm -rf -- "${targets[@]}"
 say "Removed."

@@ -3,17 +3,21 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 . scripts/environment.sh
+. scripts/containers.sh
 
 usage() {
     cat <<'TEXT'
-Usage: ./start.sh [--keep] [--port PORT] [--docker]
+Usage: ./start.sh [--keep] [--port PORT]
+       ./start.sh --docker [--port PORT] [--profile NAME]...
 
 Starts a fresh demo on this machine, with nothing but Python 3.10, 3.11 or 3.12: a generator that
 appends to demo/requests.log, and the service that follows it. Ctrl-C ends both.
 
   --keep        go on with the data of the last demo; otherwise the folder demo/ is wiped
   --port PORT   where the service listens (default: API_PORT of the environment or .env.local, or 8000)
-  --docker      the same with InfluxDB, in containers
+  --docker      the same with InfluxDB, in containers that go on after this script has ended; their data is
+                kept until ./cleanup.sh
+  --profile     with --docker: also the server of that name, and what uses it: postgres or mysql
   --help        this text
 TEXT
 }
@@ -23,6 +27,7 @@ history_lines=60000
 history_days=7
 keep=no
 docker=no
+chosen=''
 port=${API_PORT:-$(sed -n 's/^API_PORT=//p' .env.local 2>/dev/null | tail -n 1)}
 port=${port:-8000}
 while [ $# -gt 0 ]; do
@@ -31,6 +36,8 @@ while [ $# -gt 0 ]; do
         --port) port=${2:-}; [ $# -lt 2 ] || shift ;;
         --port=*) port=${1#--port=} ;;
         --docker) docker=yes ;;
+        --profile) chosen="$chosen ${2:-?}"; [ $# -lt 2 ] || shift ;;
+        --profile=*) chosen="$chosen ${1#--profile=}" ;;
         -h | --help) usage; exit 0 ;;
         *) printf 'Found %s, expected one of the options below.\n\n' "$1" >&2; usage >&2; exit 2 ;;
     esac
@@ -40,11 +47,18 @@ case $port in
     '' | *[!0-9]* | ??????*) printf 'Found the port "%s", expected a number from 1 to 65535.\n' "$port" >&2; exit 2 ;;
 esac
 
-compose_file="docker-compose.yml"
+for name in $chosen; do
+    case " $profiles " in
+        *" $name "*) ;;
+        *) printf 'Found the profile "%s", expected one of: %s.\n' "$name" "$profiles" >&2; exit 2 ;;
+    esac
+done
 if [ "$docker" = yes ]; then
-    [ -f "$compose_file" ] ||
-        fail "There is no $compose_file: the containers are not part of this version. ./start.sh needs only Python."
-    exec docker compose up --build
+    start_containers "$port" "$chosen"
+    exit 0
+elif [ -n "$chosen" ]; then
+    printf -- '--profile was found without --docker, to which it belongs.\n' >&2
+    exit 2
 fi
 
 python=.venv/bin/python
@@ -186,16 +200,11 @@ if ! wait "$waiting" 2>/dev/null; then
 fi
 waiting=''
 
+show_addresses "$port"
 say "
-tailmetrics is running.
-
-  Dashboard   http://127.0.0.1:$port/
-  Swagger     http://127.0.0.1:$port/docs
-  Try         curl 'http://127.0.0.1:$port/customers/cust_1/stats'
-
 The generator appends to $LOG_FILE_PATH; the service writes its log to $demo/service.log.
 Ctrl-C ends everything."
-if [ -f "$compose_file" ] && command -v docker >/dev/null 2>&1; then
+if command -v docker >/dev/null 2>&1; then
     { docker info >/dev/null 2>&1 && say "
 A Docker engine answers here: ./start.sh --docker shows the same with InfluxDB."; } &
     hint=$!

@@ -4,6 +4,15 @@
 say() { printf '%s\n' "$*"; }
 fail() { printf '%s\n' "$*" >&2; exit 1; }
 
+show_addresses() {
+    say "
+tailmetrics is running.
+
+  Dashboard   http://127.0.0.1:$1/
+  Swagger     http://127.0.0.1:$1/docs
+  Try         curl 'http://127.0.0.1:$1/customers/cust_1/stats'"
+}
+
 # The first Python 3.10, 3.11 or 3.12 that really starts; pyenv's shims exist for versions that do not.
 find_python() {
     local candidate

@@ -78,10 +78,11 @@ def test_scripts_of_the_readme_exist(script: str) -> None:
 
 
 def test_what_start_says_is_what_the_readme_shows() -> None:
-    said = re.search(r'say "\n(tailmetrics is running.*?)"\n', (ROOT / "start.sh").read_text(), re.DOTALL)
-    assert said is not None
-    text = said[1].replace("$port", "8000").replace("$LOG_FILE_PATH", "$demo/requests.log")
-    assert f"```text\n{text.replace('$demo', 'demo')}\n```" in README
+    addresses = re.search(r'say "\n(.*?)"\n', (ROOT / "scripts/environment.sh").read_text(), re.DOTALL)
+    closing = re.search(r'\nshow_addresses.*?say "\n(.*?)"\n', (ROOT / "start.sh").read_text(), re.DOTALL)
+    assert addresses is not None and closing is not None
+    said = f"{addresses[1]}\n\n{closing[1]}".replace("$LOG_FILE_PATH", "$demo/requests.log")
+    assert f"```text\n{said.replace('$1', '8000').replace('$demo', 'demo')}\n```" in README
 
 
 def _table_row(name: str) -> str:

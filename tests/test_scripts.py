@@ -24,7 +24,14 @@ from tailmetrics.settings import Settings
 from tests.integration.running import await_that, free_port
 
 ROOT = Path(__file__).parent.parent
-SCRIPTS = ("start.sh", "run_tests.sh", "cleanup.sh", ".ci/run", "scripts/environment.sh")
+SCRIPTS = (
+    "start.sh",
+    "run_tests.sh",
+    "cleanup.sh",
+    ".ci/run",
+    "scripts/environment.sh",
+    "scripts/containers.sh",
+)
 START_SECONDS = 60.0
 
 _COMMAND = """#!{python}
@@ -205,10 +212,6 @@ def test_the_demo_says_where_to_look(first: DemoRun, address: str) -> None:
     assert re.search(rf"http://127\.0\.0\.1:\d+{address}\W", first.output)
 
 
-def test_the_demo_says_nothing_of_containers_that_are_not_there(first: DemoRun) -> None:
-    assert "docker" not in first.output.lower()
-
-
 def test_keep_goes_on_with_the_data(first: DemoRun, kept: DemoRun) -> None:
     assert kept.totals[0] >= first.totals[-1]
 
@@ -290,12 +293,18 @@ def test_a_running_demo_is_not_wiped_by_another_start(installed: Checkout) -> No
     assert (done.returncode, f"as process {running.pid}" in done.stderr) == (1, True)
 
 
-def test_containers_that_are_not_there_are_said_to_be_missing(installed: Checkout) -> None:
-    done = installed.run("start.sh", "--docker")
-    assert (done.returncode, "not part of this version" in done.stderr) == (1, True)
-
-
-@pytest.mark.parametrize("arguments", [["--nope"], ["--port", "http"], ["--port"], ["--port", "123456"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--nope"],
+        ["--port", "http"],
+        ["--port"],
+        ["--port", "123456"],
+        ["--profile", "mysql"],
+        ["--docker", "--profile", "oracle"],
+        ["--docker", "--profile"],
+    ],
+)
 @pytest.mark.usefixtures("checkout")
 def test_wrong_arguments_are_a_usage_error(checkout: Checkout, arguments: list[str]) -> None:
     assert checkout.run("start.sh", *arguments).returncode == 2

@@ -1,0 +1,25 @@
+# The containers of docker-compose.yml, and the checks. `make` alone shows what there is.
+.DEFAULT_GOAL := help
+.PHONY: build start ingest test down help
+
+COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
+
+build: ## build the image of the containers
+	$(COMPOSE) build log_processor api log_generator
+
+start: ## start the containers and wait until they answer; PORT=8001, PROFILES="postgres mysql"
+	./start.sh --docker $(if $(PORT),--port $(PORT)) $(foreach name,$(PROFILES),--profile $(name))
+
+ingest: ## read FILE=requests.log to its end into the InfluxDB of the running containers
+	@test -f "$(FILE)" || { echo 'Found no file "$(FILE)", expected: make ingest FILE=requests.log'; exit 2; }
+	$(COMPOSE) run --rm --no-deps -e NODE_ID=make_ingest -v "$(abspath $(FILE)):/input/$(notdir $(FILE)):ro" \
+		log_processor load "/input/$(notdir $(FILE))"
+
+test: ## run all checks
+	./run_tests.sh
+
+down: ## stop and remove the containers; what they stored is kept
+	COMPOSE_PROFILES=postgres,mysql $(COMPOSE) down
+
+help: ## show these commands
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1 \2/p' $(MAKEFILE_LIST) | while read -r name text; do printf '%-8s %s\n' "$$name" "$$text"; done

@@ -1,0 +1,111 @@
+# shellcheck shell=bash
+# What the scripts share about the containers of docker-compose.yml. Sourced after environment.sh.
+
+secrets=.env
+secrets_mark='# Made by ./start.sh --docker, for docker-compose.yml. Nobody else should read it.'
+profiles='postgres mysql'
+
+without_docker="Or show the same demo without containers: ./start.sh"
+
+# Sets `compose` to the command of Compose: the plugin of docker, or the older program of its own.
+find_compose() {
+    if docker compose version >/dev/null 2>&1; then
+        compose=(docker compose)
+    elif command -v docker-compose >/dev/null 2>&1; then
+        compose=(docker-compose)
+    else
+        return 1
+    fi
+}
+
+engine_answers() { docker version --format '{{.Server.Version}}' >/dev/null 2>&1; }
+
+require_docker() {
+    command -v docker >/dev/null 2>&1 ||
+        fail "Found no docker, expected Docker with Compose. Ways to get them:
+  Debian, Ubuntu   sudo apt-get install docker.io docker-compose
+  Fedora           sudo dnf install moby-engine docker-compose
+  macOS, Windows   https://docs.docker.com/desktop/
+$without_docker"
+    engine_answers ||
+        fail "Found docker, but no engine that answers: $(docker version --format '{{.Server.Version}}' 2>&1 >/dev/null)
+Start it (sudo systemctl start docker), or let this user talk to it (sudo usermod -aG docker $(id -un), then log in
+again). $without_docker"
+    find_compose ||
+        fail "Found docker, but no Compose. On Debian and Ubuntu: sudo apt-get install docker-compose
+$without_docker"
+}
+
+# Writes the secrets that are missing, each once: changed ones would not be those of the servers' volumes.
+make_secrets() {
+    local name
+    [ -e "$secrets" ] || (umask 077 && printf '%s\n' "$secrets_mark" >"$secrets")
+    chmod 600 "$secrets"
+    for name in INFLUXDB_TOKEN INFLUXDB_PASSWORD POSTGRES_PASSWORD MYSQL_PASSWORD; do
+        grep -q "^$name=" "$secrets" || printf '%s=%s\n' "$name" "$(random_text)" >>"$secrets"
+    done
+}
+
+random_text() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
+
+# was_started: whether there may be containers or volumes, as the secrets for them were made.
+was_started() { [ -f "$secrets" ] && [ "$(head -n 1 "$secrets")" = "$secrets_mark" ]; }
+
+# start_containers PORT PROFILES: builds and starts the stack, and waits until it answers.
+start_containers() {
+    local port=$1 chosen=$2 profile
+    require_docker
+    make_secrets
+    export API_PORT=$port
+    # shellcheck disable=SC2086  # one word a profile
+    COMPOSE_PROFILES=$(separated_by_commas $chosen)
+    export COMPOSE_PROFILES
+    "${compose[@]}" up --detach --build --remove-orphans || not_started "Compose ended with status $?."
+    await_health 120
+    show_addresses "$port"
+    for profile in $chosen; do
+        case $profile in
+            postgres) say "  PostgreSQL  http://127.0.0.1:${POSTGRES_API_PORT:-8001}/" ;;
+            mysql) say "  MariaDB     http://127.0.0.1:${MYSQL_API_PORT:-8002}/" ;;
+        esac
+    done
+    say "
+The containers go on when this script has ended.
+
+  Logs        ${compose[*]} logs --follow log_processor
+  Stop        ${compose[*]} stop
+  Remove      ./cleanup.sh"
+}
+
+remove_containers() {
+    # shellcheck disable=SC2086  # one word a profile
+    COMPOSE_PROFILES=$(separated_by_commas $profiles) "${compose[@]}" down --volumes --remove-orphans --rmi local
+}
+
+separated_by_commas() { local IFS=,; printf '%s\n' "$*"; }
+
+# await_health SECONDS: until every container is healthy.
+await_health() {
+    local until=$((SECONDS + $1))
+    while [ -n "$(unhealthy)" ]; do
+        [ "$SECONDS" -lt "$until" ] || not_started "Not everything was healthy within $1 seconds."
+        sleep 0.5
+    done
+}
+
+# The services whose containers are not healthy, one a line.
+unhealthy() {
+    local ids
+    ids=$("${compose[@]}" ps --all --quiet)
+    [ -z "$ids" ] || printf '%s\n' "$ids" | xargs docker inspect --format \
+        '{{index .Config.Labels "com.docker.compose.service"}} {{.State.Health.Status}}' | sed -n '/ healthy$/d; s/ .*//p'
+}
+
+# not_started REASON: says what the services that are not healthy said last.
+not_started() {
+    local services
+    services=$(unhealthy)
+    # shellcheck disable=SC2086  # one word a service
+    [ -z "$services" ] || "${compose[@]}" logs --tail=15 $services >&2 || true
+    fail "$1 ${services:+The last words of ${services//$'\n'/, } are above. }./cleanup.sh removes what was started."
+}
