@@ -1,5 +1,7 @@
 // The one stream of a page: opened for a view, closed while nobody looks, opened again when it breaks.
 
+import { takeEarly } from "./early.js";
+
 const SILENT_MS = 60_000; // a stream is never that quiet, so the connection is dead
 const RETRY_MS = [500, 1000, 2000, 5000];
 
@@ -51,18 +53,20 @@ export class Feed {
   #connect() {
     this.#disconnect();
     if (this.#parameters === null || document.hidden) return;
-    const source = new EventSource(`/live?${this.#parameters}`);
+    const { source, messages } = takeEarly(this.#parameters) ?? {
+      source: new EventSource(`/live?${this.#parameters}`),
+      messages: [],
+    };
     this.#source = source;
     this.#heard = Date.now();
-    const on = (event, tell) =>
-      source.addEventListener(event, (message) => {
-        this.#heard = Date.now();
-        this.#failures = 0;
-        tell(JSON.parse(message.data));
-      });
-    on("view", this.#tell.view);
-    on("problem", this.#tell.problem);
+    const hear = (message) => {
+      this.#heard = Date.now();
+      this.#failures = 0;
+      this.#tell[message.type](JSON.parse(message.data));
+    };
+    for (const type of ["view", "problem"]) source.addEventListener(type, hear);
     source.addEventListener("error", () => this.#broken(source));
+    messages.forEach(hear);
   }
 
   #disconnect() {
