@@ -27,7 +27,7 @@ from tailmetrics.stats import (
     Trend,
     TrendsQuery,
 )
-from tailmetrics.stores import duckdb_counts, duckdb_questions
+from tailmetrics.stores import duckdb_counts, duckdb_customers, duckdb_questions
 from tailmetrics.stores.duckdb_file import DuckDBFile
 from tailmetrics.stores.duckdb_reader import Reader
 from tailmetrics.stores.duckdb_writer import Writer
@@ -93,7 +93,7 @@ class DuckDBStore:
         return await self._ask(lambda reader: duckdb_questions.stats(reader, query))
 
     async def customers(self, query: CustomersQuery) -> CustomersPage:
-        return await self._ask(lambda reader: duckdb_questions.customers(reader, query))
+        return await self._ask(lambda reader: duckdb_customers.customers(reader, query))
 
     async def breakdown(self, query: BreakdownQuery) -> Breakdown:
         return await self._ask(lambda reader: duckdb_counts.breakdown(reader, query))
@@ -159,7 +159,7 @@ class DuckDBStore:
         """Run a question in a thread; it is stopped when its time is over or nobody waits for it any more."""
         if self._closed:
             raise StoreUnavailable(f"{self._file.path} is closed")
-        reader = Reader(self._file)
+        reader = Reader(self._file, self._writer.counts.records)
         self._readers.add(reader)
         loop = asyncio.get_running_loop()
         timer = loop.call_later(

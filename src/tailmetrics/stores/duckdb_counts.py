@@ -5,22 +5,16 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from tailmetrics.errors import UnknownCustomer
 from tailmetrics.stats import Breakdown, BreakdownQuery, PathCount, StatusCount, Trend, TrendsQuery
 from tailmetrics.stores.duckdb_figures import counts_sql
-from tailmetrics.stores.duckdb_questions import check_known, conditions, is_utf8
+from tailmetrics.stores.duckdb_questions import check_known, conditions, conditions_of, is_utf8
 from tailmetrics.stores.duckdb_reader import Reader
 from tailmetrics.windows import from_us, to_us
 
 
 def breakdown(reader: Reader, query: BreakdownQuery) -> Breakdown:
     """Raises UnknownCustomer and StoreUnavailable."""
-    where, parameters = conditions(query.start, query.end)
-    if query.customer_id is not None:
-        if not is_utf8(query.customer_id):
-            raise UnknownCustomer(query.customer_id)
-        where += " AND customer_id = $customer_id"
-        parameters["customer_id"] = query.customer_id
+    where, parameters = conditions_of(query.start, query.end, query.customer_id)
     statuses = _counts(reader, "status_code", where, query, parameters, order="ORDER BY key")
     if not statuses:
         if query.customer_id is not None:

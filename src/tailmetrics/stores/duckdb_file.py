@@ -13,7 +13,7 @@ import duckdb
 from tailmetrics.errors import SchemaMismatch, StoreBusy, StoreError, StoreGone, StoreUnavailable
 from tailmetrics.settings import Settings
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _SHOWN_COMMAND_CHARACTERS = 200
 
 # device and inode are text because they may not fit a signed 64-bit integer.
@@ -55,7 +55,28 @@ CREATE TABLE rejects (
     line VARCHAR,
     seen_at TIMESTAMP
 );
+INSERT INTO meta VALUES (1);
 """
+
+# By the version that each begins with. A new file is made by all of them: both ways lead to one schema.
+_UPGRADES = {
+    1: """
+        ALTER TABLE records ADD COLUMN customer_key UBIGINT;
+        CREATE TABLE layout (
+            base BIGINT NOT NULL, tail BIGINT NOT NULL, runs BIGINT NOT NULL, expired BIGINT NOT NULL
+        );
+        INSERT INTO layout VALUES (0, 0, 0, 0);
+        CREATE VIEW daily_stats AS
+        SELECT
+            customer_id, timestamp::DATE AS day, count(*) AS total_requests,
+            count(*) FILTER (WHERE status_code < 400) AS successful_requests,
+            count(*) FILTER (WHERE status_code >= 400) AS failed_requests,
+            100 * count(*) FILTER (WHERE status_code < 400) / count(*) AS uptime,
+            favg(duration) AS average_latency, quantile_cont(duration, 0.5) AS median_latency,
+            quantile_cont(duration, 0.99) AS p99_latency
+        FROM records GROUP BY ALL;
+    """,
+}
 
 
 class DuckDBFile:
@@ -143,7 +164,7 @@ class DuckDBFile:
             draft.unlink(missing_ok=True)
             with self._connect(draft) as connection:
                 connection.execute(_SCHEMA)
-                connection.execute("INSERT INTO meta VALUES (?)", [SCHEMA_VERSION])
+                _upgrade(connection, 1)
             try:
                 os.link(draft, self.path)
             except FileExistsError:
@@ -173,12 +194,23 @@ class DuckDBFile:
                 f"{self.path} is a DuckDB database of something else (it has no table meta); STORE_URL must "
                 "name a file of this program, or one that does not exist yet"
             ) from None
-        if found != [(SCHEMA_VERSION,)]:
+        if len(found) == 1 and found[0][0] in _UPGRADES:
+            _upgrade(connection, found[0][0])
+        elif found != [(SCHEMA_VERSION,)]:
             versions = ", ".join(str(version) for (version,) in found) or "none"
             raise SchemaMismatch(
                 f"{self.path} has schema version {versions}, this program knows version {SCHEMA_VERSION}; "
                 "use the program that wrote it, or another file in STORE_URL"
             )
+
+
+def _upgrade(connection: duckdb.DuckDBPyConnection, version: int) -> None:
+    """From a version of the schema to the newest, all of it or nothing."""
+    connection.begin()
+    for step in range(version, SCHEMA_VERSION):
+        connection.execute(_UPGRADES[step])
+    connection.execute("UPDATE meta SET schema_version = ?", [SCHEMA_VERSION])
+    connection.commit()
 
 
 # DuckDB would share one database between two openings in a process, each with its own idea of positions.

@@ -7,12 +7,10 @@ from datetime import datetime, timezone
 from typing import Any, TypeVar
 
 import duckdb
+import numpy as np
 
 from tailmetrics.errors import StoreUnavailable, UnknownCustomer
 from tailmetrics.stats import (
-    CustomersPage,
-    CustomersQuery,
-    CustomerStats,
     Reject,
     RejectsPage,
     RejectsQuery,
@@ -21,99 +19,58 @@ from tailmetrics.stats import (
     Summary,
 )
 from tailmetrics.stores.answers import answer_in_one_window, answer_in_windows, summary_of
-from tailmetrics.stores.duckdb_figures import Groups, Method, counts_sql, figures_sql, window_key
+from tailmetrics.stores.duckdb_figures import Groups, Method, figures_sql, window_key
 from tailmetrics.stores.duckdb_reader import Reader
+from tailmetrics.stores.duckdb_rows import Times, are_few, figures, figures_by, rows_of, window_starts
+from tailmetrics.stores.duckdb_settler import key_of
 from tailmetrics.stores.paging import cursor_to, place_of
 from tailmetrics.windows import DAY_US, Grid, clocks_change, to_us, zone_named
 
 _Answer = TypeVar("_Answer")
 
-_RANKS = {
-    "customer_id": "key",
-    "requests": "requests",
-    "failures": "failed",
-    "uptime": "(requests - failed) / requests",
-    "average": "average",
-    "median": "median",
-    "p99": "p99",
-}
+# The key alone tells of whole row groups that they need not be read.
+_IS_CUSTOMER = (
+    f"customer_id = $customer_id AND (customer_key = {key_of('$customer_id')} OR customer_key IS NULL)"
+)
 _MANY_YEARS = 20
-_QUANTILES = ("median", "p99")
-_FEW_RECORDS = 500_000
 
 
 def stats(reader: Reader, query: StatsQuery) -> StatsAnswer:
     """Raises UnknownCustomer, QueryError and StoreUnavailable."""
-    where, parameters = conditions(query.start, query.end)
-    if query.customer_id is not None:
-        if not is_utf8(query.customer_id):
-            raise UnknownCustomer(query.customer_id)
-        where += " AND customer_id = $customer_id"
-        parameters["customer_id"] = query.customer_id
-        first = Method.IN_MEMORY
+    where, parameters = conditions_of(query.start, query.end, query.customer_id)
+    if are_few(reader, where, parameters):
+        answer = _stats_of_few(reader, query, where, parameters)
     else:
-        # Of many records it is the quicker one, too, where durations repeat; of few it costs five times more.
-        [(number,)] = reader.run(f"SELECT count(*) FROM records WHERE {where}", parameters)
-        first = Method.ON_DISK if number > _FEW_RECORDS else Method.IN_MEMORY
-
-    def ask(method: Method) -> StatsAnswer:
-        if query.every.days or query.every.seconds:
-            return _in_windows(reader, query, method, where, parameters)
-        return _in_one_window(reader, query, method, where, parameters)
-
-    answer = _with_memory_or_disk(reader, first, ask)
+        answer = _stats_of_many(reader, query, where, parameters)
     if query.customer_id is not None and not answer.summary.total_requests:
         check_known(reader, query.customer_id)
     return answer
 
 
-def customers(reader: Reader, query: CustomersQuery) -> CustomersPage:
-    """Raises QueryError for a wrong cursor, and StoreUnavailable."""
-    offset = 0 if query.after is None else place_of("customers", query.after)
-    where, parameters = conditions(query.start, query.end)
-    if not is_utf8(query.search):
-        return CustomersPage((), 0, None)
-    if query.search:
-        where += " AND contains(customer_id, $search)"
-        parameters["search"] = query.search
+def _stats_of_few(reader: Reader, query: StatsQuery, where: str, parameters: dict[str, Any]) -> StatsAnswer:
+    """The answer from the rows themselves."""
+    zone = zone_named(query.tz)
+    rows = rows_of(reader, "epoch_us(timestamp) AS time, status_code, duration", where, parameters)
+    total = figures(rows, query.failures)
+    times = rows["time"].to_numpy()
+    if not (query.every.days or query.every.seconds):
+        return answer_in_one_window(query, total, (times.min(), times.max()) if len(times) else None)
+    grid = Grid(query.every, zone, _spans_of(times) if clocks_change(zone) else [])
+    if not len(times):
+        return answer_in_windows(query, zone, grid, total, ())
+    by_window = figures_by(rows.with_columns(key=window_starts(times, grid)), "key", query.failures)
+    return answer_in_windows(query, zone, grid, total, sorted(by_window.items()))
 
-    def figures(method: Method, condition: str) -> str:
-        [sql] = figures_sql(method, Groups("customer_id", total=False), condition, query.failures)
-        return sql
 
-    def ask(method: Method) -> CustomersPage:
-        # Quantiles of all customers are found only where the order asks for them.
-        by_quantile = query.sort in _QUANTILES
-        by_customer = (
-            figures(method, where) if by_quantile else counts_sql("customer_id", where, query.failures)
-        )
-        direction = "DESC" if query.descending else "ASC"
-        ranked = reader.run(
-            f"SELECT count(*) OVER (), * FROM ({by_customer}) "
-            f"ORDER BY {_RANKS[query.sort]} {direction} NULLS LAST, key LIMIT $limit OFFSET $offset",
-            {**parameters, "limit": query.limit, "offset": offset},
-        )
-        if not ranked:
-            [(total,)] = reader.run(
-                f"SELECT count(DISTINCT customer_id) FROM records WHERE {where}", parameters
-            )
-            return CustomersPage((), total, None)
-        total = ranked[0][0]
-        page = [row[1] for row in ranked]
-        if by_quantile:
-            rows = [row[1:] for row in ranked]
-        else:
-            of_page = figures(method, f"{where} AND customer_id IN (SELECT unnest($page))")
-            rows = reader.run(of_page, {**parameters, "page": page})
-        summaries = {customer_id: summary_of(*row) for customer_id, *row in rows}
-        following = offset + len(page)
-        return CustomersPage(
-            tuple(CustomerStats(customer_id, summaries[customer_id]) for customer_id in page),
-            total,
-            cursor_to("customers", following) if following < total else None,
-        )
+def _stats_of_many(reader: Reader, query: StatsQuery, where: str, parameters: dict[str, Any]) -> StatsAnswer:
+    def ask(method: Method) -> StatsAnswer:
+        if query.every.days or query.every.seconds:
+            return _in_windows(reader, query, method, where, parameters)
+        return _in_one_window(reader, query, method, where, parameters)
 
-    return _with_memory_or_disk(reader, Method.IN_MEMORY, ask)
+    # Of all customers it is the quicker one, too, where durations repeat.
+    first = Method.ON_DISK if query.customer_id is None else Method.IN_MEMORY
+    return with_memory_or_disk(reader, first, ask)
 
 
 def rejects(reader: Reader, query: RejectsQuery) -> RejectsPage:
@@ -189,6 +146,17 @@ def _spans(
     return [(first, end) for first, end in years]
 
 
+def _spans_of(times: Times) -> list[tuple[int, int]]:
+    """The same for times that are known."""
+    if not len(times):
+        return []
+    low, high = int(times.min()), int(times.max()) + 1
+    if high - low < _MANY_YEARS * 366 * DAY_US:
+        return [(low, high)]
+    years = times.astype("datetime64[us]").astype("datetime64[Y]")
+    return [(int(of.min()), int(of.max()) + 1) for of in (times[years == year] for year in np.unique(years))]
+
+
 def _figures(
     reader: Reader, statements: list[str], parameters: dict[str, Any]
 ) -> tuple[Summary, dict[int, Summary]]:
@@ -197,9 +165,24 @@ def _figures(
 
 
 def check_known(reader: Reader, customer_id: str) -> None:
-    sql = "SELECT 1 FROM records WHERE customer_id = $customer_id LIMIT 1"
+    sql = f"SELECT 1 FROM records WHERE {_IS_CUSTOMER} LIMIT 1"
     if not reader.run(sql, {"customer_id": customer_id}):
         raise UnknownCustomer(customer_id)
+
+
+def conditions_of(
+    start: datetime | None, end: datetime | None, customer_id: str | None
+) -> tuple[str, dict[str, Any]]:
+    """The range, and the customer if one is given, as a condition with its parameters.
+
+    Raises UnknownCustomer for an id that no store can hold.
+    """
+    where, parameters = conditions(start, end)
+    if customer_id is None:
+        return where, parameters
+    if not is_utf8(customer_id):
+        raise UnknownCustomer(customer_id)
+    return f"{where} AND {_IS_CUSTOMER}", {**parameters, "customer_id": customer_id}
 
 
 def conditions(start: datetime | None, end: datetime | None) -> tuple[str, dict[str, Any]]:
@@ -227,7 +210,7 @@ def _naive(moment: datetime) -> datetime:
     return moment.astimezone(timezone.utc).replace(tzinfo=None)
 
 
-def _with_memory_or_disk(reader: Reader, first: Method, ask: Callable[[Method], _Answer]) -> _Answer:
+def with_memory_or_disk(reader: Reader, first: Method, ask: Callable[[Method], _Answer]) -> _Answer:
     """The answer by the first method, or on disk where memory did not suffice."""
     try:
         return ask(first)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import time
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from typing import Any
 
 import duckdb
@@ -15,10 +15,10 @@ import polars as pl
 from tailmetrics.errors import PositionConflict
 from tailmetrics.sources import Batch, Checkpoint, Source
 from tailmetrics.stores.duckdb_file import DuckDBFile, errors_translated
+from tailmetrics.stores.duckdb_settler import COLUMNS, Settler
 
 _MANY_RECORDS = 50_000
 _IDLE_MEMORY = "32MB"
-_SECONDS_BETWEEN_EXPIRIES = 60.0
 
 
 @dataclass(slots=True)
@@ -41,12 +41,13 @@ class Writer:
     def __init__(self, file: DuckDBFile, retention_days: int) -> None:
         self._file = file
         self._retention_days = retention_days
-        self._next_expiry = 0.0
         self._damaged = False
+        self._counting = threading.Lock()
         self._records_since_giving_back = 0
         self._open()
 
     def close(self) -> None:
+        self._settler.close()
         with errors_translated():
             self._connection.close()
             self._file.close()
@@ -112,7 +113,6 @@ class Writer:
     def write(self, batches: Sequence[Batch]) -> None:
         """Commit all batches together or nothing of them. Raises PositionConflict."""
         self._prepare()
-        self._delete_expired()
         moved = self._sources_after(batches)
         if not moved:
             return
@@ -127,11 +127,13 @@ class Writer:
         self.sources.update(
             (source.source_id, replace(source, committed_at=committed_at)) for source in moved
         )
-        self.counts.records += records.height
-        self.counts.rejects += rejects.height
-        self.counts.last_reject_id += rejects.height
-        self.counts.blanks += sum(batch.parsed.blanks for batch in batches)
-        self.counts.commits += 1
+        with self._counting:
+            self.counts.records += records.height
+            self.counts.rejects += rejects.height
+            self.counts.last_reject_id += rejects.height
+            self.counts.blanks += sum(batch.parsed.blanks for batch in batches)
+            self.counts.commits += 1
+        self._settler.committed(records.height)
         self._records_since_giving_back += records.height
 
     def give_back_memory(self) -> None:
@@ -149,9 +151,16 @@ class Writer:
         try:
             self._connection = self._file.cursor()
             self._read_state()
+            self._settler = Settler(self._file, self._retention_days, self._expired)
         except BaseException:
             self._file.close()
             raise
+
+    def _expired(self, records: int, rejects: int) -> None:
+        with self._counting:
+            self.counts.records -= records
+            self.counts.rejects -= rejects
+            self.counts.commits += 1
 
     def _read_state(self) -> None:
         with errors_translated():
@@ -233,10 +242,7 @@ class Writer:
         if frame.is_empty():
             return
         incoming = _ArrowStream(frame)  # noqa: F841
-        self._connection.execute(
-            'INSERT INTO records SELECT source_key, "offset", timestamp, customer_id, path, status_code, '
-            "duration FROM incoming"
-        )
+        self._connection.execute(f"INSERT INTO records SELECT {COLUMNS}, NULL FROM incoming")
 
     def _insert_rejects(self, frame: pl.DataFrame, now: datetime) -> None:
         if frame.is_empty():
@@ -277,19 +283,6 @@ class Writer:
             """,
             {"now": now},
         )
-
-    def _delete_expired(self) -> None:
-        """Delete what is older than the retention, now and then: a delete looks through the table."""
-        if not self._retention_days or time.monotonic() < self._next_expiry:
-            return
-        oldest = {"oldest": _utc_now() - timedelta(days=self._retention_days)}
-        with self._transaction():
-            [(records,)] = self._run("DELETE FROM records WHERE timestamp < $oldest", oldest)
-            [(rejects,)] = self._run("DELETE FROM rejects WHERE seen_at < $oldest", oldest)
-        self.counts.records -= records
-        self.counts.rejects -= rejects
-        self.counts.commits += bool(records or rejects)
-        self._next_expiry = time.monotonic() + _SECONDS_BETWEEN_EXPIRIES
 
     def _run(self, sql: str, parameters: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
         return self._connection.execute(sql, parameters or {}).fetchall()

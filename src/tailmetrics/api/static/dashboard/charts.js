@@ -7,27 +7,27 @@ import { SERIES, dataOf, optionsOf } from "./plots.js";
 const HEIGHT = 220;
 const FAR = 10; // windows that page up and page down move
 
-let loading = null;
-
-// The library for charts is read when there is something to draw: the figures need not wait for it.
-function loadPlotting() {
-  loading ??= new Promise((resolve, reject) => {
-    const script = element("script", { src: "/static/uplot/uPlot.iife.min.js" });
-    script.addEventListener("load", resolve);
-    script.addEventListener("error", () => {
-      loading = null; // the next figures try again
-      script.remove();
-      reject(new Error("the library for charts did not load"));
-    });
-    document.head.append(script);
-  });
-  return loading;
+// Both charts, with the library that draws them.
+export async function makeCharts(exports) {
+  await Promise.all([
+    load("link", { rel: "stylesheet", href: "/static/uplot/uPlot.min.css" }),
+    load("script", { src: "/static/uplot/uPlot.iife.min.js" }),
+  ]);
+  return [new Chart("requests", "Requests", exports), new Chart("latency", "Latency", null)];
 }
 
-export class Chart {
+function load(tag, attributes) {
+  return new Promise((resolve, reject) => {
+    const loaded = element(tag, attributes);
+    loaded.addEventListener("load", resolve);
+    loaded.addEventListener("error", reject);
+    document.head.append(loaded);
+  });
+}
+
+class Chart {
   #kind;
   #plot = null;
-  #drawing = false;
   #windows = [];
   #shown = { tz: "UTC", from: 0, to: 1, step: 1 };
   #at = null;
@@ -72,7 +72,7 @@ export class Chart {
     area.addEventListener("keydown", (event) => this.#move(event));
     area.addEventListener("blur", () => this.#choose(null));
     new ResizeObserver(() => this.#plot?.setSize(this.#size())).observe(area);
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#redraw());
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#draw());
   }
 
   show(stats) {
@@ -89,21 +89,7 @@ export class Chart {
     this.#later = requestIdleCallback(() => this.#tabulate(), { timeout: 1000 });
   }
 
-  async #draw() {
-    if (this.#drawing) return; // it will draw what is the newest by then
-    this.#drawing = true;
-    try {
-      await loadPlotting();
-      this.#redraw();
-    } catch {
-      // The feed tells that the service is away.
-    } finally {
-      this.#drawing = false;
-    }
-  }
-
-  #redraw() {
-    if (window.uPlot === undefined) return;
+  #draw() {
     this.#plot?.destroy();
     const options = optionsOf(this.#kind, this.#size(), () => this.#shown, (index) => this.#read(index));
     this.#plot = new window.uPlot(options, dataOf(this.#kind, this.#windows), this.#parts.area);
@@ -135,10 +121,8 @@ export class Chart {
 
   #choose(index) {
     this.#at = index;
-    if (this.#plot !== null) {
-      const left = index === null ? -10 : this.#plot.valToPos(this.#plot.data[0][index], "x");
-      this.#plot.setCursor({ left, top: 0 });
-    }
+    const left = index === null ? -10 : this.#plot.valToPos(this.#plot.data[0][index], "x");
+    this.#plot?.setCursor({ left, top: 0 });
     this.#read(index);
   }
 

@@ -1,12 +1,10 @@
 // The page: what is shown follows the address, and the figures follow the service.
 
-import { Chart } from "./charts.js";
 import { makeControls, showControls } from "./controls.js";
 import { Customers } from "./customers.js";
 import { byId, element, followsInPlace, replace, setText } from "./dom.js";
 import { Feed } from "./feed.js";
 import * as format from "./format.js";
-import { askForKey } from "./key.js";
 import { Figures, emptyOf, showBreakdown, showEmpty, showRejects, unknownCustomer } from "./panels.js";
 import { addressOf, exportAddress, rangeOf, readState, viewParameters } from "./state.js";
 import { summaryOf, titleOf } from "./words.js";
@@ -20,7 +18,7 @@ let widened = false; // the range was chosen by the page, as the usual one held 
 
 const statsExports = element("p", { class: "exports" });
 const figures = new Figures();
-const charts = [new Chart("requests", "Requests", statsExports), new Chart("latency", "Latency", null)];
+let charts = null;
 const customers = new Customers((changes) => go(typeof changes === "function" ? changes(state) : changes));
 const feed = new Feed({ view: receive, problem, refused, lost });
 
@@ -74,7 +72,7 @@ function receive(document) {
   showEmpty(empty);
   if (empty === null) {
     figures.show(stats);
-    for (const chart of charts) chart.show(stats);
+    drawCharts();
     replaceExports();
     byId("customers").hidden = view.customers === null;
     byId("breakdown").hidden = view.breakdown === null;
@@ -87,6 +85,15 @@ function receive(document) {
   settled(widened ? "Nothing was logged in the last hour, so all that was logged is shown." : "");
   if (first) performance.mark("first-figures");
   announceOnce(empty === null ? summaryOf(state, stats) : empty.title);
+}
+
+// What draws charts is read when there is something to draw: the figures need not wait for it.
+function drawCharts() {
+  charts ??= import("./charts.js").then(({ makeCharts }) => makeCharts(statsExports));
+  charts.then(
+    (both) => both.forEach((chart) => chart.show(view.stats)),
+    () => (charts = null), // the next figures try again
+  );
 }
 
 function replaceExports() {
@@ -109,6 +116,7 @@ function problem({ status, detail }) {
 async function refused({ status, detail }) {
   if (status === 404) problem({ status, detail });
   else if (status === 401) {
+    const { askForKey } = await import("./key.js");
     if (await askForKey()) apply(false);
   } else stale(detail);
 }

@@ -1,0 +1,284 @@
+"""Sorting records in the background: a question about one customer then reads little but that one's rows.
+
+A commit appends records as they come: they are fresh, and their customer_key is NULL. Later they are sorted
+by customer and time into a run, in a transaction that adds the sorted rows and deletes the fresh ones:
+whoever asks sees each record once. Runs are merged into one, a slice of the keys at a time. DuckDB keeps the
+least and the greatest value of each column for each of its row groups (122,880 rows), so a question that
+names a customer's key passes over all others.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta, timezone
+
+import duckdb
+import structlog
+
+from tailmetrics.errors import StoreUnavailable, TailmetricsError
+from tailmetrics.stores.duckdb_file import DuckDBFile, errors_translated
+
+log = structlog.get_logger(__name__)
+
+COLUMNS = 'source_key, "offset", timestamp, customer_id, path, status_code, duration'
+
+RUN_RECORDS = 491_520  # four row groups: sorting so many takes a second and little memory
+_FEW_RECORDS = 122_880  # so many may stay unsorted for good: they are one row group
+_MOST_FRESH = 32 * RUN_RECORDS  # then even a load at full speed has to share the processor
+_BUSY_RECORDS_A_SECOND = 200_000
+_IDLE_SECONDS = 3.0
+_LOOK_SECONDS = 0.5
+_IDLE_SHARE = 0.1  # of the merged run, that others may have grown to
+_EXPIRED_SHARE = 0.25  # of all records, that may be deleted before their room is given back
+_KEYS = 2**64
+_SECONDS_BETWEEN_EXPIRIES = 60.0
+_EXPIRY_REST = 100  # so many times as long as a delete took is waited before the next
+_SECONDS_AFTER_AN_ERROR = 5.0
+
+
+def key_of(customer_id: str) -> str:
+    """The key of a customer whose id is given by an SQL expression, as another.
+
+    The hash is one that is the same in every version: rows outlive the program that wrote them.
+    """
+    return f"md5_number_lower({customer_id})"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How many records lie how: in the merged run, in `runs` others, and fresh; `expired` were deleted since.
+
+    The figures decide what is done when, and may be a little wrong: deleted rows are counted together.
+    """
+
+    base: int = 0
+    tail: int = 0
+    runs: int = 0
+    fresh: int = 0
+    expired: int = 0
+
+    def wants_seal(self, *, busy: bool, idle: bool) -> bool:
+        """Whether fresh records are to be sorted into a run now."""
+        if self.fresh >= _MOST_FRESH:
+            return True
+        return not busy and self.fresh >= (_FEW_RECORDS if idle else RUN_RECORDS)
+
+    def wants_merge(self, *, busy: bool, idle: bool) -> bool:
+        """Whether the runs are to be merged now: when the records have doubled, sooner when there is time."""
+        if busy:
+            return False
+        grown = self.runs > 0 and self.tail >= self.base * (_IDLE_SHARE if idle else 1)
+        return grown or self.expired > _EXPIRED_SHARE * (self.base + self.tail)
+
+
+class Settler:
+    """A thread that sorts, merges and expires records of an open file, one short transaction at a time.
+
+    `on_expired` is called with the numbers of records and rejects that retention has deleted.
+    """
+
+    def __init__(self, file: DuckDBFile, retention_days: int, on_expired: Callable[[int, int], None]) -> None:
+        """Delete what has expired, and begin. Raises StoreUnavailable and StoreError."""
+        self._file = file
+        self._retention_days = retention_days
+        self._on_expired = on_expired
+        self._changed = threading.Condition()
+        self._arrivals: deque[tuple[float, int]] = deque()
+        self._ended = False
+        self._cursor: duckdb.DuckDBPyConnection | None = None
+        self._next_expiry = 0.0
+        self._layout = self._read_layout()
+        self._expire()
+        self._thread = threading.Thread(target=self._run, name="settler", daemon=True)
+        self._thread.start()
+
+    def committed(self, records: int) -> None:
+        """Note that so many records were added."""
+        with self._changed:
+            self._arrivals.append((time.monotonic(), records))
+            self._layout = replace(self._layout, fresh=self._layout.fresh + records)
+
+    def close(self) -> None:
+        """Stop at once; a transaction that is under way is undone, and made another time."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify()
+            if self._cursor is not None:
+                self._cursor.interrupt()
+        self._thread.join()
+
+    def _run(self) -> None:
+        pause = _LOOK_SECONDS
+        while self._rest(pause):
+            pause = _LOOK_SECONDS if self._settle() else _SECONDS_AFTER_AN_ERROR
+
+    def _rest(self, seconds: float) -> bool:
+        """Wait; False when this is the end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._ended, seconds)
+            return not self._ended
+
+    def _settle(self) -> bool:
+        """Do what is due; False when something is in the way of it."""
+        try:
+            self._expire()
+            while not self._ended and self._step():
+                pass
+        except TailmetricsError as error:
+            if not self._ended:
+                log.warning("records stay unsorted for now", error=str(error))
+            return False
+        return True
+
+    def _step(self) -> bool:
+        """Do the next thing that is due; False when there is none."""
+        busy, idle = self._pace()
+        if self._layout.wants_seal(busy=busy, idle=idle):
+            self._seal()
+        elif self._layout.wants_merge(busy=busy, idle=idle):
+            expired = self._layout.expired
+            self._merge()
+            self._checkpoint()
+            if expired and self._is_half_empty():
+                # DuckDB cuts the file behind the last block in use, and takes the first free ones.
+                self._merge()
+                self._checkpoint()
+        else:
+            return False
+        return True
+
+    def _pace(self) -> tuple[bool, bool]:
+        """Whether records come at the speed of a load, and whether hardly any come."""
+        with self._changed:
+            begun = time.monotonic() - _IDLE_SECONDS
+            while self._arrivals and self._arrivals[0][0] < begun:
+                self._arrivals.popleft()
+            lately = sum(records for _, records in self._arrivals)
+        return lately >= _BUSY_RECORDS_A_SECOND * _IDLE_SECONDS, lately < _FEW_RECORDS
+
+    def _seal(self) -> None:
+        """Sort the oldest fresh records into a run."""
+        with self._transaction() as cursor:
+            [(first,)] = cursor.execute(
+                "SELECT min(rowid) FROM records WHERE customer_key IS NULL"
+            ).fetchall()
+            if first is None:
+                self._change_layout(fresh=-self._layout.fresh)
+                return
+            fresh, until = "customer_key IS NULL AND rowid < $until", {"until": first + RUN_RECORDS}
+            [(records,)] = cursor.execute(
+                f"INSERT INTO records SELECT {COLUMNS}, {key_of('customer_id')} AS key FROM records "
+                f"WHERE {fresh} ORDER BY key, timestamp",
+                until,
+            ).fetchall()
+            cursor.execute(f"DELETE FROM records WHERE {fresh}", until)
+            change = {"tail": records, "runs": 1} if self._layout.base else {"base": records}
+            self._note_layout(cursor, **change)
+        self._change_layout(fresh=-records, **change)
+
+    def _merge(self) -> None:
+        """Merge all runs into one, a slice of the keys at a time, each in a transaction of its own."""
+        before = self._layout
+        slices = -(-(before.base + before.tail) // RUN_RECORDS)
+        borders = [number * _KEYS // slices for number in range(slices + 1)]
+        for low, end in itertools.pairwise(borders):
+            self._merge_slice({"low": low, "high": end - 1})
+            busy, _ = self._pace()
+            while busy or self._layout.wants_seal(busy=busy, idle=False):
+                if self._layout.wants_seal(busy=busy, idle=False):
+                    self._seal()
+                elif not self._rest(_LOOK_SECONDS):
+                    return
+                busy, _ = self._pace()
+        change = {
+            "base": before.tail - before.expired,
+            "tail": -before.tail,
+            "runs": -before.runs,
+            "expired": -before.expired,
+        }
+        with self._transaction() as cursor:
+            self._note_layout(cursor, **change)
+        self._change_layout(**change)
+
+    def _merge_slice(self, bounds: dict[str, int]) -> None:
+        inside = "customer_key BETWEEN $low AND $high"
+        with self._transaction() as cursor:
+            [(last,)] = cursor.execute(f"SELECT max(rowid) FROM records WHERE {inside}", bounds).fetchall()
+            if last is None:
+                return
+            cursor.execute(
+                f"INSERT INTO records SELECT {COLUMNS}, customer_key FROM records WHERE {inside} "
+                "ORDER BY customer_key, timestamp",
+                bounds,
+            )
+            # Row numbers rise: those of the rows just added are greater.
+            cursor.execute(f"DELETE FROM records WHERE {inside} AND rowid <= $last", {**bounds, "last": last})
+
+    def _expire(self) -> None:
+        """Delete records and rejects older than the retention, now and then."""
+        if not self._retention_days or time.monotonic() < self._next_expiry:
+            return
+        began = time.monotonic()
+        now = datetime.now(timezone.utc).replace(tzinfo=None)
+        oldest = {"oldest": now - timedelta(days=self._retention_days)}
+        with self._transaction() as cursor:
+            [(records,)] = cursor.execute("DELETE FROM records WHERE timestamp < $oldest", oldest).fetchall()
+            [(rejects,)] = cursor.execute("DELETE FROM rejects WHERE seen_at < $oldest", oldest).fetchall()
+            self._note_layout(cursor, expired=records)
+        self._change_layout(expired=records)
+        if records or rejects:
+            self._on_expired(records, rejects)
+        # A delete looks through the whole table.
+        took = time.monotonic() - began
+        self._next_expiry = time.monotonic() + max(_SECONDS_BETWEEN_EXPIRIES, _EXPIRY_REST * took)
+
+    def _checkpoint(self) -> None:
+        """Give back the room of deleted rows."""
+        # Refused while a question reads a state from before; the next one will do.
+        with contextlib.suppress(duckdb.Error), contextlib.closing(self._file.cursor()) as cursor:
+            cursor.execute("CHECKPOINT")
+
+    def _is_half_empty(self) -> bool:
+        with self._transaction() as cursor:
+            [(free, used)] = cursor.execute(
+                "SELECT free_blocks, used_blocks FROM pragma_database_size()"
+            ).fetchall()
+        return bool(free > used)
+
+    def _read_layout(self) -> Layout:
+        with self._transaction() as cursor:
+            [row] = cursor.execute(
+                "SELECT base, tail, runs, (SELECT count(*) FROM records WHERE customer_key IS NULL), expired "
+                "FROM layout"
+            ).fetchall()
+        return Layout(*row)
+
+    def _note_layout(self, cursor: duckdb.DuckDBPyConnection, **change: int) -> None:
+        sums = ", ".join(f"{column} = greatest(0, {column} + ${column})" for column in change)
+        cursor.execute(f"UPDATE layout SET {sums}", change)
+
+    def _change_layout(self, **change: int) -> None:
+        with self._changed:
+            now = {column: max(0, getattr(self._layout, column) + by) for column, by in change.items()}
+            self._layout = replace(self._layout, **now)
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        with errors_translated(), contextlib.closing(self._file.cursor()) as cursor:
+            with self._changed:
+                if self._ended:
+                    raise StoreUnavailable("the store is being closed")
+                self._cursor = cursor
+            try:
+                cursor.begin()
+                yield cursor
+                cursor.commit()
+            finally:
+                with self._changed:
+                    self._cursor = None

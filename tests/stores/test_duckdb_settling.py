@@ -1,0 +1,266 @@
+"""How records are sorted in the background: never is one missed or doubled, and room comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from tailmetrics.stats import BreakdownQuery, CustomersQuery, StatsQuery
+from tailmetrics.stores import duckdb_file, duckdb_settler, open_store
+from tailmetrics.stores.duckdb import DuckDBStore
+from tailmetrics.stores.duckdb_settler import Layout
+from tailmetrics.windows import parse_every
+from tests.builders import Record, at, batch_of, moved, settings_of, source_of
+from tests.stores.brute_force import assert_same_summary, expected_summary
+from tests.stores.conftest import Ask
+
+DAILY = parse_every("1d")
+ROOT = Path(__file__).parents[2]
+SMALL_RUN = 1000
+DEADLINE_SECONDS = 30
+
+
+@pytest.fixture
+def small_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs of a thousand records, sorted at once, so that some thousand records show what millions would."""
+    monkeypatch.setattr(duckdb_settler, "RUN_RECORDS", SMALL_RUN)
+    monkeypatch.setattr(duckdb_settler, "_FEW_RECORDS", 1)
+    monkeypatch.setattr(duckdb_settler, "_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(duckdb_settler, "_IDLE_SECONDS", 0.05)
+
+
+@pytest.fixture
+def store(tmp_path: Path, small_runs: None) -> Iterator[DuckDBStore]:
+    opened = open_store(settings_of(tmp_path / "store.duckdb"))
+    assert isinstance(opened, DuckDBStore)
+    yield opened
+    opened.close()
+
+
+def some_records(number: int, seed: int = 1) -> list[Record]:
+    chance = random.Random(seed)
+    return [
+        (
+            at("2024-10-10") + timedelta(seconds=chance.randrange(10 * 86_400)),
+            f"cust_{chance.randrange(20)}",
+            f"/{chance.randrange(5)}",
+            chance.choice([200, 404, 500]),
+            chance.choice([None, chance.random()]),
+        )
+        for _ in range(number)
+    ]
+
+
+def layout_of(store: DuckDBStore) -> Layout:
+    """How the records lie by what is in the file."""
+    cursor = store._file.cursor()
+    try:
+        [row] = cursor.execute(
+            "SELECT base, tail, runs, (SELECT count(*) FROM records WHERE customer_key IS NULL), expired "
+            "FROM layout"
+        ).fetchall()
+    finally:
+        cursor.close()
+    return Layout(*row)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def is_merged(store: DuckDBStore) -> bool:
+    layout = layout_of(store)
+    return layout.fresh == layout.runs == layout.tail == 0
+
+
+class TestWhatIsDue:
+    def test_a_run_of_fresh_records_is_sorted_at_an_ordinary_pace(self) -> None:
+        layout = Layout(fresh=duckdb_settler.RUN_RECORDS)
+        assert layout.wants_seal(busy=False, idle=False)
+
+    def test_a_load_at_full_speed_is_not_disturbed(self) -> None:
+        layout = Layout(base=1, tail=1, runs=1, fresh=duckdb_settler.RUN_RECORDS)
+        assert not layout.wants_seal(busy=True, idle=False)
+        assert not layout.wants_merge(busy=True, idle=False)
+
+    def test_a_load_that_does_not_end_is_disturbed_after_all(self) -> None:
+        layout = Layout(fresh=40 * duckdb_settler.RUN_RECORDS)
+        assert layout.wants_seal(busy=True, idle=False)
+
+    def test_few_fresh_records_stay_as_they_are(self) -> None:
+        assert not Layout(fresh=1000).wants_seal(busy=False, idle=True)
+
+    def test_runs_are_merged_when_the_records_have_doubled(self) -> None:
+        assert not Layout(base=10, tail=9, runs=9).wants_merge(busy=False, idle=False)
+        assert Layout(base=10, tail=10, runs=10).wants_merge(busy=False, idle=False)
+
+    def test_runs_are_merged_sooner_when_there_is_time(self) -> None:
+        assert Layout(base=10, tail=1, runs=1).wants_merge(busy=False, idle=True)
+
+    def test_many_deleted_records_are_a_reason_to_write_the_others_anew(self) -> None:
+        assert Layout(base=100, expired=26).wants_merge(busy=False, idle=False)
+        assert not Layout(base=100, expired=25).wants_merge(busy=False, idle=True)
+
+
+class TestSorting:
+    def test_all_answers_stay_the_same(self, store: DuckDBStore, ask: Ask[Any]) -> None:
+        records = some_records(5500)
+        source = store.register(source_of())
+        for begin in range(0, len(records), 500):
+            batch = batch_of(source, records[begin : begin + 500])
+            store.write([batch])
+            source = moved(source, batch)
+        wait_until(lambda: is_merged(store))
+        mine = [row for row in records if row[1] == "cust_3"]
+        assert_same_summary(ask(store.stats(StatsQuery("cust_3", DAILY))).summary, expected_summary(mine))
+        assert_same_summary(
+            ask(store.stats(StatsQuery(None, DAILY))).summary, expected_summary(records, "4xx+5xx")
+        )
+        assert ask(store.customers(CustomersQuery())).total == 20
+        breakdown = ask(store.breakdown(BreakdownQuery("cust_3")))
+        assert sum(path.requests for path in breakdown.paths) == len(mine)
+
+    def test_records_lie_by_customer_and_time(self, store: DuckDBStore) -> None:
+        source = store.register(source_of())
+        store.write([batch_of(source, some_records(5500))])
+        wait_until(lambda: is_merged(store))
+        cursor = store._file.cursor()
+        found = cursor.execute("SELECT customer_key, timestamp FROM records ORDER BY rowid").fetchall()
+        cursor.close()
+        assert found == sorted(found)
+
+    def test_no_moment_misses_or_doubles_a_record(self, store: DuckDBStore, ask: Ask[Any]) -> None:
+        """Asked again and again while records are sorted and merged."""
+        number = 20_500
+        source = store.register(source_of())
+        store.write([batch_of(source, some_records(number))])
+        counts = set()
+
+        async def watch() -> None:
+            while not is_merged(store):
+                counts.add((await store.stats(StatsQuery(None, DAILY))).summary.total_requests)
+
+        ask(asyncio.wait_for(watch(), DEADLINE_SECONDS))
+        assert counts == {number}
+
+    def test_it_goes_on_after_the_store_was_opened_again(self, tmp_path: Path, small_runs: None) -> None:
+        settings = settings_of(tmp_path / "store.duckdb")
+        store = open_store(settings)
+        store.write([batch_of(store.register(source_of()), some_records(5500))])
+        store.close()
+        again = open_store(settings)
+        assert isinstance(again, DuckDBStore)
+        wait_until(lambda: is_merged(again))
+        again.close()
+
+
+class TestCrashes:
+    def test_kill_leaves_each_record_once(self, tmp_path: Path, ask: Ask[Any]) -> None:
+        path = tmp_path / "store.duckdb"
+        program = textwrap.dedent(
+            """
+            import sys
+            from pathlib import Path
+            from tailmetrics.stores import duckdb_settler, open_store
+            from tests.builders import *
+            duckdb_settler.RUN_RECORDS, duckdb_settler._FEW_RECORDS = 500, 1
+            duckdb_settler._LOOK_SECONDS = duckdb_settler._IDLE_SECONDS = 0.01
+            store = open_store(settings_of(Path(sys.argv[1])))
+            source = store.register(source_of())
+            while True:
+                rows = [(at("2024-10-10"), f"cust_{place % 7}", "/", 200, 0.1) for place in range(200)]
+                batch = batch_of(source, rows)
+                store.write([batch])
+                source = moved(source, batch)
+                print(source.position, flush=True)
+            """
+        )
+        chance = random.Random(1)  # the same moments in each run
+        for _ in range(5):
+            command = [sys.executable, "-c", program, str(path)]
+            with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as writer:
+                assert writer.stdout is not None
+                for _ in range(chance.randint(20, 60)):
+                    writer.stdout.readline()
+                writer.send_signal(signal.SIGKILL)
+            store = open_store(settings_of(path))
+            position = store.position(source_of().source_id)
+            counted = ask(store.stats(StatsQuery(None, DAILY))).summary.total_requests
+            customers = ask(store.customers(CustomersQuery(limit=10))).customers
+            store.close()
+            assert counted * 54 == position
+            assert sum(customer.summary.total_requests for customer in customers) == counted
+
+
+class TestRetention:
+    def test_the_room_of_deleted_records_comes_back(
+        self, tmp_path: Path, ask: Ask[Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = tmp_path / "store.duckdb"
+        now = datetime.now(timezone.utc)
+        chance = random.Random(1)
+        ages = [timedelta(days=10 if place % 10 else 0) for place in range(200_000)]
+        records: list[Record] = [
+            (now - age, "a", f"/{chance.random()}", 200, chance.random()) for age in ages
+        ]
+        store = open_store(settings_of(path))
+        store.write([batch_of(store.register(source_of()), records)])
+        store.close()
+        before = path.stat().st_size
+        monkeypatch.setattr(duckdb_settler, "_FEW_RECORDS", 1)
+        monkeypatch.setattr(duckdb_settler, "_LOOK_SECONDS", 0.01)
+        monkeypatch.setattr(duckdb_settler, "_IDLE_SECONDS", 0.05)
+        store = open_store(settings_of(path, retention_days=5))
+        wait_until(lambda: path.stat().st_size < before / 2)
+        kept = ask(store.status()).records
+        store.close()
+        assert kept == 20_000
+
+
+class TestUpgrade:
+    def test_a_file_of_the_first_version_is_taken_over(self, tmp_path: Path, ask: Ask[Any]) -> None:
+        path = tmp_path / "store.duckdb"
+        with duckdb.connect(str(path)) as connection:
+            connection.execute(duckdb_file._SCHEMA)
+            connection.execute(
+                "INSERT INTO records "
+                "SELECT 1, range * 54, TIMESTAMP '2024-10-10', 'a', '/', 200, 0.1 FROM range(10)"
+            )
+        store = open_store(settings_of(path))
+        answer = ask(store.stats(StatsQuery("a", DAILY)))
+        store.close()
+        assert answer.summary.total_requests == 10
+
+
+class TestDailyStats:
+    def test_the_view_gives_the_figures_of_each_day(self, tmp_path: Path) -> None:
+        path = tmp_path / "store.duckdb"
+        store = open_store(settings_of(path))
+        rows: list[Record] = [
+            (at("2024-10-10T01:00:00"), "a", "/", 200, 0.1),
+            (at("2024-10-10T23:00:00"), "a", "/", 500, 0.3),
+            (at("2024-10-11T00:00:00"), "a", "/", 200, None),
+        ]
+        store.write([batch_of(store.register(source_of()), rows)])
+        store.close()
+        with duckdb.connect(str(path), read_only=True) as connection:
+            found = connection.execute("SELECT * FROM daily_stats ORDER BY day").fetchall()
+        first, second = found
+        assert first[:6] == ("a", at("2024-10-10").date(), 2, 1, 1, 50)
+        assert first[6:] == pytest.approx((0.2, 0.2, 0.298))
+        assert second[2:] == (1, 1, 0, 100, None, None, None)
