@@ -48,8 +48,8 @@ class DuckDBStore:
         """Open the file. Raises StoreBusy, SchemaMismatch or StoreError."""
         self._timeout_seconds = settings.query_timeout_seconds
         self._file = DuckDBFile(settings)
-        self._writer = Writer(self._file, settings.retention_days)
         self._lock = threading.Lock()
+        self._writer = Writer(self._file, settings.retention_days, self._lock)
         self._closed = False
         self._reports: dict[str, tuple[SourceStatus, ...]] = {}
         self._opening = secrets.token_hex(4)

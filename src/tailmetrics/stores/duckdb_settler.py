@@ -39,6 +39,7 @@ _EXPIRED_SHARE = 0.25  # of all records, that may be deleted before their room i
 _KEYS = 2**64
 _SECONDS_BETWEEN_EXPIRIES = 60.0
 _EXPIRY_REST = 100  # so many times as long as a delete took is waited before the next
+_LONGEST_WRITE_SECONDS = 1.0
 _SECONDS_AFTER_AN_ERROR = 5.0
 
 
@@ -74,17 +75,25 @@ class Layout:
         if busy:
             return False
         grown = self.runs > 0 and self.tail >= self.base * (_IDLE_SHARE if idle else 1)
-        return grown or self.expired > _EXPIRED_SHARE * (self.base + self.tail)
+        return grown or self.expired > _EXPIRED_SHARE * (self.base + self.tail + self.fresh)
 
 
 class Settler:
     """A thread that sorts, merges and expires records of an open file, one short transaction at a time.
 
-    `on_expired` is called with the numbers of records and rejects that retention has deleted.
+    `writing` is held by whoever changes sources. `on_expired` is called with the numbers of records and
+    rejects that retention has deleted.
     """
 
-    def __init__(self, file: DuckDBFile, retention_days: int, on_expired: Callable[[int, int], None]) -> None:
+    def __init__(
+        self,
+        file: DuckDBFile,
+        retention_days: int,
+        writing: threading.Lock,
+        on_expired: Callable[[int, int], None],
+    ) -> None:
         """Delete what has expired, and begin. Raises StoreUnavailable and StoreError."""
+        self._writing = writing
         self._file = file
         self._retention_days = retention_days
         self._on_expired = on_expired
@@ -134,6 +143,9 @@ class Settler:
             if not self._ended:
                 log.warning("records stay unsorted for now", error=str(error))
             return False
+        except Exception:  # unsorted records cost time, not answers
+            log.exception("records stay unsorted for now")
+            return False
         return True
 
     def _step(self) -> bool:
@@ -142,12 +154,14 @@ class Settler:
         if self._layout.wants_seal(busy=busy, idle=idle):
             self._seal()
         elif self._layout.wants_merge(busy=busy, idle=idle):
-            expired = self._layout.expired
+            shrinks = self._layout.expired > 0
             self._merge()
             self._checkpoint()
-            if expired and self._is_half_empty():
-                # DuckDB cuts the file behind the last block in use, and takes the first free ones.
+            if shrinks and self._is_half_empty():
+                # DuckDB takes free blocks from the front, and cuts the file behind the last one in use.
                 self._merge()
+                self._checkpoint()
+                self._move_sources()
                 self._checkpoint()
         else:
             return False
@@ -185,7 +199,7 @@ class Settler:
     def _merge(self) -> None:
         """Merge all runs into one, a slice of the keys at a time, each in a transaction of its own."""
         before = self._layout
-        slices = -(-(before.base + before.tail) // RUN_RECORDS)
+        slices = max(1, -(-(before.base + before.tail) // RUN_RECORDS))
         borders = [number * _KEYS // slices for number in range(slices + 1)]
         for low, end in itertools.pairwise(borders):
             self._merge_slice({"low": low, "high": end - 1})
@@ -196,13 +210,16 @@ class Settler:
                 elif not self._rest(_LOOK_SECONDS):
                     return
                 busy, _ = self._pace()
-        change = {
-            "base": before.tail - before.expired,
-            "tail": -before.tail,
-            "runs": -before.runs,
-            "expired": -before.expired,
-        }
         with self._transaction() as cursor:
+            [(settled,)] = cursor.execute(
+                "SELECT count(*) FROM records WHERE customer_key IS NOT NULL"
+            ).fetchall()
+            change = {
+                "base": settled - self._layout.tail + before.tail - self._layout.base,
+                "tail": -before.tail,
+                "runs": -before.runs,
+                "expired": -before.expired,
+            }
             self._note_layout(cursor, **change)
         self._change_layout(**change)
 
@@ -243,6 +260,22 @@ class Settler:
         # Refused while a question reads a state from before; the next one will do.
         with contextlib.suppress(duckdb.Error), contextlib.closing(self._file.cursor()) as cursor:
             cursor.execute("CHECKPOINT")
+
+    def _move_sources(self) -> None:
+        """Write the sources anew: they may hold the end of the file.
+
+        An update does not move the columns that it does not change.
+        """
+        if not self._writing.acquire(timeout=_LONGEST_WRITE_SECONDS):
+            return
+        try:
+            with self._transaction() as cursor:
+                cursor.execute("CREATE TEMP TABLE kept AS SELECT * FROM sources")
+                cursor.execute("DELETE FROM sources")
+                cursor.execute("INSERT INTO sources SELECT * FROM kept")
+                cursor.execute("DROP TABLE kept")
+        finally:
+            self._writing.release()
 
     def _is_half_empty(self) -> bool:
         with self._transaction() as cursor:

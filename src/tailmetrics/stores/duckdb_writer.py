@@ -35,10 +35,12 @@ class Counts:
 class Writer:
     """Opens the file and keeps what every commit asks for in memory: no other process may change the file.
 
-    `sources` is by source id and always what is durably in the file.
+    Whoever calls a method that writes holds `writing`. `sources` is by source id and always what is durably
+    in the file.
     """
 
-    def __init__(self, file: DuckDBFile, retention_days: int) -> None:
+    def __init__(self, file: DuckDBFile, retention_days: int, writing: threading.Lock) -> None:
+        self._writing = writing
         self._file = file
         self._retention_days = retention_days
         self._damaged = False
@@ -151,7 +153,7 @@ class Writer:
         try:
             self._connection = self._file.cursor()
             self._read_state()
-            self._settler = Settler(self._file, self._retention_days, self._expired)
+            self._settler = Settler(self._file, self._retention_days, self._writing, self._expired)
         except BaseException:
             self._file.close()
             raise
