@@ -31,6 +31,7 @@ class Server:
     """A server's process: started, killed, started again on the same data and port."""
 
     scheme: str
+    _crash = signal.SIGKILL
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -56,9 +57,10 @@ class Server:
                 raise RuntimeError((self.folder / "log").read_text(errors="replace"))
             time.sleep(0.02)
 
-    def stop(self, number: signal.Signals = signal.SIGKILL) -> None:
+    def stop(self) -> None:
+        """End it without a word to anyone, as a crash does."""
         if self._process is not None:
-            self._process.send_signal(number)
+            self._process.send_signal(self._crash)
             self._process.wait(30)
             self._process = None
 
@@ -109,6 +111,7 @@ class PostgreSQL(Server):
     """PostgreSQL, of which there may be several versions: the newest is taken."""
 
     scheme = "postgresql"
+    _crash = signal.SIGQUIT  # takes its processes along, which SIGKILL does not
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -127,7 +130,6 @@ class PostgreSQL(Server):
             "listen_addresses": "127.0.0.1",
             "unix_socket_directories": str(self.folder),
             "fsync": "off",
-            "synchronous_commit": "off",
             "full_page_writes": "off",
             "max_connections": "60",
             "shared_buffers": "64MB",
@@ -180,7 +182,7 @@ class MariaDB(Server):
             f"--pid-file={self.folder}/pid",
             f"--port={self.port}",
             "--bind-address=127.0.0.1",
-            "--innodb-flush-log-at-trx-commit=0",
+            "--innodb-flush-log-at-trx-commit=2",  # survives the end of the process
             "--innodb-buffer-pool-size=64M",
             "--skip-name-resolve",
             "--max-connections=60",

@@ -14,7 +14,7 @@ from tailmetrics.errors import PositionConflict, StoreUnavailable
 from tailmetrics.ingestion import Ingestion
 from tailmetrics.metrics import Metrics
 from tailmetrics.settings import Settings, load_settings
-from tailmetrics.sources import Batch, Source
+from tailmetrics.sources import Batch, Source, SourceStatus
 from tests.integration.running import await_that
 from tests.tailing.following import append, numbered
 
@@ -40,6 +40,9 @@ class BrokenStore:
     def register_all(self, sources: Sequence[Source]) -> None:
         for source in sources:
             self.known.setdefault(source.source_id, source)
+
+    def report(self, processor: str, statuses: Sequence[SourceStatus]) -> None:
+        pass
 
     def write(self, batches: Sequence[Batch]) -> None:
         self.writes += 1

@@ -127,6 +127,8 @@ class Ingestion:
             try:
                 self._run_once()
             except StoreUnavailable as error:
+                if str(error) != self._state.store_error:
+                    log.warning("the store is away, trying again", error=str(error))
                 self._state = IngestionState("restarting", store_error=str(error))
                 self._stopping.wait(error.retry_after_seconds or _FIRST_RESTART_SECONDS)
             except BaseException as error:  # noqa: BLE001  # whatever ended it, the supervisor decides

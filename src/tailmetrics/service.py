@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import socket
 import sys
@@ -111,9 +112,11 @@ def load_files(
 ) -> LoadProgress:
     """Read finished files to their ends into the store; returns the sum over all files.
 
-    `on_progress` is called several times a second with the sum so far.
+    `on_progress` is called several times a second with the sum so far. Raises StoreUnavailable when the store
+    is away: a command ends rather than wait for it, which a service does.
     """
     with _opened(settings) as store:
+        asyncio.run(store.ping())
         ingestion = Ingestion(settings, store, Metrics(), follow=False)
         ingestion.start()
         try:

@@ -19,6 +19,7 @@ class Database(Protocol):
     """One kind of database. Engines are made by it, so that each connection is set up as it needs to be."""
 
     name: str  # of the store, as it may be shown
+    driver_error: type[Exception]  # base of the errors of the driver that writes
 
     def writing(self) -> sa.Engine:
         """Connections on which one transaction at a time writes."""
@@ -75,6 +76,8 @@ def errors_translated(database: Database) -> Iterator[None]:
         raise StoreUnavailable(
             f"{database.name}: all connections are in use; ask again, or for shorter ranges"
         ) from error
+    except database.driver_error as error:
+        raise database.meaning(error) from error
     except (sa.exc.SQLAlchemyError, pl.exceptions.PolarsError) as error:
         raise StoreError(f"{database.name}: {error}") from error
     except OSError as error:

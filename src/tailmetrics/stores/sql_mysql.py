@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import polars as pl
+import pymysql  # type: ignore[import-untyped]  # it has no types
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -85,6 +86,8 @@ _NO_CONNECTION = {2002, 2003, 2005}
 
 class MySQL:
     """A Database."""
+
+    driver_error: type[Exception] = pymysql.Error
 
     def __init__(self, url: str, name: str, timeout_seconds: float) -> None:
         self.name = name

@@ -54,6 +54,8 @@ _REFUSALS = {
 class PostgreSQL:
     """A Database."""
 
+    driver_error: type[Exception] = psycopg.Error
+
     def __init__(self, url: str, name: str, timeout_seconds: float) -> None:
         self.name = name
         self._url = sa.make_url(url).set(drivername="postgresql+psycopg")

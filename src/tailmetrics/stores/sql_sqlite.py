@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,8 @@ FROM days JOIN customers USING (customer_key)
 
 class SQLite:
     """A Database."""
+
+    driver_error: type[Exception] = sqlite3.Error
 
     def __init__(self, path: Path, name: str, timeout_seconds: float) -> None:
         self.name = name
