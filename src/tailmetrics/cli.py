@@ -15,6 +15,7 @@ from tailmetrics.errors import (
     FormatError,
     LoadError,
     QueryError,
+    QueueError,
     ServiceError,
     SettingsError,
     StoreError,
@@ -47,7 +48,7 @@ _EXIT_TEXTS = {
     _EXIT_FAILED: "failed",
     _EXIT_USAGE: "a wrong option or parameter",
     _EXIT_NO_INPUT: "a log cannot be read",
-    _EXIT_UNAVAILABLE: "the store or the service does not answer",
+    _EXIT_UNAVAILABLE: "the store, the service or the broker does not answer",
     _EXIT_IO: "a file cannot be written",
     _EXIT_REFUSED: "the API key is missing or wrong",
     _EXIT_CONFIGURATION: "a setting is wrong",
@@ -65,6 +66,7 @@ _ERROR_EXITS: tuple[tuple[type[TailmetricsError], int], ...] = (
     (FormatError, _EXIT_CONFIGURATION),
     (QueryError, _EXIT_USAGE),
     (LoadError, _EXIT_NO_INPUT),
+    (QueueError, _EXIT_UNAVAILABLE),
     (StoreError, _EXIT_UNAVAILABLE),
 )
 
@@ -175,6 +177,20 @@ def _range_options(function: _Decorated) -> _Decorated:
     return function
 
 
+def _to_queue(text: str, *, required: bool) -> Callable[[_Decorated], _Decorated]:
+    def decorate(function: _Decorated) -> _Decorated:
+        create = click.option("--create", is_flag=True, help="Make the queue, durable, when it is not there.")
+        to = click.option(
+            "--to",
+            required=required,
+            metavar="URL",
+            help=f"{text} amqp://USER:PASSWORD@HOST:5672/VHOST?queue=NAME",
+        )
+        return to(create(function))
+
+    return decorate
+
+
 def _settings(env_file: Path | None, flags: dict[str, Any]) -> Settings:
     from tailmetrics.settings import load_settings
 
@@ -264,20 +280,22 @@ def _run_service(function: str, env_file: Path | None, flags: dict[str, Any]) ->
 
 @main.command(
     cls=_Command,
-    short_help="Append log lines to a file at a steady pace.",
+    short_help="Write log lines to a file or queue at a steady pace.",
     examples=(
         "tailmetrics generate",
         "tailmetrics generate --file demo.log --batch-size 1000 --interval 0 --max-logs 1000000 --seed 1",
         "tailmetrics generate --file past.log --days 7 --max-logs 50000 --interval 0",
         "tailmetrics generate --file shuffled.log --mode uniform --max-logs 50000 --interval 0",
+        "tailmetrics generate --to 'amqp://user:password@localhost/?queue=logs' --create --interval 3",
     ),
-    exits=(_EXIT_IO, _EXIT_CONFIGURATION),
+    exits=(_EXIT_UNAVAILABLE, _EXIT_IO, _EXIT_CONFIGURATION),
 )
 @click.option(
     "--file",
     type=click.Path(dir_okay=False, path_type=Path),
     help="File to append to.  [default: the first entry of LOG_FILE_PATH]",
 )
+@_to_queue("Queue that takes each batch of lines as a log, instead of a file.", required=False)
 @click.option(
     "--mode",
     type=click.Choice(["realistic", "uniform"]),
@@ -306,6 +324,8 @@ def _run_service(function: str, env_file: Path | None, flags: dict[str, Any]) ->
 def generate(
     *,
     file: Path | None,
+    to: str | None,
+    create: bool,
     mode: Mode,
     seed: int | None,
     days: int | None,
@@ -313,7 +333,7 @@ def generate(
     env_file: Path | None,
     **flags: Any,
 ) -> None:
-    """Append log lines to a file at a steady pace, until Ctrl-C or until there are enough.
+    """Write log lines to a file or queue at a steady pace, until Ctrl-C or until there are enough.
 
     A line: 2024-11-06 06:33:33 cust_40 /api/v1/resource1 400 0.316
     """
@@ -321,11 +341,17 @@ def generate(
     from zoneinfo import ZoneInfo
 
     from tailmetrics import generator
+    from tailmetrics.queues import QueueAddress
 
+    if to is not None and file is not None:
+        raise click.UsageError("--file and --to: found both, expected one of them.")
+    queue = None if to is None else QueueAddress.parse(to, "--to")
     if days is not None and mode == "realistic" and not settings.max_logs_to_generate:
         raise click.UsageError("--days spreads a number of lines over them, so it needs --max-logs.")
     options = generator.GeneratorOptions(
-        file=file or generator.generated_file(settings),
+        file=None if queue is not None else file or generator.generated_file(settings),
+        queue=queue,
+        create_queue=create,
         mode=mode,
         batch_size=settings.log_batch_size,
         interval_seconds=settings.log_interval_seconds,
@@ -342,7 +368,8 @@ def generate(
         click.echo(f"tailmetrics generate: {options.file} cannot be written: {error.strerror}", err=True)
         sys.exit(_EXIT_IO)
     click.echo(
-        f"{done.lines:,} lines, {done.size:,} bytes in {done.seconds:.1f} s appended to {options.file}",
+        f"{done.lines:,} lines, {done.size:,} bytes in {done.seconds:.1f} s "
+        + (f"appended to {options.file}" if queue is None else f"sent to {queue}"),
         err=True,
     )
 
@@ -397,6 +424,35 @@ def load(files: tuple[Path, ...], env_file: Path | None, as_json: bool, **flags:
     if total.state == "failed":
         click.echo(f"tailmetrics load: {total.error}", err=True)
         sys.exit(_EXIT_FAILED)
+
+
+@main.command(
+    cls=_Command,
+    short_help="Send logs to a queue, each as a message.",
+    examples=(
+        "tailmetrics publish requests-2024-10.log --to 'amqp://user:password@localhost/?queue=logs' --create",
+        "tailmetrics publish test_*.log --to 'amqp://user:password@broker.example/tests?queue=results'",
+    ),
+    exits=(_EXIT_NO_INPUT, _EXIT_UNAVAILABLE, _EXIT_CONFIGURATION, _EXIT_INTERRUPTED),
+)
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
+@_to_queue("Queue to send to.", required=True)
+@click.option(
+    "--name-first", is_flag=True, help="Send the log's name as the first line instead of in a header."
+)
+def publish(files: tuple[Path, ...], to: str, *, create: bool, name_first: bool) -> None:
+    """Send finished logs to a queue, each as one message that the broker has confirmed.
+
+    Compressed files are sent decompressed. A log that is sent twice counts twice.
+    """
+    from tailmetrics import loading, publishing, terminal
+    from tailmetrics.queues import QueueAddress
+
+    address = QueueAddress.parse(to, "--to")
+    loading.check_files(files)
+    for file, size in publishing.publish(files, address, create=create, name_first=name_first):
+        sent = terminal.counted(size, "byte") + " sent" if size else "empty, not sent"
+        click.echo(f"{terminal.escaped(str(file))}: {sent}")
 
 
 @main.command(

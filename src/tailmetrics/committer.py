@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 import structlog
 import tenacity
 
-from tailmetrics.errors import RecordsRefused, StoreUnavailable
+from tailmetrics.errors import PositionConflict, RecordsRefused, StoreUnavailable
 from tailmetrics.metrics import Metrics
+from tailmetrics.queues.deliveries import Deliveries
 from tailmetrics.records import refused
 from tailmetrics.settings import Settings
 from tailmetrics.sources import Batch
@@ -22,6 +23,7 @@ log = structlog.get_logger(__name__)
 
 _FIRST_RETRY_SECONDS = 0.2
 _LONGEST_RETRY_SECONDS = 10.0
+_MOST_CONFLICTS = 10  # over one group
 _MAX_QUEUE_GROUPS = 2  # so many full groups may wait before those who put are held up
 _MAX_GROUP_BYTES = 64 * 1024 * 1024  # long lines fill the memory before they are many
 
@@ -65,6 +67,7 @@ class Committer:
     ) -> None:
         self.store_error: str | None = None
         self._store = store
+        self._deliveries = Deliveries(store, settings.max_sources_remembered)
         self._metrics = metrics
         self._on_commit = on_commit
         self._on_failure = on_failure
@@ -150,6 +153,7 @@ class Committer:
             before_sleep=self._note_store_error,
             reraise=True,
         )
+        conflicts = 0
         try:
             while True:
                 try:
@@ -157,14 +161,23 @@ class Committer:
                     break
                 except RecordsRefused as error:
                     log.warning("the store refuses records, they become rejects", error=str(error))
-                    group = _without_refused(group, error)
+                    group = _without_refused(group, error, self._deliveries.source_id_of)
+                except PositionConflict as error:
+                    # Another consumer may have stored a message that was delivered to it as well.
+                    conflicts += 1
+                    if conflicts > _MOST_CONFLICTS or all(batch.delivery is None for batch in group):
+                        raise
+                    log.debug("a message was stored meanwhile", error=str(error))
         except StoreUnavailable:
             return  # told to end while the store is away
         self.store_error = None
         for batch in group:
             self._on_commit(batch)
 
-    def _write(self, group: list[Batch]) -> None:
+    def _write(self, batches: list[Batch]) -> None:
+        group = self._deliveries.settle(batches)
+        if not group:
+            return
         if self.store_error is not None and self._is_committed(group):
             return
         if new := [batch.registers for batch in group if batch.registers is not None]:
@@ -172,6 +185,7 @@ class Committer:
         began = time.perf_counter()
         self._store.write(group)
         self._metrics.committed(group, time.perf_counter() - began)
+        self._deliveries.committed(group)
 
     def _is_committed(self, group: list[Batch]) -> bool:
         """Whether a write that failed was made all the same, and only the answer was lost."""
@@ -188,14 +202,16 @@ class Committer:
         self.store_error = error
 
 
-def _without_refused(group: Sequence[Batch], error: RecordsRefused) -> list[Batch]:
+def _without_refused(
+    group: Sequence[Batch], error: RecordsRefused, source_id_of: Callable[[Batch], str]
+) -> list[Batch]:
     """The same batches, the refused records among their rejects; raises `error` when none of them is here."""
     reasons: dict[str, dict[int, str]] = defaultdict(dict)
     for refusal in error.refusals:
         reasons[refusal.source_id][refusal.offset] = refusal.reason
     changed = [
-        replace(batch, parsed=refused(batch.parsed, reasons[batch.source_id]))
-        if batch.source_id in reasons
+        replace(batch, parsed=refused(batch.parsed, reasons[source_id_of(batch)]))
+        if source_id_of(batch) in reasons
         else batch
         for batch in group
     ]

@@ -1,4 +1,4 @@
-"""The Bytewax graph: chunks from the tailer, parsed into batches, committed to the store.
+"""The Bytewax graph: chunks from files and queues, parsed into batches, committed to the store.
 
 The commands run it in a thread. It runs under Bytewax's own command as well, with its options for workers:
 `python -m bytewax.run "tailmetrics.dataflow:flow_from_settings()" -w 2`.
@@ -16,12 +16,12 @@ from bytewax.outputs import DynamicSink, StatelessSinkPartition
 
 from tailmetrics.committer import Committer
 from tailmetrics.formats import LineFormat, open_format
+from tailmetrics.inputs import Inputs
 from tailmetrics.metrics import Metrics
 from tailmetrics.records import ParsedLines, joined
 from tailmetrics.settings import Settings, load_settings, resolve_node_id
 from tailmetrics.sources import Batch, Chunk
 from tailmetrics.stores import open_store
-from tailmetrics.tailing import Tailer
 from tailmetrics.units import units_of
 
 # Bytewax's own loop wakes every millisecond; waiting inside of next_batch costs a tenth of that.
@@ -30,32 +30,32 @@ _SPLIT_BYTES = 256 * 1024  # handing a smaller chunk to two threads costs more t
 
 
 class TailSource(DynamicSource[Chunk]):
-    """The tailer as a source: each worker is handed the chunks of its own files, until the tailer stops."""
+    """The inputs as a source: each worker is handed its own chunks, until they stop."""
 
-    def __init__(self, tailer: Tailer) -> None:
-        self._tailer = tailer
+    def __init__(self, inputs: Inputs) -> None:
+        self._inputs = inputs
 
     def build(self, step_id: str, worker_index: int, worker_count: int) -> TailPartition:  # noqa: ARG002  # Bytewax's
-        return TailPartition(self._tailer, worker_index, worker_count)
+        return TailPartition(self._inputs, worker_index, worker_count)
 
 
 class TailPartition(StatelessSourcePartition[Chunk]):
-    """One worker's share of the files."""
+    """One worker's share of the files and messages."""
 
-    def __init__(self, tailer: Tailer, worker_index: int, worker_count: int) -> None:
-        self._tailer = tailer
+    def __init__(self, inputs: Inputs, worker_index: int, worker_count: int) -> None:
+        self._inputs = inputs
         self._worker_index = worker_index
         self._worker_count = worker_count
 
     def next_batch(self) -> list[Chunk]:
-        if self._tailer.is_stopped:
+        if self._inputs.is_stopped:
             raise StopIteration
-        changes = self._tailer.wakeup.changes
-        chunks = self._tailer.next_chunks(self._worker_index, self._worker_count)
+        changes = self._inputs.wakeup.changes
+        chunks = self._inputs.next_chunks(self._worker_index, self._worker_count)
         if chunks:
             return chunks
-        self._tailer.wakeup.wait(changes, _WAIT_SECONDS)
-        return self._tailer.next_chunks(self._worker_index, self._worker_count)
+        self._inputs.wakeup.wait(changes, _WAIT_SECONDS)
+        return self._inputs.next_chunks(self._worker_index, self._worker_count)
 
 
 class StoreSink(DynamicSink[Batch]):
@@ -85,7 +85,8 @@ class ChunkParser:
         self._helper = ThreadPoolExecutor(1, thread_name_prefix="parser")
         # At once, so that a wrong pattern is told at start and not with the first line.
         self._formats = {
-            path.format_name: open_format(path.format_name, settings) for path in settings.log_paths
+            path.format_name: open_format(path.format_name, settings)
+            for path in (*settings.log_paths, *settings.log_queues)
         }
 
     def __call__(self, chunk: Chunk) -> Batch:
@@ -102,6 +103,7 @@ class ChunkParser:
             parsed=parsed,
             more=chunk.more,
             registers=chunk.registers,
+            delivery=chunk.delivery,
         )
 
     def _parse(self, line_format: LineFormat, data: bytes, offset: int) -> ParsedLines:
@@ -118,10 +120,10 @@ class ChunkParser:
         return self._formats[name]
 
 
-def build_flow(settings: Settings, tailer: Tailer, committer: Committer) -> Dataflow:
+def build_flow(settings: Settings, inputs: Inputs, committer: Committer) -> Dataflow:
     """Source, parse, store: nothing is exchanged between workers on the way."""
     flow = Dataflow("tailmetrics")
-    chunks = op.input("tail", flow, TailSource(tailer))
+    chunks = op.input("tail", flow, TailSource(inputs))
     batches = op.map("parse", chunks, ChunkParser(settings))
     op.output("store", batches, StoreSink(committer))
     return flow
@@ -132,14 +134,15 @@ def flow_from_settings() -> Dataflow:
     settings = load_settings()
     store = open_store(settings)
     node_id = resolve_node_id(settings)
-    tailer = Tailer(settings, node_id, store.sources(node_id))
-    committer = Committer(store, settings, Metrics(), tailer.committed, tailer.stop)
+    inputs = Inputs(settings, node_id, store.sources(node_id))
+    committer = Committer(store, settings, Metrics(), inputs.committed, inputs.stop)
 
     def close() -> None:
-        tailer.close()
+        inputs.stop()
         committer.close()
+        inputs.close()
         store.close()
 
     # That command knows no end but that of the process.
     atexit.register(close)
-    return build_flow(settings, tailer, committer)
+    return build_flow(settings, inputs, committer)

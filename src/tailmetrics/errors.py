@@ -6,6 +6,7 @@ TailmetricsError
 ├── QueryError             a question cannot be answered as asked: names the parameter
 ├── UnknownCustomer        the store has no request of this customer
 ├── LoadError              a file given to load cannot be read
+├── QueueError             a queue is away, missing, or refuses: says what to do
 ├── ServiceError           a running service refused, or could not answer
 └── StoreError             something about the store
     ├── StoreUnavailable   away for now: wait and try again
@@ -63,6 +64,17 @@ class UnknownCustomer(TailmetricsError):
 
 class LoadError(TailmetricsError):
     """A file given to load cannot be read."""
+
+
+class QueueError(TailmetricsError):
+    """A queue cannot be used now: its broker is away, refuses, or does not have it.
+
+    `is_final` says that trying again at once does not help: something has to be changed first.
+    """
+
+    def __init__(self, message: str, *, is_final: bool = True) -> None:
+        self.is_final = is_final
+        super().__init__(message)
 
 
 class ServiceError(TailmetricsError):

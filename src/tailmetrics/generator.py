@@ -1,4 +1,4 @@
-"""The demo's log generator: lines of the format `requests`, appended whole to one file at a steady pace."""
+"""The demo's log generator: lines of the format `requests`, to one file or queue at a steady pace."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import signal
 import stat
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -20,6 +20,8 @@ import numpy.typing as npt
 import polars as pl
 
 from tailmetrics.errors import SettingsError
+from tailmetrics.queues.address import QueueAddress
+from tailmetrics.queues.publisher import Publisher
 from tailmetrics.settings import Settings
 
 Mode = Literal["realistic", "uniform"]
@@ -50,10 +52,10 @@ class GeneratorOptions:
 
     Lines carry the time of their append, or times of the last `days` days: in rising order in the realistic
     mode (which needs `max_lines`), in random order in the uniform mode (where None means 30). `now` stands in
-    for the clock and must be aware.
+    for the clock and must be aware. Lines go to `file`, or each batch as a message to `queue`.
     """
 
-    file: Path
+    file: Path | None
     mode: Mode = "realistic"
     batch_size: int = 10
     interval_seconds: float = 0.1
@@ -62,6 +64,8 @@ class GeneratorOptions:
     seed: int | None = None
     days: int | None = None
     now: datetime | None = None
+    queue: QueueAddress | None = None
+    create_queue: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +78,13 @@ class Generated:
 
 
 def generated_file(settings: Settings) -> Path:
-    """The file that LOG_FILE_PATH gives the generator to write: its first entry.
+    """The file that LOG_FILE_PATH gives the generator to write: its first entry that is no queue.
 
     Raises SettingsError when that is a glob, or says that its lines are not of the format `requests`.
     """
+    if not settings.log_paths:
+        problem = "LOG_FILE_PATH: found queues only, expected a file to write as well; name it with --file"
+        raise SettingsError([problem])
     entry = settings.log_paths[0]
     if any(character in entry.pattern for character in "*?["):
         problem = (
@@ -95,20 +102,20 @@ def generated_file(settings: Settings) -> Path:
 
 
 def generate(options: GeneratorOptions, wait: Callable[[float], bool]) -> Generated:
-    """Append batches until `max_lines` are written or `wait(seconds)` says True: asked to stop.
+    """Write batches until `max_lines` are written or `wait(seconds)` says True: asked to stop.
 
     The n-th batch is due n intervals after the first, so that the pace does not drift. Raises OSError when
-    the file cannot be written.
+    the file cannot be written, and QueueError when the queue cannot be sent to.
     """
     lines = _Lines(options)
     written = size = batches = 0
     started = due = time.monotonic()
-    with _AppendedFile(options.file) as file:
+    with _target(options) as target:
         while not wait(due - time.monotonic()):
             count = options.batch_size
             if options.max_lines:
                 count = min(count, options.max_lines - written)
-            size += file.append(lines.take(count, batches * options.interval_seconds))
+            size += target.append(lines.take(count, batches * options.interval_seconds))
             written += count
             batches += 1
             if written == options.max_lines:
@@ -233,6 +240,38 @@ class _Lines:
             .dt.convert_time_zone(self._options.zone)
             .dt.strftime("%Y-%m-%d %H:%M:%S")
         )
+
+
+class _Target(Protocol):
+    """Takes whole lines; returns how many bytes they were."""
+
+    def append(self, data: bytes) -> int: ...
+
+
+def _target(options: GeneratorOptions) -> AbstractContextManager[_Target]:
+    if options.queue is not None:
+        return _Queue(options.queue, create=options.create_queue)
+    if options.file is None:
+        raise ValueError("neither a file nor a queue to write to")
+    return _AppendedFile(options.file)
+
+
+class _Queue:
+    """A queue that takes each batch of lines as a log."""
+
+    def __init__(self, address: QueueAddress, *, create: bool) -> None:
+        self._publisher = Publisher(address, create=create)
+
+    def __enter__(self) -> _Queue:
+        self._publisher.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._publisher.__exit__()
+
+    def append(self, data: bytes) -> int:
+        self._publisher.send(f"requests_{time.time_ns()}.log", data)
+        return len(data)
 
 
 class _AppendedFile:

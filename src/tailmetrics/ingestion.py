@@ -14,11 +14,12 @@ from bytewax.testing import cluster_main
 from tailmetrics.committer import Committer
 from tailmetrics.dataflow import build_flow
 from tailmetrics.errors import StoreError, StoreUnavailable, TailmetricsError
+from tailmetrics.inputs import Inputs
 from tailmetrics.metrics import Metrics
 from tailmetrics.settings import Settings, resolve_node_id
 from tailmetrics.sources import IngestionState, SourceStatus
 from tailmetrics.stores.base import Store
-from tailmetrics.tailing import LoadJob, Tailer, forgettable
+from tailmetrics.tailing import LoadJob, forgettable
 
 log = structlog.get_logger(__name__)
 
@@ -34,7 +35,7 @@ _REPORT_AGAIN_SECONDS = 10.0  # what has not changed is said again, so that othe
 class _Run:
     """The parts of one run of the dataflow."""
 
-    tailer: Tailer
+    inputs: Inputs
     committer: Committer
 
 
@@ -78,7 +79,7 @@ class Ingestion:
         self._stopping.set()
         with self._lock:
             if self._run is not None:
-                self._run.tailer.stop()
+                self._run.inputs.stop()
         self._thread.join(_DRAIN_SECONDS)
         with self._lock:
             if self._run is not None:
@@ -92,7 +93,7 @@ class Ingestion:
         """Close all files and look for them anew."""
         run = self._run
         if run is not None:
-            run.tailer.reopen()
+            run.inputs.tailer.reopen()
 
     def state(self) -> IngestionState:
         run = self._run
@@ -101,12 +102,12 @@ class Ingestion:
         return replace(
             self._state,
             store_error=run.committer.store_error,
-            lost_bytes=self._lost_bytes + run.tailer.lost_bytes,
+            lost_bytes=self._lost_bytes + run.inputs.tailer.lost_bytes,
         )
 
     def sources(self) -> Sequence[SourceStatus]:
         run = self._run
-        return [] if run is None else run.tailer.statuses()
+        return [] if run is None else run.inputs.statuses()
 
     def start_load(self, path: Path, display_name: str, format_name: str | None) -> LoadJob:
         """Read a finished file to its end; one whose name is not its path is known by its content."""
@@ -117,7 +118,7 @@ class Ingestion:
                 return job
             self._jobs = [job, *(other for other in self._jobs if not other.has_ended)]
             if self._run is not None:
-                self._run.tailer.load(job)
+                self._run.inputs.tailer.load(job)
         return job
 
     def _supervise(self) -> None:
@@ -149,26 +150,26 @@ class Ingestion:
         if gone := forgettable(known, self._settings.max_sources_remembered):
             log.info("forgotten", sources=self._store.forget(gone))
             known = self._store.sources(node_id)
-        tailer = Tailer(self._settings, node_id, known, follow=self._follow)
-        committer = Committer(self._store, self._settings, self._metrics, tailer.committed, tailer.stop)
+        inputs = Inputs(self._settings, node_id, known, follow=self._follow)
+        committer = Committer(self._store, self._settings, self._metrics, inputs.committed, inputs.stop)
         with self._lock:
-            self._run = _Run(tailer, committer)
+            self._run = _Run(inputs, committer)
             for job in reversed(self._jobs):
                 if not job.has_ended:
                     job.restart()
-                    tailer.load(job)
+                    inputs.tailer.load(job)
         if self._stopping.is_set():
-            tailer.stop()
+            inputs.stop()
         self._state = IngestionState("running", self._state.last_error)
         try:
-            flow = build_flow(self._settings, tailer, committer)
+            flow = build_flow(self._settings, inputs, committer)
             cluster_main(flow, [], 0, worker_count_per_proc=self._settings.workers)  # type: ignore[no-untyped-call]  # Bytewax has no stub for it
         finally:
             committer.close()
             with self._lock:
                 self._run = None
-                self._lost_bytes += tailer.lost_bytes
-            tailer.close()
+                self._lost_bytes += inputs.tailer.lost_bytes
+            inputs.close()
         if committer.failure is not None:
             raise committer.failure
 

@@ -70,6 +70,8 @@ class Metrics:
             self._records.inc(batch.parsed.records.height)
             self._blanks.inc(batch.parsed.blanks)
             self._bytes.inc(batch.checkpoint.position - batch.start)
+            if batch.parsed.rejects.is_empty():
+                continue
             fields = batch.parsed.rejects["reason"].str.extract(r"^(\w+)").value_counts(name="count")
             for field, count in fields.iter_rows():
                 self._rejects.labels(field if field in REJECT_REASONS else OTHER_REASON).inc(count)
@@ -113,8 +115,12 @@ class _SourceGauges(Collector):
         lag_seconds = GaugeMetricFamily(
             "tailmetrics_source_lag_seconds", "Seconds for which a source has been behind.", labels=labels
         )
+        up = GaugeMetricFamily(
+            "tailmetrics_source_up", "Whether a source can be read: 1, else 0.", labels=labels
+        )
         for status in self.ask():
             values = [status.source_id, status.path]
+            up.add_metric(values, 0 if status.state in {"missing", "unreadable"} else 1)
             position.add_metric(values, status.position)
             lag_bytes.add_metric(values, status.lag_bytes)
             lag_seconds.add_metric(values, status.lag_seconds)
@@ -123,4 +129,4 @@ class _SourceGauges(Collector):
             "Bytes that truncations destroyed before they were read, no copy having been found.",
             value=self.lost_bytes(),
         )
-        return (position, lag_bytes, lag_seconds, lost_bytes)
+        return (up, position, lag_bytes, lag_seconds, lost_bytes)

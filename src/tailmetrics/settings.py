@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -25,6 +25,7 @@ STORE_SCHEMES = (*FILE_STORE_SCHEMES, *_DATABASE_SCHEMES, "influxdb")
 _INFLUXDB_URL = re.compile(
     r"influxdb://([^\s/?#@]+)?(/[^\s/?#]*)?(\?(org=[^\s&#]+|tls=(true|false))(&(org=[^\s&#]+|tls=(true|false)))*)?"
 )
+QUEUE_SCHEMES = ("amqp://", "amqps://")
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
 _MIB = 1024 * 1024
@@ -48,7 +49,8 @@ class Settings(BaseSettings):
     log_file_path: Annotated[tuple[str, ...], NoDecode] = Field(
         default=("data/requests.log",),
         description="Files to follow: paths or globs, separated by commas. `nginx=/var/log/nginx/*.log` "
-        "gives an entry a format of its own.",
+        "gives an entry a format of its own. `amqp://USER:PASSWORD@HOST:5672/VHOST?queue=NAME` is a queue "
+        "whose messages are logs.",
     )
     log_format: FormatName = Field(
         default="requests", description="Format of the lines: requests, nginx, json, regex or results."
@@ -102,6 +104,12 @@ class Settings(BaseSettings):
         ge=1,
         description="Positions of more sources than this are forgotten, the oldest first, when neither a "
         "file like them nor any of their records is left.",
+    )
+    queue_prefetch: int = Field(
+        default=200,
+        ge=1,
+        le=65535,
+        description="Messages of a queue that are taken before they are stored, at most.",
     )
     max_open_files: int = Field(
         default=1024, ge=1, description="Log files held open at the same time, at most."
@@ -247,7 +255,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _regex_is_given(self) -> Settings:
-        if not self.log_regex and any(path.format_name == "regex" for path in self.log_paths):
+        if not self.log_regex and any(path.format_name == "regex" for path in self._log_entries()):
             raise ValueError(
                 "LOG_REGEX: found '', expected a pattern with named groups, as LOG_FORMAT is regex"
             )
@@ -255,15 +263,21 @@ class Settings(BaseSettings):
 
     @property
     def log_paths(self) -> tuple[LogPath, ...]:
-        """The entries of LOG_FILE_PATH, each with its format."""
-        paths = []
+        """The files of LOG_FILE_PATH, each with its format."""
+        return tuple(entry for entry in self._log_entries() if not _is_queue(entry.pattern))
+
+    @property
+    def log_queues(self) -> tuple[LogPath, ...]:
+        """The queues of LOG_FILE_PATH, URLs, each with the format of its messages."""
+        return tuple(entry for entry in self._log_entries() if _is_queue(entry.pattern))
+
+    def _log_entries(self) -> Iterator[LogPath]:
         for entry in self.log_file_path:
             name, separator, pattern = entry.partition("=")
             if separator and name in FORMAT_NAMES:
-                paths.append(LogPath(pattern, name))
+                yield LogPath(pattern, name)
             else:
-                paths.append(LogPath(entry, self.log_format))
-        return tuple(paths)
+                yield LogPath(entry, self.log_format)
 
     @property
     def store_scheme(self) -> str:
@@ -322,6 +336,10 @@ def resolve_node_id(settings: Settings) -> str:
     except FileNotFoundError:
         file.write_text(settings.node_id + "\n", encoding="utf-8")
         return settings.node_id
+
+
+def _is_queue(pattern: str) -> bool:
+    return pattern.startswith(QUEUE_SCHEMES)
 
 
 def _names_server_and_database(url: str) -> bool:

@@ -58,6 +58,20 @@ def derive_source_id(node_id: str, device: int, inode: int, epoch: int, head_has
 
 
 @dataclass(frozen=True, slots=True)
+class Delivery:
+    """One delivery of a queue's message, which may be delivered again.
+
+    `source` is what the message is registered as. With `by_content` it bears no id: when it is `redelivered`
+    its source may be that of an earlier delivery of the same content. A source's `head_hash` is of all of the
+    message, `head_length` its size, and a position behind that says that it will not be delivered again.
+    """
+
+    source: Source
+    redelivered: bool
+    by_content: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Chunk:
     """Bytes of whole lines (or blocks of lines) read from one source.
 
@@ -65,7 +79,8 @@ class Chunk:
     When `too_long` is set the chunk is one line (or block) over the limit and `data` only its beginning.
     `more` says that the source had further bytes when the chunk was read. `written_ns` is when the source
     was written to last, in nanoseconds since 1970. `registers` is set on the first
-    chunk of a source that the store does not know yet, which has no lines.
+    chunk of a source that the store does not know yet, which has no lines. `delivery` is set on those of a
+    message.
     """
 
     source_id: str
@@ -78,6 +93,7 @@ class Chunk:
     too_long: bool = False
     written_ns: int = 0
     registers: Source | None = None
+    delivery: Delivery | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +110,7 @@ class Batch:
     parsed: ParsedLines
     more: bool = False
     registers: Source | None = None
+    delivery: Delivery | None = None
 
 
 @dataclass(frozen=True, slots=True)

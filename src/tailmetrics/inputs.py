@@ -1,0 +1,65 @@
+"""Everything that lines come from, files and queues, as one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from tailmetrics.queues import QueueReader
+from tailmetrics.settings import Settings
+from tailmetrics.sources import Batch, Chunk, Source, SourceStatus
+from tailmetrics.tailing import Tailer
+from tailmetrics.tailing.wakeup import Wakeup
+
+
+class Inputs:
+    """The tailer and the queues of one process. Without `follow` only loads are served."""
+
+    def __init__(
+        self, settings: Settings, node_id: str, known: Iterable[Source], *, follow: bool = True
+    ) -> None:
+        self.tailer = Tailer(settings, node_id, known, follow=follow)
+        try:
+            self._queues = QueueReader(settings, self.tailer.wakeup.wake) if follow else None
+        except BaseException:
+            self.tailer.close()
+            raise
+
+    @property
+    def wakeup(self) -> Wakeup:
+        return self.tailer.wakeup
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether it was told to stop: no further chunk will come."""
+        return self.tailer.is_stopped
+
+    def next_chunks(self, worker: int = 0, workers: int = 1) -> list[Chunk]:
+        """What is new for one worker of `workers`; may be empty."""
+        chunks = self.tailer.next_chunks(worker, workers)
+        if self._queues is not None:
+            chunks += self._queues.next_chunks(worker)
+        return chunks
+
+    def committed(self, batch: Batch) -> None:
+        """Note that a batch is durably in the store."""
+        if batch.delivery is None:
+            self.tailer.committed(batch)
+        elif self._queues is not None:
+            self._queues.committed(batch)
+
+    def statuses(self) -> Sequence[SourceStatus]:
+        """Every file that is followed, was read to its end, or is missing, and every queue."""
+        of_queues = () if self._queues is None else self._queues.statuses()
+        return [*self.tailer.statuses(), *of_queues]
+
+    def stop(self) -> None:
+        """Hand out no more chunks; what was read and not committed will be read again next time."""
+        if self._queues is not None:
+            self._queues.stop()
+        self.tailer.stop()
+
+    def close(self) -> None:
+        """Close all files and leave the brokers."""
+        if self._queues is not None:
+            self._queues.close()
+        self.tailer.close()

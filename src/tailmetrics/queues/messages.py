@@ -1,0 +1,176 @@
+"""One delivery of a message as a source: its identity, its name and time, and its chunks."""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+import time
+from dataclasses import dataclass, replace
+
+from tailmetrics.queues.address import QueueAddress
+from tailmetrics.queues.broker import Received
+from tailmetrics.settings import Settings
+from tailmetrics.sources import Checkpoint, Chunk, Delivery, Source, fingerprint
+from tailmetrics.tailing.reader import LineReader
+from tailmetrics.units import units_of
+
+NAME_HEADER = "file-name"
+FIRST_LINE_HEADER = "first-line"  # "name": the first line is the name of the log
+
+_LONGEST_NAME = 1000  # characters
+_MILLISECONDS_FROM = 10**11  # seconds of the year 5138: a larger timestamp is in milliseconds
+
+_process = secrets.token_hex(8)
+_numbers = itertools.count()
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a message came from: consumer session and delivery tag, by which it is acknowledged."""
+
+    session: int
+    tag: int
+
+
+class Message:
+    """Reads one message onward, chunk by chunk; `size` in bytes.
+
+    A message with an id is known by the id and the content. One without is known by its content only, and
+    each of its first deliveries is another log.
+    """
+
+    def __init__(
+        self,
+        received: Received,
+        *,
+        place: Place,
+        address: QueueAddress,
+        broker_name: str,
+        format_name: str,
+        settings: Settings,
+    ) -> None:
+        self.place = place
+        self.size = len(received.body)
+        self.arrived_at = time.monotonic()
+        self.has_id = bool(received.message_id)
+        self._format_name = format_name
+        begin = self._begin(received, address)
+        self.is_empty = begin >= self.size
+        content = fingerprint(received.body)
+        queue = fingerprint(f"{broker_name}\0{address.vhost}\0{address.queue}".encode())
+        if received.message_id:
+            node_id = f"queue-{queue}"
+            source_id = fingerprint(f"{queue}\0{received.message_id}\0{content}".encode())
+        else:
+            node_id = f"queue-{queue}-content"
+            source_id = fingerprint(f"{queue}\0{_process}\0{next(_numbers)}\0{content}".encode())
+        name = self._name(received, begin) or received.message_id or content[:16]
+        self._path = f"{address.queue}/{_harmless(name)}"
+        self._checkpoint = Checkpoint(begin, self.size, content, 0, "")
+        source = Source(source_id, node_id, 0, 0, 0, self._path, self._checkpoint)
+        self.delivery = Delivery(source, received.redelivered, by_content=not self.has_id)
+        self._written_ns = _written_ns(received.timestamp)
+        self._file = _Bytes(received.body)
+        self._reader = LineReader(
+            self._file,
+            begin,
+            b"",
+            b"",
+            units=units_of(format_name),
+            chunk_bytes=settings.chunk_bytes,
+            max_line_bytes=settings.max_line_bytes,
+        )
+
+    @property
+    def source_id(self) -> str:
+        return self.delivery.source.source_id
+
+    @property
+    def is_read(self) -> bool:
+        return self._reader.offset >= self.size
+
+    def next_chunk(self, *, more: bool) -> Chunk:
+        """The next chunk of a message that is not read yet; `more` says that other messages wait."""
+        offset = self._reader.offset
+        lines = self._reader.read(1, final=True)
+        if lines is None:
+            raise AssertionError("a message has an end")
+        chunk = self._chunk(offset, lines.data, lines.end, more=more or lines.end < self.size)
+        chunk = replace(chunk, too_long=lines.too_long)
+        if self.is_read:
+            self._file.release()
+        return chunk
+
+    def acknowledged(self) -> Chunk:
+        """The chunk without lines by which the store learns that this delivery was the last one."""
+        return self._chunk(self.size, b"", self.size + 1, more=False)
+
+    def _chunk(self, offset: int, data: bytes, end: int, *, more: bool) -> Chunk:
+        point = self._checkpoint
+        return Chunk(
+            source_id=self.source_id,
+            format_name=self._format_name,
+            path=self._path,
+            offset=offset,
+            data=data,
+            checkpoint=Checkpoint(end, point.head_length, point.head_hash, 0, ""),
+            more=more,
+            written_ns=self._written_ns,
+            delivery=self.delivery,
+        )
+
+    def _begin(self, received: Received, address: QueueAddress) -> int:
+        """Where the lines of the log begin, behind its name when that is the first line."""
+        said = _text(received.headers.get(FIRST_LINE_HEADER))
+        if not (said == "name" if said else address.first_line_is_name):
+            return 0
+        return received.body.find(b"\n") + 1 or len(received.body)
+
+    def _name(self, received: Received, begin: int) -> str:
+        if begin:
+            return _text(received.body[: min(begin, 4 * _LONGEST_NAME)]).strip()
+        return _text(received.headers.get(NAME_HEADER))
+
+
+class _Bytes:
+    """A log that lies in memory, as the reader of lines takes it."""
+
+    device = 0
+    inode = 0
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def size(self) -> int:
+        return len(self._data)
+
+    def read(self, offset: int, length: int) -> bytes:
+        return self._data[offset : offset + length]
+
+    def stamp(self) -> tuple[int, int]:
+        return len(self._data), 0
+
+    def close(self) -> None:
+        self.release()
+
+    def release(self) -> None:
+        self._data = b""
+
+
+def _written_ns(timestamp: int | None) -> int:
+    """When the log was written, in nanoseconds since 1970: as its sender says, else now."""
+    if not timestamp:
+        return time.time_ns()
+    if timestamp >= _MILLISECONDS_FROM:
+        return min(timestamp * 1_000_000, 2**63 - 1)
+    return min(timestamp * 1_000_000_000, 2**63 - 1)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "backslashreplace")
+    return "" if value is None else str(value)
+
+
+def _harmless(name: str) -> str:
+    return name.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")[:_LONGEST_NAME]

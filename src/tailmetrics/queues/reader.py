@@ -1,0 +1,94 @@
+"""The messages of all queues as chunks, and their acknowledgement once they are stored."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+
+from tailmetrics.queues.address import QueueAddress
+from tailmetrics.queues.broker import require_client
+from tailmetrics.queues.consumer import QueueConsumer
+from tailmetrics.queues.messages import Message
+from tailmetrics.settings import Settings
+from tailmetrics.sources import Batch, Chunk, SourceStatus
+
+_MOST_CHUNKS = 1000  # at a time
+
+
+class QueueReader:
+    """The queues of LOG_FILE_PATH. All methods may be called from any thread.
+
+    Raises SettingsError for an address that cannot be read, or without the client library.
+    """
+
+    def __init__(self, settings: Settings, wake: Callable[[], None]) -> None:
+        addresses = [(QueueAddress.parse(entry.pattern), entry.format_name) for entry in settings.log_queues]
+        if addresses:
+            require_client()
+        self._chunk_bytes = settings.chunk_bytes
+        self._consumers = [
+            QueueConsumer(address, format_name, settings, wake) for address, format_name in addresses
+        ]
+        self._lock = threading.Lock()
+        self._being_read: dict[int, Message] = {}  # by worker
+        self._turn = 0
+        self._stopped = False
+        for consumer in self._consumers:
+            consumer.start()
+
+    def next_chunks(self, worker: int = 0) -> list[Chunk]:
+        """What is new, about CHUNK_BYTES in all; a message that was begun goes on with the same worker."""
+        if not self._consumers or self._stopped:
+            return []
+        with self._lock:
+            for consumer in self._consumers:
+                if consumer.failure is not None:
+                    raise consumer.failure
+            chunks = [
+                message.acknowledged()
+                for consumer in self._consumers
+                for message in consumer.take_acknowledged()
+            ]
+            room = self._chunk_bytes
+            while room > 0 and len(chunks) < _MOST_CHUNKS:
+                message = self._being_read.pop(worker, None) or self._next_message()
+                if message is None:
+                    break
+                chunk = message.next_chunk(more=self._has_more())
+                chunks.append(chunk)
+                room -= len(chunk.data)
+                if not message.is_read:
+                    self._being_read[worker] = message
+            return chunks
+
+    def committed(self, batch: Batch) -> None:
+        """Note that a batch is durably in the store: a message that is there as a whole is acknowledged."""
+        for consumer in self._consumers:
+            if consumer.committed(batch.source_id, batch.checkpoint.position):
+                return
+
+    def statuses(self) -> Sequence[SourceStatus]:
+        return [consumer.status() for consumer in self._consumers]
+
+    def stop(self) -> None:
+        """Hand out no more chunks."""
+        self._stopped = True
+        for consumer in self._consumers:
+            consumer.stop()
+
+    def close(self) -> None:
+        """Acknowledge what is stored and leave the brokers."""
+        self.stop()
+        for consumer in self._consumers:
+            consumer.close()
+
+    def _next_message(self) -> Message | None:
+        for _ in self._consumers:
+            self._turn = (self._turn + 1) % len(self._consumers)
+            message = self._consumers[self._turn].take()
+            if message is not None:
+                return message
+        return None
+
+    def _has_more(self) -> bool:
+        return any(consumer.has_more for consumer in self._consumers)
