@@ -84,7 +84,7 @@ class Leases:
     def living(self, holder: Holder) -> bool:
         """Whether another processor lives. Raises StoreUnavailable while that cannot be told yet."""
         found = self._server.query(
-            _BEATS, {"bucket": self._server.address.meta_bucket, "id": holder.processor}
+            BEATS, {"bucket": self._server.address.meta_bucket, "id": holder.processor}
         )
         rows = found.get("beats")
         beat = 0 if rows is None or rows.is_empty() else int(rows["_value"][0])
@@ -123,7 +123,7 @@ class Leases:
         self._beaten_at = asked_at
 
 
-_BEATS = """
+BEATS = """
 from(bucket: bucket)
     |> range(start: 1970-01-01T00:00:00Z, stop: 1970-01-01T00:00:01Z)
     |> filter(fn: (r) => r._measurement == "processor" and r.processor == id and r._field == "beat")

@@ -154,7 +154,7 @@ async def _by_the_server(reader: Reader, query: StatsQuery, asked: Asked) -> Sta
             for tick, length in TICKS.items()
             if f"{name}_{tick}" in found
         ]
-        span = (min(times), max(times))
+        span = (min(times), max(times)) if times else None  # what expires meanwhile has no edges
     return answer_in_one_window(query, total, span)
 
 

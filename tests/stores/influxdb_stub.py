@@ -1,0 +1,167 @@
+"""An HTTP server that answers writes as InfluxDB is documented to.
+
+Its limits: it takes every line for right that a test did not name as poison, keeps points by their series
+and times as text, knows one organisation and any bucket, and answers only those questions of the write side
+that ask for sources and beats. What InfluxDB really takes, deletes and computes only a real server shows.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import threading
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from tailmetrics.settings import Settings
+
+RESET = "reset"
+STALL = "stall"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer out of the ordinary to one write; with `keeps` the lines are stored all the same."""
+
+    status: int | str
+    message: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+    keeps: bool = False
+
+
+class Stub:
+    """What was written, what is answered next, and which lines are poison (a part of them is given)."""
+
+    def __init__(self) -> None:
+        self.points: dict[str, dict[str, str]] = {}  # bucket -> series and time -> fields
+        self.answers: deque[Answer] = deque()
+        self.poison: dict[str, str] = {}  # part of a line -> message
+        self.most_lines = 10**9
+        self.writes: list[tuple[str, int, int]] = []  # bucket, status, lines
+        self.sizes: list[int] = []
+        self.retention_seconds = 0
+        self.released = threading.Event()
+        self.url = ""
+        self._lock = threading.Lock()
+
+    def lines(self, bucket: str, measurement: str) -> list[str]:
+        found = self.points.get(bucket, {})
+        return [f"{key} {fields}" for key, fields in found.items() if key.startswith(measurement)]
+
+    def write(self, bucket: str, body: bytes) -> Answer:
+        lines = body.decode().split("\n")
+        with self._lock:
+            answer = self.answers.popleft() if self.answers and bucket == "bucket" else None
+            if answer is None:
+                answer = self._usual(lines)
+            if answer.status == 204 or answer.keeps:
+                self._keep(bucket, lines)
+            self.sizes.append(len(body))
+            self.writes.append((bucket, answer.status if isinstance(answer.status, int) else 0, len(lines)))
+        return answer
+
+    def _usual(self, lines: list[str]) -> Answer:
+        if len(lines) > self.most_lines:
+            return Answer(413, "request entity too large")
+        for part, message in self.poison.items():
+            if any(part in line for line in lines):
+                return Answer(400, message)
+        return Answer(204)
+
+    def _keep(self, bucket: str, lines: list[str]) -> None:
+        for line in lines:
+            series, fields, time = re.fullmatch(r"((?:\\.|[^ \\])+) (.*) (-?\d+)", line).groups()
+            self.points.setdefault(bucket, {})[f"{series} {time}"] = fields
+
+    def answer_to(self, query: dict[str, Any]) -> str:
+        """The rows that the write side asks for, as CSV."""
+        params = {
+            option["assignment"]["id"]["name"]: option["assignment"]["init"]
+            for option in query["extern"]["body"]
+        }
+        if "processor" in query["query"]:
+            return ""
+        wanted = [element["value"] for element in params.get("ids", {}).get("elements", [])]
+        rows = []
+        for line in self.lines("bucket_meta", "source,"):
+            source_id = re.search(r"source=(\w+)", line)[1]
+            state = re.search(r'state="((?:\\.|[^"\\])*)"', line)[1].replace('\\"', '"').replace("\\\\", "\\")
+            if source_id in wanted or "ids" not in params:
+                quoted = state.replace('"', '""')
+                rows.append(f',,0,{source_id},"{quoted}"')
+        head = [
+            "#datatype,string,long,string,string",
+            "#group,false,false,false,false",
+            "#default,sources,,,",
+        ]
+        return "\r\n".join([*head, ",result,table,source,_value", *rows, "", ""]) if rows else ""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    stub: Stub
+
+    def do_GET(self) -> None:
+        name = parse_qs(urlsplit(self.path).query)["name"][0]
+        rules = [{"type": "expire", "everySeconds": self.stub.retention_seconds}]
+        bucket = {"id": "b", "name": name, "orgID": "o", "retentionRules": rules if name == "bucket" else []}
+        self._send(200, json.dumps({"buckets": [bucket]}).encode())
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        target = urlsplit(self.path)
+        if target.path == "/api/v2/query":
+            self._send(200, self.stub.answer_to(json.loads(body)).encode(), {"Content-Type": "text/csv"})
+            return
+        assert self.headers["Content-Encoding"] == "gzip"
+        answer = self.stub.write(parse_qs(target.query)["bucket"][0], gzip.decompress(body))
+        if answer.status == STALL:
+            self.stub.released.wait(60)
+        if isinstance(answer.status, str):
+            self.close_connection = True
+            return
+        message = {"code": "any", "message": answer.message}
+        self._send(
+            answer.status, b"" if answer.status == 204 else json.dumps(message).encode(), answer.headers
+        )
+
+    def _send(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
+        self.send_response(status)
+        for name, value in {"Content-Type": "application/json", **(headers or {})}.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # its name there
+        """Say nothing."""
+
+
+@contextmanager
+def stub_server() -> Iterator[Stub]:
+    stub = Stub()
+    handler = type("Handler", (_Handler,), {"stub": stub})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.daemon_threads = True
+    stub.url = f"http://127.0.0.1:{server.server_address[1]}"
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield stub
+    finally:
+        stub.released.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def settings_of_stub(stub: Stub, **changes: Any) -> Settings:
+    given = {"influxdb_url": stub.url, "influxdb_org": "org", "influxdb_bucket": "bucket"}
+    given |= {"store_url": "influxdb://", "influxdb_token": "t", **changes}
+    return Settings(_env_file=None, **given)  # type: ignore[call-arg]
