@@ -19,7 +19,7 @@ test: ## run all checks
 	./run_tests.sh
 
 down: ## stop and remove the containers; what they stored is kept
-	COMPOSE_PROFILES=postgres,mysql $(COMPOSE) down
+	COMPOSE_PROFILES=postgres,mysql,rabbitmq $(COMPOSE) down
 
 help: ## show these commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1 \2/p' $(MAKEFILE_LIST) | while read -r name text; do printf '%-8s %s\n' "$$name" "$$text"; done

@@ -3,7 +3,7 @@
 
 secrets=.env
 secrets_mark='# Made by ./start.sh --docker, for docker-compose.yml. Nobody else should read it.'
-profiles='postgres mysql'
+profiles='postgres mysql rabbitmq'
 
 without_docker="Or show the same demo without containers: ./start.sh"
 
@@ -41,7 +41,7 @@ make_secrets() {
     local name
     [ -e "$secrets" ] || (umask 077 && printf '%s\n' "$secrets_mark" >"$secrets")
     chmod 600 "$secrets"
-    for name in INFLUXDB_TOKEN INFLUXDB_PASSWORD POSTGRES_PASSWORD MYSQL_PASSWORD; do
+    for name in INFLUXDB_TOKEN INFLUXDB_PASSWORD POSTGRES_PASSWORD MYSQL_PASSWORD RABBITMQ_PASSWORD; do
         grep -q "^$name=" "$secrets" || printf '%s=%s\n' "$name" "$(random_text)" >>"$secrets"
     done
 }
@@ -66,6 +66,7 @@ start_containers() {
     for profile in $chosen; do
         case $profile in
             postgres) say "  PostgreSQL  http://127.0.0.1:${POSTGRES_API_PORT:-8001}/" ;;
+            rabbitmq) say "  RabbitMQ    its logs are read into InfluxDB too" ;;
             mysql) say "  MariaDB     http://127.0.0.1:${MYSQL_API_PORT:-8002}/" ;;
         esac
     done
@@ -95,10 +96,12 @@ await_health() {
 
 # The services whose containers are not healthy, one a line.
 unhealthy() {
-    local ids
+    local ids health
+    # Where health is not looked at, and before a container was started, there is its status only.
+    health='{{index .Config.Labels "com.docker.compose.service"}}'
+    health="$health {{if .State.Health}}{{.State.Health.Status}}{{else}}{{.State.Status}}{{end}}"
     ids=$("${compose[@]}" ps --all --quiet)
-    [ -z "$ids" ] || printf '%s\n' "$ids" | xargs docker inspect --format \
-        '{{index .Config.Labels "com.docker.compose.service"}} {{.State.Health.Status}}' | sed -n '/ healthy$/d; s/ .*//p'
+    [ -z "$ids" ] || printf '%s\n' "$ids" | xargs docker inspect --format "$health" | sed -n '/ healthy$/d; / running$/d; s/ .*//p'
 }
 
 # not_started REASON: says what the services that are not healthy said last.

@@ -18,17 +18,21 @@ from tests.test_scripts import Checkout
 
 ROOT = Path(__file__).parent.parent
 HADOLINT = Path(sys.executable).parent / "hadolint"
-PROFILES = ("postgres", "mysql")
+STORES = ("postgres", "mysql")
+PROFILES = (*STORES, "rabbitmq")
 SERVERS = ("influxdb", *PROFILES)
 SERVICES = (
     "influxdb",
     "log_generator",
     "log_processor",
     "api",
-    *(f"{part}{profile}" for profile in PROFILES for part in ("", "log_processor_", "api_")),
+    *(f"{part}{store}" for store in STORES for part in ("", "log_processor_", "api_")),
+    "rabbitmq",
+    "log_sender",
+    "log_processor_rabbitmq",
 )
-SECRETS = ("INFLUXDB_TOKEN", "INFLUXDB_PASSWORD", "POSTGRES_PASSWORD", "MYSQL_PASSWORD")
-IMAGES = ("BASE_IMAGE", "INFLUXDB_IMAGE", "POSTGRES_IMAGE", "MYSQL_IMAGE")
+SECRETS = ("INFLUXDB_TOKEN", "INFLUXDB_PASSWORD", "POSTGRES_PASSWORD", "MYSQL_PASSWORD", "RABBITMQ_PASSWORD")
+IMAGES = ("BASE_IMAGE", "INFLUXDB_IMAGE", "POSTGRES_IMAGE", "MYSQL_IMAGE", "RABBITMQ_IMAGE")
 
 # What the scripts need of a machine, without docker.
 _PROGRAMS = tuple(
@@ -91,15 +95,22 @@ def test_the_services_are_these(services: dict[str, Any]) -> None:
     assert set(services) == set(SERVICES)
 
 
-def test_a_profile_adds_what_is_named_after_it(services: dict[str, Any]) -> None:
+def test_a_profile_adds_its_server_and_what_uses_it(services: dict[str, Any]) -> None:
     added = {name: service["profiles"] for name, service in services.items() if "profiles" in service}
-    assert added == {f"{part}{name}": [name] for name in PROFILES for part in ("", "log_processor_", "api_")}
+    assert added == {
+        **{f"{part}{name}": [name] for name in STORES for part in ("", "log_processor_", "api_")},
+        **{name: ["rabbitmq"] for name in ("rabbitmq", "log_sender", "log_processor_rabbitmq")},
+    }
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_a_service_restarts_and_says_whether_it_is_well(services: dict[str, Any], name: str) -> None:
-    service = services[name]
-    assert (service["restart"], "test" in service["healthcheck"]) == ("unless-stopped", True)
+def test_a_service_is_started_again(services: dict[str, Any], name: str) -> None:
+    assert services[name]["restart"] == "unless-stopped"
+
+
+@pytest.mark.parametrize("name", [name for name in SERVICES if name != "log_sender"])
+def test_a_service_says_whether_it_is_well(services: dict[str, Any], name: str) -> None:
+    assert services[name]["healthcheck"]["test"][0] == "CMD"
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -111,7 +122,7 @@ def test_a_service_has_no_more_rights_than_it_needs(services: dict[str, Any], na
 
 @pytest.mark.parametrize("name", SERVERS)
 def test_a_server_does_not_run_as_root(services: dict[str, Any], name: str) -> None:
-    assert services[name]["user"] in {"influxdb", "postgres", "mysql"}
+    assert services[name]["user"] == name
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -127,8 +138,8 @@ def test_ports_are_published_on_the_loopback_only(services: dict[str, Any]) -> N
 
 @pytest.mark.parametrize("name", [name for name in SERVICES if name.startswith(("log_processor", "api"))])
 def test_what_uses_a_server_waits_until_it_is_healthy(services: dict[str, Any], name: str) -> None:
-    profile = name.rpartition("_")[2]
-    server = profile if profile in PROFILES else "influxdb"
+    suffix = name.rpartition("_")[2]
+    server = suffix if suffix in STORES else "influxdb"
     assert services[name]["depends_on"][server]["condition"] == "service_healthy"
     assert f"@{server}:" in services[name]["environment"]["STORE_URL"].replace("//influxdb:", "@influxdb:")
 
@@ -280,7 +291,7 @@ def test_cleanup_removes_containers_volumes_and_secrets(machine: Machine) -> Non
     machine.put_docker()
     machine.run("start.sh", "--docker")
     done = machine.run("cleanup.sh", "--yes")
-    assert "postgres,mysql compose down --volumes" in machine.calls()
+    assert "postgres,mysql,rabbitmq compose down --volumes" in machine.calls()
     assert (done.returncode, (machine.folder / ".env").exists()) == (0, False)
 
 
