@@ -89,7 +89,7 @@ def send_log(
     `size` in bytes is told beforehand when it is known. There must be something to send: without a body the
     service would load its own logs. Raises ServiceError, and what reading the pieces raises.
     """
-    parameters = {"name": name}
+    parameters = {"name": name, "wait": "true"}
     if log_format is not None:
         parameters["format"] = log_format
     headers = {"Content-Type": "text/plain"}

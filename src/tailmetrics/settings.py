@@ -185,6 +185,10 @@ class Settings(BaseSettings):
     load_max_bytes: int = Field(
         default=10 * 1024 * _MIB, ge=1, description="Largest log that POST /load takes, in bytes."
     )
+    load_folder: str = Field(
+        default="",
+        description="Folder below which POST /load may read files by their path; empty: none.",
+    )
     query_timeout_seconds: float = Field(
         default=30.0, gt=0, description="Longest time one question may take."
     )

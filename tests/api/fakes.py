@@ -56,6 +56,7 @@ class FakeIngestion:
     ended: LoadProgress = ONE_LINE_LOADED
     looks: int = 1
     loads: list[StartedLoad] = field(default_factory=list)
+    jobs: list[FakeJob] = field(default_factory=list)
 
     def state(self) -> IngestionState:
         return self.current
@@ -65,4 +66,5 @@ class FakeIngestion:
 
     def start_load(self, path: Path, display_name: str, format_name: str | None) -> FakeJob:
         self.loads.append(StartedLoad(path, display_name, format_name, path.read_bytes()))
-        return FakeJob(self.ended, self.looks)
+        self.jobs.append(FakeJob(self.ended, self.looks))
+        return self.jobs[-1]

@@ -94,7 +94,7 @@ def test_pages_of_others_change_nothing(guarded: httpx.Client, headers: dict[str
 def test_our_own_pages_may_change_something(guarded: httpx.Client) -> None:
     own = str(guarded.base_url).rstrip("/")
     headers = {"X-API-Key": KEY.encode(), "Origin": own, "Sec-Fetch-Site": "same-origin"}
-    assert guarded.post("/load", content=LOG, headers=headers).status_code == 200
+    assert guarded.post("/load", content=LOG, headers=headers).status_code == 202
 
 
 def test_a_port_that_is_the_schemes_own_may_be_left_out(guarded: httpx.Client) -> None:
@@ -103,7 +103,7 @@ def test_a_port_that_is_the_schemes_own_may_be_left_out(guarded: httpx.Client) -
         "Origin": "https://stats.example.org:443",
         "Host": "stats.example.org",
     }
-    assert guarded.post("/load", content=LOG, headers=headers).status_code == 200
+    assert guarded.post("/load", content=LOG, headers=headers).status_code == 202
 
 
 def test_pages_of_others_are_not_allowed_to_read(client: httpx.Client) -> None:
@@ -124,7 +124,7 @@ def test_reading_needs_no_key(guarded: httpx.Client) -> None:
 
 
 def test_without_a_key_in_the_settings_none_is_asked_for(client: httpx.Client) -> None:
-    assert client.post("/load", content=LOG).status_code == 200
+    assert client.post("/load", content=LOG).status_code == 202
 
 
 @pytest.mark.parametrize("path", ["/health", "/nothing", "/docs", "/static/docs.js", "/load", "/stats?x=1"])

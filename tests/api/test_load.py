@@ -1,20 +1,25 @@
 from __future__ import annotations
 
+import gzip
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from tailmetrics.api.app import create_app
+from tailmetrics.ingestion import Ingestion
 from tailmetrics.metrics import Metrics
 from tailmetrics.settings import Settings
 from tailmetrics.sources import IngestionState, LoadProgress
-from tailmetrics.stores import Store
+from tailmetrics.stores import Store, open_store
 from tests.api.conftest import settings_in
 from tests.api.fakes import FakeIngestion
 from tests.api.serving import serving
+from tests.integration.running import await_that
 
 LOG = b"2024-10-10 08:00:00 cust_1 / 200 0.1\n"
 
@@ -29,6 +34,7 @@ def service(
     folder: Path, store: Store, ingestion: FakeIngestion | None, **changes: object
 ) -> Iterator[httpx.Client]:
     with serving(create_app(settings_in(folder, **changes), store, ingestion, Metrics())) as client:
+        client.params = httpx.QueryParams(wait="true")
         yield client
 
 
@@ -143,7 +149,7 @@ def test_a_body_of_just_the_limit_is_taken(tmp_path: Path, store: Store, ingesti
 
 
 @pytest.mark.parametrize(
-    "headers", [{"Content-Type": "multipart/form-data; boundary=x"}, {"Content-Encoding": "gzip"}]
+    "headers", [{"Content-Type": "multipart/form-data; boundary=x"}, {"Content-Encoding": "br"}]
 )
 def test_a_body_that_is_not_the_log_itself_is_415(loading: httpx.Client, headers: dict[str, str]) -> None:
     assert loading.post("/load", content=LOG, headers=headers).status_code == 415
@@ -154,8 +160,212 @@ def test_an_upload_left_by_a_killed_process_is_removed_at_start(
 ) -> None:
     settings: Settings = settings_in(tmp_path)
     with serving(create_app(settings, store, ingestion, Metrics())) as client:
-        client.post("/load", content=LOG)
+        client.post("/load", content=LOG, params={"wait": "true"})
     left = ingestion.loads[0].path
     left.write_bytes(LOG)
     create_app(settings, store, ingestion, Metrics())
     assert not left.exists()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The folder of logs that may be loaded by their paths, with one log, links, and what is no log."""
+    folder = tmp_path / "logs"
+    (folder / "2024").mkdir(parents=True)
+    (folder / "2024" / "a.log").write_bytes(LOG)
+    (tmp_path / "secret.log").write_bytes(LOG)
+    (folder / "outside.log").symlink_to(tmp_path / "secret.log")
+    (folder / "up").symlink_to(tmp_path)
+    (folder / "inside.log").symlink_to(folder / "2024" / "a.log")
+    os.mkfifo(folder / "pipe.log")
+    return folder
+
+
+@pytest.fixture
+def below(tmp_path: Path, folder: Path, store: Store, ingestion: FakeIngestion) -> Iterator[httpx.Client]:
+    with service(tmp_path, store, ingestion, load_folder=str(folder)) as client:
+        yield client
+
+
+@pytest.mark.parametrize("path", ["2024/a.log", "inside.log", "2024/../2024/a.log"])
+def test_a_file_below_the_folder_is_loaded(
+    below: httpx.Client, ingestion: FakeIngestion, folder: Path, path: str
+) -> None:
+    assert below.post("/load", params={"path": path, "format": "nginx"}).status_code == 200
+    [load] = ingestion.loads
+    assert (load.path, load.display_name, load.format_name) == (folder / "2024/a.log", "2024/a.log", "nginx")
+
+
+def test_an_absolute_path_below_the_folder_is_one_too(
+    below: httpx.Client, ingestion: FakeIngestion, folder: Path
+) -> None:
+    below.post("/load", params={"path": f"{folder}/2024/a.log"})
+    assert ingestion.loads[0].display_name == "2024/a.log"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"json": {"path": "2024/a.log", "format": "nginx"}},
+        {"data": {"path": "2024/a.log", "format": "nginx"}},
+    ],
+)
+def test_the_path_may_be_in_the_body(
+    below: httpx.Client, ingestion: FakeIngestion, body: dict[str, Any]
+) -> None:
+    assert below.post("/load", **body).status_code == 200
+    [load] = ingestion.loads
+    assert (load.display_name, load.format_name) == ("2024/a.log", "nginx")
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"timestamp": 1, "path": "/cart", "customer_id": "a", "status_code": 200}', b"[1]", b"{"]
+)
+def test_json_that_is_no_path_is_a_log(below: httpx.Client, ingestion: FakeIngestion, body: bytes) -> None:
+    below.post("/load", content=body, headers={"Content-Type": "application/json"})
+    assert ingestion.loads[0].content == body
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "../secret.log",
+        "/etc/passwd",
+        "outside.log",
+        "up/secret.log",
+        "2024",
+        "pipe.log",
+        "nothing.log",
+        "a\0b",
+        "~/x",
+        ".",
+    ],
+)
+def test_a_path_that_leads_elsewhere_is_refused_as_one_that_is_not_there(
+    below: httpx.Client, ingestion: FakeIngestion, folder: Path, path: str
+) -> None:
+    response = below.post("/load", json={"path": path})
+    [problem] = response.json()["errors"]
+    assert (response.status_code, ingestion.loads) == (422, [])
+    assert problem["expected"] == f"a file below {folder}, the setting LOAD_FOLDER"
+
+
+def test_no_path_is_read_when_no_folder_is_set(loading: httpx.Client, tmp_path: Path) -> None:
+    (tmp_path / "a.log").write_bytes(LOG)
+    response = loading.post("/load", params={"path": "a.log"})
+    assert (response.status_code, "LOAD_FOLDER" in response.json()["errors"][0]["expected"]) == (422, True)
+
+
+def test_a_file_over_the_limit_is_413(
+    tmp_path: Path, folder: Path, store: Store, ingestion: FakeIngestion
+) -> None:
+    (folder / "zeros.log.gz").write_bytes(gzip.compress(b"\0" * 1_000_000))
+    (folder / "large.log").write_bytes(b"\n" * 10_001)
+    with service(tmp_path, store, ingestion, load_folder=str(folder), load_max_bytes=10_000) as client:
+        statuses = [
+            client.post("/load", params={"path": path}).status_code for path in ("zeros.log.gz", "large.log")
+        ]
+    assert (statuses, ingestion.loads) == ([413, 413], [])
+
+
+@pytest.mark.parametrize(
+    ("headers", "name"),
+    [
+        ({"Content-Encoding": "gzip"}, "x.log"),
+        ({"Content-Type": "application/gzip"}, "x.log"),
+        ({}, "x.log.gz"),
+    ],
+)
+def test_a_compressed_body_is_decompressed(
+    loading: httpx.Client, ingestion: FakeIngestion, headers: dict[str, str], name: str
+) -> None:
+    body = gzip.compress(LOG * 5) + gzip.compress(LOG * 50_000) + bytes(100)
+    loading.post("/load", content=body, params={"name": name}, headers=headers)
+    [load] = ingestion.loads
+    assert (load.content == LOG * 50_005, load.display_name) == (True, "x.log")
+
+
+@pytest.mark.parametrize("body", [LOG, gzip.compress(LOG * 1000)[:-9], gzip.compress(LOG) + b"x"])
+def test_a_body_that_is_no_whole_gzip_is_400(
+    loading: httpx.Client, ingestion: FakeIngestion, tmp_path: Path, body: bytes
+) -> None:
+    response = loading.post("/load", content=body, headers={"Content-Encoding": "gzip"})
+    assert (response.status_code, ingestion.loads, list(tmp_path.iterdir())) == (400, [], [])
+
+
+def test_a_body_that_expands_beyond_the_limit_is_413(
+    tmp_path: Path, store: Store, ingestion: FakeIngestion
+) -> None:
+    bomb = gzip.compress(bytes(50_000_000))
+    with service(tmp_path, store, ingestion, load_max_bytes=1_000_000) as client:
+        response = client.post("/load", content=bomb, headers={"Content-Encoding": "gzip"})
+    assert (response.status_code, ingestion.loads, list(tmp_path.iterdir())) == (413, [], [])
+
+
+def test_without_wait_the_answer_is_a_job_that_tells_how_far_it_is(
+    loading: httpx.Client, ingestion: FakeIngestion, tmp_path: Path
+) -> None:
+    ingestion.looks = 1_000_000
+    accepted = loading.post("/load", content=LOG, params={"wait": "false", "name": "x.log"})
+    assert (accepted.status_code, accepted.json()["state"]) == (202, "running")
+    job = accepted.json()["job"]
+    assert accepted.headers["Location"] == f"/load/{job}"
+    assert ingestion.loads[0].path.exists()
+    ingestion.jobs[0].looks = 1
+    await_that(lambda: state_of(loading, job)["state"] == "done", 10)
+    found = state_of(loading, job)
+    assert {name: found[name] for name in ("bytes", "lines", "records", "rejects", "error")} == {
+        "bytes": 37,
+        "lines": 1,
+        "records": 1,
+        "rejects": 0,
+        "error": None,
+    }
+    assert [(file["name"], file["state"]) for file in found["files"]] == [("x.log", "done")]
+    await_that(lambda: not ingestion.loads[0].path.exists(), 10)
+
+
+def state_of(client: httpx.Client, job: str) -> dict[str, Any]:
+    client.params = httpx.QueryParams()
+    return client.get(f"/load/{job}").json()
+
+
+def test_a_job_that_failed_says_why(loading: httpx.Client, ingestion: FakeIngestion) -> None:
+    ingestion.ended = LoadProgress("failed", error="damaged")
+    job = loading.post("/load", content=LOG, params={"wait": "false"}).json()["job"]
+    await_that(lambda: state_of(loading, job)["state"] == "failed", 10)
+    assert state_of(loading, job)["error"] == "upload: damaged"
+
+
+def test_an_unknown_job_is_404(loading: httpx.Client) -> None:
+    loading.params = httpx.QueryParams()
+    assert loading.get("/load/0123").status_code == 404
+
+
+def test_the_same_content_counts_once_however_it_comes(tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    (folder / "a.log").write_bytes(LOG)
+    (folder / "b.log").write_bytes(LOG)
+    (folder / "c.log.gz").write_bytes(gzip.compress(LOG))
+    settings, metrics = settings_in(tmp_path, load_folder=str(folder)), Metrics()
+    store = open_store(settings)
+    ingestion = Ingestion(settings, store, metrics)
+    ingestion.start()
+    try:
+        with serving(create_app(settings, store, ingestion, metrics)) as client:
+            client.params = httpx.QueryParams(wait="true")
+            answers = [
+                client.post("/load", params={"path": "a.log"}),
+                client.post("/load", params={"path": "b.log"}),
+                client.post("/load", params={"path": "c.log.gz"}),
+                client.post("/load", content=LOG),
+                client.post("/load", content=gzip.compress(LOG), headers={"Content-Encoding": "gzip"}),
+            ]
+            client.params = httpx.QueryParams()
+            total = client.get("/stats").json()["total_requests"]
+    finally:
+        ingestion.stop()
+        store.close()
+    already = [answer.json()["files"][0]["already_loaded"] for answer in answers]
+    assert (already, total) == ([False, True, True, True, True], 1)

@@ -27,7 +27,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory, store: Store) -> Iterator[
 def test_the_key_begins_a_session_that_stands_for_it(guarded: httpx.Client) -> None:
     assert guarded.post("/load", content=LINE).status_code == 401
     assert guarded.post("/session", json={"key": KEY}).status_code == 204
-    assert guarded.post("/load", content=LINE).status_code == 200
+    assert guarded.post("/load", content=LINE).status_code == 202
 
 
 def test_no_script_and_no_other_site_gets_the_cookie(guarded: httpx.Client) -> None:

@@ -9,11 +9,14 @@ from zoneinfo import ZoneInfo
 from pydantic_core import to_json
 from starlette.responses import Response
 
+from tailmetrics.api.jobs import Load
 from tailmetrics.api.models import (
     Breakdown,
     Customers,
     Figures,
     LoadedFile,
+    LoadState,
+    LoadStateName,
     Rejects,
     SourceReadiness,
     Stats,
@@ -146,6 +149,37 @@ def loaded_file(name: str, progress: LoadProgress) -> LoadedFile:
         "rejects": progress.rejects,
         "blanks": progress.blanks,
         "already_loaded": progress.already_loaded,
+    }
+
+
+def load_state(load: Load) -> LoadState:
+    """How far a job is: it failed when one of its logs did, and is done when all are."""
+    progresses = load.progresses()
+    states = {progress.state for _, progress in progresses}
+    state: LoadStateName = "running"
+    if states <= {"done", "failed"}:
+        state = "failed" if "failed" in states else "done"
+    elif states == {"queued"}:
+        state = "queued"
+    return {
+        "job": load.job_id,
+        "state": state,
+        "bytes": sum(progress.bytes_done for _, progress in progresses),
+        "bytes_total": sum(progress.bytes_total for _, progress in progresses),
+        "lines": sum(progress.lines for _, progress in progresses),
+        "records": sum(progress.records for _, progress in progresses),
+        "rejects": sum(progress.rejects for _, progress in progresses),
+        "blanks": sum(progress.blanks for _, progress in progresses),
+        "error": "; ".join(f"{name}: {each.error}" for name, each in progresses if each.error) or None,
+        "files": [
+            {
+                **loaded_file(name, progress),
+                "bytes_done": progress.bytes_done,
+                "state": progress.state,
+                "error": progress.error,
+            }
+            for name, progress in progresses
+        ],
     }
 
 

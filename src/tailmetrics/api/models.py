@@ -14,6 +14,7 @@ from typing_extensions import TypedDict
 from tailmetrics.stats import Failures, UptimeMethod
 
 Count = Annotated[int, Field(ge=0)]
+LoadStateName = Literal["queued", "running", "done", "failed"]
 Seconds = Annotated[
     float | None, Field(ge=0, description="Seconds; null without latencies.", examples=[0.316])
 ]
@@ -210,6 +211,29 @@ class Loaded(TypedDict):
 
     files: list[LoadedFile]
     totals: LoadTotals
+
+
+class LoadingFile(LoadedFile):
+    """How far one log is."""
+
+    bytes_done: Annotated[Count, Field(description="Bytes that are in the store.", examples=[558236])]
+    state: LoadStateName
+    error: Annotated[str | None, Field(description="Why it failed; null when it did not.")]
+
+
+class LoadState(TypedDict):
+    """A job that loads one log or more."""
+
+    job: Annotated[str, Field(description="To be asked for with GET /load/{job}.")]
+    state: LoadStateName
+    bytes: Annotated[Count, Field(description="Bytes that are in the store.", examples=[558236])]
+    bytes_total: Annotated[Count, Field(description="Bytes of the logs, decompressed.", examples=[558236])]
+    lines: Count
+    records: Count
+    rejects: Count
+    blanks: Count
+    error: Annotated[str | None, Field(description="Why it failed; null when it did not.")]
+    files: list[LoadingFile]
 
 
 class Trend(TypedDict):

@@ -30,7 +30,7 @@ class _Documented:
 
 _DOCUMENTED = {
     400: _Documented(
-        "The connection ended before the body did.",
+        "The connection ended before the body did, or the body is no whole gzip file.",
         "Bad Request",
         "The connection ended before the body did.",
     ),
@@ -59,9 +59,9 @@ _DOCUMENTED = {
         "parts, or run `tailmetrics load` on the file",
     ),
     415: _Documented(
-        "The body is a form or compressed, not the log itself.",
+        "The body is a form, or compressed otherwise than by gzip.",
         "Unsupported Media Type",
-        "Content-Encoding: found 'gzip', expected none",
+        "Content-Encoding: found 'br', expected gzip or none",
     ),
     422: _Documented(
         "A parameter is wrong; `errors` names it, what was found and what was expected.",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
 from tailmetrics.api.ingestion import Ingestion
+from tailmetrics.api.jobs import LoadJobs
 from tailmetrics.metrics import Metrics
 from tailmetrics.settings import Settings
 from tailmetrics.stores.base import Store
@@ -21,6 +22,7 @@ class Services:
     store: Store
     ingestion: Ingestion | None
     metrics: Metrics
+    jobs: LoadJobs = field(default_factory=LoadJobs)
 
 
 def _of_request(request: Request) -> Services:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
@@ -16,14 +17,18 @@ from tailmetrics.settings import Settings
 from tailmetrics.sources import fingerprint
 
 _WRITE_BYTES = 1024 * 1024  # as much is gathered before it is written, and no more is held in memory
+_GZIP = 31  # zlib's word for the format of gzip with its largest window
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A log that was sent: `path` exists until the context ends; `size` in bytes."""
+    """A log that was sent: `path` exists until it is removed; `size` in bytes, after decompression."""
 
     path: Path
     size: int
+
+    def remove(self) -> None:
+        self.path.unlink(missing_ok=True)
 
 
 def remove_leftovers(settings: Settings) -> None:
@@ -32,31 +37,94 @@ def remove_leftovers(settings: Settings) -> None:
         path.unlink(missing_ok=True)
 
 
-@asynccontextmanager
-async def received(request: Request, settings: Settings) -> AsyncIterator[Upload]:
+async def received(request: Request, settings: Settings, *, compressed: bool) -> Upload:
     """Write the body to a temporary file beside the data, where there is room for what it holds.
 
-    Raises HTTPException 413 when it is larger than the settings allow.
+    Raises HTTPException 413 when it is larger than the settings allow, sent or decompressed, and 400 when it
+    is `compressed` and no whole gzip.
     """
     max_bytes = settings.load_max_bytes
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > max_bytes:
-        raise _too_large(announced, max_bytes)
+        raise too_large(announced, max_bytes)
     settings.data_folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(prefix=_prefix(settings), dir=settings.data_folder) as file:
-        gathered = bytearray()
-        size = 0
-        async for piece in request.stream():
-            size += len(piece)
-            if size > max_bytes:
-                raise _too_large("more", max_bytes)
-            gathered += piece
-            if len(gathered) >= _WRITE_BYTES:
-                await run_in_threadpool(file.write, bytes(gathered))
-                gathered.clear()
-        file.write(gathered)
-        file.flush()
-        yield Upload(Path(file.name), size)
+    with tempfile.NamedTemporaryFile(
+        prefix=_prefix(settings), dir=settings.data_folder, delete=False
+    ) as file:
+        sink = _Sink(file, max_bytes, _Gunzip() if compressed else None)
+        try:
+            gathered = bytearray()
+            async for piece in request.stream():
+                gathered += piece
+                if len(gathered) >= _WRITE_BYTES:
+                    await run_in_threadpool(sink.write, bytes(gathered))
+                    gathered.clear()
+            await run_in_threadpool(sink.finish, bytes(gathered))
+        except BaseException:
+            Path(file.name).unlink(missing_ok=True)
+            raise
+        return Upload(Path(file.name), sink.size)
+
+
+class _Sink:
+    """Writes at most so many bytes, decompressed if they have to be."""
+
+    def __init__(self, file: IO[bytes], max_bytes: int, gunzip: _Gunzip | None) -> None:
+        self.size = 0
+        self._file = file
+        self._max_bytes = max_bytes
+        self._gunzip = gunzip
+
+    def write(self, data: bytes) -> None:
+        for piece in [data] if self._gunzip is None else self._gunzip.feed(data):
+            self.size += len(piece)
+            if self.size > self._max_bytes:
+                raise too_large("more", self._max_bytes)
+            self._file.write(piece)
+
+    def finish(self, data: bytes) -> None:
+        self.write(data)
+        if self._gunzip is not None:
+            self._gunzip.finish()
+        self._file.flush()
+
+
+class _Gunzip:
+    """Decompresses gzip piece by piece, however much comes of a few bytes."""
+
+    def __init__(self) -> None:
+        self._decoder = zlib.decompressobj(_GZIP)
+        self._is_whole = True  # nothing at all is an empty log
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        while data:
+            if self._decoder.eof:
+                # A file may be several that were put one behind the other, with zeros at the end.
+                data = data.lstrip(b"\0")
+                self._decoder = zlib.decompressobj(_GZIP)
+                continue
+            yield from self._member(data)
+            self._is_whole = self._decoder.eof
+            data = self._decoder.unused_data
+
+    def finish(self) -> None:
+        if not self._is_whole:
+            raise _no_gzip("it ends too early")
+
+    def _member(self, data: bytes) -> Iterator[bytes]:
+        while True:
+            try:
+                piece = self._decoder.decompress(data, _WRITE_BYTES)
+            except zlib.error as error:
+                raise _no_gzip(str(error)) from None
+            data = self._decoder.unconsumed_tail
+            yield piece
+            if self._decoder.eof or (not data and len(piece) < _WRITE_BYTES):
+                return
+
+
+def _no_gzip(reason: str) -> HTTPException:
+    return HTTPException(400, f"body: found what is no whole gzip file ({reason}), expected one")
 
 
 def _prefix(settings: Settings) -> str:
@@ -64,7 +132,8 @@ def _prefix(settings: Settings) -> str:
     return f".load-{fingerprint(settings.store_url.encode())[:8]}-"
 
 
-def _too_large(found: str, max_bytes: int) -> HTTPException:
+def too_large(found: str, max_bytes: int) -> HTTPException:
+    """For a log of `found` bytes."""
     return HTTPException(
         413,
         f"body: found {found} bytes, expected at most {max_bytes}, the setting LOAD_MAX_BYTES; "

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
+import json
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import parse_qs
 
 from fastapi import APIRouter, Depends, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import Path as PathParameter
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.json_schema import SkipJsonSchema
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from tailmetrics.api import answers
+from tailmetrics.api.folders import file_below
 from tailmetrics.api.guard import require_key
 from tailmetrics.api.ingestion import Ingestion, LoadJob
-from tailmetrics.api.models import Loaded
+from tailmetrics.api.jobs import Load
+from tailmetrics.api.models import Loaded, LoadState
 from tailmetrics.api.openapi import problem_responses
 from tailmetrics.api.parameters import only_parameters_of
 from tailmetrics.api.problems import wrong_parameters
-from tailmetrics.api.services import Context
+from tailmetrics.api.services import Context, Services
 from tailmetrics.api.uploads import received
 from tailmetrics.errors import LoadError, QueryError
 from tailmetrics.settings import FormatName, Settings
@@ -27,7 +32,8 @@ from tailmetrics.tailing.discovery import find_files
 
 DEFAULT_NAME = "upload"
 
-_LONGEST_PAUSE_SECONDS = 0.1  # between two looks at a job
+_GZIP_TYPES = ("application/gzip", "application/x-gzip")
+_LONGEST_QUESTION_BYTES = 64 * 1024  # a larger body is a log, not a path
 
 
 class LoadParameters(BaseModel):
@@ -39,7 +45,16 @@ class LoadParameters(BaseModel):
         examples=["requests.log"],
     )
     format: FormatName | SkipJsonSchema[None] = Field(
-        default=None, description="Format of the lines in the body. Default: the setting LOG_FORMAT."
+        default=None, description="Format of the lines. Default: the setting LOG_FORMAT."
+    )
+    path: Annotated[str, Field(min_length=1, max_length=4096)] | SkipJsonSchema[None] = Field(
+        default=None,
+        description="A file below the setting LOAD_FOLDER, to be loaded instead of the body; a body "
+        '`{"path": …}` in JSON does the same.',
+        examples=["2024/requests.log.gz"],
+    )
+    wait: bool = Field(
+        default=False, description="Answer with 200 when every line is in the store, instead of at once."
     )
 
 
@@ -54,12 +69,22 @@ def load_router(settings: Settings) -> APIRouter:
         methods=["POST"],
         summary="Load a finished log",
         operation_id="load",
+        status_code=202,
         dependencies=[*keys, Depends(only_parameters_of(LoadParameters))],
-        responses={200: {"model": Loaded}, **problem_responses(*key_problems, 400, 404, 413, 415, 422, 503)},
+        responses={
+            200: {"model": Loaded, "description": "With `wait`: every line is in the store."},
+            202: {
+                "model": LoadState,
+                "description": "A job was begun, which `Location` leads to.",
+                "headers": {"Location": {"schema": {"type": "string"}, "description": "The job."}},
+            },
+            **problem_responses(*key_problems, 400, 404, 413, 415, 422, 503),
+        },
         openapi_extra={
             "requestBody": {
                 "required": False,
-                "description": "The log itself; without it the files of LOG_FILE_PATH are loaded.",
+                "description": "The log itself, or compressed by gzip; without it the files of LOG_FILE_PATH "
+                "are loaded.",
                 "content": {
                     "text/plain": {
                         "schema": {"type": "string"},
@@ -69,13 +94,21 @@ def load_router(settings: Settings) -> APIRouter:
             }
         },
     )
+    router.add_api_route(
+        "/load/{job}",
+        load_state,
+        methods=["GET"],
+        summary="How far a load is",
+        operation_id="load_state",
+        responses={200: {"model": LoadState}, **problem_responses(404, 422)},
+    )
     return router
 
 
 async def load(
     request: Request, parameters: Annotated[LoadParameters, Query()], services: Context
 ) -> Response:
-    """Answers when every line is in the store. What was loaded before is not loaded again.
+    """Answers with a job at once, or with `wait` when all is done. What was loaded before adds nothing.
 
     An unfinished last line counts as a line. With curl: `--data-binary @requests.log`; `-d` would take the
     line ends away.
@@ -85,20 +118,91 @@ async def load(
         raise HTTPException(
             503, "Nothing reads logs in this process: run `tailmetrics up`, or `tailmetrics load FILE`."
         )
-    _refuse_what_is_no_log(request)
+    services.jobs.check_room()
+    parameters = await _with_body(request, parameters)
+    begun = await _begin(request, parameters, services, ingestion)
+    if parameters.wait:
+        await begun.ended
+        return answers.json_response(_loaded(begun))
+    response = answers.json_response(answers.load_state(begun), 202)
+    response.headers["Location"] = f"/load/{begun.job_id}"
+    return response
+
+
+async def load_state(
+    job: Annotated[str, PathParameter(description="What POST /load answered with as `job`.", max_length=64)],
+    services: Context,
+) -> Response:
+    """Bytes, lines, rejects and state of a job; the last thousand that ended are remembered."""
+    return answers.json_response(answers.load_state(services.jobs.get(job)))
+
+
+async def _with_body(request: Request, parameters: LoadParameters) -> LoadParameters:
+    """The parameters, with those that a small body gives instead of a log: as JSON, or as a form."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    length = request.headers.get("content-length", "")
+    if kind not in {"application/json", "application/x-www-form-urlencoded"} or not (
+        length.isdecimal() and 0 < int(length) <= _LONGEST_QUESTION_BYTES
+    ):
+        return parameters
+    body = await request.body()
+    given = _as_json(body) if kind == "application/json" else _as_form(body)
+    if given is None or "path" not in given or not given.keys() <= {"path", "format", "wait"}:
+        return parameters
+    try:
+        return LoadParameters.model_validate({**parameters.model_dump(exclude_unset=True), **given})
+    except ValidationError as error:
+        raise wrong_parameters(
+            [
+                QueryError(str(problem["loc"][0]), problem["input"], str(problem["msg"]))
+                for problem in error.errors()
+            ]
+        ) from None
+
+
+def _as_json(body: bytes) -> dict[str, object] | None:
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def _as_form(body: bytes) -> dict[str, object] | None:
+    # curl calls every body a form; a log has lines.
+    if not body.startswith((b"path=", b"format=", b"wait=")) or b"\n" in body:
+        return None
+    return {name: values[-1] for name, values in parse_qs(body.decode("utf-8", "replace")).items()}
+
+
+async def _begin(
+    request: Request, parameters: LoadParameters, services: Services, ingestion: Ingestion
+) -> Load:
     settings = services.settings
-    async with received(request, settings) as upload:
+    if parameters.path is not None:
+        if parameters.name is not None:
+            raise wrong_parameters([QueryError("name", parameters.name, "no name beside a path")])
+        try:
+            file, name = await run_in_threadpool(file_below, settings, parameters.path)
+        except QueryError as error:
+            raise wrong_parameters([error]) from None
+        part = ingestion.start_load(file, name, parameters.format)
+        return services.jobs.add(ingestion, [(name, part)], None)
+    upload = await received(request, settings, compressed=_is_compressed(request, parameters.name))
+    try:
         if upload.size:
-            name = parameters.name or DEFAULT_NAME
-            jobs = [(name, ingestion.start_load(upload.path, name, parameters.format))]
-        else:
-            jobs = _load_configured(ingestion, settings, parameters)
-        for _, job in jobs:
-            await _ended(job, ingestion)
-    return answers.json_response(_loaded(jobs))
+            name = (parameters.name or DEFAULT_NAME).removesuffix(".gz") or DEFAULT_NAME
+            part = ingestion.start_load(upload.path, name, parameters.format)
+            return services.jobs.add(ingestion, [(name, part)], upload)
+        parts = _load_configured(ingestion, settings, parameters)
+        return services.jobs.add(ingestion, parts, upload)
+    except BaseException:
+        upload.remove()
+        raise
 
 
-def _refuse_what_is_no_log(request: Request) -> None:
+def _is_compressed(request: Request, name: str | None) -> bool:
+    """Whether the body is a gzip. Raises HTTPException 415 for what is no log."""
     content_type = request.headers.get("content-type", "")
     if content_type.startswith("multipart/"):
         raise HTTPException(
@@ -106,9 +210,11 @@ def _refuse_what_is_no_log(request: Request) -> None:
             f"Content-Type: found {content_type!r}, expected the log itself; "
             "curl sends it with --data-binary @FILE",
         )
-    encoding = request.headers.get("content-encoding", "identity")
-    if encoding != "identity":
-        raise HTTPException(415, f"Content-Encoding: found {encoding!r}, expected none")
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in {"identity", "gzip", "x-gzip"}:
+        raise HTTPException(415, f"Content-Encoding: found {encoding!r}, expected gzip or none")
+    kind = content_type.partition(";")[0].strip().lower()
+    return encoding != "identity" or kind in _GZIP_TYPES or (name or "").endswith(".gz")
 
 
 def _load_configured(
@@ -128,21 +234,12 @@ def _load_configured(
     return [(file.path, ingestion.start_load(Path(file.path), file.path, file.format_name)) for file in files]
 
 
-async def _ended(job: LoadJob, ingestion: Ingestion) -> None:
-    """Wait without holding a thread, as loads may be long and threads are few."""
-    pause = 0.005
-    while not job.wait(0):
-        if ingestion.state().name == "stopped":
-            raise HTTPException(
-                503,
-                "The service stopped before the load was done; load it again, nothing counts twice.",
-            )
-        await asyncio.sleep(pause)
-        pause = min(pause * 1.5, _LONGEST_PAUSE_SECONDS)
-
-
-def _loaded(jobs: list[tuple[str, LoadJob]]) -> Loaded:
-    progresses = [(name, job.progress()) for name, job in jobs]
+def _loaded(load: Load) -> Loaded:
+    progresses = load.progresses()
+    if any(progress.state not in {"done", "failed"} for _, progress in progresses):
+        raise HTTPException(
+            503, "The service stopped before the load was done; load it again, nothing counts twice."
+        )
     failures = [f"{name}: {progress.error}" for name, progress in progresses if progress.state == "failed"]
     if failures:
         raise LoadError("; ".join(failures))
