@@ -15,6 +15,9 @@ from tests import servers
 from tests.builders import settings_of
 from tests.stores import influxdb
 
+# What needs a real server is no part of the run without one.
+collect_ignore = [] if influxdb.IS_GIVEN else ["test_influxdb_real.py"]
+
 _Answer = TypeVar("_Answer")
 Ask = Callable[[Coroutine[Any, Any, _Answer]], _Answer]
 
