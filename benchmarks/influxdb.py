@@ -21,7 +21,8 @@ import numpy as np
 import polars as pl
 
 from tailmetrics.records import RECORD_SCHEMA, ParsedLines, no_rejects
-from tailmetrics.settings import Settings
+from tailmetrics.service import configure_logging
+from tailmetrics.settings import Settings, load_settings
 from tailmetrics.sources import Batch, Checkpoint, Source, derive_source_id
 from tailmetrics.stores.influxdb import InfluxDBStore
 from tailmetrics.stores.influxdb_lines import record_lines
@@ -117,6 +118,7 @@ def main() -> None:
         raise SystemExit(
             "INFLUXDB_TEST_URL, INFLUXDB_TEST_TOKEN and INFLUXDB_TEST_ORG say which server to ask"
         )
+    configure_logging(load_settings(None, logging_level="ERROR"))
     records = lines_of_a_log(arguments.lines)
     bodies = prepared(records)
     stored, posted = [], []
