@@ -189,6 +189,12 @@ class Settings(BaseSettings):
         default="",
         description="Folder below which POST /load may read files by their path; empty: none.",
     )
+    cache_seconds: float = Field(
+        default=1.0,
+        ge=0,
+        description="With a store that other processes write to: how long an answer may be given again, in "
+        "seconds. With DuckDB an answer is given again until a record of its customer comes.",
+    )
     query_timeout_seconds: float = Field(
         default=30.0, gt=0, description="Longest time one question may take."
     )

@@ -17,7 +17,16 @@ from tests.api.conftest import settings_in
 from tests.api.serving import serving
 
 METHODS = ("get", "post")
-NO_STORE: Any = None  # the document needs none
+
+
+class _NoStore:
+    """The document needs none."""
+
+    def watch(self, on_change: object) -> bool:
+        return False
+
+
+NO_STORE: Any = _NoStore()
 
 
 @pytest.fixture(scope="module")

@@ -26,6 +26,9 @@ class AwayStore:
     def __init__(self, error: StoreUnavailable | None) -> None:
         self._error = error
 
+    def watch(self, on_change: object) -> bool:
+        return False
+
     async def ping(self) -> None:
         if self._error is not None:
             raise self._error

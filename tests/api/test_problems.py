@@ -19,6 +19,9 @@ class FailingStore:
 
     error: Exception = StoreError("unset")
 
+    def watch(self, on_change: object) -> bool:
+        return False
+
     async def stats(self, query: StatsQuery) -> StatsAnswer:
         raise self.error
 

@@ -9,8 +9,10 @@ from fastapi import FastAPI
 from tailmetrics.api import documentation, problems
 from tailmetrics.api.guard import Guard
 from tailmetrics.api.ingestion import Ingestion
+from tailmetrics.api.kept import KeptAnswers
 from tailmetrics.api.middleware import HeadAsGet, QueryTiming, SecurityHeaders
 from tailmetrics.api.openapi import DESCRIPTION, DescribedFastAPI
+from tailmetrics.api.repeating import Repeating
 from tailmetrics.api.routes import badge, breakdown, customers, live, load, probes, rejects, session, stats
 from tailmetrics.api.services import Services
 from tailmetrics.api.uploads import remove_leftovers
@@ -36,6 +38,8 @@ def create_app(settings: Settings, store: Store, ingestion: Ingestion | None, me
     if ingestion is not None:
         remove_leftovers(settings)
     _install(app, services, settings.api_host)
+    app.state.kept = KeptAnswers(store, settings.cache_seconds)
+    app.add_middleware(Repeating, kept=app.state.kept, metrics=metrics)
     for router in (
         stats.router,
         breakdown.router,

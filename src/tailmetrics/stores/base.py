@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -63,6 +63,14 @@ class Store(Protocol):
 
     def report(self, processor: str, statuses: Sequence[SourceStatus]) -> None:
         """Note what a processor says of its sources, for `status`."""
+        ...
+
+    def watch(self, on_change: Callable[[Callable[[], Iterable[str]] | None], None]) -> bool:
+        """Have `on_change` called by each commit of records, before anybody can know of the commit.
+
+        It is given a function that tells whose records were added, or None when any customer's may have
+        changed. Returns False, and never calls it, when other processes may write to the store.
+        """
         ...
 
     async def stats(self, query: StatsQuery) -> StatsAnswer:

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import secrets
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import TypeVar
@@ -88,6 +88,10 @@ class DuckDBStore:
 
     def report(self, processor: str, statuses: Sequence[SourceStatus]) -> None:
         self._reports[processor] = tuple(statuses)
+
+    def watch(self, on_change: Callable[[Callable[[], Iterable[str]] | None], None]) -> bool:
+        self._writer.on_change = on_change
+        return True
 
     async def stats(self, query: StatsQuery) -> StatsAnswer:
         return await self._ask(lambda reader: duckdb_questions.stats(reader, query))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
@@ -44,6 +44,7 @@ class Writer:
         self._file = file
         self._retention_days = retention_days
         self._damaged = False
+        self.on_change: Callable[[Callable[[], Iterable[str]] | None], None] = lambda _: None
         self._counting = threading.Lock()
         self._records_since_giving_back = 0
         self._open()
@@ -131,6 +132,8 @@ class Writer:
         self.sources.update(
             (source.source_id, replace(source, committed_at=committed_at)) for source in moved
         )
+        if records.height:
+            self.on_change(records["customer_id"].unique)
         with self._counting:
             self.counts.records += records.height
             self.counts.rejects += rejects.height
@@ -161,6 +164,7 @@ class Writer:
             raise
 
     def _expired(self, records: int, rejects: int) -> None:
+        self.on_change(None)
         with self._counting:
             self.counts.records -= records
             self.counts.rejects -= rejects

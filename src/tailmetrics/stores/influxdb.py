@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
 import structlog
@@ -76,6 +76,9 @@ class InfluxDBStore:
 
     def report(self, processor: str, statuses: Sequence[SourceStatus]) -> None:
         self._open_writer().report(processor, statuses)
+
+    def watch(self, on_change: Callable[[Callable[[], Iterable[str]] | None], None]) -> bool:  # noqa: ARG002  # others may write
+        return False
 
     async def stats(self, query: StatsQuery) -> StatsAnswer:
         return await self._reader.ask(lambda reader: influxdb_questions.stats(reader, query))

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import threading
 import weakref
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from datetime import datetime
@@ -93,6 +93,9 @@ class SqlStore:
 
     def report(self, processor: str, statuses: Sequence[SourceStatus]) -> None:
         self._write(lambda writer: writer.report(processor, statuses))
+
+    def watch(self, on_change: Callable[[Callable[[], Iterable[str]] | None], None]) -> bool:  # noqa: ARG002  # others may write
+        return False
 
     async def stats(self, query: StatsQuery) -> StatsAnswer:
         return await self._ask(lambda questions: questions.stats(query))

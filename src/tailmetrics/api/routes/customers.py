@@ -12,6 +12,7 @@ from tailmetrics.api.models import Customers
 from tailmetrics.api.openapi import problem_responses
 from tailmetrics.api.parameters import CustomersParameters, only_parameters_of
 from tailmetrics.api.questions import customers_query
+from tailmetrics.api.repeating import is_about
 from tailmetrics.api.services import Context
 
 router = APIRouter(tags=["statistics"])
@@ -29,6 +30,7 @@ async def customers(
 ) -> Response:
     """Customers with requests in the range, a page at a time: `next_cursor` is the next page's `cursor`."""
     query, asked = customers_query(parameters)
+    is_about(request, None)
     answer = answers.customers(await services.store.customers(query), query, asked)
     if exports.wants_csv(parameters.format, request.headers.get("accept")):
         response = exports.customers_csv(answer)

@@ -17,6 +17,7 @@ from tailmetrics.api.parameters import (
     only_parameters_of,
 )
 from tailmetrics.api.questions import stats_query
+from tailmetrics.api.repeating import is_about
 from tailmetrics.api.services import Context, Services
 from tailmetrics.stats import StatsQuery
 
@@ -66,6 +67,7 @@ async def all_stats(
 async def _answer(
     query: StatsQuery, parameters: StatsParameters, request: Request, services: Services
 ) -> Response:
+    is_about(request, query.customer_id)
     answer = answers.stats(await services.store.stats(query))
     if exports.wants_csv(parameters.format, request.headers.get("accept")):
         return exports.stats_csv(answer)
