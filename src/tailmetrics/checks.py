@@ -15,8 +15,10 @@ from typing import Any, Literal
 from dotenv import dotenv_values
 
 from tailmetrics.client import find_service, service_url
-from tailmetrics.errors import FormatError, SettingsError, StoreBusy, StoreError
+from tailmetrics.errors import FormatError, QueueError, SettingsError, StoreBusy, StoreError
 from tailmetrics.formats import open_format
+from tailmetrics.queues import QueueAddress
+from tailmetrics.queues.broker import connected
 from tailmetrics.settings import LogPath, Settings, load_settings
 from tailmetrics.stores import open_store
 from tailmetrics.tailing.discovery import find_files
@@ -44,10 +46,13 @@ def check(env_file: Path | None, **flags: Any) -> Iterator[Finding]:
         yield Finding("note", "settings", "nothing else was looked at, as it depends on these")
         return
     yield Finding("ok", "settings", f"{len(Settings.model_fields)} have values that can be used")
-    for name in dict.fromkeys(entry.format_name for entry in settings.log_paths):
+    entries = (*settings.log_paths, *settings.log_queues)
+    for name in dict.fromkeys(entry.format_name for entry in entries):
         yield _format(name, settings)
     for entry in settings.log_paths:
         yield from _log_path(entry)
+    for entry in settings.log_queues:
+        yield _queue(entry)
     service = find_service(settings)
     yield _store(settings, service)
     yield _port(settings, service)
@@ -91,6 +96,16 @@ def _log_path(entry: LogPath) -> Iterator[Finding]:
             yield Finding("note", "log", f"{path}: {reason}; it is followed as soon as it is there")
     if not files and not missing:
         yield Finding("wrong", "log", f"{entry.pattern} is a folder, expected files: {entry.pattern}/*.log")
+
+
+def _queue(entry: LogPath) -> Finding:
+    try:
+        address = QueueAddress.parse(entry.pattern)
+        with connected(address, "check") as connection:
+            connection.require_queue()
+    except (QueueError, SettingsError) as error:
+        return Finding("wrong", "queue", str(error))
+    return Finding("ok", "queue", f"{address} can be read")
 
 
 def _store(settings: Settings, service: str | None) -> Finding:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pika
 
 from tests.integration.running import await_that, free_port
+
+logging.getLogger("pika").setLevel(logging.CRITICAL)  # a broker that is away is no news here
 
 _PROGRAM = "/usr/lib/rabbitmq/bin/rabbitmq-server"  # not the wrapper, which changes the user and the folders
 _START_SECONDS = 60.0
@@ -98,6 +102,14 @@ class Broker:
         return False
 
 
+@dataclass(frozen=True)
+class Message:
+    body: bytes
+    message_id: str | None
+    delivery_mode: int
+    headers: dict[str, Any]
+
+
 class Queue:
     """A durable queue of a broker."""
 
@@ -120,6 +132,12 @@ class Queue:
         frame, _, _ = self._channel.basic_get(self.name)
         assert frame is not None
         self._channel.basic_reject(frame.delivery_tag, requeue=True)
+
+    def take(self) -> Message:
+        """The next message, acknowledged."""
+        frame, properties, body = self._channel.basic_get(self.name, auto_ack=True)
+        assert frame is not None
+        return Message(body, properties.message_id, properties.delivery_mode, properties.headers)
 
     def waiting(self) -> int:
         """Messages that are not delivered; those not acknowledged are not among them."""

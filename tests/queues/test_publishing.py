@@ -1,0 +1,127 @@
+"""The commands that send logs to a queue, and what becomes of these."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+from click.testing import CliRunner, Result
+
+from tailmetrics.cli import main
+from tailmetrics.settings import Settings
+from tests.integration.running import free_port
+from tests.queues.broker import Broker, Queue
+from tests.queues.consuming import consuming, log_of, paths
+
+RESULTS = (("PASS", "PASS"), ("FAIL", "PASS"), ("FAIL", "FAIL"))  # of apples and pears, in three logs
+
+
+@pytest.fixture(autouse=True)
+def nothing_but_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.chdir(tmp_path)
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setenv("API_PORT", str(free_port()))
+    yield
+    structlog.reset_defaults()  # logging was bound to a stream of the command
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def test_each_file_is_sent_as_a_message(tmp_path: Path, queue: Queue) -> None:
+    (tmp_path / "a.log").write_bytes(log_of(1, 2))
+    (tmp_path / "b.log.gz").write_bytes(gzip.compress(log_of(2)))
+    (tmp_path / "empty.log").touch()
+    result = run("publish", "a.log", "b.log.gz", "empty.log", "--to", queue.url)
+    assert result.stdout.splitlines() == [
+        "a.log: 70 bytes sent",
+        "b.log.gz: 35 bytes sent",
+        "empty.log: empty, not sent",
+    ]
+    first, second = queue.take(), queue.take()
+    assert [first.body, second.body, queue.waiting()] == [log_of(1, 2), log_of(2), 0]
+    assert [message.headers["file-name"] for message in (first, second)] == ["a.log", "b.log"]
+    assert first.delivery_mode == 2
+    assert first.message_id != second.message_id
+
+
+def test_the_name_may_be_the_first_line(tmp_path: Path, queue: Queue) -> None:
+    (tmp_path / "a.log").write_bytes(log_of(1))
+    run("publish", "a.log", "--name-first", "--to", queue.url)
+    with consuming(tmp_path, queue.url) as running:
+        running.await_counts(1)
+    assert paths(tmp_path) == ["/1/0"]
+
+
+def test_a_log_that_is_sent_twice_counts_twice(tmp_path: Path, queue: Queue) -> None:
+    (tmp_path / "a.log").write_bytes(log_of(1))
+    run("publish", "a.log", "a.log", "--to", queue.url)
+    with consuming(tmp_path, queue.url) as running:
+        running.await_counts(2)
+
+
+def test_a_queue_that_is_not_there_is_named_or_made(tmp_path: Path, broker: Broker) -> None:
+    (tmp_path / "a.log").write_bytes(log_of(1))
+    refused = run("publish", "a.log", "--to", broker.url("made"))
+    assert refused.exit_code == 69
+    assert "there is no queue 'made' in the virtual host '/'; correct the name, or make it" in refused.stderr
+    assert run("publish", "a.log", "--to", broker.url("made"), "--create").exit_code == 0
+    made = Queue(broker, "made")
+    assert made.waiting() == 1
+    made.close()
+
+
+@pytest.mark.parametrize(
+    ("port", "error"), [(None, "refuses the user or the password"), (1, "the broker cannot be reached")]
+)
+def test_a_broker_that_cannot_be_used_is_explained_without_the_password(
+    tmp_path: Path, broker: Broker, port: int | None, error: str
+) -> None:
+    (tmp_path / "a.log").write_bytes(log_of(1))
+    result = run("publish", "a.log", "--to", f"amqp://guest:s3cret@127.0.0.1:{port or broker.port}/?queue=x")
+    assert (result.exit_code, error in result.stderr) == (69, True)
+    assert "s3cret" not in result.output
+
+
+def test_the_generator_sends_each_batch_as_a_log(tmp_path: Path, queue: Queue) -> None:
+    options = ("--batch-size", 10, "--max-logs", 30, "--interval", 0, "--seed", 1)
+    result = run("generate", "--to", queue.url, *options)
+    assert (result.exit_code, "30 lines" in result.stderr, queue.waiting()) == (0, True, 3)
+    with consuming(tmp_path, queue.url) as running:
+        running.await_counts(30)
+
+
+def test_check_says_what_is_wrong_with_a_queue(broker: Broker, queue: Queue) -> None:
+    good = run("check", "--log-file-path", queue.url)
+    bad = run("check", "--log-file-path", broker.url("nowhere"))
+    assert (good.exit_code, f"queue={queue.name} can be read" in good.stdout) == (0, True)
+    assert (bad.exit_code, "there is no queue 'nowhere'" in bad.stdout) == (78, True)
+
+
+def test_three_result_logs_over_the_broker_are_counted_as_by_hand(tmp_path: Path, queue: Queue) -> None:
+    files = []
+    for number, (apples, pears) in enumerate(RESULTS):
+        file = tmp_path / f"test_{1_700_000_000 + number}.log"
+        file.write_text(
+            f"# Test: apples Test\n# This is apples Test\n# Who is apples?\n# Result: {apples}\n"
+            f"# Test: pears Test\n# Result: {pears}\n"
+        )
+        files.append(file)
+    assert run("publish", *files, "--to", queue.url).exit_code == 0
+    with consuming(tmp_path, f"results={queue.url}") as running:
+        running.await_counts(6)
+    store = f"duckdb:///{tmp_path}/store.duckdb"
+    report = run("report", "--store-url", store, "--format", "json", "--plot", "results.svg")
+    found = {
+        each["customer_id"]: (each["successful_requests"], each["failed_requests"])
+        for each in json.loads(report.stdout)["customers"]
+    }
+    assert found == {"apples": (1, 2), "pears": (2, 1)}
+    picture = (tmp_path / "results.svg").read_text()
+    assert all(f">{text}<" in picture for text in ("apples", "pears", "3 passed, 3 failed, uptime 50.00 %"))
