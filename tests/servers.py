@@ -111,6 +111,7 @@ class PostgreSQL(Server):
     """PostgreSQL, of which there may be several versions: the newest is taken."""
 
     scheme = "postgresql"
+    durability = "off"  # what tests write need not outlive a machine
     _crash = signal.SIGQUIT  # takes its processes along, which SIGKILL does not
 
     def __init__(self, folder: Path) -> None:
@@ -129,8 +130,8 @@ class PostgreSQL(Server):
         settings = {
             "listen_addresses": "127.0.0.1",
             "unix_socket_directories": str(self.folder),
-            "fsync": "off",
-            "full_page_writes": "off",
+            "fsync": self.durability,
+            "full_page_writes": self.durability,
             "max_connections": "60",
             "shared_buffers": "64MB",
         }

@@ -39,6 +39,7 @@ from tailmetrics.windows import DAY_US, Grid, clocks_change, from_us, to_us, zon
 _MANY_YEARS = 20
 _YEAR_US = 366 * DAY_US
 _QUANTILES = ("median", "p99")
+_FEW_CUSTOMERS = 1000
 _NEWEST = 2**63 - 1
 
 
@@ -51,9 +52,7 @@ class Questions:
 
     async def stats(self, query: StatsQuery) -> StatsAnswer:
         """Raises UnknownCustomer and QueryError."""
-        where = _within(query.start, query.end)
-        if query.customer_id is not None:
-            where &= records.c.customer_key == await self._key_of(query.customer_id)
+        where = await self._where(query)
         if query.every.days or query.every.seconds:
             answer = await self._in_windows(query, where)
         else:
@@ -67,7 +66,7 @@ class Questions:
         offset = 0 if query.after is None else place_of("customers", query.after)
         if not _can_be_stored(query.search):
             return CustomersPage((), 0, None)
-        where = _within(query.start, query.end)
+        where = await self._of_everyone(query.start, query.end)
         # Quantiles of all customers are found only where the order asks for them.
         by_quantile = query.sort in _QUANTILES
         key = records.c.customer_key
@@ -95,7 +94,9 @@ class Questions:
         page = {row[2]: row[1] for row in rows}
         of_page: Sequence[Any] = [row[2:] for row in rows]
         if not by_quantile:
-            of_page = await self._all(self._figures(key, where & key.in_(page), query.failures))
+            of_page = await self._all(
+                self._figures(key, _within(query.start, query.end) & key.in_(page), query.failures)
+            )
         summaries = {row[0]: _summary(row[1:]) for row in of_page}
         following = offset + len(page)
         return CustomersPage(
@@ -106,9 +107,7 @@ class Questions:
 
     async def breakdown(self, query: BreakdownQuery) -> Breakdown:
         """Raises UnknownCustomer."""
-        where = _within(query.start, query.end)
-        if query.customer_id is not None:
-            where &= records.c.customer_key == await self._key_of(query.customer_id)
+        where = await self._where(query)
         counted = counts_of(records.c.status_code, where, query.failures).subquery()
         statuses = await self._all(
             sa.select(counted.c.key, counted.c.requests, counted.c.failed).order_by(counted.c.key)
@@ -134,14 +133,20 @@ class Questions:
         ids = dict(tuple(row) for row in rows)
         since = records.c.time_us - sa.literal(to_us(query.start), sa.BigInteger)
         part = since - since % sa.literal(query.part_us, sa.BigInteger)
-        where = _within(query.start, query.end)
+        key = records.c.customer_key
+        matching = (
+            sa.select(key, part.label("part"), failed_of(query.failures))
+            .where(_within(query.start, query.end) & key.in_(ids))
+            .subquery("matching")
+        )
+        groups = (matching.c.customer_key, matching.c.part)
+        counted = sa.select(*groups, sa.func.count(), sa.func.sum(matching.c.failed)).group_by(*groups)
         requests = {customer_id: [0] * query.parts for customer_id in query.customer_ids}
         failed = {customer_id: [0] * query.parts for customer_id in query.customer_ids}
-        for key, customer_id in ids.items():
-            counted = counts_of(part, where & (records.c.customer_key == key), query.failures)
-            for start, number, failures, _ in await self._all(counted):
-                requests[customer_id][start // query.part_us] = number
-                failed[customer_id][start // query.part_us] = int(failures)
+        for customer_key, start, number, failures in await self._all(counted):
+            customer_id, place = ids[customer_key], int(start) // query.part_us
+            requests[customer_id][place] = number
+            failed[customer_id][place] = int(failures)
         return [
             Trend(customer_id, tuple(requests[customer_id]), tuple(failed[customer_id]))
             for customer_id in query.customer_ids
@@ -230,6 +235,25 @@ class Questions:
     ) -> sa.Select[Any]:
         return figures_of(key, where, failures, percentiles=self._is_postgresql)
 
+    async def _where(self, query: StatsQuery | BreakdownQuery) -> sa.ColumnElement[bool]:
+        if query.customer_id is None:
+            return await self._of_everyone(query.start, query.end)
+        key = await self._key_of(query.customer_id)
+        return _within(query.start, query.end) & (records.c.customer_key == key)
+
+    async def _of_everyone(self, start: datetime | None, end: datetime | None) -> sa.ColumnElement[bool]:
+        """The range as a condition on the records of all customers, who are named where they are few.
+
+        The index has the times of each customer apart.
+        """
+        where = _within(start, end)
+        if start is None and end is None:
+            return where
+        keys = await self._all(sa.select(customers.c.customer_key).limit(_FEW_CUSTOMERS + 1))
+        if len(keys) > _FEW_CUSTOMERS:
+            return where
+        return where & records.c.customer_key.in_([key for (key,) in keys])
+
     async def _key_of(self, customer_id: str) -> int:
         rows: Sequence[Any] = ()
         if _can_be_stored(customer_id):
@@ -312,13 +336,13 @@ class Questions:
         )
         number, path = sa.func.count(), sa.func.min(matching.c.path)
         rows = await self._all(
-            sa.select(path, number, sa.func.sum(matching.c.failed))
+            sa.select(path, number, sa.func.sum(matching.c.failed), sa.func.count().over())
             .group_by(matching.c.key)
             .order_by(number.desc(), path)
             .limit(query.top)
         )
-        [(total,)] = await self._all(sa.select(sa.func.count(matching.c.key.distinct())))
-        return tuple(PathCount(path, number, int(failed)) for path, number, failed in rows), total
+        paths = tuple(PathCount(path, number, int(failed)) for path, number, failed, _ in rows)
+        return paths, rows[0][3] if rows else 0
 
 
 def statuses_from(report: str) -> tuple[SourceStatus, ...]:

@@ -112,11 +112,8 @@ def _records(*parts: sa.schema.SchemaItem, **options: Any) -> sa.Table:
     )
 
 
-# PostgreSQL keeps rows as they come, beside an index, and notes the times of each stretch of them.
-records = _records(
-    sa.Index("records_customer_time", "customer_key", "time_us"),
-    sa.Index("records_time", "time_us", postgresql_using="brin"),
-)
+# PostgreSQL keeps rows as they come, and beside them an index on customer and time.
+records = _records(sa.Index("records_customer_time", "customer_key", "time_us"))
 # The others keep rows in the order of their primary key, which is the index on customer and time.
 _clustered_records = _records(
     sa.PrimaryKeyConstraint("customer_key", "time_us", "source_key", "offset"), sqlite_with_rowid=False
