@@ -14,7 +14,7 @@ COPY pyproject.toml README.md ./
 RUN install -D /dev/null src/tailmetrics/__init__.py && \
     /opt/build/bin/pip wheel --no-deps --no-build-isolation -w dist . && \
     /opt/build/bin/pip --python /opt/tailmetrics/bin/python install -c requirements.lock "$(echo dist/*.whl)[influxdb,mysql,postgresql,rabbitmq]" && \
-    find /opt/tailmetrics -name tests -type d -prune -exec rm -r {} +
+    find /opt/tailmetrics '(' -name tests -o -name '*.c' ')' -prune -exec rm -r {} +
 COPY src src
 RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation -w dist . && \
     /opt/build/bin/pip --python /opt/tailmetrics/bin/python install --no-deps --force-reinstall dist/*.whl
