@@ -46,8 +46,7 @@ def check(env_file: Path | None, **flags: Any) -> Iterator[Finding]:
         yield Finding("note", "settings", "nothing else was looked at, as it depends on these")
         return
     yield Finding("ok", "settings", f"{len(Settings.model_fields)} have values that can be used")
-    entries = (*settings.log_paths, *settings.log_queues)
-    for name in dict.fromkeys(entry.format_name for entry in entries):
+    for name in dict.fromkeys(entry.format_name for entry in settings.log_entries):
         yield _format(name, settings)
     for entry in settings.log_paths:
         yield from _log_path(entry)

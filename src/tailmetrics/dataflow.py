@@ -85,8 +85,7 @@ class ChunkParser:
         self._helper = ThreadPoolExecutor(1, thread_name_prefix="parser")
         # At once, so that a wrong pattern is told at start and not with the first line.
         self._formats = {
-            path.format_name: open_format(path.format_name, settings)
-            for path in (*settings.log_paths, *settings.log_queues)
+            path.format_name: open_format(path.format_name, settings) for path in settings.log_entries
         }
 
     def __call__(self, chunk: Chunk) -> Batch:

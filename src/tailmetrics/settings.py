@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -265,7 +265,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _regex_is_given(self) -> Settings:
-        if not self.log_regex and any(path.format_name == "regex" for path in self._log_entries()):
+        if not self.log_regex and any(path.format_name == "regex" for path in self.log_entries):
             raise ValueError(
                 "LOG_REGEX: found '', expected a pattern with named groups, as LOG_FORMAT is regex"
             )
@@ -274,20 +274,24 @@ class Settings(BaseSettings):
     @property
     def log_paths(self) -> tuple[LogPath, ...]:
         """The files of LOG_FILE_PATH, each with its format."""
-        return tuple(entry for entry in self._log_entries() if not _is_queue(entry.pattern))
+        return tuple(entry for entry in self.log_entries if not _is_queue(entry.pattern))
 
     @property
     def log_queues(self) -> tuple[LogPath, ...]:
         """The queues of LOG_FILE_PATH, URLs, each with the format of its messages."""
-        return tuple(entry for entry in self._log_entries() if _is_queue(entry.pattern))
+        return tuple(entry for entry in self.log_entries if _is_queue(entry.pattern))
 
-    def _log_entries(self) -> Iterator[LogPath]:
+    @property
+    def log_entries(self) -> tuple[LogPath, ...]:
+        """All entries of LOG_FILE_PATH, each with its format."""
+        entries = []
         for entry in self.log_file_path:
             name, separator, pattern = entry.partition("=")
             if separator and name in FORMAT_NAMES:
-                yield LogPath(pattern, name)
+                entries.append(LogPath(pattern, name))
             else:
-                yield LogPath(entry, self.log_format)
+                entries.append(LogPath(entry, self.log_format))
+        return tuple(entries)
 
     @property
     def store_scheme(self) -> str:

@@ -13,6 +13,9 @@ HEAD_BYTES = 1024  # of the first bytes of a source this many make its head fing
 TAIL_BYTES = 1024  # of the bytes before the position this many make its tail fingerprint
 
 
+MESSAGES_NODE = "queue-"  # what the `node_id` of messages begins with: any node may be given them
+
+
 def fingerprint(data: bytes) -> str:
     """Hash of some bytes of a source, 32 hexadecimal digits (BLAKE2b)."""
     return hashlib.blake2b(data, digest_size=16).hexdigest()
@@ -50,6 +53,10 @@ class Source:
     @property
     def position(self) -> int:
         return self.checkpoint.position
+
+    @property
+    def is_message(self) -> bool:
+        return self.node_id.startswith(MESSAGES_NODE)
 
 
 def derive_source_id(node_id: str, device: int, inode: int, epoch: int, head_hash: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from pathlib import Path
 
@@ -242,3 +243,11 @@ def test_an_address_is_shown_without_user_and_password() -> None:
     assert (address.vhost, address.password, address.queue) == ("my/host", "s@cret", "a,b")
     assert str(address) == "amqp://[::1]:5672/my%2Fhost?queue=a%2Cb"
     assert "cret" not in repr(address)
+
+
+def test_messages_are_not_listed_as_files(tmp_path: Path, queue: Queue) -> None:
+    queue.send(log_of(1), log_of(2))
+    with consuming(tmp_path, queue.url) as running:
+        running.await_counts(2)
+        assert asyncio.run(running.store.status()).sources == ()
+        assert [status.path for status in running.ingestion.sources()] == [str(QueueAddress.parse(queue.url))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -106,7 +107,8 @@ def each_log_counts_once(
     await_that(lambda: consumers.total() >= expected, 300, consumers.said)
     again = Queue(broker, queue.name)
     await_that(lambda: again.waiting() == 0, 60, consumers.said)
-    assert consumers.end() == [0, 0, 0], consumers.said()
+    # The last one that was started may be told to end before it has begun.
+    assert set(consumers.end()) <= {0, -signal.SIGTERM}, consumers.said()
     assert again.waiting() == 0, "some were not acknowledged"
     again.close()
     assert consumers.ask("SELECT count(*), count(DISTINCT path) FROM records") == [(expected, expected)]

@@ -14,6 +14,7 @@ from tailmetrics.api.questions import Range, asked_range, sort_of
 from tailmetrics.api.routes.probes import ingestion_readiness
 from tailmetrics.api.services import Services
 from tailmetrics.api.times import formatter
+from tailmetrics.masking import masked
 from tailmetrics.stats import (
     DAY_SECONDS,
     BreakdownQuery,
@@ -63,7 +64,7 @@ async def view_json(services: Services, asked: ViewParameters) -> bytes:
         **parts,
         "rejects": answers.rejects(rejects),
         "looks": {
-            "patterns": [path.pattern for path in services.settings.log_paths],
+            "patterns": [masked(entry.pattern) for entry in services.settings.log_entries],
             "ingestion": ingestion_readiness(services),
             "sources": answers.sources(
                 status.sources if services.ingestion is None else services.ingestion.sources()

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from tailmetrics.queues.address import QueueAddress
 from tailmetrics.queues.broker import Received
 from tailmetrics.settings import Settings
-from tailmetrics.sources import Checkpoint, Chunk, Delivery, Source, fingerprint
+from tailmetrics.sources import MESSAGES_NODE, Checkpoint, Chunk, Delivery, Source, fingerprint
 from tailmetrics.tailing.reader import LineReader
 from tailmetrics.units import units_of
 
@@ -59,10 +59,10 @@ class Message:
         content = fingerprint(received.body)
         queue = fingerprint(f"{broker_name}\0{address.vhost}\0{address.queue}".encode())
         if received.message_id:
-            node_id = f"queue-{queue}"
+            node_id = f"{MESSAGES_NODE}{queue}"
             source_id = fingerprint(f"{queue}\0{received.message_id}\0{content}".encode())
         else:
-            node_id = f"queue-{queue}-content"
+            node_id = f"{MESSAGES_NODE}{queue}-content"
             source_id = fingerprint(f"{queue}\0{_process}\0{next(_numbers)}\0{content}".encode())
         name = self._name(received, begin) or received.message_id or content[:16]
         self._path = f"{address.queue}/{_harmless(name)}"

@@ -122,7 +122,7 @@ class DuckDBStore:
         )
 
     def _stored(self) -> tuple[SourceStatus, ...]:
-        """What is known of sources when no processor says anything: how far each is in the store."""
+        """What is known of files when no processor says anything: how far each is in the store."""
         return tuple(
             SourceStatus(
                 source_id=source.source_id,
@@ -138,6 +138,7 @@ class DuckDBStore:
                 updated_at=source.committed_at,
             )
             for source in list(self._writer.sources.values())
+            if not source.is_message
         )
 
     async def ping(self) -> None:

@@ -170,7 +170,7 @@ def _status(row: dict[str, Any]) -> SourceStatus:
 
 
 async def _stored(reader: Reader) -> tuple[SourceStatus, ...]:
-    """What is known of sources when no processor says anything: how far each is in the store."""
+    """What is known of files when no processor says anything: how far each is in the store."""
     found = (await reader.run(ALL_SOURCES, {"bucket": reader.meta_bucket})).get("sources")
     if found is None:
         return ()
@@ -190,4 +190,5 @@ async def _stored(reader: Reader) -> tuple[SourceStatus, ...]:
             updated_at=source.committed_at,
         )
         for source in sources
+        if not source.is_message
     )

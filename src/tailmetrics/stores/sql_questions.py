@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tailmetrics.errors import UnknownCustomer
-from tailmetrics.sources import SourceStatus
+from tailmetrics.sources import MESSAGES_NODE, SourceStatus
 from tailmetrics.stats import (
     Breakdown,
     BreakdownQuery,
@@ -204,7 +204,7 @@ class Questions:
         return StoreStatus(f"{store_id}-{commits}", records_count, rejects_count, blanks, said)
 
     async def stored_sources(self) -> tuple[SourceStatus, ...]:
-        """How far each source is in the store, for want of a processor that says more."""
+        """How far each file is in the store, for want of a processor that says more."""
         rows = await self._all(sa.select(sources).order_by(sources.c.source_key))
         return tuple(
             SourceStatus(
@@ -221,6 +221,7 @@ class Questions:
                 updated_at=from_us(row.updated_us),
             )
             for row in rows
+            if not row.node_id.startswith(MESSAGES_NODE)
         )
 
     async def ping(self) -> None:
