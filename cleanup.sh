@@ -52,17 +52,17 @@ if was_started; then
     # The data in the volumes could not be read any more without the secrets.
     { engine_answers && find_compose; } ||
         fail "./start.sh --docker was used here, but Docker or Compose does not answer now. Nothing was removed. Start \
-Docker, or remove $secrets when there is nothing left of the containers."
+Docker, or remove the secrets from $secrets when there is nothing left of the containers."
     containers=yes
-    add "$secrets"
+    if secrets_are_ours; then add "$secrets"; fi
 fi
 
-if [ ${#targets[@]} -eq 0 ]; then
+if [ ${#targets[@]} -eq 0 ] && [ "$containers" = no ]; then
     say "There is nothing to remove."
     exit 0
 fi
 say "To be removed:"
-printf '  %s\n' "${targets[@]}"
+[ ${#targets[@]} -eq 0 ] || printf '  %s\n' "${targets[@]}"
 [ "$containers" = no ] || say "  the containers of docker-compose.yml, with their volumes and image"
 if [ "$yes" = no ]; then
     printf 'Remove these? [y/N] '
@@ -74,5 +74,5 @@ if [ "$yes" = no ]; then
     esac
 fi
 [ "$containers" = no ] || remove_containers || fail "Docker did not remove everything. Nothing else was removed."
-rm -rf -- "${targets[@]}"
+[ ${#targets[@]} -eq 0 ] || rm -rf -- "${targets[@]}"
 say "Removed."

@@ -2,7 +2,7 @@
 # What the scripts share about the containers of docker-compose.yml. Sourced after environment.sh.
 
 secrets=.env
-secrets_mark='# Made by ./start.sh --docker, for docker-compose.yml. Nobody else should read it.'
+secrets_mark='# Below: secrets for docker-compose.yml, made by ./start.sh --docker.'
 profiles='postgres mysql rabbitmq'
 
 without_docker="Or show the same demo without containers: ./start.sh"
@@ -39,8 +39,11 @@ $without_docker"
 # Writes the secrets that are missing, each once: changed ones would not be those of the servers' volumes.
 make_secrets() {
     local name
-    [ -e "$secrets" ] || (umask 077 && printf '%s\n' "$secrets_mark" >"$secrets")
+    [ -e "$secrets" ] || (umask 077 && : >"$secrets")
     chmod 600 "$secrets"
+    # The end of a file of the user's own may be an unfinished line.
+    [ -z "$(tail -c 1 "$secrets")" ] || printf '\n' >>"$secrets"
+    was_started || printf '%s\n' "$secrets_mark" >>"$secrets"
     for name in INFLUXDB_TOKEN INFLUXDB_PASSWORD POSTGRES_PASSWORD MYSQL_PASSWORD RABBITMQ_PASSWORD; do
         grep -q "^$name=" "$secrets" || printf '%s=%s\n' "$name" "$(random_text)" >>"$secrets"
     done
@@ -49,7 +52,10 @@ make_secrets() {
 random_text() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
 
 # was_started: whether there may be containers or volumes, as the secrets for them were made.
-was_started() { [ -f "$secrets" ] && [ "$(head -n 1 "$secrets")" = "$secrets_mark" ]; }
+was_started() { grep -qxF "$secrets_mark" "$secrets" 2>/dev/null; }
+
+# secrets_are_ours: whether the file holds nothing of the user's own.
+secrets_are_ours() { [ "$(head -n 1 "$secrets")" = "$secrets_mark" ]; }
 
 # start_containers PORT PROFILES: builds and starts the stack, and waits until it answers.
 start_containers() {
@@ -65,9 +71,9 @@ start_containers() {
     show_addresses "$port"
     for profile in $chosen; do
         case $profile in
-            postgres) say "  PostgreSQL  http://127.0.0.1:${POSTGRES_API_PORT:-8001}/" ;;
+            postgres) say "  PostgreSQL  http://$("${compose[@]}" port api_postgres 8000)/" ;;
+            mysql) say "  MariaDB     http://$("${compose[@]}" port api_mysql 8000)/" ;;
             rabbitmq) say "  RabbitMQ    its logs are read into InfluxDB too" ;;
-            mysql) say "  MariaDB     http://127.0.0.1:${MYSQL_API_PORT:-8002}/" ;;
         esac
     done
     say "

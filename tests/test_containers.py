@@ -47,6 +47,7 @@ case "$*" in
     "compose up"*) {up} ;;
     "compose down"*) {down} ;;
     "compose ps"*) echo 1234 ;;
+    "compose port"*) echo 127.0.0.1:8765 ;;
     inspect*) echo "api {health}" ;;
     "compose logs"*) echo "the api's words" ;;
 esac
@@ -249,6 +250,13 @@ def test_profiles_are_handed_on(machine: Machine) -> None:
     assert "postgres,mysql compose up" in machine.calls()
 
 
+@pytest.mark.parametrize("profile", STORES)
+def test_the_address_of_a_profile_is_said(machine: Machine, profile: str) -> None:
+    machine.put_docker()
+    done = machine.run("start.sh", "--docker", "--profile", profile)
+    assert "  http://127.0.0.1:8765/\n" in done.stdout
+
+
 def test_secrets_are_random_and_for_their_owner_only(machine: Machine) -> None:
     machine.put_docker()
     machine.run("start.sh", "--docker")
@@ -266,9 +274,10 @@ def test_secrets_are_made_once(machine: Machine) -> None:
     assert machine.secrets() == before
 
 
-def test_secrets_of_ones_own_are_kept(machine: Machine) -> None:
+@pytest.mark.parametrize("own", ["INFLUXDB_TOKEN=mine\n", "INFLUXDB_TOKEN=mine"])
+def test_secrets_of_ones_own_are_kept(machine: Machine, own: str) -> None:
     machine.put_docker()
-    (machine.folder / ".env").write_text("INFLUXDB_TOKEN=mine\n")
+    (machine.folder / ".env").write_text(own)
     machine.run("start.sh", "--docker")
     assert (machine.secrets()["INFLUXDB_TOKEN"], set(machine.secrets())) == ("mine", set(SECRETS))
 
@@ -315,9 +324,18 @@ def test_cleanup_keeps_the_secrets_of_containers_that_it_cannot_remove(
 
 
 def test_cleanup_leaves_an_env_file_of_ones_own(machine: Machine) -> None:
+    machine.put_docker()
     (machine.folder / ".env").write_text("MINE=1\n")
-    machine.run("cleanup.sh", "--yes")
-    assert (machine.folder / ".env").exists()
+    machine.run("start.sh", "--docker")
+    done = machine.run("cleanup.sh", "--yes")
+    assert (done.returncode, "compose down" in machine.calls()) == (0, True)
+    assert machine.secrets()["MINE"] == "1"
+
+
+def test_cleanup_asks_no_engine_when_there_were_no_containers(machine: Machine) -> None:
+    (machine.folder / ".env").write_text("MINE=1\n")
+    done = machine.run("cleanup.sh", "--yes")
+    assert (done.returncode, done.stdout) == (0, "There is nothing to remove.\n")
 
 
 # Makefile
