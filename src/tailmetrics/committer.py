@@ -24,6 +24,7 @@ log = structlog.get_logger(__name__)
 _FIRST_RETRY_SECONDS = 0.2
 _LONGEST_RETRY_SECONDS = 10.0
 _MOST_CONFLICTS = 10  # over one group
+_ENOUGH_LINES = 122_880  # a commit of so many is worth its cost: nothing waits for more while nothing is done
 _MAX_QUEUE_GROUPS = 2  # so many full groups may wait before those who put are held up
 _MAX_GROUP_BYTES = 64 * 1024 * 1024  # long lines fill the memory before they are many
 
@@ -137,7 +138,13 @@ class Committer:
 
     def _is_group_whole(self) -> bool:
         # A batch whose source has more to read will be followed by another one very soon.
-        return self._closing or self._abandoned.is_set() or self._is_full(1) or not self._queue[-1][1].more
+        return (
+            self._closing
+            or self._abandoned.is_set()
+            or self._queued.lines >= _ENOUGH_LINES
+            or self._is_full(1)
+            or not self._queue[-1][1].more
+        )
 
     def _is_full(self, groups: int) -> bool:
         return (

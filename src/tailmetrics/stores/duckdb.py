@@ -86,6 +86,11 @@ class DuckDBStore:
             if not self._readers:  # a question must not find itself without memory
                 writer.give_back_memory()
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether all records are sorted as far as they will be while nothing is added."""
+        return self._writer.is_settled
+
     def report(self, processor: str, statuses: Sequence[SourceStatus]) -> None:
         self._reports[processor] = tuple(statuses)
 

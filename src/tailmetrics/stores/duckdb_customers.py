@@ -10,7 +10,7 @@ from tailmetrics.stores.answers import summary_of
 from tailmetrics.stores.duckdb_figures import Groups, Method, counts_sql, figures_sql
 from tailmetrics.stores.duckdb_questions import conditions, is_utf8, with_memory_or_disk
 from tailmetrics.stores.duckdb_reader import Reader
-from tailmetrics.stores.duckdb_rows import MOST_ROWS, quantiles, rows_of
+from tailmetrics.stores.duckdb_rows import few_rows, quantiles
 from tailmetrics.stores.paging import cursor_to, place_of
 
 _RANKS = {
@@ -78,13 +78,15 @@ def _with_quantiles(
     """Rows (customer_id, requests, failed, average) with median and p99 at their ends."""
     page = [row[0] for row in counted]
     records = sum(row[1] for row in counted)
-    if records <= MOST_ROWS and records * len(page) <= _MOST_COMPARISONS:
-        rows = rows_of(
+    rows = None
+    if records * len(page) <= _MOST_COMPARISONS:
+        rows = few_rows(
             reader,
             "list_position($page, customer_id) - 1 AS place, duration",
             f"{where} AND list_contains($page, customer_id)",
             {**parameters, "page": page},
         )
+    if rows is not None:
         by_place = {place: found for place, *found in rows.group_by("place").agg(quantiles()).rows()}
         return [(*row, *by_place[place]) for place, row in enumerate(counted)]
     of_page = f"{where} AND customer_id IN (SELECT unnest($page))"

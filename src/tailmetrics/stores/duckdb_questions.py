@@ -21,7 +21,7 @@ from tailmetrics.stats import (
 from tailmetrics.stores.answers import answer_in_one_window, answer_in_windows, summary_of
 from tailmetrics.stores.duckdb_figures import Groups, Method, figures_sql, window_key
 from tailmetrics.stores.duckdb_reader import Reader
-from tailmetrics.stores.duckdb_rows import Times, are_few, figures, figures_by, rows_of, window_starts
+from tailmetrics.stores.duckdb_rows import MOST_ROWS, Times, few_rows, figures, figures_by, window_starts
 from tailmetrics.stores.duckdb_settler import key_of
 from tailmetrics.stores.paging import cursor_to, place_of
 from tailmetrics.windows import DAY_US, Grid, clocks_change, to_us, zone_named
@@ -38,19 +38,24 @@ _MANY_YEARS = 20
 def stats(reader: Reader, query: StatsQuery) -> StatsAnswer:
     """Raises UnknownCustomer, QueryError and StoreUnavailable."""
     where, parameters = conditions_of(query.start, query.end, query.customer_id)
-    if are_few(reader, where, parameters):
+    answer = None
+    if parameters or reader.records <= MOST_ROWS:
         answer = _stats_of_few(reader, query, where, parameters)
-    else:
+    if answer is None:
         answer = _stats_of_many(reader, query, where, parameters)
     if query.customer_id is not None and not answer.summary.total_requests:
         check_known(reader, query.customer_id)
     return answer
 
 
-def _stats_of_few(reader: Reader, query: StatsQuery, where: str, parameters: dict[str, Any]) -> StatsAnswer:
-    """The answer from the rows themselves."""
+def _stats_of_few(
+    reader: Reader, query: StatsQuery, where: str, parameters: dict[str, Any]
+) -> StatsAnswer | None:
+    """The answer from the rows themselves, None when they are too many."""
     zone = zone_named(query.tz)
-    rows = rows_of(reader, "epoch_us(timestamp) AS time, status_code, duration", where, parameters)
+    rows = few_rows(reader, "epoch_us(timestamp) AS time, status_code, duration", where, parameters)
+    if rows is None:
+        return None
     total = figures(rows, query.failures)
     times = rows["time"].to_numpy()
     if not (query.every.days or query.every.seconds):

@@ -29,18 +29,11 @@ _FAILED: Mapping[Failures, Callable[[pl.Expr], pl.Expr]] = {
 }
 
 
-def are_few(reader: Reader, where: str, parameters: Mapping[str, Any]) -> bool:
-    """Whether so few records fulfil `where` that they may all be held in memory."""
-    if reader.records <= MOST_ROWS:
-        return True
-    [(number,)] = reader.run(f"SELECT count(*) FROM records WHERE {where}", parameters)
-    return int(number) <= MOST_ROWS
-
-
-def rows_of(reader: Reader, columns: str, where: str, parameters: Mapping[str, Any]) -> pl.DataFrame:
-    """These columns, of numbers, of the records for which `where` holds."""
-    found = reader.columns(f"SELECT {columns} FROM records WHERE {where}", parameters)
-    return pl.DataFrame({name: _series(values) for name, values in found.items()})
+def few_rows(reader: Reader, columns: str, where: str, parameters: Mapping[str, Any]) -> pl.DataFrame | None:
+    """These columns, of numbers, of the records for which `where` holds; None when they are too many."""
+    found = reader.columns(f"SELECT {columns} FROM records WHERE {where} LIMIT {MOST_ROWS + 1}", parameters)
+    rows = pl.DataFrame({name: _series(values) for name, values in found.items()})
+    return None if rows.height > MOST_ROWS else rows
 
 
 def figures(rows: pl.DataFrame, failures: Failures) -> Summary:

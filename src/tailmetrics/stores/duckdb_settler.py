@@ -38,6 +38,7 @@ _IDLE_SHARE = 0.1  # of the merged run, that others may have grown to
 _EXPIRED_SHARE = 0.25  # of all records, that may be deleted before their room is given back
 _KEYS = 2**64
 _SECONDS_BETWEEN_EXPIRIES = 60.0
+_MOST_FREE = 0.5  # blocks, for each one in use
 _EXPIRY_REST = 100  # so many times as long as a delete took is waited before the next
 _LONGEST_WRITE_SECONDS = 1.0
 _SECONDS_AFTER_AN_ERROR = 5.0
@@ -102,10 +103,18 @@ class Settler:
         self._ended = False
         self._cursor: duckdb.DuckDBPyConnection | None = None
         self._next_expiry = 0.0
+        self._has_moved = False
         self._layout = self._read_layout()
         self._expire()
         self._thread = threading.Thread(target=self._run, name="settler", daemon=True)
         self._thread.start()
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether all is sorted as far as it will be while nothing is added."""
+        layout = self._layout
+        due = layout.wants_seal(busy=False, idle=True) or layout.wants_merge(busy=False, idle=True)
+        return not due and not self._has_moved and self._cursor is None
 
     def committed(self, records: int) -> None:
         """Note that so many records were added."""
@@ -138,7 +147,10 @@ class Settler:
         try:
             self._expire()
             while not self._ended and self._step():
-                pass
+                self._has_moved = True
+            if self._has_moved and not self._ended and self._pace()[1]:
+                self._give_back_room()
+                self._has_moved = False
         except TailmetricsError as error:
             if not self._ended:
                 log.warning("records stay unsorted for now", error=str(error))
@@ -154,15 +166,8 @@ class Settler:
         if self._layout.wants_seal(busy=busy, idle=idle):
             self._seal()
         elif self._layout.wants_merge(busy=busy, idle=idle):
-            shrinks = self._layout.expired > 0
             self._merge()
             self._checkpoint()
-            if shrinks and self._is_half_empty():
-                # DuckDB takes free blocks from the front, and cuts the file behind the last one in use.
-                self._merge()
-                self._checkpoint()
-                self._move_sources()
-                self._checkpoint()
         else:
             return False
         return True
@@ -255,6 +260,19 @@ class Settler:
         took = time.monotonic() - began
         self._next_expiry = time.monotonic() + max(_SECONDS_BETWEEN_EXPIRIES, _EXPIRY_REST * took)
 
+    def _give_back_room(self) -> None:
+        """Make the file smaller when much of it is free.
+
+        DuckDB takes free blocks from the front, and cuts the file behind the last one in use: what was
+        written last is written once more.
+        """
+        self._checkpoint()
+        if self._is_roomy():
+            self._merge()
+            self._checkpoint()
+            self._move_sources()
+            self._checkpoint()
+
     def _checkpoint(self) -> None:
         """Give back the room of deleted rows."""
         # Refused while a question reads a state from before; the next one will do.
@@ -277,12 +295,12 @@ class Settler:
         finally:
             self._writing.release()
 
-    def _is_half_empty(self) -> bool:
+    def _is_roomy(self) -> bool:
         with self._transaction() as cursor:
             [(free, used)] = cursor.execute(
                 "SELECT free_blocks, used_blocks FROM pragma_database_size()"
             ).fetchall()
-        return bool(free > used)
+        return bool(free > _MOST_FREE * used)
 
     def _read_layout(self) -> Layout:
         with self._transaction() as cursor:

@@ -55,6 +55,11 @@ class Writer:
             self._connection.close()
             self._file.close()
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether all records are sorted as far as they will be while nothing is added."""
+        return self._settler.is_settled
+
     def register(self, sources: Sequence[Source]) -> None:
         """Write those of the sources that are not known yet, all in one commit."""
         self._prepare()
