@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import random
 import signal
+import socket
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +15,7 @@ from typing import Any
 
 import pika
 
-from tests.integration.running import await_that, free_port
+from tests.integration.running import await_that
 
 logging.getLogger("pika").setLevel(logging.CRITICAL)  # a broker that is away is no news here
 
@@ -23,7 +25,7 @@ _CONFIGURATION = """
 listeners.tcp.1 = 127.0.0.1:{port}
 distribution.listener.interface = 127.0.0.1
 max_message_size = 314572800
-vm_memory_high_watermark.absolute = 4GB
+vm_memory_high_watermark.relative = 0.9
 disk_free_limit.absolute = 50MB
 log.file = false
 log.console = true
@@ -31,20 +33,32 @@ log.console.level = warning
 """
 
 
+def lasting_port() -> int:
+    """A port that can be listened on again after a while.
+
+    It is not one of those that the system gives to connections, by which one who tries to reach a server
+    that is away may come to be connected with itself.
+    """
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+
+
 class Broker:
     """Starts, kills and restarts one broker; what is durable stays."""
 
     def __init__(self, folder: Path) -> None:
-        self.port = free_port()
+        self.port = lasting_port()
         self._folder = folder
-        self._names_port = free_port()
+        self._names_port = lasting_port()
         configuration = folder / "rabbitmq.conf"
         configuration.write_text(_CONFIGURATION.format(port=self.port))
         self._environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(folder),
             "RABBITMQ_NODENAME": f"test-{self.port}@localhost",
-            "RABBITMQ_DIST_PORT": str(free_port()),
+            "RABBITMQ_DIST_PORT": str(lasting_port()),
             "RABBITMQ_MNESIA_BASE": str(folder / "data"),
             "RABBITMQ_LOG_BASE": str(folder / "log"),
             "RABBITMQ_CONFIG_FILE": str(configuration),
@@ -73,7 +87,10 @@ class Broker:
                 stderr=stream,
                 start_new_session=True,
             )
-        await_that(self._answers, _START_SECONDS, (self._folder / "broker.log").read_text)
+        await_that(self._answers, _START_SECONDS, self.said)
+
+    def said(self) -> str:
+        return (self._folder / "broker.log").read_text(errors="replace")
 
     def stop(self) -> None:
         """An orderly end: what is durable is on the disk."""
@@ -96,6 +113,8 @@ class Broker:
         return pika.BlockingConnection(pika.ConnectionParameters("127.0.0.1", self.port))
 
     def _answers(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, self.said()
         with contextlib.suppress(pika.exceptions.AMQPError, OSError):
             self.connect().close()
             return True
