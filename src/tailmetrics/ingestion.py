@@ -27,6 +27,7 @@ _MOST_CRASHES = 5  # in a row
 _HEALTHY_SECONDS = 60.0  # a run at least this long begins the count anew
 _FIRST_RESTART_SECONDS = 0.5
 _DRAIN_SECONDS = 2.5  # of the 5 s that a clean end may take
+_HANGING_SECONDS = 1.0  # more of them, for a commit that is under way
 _REPORT_SECONDS = 1.0  # from one look at what is to be reported to the next
 _REPORT_AGAIN_SECONDS = 10.0  # what has not changed is said again, so that others see who lives
 
@@ -84,9 +85,12 @@ class Ingestion:
         with self._lock:
             if self._run is not None:
                 self._run.committer.abandon()
-        self._thread.join()
-        if self._reporter.is_alive():
-            self._reporter.join(_DRAIN_SECONDS)
+        self._thread.join(_HANGING_SECONDS)
+        if self._thread.is_alive():
+            # Whether a commit was made is told by its position at the next start.
+            log.warning("ended while the store does not answer")
+        elif self._reporter.is_alive():
+            self._reporter.join()
         self._fail_loads("the service has ended")
 
     def reopen(self) -> None:
