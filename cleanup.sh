@@ -48,7 +48,7 @@ done < <(find src tests benchmarks -type d '(' -name __pycache__ -o -name '.mypy
 [ "$data" = no ] || add data
 
 containers=no
-if was_started; then
+if was_started || has_containers; then
     # The data in the volumes could not be read any more without the secrets.
     { engine_answers && find_compose; } ||
         fail "./start.sh --docker was used here, but Docker or Compose does not answer now. Nothing was removed. Start \

@@ -54,8 +54,13 @@ random_text() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
 # was_started: whether there may be containers or volumes, as the secrets for them were made.
 was_started() { grep -qxF "$secrets_mark" "$secrets" 2>/dev/null; }
 
+# Whether there are containers, even if their secrets were removed.
+has_containers() {
+    [ -n "$(docker ps --all --quiet --filter "label=com.docker.compose.project.working_dir=$PWD" 2>/dev/null)" ]
+}
+
 # secrets_are_ours: whether the file holds nothing of the user's own.
-secrets_are_ours() { [ "$(head -n 1 "$secrets")" = "$secrets_mark" ]; }
+secrets_are_ours() { [ "$(head -n 1 "$secrets" 2>/dev/null)" = "$secrets_mark" ]; }
 
 # start_containers PORT PROFILES: builds and starts the stack, and waits until it answers.
 start_containers() {

@@ -46,6 +46,7 @@ case "$*" in
     "compose version"*) {compose} ;;
     "compose up"*) {up} ;;
     "compose down"*) {down} ;;
+    ps*) echo {found} ;;
     "compose ps"*) echo 1234 ;;
     "compose port"*) echo 127.0.0.1:8765 ;;
     inspect*) echo "api {health}" ;;
@@ -189,7 +190,8 @@ class Machine(Checkout):
             (self.programs / name).symlink_to(shutil.which(name) or name)
 
     def put_docker(self, **answers: str) -> None:
-        usual = {"engine": "true", "compose": "true", "up": "true", "down": "true", "health": "healthy"}
+        good = dict.fromkeys(("engine", "compose", "up", "down"), "true")
+        usual = {**good, "health": "healthy", "found": ""}
         docker = self.programs / "docker"
         docker.write_text(_DOCKER.format(**{**usual, **answers}))
         docker.chmod(0o755)
@@ -330,6 +332,12 @@ def test_cleanup_leaves_an_env_file_of_ones_own(machine: Machine) -> None:
     done = machine.run("cleanup.sh", "--yes")
     assert (done.returncode, "compose down" in machine.calls()) == (0, True)
     assert machine.secrets()["MINE"] == "1"
+
+
+def test_cleanup_finds_containers_whose_secrets_were_removed(machine: Machine) -> None:
+    machine.put_docker(found="1234")
+    assert machine.run("cleanup.sh", "--yes").returncode == 0
+    assert "compose down --volumes" in machine.calls()
 
 
 def test_cleanup_asks_no_engine_when_there_were_no_containers(machine: Machine) -> None:

@@ -120,8 +120,10 @@ class Stack:
             return 0
 
     def await_growth(self) -> None:
+        """Wait until there are requests in the store, and then more of them."""
+        await_that(lambda: self.total() > 0, HEALTHY_SECONDS)
         before = self.total()
-        await_that(lambda: self.total() > before > 0, HEALTHY_SECONDS)
+        await_that(lambda: self.total() > before, HEALTHY_SECONDS)
 
     def counted(self) -> dict[str, tuple[int, int]]:
         """Requests and failed ones of each customer, by the API."""
