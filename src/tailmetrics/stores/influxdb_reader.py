@@ -116,5 +116,6 @@ def _client(address: Address, timeout_seconds: float) -> InfluxDBClientAsync:
         org=address.org,
         timeout=aiohttp.ClientTimeout(total=timeout_seconds, connect=_CONNECT_SECONDS),
         connection_pool_maxsize=_QUESTIONS_AT_ONCE,
-        enable_gzip=False,
+        # Compressing rows takes the server four times as long as sending them over a local network.
+        client_session_kwargs={"headers": {"Accept-Encoding": "identity"}},
     )
