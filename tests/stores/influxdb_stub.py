@@ -87,12 +87,12 @@ class Stub:
         }
         if "processor" in query["query"]:
             return ""
-        wanted = [element["value"] for element in params.get("ids", {}).get("elements", [])]
+        wanted = [option["value"] for name, option in params.items() if name.startswith("id_")]
         rows = []
         for line in self.lines("bucket_meta", "source,"):
             source_id = re.search(r"source=(\w+)", line)[1]
             state = re.search(r'state="((?:\\.|[^"\\])*)"', line)[1].replace('\\"', '"').replace("\\\\", "\\")
-            if source_id in wanted or "ids" not in params:
+            if source_id in wanted or "node" in params:
                 quoted = state.replace('"', '""')
                 rows.append(f',,0,{source_id},"{quoted}"')
         head = [

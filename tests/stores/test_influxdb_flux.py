@@ -16,6 +16,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from tailmetrics.api.parameters import MAX_PAGE
 from tailmetrics.errors import QueryError, UnknownCustomer
 from tailmetrics.stats import BreakdownQuery, CustomersQuery, RejectsQuery, StatsQuery, TrendsQuery
 from tailmetrics.stores import influxdb_counts, influxdb_leases, influxdb_meta, influxdb_questions
@@ -82,7 +83,7 @@ async def ask_everything(reader: Any, chance: random.Random) -> None:
     sort: Any = chance.choice(["customer_id", "requests", "uptime", "median", "p99"])
     first = chance.choice(moments)
     span = chance.choice([timedelta(0), timedelta(microseconds=5), timedelta(days=3)])
-    ids = (*(f"customer {number}" for number in range(chance.randint(0, 4))), "a")
+    ids = (*(f"customer {number}" for number in range(chance.choice([0, 1, 2, 3, MAX_PAGE - 1]))), "a")
     questions = [
         influxdb_questions.stats(reader, StatsQuery(customer_id, every, start, end, tz, failures)),
         influxdb_questions.customers(reader, CustomersQuery(start, end, failures, "", sort)),
@@ -110,7 +111,7 @@ def texts() -> list[str]:
     bucket = {"bucket": "bucket_meta"}
     asked += [
         (influxdb_meta.SOURCES, {**bucket, "node": "n"}),
-        (influxdb_meta.SOURCES_BY_ID, {**bucket, "ids": ["a", "b"]}),
+        *((influxdb_meta.sources_by_id(n), bucket | {f"id_{m}": "a" for m in range(n)}) for n in (1, 200)),
         (influxdb_leases.BEATS, {**bucket, "id": "x"}),
     ]
     return list(dict.fromkeys(with_params(text, params) for text, params in asked))

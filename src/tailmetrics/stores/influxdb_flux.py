@@ -75,8 +75,9 @@ class Asked:
     def _customers(self) -> str:
         if self.customer_ids is None:
             return ""
-        places = range(len(self.customer_ids))
-        return " and (" + " or ".join(f"r.customer_id == customer_{place}" for place in places) + ")"
+        return " and " + any_of(
+            [f"r.customer_id == customer_{place}" for place in range(len(self.customer_ids))]
+        )
 
     def _low(self, tick: str) -> int:
         return NEAR_LOW_US if self.low_us is None else rounded_up(tick, self.low_us)
@@ -188,6 +189,14 @@ def known(asked: Asked) -> str:
         for tick in (*anywhere.ticks, FAR)
     ]
     return "union(tables: [\n" + ",\n".join(found) + ',\n])\n    |> yield(name: "known")'
+
+
+def any_of(conditions: Sequence[str]) -> str:
+    """Conditions joined by "or", as a tree: Flux takes a chain of more than a hundred for nested too deep."""
+    if len(conditions) == 1:
+        return conditions[0]
+    middle = len(conditions) // 2
+    return f"({any_of(conditions[:middle])} or {any_of(conditions[middle:])})"
 
 
 def text_of(statements: Sequence[str]) -> str:

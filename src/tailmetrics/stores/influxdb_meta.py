@@ -10,6 +10,7 @@ from typing import Any
 from tailmetrics.sources import SourceStatus
 from tailmetrics.stats import Reject, RejectsPage, RejectsQuery, StoreStatus
 from tailmetrics.stores.influxdb_csv import Tables
+from tailmetrics.stores.influxdb_flux import any_of
 from tailmetrics.stores.influxdb_reader import Reader
 from tailmetrics.stores.influxdb_sources import stored_source
 from tailmetrics.stores.paging import cursor_to, place_of
@@ -29,7 +30,6 @@ from(bucket: bucket)
 """
 
 SOURCES = _SOURCE_ROWS.format(condition=" and r.node == node")
-SOURCES_BY_ID = _SOURCE_ROWS.format(condition=" and contains(value: r.source, set: ids)")
 ALL_SOURCES = _SOURCE_ROWS.format(condition="")
 
 STATUS = """
@@ -83,6 +83,12 @@ from(bucket: bucket)
     |> limit(n: 1)
     |> yield(name: "ping")
 """
+
+
+def sources_by_id(number: int) -> str:
+    """The text that asks for so many sources, whose ids are the parameters id_0, id_1 and so on."""
+    ids = any_of([f"r.source == id_{place}" for place in range(number)])
+    return _SOURCE_ROWS.format(condition=f" and {ids}")
 
 
 async def ping(reader: Reader) -> None:

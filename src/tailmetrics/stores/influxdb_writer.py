@@ -14,7 +14,7 @@ from tailmetrics.errors import PositionConflict, RecordsRefused, Refusal, Source
 from tailmetrics.sources import Batch, Source, SourceStatus
 from tailmetrics.stores.influxdb_leases import Holder, Leases
 from tailmetrics.stores.influxdb_lines import point, record_lines
-from tailmetrics.stores.influxdb_meta import ORDERS_A_MICROSECOND, SOURCES, SOURCES_BY_ID, STATUSES_A_POINT
+from tailmetrics.stores.influxdb_meta import ORDERS_A_MICROSECOND, SOURCES, STATUSES_A_POINT, sources_by_id
 from tailmetrics.stores.influxdb_places import line_numbers, places
 from tailmetrics.stores.influxdb_server import Server, joined
 from tailmetrics.stores.influxdb_sources import (
@@ -26,6 +26,8 @@ from tailmetrics.stores.influxdb_sources import (
     stored_source,
 )
 from tailmetrics.windows import to_us
+
+_IDS_A_QUESTION = 200
 
 
 class Writer:
@@ -39,38 +41,41 @@ class Writer:
         self._server = server
         self._leases = Leases(server)
         self._held: dict[str, StoredSource] = {}
+        self._of_node: dict[str, dict[str, StoredSource]] = {}
         self._last_order = 0
 
     def known(self, node_id: str) -> dict[str, StoredSource]:
         """All sources of a node by their ids."""
-        return self._stored(SOURCES, {"node": node_tag(node_id)})
+        found = self._stored(SOURCES, {"node": node_tag(node_id)})
+        self._of_node[node_id] = found
+        return dict(found)
 
     def register(self, sources: Sequence[Source]) -> dict[str, StoredSource]:
         """Write those that are not known yet; returns all of them as the store has them."""
-        found: dict[str, StoredSource] = {}
-        for node_id in dict.fromkeys(source.node_id for source in sources):
-            known = self.known(node_id)
-            of_node = {source.source_id: source for source in sources if source.node_id == node_id}
-            new = [source for source_id, source in of_node.items() if source_id not in known]
-            now = _utc_now()
-            made = {
-                stored.source.source_id: moved(
+        found = self._by_id([source.source_id for source in sources])
+        new = {source.source_id: source for source in sources if source.source_id not in found}
+        if not new:
+            return found
+        now = _utc_now()
+        for node_id in dict.fromkeys(source.node_id for source in new.values()):
+            # Where others of the node lie only helps to keep apart; what another process adds may be missing.
+            neighbours = self._of_node.get(node_id) or self.known(node_id)
+            of_node = [source for source in new.values() if source.node_id == node_id]
+            held = {key: stored for key, stored in self._held.items() if stored.source.node_id == node_id}
+            for stored in settled(of_node, (neighbours | held).values(), to_us(now)):
+                source = stored.source
+                followed_since = source.followed_since or now
+                found[source.source_id] = moved(
                     stored,
-                    source=replace(
-                        stored.source, committed_at=now, followed_since=stored.source.followed_since or now
-                    ),
+                    source=replace(source, committed_at=now, followed_since=followed_since),
                     holder=self._leases.me.as_text(),
                 )
-                for stored in settled(new, known.values(), to_us(now))
-            }
-            if made:
-                self._leases.begin()
-                self._write_sources(made)
-            found |= {source_id: known.get(source_id) or made[source_id] for source_id in of_node}
+        self._leases.begin()
+        self._write_sources({source_id: found[source_id] for source_id in new})
         return found
 
     def position(self, source_id: str) -> int | None:
-        held = self._held.get(source_id) or self._stored(SOURCES_BY_ID, {"ids": [source_id]}).get(source_id)
+        held = self._held.get(source_id) or self._by_id([source_id]).get(source_id)
         return None if held is None else held.source.position
 
     def write(self, batches: Sequence[Batch]) -> None:
@@ -116,7 +121,7 @@ class Writer:
         """Drop sources of which no record is left that has not expired; returns how many."""
         expired_us = self._expired_us()
         gone = 0
-        for source_id, stored in self._stored(SOURCES_BY_ID, {"ids": list(source_ids)}).items():
+        for source_id, stored in self._by_id(source_ids).items():
             latest_us = stored.progress.latest_us
             has_records = stored.records > 0 and (
                 expired_us is None or latest_us is None or latest_us >= expired_us
@@ -127,6 +132,7 @@ class Writer:
                 self._server.address.meta_bucket, f'_measurement="source" AND source="{source_id}"'
             )
             self._held.pop(source_id, None)
+            self._of_node.get(stored.source.node_id, {}).pop(source_id, None)
             gone += 1
         return gone
 
@@ -151,7 +157,7 @@ class Writer:
         if not missing:
             return
         self._leases.begin()
-        found = self._stored(SOURCES_BY_ID, {"ids": missing})
+        found = self._by_id(missing)
         for source_id in missing:
             if source_id not in found:
                 raise PositionConflict(source_id, starts[source_id], None)
@@ -240,7 +246,16 @@ class Writer:
                 f"{refused[0].reason}"
             )
 
-    def _stored(self, text: str, params: dict[str, str | list[str]]) -> dict[str, StoredSource]:
+    def _by_id(self, source_ids: Sequence[str]) -> dict[str, StoredSource]:
+        found: dict[str, StoredSource] = {}
+        for begin in range(0, len(source_ids), _IDS_A_QUESTION):
+            ids = source_ids[begin : begin + _IDS_A_QUESTION]
+            found |= self._stored(
+                sources_by_id(len(ids)), {f"id_{place}": source_id for place, source_id in enumerate(ids)}
+            )
+        return found
+
+    def _stored(self, text: str, params: dict[str, str]) -> dict[str, StoredSource]:
         found = self._server.query(text, {"bucket": self._server.address.meta_bucket, **params}).get(
             "sources"
         )
