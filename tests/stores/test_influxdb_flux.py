@@ -59,7 +59,9 @@ class RecordingReader:
 
 def with_params(text: str, params: dict[str, Any]) -> str:
     """The text after declarations of its parameters, as they come with a request."""
-    return "".join(f"option {name} = {_literal(value)}\n" for name, value in params.items()) + text
+    options = "".join(f"option {name} = {_literal(value)}\n" for name, value in params.items())
+    imports, separator, rest = text.partition('import "regexp"\n')
+    return imports + separator + options + rest if separator else options + text
 
 
 def _literal(value: Any) -> str:
@@ -104,7 +106,7 @@ def texts() -> list[str]:
     """Different texts, of questions by chance and of the write side."""
     chance = random.Random(1)  # the same in each run
     asked: list[tuple[str, dict[str, Any]]] = []
-    for number in range(100):
+    for number in range(60):
         reader = RecordingReader(has_far=number % 2 == 1, has_rejects=number % 3 > 0)
         asyncio.run(ask_everything(reader, chance))
         asked += reader.asked

@@ -25,7 +25,7 @@ async def breakdown(reader: Reader, query: BreakdownQuery) -> Breakdown:
     ids = None if query.customer_id is None else [query.customer_id]
     asked = Asked.of(reader.bucket, ids, query.start, query.end)
     statements = [*flux.rows(asked, ["path"], ["_value", "status_code"]), *flux.far_rows(asked, ["path"])]
-    found = await reader.run(flux.text_of(statements), asked.params) if statements else {}
+    found = await reader.run(flux.text_of(asked, statements), asked.params) if statements else {}
     near = merged(found, "path", {"_value": pl.String(), "status_code": pl.Int16()}).rename(
         {"_value": "path"}
     )
@@ -53,7 +53,7 @@ async def trends(reader: Reader, query: TrendsQuery) -> Sequence[Trend]:
     statements += flux.far_rows(asked, [])
     found = {}
     if ids and statements:
-        found = await reader.run(flux.text_of(statements), {**asked.params, **params})
+        found = await reader.run(flux.text_of(asked, statements), {**asked.params, **params})
     columns: dict[str, pl.DataType] = {
         "customer_id": pl.String(),
         "status_code": pl.Int16(),
@@ -90,7 +90,9 @@ async def trends(reader: Reader, query: TrendsQuery) -> Sequence[Trend]:
 async def span(reader: Reader) -> tuple[datetime, datetime] | None:
     """The times of the first and the last request. Raises StoreUnavailable."""
     asked = Asked.of(reader.bucket, None, None, None)
-    found = await reader.run(flux.text_of([*flux.edges(asked), *flux.far_rows(asked, [])]), asked.params)
+    found = await reader.run(
+        flux.text_of(asked, [*flux.edges(asked), *flux.far_rows(asked, [])]), asked.params
+    )
     times = far_requests(found, asked)["time"].to_list()
     for tick, length in TICKS.items():
         for name in ("first", "last"):

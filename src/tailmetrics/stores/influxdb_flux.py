@@ -7,14 +7,18 @@ range has bounds that are rounded up to the tick: a point's time lies within the
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from tailmetrics.stats import Failures
 from tailmetrics.stores.influxdb_lines import encoded
 from tailmetrics.stores.influxdb_places import FAR, NEAR_HIGH_US, NEAR_LOW_US, TICKS
 from tailmetrics.windows import from_us, to_us
+
+FAILED_STATUSES: dict[Failures, str] = {"4xx+5xx": "/^[45]/", "5xx": "/^5/", "5xx+429": "/^(5|429)/"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,34 +54,36 @@ class Asked:
 
     @property
     def params(self) -> dict[str, Any]:
-        ids = () if self.customer_ids is None else self.customer_ids
+        ids = [encoded(customer_id) for customer_id in self.customer_ids or ()]
         bounds: dict[str, Any] = {}
         for tick in self.ticks:
             bounds[f"{tick}_start"] = from_us(self._low(tick))
             bounds[f"{tick}_stop"] = from_us(self._high(tick))
         return {
             "bucket": self.bucket,
-            **{f"customer_{place}": encoded(customer_id) for place, customer_id in enumerate(ids)},
+            **({"customer": ids[0]} if len(ids) == 1 else {}),
+            **({"customers_pattern": f"^({'|'.join(map(_quoted, ids))})$"} if len(ids) > 1 else {}),
             **bounds,
         }
 
-    def source(self, tick: str, field: str, *, start: str = "", stop: str = "") -> str:
-        """The points of one field; `start` and `stop` name the parameters of another range."""
+    def source(self, tick: str, field: str, *, start: str = "", stop: str = "", statuses: str = "") -> str:
+        """The points of one field; `start` and `stop` name the parameters of another range.
+
+        `statuses` is a pattern of those that count.
+        """
         if tick == FAR:
             start, stop = "2200-01-01T00:00:00Z", "2262-04-11T00:00:00Z"
         return (
             "from(bucket: bucket)\n"
             f"    |> range(start: {start or f'{tick}_start'}, stop: {stop or f'{tick}_stop'})\n"
             f'    |> filter(fn: (r) => r._measurement == "requests_{tick}" and r._field == "{field}"'
-            f"{self._customers()})"
+            f"{self._customers()}{f' and r.status_code =~ {statuses}' if statuses else ''})"
         )
 
     def _customers(self) -> str:
         if self.customer_ids is None:
             return ""
-        return " and " + any_of(
-            [f"r.customer_id == customer_{place}" for place in range(len(self.customer_ids))]
-        )
+        return " and r.customer_id " + ("=~ customers" if len(self.customer_ids) > 1 else "== customer")
 
     def _low(self, tick: str) -> int:
         return NEAR_LOW_US if self.low_us is None else rounded_up(tick, self.low_us)
@@ -92,11 +98,11 @@ def rounded_up(tick: str, us: int) -> int:
     return min(max(-(-us // length) * length, NEAR_LOW_US), NEAR_HIGH_US)
 
 
-def counts(asked: Asked, keys: Sequence[str]) -> list[str]:
-    """Requests by some tags, as results counts_TICK."""
+def counts(asked: Asked, keys: Sequence[str], *, statuses: str = "", name: str = "counts") -> list[str]:
+    """Requests by some tags, as results NAME_TICK: Flux takes 0.1 ms for each combination of their values."""
     return [
-        f"{asked.source(tick, 'path')}\n    |> group(columns: {_list(keys)})\n    |> count()\n"
-        f'    |> yield(name: "counts_{tick}")'
+        f"{asked.source(tick, 'path', statuses=statuses)}\n    |> group(columns: {_list(keys)})\n"
+        f'    |> count()\n    |> yield(name: "{name}_{tick}")'
         for tick in asked.ticks
     ]
 
@@ -199,8 +205,18 @@ def any_of(conditions: Sequence[str]) -> str:
     return f"({any_of(conditions[:middle])} or {any_of(conditions[middle:])})"
 
 
-def text_of(statements: Sequence[str]) -> str:
-    return "\n\n".join(statements) + "\n"
+def text_of(asked: Asked, statements: Sequence[str]) -> str:
+    """Statements as one text."""
+    if asked.customer_ids is None or len(asked.customer_ids) < 2:
+        return "\n\n".join(statements) + "\n"
+    # Storage takes a pattern for many values in a quarter of the time that it takes for as many comparisons.
+    head = ['import "regexp"', "customers = regexp.compile(v: customers_pattern)"]
+    return "\n\n".join([*head, *statements]) + "\n"
+
+
+def _quoted(text: str) -> str:
+    """Text for a pattern that matches it alone."""
+    return re.sub(r"([\\.+*?()|\[\]{}^$])", r"\\\1", text)
 
 
 def _list(names: Sequence[str]) -> str:

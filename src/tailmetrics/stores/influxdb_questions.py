@@ -29,6 +29,7 @@ from tailmetrics.windows import DAY_US, Grid, clocks_change, zone_named
 
 _YEAR_US = 366 * DAY_US
 _QUANTILES = ("median", "p99")
+_BY_CUSTOMER: dict[str, pl.DataType] = {"customer_id": pl.String(), "_value": pl.Int64()}
 _STATUS_COUNTS: dict[str, pl.DataType] = {"status_code": pl.Int16(), "_value": pl.Int64()}
 
 
@@ -52,52 +53,49 @@ async def customers(reader: Reader, query: CustomersQuery) -> CustomersPage:
     """Raises QueryError for a wrong cursor, and StoreUnavailable.
 
     A first request ranks the customers, a second one has the latencies of those on the page; where the rank
-    is by a quantile, the first one has all.
+    is by a latency, the first one has those of all.
     """
     offset = 0 if query.after is None else place_of("customers", query.after)
     asked = Asked.of(reader.bucket, None, query.start, query.end)
-    by_quantile = query.sort in _QUANTILES
+    by_latency = query.sort in ("average", *_QUANTILES)
+    failed_statuses = flux.FAILED_STATUSES[query.failures]
     found = await _run(
         reader,
         asked,
         [
-            *flux.counts(asked, ["customer_id", "status_code"]),
-            *flux.latency_sums(asked, ["customer_id"]),
-            *(flux.quantiles(asked, ["customer_id"]) if by_quantile else ()),
+            *flux.counts(asked, ["customer_id"]),
+            *flux.counts(asked, ["customer_id"], statuses=failed_statuses, name="failed"),
+            *(_latencies(asked) if by_latency else ()),
             *flux.far_rows(asked, ["duration"]),
         ],
     )
     far = far_requests(found, asked)
-    totals = _customer_totals(found, far, query)
+    totals = _customer_counts(found, far, query)
     if query.search:
         totals = totals.filter(pl.col("customer_id").str.contains(query.search, literal=True))
-    if by_quantile:
-        totals = totals.join(_quantiles(found), on="customer_id", how="left")
+    if by_latency:
+        totals = totals.join(_customer_latencies(found), on="customer_id", how="left")
         if far.height:
             ids = far["customer_id"].unique().to_list()
-            totals = totals.update(await _quantiles_by_rows(reader, query, ids), on="customer_id")
+            totals = totals.update(await _latencies_by_rows(reader, query, ids), on="customer_id")
     ranked = _ranked(totals, query)
     page = ranked.slice(offset, query.limit)
-    if not by_quantile and page.height:
+    if not page.height:
+        return CustomersPage((), ranked.height, None)
+    if not by_latency:
         page_ids = page["customer_id"].to_list()
         if far.filter(pl.col("customer_id").is_in(page_ids)).height:
-            latencies = await _quantiles_by_rows(reader, query, page_ids)
+            latencies = await _latencies_by_rows(reader, query, page_ids)
         else:
             of_page = Asked.of(reader.bucket, page_ids, query.start, query.end)
-            latencies = _quantiles(await _run(reader, of_page, flux.quantiles(of_page, ["customer_id"])))
+            latencies = _customer_latencies(await _run(reader, of_page, _latencies(of_page)))
         page = page.join(latencies, on="customer_id", how="left", maintain_order="left")
     following = offset + page.height
+    columns = ("customer_id", "requests", "failed", "average", "median", "p99")
     return CustomersPage(
-        tuple(
-            CustomerStats(customer_id, summary_of(*figures))
-            for customer_id, *figures in page.select(
-                "customer_id", "requests", "failed", "average", "median", "p99"
-            ).iter_rows()
-        )
-        if page.height
-        else (),
+        tuple(CustomerStats(name, summary_of(*row)) for name, *row in page.select(columns).iter_rows()),
         ranked.height,
-        cursor_to("customers", following) if page.height and following < ranked.height else None,
+        cursor_to("customers", following) if following < ranked.height else None,
     )
 
 
@@ -211,47 +209,44 @@ def _spans(rows: pl.DataFrame) -> list[tuple[int, int]]:
     return [(first, last + 1) for first, last in years.sort("first").select("first", "last").iter_rows()]
 
 
-def _customer_totals(
+def _latencies(asked: Asked) -> list[str]:
+    keys = ["customer_id"]
+    return [*flux.latency_sums(asked, keys), *flux.quantiles(asked, keys)]
+
+
+def _customer_counts(
     found: dict[str, pl.DataFrame], far: pl.DataFrame, query: CustomersQuery
 ) -> pl.DataFrame:
-    """Requests, failed ones and the average of each customer."""
-    counted = merged(found, "counts", {"customer_id": pl.String(), **_STATUS_COUNTS})
-    seconds = merged(found, "seconds", {"customer_id": pl.String(), "_value": pl.Float64()})
-    timed = merged(found, "timed", {"customer_id": pl.String(), "_value": pl.Int64()})
-    counted = pl.concat(
-        [counted, far.select("customer_id", "status_code", pl.lit(1, pl.Int64).alias("_value"))]
-    )
-    durations = far.filter(pl.col("duration").is_not_null())
-    seconds = pl.concat([seconds, durations.select("customer_id", pl.col("duration").alias("_value"))])
-    timed = pl.concat([timed, durations.select("customer_id", pl.lit(1, pl.Int64).alias("_value"))])
-    requests_and_failed = counted.group_by("customer_id").agg(
-        pl.col("_value").sum().alias("requests"),
-        pl.col("_value").filter(failed(query.failures)).sum().alias("failed"),
-    )
+    """Requests and failed ones of each customer."""
+    of_far = far.select("customer_id", failed(query.failures).alias("failed"), _value=pl.lit(1, pl.Int64))
+    requests = pl.concat([merged(found, "counts", _BY_CUSTOMER), of_far.drop("failed")])
+    failures = pl.concat([merged(found, "failed", _BY_CUSTOMER), of_far.filter("failed").drop("failed")])
     return (
-        requests_and_failed.join(
-            seconds.group_by("customer_id").agg(pl.col("_value").sum().alias("seconds")),
-            on="customer_id",
-            how="left",
-        )
-        .join(
-            timed.group_by("customer_id").agg(pl.col("_value").sum().alias("timed")),
-            on="customer_id",
-            how="left",
-        )
-        .with_columns(average=pl.col("seconds") / pl.col("timed"))
+        _summed(requests, "requests")
+        .join(_summed(failures, "failed"), on="customer_id", how="left")
+        .with_columns(pl.col("failed").fill_null(0))
     )
 
 
-def _quantiles(found: dict[str, pl.DataFrame]) -> pl.DataFrame:
+def _customer_latencies(found: dict[str, pl.DataFrame]) -> pl.DataFrame:
+    """Average, median and 99th percentile of each customer that has some, as the server has them."""
+    seconds = _summed(merged(found, "seconds", {**_BY_CUSTOMER, "_value": pl.Float64()}), "seconds")
+    timed = _summed(merged(found, "timed", _BY_CUSTOMER), "timed")
     empty = pl.DataFrame(schema={"customer_id": pl.String(), "_value": pl.Float64()})
-    median, p99 = (
-        found.get(name, empty).select("customer_id", pl.col("_value").alias(name)) for name in _QUANTILES
+    figures = seconds.join(timed, on="customer_id").select(
+        "customer_id", average=pl.col("seconds") / pl.col("timed")
     )
-    return median.join(p99, on="customer_id", how="full", coalesce=True)
+    for name in _QUANTILES:
+        values = found.get(name, empty).select("customer_id", pl.col("_value").alias(name))
+        figures = figures.join(values, on="customer_id", how="left")
+    return figures
 
 
-async def _quantiles_by_rows(reader: Reader, query: CustomersQuery, ids: Sequence[str]) -> pl.DataFrame:
+def _summed(rows: pl.DataFrame, name: str) -> pl.DataFrame:
+    return rows.group_by("customer_id").agg(pl.col("_value").sum().alias(name))
+
+
+async def _latencies_by_rows(reader: Reader, query: CustomersQuery, ids: Sequence[str]) -> pl.DataFrame:
     """For customers with a request of a time that InfluxDB cannot keep: the server leaves it out."""
     asked = Asked.of(reader.bucket, ids, query.start, query.end)
     columns = ["_time", "_value", "customer_id", "status_code"]
@@ -261,6 +256,7 @@ async def _quantiles_by_rows(reader: Reader, query: CustomersQuery, ids: Sequenc
     near = requests(found, ["customer_id"])
     rows = pl.concat([near, far_requests(found, asked).select(near.columns)])
     return rows.group_by("customer_id").agg(
+        pl.col("duration").mean().alias("average"),
         pl.col("duration").quantile(0.5, "linear").alias("median"),
         pl.col("duration").quantile(0.99, "linear").alias("p99"),
     )
@@ -283,4 +279,4 @@ def _ranked(totals: pl.DataFrame, query: CustomersQuery) -> pl.DataFrame:
 async def _run(reader: Reader, asked: Asked, statements: Sequence[str]) -> dict[str, pl.DataFrame]:
     if not statements:
         return {}
-    return await reader.run(flux.text_of(statements), asked.params)
+    return await reader.run(flux.text_of(asked, statements), asked.params)
