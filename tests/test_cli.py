@@ -86,7 +86,9 @@ def as_json(result: Result) -> dict[str, Any]:
 
 
 def test_every_command_of_the_contract_is_there() -> None:
-    assert " ".join(COMMANDS) == "check customers generate ingest load serve stats status top up"
+    assert " ".join(COMMANDS) == (
+        "check customers generate ingest load publish report serve stats status top up"
+    )
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -282,7 +282,14 @@ def test_a_compressed_body_is_decompressed(
     body = gzip.compress(LOG * 5) + gzip.compress(LOG * 50_000) + bytes(100)
     loading.post("/load", content=body, params={"name": name}, headers=headers)
     [load] = ingestion.loads
-    assert (load.content == LOG * 50_005, load.display_name) == (True, "x.log")
+    assert (load.content == LOG * 50_005, load.display_name) == (True, name)
+
+
+def test_lines_under_the_name_of_a_compressed_log_are_lines(
+    loading: httpx.Client, ingestion: FakeIngestion
+) -> None:
+    loading.post("/load", content=LOG, params={"name": "x.log.gz"})
+    assert ingestion.loads[0].content == LOG
 
 
 @pytest.mark.parametrize("body", [LOG, gzip.compress(LOG * 1000)[:-9], gzip.compress(LOG) + b"x"])

@@ -17,6 +17,7 @@ from tailmetrics.settings import Settings
 from tailmetrics.sources import fingerprint
 
 _WRITE_BYTES = 1024 * 1024  # as much is gathered before it is written, and no more is held in memory
+_GZIP_BEGINS = b"\x1f\x8b"
 _GZIP = 31  # zlib's word for the format of gzip with its largest window
 
 
@@ -37,11 +38,11 @@ def remove_leftovers(settings: Settings) -> None:
         path.unlink(missing_ok=True)
 
 
-async def received(request: Request, settings: Settings, *, compressed: bool) -> Upload:
+async def received(request: Request, settings: Settings, *, compressed: bool | None) -> Upload:
     """Write the body to a temporary file beside the data, where there is room for what it holds.
 
-    Raises HTTPException 413 when it is larger than the settings allow, sent or decompressed, and 400 when it
-    is `compressed` and no whole gzip.
+    With `compressed` None it is taken for a gzip when it begins like one. Raises HTTPException 413 when it is
+    larger than the settings allow, sent or decompressed, and 400 when it is compressed and no whole gzip.
     """
     max_bytes = settings.load_max_bytes
     announced = request.headers.get("content-length", "")
@@ -51,7 +52,7 @@ async def received(request: Request, settings: Settings, *, compressed: bool) ->
     with tempfile.NamedTemporaryFile(
         prefix=_prefix(settings), dir=settings.data_folder, delete=False
     ) as file:
-        sink = _Sink(file, max_bytes, _Gunzip() if compressed else None)
+        sink = _Sink(file, max_bytes, compressed=compressed)
         try:
             gathered = bytearray()
             async for piece in request.stream():
@@ -69,13 +70,17 @@ async def received(request: Request, settings: Settings, *, compressed: bool) ->
 class _Sink:
     """Writes at most so many bytes, decompressed if they have to be."""
 
-    def __init__(self, file: IO[bytes], max_bytes: int, gunzip: _Gunzip | None) -> None:
+    def __init__(self, file: IO[bytes], max_bytes: int, *, compressed: bool | None) -> None:
         self.size = 0
         self._file = file
         self._max_bytes = max_bytes
-        self._gunzip = gunzip
+        self._compressed = compressed
+        self._gunzip = _Gunzip() if compressed else None
 
     def write(self, data: bytes) -> None:
+        if self._compressed is None:
+            self._compressed = data.startswith(_GZIP_BEGINS)
+            self._gunzip = _Gunzip() if self._compressed else None
         for piece in [data] if self._gunzip is None else self._gunzip.feed(data):
             self.size += len(piece)
             if self.size > self._max_bytes:

@@ -191,7 +191,7 @@ async def _begin(
     upload = await received(request, settings, compressed=_is_compressed(request, parameters.name))
     try:
         if upload.size:
-            name = (parameters.name or DEFAULT_NAME).removesuffix(".gz") or DEFAULT_NAME
+            name = parameters.name or DEFAULT_NAME
             part = ingestion.start_load(upload.path, name, parameters.format)
             return services.jobs.add(ingestion, [(name, part)], upload)
         parts = _load_configured(ingestion, settings, parameters)
@@ -201,8 +201,8 @@ async def _begin(
         raise
 
 
-def _is_compressed(request: Request, name: str | None) -> bool:
-    """Whether the body is a gzip. Raises HTTPException 415 for what is no log."""
+def _is_compressed(request: Request, name: str | None) -> bool | None:
+    """Whether the body is a gzip, None when only its name says so. Raises HTTPException 415 for no log."""
     content_type = request.headers.get("content-type", "")
     if content_type.startswith("multipart/"):
         raise HTTPException(
@@ -214,7 +214,10 @@ def _is_compressed(request: Request, name: str | None) -> bool:
     if encoding not in {"identity", "gzip", "x-gzip"}:
         raise HTTPException(415, f"Content-Encoding: found {encoding!r}, expected gzip or none")
     kind = content_type.partition(";")[0].strip().lower()
-    return encoding != "identity" or kind in _GZIP_TYPES or (name or "").endswith(".gz")
+    if encoding != "identity" or kind in _GZIP_TYPES:
+        return True
+    # `tailmetrics load` sends the lines of a compressed log under the log's own name.
+    return None if (name or "").endswith(".gz") else False
 
 
 def _load_configured(
