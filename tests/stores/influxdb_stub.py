@@ -86,7 +86,10 @@ class Stub:
             for option in query["extern"]["body"]
         }
         if "processor" in query["query"]:
-            return ""
+            series = f"processor,processor={params['id']['value']} 0"
+            beat = self.points.get("bucket_meta", {}).get(series, "beat=0i")
+            head = ["#datatype,string,long,long", "#group,false,false,false", "#default,beats,,"]
+            return "\r\n".join([*head, ",result,table,_value", f",,0,{beat[5:-1]}", "", ""])
         wanted = [option["value"] for name, option in params.items() if name.startswith("id_")]
         rows = []
         for line in self.lines("bucket_meta", "source,"):

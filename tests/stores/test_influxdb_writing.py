@@ -10,11 +10,11 @@ from email.utils import format_datetime
 import pytest
 
 from tailmetrics.committer import Committer
-from tailmetrics.errors import RecordsRefused, SettingsError, StoreUnavailable
+from tailmetrics.errors import RecordsRefused, SettingsError, SourceHeld, StoreUnavailable
 from tailmetrics.metrics import Metrics
 from tailmetrics.settings import load_settings
 from tailmetrics.sources import Batch, Source
-from tailmetrics.stores import influxdb_server
+from tailmetrics.stores import influxdb_leases, influxdb_server
 from tailmetrics.stores.influxdb import InfluxDBStore
 from tailmetrics.stores.influxdb_server import Address, retry_after_seconds
 from tests.builders import LINE_BYTES, Record, at, batch_of, moved, source_of
@@ -281,3 +281,36 @@ def test_a_refusal_names_the_line_of_the_record(stub: Stub, store: InfluxDBStore
         store.write([batch_of(source, records(2))])
     [refusal] = refused.value.refusals
     assert (refusal.source_id, refusal.offset) == (source.source_id, 0)
+
+
+def test_a_second_processor_of_a_source_is_refused_with_the_name_of_the_first(
+    stub: Stub, store: InfluxDBStore, source: Source
+) -> None:
+    second = InfluxDBStore(settings_of_stub(stub))
+    with pytest.raises(SourceHeld, match=r"is read by process \d+ on .*, which is alive"):
+        second.write([batch_of(source, records(1))])
+    second.close()
+    assert paths(stub) == []
+
+
+def test_what_a_processor_held_that_has_ended_is_taken_over(
+    stub: Stub, store: InfluxDBStore, source: Source
+) -> None:
+    store.close()
+    second = InfluxDBStore(settings_of_stub(stub))
+    second.write([batch_of(source, records(1))])
+    second.close()
+    assert paths(stub) == ["0"]
+
+
+def test_of_a_processor_on_another_machine_it_is_waited_whether_it_says_something(
+    stub: Stub, store: InfluxDBStore, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(influxdb_leases.Holder, "has_ended", lambda _: None)
+    second = InfluxDBStore(settings_of_stub(stub))
+    with pytest.raises(StoreUnavailable, match="to see whether it lives"):
+        second.write([batch_of(source, records(1))])
+    monkeypatch.setattr(influxdb_leases, "LEASE_SECONDS", 0.0)
+    second.write([batch_of(source, records(1))])
+    second.close()
+    assert paths(stub) == ["0"]
