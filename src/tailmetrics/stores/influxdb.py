@@ -27,7 +27,7 @@ from tailmetrics.stats import (
 )
 from tailmetrics.stores import influxdb_counts, influxdb_meta, influxdb_questions
 from tailmetrics.stores.influxdb_reader import Reader
-from tailmetrics.stores.influxdb_server import Server
+from tailmetrics.stores.influxdb_server import CONNECT_SECONDS, Server
 from tailmetrics.stores.influxdb_writer import Writer
 
 log = structlog.get_logger(__name__)
@@ -115,7 +115,7 @@ class InfluxDBStore:
 
     def _prepare(self) -> None:
         try:
-            self._server.prepare()
+            self._server.prepare(CONNECT_SECONDS)
         except StoreUnavailable as error:
             log.warning("the store is not ready", error=str(error))
             raise

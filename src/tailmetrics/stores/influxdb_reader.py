@@ -14,12 +14,11 @@ from influxdb_client.rest import ApiException
 
 from tailmetrics.errors import StoreUnavailable
 from tailmetrics.stores.influxdb_csv import Tables, tables_of
-from tailmetrics.stores.influxdb_server import Address, translated
+from tailmetrics.stores.influxdb_server import CONNECT_SECONDS, Address, translated
 
 _Answer = TypeVar("_Answer")
 
 _QUESTIONS_AT_ONCE = 8
-_CONNECT_SECONDS = 4.0
 
 
 class Reader:
@@ -114,7 +113,7 @@ def _client(address: Address, timeout_seconds: float) -> InfluxDBClientAsync:
         address.url,
         address.token,
         org=address.org,
-        timeout=aiohttp.ClientTimeout(total=timeout_seconds, connect=_CONNECT_SECONDS),
+        timeout=aiohttp.ClientTimeout(total=timeout_seconds, sock_connect=CONNECT_SECONDS),
         connection_pool_maxsize=_QUESTIONS_AT_ONCE,
         # Compressing rows takes the server four times as long as sending them over a local network.
         client_session_kwargs={"headers": {"Accept-Encoding": "identity"}},

@@ -38,7 +38,7 @@ _Answer = TypeVar("_Answer")
 MAX_BODY_BYTES = 10_000_000  # of one request, before it is compressed
 LINES_A_REQUEST = 25_000
 TIMEOUT_SECONDS = 30.0
-_CHECK_SECONDS = 4.0  # what is wrong with a setting is said within five
+CONNECT_SECONDS = 2.0  # at start and before each question, so that a wrong address is named within five
 _LONGEST_WAIT_SECONDS = 300.0  # that a server may ask for
 _POSTS_AT_ONCE = 2
 _GZIP_LEVEL = 1
@@ -115,12 +115,12 @@ class Server:
         self._threads = ThreadPoolExecutor(_POSTS_AT_ONCE, thread_name_prefix="influxdb-write")
         self._is_ready = False
 
-    def prepare(self) -> None:
-        """Make sure once that both buckets are there."""
+    def prepare(self, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
+        """Make sure once that both buckets are there; each request may take so long."""
         if self._is_ready:
             return
-        found = self._bucket(self.address.bucket, self._wanted_days * 86_400)
-        self._bucket(self.address.meta_bucket, 0)
+        found = self._bucket(self.address.bucket, self._wanted_days * 86_400, timeout_seconds)
+        self._bucket(self.address.meta_bucket, 0, timeout_seconds)
         self.retention_seconds = found
         if found != self._wanted_days * 86_400:
             log.warning(
@@ -195,12 +195,12 @@ class Server:
             raise translated(error, self.address) from error
         return []
 
-    def _bucket(self, name: str, retention_seconds: int) -> int:
+    def _bucket(self, name: str, retention_seconds: int, timeout_seconds: float) -> int:
         """The retention in seconds (0: for ever) of a bucket, which is made when it is missing."""
         service = BucketsService(self._client.api_client)  # type: ignore[no-untyped-call]
         try:
             found = service.get_buckets(  # type: ignore[no-untyped-call]
-                org=self.address.org, name=name, _request_timeout=int(_CHECK_SECONDS * 1000)
+                org=self.address.org, name=name, _request_timeout=int(timeout_seconds * 1000)
             ).buckets
         except ApiException as error:
             if error.status != 404 or "bucket" not in _words_of(error):
