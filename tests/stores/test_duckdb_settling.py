@@ -68,8 +68,7 @@ def layout_of(store: DuckDBStore) -> Layout:
     cursor = store._file.cursor()
     try:
         [row] = cursor.execute(
-            "SELECT base, tail, runs, (SELECT count(*) FROM records WHERE customer_key IS NULL), expired "
-            "FROM layout"
+            "SELECT base, tail, runs, (SELECT count(*) FROM fresh), expired FROM layout"
         ).fetchall()
     finally:
         cursor.close()
@@ -140,7 +139,7 @@ class TestSorting:
         store.write([batch_of(source, some_records(5500))])
         wait_until(lambda: is_merged(store))
         cursor = store._file.cursor()
-        found = cursor.execute("SELECT customer_key, timestamp FROM records ORDER BY rowid").fetchall()
+        found = cursor.execute("SELECT customer_key, timestamp FROM settled ORDER BY rowid").fetchall()
         cursor.close()
         assert found == sorted(found)
 

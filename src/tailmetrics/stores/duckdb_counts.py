@@ -7,7 +7,7 @@ from typing import Any
 
 from tailmetrics.stats import Breakdown, BreakdownQuery, PathCount, StatusCount, Trend, TrendsQuery
 from tailmetrics.stores.duckdb_figures import counts_sql
-from tailmetrics.stores.duckdb_questions import check_known, conditions, conditions_of, is_utf8
+from tailmetrics.stores.duckdb_questions import SPAN, check_known, conditions, conditions_of, is_utf8
 from tailmetrics.stores.duckdb_reader import Reader
 from tailmetrics.windows import from_us, to_us
 
@@ -59,7 +59,7 @@ def trends(reader: Reader, query: TrendsQuery) -> list[Trend]:
 
 def span(reader: Reader) -> tuple[datetime, datetime] | None:
     """The times of the first and the last request, from DuckDB's own notes. Raises StoreUnavailable."""
-    [(first, last)] = reader.run("SELECT epoch_us(min(timestamp)), epoch_us(max(timestamp)) FROM records")
+    [(first, last)] = reader.run(SPAN)
     return None if first is None else (from_us(first), from_us(last))
 
 

@@ -61,7 +61,9 @@ INSERT INTO meta VALUES (1);
 # By the version that each begins with. A new file is made by all of them: both ways lead to one schema.
 _UPGRADES = {
     1: """
-        ALTER TABLE records ADD COLUMN customer_key UBIGINT;
+        ALTER TABLE records RENAME TO fresh;
+        CREATE TABLE settled AS SELECT *, NULL::UBIGINT AS customer_key FROM fresh LIMIT 0;
+        CREATE VIEW records AS FROM settled UNION ALL SELECT *, NULL FROM fresh;
         CREATE TABLE layout (
             base BIGINT NOT NULL, tail BIGINT NOT NULL, runs BIGINT NOT NULL, expired BIGINT NOT NULL
         );
@@ -92,6 +94,9 @@ class DuckDBFile:
             "memory_limit": settings.duckdb_memory_limit,
             "threads": settings.duckdb_threads or os.cpu_count() or 1,
             "preserve_insertion_order": False,
+            # The thread that sorts brings the log into the file, between its transactions: a commit that did
+            # it would take as long as all that others have changed.
+            "checkpoint_threshold": "1GB",
             # Nothing is ever fetched from the internet.
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
@@ -129,6 +134,13 @@ class DuckDBFile:
         if self._root is None:
             raise StoreUnavailable(f"{self.path} is closed")
         return self._root.cursor()
+
+    def log_bytes(self) -> int:
+        """Size of the write-ahead log, which holds what is not in the file itself yet."""
+        try:
+            return self.path.with_name(self.path.name + ".wal").stat().st_size
+        except OSError:
+            return 0
 
     def check_present(self) -> None:
         """Raise StoreGone when the path no longer leads to the file that was opened."""

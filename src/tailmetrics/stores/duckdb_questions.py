@@ -32,6 +32,12 @@ _Answer = TypeVar("_Answer")
 _IS_CUSTOMER = (
     f"customer_id = $customer_id AND (customer_key = {key_of('$customer_id')} OR customer_key IS NULL)"
 )
+# Of the tables themselves it is in DuckDB's own notes, of both together it would be looked for.
+SPAN = (
+    "SELECT epoch_us(min(first)), epoch_us(max(last)) FROM ("
+    "SELECT min(timestamp) AS first, max(timestamp) AS last FROM settled "
+    "UNION ALL SELECT min(timestamp), max(timestamp) FROM fresh)"
+)
 _MANY_YEARS = 20
 
 
@@ -135,7 +141,7 @@ def _spans(
 ) -> list[tuple[int, int]]:
     """Where the records of a query lie, roughly: the fewer clock changes, the cheaper the windows."""
     # The range of all records comes from DuckDB's own notes, without a scan.
-    [(first, last)] = reader.run("SELECT epoch_us(min(timestamp)), epoch_us(max(timestamp)) FROM records")
+    [(first, last)] = reader.run(SPAN)
     if first is None:
         return []
     low = first if query.start is None else max(first, to_us(query.start))

@@ -1,10 +1,10 @@
 """Sorting records in the background: a question about one customer then reads little but that one's rows.
 
-A commit appends records as they come: they are fresh, and their customer_key is NULL. Later they are sorted
-by customer and time into a run, in a transaction that adds the sorted rows and deletes the fresh ones:
-whoever asks sees each record once. Runs are merged into one, a slice of the keys at a time. DuckDB keeps the
-least and the greatest value of each column for each of its row groups (122,880 rows), so a question that
-names a customer's key passes over all others.
+A commit appends records to the table fresh as they come. Later they are sorted by customer and time into a
+run of the table settled, in a transaction that adds the rows there and deletes them here: whoever asks the
+view records, which is both, sees each record once. Runs are merged into one, a slice of the keys at a time.
+DuckDB keeps the least and the greatest value of each column for each of its row groups (122,880 rows), so a
+question that names a customer's key passes over all others.
 """
 
 from __future__ import annotations
@@ -38,7 +38,12 @@ _IDLE_SHARE = 0.1  # of the merged run, that others may have grown to
 _EXPIRED_SHARE = 0.25  # of all records, that may be deleted before their room is given back
 _KEYS = 2**64
 _SECONDS_BETWEEN_EXPIRIES = 60.0
-_MOST_FREE = 0.5  # blocks, for each one in use
+_MOST_FREE = 0.25  # blocks, for each one in use
+_SHORT_LOG_BYTES = 1024 * 1024
+_LONG_LOG_BYTES = 8 * 1024 * 1024
+_LONGEST_LOG_BYTES = 512 * 1024 * 1024
+_CHECKPOINT_TRIES = 50
+_CHECKPOINT_REST_SECONDS = 0.1
 _EXPIRY_REST = 100  # so many times as long as a delete took is waited before the next
 _LONGEST_WRITE_SECONDS = 1.0
 _SECONDS_AFTER_AN_ERROR = 5.0
@@ -147,7 +152,8 @@ class Settler:
         try:
             self._expire()
             while not self._ended and self._step():
-                self._has_moved = True
+                self._shorten_log(_LONG_LOG_BYTES)
+            self._shorten_log(_LONG_LOG_BYTES)
             if self._has_moved and not self._ended and self._pace()[1]:
                 self._give_back_room()
                 self._has_moved = False
@@ -163,13 +169,15 @@ class Settler:
     def _step(self) -> bool:
         """Do the next thing that is due; False when there is none."""
         busy, idle = self._pace()
-        if self._layout.wants_seal(busy=busy, idle=idle):
+        seals = self._layout.wants_seal(busy=busy, idle=idle)
+        if not seals and not self._layout.wants_merge(busy=busy, idle=idle):
+            return False
+        self._has_moved = True
+        if seals:
             self._seal()
-        elif self._layout.wants_merge(busy=busy, idle=idle):
+        else:
             self._merge()
             self._checkpoint()
-        else:
-            return False
         return True
 
     def _pace(self) -> tuple[bool, bool]:
@@ -184,19 +192,17 @@ class Settler:
     def _seal(self) -> None:
         """Sort the oldest fresh records into a run."""
         with self._transaction() as cursor:
-            [(first,)] = cursor.execute(
-                "SELECT min(rowid) FROM records WHERE customer_key IS NULL"
-            ).fetchall()
+            [(first,)] = cursor.execute("SELECT min(rowid) FROM fresh").fetchall()
             if first is None:
                 self._change_layout(fresh=-self._layout.fresh)
                 return
-            fresh, until = "customer_key IS NULL AND rowid < $until", {"until": first + RUN_RECORDS}
+            until = {"until": first + RUN_RECORDS}
             [(records,)] = cursor.execute(
-                f"INSERT INTO records SELECT {COLUMNS}, {key_of('customer_id')} AS key FROM records "
-                f"WHERE {fresh} ORDER BY key, timestamp",
+                f"INSERT INTO settled SELECT {COLUMNS}, {key_of('customer_id')} AS key FROM fresh "
+                "WHERE rowid < $until ORDER BY key, timestamp",
                 until,
             ).fetchall()
-            cursor.execute(f"DELETE FROM records WHERE {fresh}", until)
+            cursor.execute("DELETE FROM fresh WHERE rowid < $until", until)
             change = {"tail": records, "runs": 1} if self._layout.base else {"base": records}
             self._note_layout(cursor, **change)
         self._change_layout(fresh=-records, **change)
@@ -208,6 +214,8 @@ class Settler:
         borders = [number * _KEYS // slices for number in range(slices + 1)]
         for low, end in itertools.pairwise(borders):
             self._merge_slice({"low": low, "high": end - 1})
+            # In the middle of it DuckDB writes half empty row groups anew, and commits wait for that.
+            self._shorten_log(_LONGEST_LOG_BYTES)
             busy, _ = self._pace()
             while busy or self._layout.wants_seal(busy=busy, idle=False):
                 if self._layout.wants_seal(busy=busy, idle=False):
@@ -216,9 +224,7 @@ class Settler:
                     return
                 busy, _ = self._pace()
         with self._transaction() as cursor:
-            [(settled,)] = cursor.execute(
-                "SELECT count(*) FROM records WHERE customer_key IS NOT NULL"
-            ).fetchall()
+            [(settled,)] = cursor.execute("SELECT count(*) FROM settled").fetchall()
             change = {
                 "base": settled - self._layout.tail + before.tail - self._layout.base,
                 "tail": -before.tail,
@@ -231,16 +237,16 @@ class Settler:
     def _merge_slice(self, bounds: dict[str, int]) -> None:
         inside = "customer_key BETWEEN $low AND $high"
         with self._transaction() as cursor:
-            [(last,)] = cursor.execute(f"SELECT max(rowid) FROM records WHERE {inside}", bounds).fetchall()
+            [(last,)] = cursor.execute(f"SELECT max(rowid) FROM settled WHERE {inside}", bounds).fetchall()
             if last is None:
                 return
             cursor.execute(
-                f"INSERT INTO records SELECT {COLUMNS}, customer_key FROM records WHERE {inside} "
+                f"INSERT INTO settled SELECT {COLUMNS}, customer_key FROM settled WHERE {inside} "
                 "ORDER BY customer_key, timestamp",
                 bounds,
             )
             # Row numbers rise: those of the rows just added are greater.
-            cursor.execute(f"DELETE FROM records WHERE {inside} AND rowid <= $last", {**bounds, "last": last})
+            cursor.execute(f"DELETE FROM settled WHERE {inside} AND rowid <= $last", {**bounds, "last": last})
 
     def _expire(self) -> None:
         """Delete records and rejects older than the retention, now and then."""
@@ -250,7 +256,9 @@ class Settler:
         now = datetime.now(timezone.utc).replace(tzinfo=None)
         oldest = {"oldest": now - timedelta(days=self._retention_days)}
         with self._transaction() as cursor:
-            [(records,)] = cursor.execute("DELETE FROM records WHERE timestamp < $oldest", oldest).fetchall()
+            [(settled,)] = cursor.execute("DELETE FROM settled WHERE timestamp < $oldest", oldest).fetchall()
+            [(fresh,)] = cursor.execute("DELETE FROM fresh WHERE timestamp < $oldest", oldest).fetchall()
+            records = settled + fresh
             [(rejects,)] = cursor.execute("DELETE FROM rejects WHERE seen_at < $oldest", oldest).fetchall()
             self._note_layout(cursor, expired=records)
         self._change_layout(expired=records)
@@ -266,18 +274,30 @@ class Settler:
         DuckDB takes free blocks from the front, and cuts the file behind the last one in use: what was
         written last is written once more.
         """
-        self._checkpoint()
+        self._shorten_log(_SHORT_LOG_BYTES)
         if self._is_roomy():
+            self._seal()  # the newest records, few as they are, would hold the end of the file
             self._merge()
             self._checkpoint()
             self._move_sources()
             self._checkpoint()
 
+    def _shorten_log(self, most_bytes: int) -> None:
+        """Bring what the write-ahead log holds into the file, when it is longer than that."""
+        if self._file.log_bytes() > most_bytes:
+            self._checkpoint()
+
     def _checkpoint(self) -> None:
-        """Give back the room of deleted rows."""
-        # Refused while a question reads a state from before; the next one will do.
-        with contextlib.suppress(duckdb.Error), contextlib.closing(self._file.cursor()) as cursor:
-            cursor.execute("CHECKPOINT")
+        """Bring the log into the file, so that the blocks of deleted rows can be used again.
+
+        Refused while somebody writes, so it may take some tries.
+        """
+        for _ in range(_CHECKPOINT_TRIES):
+            with contextlib.suppress(duckdb.Error), contextlib.closing(self._file.cursor()) as cursor:
+                cursor.execute("CHECKPOINT")
+                return
+            if not self._rest(_CHECKPOINT_REST_SECONDS):
+                return
 
     def _move_sources(self) -> None:
         """Write the sources anew: they may hold the end of the file.
@@ -305,8 +325,7 @@ class Settler:
     def _read_layout(self) -> Layout:
         with self._transaction() as cursor:
             [row] = cursor.execute(
-                "SELECT base, tail, runs, (SELECT count(*) FROM records WHERE customer_key IS NULL), expired "
-                "FROM layout"
+                "SELECT base, tail, runs, (SELECT count(*) FROM fresh), expired FROM layout"
             ).fetchall()
         return Layout(*row)
 

@@ -255,7 +255,7 @@ class Writer:
         if frame.is_empty():
             return
         incoming = _ArrowStream(frame)  # noqa: F841
-        self._connection.execute(f"INSERT INTO records SELECT {COLUMNS}, NULL FROM incoming")
+        self._connection.execute(f"INSERT INTO fresh SELECT {COLUMNS} FROM incoming")
 
     def _insert_rejects(self, frame: pl.DataFrame, now: datetime) -> None:
         if frame.is_empty():

@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Every figure of the README, one script after the other: about half an hour on two cores that do nothing else.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+python=../.venv/bin/python
+
+run() {
+    printf '\n== %s\n' "$*"
+    "$python" "$@"
+}
+
+run ingest.py --lines 5000000
+run ingest.py --lines 20000000 --repeat 1
+run freshness.py
+run query.py --rows 10000000
+run query.py --rows 100000000 --customers 5000 --rounds 9
+run repeated.py
+run disk.py
+run start.py
+run live.py --browser
+run backlog.py
+[ -d /usr/lib/postgresql ] && run postgresql.py
+if [ -n "${INFLUXDB_TEST_URL:-}" ]; then run influxdb.py; fi
