@@ -17,4 +17,5 @@ step ruff check
 step ruff format --check
 step mypy
 step lint-imports
-step python -m pytest "$@"
+# Most tests wait for servers, browsers and clocks: two processes share them, a file at a time.
+step python -m pytest -n 2 --dist loadfile "$@"
