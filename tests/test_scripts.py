@@ -419,7 +419,7 @@ def test_every_check_is_run(tools: Checkout) -> None:
         "called ruff format --check",
         "called mypy ",
         "called lint-imports ",
-        "called python -m pytest -k generator",
+        "called python -m pytest -n 2 --dist loadfile -k generator",
     ], done.stderr
 
 

@@ -63,6 +63,13 @@ def test_no_bytes_are_no_lines_of_any_kind(name: str) -> None:
     assert (parsed.lines, parsed.records.schema, parsed.rejects.schema) == (0, RECORD_SCHEMA, REJECT_SCHEMA)
 
 
+@pytest.mark.parametrize("beginning", [b"\x1f\x8b\x08", b"x\x01", b"x\x9c", b"x\xda", b"\x28\xb5\x2f\xfd"])
+@in_every_format
+def test_lines_that_begin_like_a_compressed_file_are_rejects(name: str, beginning: bytes) -> None:
+    parsed = opened(name).parse(beginning + b" a\nb\n", 0)
+    assert (parsed.records.height, parsed.rejects["offset"].to_list()) == (0, [0, len(beginning) + 3])
+
+
 @in_every_format
 @unhurried
 @given(data=st.data(), offset=st.sampled_from([0, 10**12]))

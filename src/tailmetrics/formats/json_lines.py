@@ -67,7 +67,7 @@ class _Reader:
         try:
             # Even so what is no JSON raises; only a value of an unexpected type is null instead.
             found = pl.read_ndjson(lines, schema=self._schema, ignore_errors=True)
-        except pl.exceptions.PolarsError:
+        except (pl.exceptions.PolarsError, OSError):  # the latter of what begins like a compressed file
             return None
         return found if found.height == len(text) else None
 

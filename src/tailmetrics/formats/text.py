@@ -114,10 +114,12 @@ def _decoded(beginning: bytes) -> str:
 
 def text_of(lines: Lines) -> pl.Series:
     """The text of each line; bytes that are not UTF-8 as \\xNN."""
+    # Behind an empty line: Polars takes bytes that begin like a compressed file for one, and unpacks them.
     try:
-        return pl.read_lines(lines.data)["line"]
+        return pl.read_lines(b"\n" + lines.data)["line"].slice(1)
     except pl.exceptions.ComputeError:
-        return pl.read_lines(lines.data.decode("utf-8", "backslashreplace").encode())["line"]
+        text = lines.data.decode("utf-8", "backslashreplace")
+        return pl.read_lines(b"\n" + text.encode())["line"].slice(1)
 
 
 def unfit_lines(lines: Lines, text: pl.Series, max_line_bytes: int) -> pl.Series:
