@@ -65,11 +65,10 @@ class Repeating:
         arrived = time.monotonic()
         while (asking := self._under_way.get(key)) is not None:
             await asking.done.wait()
-            question = asking.question
-            if asking.answer is not None and (
-                asking.began >= arrived or (question.is_about and question.is_current)
-            ):
+            if asking.answer is not None and asking.began >= arrived:
                 return asking.answer
+            if (kept := self._kept.get(key)) is not None:
+                return kept
         return None
 
     async def _ask(
