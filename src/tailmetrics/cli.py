@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 _DEFAULT_ENV_FILE = Path(".env.local")
 
 _SORTS = ("customer_id", "requests", "failures", "uptime", "average", "median", "p99")
+_SORT_HELP = (
+    "customer_id, requests, failures, uptime, average, median or p99; with - before it, from the largest."
+)
 
 _EXIT_FAILED = 1
 _EXIT_USAGE = 2
@@ -175,6 +178,17 @@ def _range_options(function: _Decorated) -> _Decorated:
     for option in reversed(_RANGE):
         function = option(function)
     return function
+
+
+def _sort_option(default: str) -> Callable[[_Decorated], _Decorated]:
+    return click.option(
+        "--sort",
+        default=default,
+        show_default=True,
+        type=click.Choice([sign + name for name in _SORTS for sign in ("", "-")]),
+        metavar="COLUMN",
+        help=_SORT_HELP,
+    )
 
 
 def _to_queue(text: str, *, required: bool) -> Callable[[_Decorated], _Decorated]:
@@ -503,8 +517,7 @@ def stats(customer: str | None, fill: bool, env_file: Path | None, as_json: bool
 @click.option("--search", help="Only ids with this part; case counts.")
 @click.option(
     "--sort",
-    help="customer_id, requests, failures, uptime, average, median or p99; with - before it, from the "
-    "largest.",
+    help=_SORT_HELP,
 )
 @click.option("--limit", help="Customers on a page.  [default: 100]")
 @click.option("--cursor", help="Where the page begins: what the page before said.")
@@ -532,15 +545,7 @@ def customers(env_file: Path | None, as_json: bool, **options: Any) -> None:
 )
 @click.argument("files", nargs=-1, metavar="[FILE]...", type=click.Path(path_type=Path))
 @_range_options
-@click.option(
-    "--sort",
-    default="customer_id",
-    show_default=True,
-    type=click.Choice([sign + name for name in _SORTS for sign in ("", "-")]),
-    metavar="COLUMN",
-    help="customer_id, requests, failures, uptime, average, median or p99; with - before it, from the "
-    "largest.",
-)
+@_sort_option("customer_id")
 @click.option(
     "--format",
     "form",
@@ -634,15 +639,7 @@ def status(env_file: Path | None, as_json: bool, **flags: Any) -> None:
 )
 @_range_options
 @click.option("--search", help="Only ids with this part; case counts.")
-@click.option(
-    "--sort",
-    default="-requests",
-    show_default=True,
-    type=click.Choice([sign + name for name in _SORTS for sign in ("", "-")]),
-    metavar="COLUMN",
-    help="customer_id, requests, failures, uptime, average, median or p99; with - before it, from the "
-    "largest.",
-)
+@_sort_option("-requests")
 @click.option(
     "--interval",
     type=click.FloatRange(0.1, 3600),

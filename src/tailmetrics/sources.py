@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -136,6 +137,27 @@ class SourceStatus:
     state: str  # "live", "rotated", "loading", "done", "stored", "missing", "unreadable"
     last_error: str | None = None
     updated_at: datetime | None = None
+
+
+def stored_statuses(sources: Iterable[Source]) -> tuple[SourceStatus, ...]:
+    """What is known of files when no processor says anything: how far each is in the store."""
+    return tuple(
+        SourceStatus(
+            source_id=source.source_id,
+            path=source.path,
+            device=source.device,
+            inode=source.inode,
+            epoch=source.epoch,
+            position=source.position,
+            size=source.position,
+            lag_bytes=0,
+            lag_seconds=0.0,
+            state="stored",
+            updated_at=source.committed_at,
+        )
+        for source in sources
+        if not source.is_message
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from tailmetrics.errors import StoreUnavailable
 from tailmetrics.settings import Settings
-from tailmetrics.sources import Batch, Source, SourceStatus
+from tailmetrics.sources import Batch, Source, SourceStatus, stored_statuses
 from tailmetrics.stats import (
     Breakdown,
     BreakdownQuery,
@@ -123,27 +123,8 @@ class DuckDBStore:
             records=counts.records,
             rejects=counts.rejects,
             blanks=counts.blanks,
-            sources=tuple(itertools.chain.from_iterable(list(self._reports.values()))) or self._stored(),
-        )
-
-    def _stored(self) -> tuple[SourceStatus, ...]:
-        """What is known of files when no processor says anything: how far each is in the store."""
-        return tuple(
-            SourceStatus(
-                source_id=source.source_id,
-                path=source.path,
-                device=source.device,
-                inode=source.inode,
-                epoch=source.epoch,
-                position=source.position,
-                size=source.position,
-                lag_bytes=0,
-                lag_seconds=0.0,
-                state="stored",
-                updated_at=source.committed_at,
-            )
-            for source in list(self._writer.sources.values())
-            if not source.is_message
+            sources=tuple(itertools.chain.from_iterable(list(self._reports.values())))
+            or stored_statuses(list(self._writer.sources.values())),
         )
 
     async def ping(self) -> None:

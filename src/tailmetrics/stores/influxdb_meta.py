@@ -7,7 +7,7 @@ import time
 from collections import defaultdict
 from typing import Any
 
-from tailmetrics.sources import SourceStatus
+from tailmetrics.sources import SourceStatus, stored_statuses
 from tailmetrics.stats import Reject, RejectsPage, RejectsQuery, StoreStatus
 from tailmetrics.stores.influxdb_csv import Tables
 from tailmetrics.stores.influxdb_flux import any_of
@@ -180,21 +180,5 @@ async def _stored(reader: Reader) -> tuple[SourceStatus, ...]:
     found = (await reader.run(ALL_SOURCES, {"bucket": reader.meta_bucket})).get("sources")
     if found is None:
         return ()
-    sources = [stored_source(*row).source for row in found.select("source", "_value").iter_rows()]
-    return tuple(
-        SourceStatus(
-            source_id=source.source_id,
-            path=source.path,
-            device=source.device,
-            inode=source.inode,
-            epoch=source.epoch,
-            position=source.position,
-            size=source.position,
-            lag_bytes=0,
-            lag_seconds=0.0,
-            state="stored",
-            updated_at=source.committed_at,
-        )
-        for source in sources
-        if not source.is_message
-    )
+    rows = found.select("source", "_value").iter_rows()
+    return stored_statuses(stored_source(*row).source for row in rows)

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tailmetrics.errors import UnknownCustomer
-from tailmetrics.sources import MESSAGES_NODE, SourceStatus
+from tailmetrics.sources import SourceStatus, stored_statuses
 from tailmetrics.stats import (
     Breakdown,
     BreakdownQuery,
@@ -34,6 +34,7 @@ from tailmetrics.stores.answers import answer_in_one_window, answer_in_windows, 
 from tailmetrics.stores.paging import cursor_to, place_of
 from tailmetrics.stores.sql_figures import counts_of, failed_of, figures_of, window_key
 from tailmetrics.stores.sql_schema import customers, records, rejects, reports, sources, store
+from tailmetrics.stores.sql_writer import source_of
 from tailmetrics.windows import DAY_US, Grid, clocks_change, from_us, to_us, zone_named
 
 _MANY_YEARS = 20
@@ -206,23 +207,7 @@ class Questions:
     async def stored_sources(self) -> tuple[SourceStatus, ...]:
         """How far each file is in the store, for want of a processor that says more."""
         rows = await self._all(sa.select(sources).order_by(sources.c.source_key))
-        return tuple(
-            SourceStatus(
-                source_id=row.source_id,
-                path=row.path,
-                device=int(row.device),
-                inode=int(row.inode),
-                epoch=row.epoch,
-                position=row.position,
-                size=row.position,
-                lag_bytes=0,
-                lag_seconds=0.0,
-                state="stored",
-                updated_at=from_us(row.updated_us),
-            )
-            for row in rows
-            if not row.node_id.startswith(MESSAGES_NODE)
-        )
+        return stored_statuses(map(source_of, rows))
 
     async def ping(self) -> None:
         await self._all(sa.select(store.c.id))

@@ -41,12 +41,12 @@ class Writer:
     def sources(self, node_id: str) -> Sequence[Source]:
         with self._engine.begin() as connection:
             rows = connection.execute(sa.select(sources).where(sources.c.node_id == node_id))
-            return [_source(row) for row in rows]
+            return [source_of(row) for row in rows]
 
     def source(self, source_id: str) -> Source | None:
         with self._engine.begin() as connection:
             row = connection.execute(sa.select(sources).where(sources.c.source_id == source_id)).first()
-            return None if row is None else _source(row)
+            return None if row is None else source_of(row)
 
     def register(self, new: Sequence[Source]) -> None:
         """Write those of the sources that are not known yet, all in one commit."""
@@ -206,7 +206,8 @@ def report_of(statuses: Sequence[SourceStatus]) -> str:
     return json.dumps([asdict(status) for status in statuses], default=datetime.isoformat)
 
 
-def _source(row: Any) -> Source:
+def source_of(row: Any) -> Source:
+    """A row of the table of sources."""
     return Source(
         row.source_id,
         row.node_id,
