@@ -292,7 +292,11 @@ def test_lines_under_the_name_of_a_compressed_log_are_lines(
     assert ingestion.loads[0].content == LOG
 
 
-@pytest.mark.parametrize("body", [LOG, gzip.compress(LOG * 1000)[:-9], gzip.compress(LOG) + b"x"])
+@pytest.mark.parametrize(
+    "body",
+    [LOG, gzip.compress(LOG * 1000)[:-9], gzip.compress(LOG) + b"x"],
+    ids=["plain", "cut off", "with more behind it"],
+)
 def test_a_body_that_is_no_whole_gzip_is_400(
     loading: httpx.Client, ingestion: FakeIngestion, tmp_path: Path, body: bytes
 ) -> None:
