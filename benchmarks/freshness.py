@@ -50,7 +50,6 @@ def main() -> None:
         service.start()
         try:
             times, answers = measure(service.client, log, arguments.lines)
-            cpu = idle_cpu_percent(service)
             with Growing(other, arguments.rate):
                 time.sleep(1)
                 count = total(service.client)
@@ -65,7 +64,6 @@ def main() -> None:
         "median_ms": 1000 * statistics.median(times),
         "p99_ms": 1000 * statistics.quantiles(times, n=100, method="inclusive")[98],
         "answer_median_ms": 1000 * statistics.median(answers),
-        "idle_cpu_percent": cpu,
         "busy_median_ms": 1000 * statistics.median(busy),
         "busy_p99_ms": 1000 * statistics.quantiles(busy, n=100, method="inclusive")[98],
     }
@@ -77,7 +75,6 @@ def main() -> None:
         f"p99 {figures['busy_p99_ms']:.1f} ms (goal 1000)"
     )
     print(f"one answer:    median {figures['answer_median_ms']:.1f} ms")
-    print(f"idle:          {cpu:.1f} % of a core (goal 3)")
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 
@@ -94,12 +91,6 @@ def measure(client: httpx.Client, log: Path, lines: int) -> tuple[list[float], l
         answers.append(time.perf_counter() - began)
         times.append(seconds_until_visible(client, log, count))
     return times, answers
-
-
-def idle_cpu_percent(service: ServiceProcess, seconds: float = 5.0) -> float:
-    before = service.cpu_seconds()
-    time.sleep(seconds)
-    return 100 * (service.cpu_seconds() - before) / seconds
 
 
 if __name__ == "__main__":

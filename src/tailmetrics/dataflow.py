@@ -13,6 +13,7 @@ import bytewax.operators as op
 from bytewax.dataflow import Dataflow
 from bytewax.inputs import DynamicSource, StatelessSourcePartition
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
+from bytewax.testing import cluster_main, run_main
 
 from tailmetrics.committer import Committer
 from tailmetrics.formats import LineFormat, open_format
@@ -24,8 +25,9 @@ from tailmetrics.sources import Batch, Chunk
 from tailmetrics.stores import open_store
 from tailmetrics.units import units_of
 
-# Bytewax's own loop wakes every millisecond; waiting inside of next_batch costs a tenth of that.
-_WAIT_SECONDS = 0.05
+# Bytewax's own loop wakes every millisecond, so the waiting is done inside of next_batch. While one worker
+# waits, the others cannot begin a new epoch.
+_LONGEST_WAIT_OF_MANY_SECONDS = 0.05
 _SPLIT_BYTES = 256 * 1024  # handing a smaller chunk to two threads costs more than it saves
 
 
@@ -54,7 +56,10 @@ class TailPartition(StatelessSourcePartition[Chunk]):
         chunks = self._inputs.next_chunks(self._worker_index, self._worker_count)
         if chunks:
             return chunks
-        self._inputs.wakeup.wait(changes, _WAIT_SECONDS)
+        rest = self._inputs.rest_seconds()
+        self._inputs.wakeup.wait(
+            changes, rest if self._worker_count == 1 else min(rest, _LONGEST_WAIT_OF_MANY_SECONDS)
+        )
         return self._inputs.next_chunks(self._worker_index, self._worker_count)
 
 
@@ -126,6 +131,15 @@ def build_flow(settings: Settings, inputs: Inputs, committer: Committer) -> Data
     batches = op.map("parse", chunks, ChunkParser(settings))
     op.output("store", batches, StoreSink(committer))
     return flow
+
+
+def run_flow(flow: Dataflow, workers: int) -> None:
+    """Run a graph in this process until its inputs stop."""
+    if workers == 1:
+        # For a cluster a thread wakes every millisecond to see whether the workers have ended.
+        run_main(flow)  # type: ignore[no-untyped-call]  # Bytewax has no stub for it
+    else:
+        cluster_main(flow, [], 0, worker_count_per_proc=workers)  # type: ignore[no-untyped-call]  # nor for this
 
 
 def flow_from_settings() -> Dataflow:

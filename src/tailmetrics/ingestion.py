@@ -9,10 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import structlog
-from bytewax.testing import cluster_main
 
 from tailmetrics.committer import Committer
-from tailmetrics.dataflow import build_flow
+from tailmetrics.dataflow import build_flow, run_flow
 from tailmetrics.errors import StoreError, StoreUnavailable, TailmetricsError
 from tailmetrics.inputs import Inputs
 from tailmetrics.metrics import Metrics
@@ -167,7 +166,7 @@ class Ingestion:
         self._state = IngestionState("running", self._state.last_error)
         try:
             flow = build_flow(self._settings, inputs, committer)
-            cluster_main(flow, [], 0, worker_count_per_proc=self._settings.workers)  # type: ignore[no-untyped-call]  # Bytewax has no stub for it
+            run_flow(flow, self._settings.workers)
         finally:
             committer.close()
             with self._lock:

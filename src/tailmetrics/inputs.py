@@ -40,6 +40,10 @@ class Inputs:
             chunks += self._queues.next_chunks(worker)
         return chunks
 
+    def rest_seconds(self) -> float:
+        """How long nothing is to be done as long as nothing wakes."""
+        return self.tailer.rest_seconds()
+
     def committed(self, batch: Batch) -> None:
         """Note that a batch is durably in the store."""
         if batch.delivery is None:

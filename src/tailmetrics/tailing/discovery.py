@@ -7,6 +7,7 @@ import functools
 import glob
 import os
 import re
+import stat
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,24 +70,30 @@ def find_files(log_paths: Iterable[LogPath]) -> tuple[list[FoundFile], dict[str,
 
 def _look_at(path: str, format_name: str, missing: dict[str, str]) -> FoundFile | None:
     try:
-        status = Path(path).stat()
+        status = os.stat(path)  # noqa: PTH116  # a string, on a path walked at every look
     except OSError as error:
         missing[path] = error.strerror or str(error)
         return None
-    if not os.path.isfile(path):  # noqa: PTH113  # a string, on a path walked at every look
-        if not os.path.isdir(path):  # noqa: PTH112
+    if not stat.S_ISREG(status.st_mode):
+        if not stat.S_ISDIR(status.st_mode):
             missing[path] = "not a regular file"
         return None
     return FoundFile(path, format_name, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
+def event_names(path: str) -> set[str]:
+    """The paths by which events tell of a file: its own, and where symbolic links lead to."""
+    plain, real = Path(path), os.path.realpath(path)
+    return {os.path.join(plain.parent, plain.name), real}  # noqa: PTH118  # as it is joined for an event
+
+
 def directories_to_watch(log_paths: Iterable[LogPath], followed: Iterable[str]) -> set[str]:
-    """Folders in which new files or new bytes can show up; of one that does not exist the nearest parent."""
-    folders = {Path(_fixed_part(entry.pattern)) for entry in log_paths}
-    for path in followed:
-        folders.add(Path(path).parent)
-        folders.add(Path(path).resolve().parent)
-    return {str(_existing(folder)) for folder in folders}
+    """Folders in which new files or new bytes can show up; of one that does not exist the nearest parent.
+
+    `followed` are the folders of the files that are there.
+    """
+    folders = {_fixed_part(entry.pattern) for entry in log_paths}
+    return {str(_existing(Path(folder))) for folder in folders.union(followed)}
 
 
 def _fixed_part(pattern: str) -> str:

@@ -41,6 +41,8 @@ class Follower:
         self.worker_hash = int(source.source_id[:8], 16)
         self.rotated = finite  # whether it will not grow for ever: renamed, deleted, or read by load
         self.last_error: str | None = None
+        self.stirred = True  # whether something may have been written since it was looked at
+        self.unheard = False  # whether no event told of what was written
         self._head = file.read(0, source.checkpoint.head_length)
         start = max(0, source.position - TAIL_BYTES)
         before = file.read(start, source.position - start)
@@ -61,6 +63,7 @@ class Follower:
         self._read_stamp: tuple[int, int] | None = None  # of the file when nothing more could be read
         self._grew_at = time.monotonic()
         self._behind_since: float | None = None
+        self._status: SourceStatus | None = None  # as it was told last
 
     @property
     def key(self) -> tuple[int, int]:
@@ -115,6 +118,20 @@ class Follower:
     def written_ns(self) -> int:
         """When the file was written to last, as far as it was looked at; in nanoseconds since 1970."""
         return self._stamp[1]
+
+    @property
+    def is_restless(self) -> bool:
+        """Whether it has to be looked at again and again, as no event will tell when something is due."""
+        return self.rotated or self.unheard or self.last_error is not None
+
+    def compare(self, stamp: tuple[int, int]) -> None:
+        """Look at it soon when the file's size and time of change are not those up to which it was read."""
+        if not self.stirred and stamp != self._read_stamp:
+            self.stirred = self.unheard = True
+
+    def stir(self) -> None:
+        """Look at it soon: an event tells that it was written to."""
+        self.stirred, self.unheard = True, False
 
     @property
     def may_read(self) -> bool:
@@ -185,7 +202,13 @@ class Follower:
     def status(self) -> SourceStatus:
         lag = max(0, self._size - self.committed)
         since = self._behind_since
-        return SourceStatus(
+        told = self._status
+        # Thousands are asked again and again while nothing happens to them.
+        if lag == 0 and told is not None and told.lag_bytes == 0:
+            now = (self.committed, self._size, self.path, self.state(), self.last_error)
+            if now == (told.position, told.size, told.path, told.state, told.last_error):
+                return told
+        self._status = SourceStatus(
             source_id=self.source.source_id,
             path=self.path,
             device=self.file.device,
@@ -198,3 +221,4 @@ class Follower:
             state=self.state(),
             last_error=self.last_error,
         )
+        return self._status

@@ -19,6 +19,7 @@ from tailmetrics.tailing.discovery import (
     FoundFile,
     RotatedFiles,
     directories_to_watch,
+    event_names,
     find_files,
     format_of,
     is_compressed,
@@ -35,6 +36,11 @@ from tailmetrics.tailing.matching import Matcher
 from tailmetrics.tailing.orphans import Orphans
 from tailmetrics.tailing.reader import Rewritten
 from tailmetrics.tailing.wakeup import Wakeup
+
+_POLL_SECONDS = 0.05  # from one look to the next at what no event tells of
+# Where there are events, so many times as long as a look for files took the processor is waited before
+# another, and no more than so many times the interval that is set.
+_SCAN_REST, _LONGEST_SCAN_REST = 200, 10
 
 log = structlog.get_logger(__name__)
 
@@ -71,7 +77,10 @@ class Tailer:
         self._parked: dict[Key, _Parked] = {}
         self._settled_siblings: dict[Key, int] = {}  # rotated files that need no look until they change
         self._begins_ns = _followed_since_ns(self._known)
-        self._empty: dict[str, FoundFile] = {}
+        self._empty: dict[Key, FoundFile] = {}
+        self._found: dict[str, Key] = {}  # by path
+        self._keys: dict[str, Key] = {}  # the same by all names that events may give
+        self._folders: set[str] = set()  # of these names
         self._problems: dict[str, tuple[str, str]] = {}  # path -> state and reason
         self._jobs: list[LoadJob] = []
         self._scan_due_at = 0.0
@@ -94,9 +103,9 @@ class Tailer:
             chunks = self._registrations(worker, workers)
             room = self._settings.chunk_bytes
             oldest_first = self._settings.backlog_order == "oldest"
-            for follower in (
-                sorted(self._followers, key=Follower.written_ns) if oldest_first else self._followers
-            ):
+            polls = not self.wakeup.has_events
+            followers = [f for f in self._followers if polls or f.stirred or f.is_restless]
+            for follower in sorted(followers, key=Follower.written_ns) if oldest_first else followers:
                 if follower.worker_hash % workers != worker:
                     continue
                 chunk = self._read(follower)
@@ -107,6 +116,13 @@ class Tailer:
                     if room <= 0 or (oldest_first and chunk.more):
                         break
             return chunks
+
+    def rest_seconds(self) -> float:
+        """How long nothing is to be done as long as nothing happens."""
+        with self._lock:
+            if not self.wakeup.has_events or any(follower.is_restless for follower in self._followers):
+                return _POLL_SECONDS
+            return max(0.0, self._scan_due_at - time.monotonic())
 
     def _registrations(self, worker: int, workers: int) -> list[Chunk]:
         new = [f for f in self._followers if not f.registered and f.worker_hash % workers == worker]
@@ -190,8 +206,10 @@ class Tailer:
             self._note_error(follower, str(error))
             return None
         follower.last_error = None
-        if chunk is None and final and follower.is_committed:
-            self._park(follower)
+        if chunk is None:
+            follower.stirred = False
+            if final and follower.is_committed:
+                self._park(follower)
         return chunk
 
     def _reopen(self) -> None:
@@ -240,12 +258,22 @@ class Tailer:
     # -- finding ---------------------------------------------------------------------------------------
 
     def _is_scan_due(self) -> bool:
-        if self.wakeup.take_names_changed() or time.monotonic() >= self._scan_due_at:
-            return True
-        return any(_stamp(path) not in (None, file.stamp) for path, file in self._empty.items())
+        """Take what events tell; whether files are to be looked for."""
+        news = self.wakeup.take_news()
+        is_due = news.names_changed or time.monotonic() >= self._scan_due_at
+        for path in news.written:
+            key = self._keys.get(path)
+            follower = None if key is None else self._followers.of_file(key)
+            if follower is not None:
+                follower.stir()
+            elif key in self._parked or key in self._empty:
+                is_due = True
+        if not self.wakeup.has_events:
+            return is_due or any(_stamp(file.path) not in (None, file.stamp) for file in self._empty.values())
+        return is_due
 
     def _scan(self) -> None:
-        self._scan_due_at = time.monotonic() + self._settings.poll_interval_seconds
+        began = time.thread_time()
         found, missing = find_files(self._log_paths)
         problems = {path: ("missing", reason) for path, reason in missing.items()}
         unidentified = self._match_names(found)
@@ -258,7 +286,20 @@ class Tailer:
         self._note_problems(problems)
         self._keep_within_limit()
         if self._log_paths:
-            self.wakeup.watch(directories_to_watch(self._log_paths, (file.path for file in found)))
+            self._watch({file.path: file.key for file in found})
+        interval = self._settings.poll_interval_seconds
+        if self.wakeup.has_events:
+            took = time.thread_time() - began
+            interval *= min(max(1.0, _SCAN_REST * took / interval), _LONGEST_SCAN_REST)
+        self._scan_due_at = time.monotonic() + interval
+
+    def _watch(self, found: dict[str, Key]) -> None:
+        if found != self._found:
+            self._found = found
+            self._keys = {name: key for path, key in found.items() for name in event_names(path)}
+            self._folders = {os.path.dirname(name) for name in self._keys}  # noqa: PTH120  # as many as files
+        # Each time, as a folder may have come, or been replaced by another one.
+        self.wakeup.watch(directories_to_watch(self._log_paths, self._folders))
 
     def _match_names(self, found: list[FoundFile]) -> list[FoundFile]:
         """Tell followers their present names; returns the files that nobody follows."""
@@ -274,13 +315,14 @@ class Tailer:
         for file in found:
             follower_here = self._followers.of_file(file.key)
             if follower_here is not None:
+                follower_here.compare(file.stamp)
                 if file.path == follower_here.source.path and not follower_here.finite:
                     follower_here.set_live()
                 elif is_rotation_of(file.path, follower_here.path) and not follower_here.finite:
                     follower_here.set_rotated()
                 follower_here.path = file.path
             elif file.size == 0:
-                self._empty[file.path] = file
+                self._empty[file.key] = file
             elif file.key not in self._parked or self._parked[file.key].stamp != file.stamp:
                 unidentified.append(file)
         return unidentified
@@ -409,7 +451,9 @@ class Tailer:
         """Close the files that were quiet the longest when more are open than may be."""
         excess = len(self._followers) - self._settings.max_open_files
         if excess > 0:
-            idle = [f for f in self._followers if f.found and f.is_committed and not f.unread_bytes]
+            idle = [
+                f for f in self._followers if f.found and f.is_committed and not (f.stirred or f.unread_bytes)
+            ]
             for follower in sorted(idle, key=Follower.quiet_seconds, reverse=True)[:excess]:
                 self._park(follower)
 

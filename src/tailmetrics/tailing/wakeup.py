@@ -2,52 +2,80 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import select
 import threading
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 import structlog
-from watchfiles import Change, watch
+from inotify_simple import Event, INotify, flags
 
-_STEP_MILLISECONDS = 2  # how long the watcher sleeps between two looks at the kernel's queue
-_BACKSTOP_MILLISECONDS = 60_000
+_NAMES = flags.CREATE | flags.DELETE | flags.MOVED_FROM | flags.MOVED_TO | flags.DELETE_SELF | flags.MOVE_SELF
+_NEWS_OF_NAMES = _NAMES | flags.IGNORED | flags.Q_OVERFLOW | flags.UNMOUNT
+_WATCHED = _NAMES | flags.MODIFY
+_REST_SECONDS = 0.002  # meanwhile the kernel makes one of equal events: a thousand appends are not a thousand
 
 log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What happened: whether files came, went or were renamed, and the paths that were written to."""
+
+    names_changed: bool
+    written: frozenset[str]
 
 
 class Wakeup:
     """Tells one waiting thread or more that files changed.
 
-    Where events cannot be had (too many watches, a network file system) the waiters wake by their timeouts.
+    Where events cannot be had (too many watches, another system than Linux) `has_events` is false; where they
+    do not come (a network file system) nobody knows. There the waiters have to look by the clock.
     """
 
     def __init__(self) -> None:
+        self.has_events = False
         self._condition = threading.Condition()
         self._changes = 0
         self._names_changed = True
-        self._directories: frozenset[str] = frozenset()
-        self._restart: threading.Event | None = None
-        self._thread: threading.Thread | None = None
+        self._written: set[str] = set()
+        self._folders: dict[int, list[str]] = {}  # by the number of their watch: a folder may have many names
+        self._problem: str | None = None
+        self._watcher: _Watcher | None = None
 
     def watch(self, directories: Iterable[str]) -> None:
         """Watch these directories, not what lies below them, and no others."""
-        wanted = frozenset(directories)
-        if wanted == self._directories:
+        before = self._folders
+        try:
+            if self._watcher is None:
+                self._watcher = _Watcher(self._note)
+            folders: dict[int, list[str]] = {}
+            for directory in directories:
+                folders.setdefault(self._watcher.add(directory), []).append(directory)
+        except (OSError, AttributeError) as error:  # elsewhere the C library has no such function
+            self.has_events = False
+            if str(error) != self._problem:
+                self._problem = str(error)
+                log.warning("file events are not available, polling", error=self._problem)
             return
-        self._directories = wanted
-        self._end_thread()
-        self._restart = threading.Event()
-        self._thread = threading.Thread(
-            target=self._run, args=(wanted, self._restart), name="file-events", daemon=True
-        )
-        self._thread.start()
-        # What happened before the watches were set raised no event.
-        self.wake(names_changed=True)
+        self._folders = folders
+        self._problem = None
+        self.has_events = True
+        for number in before.keys() - folders.keys():
+            self._watcher.remove(number)
+        if folders != before:
+            # What happened before the watches were set raised no event.
+            self.wake(names_changed=True)
 
-    def wake(self, *, names_changed: bool = False) -> None:
+    def wake(self, *, names_changed: bool = False, written: Iterable[str] = ()) -> None:
         """Let all waiters go on."""
         with self._condition:
             self._changes += 1
             self._names_changed = self._names_changed or names_changed
+            self._written.update(written)
             self._condition.notify_all()
 
     @property
@@ -60,36 +88,62 @@ class Wakeup:
         with self._condition:
             self._condition.wait_for(lambda: self._changes != seen, timeout_seconds)
 
-    def take_names_changed(self) -> bool:
-        """Whether files came, went or were renamed since the last call."""
+    def take_news(self) -> News:
+        """What happened since the last call."""
         with self._condition:
-            changed, self._names_changed = self._names_changed, False
-            return changed
+            news = News(self._names_changed, frozenset(self._written))
+            self._names_changed = False
+            self._written.clear()
+            return news
 
     def close(self) -> None:
-        self._end_thread()
+        if self._watcher is not None:
+            self._watcher.close()
+            self._watcher = None
         self.wake()
 
-    def _end_thread(self) -> None:
-        if self._restart is not None and self._thread is not None:
-            self._restart.set()
-            self._thread.join()
-            self._restart = self._thread = None
+    def _note(self, events: Sequence[Event]) -> None:
+        folders = self._folders
+        self.wake(
+            names_changed=any(event.mask & _NEWS_OF_NAMES for event in events),
+            written=[
+                os.path.join(folder, event.name)  # noqa: PTH118  # for each event, as a string
+                for event in events
+                for folder in folders.get(event.wd, ())
+            ],
+        )
 
-    def _run(self, directories: frozenset[str], stop: threading.Event) -> None:
-        try:
-            for changes in watch(
-                *directories,
-                watch_filter=None,
-                debounce=1,
-                step=_STEP_MILLISECONDS,
-                stop_event=stop,
-                rust_timeout=_BACKSTOP_MILLISECONDS,
-                recursive=False,
-                raise_interrupt=False,
-                ignore_permission_denied=True,
-            ):
-                self.wake(names_changed=any(change is not Change.modified for change, _ in changes))
-        except (OSError, RuntimeError) as error:
-            # Polling goes on without events.
-            log.warning("file events are not available, polling", error=str(error))
+
+class _Watcher:
+    """A thread that sleeps until the kernel has events, and hands them on."""
+
+    def __init__(self, on_events: Callable[[Sequence[Event]], None]) -> None:
+        """Raises OSError, or AttributeError where there is no inotify."""
+        self._on_events = on_events
+        self._events = INotify()
+        self._ending, self._end = os.pipe()
+        self._thread = threading.Thread(target=self._run, name="file-events", daemon=True)
+        self._thread.start()
+
+    def add(self, directory: str) -> int:
+        """Watch a directory; returns the number of its watch, the same for each of its names."""
+        number: int = self._events.add_watch(directory, _WATCHED)
+        return number
+
+    def remove(self, number: int) -> None:
+        with contextlib.suppress(OSError):  # it may have gone with its directory
+            self._events.rm_watch(number)
+
+    def close(self) -> None:
+        os.close(self._end)
+        self._thread.join()
+        os.close(self._ending)
+        self._events.close()
+
+    def _run(self) -> None:
+        poll = select.poll()
+        poll.register(self._events.fileno(), select.POLLIN)
+        poll.register(self._ending, select.POLLIN)
+        while all(descriptor != self._ending for descriptor, _ in poll.poll()):
+            self._on_events(self._events.read(timeout=0))
+            time.sleep(_REST_SECONDS)
