@@ -134,6 +134,7 @@ class SqlStore:
             return
         self._closed = True
         self._questions.end(self._asking.dispose)
+        self._database.close()
         self._writing.dispose()
 
     def _prepare(self) -> None:

@@ -45,6 +45,18 @@ class Database(Protocol):
         """Insert the rows of a frame as fast as can be; its columns are columns of the table."""
         ...
 
+    def begun(self, engine: sa.Engine) -> None:
+        """A process begins to write: what there is to do in the background is done from now on."""
+        ...
+
+    def committed(self) -> None:
+        """Records were committed."""
+        ...
+
+    def close(self) -> None:
+        """End what is done in the background."""
+        ...
+
     def check_present(self) -> None:
         """Raise StoreGone when what was opened is not there any more."""
         ...

@@ -167,6 +167,15 @@ class MySQL:
                 rows = part["row"].str.join(",").item()
                 cursor.execute(f"INSERT INTO `{table.name}` ({columns}) VALUES {rows}")
 
+    def begun(self, engine: sa.Engine) -> None:
+        pass  # nothing is done in the background
+
+    def committed(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
     def check_present(self) -> None:
         pass  # the server says so itself
 

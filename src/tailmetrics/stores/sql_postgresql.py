@@ -13,10 +13,12 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from tailmetrics.errors import StoreError, StoreGone, StoreUnavailable
+from tailmetrics.stores.sql_copy import binary_rows, columns_of
 from tailmetrics.stores.sql_database import CONNECT_SECONDS, took_too_long
+from tailmetrics.stores.sql_schema import records
+from tailmetrics.stores.sql_segments import BULK_ROWS, Segments
 
 _LOCK = 0x7461696C  # any number that no other program is likely to lock
-_ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
 _POOL = 8
 
 _DAILY_STATS = """
@@ -60,6 +62,7 @@ class PostgreSQL:
         self.name = name
         self._url = sa.make_url(url).set(drivername="postgresql+psycopg")
         self._timeout_seconds = timeout_seconds
+        self._segments: Segments | None = None
 
     def writing(self) -> sa.Engine:
         return sa.create_engine(
@@ -102,16 +105,28 @@ class PostgreSQL:
         return postgresql.insert(table).on_conflict_do_nothing()
 
     def insert(self, connection: sa.Connection, table: sa.Table, frame: pl.DataFrame) -> None:
-        rows = (
-            frame.with_columns(pl.col(pl.String).str.replace_many(_ESCAPES))
-            .write_csv(include_header=False, separator="\t", null_value="\\N", quote_style="never")
-            .encode()
-        )
+        name = table.name
+        if self._segments is not None and table is records and frame.height >= BULK_ROWS:
+            name = self._segments.table_for_bulk(connection)
         preparer = connection.dialect.identifier_preparer
-        columns = ", ".join(preparer.quote(name) for name in frame.columns)
+        columns = ", ".join(preparer.quote(column) for column in columns_of(frame))
         driver: Any = connection.connection.driver_connection
-        with driver.cursor() as cursor, cursor.copy(f"COPY {table.name} ({columns}) FROM STDIN") as copy:
-            copy.write(rows)
+        statement = f"COPY {name} ({columns}) FROM STDIN (FORMAT binary)"
+        with driver.cursor() as cursor, cursor.copy(statement) as copy:
+            for rows in binary_rows(frame):
+                copy.write(rows)
+
+    def begun(self, engine: sa.Engine) -> None:
+        if self._segments is None:
+            self._segments = Segments(engine)
+
+    def committed(self) -> None:
+        if self._segments is not None:
+            self._segments.committed()
+
+    def close(self) -> None:
+        if self._segments is not None:
+            self._segments.close()
 
     def check_present(self) -> None:
         pass  # the server says so itself

@@ -106,6 +106,15 @@ class SQLite:
         driver: Any = connection.connection.driver_connection
         driver.executemany(f"INSERT INTO {table.name} ({columns}) VALUES ({marks})", frame.rows())
 
+    def begun(self, engine: sa.Engine) -> None:
+        pass  # nothing is done in the background
+
+    def committed(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
     def check_present(self) -> None:
         if self._identity is not None and self._stat() != self._identity:
             what = "was replaced by another file" if self._path.exists() else "was removed"

@@ -39,6 +39,7 @@ class Writer:
         self._next_expiry = 0.0
 
     def sources(self, node_id: str) -> Sequence[Source]:
+        self._database.begun(self._engine)
         with self._engine.begin() as connection:
             rows = connection.execute(sa.select(sources).where(sources.c.node_id == node_id))
             return [source_of(row) for row in rows]
@@ -92,6 +93,7 @@ class Writer:
     def write(self, batches: Sequence[Batch]) -> None:
         """Commit all batches together or nothing of them. Raises PositionConflict."""
         self._database.check_present()
+        self._database.begun(self._engine)
         self._delete_expired()
         if not batches:
             return
@@ -115,6 +117,7 @@ class Writer:
                 blanks=sum(batch.parsed.blanks for batch in batches),
                 times=record_rows["time_us"],
             )
+        self._database.committed()
 
     def report(self, processor: str, statuses: Sequence[SourceStatus]) -> None:
         with self._engine.begin() as connection:
