@@ -8,7 +8,8 @@ import time
 from pathlib import Path
 
 from ingest import write_log
-from tailmetrics.service import configure_logging, load_files
+from tailmetrics.loading import load_files
+from tailmetrics.logging import configure_logging
 from tailmetrics.settings import load_settings
 from tailmetrics.stores.duckdb import DuckDBStore
 

@@ -20,8 +20,8 @@ import httpx
 import numpy as np
 import polars as pl
 
+from tailmetrics.logging import configure_logging
 from tailmetrics.records import RECORD_SCHEMA, ParsedLines, no_rejects
-from tailmetrics.service import configure_logging
 from tailmetrics.settings import Settings, load_settings
 from tailmetrics.sources import Batch, Checkpoint, Source, derive_source_id
 from tailmetrics.stores.influxdb import InfluxDBStore

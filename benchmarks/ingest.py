@@ -23,7 +23,8 @@ PER_LINE_BATCH = 10_000
 
 
 def tailmetrics(log: Path, folder: Path) -> float:
-    from tailmetrics.service import configure_logging, load_files
+    from tailmetrics.loading import load_files
+    from tailmetrics.logging import configure_logging
     from tailmetrics.settings import load_settings
 
     settings = load_settings(None, store_url=f"duckdb:///{folder}/tailmetrics.duckdb", logging_level="ERROR")

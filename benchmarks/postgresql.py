@@ -67,7 +67,8 @@ def settle(url: str) -> None:
 
 
 def run_ingest(url: str, log: Path) -> None:
-    from tailmetrics.service import configure_logging, load_files
+    from tailmetrics.loading import load_files
+    from tailmetrics.logging import configure_logging
     from tailmetrics.settings import load_settings
 
     settings = load_settings(None, store_url=url, logging_level="ERROR")

@@ -8,8 +8,8 @@ import pytest
 import structlog
 
 from tailmetrics.errors import SettingsError
+from tailmetrics.logging import configure_logging
 from tailmetrics.masking import masked
-from tailmetrics.service import configure_logging
 from tailmetrics.settings import Settings, load_settings
 
 ODD = "s3/cr@t:word"

@@ -244,9 +244,9 @@ def up(env_file: Path | None, open_page: bool, **flags: Any) -> None:
     and a DuckDB file that holds the records.
     """
     settings = _settings(env_file, flags)
-    from tailmetrics import client, service
+    from tailmetrics import client, logging, service
 
-    service.configure_logging(settings)
+    logging.configure_logging(settings)
     sys.exit(service.run_up(settings, client.service_url(settings) if open_page else None))
 
 
@@ -286,9 +286,9 @@ def serve(env_file: Path | None, **flags: Any) -> None:
 
 def _run_service(function: str, env_file: Path | None, flags: dict[str, Any]) -> None:
     settings = _settings(env_file, flags)
-    from tailmetrics import service
+    from tailmetrics import logging, service
 
-    service.configure_logging(settings)
+    logging.configure_logging(settings)
     sys.exit(getattr(service, function)(settings))
 
 
@@ -412,9 +412,9 @@ def load(files: tuple[Path, ...], env_file: Path | None, as_json: bool, **flags:
     failure. While a service runs the files are sent to it; otherwise the store is written here.
     """
     settings = _settings(env_file, flags)
-    from tailmetrics import loading, service, terminal
+    from tailmetrics import loading, logging, terminal
 
-    service.configure_logging(settings.model_copy(update={"logging_level": "WARNING"}))
+    logging.configure_logging(settings.model_copy(update={"logging_level": "WARNING"}))
     loading.check_files(files)
     loads = []
     for file in files:
@@ -429,7 +429,7 @@ def load(files: tuple[Path, ...], env_file: Path | None, as_json: bool, **flags:
         loads.append(progress)
         if not as_json:
             click.echo(terminal.load_summary(str(file), progress))
-    total = service.total_progress(loads)
+    total = loading.total_progress(loads)
     if as_json:
         from tailmetrics.api.answers import loaded_file
 
@@ -571,13 +571,13 @@ def report(
     names = ("log_format", "log_timezone", "store_url", *_API)
     flags = {name: options.pop(name) for name in names}
     settings = _settings(env_file, flags)
+    from tailmetrics import logging, terminal
     from tailmetrics import plot as plots
     from tailmetrics import report as reports
-    from tailmetrics import service, terminal
 
     if plot is not None and plot.suffix.lower() not in plots.SUFFIXES:
         raise click.UsageError(f"--plot: found {plot.name!r}, expected a name that ends in .png or .svg.")
-    service.configure_logging(settings.model_copy(update={"logging_level": "WARNING"}))
+    logging.configure_logging(settings.model_copy(update={"logging_level": "WARNING"}))
     if files:
         with terminal.load_display("report", sys.stderr) as show:
             answer, loaded = reports.of_files(settings, files, _given(options), show)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import itertools
 import zlib
@@ -9,13 +10,15 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from tailmetrics.client import find_service, send_log
 from tailmetrics.errors import LoadError, StoreBusy
-from tailmetrics.service import load_files
-from tailmetrics.settings import Settings
+from tailmetrics.ingestion import Ingestion
+from tailmetrics.metrics import Metrics
+from tailmetrics.settings import Settings, resolve_node_id
 from tailmetrics.sources import LoadProgress
+from tailmetrics.stores import open_store
 from tailmetrics.tailing.discovery import format_of, is_compressed
 
+_PROGRESS_SECONDS = 0.1
 _PIECE_BYTES = 1024 * 1024  # of a log that is sent, at a time
 
 
@@ -35,6 +38,49 @@ def check_files(files: Sequence[Path]) -> None:
         raise LoadError("\n".join([*problems, "Nothing was loaded."]))
 
 
+def load_files(
+    settings: Settings, files: Sequence[Path], on_progress: Callable[[LoadProgress], None]
+) -> LoadProgress:
+    """Read finished files to their ends into the store; returns the sum over all files.
+
+    `on_progress` is called several times a second with the sum so far. Raises StoreUnavailable when the store
+    is away: a command ends rather than wait for it, which a service does.
+    """
+    with contextlib.closing(open_store(settings)) as store:
+        store.sources(resolve_node_id(settings))
+        ingestion = Ingestion(settings, store, Metrics(), follow=False)
+        ingestion.start()
+        try:
+            jobs = [ingestion.start_load(path.absolute(), str(path.absolute()), None) for path in files]
+            for job in jobs:
+                while not job.wait(_PROGRESS_SECONDS):
+                    on_progress(total_progress([each.progress() for each in jobs]))
+        finally:
+            ingestion.stop()
+        return total_progress([job.progress() for job in jobs])
+
+
+def total_progress(loads: Sequence[LoadProgress]) -> LoadProgress:
+    """The sum of several loads: failed when one failed, already loaded when all were."""
+    states = {load.state for load in loads}
+    errors = [load.error for load in loads if load.error]
+    if "failed" in states and states <= {"failed", "done"}:
+        state = "failed"
+    else:
+        state = "done" if states <= {"done"} else "running"
+    return LoadProgress(
+        state=state,  # type: ignore[arg-type]  # one of its literals
+        bytes_total=sum(load.bytes_total for load in loads),
+        bytes_done=sum(load.bytes_done for load in loads),
+        lines=sum(load.lines for load in loads),
+        records=sum(load.records for load in loads),
+        rejects=sum(load.rejects for load in loads),
+        blanks=sum(load.blanks for load in loads),
+        already_loaded=all(load.already_loaded for load in loads),
+        error="; ".join(errors) or None,
+    )
+
+
 def load_file(
     settings: Settings,
     file: Path,
@@ -47,15 +93,21 @@ def load_file(
 
     The service is asked first, or with `store_first` only when it holds the store.
     """
-    url = None if store_first else find_service(settings)
+    url = None if store_first else _service(settings)
     if url is None:
         try:
             return load_files(settings, [file], on_progress)
         except StoreBusy:
-            url = find_service(settings)
+            url = _service(settings)
             if url is None:
                 raise
     return _through_service(settings, url, file, on_progress, log_format)
+
+
+def _service(settings: Settings) -> str | None:
+    from tailmetrics.client import find_service
+
+    return find_service(settings)
 
 
 def _through_service(
@@ -65,6 +117,8 @@ def _through_service(
     on_progress: Callable[[LoadProgress], None],
     log_format: str | None,
 ) -> LoadProgress:
+    from tailmetrics.client import send_log
+
     # The service sees a copy without its folder, and so cannot tell the format by LOG_FILE_PATH.
     log_format = log_format or format_of(str(file), settings.log_paths)
     size = None if is_compressed(file.name) else file.stat().st_size

@@ -18,8 +18,7 @@ from tailmetrics.api.exports import cell
 from tailmetrics.api.models import Figures
 from tailmetrics.client import Answer, ask
 from tailmetrics.errors import LoadError
-from tailmetrics.loading import check_files
-from tailmetrics.service import load_files
+from tailmetrics.loading import check_files, load_files
 from tailmetrics.settings import Settings
 from tailmetrics.sources import LoadProgress
 from tailmetrics.terminal import escaped, figures_of

@@ -1,17 +1,13 @@
-"""Running the parts together: what the commands up, ingest, serve and load do."""
+"""Running the parts together: what the commands up, ingest and serve do."""
 
 from __future__ import annotations
 
-import asyncio
 import signal
 import socket
-import sys
 import threading
 import webbrowser
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
-from typing import Any
 
 import structlog
 import uvicorn
@@ -22,10 +18,8 @@ from tailmetrics.api.live import LiveViews
 from tailmetrics.api.parameters import ViewParameters
 from tailmetrics.errors import SettingsError, TailmetricsError
 from tailmetrics.ingestion import Ingestion
-from tailmetrics.masking import masked
 from tailmetrics.metrics import Metrics
 from tailmetrics.settings import Settings
-from tailmetrics.sources import LoadProgress
 from tailmetrics.stores import open_store
 from tailmetrics.stores.base import Store
 
@@ -36,21 +30,6 @@ EXIT_FAILED = 1
 
 _PROGRESS_SECONDS = 0.1
 _SHUTDOWN_SECONDS = 1
-
-
-def configure_logging(settings: Settings) -> None:
-    """Log events to standard error, one line each, as key=value pairs."""
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            _without_secrets,
-            structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"]),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(settings.logging_level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=False,
-    )
 
 
 def run_up(settings: Settings, page: str | None = None) -> int:
@@ -105,49 +84,6 @@ def run_serve(settings: Settings) -> int:
     with _listening(settings.api_host, settings.api_port, "API_PORT") as listener, _opened(settings) as store:
         server.run_until_signal(create_app(settings, store, None, Metrics()), listener)
         return EXIT_OK
-
-
-def load_files(
-    settings: Settings, files: Sequence[Path], on_progress: Callable[[LoadProgress], None]
-) -> LoadProgress:
-    """Read finished files to their ends into the store; returns the sum over all files.
-
-    `on_progress` is called several times a second with the sum so far. Raises StoreUnavailable when the store
-    is away: a command ends rather than wait for it, which a service does.
-    """
-    with _opened(settings) as store:
-        asyncio.run(store.ping())
-        ingestion = Ingestion(settings, store, Metrics(), follow=False)
-        ingestion.start()
-        try:
-            jobs = [ingestion.start_load(path.absolute(), str(path.absolute()), None) for path in files]
-            for job in jobs:
-                while not job.wait(_PROGRESS_SECONDS):
-                    on_progress(total_progress([each.progress() for each in jobs]))
-        finally:
-            ingestion.stop()
-        return total_progress([job.progress() for job in jobs])
-
-
-def total_progress(loads: Sequence[LoadProgress]) -> LoadProgress:
-    """The sum of several loads: failed when one failed, already loaded when all were."""
-    states = {load.state for load in loads}
-    errors = [load.error for load in loads if load.error]
-    if "failed" in states and states <= {"failed", "done"}:
-        state = "failed"
-    else:
-        state = "done" if states <= {"done"} else "running"
-    return LoadProgress(
-        state=state,  # type: ignore[arg-type]  # one of its literals
-        bytes_total=sum(load.bytes_total for load in loads),
-        bytes_done=sum(load.bytes_done for load in loads),
-        lines=sum(load.lines for load in loads),
-        records=sum(load.records for load in loads),
-        rejects=sum(load.rejects for load in loads),
-        blanks=sum(load.blanks for load in loads),
-        already_loaded=all(load.already_loaded for load in loads),
-        error="; ".join(errors) or None,
-    )
 
 
 class _Server:
@@ -258,11 +194,6 @@ def _refuse_embedded_store(settings: Settings, command: str) -> None:
             "the URL of a server, or of an SQLite file. Use `tailmetrics up`, which does both in one process"
         )
         raise SettingsError([problem])
-
-
-def _without_secrets(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
-    """A step of logging: no URL is written with its password."""
-    return {key: masked(value) if isinstance(value, str) else value for key, value in event.items()}
 
 
 def _bracketed(host: str) -> str:

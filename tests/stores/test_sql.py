@@ -15,8 +15,8 @@ import sqlalchemy as sa
 
 from tailmetrics.errors import PositionConflict, SchemaMismatch, StoreError, StoreGone, StoreUnavailable
 from tailmetrics.ingestion import Ingestion
+from tailmetrics.loading import load_files
 from tailmetrics.metrics import Metrics
-from tailmetrics.service import load_files
 from tailmetrics.settings import Settings, load_settings
 from tailmetrics.stats import BreakdownQuery, CustomersQuery, RejectsQuery, StatsQuery
 from tailmetrics.stores import Store, open_store, sql_schema

@@ -222,7 +222,7 @@ _LOADING = f"""
 import sys
 from pathlib import Path
 import sqlalchemy as sa
-from tailmetrics.service import load_files
+from tailmetrics.loading import load_files
 from tailmetrics.settings import load_settings
 from tailmetrics.stores import sql_segments
 

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import sqlalchemy as sa
 
@@ -35,6 +35,9 @@ from tailmetrics.stores.sql_database import Database, errors_translated, took_to
 from tailmetrics.stores.sql_questions import Questions
 from tailmetrics.stores.sql_writer import Writer
 
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
 _Answer = TypeVar("_Answer")
 
 _STOP_SECONDS = 2.0  # for a statement that was told to end
@@ -44,7 +47,8 @@ class SqlStore:
     """A Store in a database.
 
     Questions are asked in an event loop of the store's own, whatever loop awaits them: a pool of connections
-    belongs to one loop. A server that is away when the store is opened is waited for.
+    belongs to one loop. What asking needs is imported with the first question, as a load asks none. A server
+    that is away when the store is opened is waited for.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -52,7 +56,7 @@ class SqlStore:
         self._timeout_seconds = settings.query_timeout_seconds
         self._database = _database(settings)
         self._writing = self._database.writing()
-        self._asking = self._database.asking()
+        self._asking: AsyncEngine | None = None
         weakref.finalize(self, self._writing.dispose)  # should nobody close it
         self._writer = Writer(self._writing, self._database, settings)
         self._lock = threading.Lock()
@@ -133,7 +137,7 @@ class SqlStore:
         if self._closed:
             return
         self._closed = True
-        self._questions.end(self._asking.dispose)
+        self._questions.end(self._dispose)
         self._database.close()
         self._writing.dispose()
 
@@ -166,6 +170,8 @@ class SqlStore:
             raise
 
     async def _answer(self, question: Callable[[Questions], Awaitable[_Answer]]) -> _Answer:
+        if self._asking is None:
+            self._asking = self._database.asking()
         with errors_translated(self._database):
             async with self._asking.connect() as connection:
                 driver = (await connection.get_raw_connection()).driver_connection
@@ -177,15 +183,19 @@ class SqlStore:
                     raise took_too_long(self._timeout_seconds)
                 finally:
                     if not work.done():
-                        await self._stop(work, driver)
+                        await self._stop(work, self._asking, driver)
 
-    async def _stop(self, work: asyncio.Future[_Answer], driver: object) -> None:
+    async def _stop(self, work: asyncio.Future[_Answer], asking: AsyncEngine, driver: object) -> None:
         """End a statement on the server, too, and give the connection up when it does not end."""
         with contextlib.suppress(Exception):
-            await asyncio.wait_for(self._database.stop(self._asking, driver), _STOP_SECONDS)
+            await asyncio.wait_for(self._database.stop(asking, driver), _STOP_SECONDS)
         await asyncio.wait({work}, timeout=_STOP_SECONDS)
         work.cancel()
         await asyncio.gather(work, return_exceptions=True)
+
+    async def _dispose(self) -> None:
+        if self._asking is not None:
+            await self._asking.dispose()
 
     def _check_open(self) -> None:
         if self._closed:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pymysql  # type: ignore[import-untyped]  # it has no types
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from tailmetrics.errors import StoreError, StoreGone, StoreUnavailable
 from tailmetrics.stores.sql_database import CONNECT_SECONDS, took_too_long
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
 _LOCK = "tailmetrics schema"
 _LOCK_SECONDS = 30
@@ -110,6 +112,8 @@ class MySQL:
         )
 
     def asking(self) -> AsyncEngine:
+        from sqlalchemy.ext.asyncio import create_async_engine
+
         engine = create_async_engine(
             self._url.set(drivername="mysql+asyncmy"),
             connect_args={"connect_timeout": CONNECT_SECONDS, "charset": "utf8mb4"},

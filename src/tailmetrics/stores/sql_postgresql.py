@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import psycopg
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from tailmetrics.errors import StoreError, StoreGone, StoreUnavailable
 from tailmetrics.stores.sql_copy import binary_rows, columns_of
 from tailmetrics.stores.sql_database import CONNECT_SECONDS, took_too_long
 from tailmetrics.stores.sql_schema import records
 from tailmetrics.stores.sql_segments import BULK_ROWS, Segments
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
 _LOCK = 0x7461696C  # any number that no other program is likely to lock
 _POOL = 8
@@ -75,6 +77,8 @@ class PostgreSQL:
         )
 
     def asking(self) -> AsyncEngine:
+        from sqlalchemy.ext.asyncio import create_async_engine
+
         timeout = f"-c statement_timeout={self._timeout_seconds * 1000:.0f} -c jit=off"
         return create_async_engine(
             self._url,

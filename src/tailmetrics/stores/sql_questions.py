@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tailmetrics.errors import UnknownCustomer
 from tailmetrics.sources import SourceStatus, stored_statuses
@@ -36,6 +35,9 @@ from tailmetrics.stores.sql_figures import counts_of, failed_of, figures_of, win
 from tailmetrics.stores.sql_schema import customers, records, rejects, reports, sources, store
 from tailmetrics.stores.sql_writer import source_of
 from tailmetrics.windows import DAY_US, Grid, clocks_change, from_us, to_us, zone_named
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
 
 _MANY_YEARS = 20
 _YEAR_US = 366 * DAY_US

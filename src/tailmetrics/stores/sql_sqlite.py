@@ -6,14 +6,16 @@ import contextlib
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from tailmetrics.errors import StoreError, StoreGone, StoreUnavailable
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
 _POOL = 4
 _WAIT_SECONDS = 30  # for another process's commit
@@ -78,6 +80,8 @@ class SQLite:
         return engine
 
     def asking(self) -> AsyncEngine:
+        from sqlalchemy.ext.asyncio import create_async_engine
+
         engine = create_async_engine(
             sa.URL.create("sqlite+aiosqlite", database=str(self._path)),
             connect_args={"timeout": _WAIT_SECONDS},
