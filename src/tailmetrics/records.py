@@ -23,6 +23,9 @@ REJECT_SCHEMA: dict[str, pl.DataType] = {
     "line": pl.String(),
 }
 
+_NO_RECORDS = pl.DataFrame(schema=RECORD_SCHEMA)
+_NO_REJECTS = pl.DataFrame(schema=REJECT_SCHEMA)
+
 REJECT_LINE_BYTES = 64 * 1024  # of a rejected line this much is kept
 MAX_CUSTOMER_ID_CHARACTERS = 256
 
@@ -66,11 +69,11 @@ def refused(parsed: ParsedLines, reasons: Mapping[int, str]) -> ParsedLines:
 
 
 def no_records() -> pl.DataFrame:
-    return pl.DataFrame(schema=RECORD_SCHEMA)
+    return _NO_RECORDS.clone()
 
 
 def no_rejects() -> pl.DataFrame:
-    return pl.DataFrame(schema=REJECT_SCHEMA)
+    return _NO_REJECTS.clone()
 
 
 def joined(first: ParsedLines, second: ParsedLines) -> ParsedLines:

@@ -151,7 +151,7 @@ def _on_hangup(reopen: Callable[[], None]) -> None:
 def _listening(host: str, port: int, setting: str) -> Iterator[socket.socket]:
     """A socket that listens, taken before anything else starts; `setting` is where the port comes from."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # Without the protocol asyncio would not know it for TCP, and hold back what follows the head of an answer.
+    # Without the protocol asyncio does not know it for TCP, and the kernel holds back the body of an answer.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

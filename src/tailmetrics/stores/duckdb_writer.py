@@ -241,13 +241,17 @@ class Writer:
         return list(moved.values())
 
     def _frame(self, frames: Iterable[tuple[str, pl.DataFrame]]) -> pl.DataFrame:
-        return pl.concat(
-            [
-                frame.with_columns(source_key=pl.lit(self._keys[source_id], pl.Int32))
-                for source_id, frame in frames
-            ],
-            rechunk=False,
-        )
+        """Those of the frames that have rows as one, with the keys of their sources."""
+        with_keys = [
+            frame.clone().insert_column(
+                0, pl.Series("source_key", [self._keys[source_id]], pl.Int32).new_from_index(0, frame.height)
+            )
+            for source_id, frame in frames
+            if frame.height
+        ]
+        if len(with_keys) == 1:  # the frame of a few lines takes as long to join as to insert
+            return with_keys[0]
+        return pl.concat(with_keys, rechunk=False) if with_keys else pl.DataFrame()
 
     # DuckDB finds `incoming` by its name among the local variables of whoever calls execute: registering a
     # view for each commit would take as long as the insert of a short one.
