@@ -24,6 +24,7 @@ _NUMBERS: dict[pl.DataType, str] = {
 }
 
 _Bytes = npt.NDArray[np.uint8]
+_Places = npt.NDArray[np.int64]
 
 
 def columns_of(frame: pl.DataFrame) -> list[str]:
@@ -31,77 +32,93 @@ def columns_of(frame: pl.DataFrame) -> list[str]:
     return [*_numbers(frame), *_texts(frame)]
 
 
-def binary_rows(frame: pl.DataFrame) -> Iterator[bytes]:
-    """The rows in pieces, in the same order but for rows without a number, which come last.
+def binary_rows(frame: pl.DataFrame) -> Iterator[bytes | memoryview]:
+    """The rows in pieces, in their order but for rows without a number, which are kept together.
 
     Columns are whole numbers, floats and text; only numbers may be null.
     """
     yield _HEAD
-    numbers = _numbers(frame)
-    absences = frame.select(pl.col(numbers).is_null())
-    if any(frame[name].null_count() for name in numbers):
-        groups = frame.with_columns(absences=absences.to_struct()).partition_by(
-            "absences", include_key=False, maintain_order=True
-        )
-    else:
-        groups = [frame]
-    for group in groups:
-        for part in group.iter_slices(_ROWS_AT_ONCE):
-            yield _rows(part).tobytes()
+    for group in _groups(frame):
+        begins = _Begins(group)
+        texts = [_Text(group[name]) for name in _texts(group)]
+        for first in range(0, group.height, _ROWS_AT_ONCE):
+            yield _rows(begins, texts, slice(first, min(first + _ROWS_AT_ONCE, group.height)))
     yield _END
 
 
-def _rows(frame: pl.DataFrame) -> _Bytes:
-    """Rows that are null in the same columns."""
-    numbers = _numbers_of_rows(frame)
-    texts = [frame[name] for name in _texts(frame)]
-    lengths = [text.str.len_bytes().to_numpy().astype(np.int64) for text in texts]
-    sizes = sum(lengths, np.full(frame.height, numbers.itemsize + 4 * len(texts)))
+class _Begins:
+    """How rows begin: the number of their fields, and the fields that are numbers, all null or none."""
+
+    def __init__(self, frame: pl.DataFrame) -> None:
+        fields = [("fields", ">i2")]
+        self._values: dict[str, Any] = {"fields": frame.width}
+        for name in _numbers(frame):
+            fields.append((f"{name} length", ">i4"))
+            self._values[f"{name} length"] = -1
+            if not frame[name].null_count():
+                fields.append((name, _NUMBERS[frame.schema[name]]))
+                self._values[f"{name} length"] = np.dtype(fields[-1][1]).itemsize
+                self._values[name] = frame[name].to_numpy()
+        self._kind = np.dtype(fields)
+        self.size = self._kind.itemsize
+
+    def of(self, rows: slice) -> npt.NDArray[np.void]:
+        begins = np.empty(rows.stop - rows.start, self._kind)
+        for name, values in self._values.items():
+            begins[name] = values[rows] if isinstance(values, np.ndarray) else values
+        return begins.view(f"V{self.size}")
+
+
+class _Text:
+    """A column of text, as bytes without anything between them."""
+
+    def __init__(self, column: pl.Series) -> None:
+        self.lengths: _Places = column.str.len_bytes().to_numpy().astype(np.int64)
+        self._ends: _Places = np.cumsum(self.lengths)
+        self._bytes = np.frombuffer(column.str.join().item().encode(), np.uint8)
+
+    def put(self, data: _Bytes, places: _Places, rows: slice) -> None:
+        """Copy the texts of rows to their places, those of one length at once."""
+        lengths = self.lengths[rows]
+        begins = self._ends[rows] - lengths
+        by_length = np.argsort(lengths, kind="stable")
+        changes = np.flatnonzero(np.diff(lengths[by_length])) + 1
+        for of_length in np.split(by_length, changes):
+            if length := int(lengths[of_length[0]]):
+                _from_each_place(data, length)[places[of_length]] = _from_each_place(self._bytes, length)[
+                    begins[of_length]
+                ]
+
+
+def _rows(begins: _Begins, texts: list[_Text], rows: slice) -> memoryview:
+    sizes = np.full(rows.stop - rows.start, begins.size + 4 * len(texts))
+    for text in texts:
+        sizes += text.lengths[rows]
     ends = np.cumsum(sizes)
-    rows = np.empty(int(ends[-1]), np.uint8)
     places = ends - sizes
-    _overlapping(rows, numbers.dtype.itemsize)[places] = numbers.view(f"V{numbers.itemsize}")
-    places += numbers.itemsize
-    for text, length in zip(texts, lengths, strict=True):
-        _overlapping(rows, 4)[places] = length.astype(">i4").view("V4")
+    data = np.empty(int(ends[-1]), np.uint8)
+    _from_each_place(data, begins.size)[places] = begins.of(rows)
+    places += begins.size
+    for text in texts:
+        _from_each_place(data, 4)[places] = text.lengths[rows].astype(">i4").view("V4")
         places += 4
-        _put(rows, places, np.frombuffer(text.str.join().item().encode(), np.uint8), length)
-        places += length
-    return rows
+        text.put(data, places, rows)
+        places += text.lengths[rows]
+    return data.data
 
 
-def _numbers_of_rows(frame: pl.DataFrame) -> npt.NDArray[Any]:
-    """How each row begins: the number of its fields, and the fields that are numbers."""
-    kinds: list[tuple[str, str]] = [("fields", ">i2")]
-    for name in _numbers(frame):
-        kinds.append((f"{name} length", ">i4"))
-        if not frame[name].null_count():
-            kinds.append((name, _NUMBERS[frame.schema[name]]))
-    rows = np.empty(frame.height, np.dtype(kinds))
-    rows["fields"] = frame.width
-    for name in _numbers(frame):
-        if frame[name].null_count():
-            rows[f"{name} length"] = -1
-        else:
-            rows[f"{name} length"] = rows.dtype[name].itemsize
-            rows[name] = frame[name].to_numpy()
-    return rows
-
-
-def _put(rows: _Bytes, places: npt.NDArray[np.int64], text: _Bytes, lengths: npt.NDArray[np.int64]) -> None:
-    """Copy texts, which lie one after another in `text`, to their places, those of one length at once."""
-    begins = np.cumsum(lengths) - lengths
-    by_length = np.argsort(lengths, kind="stable")
-    changes = np.flatnonzero(np.diff(lengths[by_length])) + 1
-    for of_length in np.split(by_length, changes):
-        if length := int(lengths[of_length[0]]):
-            found = _overlapping(text, length)[begins[of_length]]
-            _overlapping(rows, length)[places[of_length]] = found
-
-
-def _overlapping(data: _Bytes, size: int) -> npt.NDArray[np.void]:
+def _from_each_place(data: _Bytes, size: int) -> npt.NDArray[np.void]:
     """What lies in `data` from each place on, `size` bytes of it."""
     return np.ndarray((data.size - size + 1,), f"V{size}", data, strides=(1,))
+
+
+def _groups(frame: pl.DataFrame) -> list[pl.DataFrame]:
+    """The rows by which of their numbers are null."""
+    nullable = [name for name in _numbers(frame) if frame[name].null_count()]
+    if not nullable:
+        return [frame]
+    absences = pl.struct(pl.col(nullable).is_null()).alias("absences")
+    return frame.with_columns(absences).partition_by("absences", include_key=False, maintain_order=True)
 
 
 def _numbers(frame: pl.DataFrame) -> list[str]:

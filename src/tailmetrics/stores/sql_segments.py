@@ -2,8 +2,9 @@
 
 An index that grows row by row takes several times as long as the COPY itself, and one that is built of many
 rows at once less than the COPY. So what comes in bulk is written to a segment without an index. When it is
-full, the next one is made, and the server builds the index of the full one in the background. Small commits
-go to `records` itself, which always has its index: a store that follows logs has no segments at all.
+full, the next one is made; the server builds the indexes of full ones in the background, when nothing comes
+in bulk any more or several are waiting. Small commits go to `records` itself, which always has its index: a
+store that follows logs has no segments at all.
 
 Whatever reads or deletes names `records` alone, which stands for its segments as well: a row lies in one
 place from its commit on, and no answer depends on whether an index is there yet.
@@ -29,7 +30,8 @@ _INDEX_LOCK = 0x7461696E  # while indexes are built
 _FULL_BYTES = 32 * 1024 * 1024  # some 300,000 rows
 _LARGEST_BYTES = 512 * 1024 * 1024
 _SEGMENTS = 32  # into so many a store is divided, and more as it grows past these sizes
-_QUIET_SECONDS = 5.0  # without a bulk write: a segment that is a quarter full is closed then
+_MOST_WITHOUT_INDEX = 4  # while more comes in bulk: building an index takes from its speed
+_QUIET_SECONDS = 5.0  # without a bulk write: also a segment that is a quarter full gets its index then
 _POLL_SECONDS = 0.05  # whether an index is done
 _CLOSE_SECONDS = 1.0  # for a server that does not even take what it is told
 
@@ -57,8 +59,8 @@ WHERE records.oid = 'records'::REGCLASS
 )
 
 # Run by the server to its end, also when the process that asked for it is gone: indexes for the segments of
-# this user that have none, but for the newest when it is not at least so large; then, if so wanted, figures
-# for the planner about all segments together, which the server does not renew by itself.
+# this user that have none, but for so many of the newest, unless they are at least so large; then, if so
+# wanted, figures for the planner about all segments together, which the server does not renew by itself.
 _INDEX = f"""
 DO $$
 DECLARE
@@ -72,7 +74,7 @@ BEGIN
             FROM pg_inherits JOIN pg_class AS segment ON segment.oid = inhrelid
             WHERE inhparent = 'records'::REGCLASS
         ) AS segments
-        WHERE NOT relhasindex AND pg_has_role(relowner, 'USAGE') AND (age > 1 OR pg_relation_size(oid) >= %s)
+        WHERE NOT relhasindex AND pg_has_role(relowner, 'USAGE') AND (age > %s OR pg_relation_size(oid) >= %s)
         ORDER BY age DESC LIMIT 1;
         EXIT WHEN NOT FOUND;
         EXECUTE format('CREATE INDEX ON %%s (customer_key, time_us)', segment);
@@ -132,12 +134,12 @@ class Segments:
 
     def _run(self) -> None:
         # At once, as a process before this one may have left something.
-        self._index(and_newest=True)
+        self._index(is_quiet=True)
         while not self._closing.is_set():
             changed = self._changed.wait(_QUIET_SECONDS if self._unsettled else None)
             self._changed.clear()
             if changed:
-                self._index(and_newest=False)
+                self._index(is_quiet=False)
             elif time.monotonic() - self._written_at >= _QUIET_SECONDS:
                 self._settle()
         if self._unsettled:
@@ -145,9 +147,9 @@ class Segments:
 
     def _settle(self) -> None:
         self._unsettled = False
-        self._index(and_newest=True, analyze=True)
+        self._index(is_quiet=True, analyze=True)
 
-    def _index(self, *, and_newest: bool, analyze: bool = False) -> None:
+    def _index(self, *, is_quiet: bool, analyze: bool = False) -> None:
         """Have the server build what is due, and wait for it, but not any more when this is closed."""
         failure = None
         try:
@@ -157,8 +159,8 @@ class Segments:
                     driver.autocommit = True
                     driver.execute("SET statement_timeout = 0")
                     driver.execute("SET max_parallel_maintenance_workers = 0")  # commits need the other cores
-                    least = _FULL_BYTES // 4 if and_newest else "NULL"
-                    failure = self._asked(driver.pgconn, _INDEX % (least, analyze))
+                    kept, least = (1, _FULL_BYTES // 4) if is_quiet else (_MOST_WITHOUT_INDEX, "NULL")
+                    failure = self._asked(driver.pgconn, _INDEX % (kept, least, analyze))
                 finally:
                     lent.invalidate()
         except (sa.exc.SQLAlchemyError, psycopg.Error, OSError) as error:

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+import numpy as np
 import polars as pl
 import sqlalchemy as sa
 
@@ -284,9 +285,8 @@ def _record_rows(
 ) -> pl.DataFrame:
     """The rows of all batches, in the order of the index: it grows at as few places as can be."""
     frame = _frame(moved, ((batch, batch.parsed.records) for batch in batches))
-    return (
-        frame.join(keys, on="customer_id", how="left")
-        .select(
+    return _in_order(
+        frame.join(keys, on="customer_id", how="left").select(
             "customer_key",
             pl.col("timestamp").dt.epoch("us").alias("time_us"),
             "source_key",
@@ -295,8 +295,18 @@ def _record_rows(
             "status_code",
             "duration",
         )
-        .sort("customer_key", "time_us")
     )
+
+
+def _in_order(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows by customer and time; by one number that has room for both, which is several times faster."""
+    if not rows.height:
+        return rows
+    keys, times = rows["customer_key"].to_numpy().astype(np.int64), rows["time_us"].to_numpy()
+    first, last = int(times.min()), int(times.max())
+    if (int(keys.max()) + 1) * (last - first + 1) >= 2**63:
+        return rows.sort("customer_key", "time_us")
+    return rows[np.argsort(keys * (last - first + 1) + (times - first))]
 
 
 def _now_us() -> int:
