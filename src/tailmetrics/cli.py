@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -36,6 +37,10 @@ _SORTS = ("customer_id", "requests", "failures", "uptime", "average", "median", 
 _SORT_HELP = (
     "customer_id, requests, failures, uptime, average, median or p99; with - before it, from the largest."
 )
+
+# What is imported is no garbage: to look for some in it every 700 objects, as Python does, is an eighth of
+# the time that a load takes to start.
+_OBJECTS_BETWEEN_COLLECTIONS = 100_000
 
 _EXIT_FAILED = 1
 _EXIT_USAGE = 2
@@ -411,6 +416,7 @@ def load(files: tuple[Path, ...], env_file: Path | None, as_json: bool, **flags:
     A file that was loaded before adds nothing. Lines that cannot be read are kept as rejects and are no
     failure. While a service runs the files are sent to it; otherwise the store is written here.
     """
+    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
     settings = _settings(env_file, flags)
     from tailmetrics import loading, logging, terminal
 

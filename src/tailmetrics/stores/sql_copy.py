@@ -6,7 +6,8 @@ order. https://www.postgresql.org/docs/current/sql-copy.html#id-1.9.3.55.9.4
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -32,13 +33,13 @@ def columns_of(frame: pl.DataFrame) -> list[str]:
     return [*_numbers(frame), *_texts(frame)]
 
 
-def binary_rows(frame: pl.DataFrame) -> Iterator[bytes | memoryview]:
-    """The rows in pieces, in their order but for rows without a number, which are kept together.
+def binary_rows(frames: Iterable[pl.DataFrame]) -> Iterator[bytes | memoryview]:
+    """The rows in pieces, in their order but for rows of a frame that lack a number, which are kept together.
 
     Columns are whole numbers, floats and text; only numbers may be null.
     """
     yield _HEAD
-    for group in _groups(frame):
+    for group in itertools.chain.from_iterable(map(_groups, frames)):
         begins = _Begins(group)
         texts = [_Text(group[name]) for name in _texts(group)]
         for first in range(0, group.height, _ROWS_AT_ONCE):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 import polars as pl
@@ -43,8 +43,13 @@ class Database(Protocol):
         """An insert that leaves rows alone which are there already."""
         ...
 
-    def insert(self, connection: sa.Connection, table: sa.Table, frame: pl.DataFrame) -> None:
-        """Insert the rows of a frame as fast as can be; its columns are columns of the table."""
+    def insert(
+        self, connection: sa.Connection, table: sa.Table, frames: Iterable[pl.DataFrame], number: int
+    ) -> None:
+        """Insert the rows of frames, `number` in all, as fast as can be; their columns are the table's.
+
+        A frame is taken when it is needed, so that it may be made while those before it are being inserted.
+        """
         ...
 
     def begun(self, engine: sa.Engine) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -155,21 +155,19 @@ class MySQL:
         [key] = table.primary_key.columns
         return mysql.insert(table).on_duplicate_key_update({key.name: key})
 
-    def insert(self, connection: sa.Connection, table: sa.Table, frame: pl.DataFrame) -> None:
-        # Text goes as hexadecimal digits: no sign in it can end the literal, whatever the server's mode.
-        values = frame.select(
-            pl.format(
-                "({})",
-                pl.concat_str([_literal(name, kind) for name, kind in frame.schema.items()], separator=","),
-            ).alias("row")
-        )
+    def insert(
+        self,
+        connection: sa.Connection,
+        table: sa.Table,
+        frames: Iterable[pl.DataFrame],
+        number: int,  # noqa: ARG002
+    ) -> None:
         driver: Any = connection.connection.driver_connection
-        columns = ", ".join(f"`{name}`" for name in frame.columns)
-        sizes = values["row"].str.len_bytes().cum_sum()
         with driver.cursor() as cursor:
-            for part in values.with_columns(part=sizes // _MOST_STATEMENT_BYTES).partition_by("part"):
-                rows = part["row"].str.join(",").item()
-                cursor.execute(f"INSERT INTO `{table.name}` ({columns}) VALUES {rows}")
+            for frame in frames:
+                columns = ", ".join(f"`{name}`" for name in frame.columns)
+                for rows in _literals(frame):
+                    cursor.execute(f"INSERT INTO `{table.name}` ({columns}) VALUES {rows}")
 
     def begun(self, engine: sa.Engine) -> None:
         pass  # nothing is done in the background
@@ -204,6 +202,22 @@ class MySQL:
         if number is None or number == 0:
             return StoreUnavailable(f"{self.name} does not answer now: {text or type(error).__name__}")
         return StoreError(f"{self.name}: {text}")
+
+
+def _literals(frame: pl.DataFrame) -> Iterator[str]:
+    """The rows as SQL, in parts of one statement each.
+
+    Text goes as hexadecimal digits: no sign in it can end the literal, whatever the server's mode.
+    """
+    values = frame.select(
+        pl.format(
+            "({})",
+            pl.concat_str([_literal(name, kind) for name, kind in frame.schema.items()], separator=","),
+        ).alias("row")
+    )
+    sizes = values["row"].str.len_bytes().cum_sum()
+    for part in values.with_columns(part=sizes // _MOST_STATEMENT_BYTES).partition_by("part"):
+        yield part["row"].str.join(",").item()
 
 
 def _literal(name: str, kind: pl.DataType) -> pl.Expr:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import psycopg
 import sqlalchemy as sa
+from psycopg.copy import QueuedLibpqWriter
 from sqlalchemy.dialects import postgresql
 
 from tailmetrics.errors import StoreError, StoreGone, StoreUnavailable
@@ -108,16 +110,20 @@ class PostgreSQL:
     def insert_new(self, table: sa.Table) -> sa.Insert:
         return postgresql.insert(table).on_conflict_do_nothing()
 
-    def insert(self, connection: sa.Connection, table: sa.Table, frame: pl.DataFrame) -> None:
+    def insert(
+        self, connection: sa.Connection, table: sa.Table, frames: Iterable[pl.DataFrame], number: int
+    ) -> None:
         name = table.name
-        if self._segments is not None and table is records and frame.height >= BULK_ROWS:
+        if self._segments is not None and table is records and number >= BULK_ROWS:
             name = self._segments.table_for_bulk(connection)
+        frames = iter(frames)
+        first = next(frames)
         preparer = connection.dialect.identifier_preparer
-        columns = ", ".join(preparer.quote(column) for column in columns_of(frame))
+        columns = ", ".join(preparer.quote(column) for column in columns_of(first))
         driver: Any = connection.connection.driver_connection
         statement = f"COPY {name} ({columns}) FROM STDIN (FORMAT binary)"
-        with driver.cursor() as cursor, cursor.copy(statement) as copy:
-            for rows in binary_rows(frame):
+        with driver.cursor() as cursor, cursor.copy(statement, writer=QueuedLibpqWriter(cursor)) as copy:
+            for rows in binary_rows(itertools.chain([first], frames)):
                 copy.write(rows)
 
     def begun(self, engine: sa.Engine) -> None:

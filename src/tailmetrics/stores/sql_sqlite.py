@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,11 +104,18 @@ class SQLite:
     def insert_new(self, table: sa.Table) -> sa.Insert:
         return sqlite.insert(table).on_conflict_do_nothing()
 
-    def insert(self, connection: sa.Connection, table: sa.Table, frame: pl.DataFrame) -> None:
-        columns = ", ".join(f'"{name}"' for name in frame.columns)
-        marks = ", ".join("?" * frame.width)
+    def insert(
+        self,
+        connection: sa.Connection,
+        table: sa.Table,
+        frames: Iterable[pl.DataFrame],
+        number: int,  # noqa: ARG002
+    ) -> None:
         driver: Any = connection.connection.driver_connection
-        driver.executemany(f"INSERT INTO {table.name} ({columns}) VALUES ({marks})", frame.rows())
+        for frame in frames:
+            columns = ", ".join(f'"{name}"' for name in frame.columns)
+            marks = ", ".join("?" * frame.width)
+            driver.executemany(f"INSERT INTO {table.name} ({columns}) VALUES ({marks})", frame.rows())
 
     def begun(self, engine: sa.Engine) -> None:
         pass  # nothing is done in the background

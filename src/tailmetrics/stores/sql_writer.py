@@ -24,6 +24,7 @@ from tailmetrics.windows import from_us, to_us
 
 _SECONDS_BETWEEN_EXPIRIES = 60.0
 _MOST_KEYS_KEPT = 200_000  # of customers, in memory
+_PART_ROWS = 50_000  # sorted together: enough that those of one customer lie together on the disk
 _VALUES_AT_ONCE = 1000  # in one question
 _KEY_SCHEMA = {"customer_id": pl.String(), "customer_key": pl.Int32()}
 
@@ -103,20 +104,23 @@ class Writer:
         now = _now_us()
         with self._engine.begin() as connection:
             moved = self._locked(connection, batches)
-            record_rows = _record_rows(moved, batches, keys)
+            number = sum(batch.parsed.records.height for batch in batches)
+            if number:
+                # One part is made ready while the database takes the one before.
+                parts = (_record_rows(moved, part, keys) for part in _large_parts(batches))
+                self._database.insert(connection, records, parts, number)
             reject_rows = _frame(moved, ((batch, batch.parsed.rejects) for batch in batches))
-            if record_rows.height:
-                self._database.insert(connection, records, record_rows)
             if reject_rows.height:
-                self._database.insert(connection, rejects, reject_rows.with_columns(seen_us=pl.lit(now)))
+                reject_rows = reject_rows.with_columns(seen_us=pl.lit(now))
+                self._database.insert(connection, rejects, [reject_rows], reject_rows.height)
             self._move(connection, moved, now)
             # Last, as other processes wait for this row until the commit.
             _count(
                 connection,
-                records=record_rows.height,
+                records=number,
                 rejects=reject_rows.height,
                 blanks=sum(batch.parsed.blanks for batch in batches),
-                times=record_rows["time_us"],
+                times=[time for batch in batches for time in _span(batch)],
             )
         self._database.committed()
 
@@ -252,7 +256,7 @@ def _count(
     records: int = 0,
     rejects: int = 0,
     blanks: int = 0,
-    times: pl.Series | None = None,
+    times: Sequence[int] = (),
 ) -> None:
     """Note a commit, and what it brought, in the one row that says so."""
     changes: dict[str, Any] = {
@@ -261,8 +265,8 @@ def _count(
         "rejects": store.c.rejects + rejects,
         "blanks": store.c.blanks + blanks,
     }
-    if times is not None and times.len():
-        first, last = times.min(), times.max()
+    if times:
+        first, last = min(times), max(times)
         before = store.c.first_us.is_(None) | (store.c.first_us > first)
         after = store.c.last_us.is_(None) | (store.c.last_us < last)
         changes["first_us"] = sa.case((before, first), else_=store.c.first_us)
@@ -280,10 +284,30 @@ def _frame(moved: dict[str, tuple[int, Batch]], frames: Iterable[tuple[Batch, pl
     )
 
 
+def _large_parts(batches: Sequence[Batch]) -> Iterator[Sequence[Batch]]:
+    """The batches in parts of many records each."""
+    part: list[Batch] = []
+    number = 0
+    for batch in batches:
+        part.append(batch)
+        number += batch.parsed.records.height
+        if number >= _PART_ROWS:
+            yield part
+            part, number = [], 0
+    if number:
+        yield part
+
+
+def _span(batch: Batch) -> Sequence[int]:
+    """The times of the first and the last record of a batch, in microseconds; nothing where there is none."""
+    times = batch.parsed.records["timestamp"].dt.epoch("us")
+    return () if times.is_empty() else (times.min(), times.max())  # type: ignore[return-value]  # whole numbers
+
+
 def _record_rows(
     moved: dict[str, tuple[int, Batch]], batches: Sequence[Batch], keys: pl.DataFrame
 ) -> pl.DataFrame:
-    """The rows of all batches, in the order of the index: it grows at as few places as can be."""
+    """The rows of batches, in the order of the index: it grows at as few places as can be."""
     frame = _frame(moved, ((batch, batch.parsed.records) for batch in batches))
     return _in_order(
         frame.join(keys, on="customer_id", how="left").select(
