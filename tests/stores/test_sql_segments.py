@@ -43,7 +43,7 @@ def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     newest = sql_segments._NEWEST.text.replace(str(sql_segments._FULL_BYTES), str(SEGMENT_BYTES))
     monkeypatch.setattr(sql_segments, "_NEWEST", sql_segments.sa.text(newest))
     monkeypatch.setattr(sql_segments, "_FULL_BYTES", SEGMENT_BYTES)
-    monkeypatch.setattr(sql_segments, "_MOST_WITHOUT_INDEX", 1)
+    monkeypatch.setattr(sql_segments, "_MOST_WITHOUT_INDEX", 0)
 
 
 @pytest.fixture
@@ -229,7 +229,7 @@ from tailmetrics.stores import sql_segments
 
 text = sql_segments._NEWEST.text.replace(str(sql_segments._FULL_BYTES), "{SEGMENT_BYTES}")
 sql_segments._NEWEST = sa.text(text)
-sql_segments._FULL_BYTES, sql_segments._MOST_WITHOUT_INDEX = {SEGMENT_BYTES}, 1
+sql_segments._FULL_BYTES, sql_segments._MOST_WITHOUT_INDEX = {SEGMENT_BYTES}, 0
 settings = load_settings(None, store_url=sys.argv[1], stream_max_size={ROWS + 5000})
 load_files(settings, [Path(sys.argv[2])], lambda _: None)
 """

@@ -3,7 +3,7 @@
 An index that grows row by row takes several times as long as the COPY itself, and one that is built of many
 rows at once less than the COPY. So what comes in bulk is written to a segment without an index. When it is
 full, the next one is made; the server builds the indexes of full ones in the background, when nothing comes
-in bulk any more or several are waiting. Small commits go to `records` itself, which always has its index: a
+in bulk any more or many are waiting. Small commits go to `records` itself, which always has its index: a
 store that follows logs has no segments at all.
 
 Whatever reads or deletes names `records` alone, which stands for its segments as well: a row lies in one
@@ -30,7 +30,7 @@ _INDEX_LOCK = 0x7461696E  # while indexes are built
 _FULL_BYTES = 32 * 1024 * 1024  # some 300,000 rows
 _LARGEST_BYTES = 512 * 1024 * 1024
 _SEGMENTS = 32  # into so many a store is divided, and more as it grows past these sizes
-_MOST_WITHOUT_INDEX = 4  # while more comes in bulk: building an index takes from its speed
+_MOST_WITHOUT_INDEX = 512 * 1024 * 1024  # bytes, while more comes in bulk, from whose speed an index takes
 _QUIET_SECONDS = 5.0  # without a bulk write: also a segment that is a quarter full gets its index then
 _POLL_SECONDS = 0.05  # whether an index is done
 _CLOSE_SECONDS = 1.0  # for a server that does not even take what it is told
@@ -59,8 +59,9 @@ WHERE records.oid = 'records'::REGCLASS
 )
 
 # Run by the server to its end, also when the process that asked for it is gone: indexes for the segments of
-# this user that have none, but for so many of the newest, unless they are at least so large; then, if so
-# wanted, figures for the planner about all segments together, which the server does not renew by itself.
+# this user that have none, as long as more bytes than given are without, the newest segment only where it has
+# at least so many by itself; then, if so wanted, figures for the planner about all segments together, which
+# the server does not renew by itself.
 _INDEX = f"""
 DO $$
 DECLARE
@@ -69,12 +70,13 @@ BEGIN
     PERFORM pg_advisory_lock({_INDEX_LOCK});
     LOOP
         SELECT oid INTO segment FROM (
-            SELECT segment.oid, relhasindex, relowner,
-                row_number() OVER (ORDER BY substring(relname FROM '[0-9]+$')::INTEGER DESC) AS age
+            SELECT segment.oid, relowner, row_number() OVER newest_first AS age,
+                sum(pg_relation_size(segment.oid)) OVER newest_first AS waiting
             FROM pg_inherits JOIN pg_class AS segment ON segment.oid = inhrelid
-            WHERE inhparent = 'records'::REGCLASS
+            WHERE inhparent = 'records'::REGCLASS AND NOT relhasindex
+            WINDOW newest_first AS (ORDER BY substring(relname FROM '[0-9]+$')::INTEGER DESC)
         ) AS segments
-        WHERE NOT relhasindex AND pg_has_role(relowner, 'USAGE') AND (age > %s OR pg_relation_size(oid) >= %s)
+        WHERE pg_has_role(relowner, 'USAGE') AND (age > 1 AND waiting > %s OR waiting >= %s)
         ORDER BY age DESC LIMIT 1;
         EXIT WHEN NOT FOUND;
         EXECUTE format('CREATE INDEX ON %%s (customer_key, time_us)', segment);
@@ -159,8 +161,8 @@ class Segments:
                     driver.autocommit = True
                     driver.execute("SET statement_timeout = 0")
                     driver.execute("SET max_parallel_maintenance_workers = 0")  # commits need the other cores
-                    kept, least = (1, _FULL_BYTES // 4) if is_quiet else (_MOST_WITHOUT_INDEX, "NULL")
-                    failure = self._asked(driver.pgconn, _INDEX % (kept, least, analyze))
+                    most, least = (0, _FULL_BYTES // 4) if is_quiet else (_MOST_WITHOUT_INDEX, "NULL")
+                    failure = self._asked(driver.pgconn, _INDEX % (most, least, analyze))
                 finally:
                     lent.invalidate()
         except (sa.exc.SQLAlchemyError, psycopg.Error, OSError) as error:
