@@ -70,6 +70,7 @@ def run_ingest(url: str, log: Path) -> None:
     from tailmetrics.loading import load_files
     from tailmetrics.logging import configure_logging
     from tailmetrics.settings import load_settings
+    from tailmetrics.stores import sql, sql_postgresql  # noqa: F401  # to import them is part of the start
 
     settings = load_settings(None, store_url=url, logging_level="ERROR")
     configure_logging(settings)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -269,3 +269,23 @@ def test_a_user_who_may_not_make_tables_writes_to_the_one_that_has_its_index(
         write(writer, source, 1)
     assert run(settings, "SELECT count(*) FROM ONLY records") == [(ROWS,)]
     assert run(settings, "SELECT count(*) FROM records") == [(2 * ROWS,)]
+
+
+def test_a_segment_of_which_retention_leaves_nothing_is_dropped(
+    settings: Settings, small_segments: None, ask: Ask[Any]
+) -> None:
+    store = open_store(settings)
+    source = write(store, store.register(source_of()), 4)
+    store.close()
+    await_that(lambda: all(segments(settings).values()), 10.0)
+    keeping = open_store(load_settings(None, store_url=settings.store_url, retention_days=1))
+    now = datetime.now(timezone.utc)
+    keeping.write([batch_of(source, [(now, "new", "/", 200, 0.1)])])
+    assert ask(keeping.status()).records == 1
+    assert ask(keeping.stats(StatsQuery(None, WHOLE))).summary.total_requests == 1
+    keeping.close()
+    run(settings, "VACUUM")  # as the server does by itself
+    again = open_store(settings)
+    again.sources("web-1")
+    await_that(lambda: segments(settings) == {}, 10.0)
+    again.close()

@@ -33,6 +33,7 @@ _SEGMENTS = 32  # into so many a store is divided, and more as it grows past the
 _MOST_WITHOUT_INDEX = 512 * 1024 * 1024  # bytes, while more comes in bulk, from whose speed an index takes
 _QUIET_SECONDS = 5.0  # without a bulk write: also a segment that is a quarter full gets its index then
 _POLL_SECONDS = 0.05  # whether an index is done
+_DROP_LOCK_MS = 100  # those who ask questions wait behind whoever waits for this lock
 _CLOSE_SECONDS = 1.0  # for a server that does not even take what it is told
 
 # The newest segment, whether this user may write to it, how large it is, and when segments of this store are
@@ -61,7 +62,8 @@ WHERE records.oid = 'records'::REGCLASS
 # Run by the server to its end, also when the process that asked for it is gone: indexes for the segments of
 # this user that have none, as long as more bytes than given are without, the newest segment only where it has
 # at least so many by itself; then, if so wanted, figures for the planner about all segments together, which
-# the server does not renew by itself.
+# the server does not renew by itself. Segments of which nothing is left are dropped: the server makes them no
+# bytes large when no reader can see a row of them any more.
 _INDEX = f"""
 DO $$
 DECLARE
@@ -82,6 +84,22 @@ BEGIN
         EXECUTE format('CREATE INDEX ON %%s (customer_key, time_us)', segment);
         COMMIT;
     END LOOP;
+    FOR segment IN
+        SELECT inhrelid FROM pg_inherits JOIN pg_class AS segment ON segment.oid = inhrelid
+        WHERE inhparent = 'records'::REGCLASS AND relhasindex AND pg_has_role(relowner, 'USAGE')
+            AND pg_relation_size(inhrelid) = 0
+    LOOP
+        BEGIN
+            SET LOCAL lock_timeout = '{_DROP_LOCK_MS}ms';
+            EXECUTE format('LOCK TABLE %%s IN ACCESS EXCLUSIVE MODE', segment);
+            IF pg_relation_size(segment) = 0 THEN
+                EXECUTE format('DROP TABLE %%s', segment);
+            END IF;
+        EXCEPTION WHEN lock_not_available THEN
+            NULL;
+        END;
+    END LOOP;
+    COMMIT;
     IF %s THEN
         ANALYZE records;
     END IF;
