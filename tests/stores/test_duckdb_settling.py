@@ -168,6 +168,19 @@ class TestSorting:
         again.close()
 
 
+class TestMemory:
+    def test_it_is_not_taken_away_while_records_are_sorted(self, tmp_path: Path) -> None:
+        store = open_store(settings_of(tmp_path / "store.duckdb"))
+        assert isinstance(store, DuckDBStore)
+        settler = store._writer._settler
+        moments = []
+        with settler._transaction():
+            settler.while_at_rest(lambda: moments.append("in the middle"))
+        settler.while_at_rest(lambda: moments.append("at rest"))
+        store.close()
+        assert moments == ["at rest"]
+
+
 class TestCrashes:
     def test_kill_leaves_each_record_once(self, tmp_path: Path, ask: Ask[Any]) -> None:
         path = tmp_path / "store.duckdb"

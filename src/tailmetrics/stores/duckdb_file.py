@@ -97,6 +97,9 @@ class DuckDBFile:
             # The thread that sorts brings the log into the file, between its transactions: a commit that did
             # it would take as long as all that others have changed.
             "checkpoint_threshold": "1GB",
+            # Nor does a checkpoint join row groups that lost rows, as commits would wait for that: a merge
+            # writes all rows anew, and row groups that lost all are dropped in any case.
+            "max_vacuum_tasks": 0,
             # Nothing is ever fetched from the internet.
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,

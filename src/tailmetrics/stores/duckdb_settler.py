@@ -127,6 +127,12 @@ class Settler:
             self._arrivals.append((time.monotonic(), records))
             self._layout = replace(self._layout, fresh=self._layout.fresh + records)
 
+    def while_at_rest(self, action: Callable[[], None]) -> None:
+        """Call `action`, unless a transaction is under way; none begins meanwhile."""
+        with self._changed:
+            if self._cursor is None:
+                action()
+
     def close(self) -> None:
         """Stop at once; a transaction that is under way is undone, and made another time."""
         with self._changed:

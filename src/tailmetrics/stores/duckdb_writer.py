@@ -151,8 +151,11 @@ class Writer:
 
     def give_back_memory(self) -> None:
         """Let go of the blocks just written when they are many: DuckDB would keep as many as it may."""
-        if self._records_since_giving_back < _MANY_RECORDS:
-            return
+        if self._records_since_giving_back >= _MANY_RECORDS:
+            # A sort that is under way would be without memory, and fail.
+            self._settler.while_at_rest(self._lower_memory)
+
+    def _lower_memory(self) -> None:
         self._records_since_giving_back = 0
         # Refused while the memory is needed, which is as good.
         with contextlib.suppress(duckdb.Error):
