@@ -41,7 +41,6 @@ _SECONDS_BETWEEN_EXPIRIES = 60.0
 _MOST_FREE = 0.25  # blocks, for each one in use
 _SHORT_LOG_BYTES = 1024 * 1024
 _LONG_LOG_BYTES = 8 * 1024 * 1024
-_LONGEST_LOG_BYTES = 512 * 1024 * 1024
 _CHECKPOINT_TRIES = 50
 _CHECKPOINT_REST_SECONDS = 0.1
 _EXPIRY_REST = 100  # so many times as long as a delete took is waited before the next
@@ -220,8 +219,8 @@ class Settler:
         borders = [number * _KEYS // slices for number in range(slices + 1)]
         for low, end in itertools.pairwise(borders):
             self._merge_slice({"low": low, "high": end - 1})
-            # In the middle of it DuckDB writes half empty row groups anew, and commits wait for that.
-            self._shorten_log(_LONGEST_LOG_BYTES)
+            # Commits wait for a checkpoint, which takes the longer the more has changed.
+            self._shorten_log(_LONG_LOG_BYTES)
             busy, _ = self._pace()
             while busy or self._layout.wants_seal(busy=busy, idle=False):
                 if self._layout.wants_seal(busy=busy, idle=False):
