@@ -523,6 +523,12 @@ def test_check_connects_to_the_store(run: Run, stored: str) -> None:
     ]
 
 
+def test_check_writes_events_as_other_commands_do(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INFLUXDB_TOKEN", "token")
+    result = run("check", "--json", "--store-url", f"influxdb://127.0.0.1:{free_port()}/bucket?org=shop")
+    assert re.fullmatch(r"timestamp=\S+ level=warning event=.*the store is not ready.*\n", result.stderr)
+
+
 def test_check_refuses_a_store_that_is_none(run: Run) -> None:
     Path("x.duckdb").write_bytes(b"no database at all" * 1000)
     result = run("check", "--json", "--store-url", "duckdb:///x.duckdb")

@@ -17,6 +17,7 @@ from dotenv import dotenv_values
 from tailmetrics.client import find_service, service_url
 from tailmetrics.errors import FormatError, QueueError, SettingsError, StoreBusy, StoreError
 from tailmetrics.formats import open_format
+from tailmetrics.logging import configure_logging
 from tailmetrics.queues import QueueAddress
 from tailmetrics.queues.broker import connected
 from tailmetrics.settings import LogPath, Settings, load_settings
@@ -45,6 +46,7 @@ def check(env_file: Path | None, **flags: Any) -> Iterator[Finding]:
             yield Finding("wrong", "settings", problem)
         yield Finding("note", "settings", "nothing else was looked at, as it depends on these")
         return
+    configure_logging(settings.model_copy(update={"logging_level": "WARNING"}))
     yield Finding("ok", "settings", f"{len(Settings.model_fields)} have values that can be used")
     for name in dict.fromkeys(entry.format_name for entry in settings.log_entries):
         yield _format(name, settings)
