@@ -7,7 +7,6 @@ The commands run it in a thread. It runs under Bytewax's own command as well, wi
 from __future__ import annotations
 
 import atexit
-from concurrent.futures import ThreadPoolExecutor
 
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
@@ -19,16 +18,13 @@ from tailmetrics.committer import Committer
 from tailmetrics.formats import LineFormat, open_format
 from tailmetrics.inputs import Inputs
 from tailmetrics.metrics import Metrics
-from tailmetrics.records import ParsedLines, joined
 from tailmetrics.settings import Settings, load_settings, resolve_node_id
 from tailmetrics.sources import Batch, Chunk
 from tailmetrics.stores import open_store
-from tailmetrics.units import units_of
 
 # Bytewax's own loop wakes every millisecond, so the waiting is done inside of next_batch. While one worker
 # waits, the others cannot begin a new epoch.
 _LONGEST_WAIT_OF_MANY_SECONDS = 0.05
-_SPLIT_BYTES = 256 * 1024  # handing a smaller chunk to two threads costs more than it saves
 
 
 class TailSource(DynamicSource[Chunk]):
@@ -83,11 +79,10 @@ class StorePartition(StatelessSinkPartition[Batch]):
 
 
 class ChunkParser:
-    """Makes batches of chunks: each format is built once, and a large chunk parsed in two halves at once."""
+    """Makes batches of chunks; each format is built once."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._helper = ThreadPoolExecutor(1, thread_name_prefix="parser")
         # At once, so that a wrong pattern is told at start and not with the first line.
         self._formats = {
             path.format_name: open_format(path.format_name, settings) for path in settings.log_entries
@@ -98,7 +93,7 @@ class ChunkParser:
         if chunk.too_long:
             parsed = line_format.parse_too_long(chunk.data, chunk.offset, self._settings.max_line_bytes)
         else:
-            parsed = self._parse(line_format, chunk.data, chunk.offset)
+            parsed = line_format.parse(chunk.data, chunk.offset)
         return Batch(
             source_id=chunk.source_id,
             path=chunk.path,
@@ -109,14 +104,6 @@ class ChunkParser:
             registers=chunk.registers,
             delivery=chunk.delivery,
         )
-
-    def _parse(self, line_format: LineFormat, data: bytes, offset: int) -> ParsedLines:
-        units = units_of(line_format.name)
-        middle = units.whole(data, len(data) // 2) if len(data) >= _SPLIT_BYTES else 0
-        if not middle:
-            return line_format.parse(data, offset)
-        second_half = self._helper.submit(line_format.parse, data[middle:], offset + middle)
-        return joined(line_format.parse(data[:middle], offset), second_half.result())
 
     def _format(self, name: str) -> LineFormat:
         if name not in self._formats:

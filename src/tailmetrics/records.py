@@ -74,12 +74,3 @@ def no_records() -> pl.DataFrame:
 
 def no_rejects() -> pl.DataFrame:
     return _NO_REJECTS.clone()
-
-
-def joined(first: ParsedLines, second: ParsedLines) -> ParsedLines:
-    """What two chunks are that follow each other in one source; nothing is copied."""
-    return ParsedLines(
-        pl.concat([first.records, second.records], rechunk=False),
-        pl.concat([first.rejects, second.rejects], rechunk=False),
-        first.blanks + second.blanks,
-    )

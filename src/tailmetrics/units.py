@@ -29,12 +29,12 @@ class Units:
 
     are_blocks: bool
 
-    def whole(self, data: bytes, end: int | None = None) -> int:
-        """How many of the first `end` bytes of `data` are whole units; `data` begins with a unit."""
-        last_line_end = data.rfind(b"\n", 0, end) + 1
-        if not self.are_blocks:
-            return last_line_end
-        return _open_block(data, last_line_end)
+    def whole(self, data: bytes, begin: int = 0) -> int:
+        """How many of the bytes of `data` from `begin` on are whole units; a unit begins there."""
+        end = max(begin, data.rfind(b"\n", begin) + 1)
+        if self.are_blocks:
+            end = _open_block(data, begin, end)
+        return end - begin
 
     def is_too_long(self, beginning: bytes, max_line_bytes: int, max_block_bytes: int) -> bool:
         """Whether a unit that is not whole is over its limit, as far as it is known."""
@@ -66,17 +66,20 @@ def opens_block(data: bytes) -> bool:
     return mark is not None and mark[1] is not None
 
 
-def _open_block(data: bytes, end: int) -> int:
-    """Where the block begins that is still open at `end`, the end of a line; `end` when there is none."""
-    opening = data.rfind(b"Test:", 0, end)
-    closing = data.rfind(b"Result:", 0, end)
+def _open_block(data: bytes, begin: int, end: int) -> int:
+    """Where the block begins that is still open at `end`, the end of a line; `end` when there is none.
+
+    A line begins at `begin`, and nothing before it is looked at.
+    """
+    opening = data.rfind(b"Test:", begin, end)
+    closing = data.rfind(b"Result:", begin, end)
     while (last := max(opening, closing)) >= 0:
         # Of a line only its first word can be a mark.
-        line = data.rfind(b"\n", 0, last) + 1
+        line = max(begin, data.rfind(b"\n", begin, last) + 1)
         if mark := _OPENING_OR_CLOSING.match(data, line):
             return line if mark[1] else end
         if opening >= line:
-            opening = data.rfind(b"Test:", 0, line)
+            opening = data.rfind(b"Test:", begin, line)
         if closing >= line:
-            closing = data.rfind(b"Result:", 0, line)
+            closing = data.rfind(b"Result:", begin, line)
     return end

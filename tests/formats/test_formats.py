@@ -102,12 +102,20 @@ def test_records_and_rejects_have_their_schema_and_rise_by_offset(name: str, dat
 @given(data=st.data())
 def test_a_log_in_two_pieces_is_the_same_as_in_one(name: str, data: st.DataObject) -> None:
     log = data.draw(any_logs(name))
-    cut = units_of(name).whole(log, data.draw(st.integers(0, len(log))))
+    cut = units_of(name).whole(log[: data.draw(st.integers(0, len(log)))])
     read = opened(name)
     whole, first, second = read.parse(log, 0), read.parse(log[:cut], 0), read.parse(log[cut:], cut)
     assert_frame_equal(pl.concat([first.records, second.records]), whole.records)
     assert_frame_equal(pl.concat([first.rejects, second.rejects]), whole.rejects)
     assert first.blanks + second.blanks == whole.blanks
+
+
+@in_every_format
+@unhurried
+@given(data=st.data())
+def test_what_was_read_before_does_not_count_to_what_is_whole(name: str, data: st.DataObject) -> None:
+    before, log = data.draw(any_logs(name)), data.draw(any_logs(name))
+    assert units_of(name).whole(before + log, len(before)) == units_of(name).whole(log)
 
 
 @in_every_format

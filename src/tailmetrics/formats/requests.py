@@ -4,42 +4,25 @@ from __future__ import annotations
 
 from typing import Final
 
+import nanoarrow
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
-from tailmetrics.formats import timestamps
+from tailmetrics.formats import fields, timestamps
+from tailmetrics.formats.digits import decimals, pairs
 from tailmetrics.formats.fields import MAX_STATUS, MIN_STATUS, PROBLEM
-from tailmetrics.formats.lines import Bools, Integers, Lines
-from tailmetrics.formats.scan import SPACE, TIME_BYTES, ZERO, Scan, count_spaces, has_its_spaces, scan_lines
+from tailmetrics.formats.lines import Bools, Integers
+from tailmetrics.formats.scan import TIME_BYTES, Scan, scan_lines
 from tailmetrics.formats.text import TextFormat
 from tailmetrics.records import MAX_CUSTOMER_ID_CHARACTERS, RECORD_SCHEMA, ParsedLines, no_records, no_rejects
 
 NAME: Final = "requests"
 _FIELDS = ("date", "time", "customer_id", "path", "status_code", "duration")
-_TEXT_SCHEMA: Final = {
-    "customer_id": pl.String(),
-    "path": pl.String(),
-    "status_code": pl.Int16(),
-    "duration": pl.Float64(),
-}
-_CSV_SCHEMA: Final = {"date": pl.String(), "time": pl.String(), **_TEXT_SCHEMA}
-
-_FEW_LINES = 100
-_STATUS_DIGITS = len("200")
-
-# Made once: to make them takes as long as to use them on a few lines.
-_CUSTOMER_BYTES, _PATH_BYTES = (pl.col(name).str.len_bytes() for name in ("customer_id", "path"))
-_IS_KNOWN: Final = (
-    pl.all_horizontal(pl.col("timestamp", "path").is_not_null())
-    & _CUSTOMER_BYTES.is_between(1, MAX_CUSTOMER_ID_CHARACTERS)
-    & pl.col("status_code").is_between(MIN_STATUS, MAX_STATUS)
-    & (pl.col("duration") < float("inf"))
-).fill_null(value=False)
-_TEXT_BYTES: Final = (_CUSTOMER_BYTES + _PATH_BYTES).fill_null(0).cast(pl.Int64).alias("bytes")
 
 
 class RequestsFormat:
-    """Reads clean lines by their bytes and a CSV parser, and all others by the rules."""
+    """Reads clean lines by their bytes, and all others by the rules."""
 
     def __init__(self, zone: str, max_line_bytes: int) -> None:
         self._by_rules = by_rules(zone, max_line_bytes)
@@ -67,81 +50,88 @@ class RequestsFormat:
 
     def _clean_records(self, scan: Scan) -> tuple[pl.DataFrame, Bools]:
         """The records of the lines that are clean indeed, and which these are."""
-        clean = scan.clean
-        lines = scan.lines if clean.all() else scan.lines.only(clean)
-        text = _read_text(lines)
-        if text is None:
-            if not scan.counted:
-                return self._clean_records(count_spaces(scan))
-            return no_records(), np.zeros_like(clean)
-        records = text.insert_column(0, self._utc(scan.times))
-        records.insert_column(len(RECORD_SCHEMA) - 1, pl.Series("offset", lines.offsets))
-        proven = _proven(records, lines)
+        if not len(scan.times):
+            return no_records(), scan.clean
+        customer_id, path = _texts(scan)
+        timestamp = self._timestamps(scan)
+        status_code, proven = _status_codes(scan)
+        duration = _durations(scan)
+        records = pl.DataFrame(
+            {
+                "timestamp": timestamp,
+                "customer_id": customer_id,
+                "path": path,
+                "status_code": status_code,
+                "duration": duration,
+                "offset": scan.lines.offsets if scan.clean.all() else scan.lines.offsets[scan.clean],
+            }
+        )
+        customer_bytes = scan.customer_ends - scan.starts - TIME_BYTES
+        proven &= (customer_bytes > 0) & (customer_bytes <= MAX_CUSTOMER_ID_CHARACTERS)
+        proven &= scan.path_ends - scan.customer_ends > 1
+        for values in (timestamp, duration):
+            if values.null_count():
+                proven &= values.is_not_null().to_numpy()
         if proven.all():
-            return records, clean
-        if not scan.counted:
-            proven &= has_its_spaces(lines)
-        clean = clean.copy()
+            return records, scan.clean
+        clean = scan.clean.copy()
         clean[clean] = proven
         return records.filter(proven), clean
 
-    def _utc(self, local: Integers) -> pl.Series:
-        """The times in UTC, null where a local time never occurs."""
-        times = pl.Series("timestamp", local).cast(RECORD_SCHEMA["timestamp"])
+    def _timestamps(self, scan: Scan) -> pl.Series:
+        """When each line says it was written; null where its local time never occurs."""
+        local = pl.Series(scan.times).cast(RECORD_SCHEMA["timestamp"])
         if self._zone == timestamps.UTC:
-            return times
-        utc = timestamps.to_utc(pl.col("timestamp"), self._zone)
-        return times.to_frame().select(timestamps.in_range(utc)).to_series()
+            return local
+        return pl.select(timestamps.in_range(timestamps.to_utc(pl.lit(local), self._zone))).to_series()
 
 
-def _read_text(lines: Lines) -> pl.DataFrame | None:
-    """The fields after the time; an empty text is null, and so is a status or duration that is no number.
-
-    None when the parser finds too many fields, which it does in the first line only.
-    """
-    if len(lines) <= _FEW_LINES:
-        return _read_few(lines)
-    csv = pl.scan_csv(
-        lines.data, has_header=False, separator=" ", quote_char=None, schema=_CSV_SCHEMA, ignore_errors=True
+def _texts(scan: Scan) -> tuple[pl.Series, pl.Series]:
+    """The customer and the path of each line."""
+    edges = np.empty((len(scan.starts), 4), dtype=np.int64)
+    np.add(scan.starts, TIME_BYTES, out=edges[:, 0])
+    edges[:, 1] = scan.customer_ends
+    np.add(scan.customer_ends, 1, out=edges[:, 2])
+    edges[:, 3] = scan.path_ends
+    # From each edge to the next is a text: customer, space, path, and all up to the next customer.
+    texts = (
+        _texts_between(edges, scan.lines.data)
+        .to_frame("text")
+        .select(
+            pl.col("text").gather_every(4).alias("customer_id"),
+            pl.col("text").gather_every(4, 2).alias("path"),
+        )
     )
-    try:
-        text = csv.select(_TEXT_SCHEMA.keys()).collect()
-    except pl.exceptions.PolarsError:
-        return None
-    return text if text.height == len(lines) else None
+    return texts["customer_id"], texts["path"]
 
 
-def _read_few(lines: Lines) -> pl.DataFrame:
-    """The same for lines that are few: the parser takes as long to begin as this takes for a hundred."""
-    rows: list[tuple[str | None, str | None, int | None, float | None]] = []
-    for begin, end in zip(lines.starts.tolist(), lines.ends.tolist(), strict=True):
-        fields = lines.data[begin:end].split(b" ")
-        if len(fields) == len(_FIELDS):
-            _, _, customer_id, path, status, duration = fields
-            number = int(status) if status.isdigit() and len(status) == _STATUS_DIGITS else None
-            rows.append((customer_id.decode() or None, path.decode() or None, number, _decimal(duration)))
-        else:
-            rows.append((None, None, None, None))
-    return pl.DataFrame(rows, _TEXT_SCHEMA, orient="row")
+def _status_codes(scan: Scan) -> tuple[npt.NDArray[np.int16], Bools]:
+    """The status of each line, and where it is one."""
+    digits, fits = pairs(scan.lines.data, scan.path_ends, "<u4", b" 000")
+    status = digits[:, 1].astype(np.int16) * 10 + digits[:, 3] // 10
+    fits &= (status >= MIN_STATUS) & (status <= MAX_STATUS)
+    fits &= scan.status_ends - scan.path_ends == len(" 200")
+    return status, fits
 
 
-def _decimal(text: bytes) -> float | None:
-    try:
-        return None if b"_" in text else float(text)
-    except ValueError:
-        return None
+def _durations(scan: Scan) -> pl.Series:
+    """The duration of each line; null where it is none."""
+    starts = scan.status_ends + 1
+    values, fits = decimals(scan.lines.data, starts, scan.ends)
+    duration = pl.Series(values)
+    if fits.all():
+        return duration
+    odd = np.flatnonzero(~fits)
+    text = _texts_between(np.column_stack((starts[odd], scan.ends[odd])), scan.lines.data).gather_every(2)
+    return duration.scatter(odd, pl.select(fields.duration(pl.lit(text))).to_series())
 
 
-def _proven(records: pl.DataFrame, lines: Lines) -> Bools:
-    """Which lines are right. The parser takes signs and any number of digits, so the bytes are looked at."""
-    known = records.select(_IS_KNOWN, _TEXT_BYTES)
-    status_end = lines.starts + known["bytes"].to_numpy()
-    status_end += TIME_BYTES + len("  200")
-    np.minimum(status_end, len(lines.array) - 2, out=status_end)
-    proven = lines.array[status_end] == SPACE
-    proven &= lines.array[status_end + 1] - ZERO < 10
-    proven &= known.to_series().to_numpy()
-    return np.asarray(proven)
+def _texts_between(edges: Integers, data: bytes) -> pl.Series:
+    """The texts from each edge to the next; their bytes are not copied."""
+    array = nanoarrow.c_array_from_buffers(
+        nanoarrow.large_string(), edges.size - 1, [None, edges.ravel(), data], null_count=0
+    )
+    return pl.Series(array)
 
 
 def by_rules(zone: str, max_line_bytes: int) -> TextFormat:

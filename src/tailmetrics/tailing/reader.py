@@ -60,15 +60,16 @@ class LineReader:
         data = self.file.read(self.offset - len(self.before), len(self.before) + self._read_bytes)
         if not data.startswith(self.before if self.offset else self._head):
             raise Rewritten
-        data = data[len(self.before) :]
-        length = self._units.whole(data)
+        begin = len(self.before)
+        length = self._units.whole(data, begin)
         if length == 0:
-            if self._units.is_too_long(data, self._max_line_bytes, self._read_bytes):
-                return self._skip(data, keep_before, final=final)
-            if not final or not data:
+            rest = data[begin:]
+            if self._units.is_too_long(rest, self._max_line_bytes, self._read_bytes):
+                return self._skip(rest, keep_before, final=final)
+            if not final or not rest:
                 return None
-            length = len(data)
-        data = data[:length]
+            length = len(rest)
+        data = data[begin : begin + length]
         self.offset += length
         self.before = (self.before + data)[-keep_before:] if length < keep_before else data[-keep_before:]
         return Lines(data, self.offset)

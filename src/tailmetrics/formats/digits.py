@@ -1,0 +1,84 @@
+"""Numbers in the bytes of many lines at once: eight characters are read as one word, and reckoned with in it.
+
+A word has its first character in its lowest byte. What is left of a digit when `0` is taken away is below 10:
+it has no high bits, nor gets any when 6 is added.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tailmetrics.formats.lines import Bools, Bytes, Integers
+
+Doubles = npt.NDArray[np.float64]
+
+_ZERO, _DOT = 0x30, 0x2E
+WORD = 8  # the longest decimal, in characters
+_EVERY_BYTE = 0x0101010101010101
+_ZEROS = np.uint64(_ZERO * _EVERY_BYTE)
+_SIXES = np.uint64(6 * _EVERY_BYTE)
+_HIGH_BITS = np.uint64(0xF0 * _EVERY_BYTE)
+_DOT_BIT = np.uint64(0x10 * _EVERY_BYTE)  # which a dot has, and no digit
+_LAST_BYTES = np.array(
+    [(1 << 64) - (1 << 8 * (WORD - length)) for length in range(WORD + 1)], dtype=np.uint64
+)
+_POWERS = 10.0 ** np.arange(WORD - 1, -1, -1)  # by the byte in which the dot is
+_PAIRS = np.uint64(0x000000FF000000FF)
+_OF_FIRST_PAIRS = np.uint64((1_000_000 << 32) + 100)
+_OF_LAST_PAIRS = np.uint64((10_000 << 32) + 1)
+_ONE_BYTE, _TWO_BYTES, _FOUR_BYTES, _FOUR_BITS = (np.uint64(bits) for bits in (8, 16, 32, 4))
+_TEN, _ALL, _ONE = np.uint64(10), np.uint64(0xFF), np.uint64(1)
+
+
+def pairs(text: bytes, positions: Integers, word: str, layout: bytes) -> tuple[Bytes, Bools]:
+    """In byte i of each word at `positions` the number of two digits that begins there.
+
+    And where the words have digits just where `layout` has a 0, and the layout's own bytes elsewhere.
+    """
+    kind = np.dtype(word).type
+    digits = _words(text, word)[positions]
+    digits ^= kind(int.from_bytes(layout, "little"))
+    is_digit = [byte == _ZERO for byte in layout]
+    six = kind(int.from_bytes(bytes(6 * digit for digit in is_digit), "little"))
+    high = kind(int.from_bytes(bytes(0xF0 if digit else 0xFF for digit in is_digit), "little"))
+    fits = ((digits | (digits + six)) & high) == 0
+    ones = digits >> kind(8)
+    digits *= kind(10)
+    digits += ones
+    return digits.view(np.uint8).reshape(-1, len(layout)), fits
+
+
+def decimals(text: bytes, starts: Integers, ends: Integers) -> tuple[Doubles, Bools]:
+    """The values of digits with at most one dot, as the nearest doubles, and where there are such.
+
+    Each is of 1 to 8 characters (WORD), and ends at least at byte 8: what is longer does not fit.
+    """
+    lengths = ends - starts
+    fits = (lengths > 0) & (lengths <= WORD)
+    word = _words(text, "<u8")[ends - WORD]
+    word ^= _ZEROS
+    word &= _LAST_BYTES[np.clip(lengths, 0, WORD)]
+    dots = (word & _DOT_BIT) >> _FOUR_BITS  # 1 in the byte of a dot
+    fits &= (dots & (dots - _ONE)) == 0
+    has_dot = np.minimum(dots, _ONE)
+    fits &= lengths > has_dot.view(np.int64)
+    word ^= dots * np.uint64(_DOT ^ _ZERO)
+    fits &= (word & (dots * _ALL)) == 0
+    # The digits before the dot move into its place.
+    before = dots - has_dot
+    digits = ((word & before) << _ONE_BYTE) | (word & ~before)
+    fits &= ((digits | (digits + _SIXES)) & _HIGH_BITS) == 0
+    digits = digits * _TEN + (digits >> _ONE_BYTE)
+    numbers = (digits & _PAIRS) * _OF_FIRST_PAIRS + ((digits >> _TWO_BYTES) & _PAIRS) * _OF_LAST_PAIRS
+    numbers >>= _FOUR_BYTES
+    dot_byte = np.where(has_dot, np.bitwise_count(before) >> 3, WORD - 1)
+    return numbers.astype(np.float64) / _POWERS[dot_byte], fits
+
+
+def _words(text: bytes, word: str) -> npt.NDArray[Any]:
+    """The word that begins at each byte."""
+    size = np.dtype(word).itemsize
+    return np.ndarray((max(0, len(text) - size + 1),), dtype=word, buffer=text, strides=(1,))

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tailmetrics.formats.digits import WORD, decimals, pairs
+
+from .logs import unhurried
+
+_DECIMAL = re.compile(r"[0-9]+(\.[0-9]*)?|\.[0-9]+")
+
+
+def read(texts: list[str]) -> list[float | None]:
+    """Each text as `decimals` reads it, None where it does not fit."""
+    data = bytearray(b" " * WORD)
+    bounds = []
+    for text in texts:
+        bounds.append((len(data), len(data) + len(text)))
+        data += text.encode() + b" "
+    starts, ends = np.array(bounds, dtype=np.int64).T
+    values, fits = decimals(bytes(data), starts, ends)
+    return [value if fit else None for value, fit in zip(values.tolist(), fits.tolist(), strict=True)]
+
+
+@pytest.mark.parametrize("text", ["0", "7.", ".5", "0.316", "12345678", "1234567.", ".1234567", "0000.100"])
+def test_digits_with_a_dot_or_without_are_the_nearest_double(text: str) -> None:
+    assert read([text]) == [float(text)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        ".",
+        "1.2.3",
+        "1..2",
+        "-1",
+        "+1",
+        "1e5",
+        "1,5",
+        "inf",
+        "nan",
+        "1_0",
+        "0x1",
+        "1 ",
+        "\x00",
+        "123456789",
+    ],
+)
+def test_what_is_no_short_decimal_does_not_fit(text: str) -> None:
+    assert read([text]) == [None]
+
+
+@unhurried
+@given(
+    st.lists(
+        st.text("0123456789.", max_size=9) | st.text(st.characters(max_codepoint=127), max_size=9), min_size=1
+    )
+)
+def test_just_what_is_a_short_decimal_is_read(texts: list[str]) -> None:
+    short = [len(text) <= WORD and _DECIMAL.fullmatch(text) is not None for text in texts]
+    assert read(texts) == [float(text) if fits else None for text, fits in zip(texts, short, strict=True)]
+
+
+@pytest.mark.parametrize("byte", range(256))
+def test_of_all_bytes_only_digits_are_digits(byte: int) -> None:
+    _, fits = pairs(bytes([0x20, byte, 0x30, 0x39]), np.array([0]), "<u4", b" 000")
+    assert fits.tolist() == [chr(byte) in "0123456789"]
