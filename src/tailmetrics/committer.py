@@ -16,7 +16,7 @@ from tailmetrics.metrics import Metrics
 from tailmetrics.queues.deliveries import Deliveries
 from tailmetrics.records import refused
 from tailmetrics.settings import Settings
-from tailmetrics.sources import Batch
+from tailmetrics.sources import CHUNK_LINES, Batch
 from tailmetrics.stores.base import Store
 
 log = structlog.get_logger(__name__)
@@ -24,8 +24,7 @@ log = structlog.get_logger(__name__)
 _FIRST_RETRY_SECONDS = 0.2
 _LONGEST_RETRY_SECONDS = 10.0
 _MOST_CONFLICTS = 10  # over one group
-_ENOUGH_LINES = 122_880  # a commit of so many is worth its cost: nothing waits for more while nothing is done
-_MAX_QUEUE_GROUPS = 2  # so many full groups may wait before those who put are held up
+_ENOUGH_LINES = 2 * CHUNK_LINES  # a commit of so many is worth its cost: nothing waits for more
 _MAX_GROUP_BYTES = 64 * 1024 * 1024  # long lines fill the memory before they are many
 
 
@@ -73,6 +72,7 @@ class Committer:
         self._on_commit = on_commit
         self._on_failure = on_failure
         self._max_lines = settings.stream_max_size
+        self._enough_lines = min(self._max_lines, _ENOUGH_LINES)
         self._max_wait_seconds = settings.stream_max_wait_time_in_seconds
         self._changed = threading.Condition()
         self._queue: deque[tuple[float, Batch]] = deque()
@@ -86,7 +86,7 @@ class Committer:
     def put(self, batch: Batch) -> None:
         """Queue a batch; waits while too much is queued. After the end batches are dropped."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._is_full(_MAX_QUEUE_GROUPS) or self._abandoned.is_set())
+            self._changed.wait_for(lambda: not self._is_full() or self._abandoned.is_set())
             if not self._abandoned.is_set():
                 self._queue.append((time.monotonic(), batch))
                 self._queued += _load_of(batch)
@@ -138,18 +138,10 @@ class Committer:
 
     def _is_group_whole(self) -> bool:
         # A batch whose source has more to read will be followed by another one very soon.
-        return (
-            self._closing
-            or self._abandoned.is_set()
-            or self._queued.lines >= _ENOUGH_LINES
-            or self._is_full(1)
-            or not self._queue[-1][1].more
-        )
+        return self._closing or self._abandoned.is_set() or self._is_full() or not self._queue[-1][1].more
 
-    def _is_full(self, groups: int) -> bool:
-        return (
-            self._queued.lines >= groups * self._max_lines or self._queued.size >= groups * _MAX_GROUP_BYTES
-        )
+    def _is_full(self) -> bool:
+        return self._queued.lines >= self._enough_lines or self._queued.size >= _MAX_GROUP_BYTES
 
     def _commit(self, group: list[Batch]) -> None:
         retrying = tenacity.Retrying(

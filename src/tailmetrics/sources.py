@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 from tailmetrics.records import ParsedLines
 
@@ -77,6 +77,11 @@ class Delivery:
     source: Source
     redelivered: bool
     by_content: bool
+
+
+# Lines in one chunk, at most. DuckDB keeps rows in groups of 122,880, and writes those of a commit once when they
+# fill one, else twice: two chunks fill one even when some of their lines are no records.
+CHUNK_LINES: Final = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,10 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+
+from tailmetrics.sources import CHUNK_LINES
+
 RESULTS: Final = "results"
 
 _MARK_INDENT: Final = 64  # of "#", spaces and tabs so many may be before the word, at most
@@ -20,6 +24,8 @@ _OPENING_OR_CLOSING = re.compile(_MARK)
 _LINE_END = re.compile(rb"\n")
 _BEFORE_MARK = re.compile(rb"\n(?=" + _MARK + rb")")
 LOOKS_AHEAD: Final = len(b"\xef\xbb\xbfResult:") + _MARK_INDENT
+_LF = 0x0A
+_FEW_BYTES = 1 << 16
 _LINE_END_BYTES = 2  # CR and LF, which do not count to a line's length
 
 
@@ -30,11 +36,14 @@ class Units:
     are_blocks: bool
 
     def whole(self, data: bytes, begin: int = 0) -> int:
-        """How many of the bytes of `data` from `begin` on are whole units; a unit begins there."""
+        """How many of the bytes of `data` from `begin` on are whole units; a unit begins there.
+
+        Of lines no more than CHUNK_LINES are told of at a time.
+        """
         end = max(begin, data.rfind(b"\n", begin) + 1)
         if self.are_blocks:
-            end = _open_block(data, begin, end)
-        return end - begin
+            return _open_block(data, begin, end) - begin
+        return _end_of_lines(data, begin, end, CHUNK_LINES) - begin
 
     def is_too_long(self, beginning: bytes, max_line_bytes: int, max_block_bytes: int) -> bool:
         """Whether a unit that is not whole is over its limit, as far as it is known."""
@@ -58,6 +67,25 @@ BLOCKS: Final = Units(are_blocks=True)
 def units_of(format_name: str) -> Units:
     """How a log of this format is cut."""
     return BLOCKS if format_name == RESULTS else LINES
+
+
+def _end_of_lines(data: bytes, begin: int, end: int, most: int) -> int:
+    """Where the first `most` of the lines between `begin` and `end` end; `end` when there are fewer."""
+    if end - begin <= most:
+        return end
+    feeds = np.frombuffer(data, np.uint8)[begin:end] == _LF
+    number = most
+    if np.count_nonzero(feeds) <= number:
+        return end
+    low, high = 0, len(feeds)
+    while high - low > _FEW_BYTES:
+        middle = (low + high) // 2
+        found = int(np.count_nonzero(feeds[low:middle]))
+        if found >= number:
+            high = middle
+        else:
+            low, number = middle, number - found
+    return begin + low + int(np.flatnonzero(feeds[low:high])[number - 1]) + 1
 
 
 def opens_block(data: bytes) -> bool:

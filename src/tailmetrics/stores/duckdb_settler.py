@@ -188,11 +188,13 @@ class Settler:
     def _pace(self) -> tuple[bool, bool]:
         """Whether records come at the speed of a load, and whether hardly any come."""
         with self._changed:
-            begun = time.monotonic() - _IDLE_SECONDS
-            while self._arrivals and self._arrivals[0][0] < begun:
+            now = time.monotonic()
+            while self._arrivals and self._arrivals[0][0] < now - _IDLE_SECONDS:
                 self._arrivals.popleft()
             lately = sum(records for _, records in self._arrivals)
-        return lately >= _BUSY_RECORDS_A_SECOND * _IDLE_SECONDS, lately < _FEW_RECORDS
+            # A load is known as one from its beginning.
+            seconds = max(_LOOK_SECONDS, now - self._arrivals[0][0]) if self._arrivals else _IDLE_SECONDS
+        return lately >= _BUSY_RECORDS_A_SECOND * seconds, lately < _FEW_RECORDS
 
     def _seal(self) -> None:
         """Sort the oldest fresh records into a run."""
