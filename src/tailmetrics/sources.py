@@ -79,8 +79,8 @@ class Delivery:
     by_content: bool
 
 
-# Lines in one chunk, at most. DuckDB keeps rows in groups of 122,880, and writes those of a commit once when they
-# fill one, else twice: two chunks fill one even when some of their lines are no records.
+# Lines in one chunk, at most. DuckDB keeps rows in groups of 122,880, and writes those of a commit once when
+# they fill one, else twice: two chunks fill one even when some of their lines are no records.
 CHUNK_LINES: Final = 1 << 16
 
 
