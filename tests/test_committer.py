@@ -13,7 +13,7 @@ from tailmetrics.errors import PositionConflict, RecordsRefused, Refusal, StoreU
 from tailmetrics.metrics import Metrics
 from tailmetrics.records import ParsedLines, no_records, no_rejects
 from tailmetrics.settings import load_settings
-from tailmetrics.sources import Batch, Checkpoint
+from tailmetrics.sources import COMMIT_LINES, Batch, Checkpoint
 from tests.builders import LINE_BYTES, at, batch_of, source_of
 
 WAIT_SECONDS = 10.0
@@ -108,18 +108,19 @@ def test_no_group_is_larger_than_the_setting(store, start):
     committer.put(batch("a"))
     assert store.begun.acquire(timeout=WAIT_SECONDS)
     for name in "bcd":
-        committer.put(batch(name, lines=5))
+        committer.put(batch(name, lines=4))
     store.allowed.set()
     committer.close()
     assert store.commits == [["a"], ["b", "c"], ["d"]]
 
 
-def test_whoever_puts_is_held_up_while_too_much_is_queued(store, start):
-    committer = start(stream_max_size=10)
+@pytest.mark.parametrize(("stream_max_size", "enough"), [(10, 10), (10_000_000, COMMIT_LINES)])
+def test_whoever_puts_is_held_up_while_too_much_is_queued(store, start, stream_max_size, enough):
+    committer = start(stream_max_size=stream_max_size)
     store.allowed.clear()
     committer.put(batch("a", lines=10))
     assert store.begun.acquire(timeout=WAIT_SECONDS)
-    committer.put(batch("b", lines=20))
+    committer.put(batch("b", lines=enough))
     done = threading.Event()
     threading.Thread(target=lambda: (committer.put(batch("c")), done.set()), daemon=True).start()
     assert not done.wait(0.1)

@@ -83,7 +83,7 @@ class Settings(BaseSettings):
         default=_MIB, ge=64, le=64 * _MIB, description="A longer line is a reject, in bytes."
     )
     chunk_bytes: int = Field(
-        default=4 * _MIB, ge=4096, le=64 * _MIB, description="Bytes read from one file at a time, at most."
+        default=2 * _MIB, ge=4096, le=64 * _MIB, description="Bytes read from one file at a time, at most."
     )
     poll_interval_seconds: float = Field(
         default=1.0, gt=0, le=3600, description="How often files are looked for when no event tells of them."

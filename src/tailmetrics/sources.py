@@ -79,9 +79,10 @@ class Delivery:
     by_content: bool
 
 
-# Lines in one chunk, at most. DuckDB keeps rows in groups of 122,880, and writes those of a commit once when
-# they fill one, else twice: two chunks fill one even when some of their lines are no records.
-CHUNK_LINES: Final = 1 << 16
+# Lines in one chunk at most, and in a commit that is worth its cost. DuckDB keeps rows in groups of 122,880
+# and writes those of a commit once if they fill one, else twice: so many do, even with some rejects.
+CHUNK_LINES: Final = 1 << 15
+COMMIT_LINES: Final = 4 * CHUNK_LINES
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from tailmetrics.errors import FormatError
 from tailmetrics.formats import LineFormat, open_format
 from tailmetrics.records import RECORD_SCHEMA, REJECT_SCHEMA
 from tailmetrics.settings import FORMAT_NAMES, Settings
+from tailmetrics.sources import CHUNK_LINES
 from tailmetrics.units import opens_block, units_of
 
 from .logs import GOOD, logs_of, request_lines, unhurried
@@ -116,6 +117,14 @@ def test_a_log_in_two_pieces_is_the_same_as_in_one(name: str, data: st.DataObjec
 def test_what_was_read_before_does_not_count_to_what_is_whole(name: str, data: st.DataObject) -> None:
     before, log = data.draw(any_logs(name)), data.draw(any_logs(name))
     assert units_of(name).whole(before + log, len(before)) == units_of(name).whole(log)
+
+
+@unhurried
+@given(lengths=st.lists(st.integers(0, 60), min_size=1), before=st.integers(0, 5))
+def test_of_many_lines_as_many_are_whole_as_a_chunk_may_have(lengths: list[int], before: int) -> None:
+    lines = [b"x" * lengths[number % len(lengths)] + b"\n" for number in range(CHUNK_LINES + 1000)]
+    data = b"-" * before + b"".join(lines)
+    assert units_of("requests").whole(data, before) == sum(map(len, lines[:CHUNK_LINES]))
 
 
 @in_every_format

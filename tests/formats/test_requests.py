@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from tailmetrics.formats import LineFormat, open_format
-from tailmetrics.formats import requests as format_module
 from tailmetrics.formats.requests import by_rules
 from tailmetrics.formats.scan import scan_lines
 from tailmetrics.records import RECORD_SCHEMA, REJECT_LINE_BYTES, REJECT_SCHEMA, ParsedLines
@@ -30,12 +29,6 @@ FIELDS = "date time customer_id path status_code duration"
 
 def requests(**settings: object) -> LineFormat:
     return open_format("requests", Settings(_env_file=None, **settings))  # type: ignore[arg-type, call-arg]
-
-
-@pytest.fixture(params=[0, 1000], ids=["many lines", "few lines"])
-def few_lines(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Clean lines are read in one way when they are many, and in another when they are few."""
-    monkeypatch.setattr(format_module, "_FEW_LINES", request.param)
 
 
 def same(found: ParsedLines, expected: ParsedLines) -> None:
@@ -202,7 +195,6 @@ def test_one_bad_line_does_not_make_its_neighbours_unclean() -> None:
     assert scan.clean.tolist() == [True, False, True, False, True]
 
 
-@pytest.mark.usefixtures("few_lines")
 @pytest.mark.parametrize("first", [GOOD, f"{GOOD} extra", GOOD.replace(" 0.388", "")])
 def test_a_space_too_many_in_one_line_is_not_made_up_for_by_one_too_few_in_another(first: str) -> None:
     lines = [first, f"{GOOD} extra", GOOD.replace(" 0.388", ""), "   ", " " * 40, GOOD]
@@ -211,7 +203,6 @@ def test_a_space_too_many_in_one_line_is_not_made_up_for_by_one_too_few_in_anoth
         same(requests().parse(data, 0), by_rules("UTC", LIMIT).parse(data, 0))
 
 
-@pytest.mark.usefixtures("few_lines")
 @unhurried
 @given(logs_of(request_lines), st.sampled_from([0, 1000]))
 def test_lines_are_what_plain_python_says(data: bytes, offset: int) -> None:
@@ -225,7 +216,6 @@ def test_lines_are_what_plain_python_says(data: bytes, offset: int) -> None:
     )
 
 
-@pytest.mark.usefixtures("few_lines")
 @unhurried
 @given(logs_of(request_lines), st.sampled_from(["UTC", "America/New_York"]))
 def test_clean_lines_are_read_just_as_the_rules_read_them(data: bytes, zone: str) -> None:
@@ -261,7 +251,6 @@ def test_just_the_seconds_of_a_day_are_times() -> None:
     assert records["timestamp"].to_list() == times_that_are_real(lines)
 
 
-@pytest.mark.usefixtures("few_lines")
 @unhurried
 @given(st.floats(min_value=0, allow_nan=False, allow_infinity=False))
 def test_durations_are_the_nearest_double(duration: float) -> None:
