@@ -12,7 +12,7 @@ import polars as pl
 from tailmetrics.formats import fields, timestamps
 from tailmetrics.formats.digits import decimals, pairs
 from tailmetrics.formats.fields import MAX_STATUS, MIN_STATUS, PROBLEM
-from tailmetrics.formats.lines import Bools, Integers
+from tailmetrics.formats.lines import Bools
 from tailmetrics.formats.scan import TIME_BYTES, Scan, scan_lines
 from tailmetrics.formats.text import TextFormat
 from tailmetrics.records import MAX_CUSTOMER_ID_CHARACTERS, RECORD_SCHEMA, ParsedLines, no_records, no_rejects
@@ -88,16 +88,16 @@ class RequestsFormat:
 
 def _texts(scan: Scan) -> tuple[pl.Series, pl.Series]:
     """The customer and the path of each line."""
-    edges = np.empty((len(scan.starts), 4), dtype=np.int64)
-    np.add(scan.starts, TIME_BYTES, out=edges[:, 0])
+    edges = np.empty((len(scan.starts), 4), dtype=np.int32)
+    np.add(scan.starts, TIME_BYTES, out=edges[:, 0], casting="same_kind")
     edges[:, 1] = scan.customer_ends
-    np.add(scan.customer_ends, 1, out=edges[:, 2])
+    np.add(scan.customer_ends, 1, out=edges[:, 2], casting="same_kind")
     edges[:, 3] = scan.path_ends
     # From each edge to the next is a text: customer, space, path, and all up to the next customer.
     texts = (
         _texts_between(edges, scan.lines.data)
         .to_frame("text")
-        .select(
+        .select_seq(
             pl.col("text").gather_every(4).alias("customer_id"),
             pl.col("text").gather_every(4, 2).alias("path"),
         )
@@ -122,14 +122,15 @@ def _durations(scan: Scan) -> pl.Series:
     if fits.all():
         return duration
     odd = np.flatnonzero(~fits)
-    text = _texts_between(np.column_stack((starts[odd], scan.ends[odd])), scan.lines.data).gather_every(2)
+    edges = np.column_stack((starts[odd], scan.ends[odd])).astype(np.int32)
+    text = _texts_between(edges, scan.lines.data).gather_every(2)
     return duration.scatter(odd, pl.select(fields.duration(pl.lit(text))).to_series())
 
 
-def _texts_between(edges: Integers, data: bytes) -> pl.Series:
+def _texts_between(edges: npt.NDArray[np.int32], data: bytes) -> pl.Series:
     """The texts from each edge to the next; their bytes are not copied."""
     array = nanoarrow.c_array_from_buffers(
-        nanoarrow.large_string(), edges.size - 1, [None, edges.ravel(), data], null_count=0
+        nanoarrow.string(), edges.size - 1, [None, edges.ravel(), data], null_count=0
     )
     return pl.Series(array)
 
