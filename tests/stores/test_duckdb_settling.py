@@ -98,7 +98,7 @@ class TestWhatIsDue:
         assert not layout.wants_merge(busy=True, idle=False)
 
     def test_a_load_that_does_not_end_is_disturbed_after_all(self) -> None:
-        layout = Layout(fresh=40 * duckdb_settler.RUN_RECORDS)
+        layout = Layout(fresh=300 * duckdb_settler.RUN_RECORDS)
         assert layout.wants_seal(busy=True, idle=False)
 
     def test_few_fresh_records_stay_as_they_are(self) -> None:

@@ -28,9 +28,9 @@ log = structlog.get_logger(__name__)
 
 COLUMNS = 'source_key, "offset", timestamp, customer_id, path, status_code, duration'
 
-RUN_RECORDS = 491_520  # four row groups: sorting so many takes a second and little memory
+RUN_RECORDS = 245_760  # two row groups: sorting so many takes half a second and little memory
 _FEW_RECORDS = 122_880  # so many may stay unsorted for good: they are one row group
-_MOST_FRESH = 32 * RUN_RECORDS  # then even a load at full speed has to share the processor
+_MOST_FRESH = 256 * RUN_RECORDS  # then even a load at full speed has to share processor and memory
 _BUSY_RECORDS_A_SECOND = 200_000
 _IDLE_SECONDS = 3.0
 _LOOK_SECONDS = 0.5
