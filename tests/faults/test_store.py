@@ -186,7 +186,7 @@ def test_case_19_no_more_is_read_ahead_than_two_commits_while_the_store_is_away(
 
     putting = threading.Thread(target=put)
     putting.start()
-    await_that(lambda: len(taken) >= 4, 10.0)
+    await_that(lambda: len(taken) >= 3, 10.0)
     putting.join(0.3)
     # One group of two batches is being tried, four more wait, and one is held up.
     assert (putting.is_alive(), len(taken) <= 6) == (True, True)
