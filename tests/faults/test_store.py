@@ -188,7 +188,7 @@ def test_case_19_no_more_is_read_ahead_than_two_commits_while_the_store_is_away(
     putting.start()
     await_that(lambda: len(taken) >= 3, 10.0)
     putting.join(0.3)
-    # One group of two batches is being tried, four more wait, and one is held up.
+    # One group of at most two batches is being tried, two more wait, and one is held up.
     assert (putting.is_alive(), len(taken) <= 6) == (True, True)
     committer.abandon()
     putting.join()
