@@ -5,13 +5,19 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
 from click.testing import CliRunner, Result
 
 from tailmetrics.cli import main
+from tailmetrics.errors import QueueError
+from tailmetrics.queues import QueueAddress
+from tailmetrics.queues.broker import Connection, connected
+from tailmetrics.queues.publisher import Publisher
 from tailmetrics.settings import Settings
 from tests.integration.running import free_port
 from tests.queues.broker import Broker, Queue
@@ -87,6 +93,26 @@ def test_a_broker_that_cannot_be_used_is_explained_without_the_password(
     result = run("publish", "a.log", "--to", f"amqp://guest:s3cret@127.0.0.1:{port or broker.port}/?queue=x")
     assert (result.exit_code, error in result.stderr) == (69, True)
     assert "s3cret" not in result.output
+
+
+def test_a_publisher_without_its_queue_leaves_no_connection_open(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = []
+
+    @contextmanager
+    def watched(*arguments: Any) -> Iterator[Connection]:
+        with connected(*arguments) as connection:
+            try:
+                yield connection
+            finally:
+                ended.append(connection)
+
+    monkeypatch.setattr("tailmetrics.queues.publisher.connected", watched)
+    publisher = Publisher(QueueAddress.parse(broker.url("nowhere")))
+    with pytest.raises(QueueError, match="nowhere"), publisher:
+        pass
+    assert len(ended) == 1
 
 
 def test_the_generator_sends_each_batch_as_a_log(tmp_path: Path, queue: Queue) -> None:

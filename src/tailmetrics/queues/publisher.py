@@ -66,9 +66,11 @@ class Publisher:
             raise
 
     def _connect(self) -> Connection:
-        connection = self._parts.enter_context(connected(self._address, "publish"))
-        connection.require_queue(create=self._create)
-        connection.confirm_publishes()
+        with ExitStack() as parts:
+            connection = parts.enter_context(connected(self._address, "publish"))
+            connection.require_queue(create=self._create)
+            connection.confirm_publishes()
+            self._parts = parts.pop_all()
         self._connection = connection
         return connection
 
