@@ -69,10 +69,7 @@ def _stats_of_few(
     grid = Grid(query.every, zone, _spans_of(times) if clocks_change(zone) else [])
     if not len(times):
         return answer_in_windows(query, zone, grid, total, ())
-    starts = window_starts(times, grid)
-    if (starts == starts[0]).all():  # most answers to a live stream are of today
-        return answer_in_windows(query, zone, grid, total, ((int(starts[0]), total),))
-    by_window = figures_by(rows.with_columns(key=starts), "key", query.failures)
+    by_window = figures_by(rows.with_columns(key=window_starts(times, grid)), "key", query.failures)
     return answer_in_windows(query, zone, grid, total, sorted(by_window.items()))
 
 
