@@ -28,7 +28,6 @@ log = structlog.get_logger(__name__)
 EXIT_OK = 0
 EXIT_FAILED = 1
 
-_PROGRESS_SECONDS = 0.1
 _SHUTDOWN_SECONDS = 1
 
 

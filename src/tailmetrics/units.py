@@ -74,18 +74,17 @@ def _end_of_lines(data: bytes, begin: int, end: int, most: int) -> int:
     if end - begin <= most:
         return end
     feeds = np.frombuffer(data, np.uint8)[begin:end] == _LF
-    number = most
-    if np.count_nonzero(feeds) <= number:
+    if np.count_nonzero(feeds) <= most:
         return end
     low, high = 0, len(feeds)
     while high - low > _FEW_BYTES:
         middle = (low + high) // 2
         found = int(np.count_nonzero(feeds[low:middle]))
-        if found >= number:
+        if found >= most:
             high = middle
         else:
-            low, number = middle, number - found
-    return begin + low + int(np.flatnonzero(feeds[low:high])[number - 1]) + 1
+            low, most = middle, most - found
+    return begin + low + int(np.flatnonzero(feeds[low:high])[most - 1]) + 1
 
 
 def opens_block(data: bytes) -> bool:

@@ -89,9 +89,9 @@ class RequestsFormat:
 def _texts(scan: Scan) -> tuple[pl.Series, pl.Series]:
     """The customer and the path of each line."""
     edges = np.empty((len(scan.starts), 4), dtype=np.int32)
-    np.add(scan.starts, TIME_BYTES, out=edges[:, 0], casting="same_kind")
+    np.add(scan.starts, TIME_BYTES, out=edges[:, 0])
     edges[:, 1] = scan.customer_ends
-    np.add(scan.customer_ends, 1, out=edges[:, 2], casting="same_kind")
+    np.add(scan.customer_ends, 1, out=edges[:, 2])
     edges[:, 3] = scan.path_ends
     # From each edge to the next is a text: customer, space, path, and all up to the next customer.
     texts = (
