@@ -77,6 +77,19 @@ class Database(Protocol):
         ...
 
 
+class NothingInBackground:
+    """The part of a Database that does nothing in the background."""
+
+    def begun(self, engine: sa.Engine) -> None:
+        pass
+
+    def committed(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
 def took_too_long(seconds: float) -> StoreUnavailable:
     """What is said of a question that was stopped when its time was over."""
     return StoreUnavailable(

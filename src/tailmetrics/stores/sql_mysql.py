@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
 from tailmetrics.errors import StoreError, StoreGone, StoreUnavailable
-from tailmetrics.stores.sql_database import CONNECT_SECONDS, took_too_long
+from tailmetrics.stores.sql_database import CONNECT_SECONDS, NothingInBackground, took_too_long
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -86,7 +86,7 @@ _PASSING = {
 _NO_CONNECTION = {2002, 2003, 2005}
 
 
-class MySQL:
+class MySQL(NothingInBackground):
     """A Database."""
 
     driver_error: type[Exception] = pymysql.Error
@@ -168,15 +168,6 @@ class MySQL:
                 columns = ", ".join(f"`{name}`" for name in frame.columns)
                 for rows in _literals(frame):
                     cursor.execute(f"INSERT INTO `{table.name}` ({columns}) VALUES {rows}")
-
-    def begun(self, engine: sa.Engine) -> None:
-        pass  # nothing is done in the background
-
-    def committed(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
 
     def check_present(self) -> None:
         pass  # the server says so itself

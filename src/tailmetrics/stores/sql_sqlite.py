@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
 from tailmetrics.errors import StoreError, StoreGone, StoreUnavailable
+from tailmetrics.stores.sql_database import NothingInBackground
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -51,7 +52,7 @@ FROM days JOIN customers USING (customer_key)
 """
 
 
-class SQLite:
+class SQLite(NothingInBackground):
     """A Database."""
 
     driver_error: type[Exception] = sqlite3.Error
@@ -116,15 +117,6 @@ class SQLite:
             columns = ", ".join(f'"{name}"' for name in frame.columns)
             marks = ", ".join("?" * frame.width)
             driver.executemany(f"INSERT INTO {table.name} ({columns}) VALUES ({marks})", frame.rows())
-
-    def begun(self, engine: sa.Engine) -> None:
-        pass  # nothing is done in the background
-
-    def committed(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
 
     def check_present(self) -> None:
         if self._identity is not None and self._stat() != self._identity:
