@@ -9,7 +9,6 @@ from __future__ import annotations
 import atexit
 
 import bytewax.operators as op
-import polars as pl
 from bytewax.dataflow import Dataflow
 from bytewax.inputs import DynamicSource, StatelessSourcePartition
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
@@ -84,8 +83,6 @@ class ChunkParser:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        # Polars makes its threads when they are first needed, and never again if no file can be opened then.
-        pl.DataFrame({"key": [0]}).group_by("key").agg(pl.len())
         # At once, so that a wrong pattern is told at start and not with the first line.
         self._formats = {
             path.format_name: open_format(path.format_name, settings) for path in settings.log_entries

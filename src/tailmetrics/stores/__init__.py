@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import polars as pl
+
 from tailmetrics.errors import SettingsError
 from tailmetrics.settings import STORE_SCHEMES, Settings
 from tailmetrics.stores.base import Store
@@ -16,6 +18,8 @@ def open_store(settings: Settings) -> Store:
     SchemaMismatch when another version wrote it, and StoreError when it cannot be opened. A server that is
     away for now is no error yet: what is asked of its store raises StoreUnavailable until it is back.
     """
+    # Polars makes its threads when they are first needed, and never again if no file can be opened then.
+    pl.DataFrame({"key": [0]}).group_by("key").agg(pl.len())
     scheme = settings.store_scheme
     if scheme == "duckdb":
         from tailmetrics.stores.duckdb import DuckDBStore  # noqa: PLC0415  # only who uses DuckDB loads it
