@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -16,6 +17,8 @@ import duckdb
 import httpx
 
 START_SECONDS = 20.0
+
+_FIRST_PORT, _PORTS = 16_000, 16_000
 
 _RIGHTS = "-dac_override,-dac_read_search"
 _WITHOUT_ROOTS_RIGHTS = ["setpriv", "--bounding-set", _RIGHTS, "--inh-caps", _RIGHTS]
@@ -126,6 +129,9 @@ def await_that(condition: Callable[[], bool], seconds: float, explain: Callable[
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody has, below those which the system gives to connections that are made meanwhile."""
+    while True:
+        port = _FIRST_PORT + secrets.randbelow(_PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
