@@ -19,7 +19,9 @@ from tests.integration.running import await_that
 
 logging.getLogger("pika").setLevel(logging.CRITICAL)  # a broker that is away is no news here
 
-_PROGRAM = "/usr/lib/rabbitmq/bin/rabbitmq-server"  # not the wrapper, which changes the user and the folders
+# Not the wrappers, which change the user and the folders.
+_PROGRAM = "/usr/lib/rabbitmq/bin/rabbitmq-server"
+_CONTROL = "/usr/lib/rabbitmq/bin/rabbitmqctl"
 _START_SECONDS = 60.0
 _CONFIGURATION = """
 listeners.tcp.1 = 127.0.0.1:{port}
@@ -105,6 +107,19 @@ class Broker:
             self._process.wait()
         self._names.kill()
         self._names.wait()
+
+    def unacknowledged(self, queue: str) -> int:
+        """Messages of a queue that are there, delivered to somebody or not."""
+        listing = subprocess.run(
+            [_CONTROL, "--quiet", "--no-table-headers", "list_queues", "name", "messages"],
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        return int(dict(line.split("\t") for line in listing.stdout.splitlines())[queue])
 
     def url(self, queue: str, user: str = "guest", password: str = "guest", vhost: str = "") -> str:  # noqa: S107  # the broker's own
         return f"amqp://{user}:{password}@127.0.0.1:{self.port}/{vhost}?queue={queue}"
