@@ -14,6 +14,8 @@ from tailmetrics.errors import SchemaMismatch, StoreBusy, StoreError, StoreGone,
 from tailmetrics.settings import Settings
 
 SCHEMA_VERSION = 2
+ROW_GROUP_RECORDS = 61_440  # half of DuckDB's default: two threads can each fill one with half of a commit
+_DATABASE = "store"  # the name by which the file is attached to a database in memory, which stays empty
 _SHOWN_COMMAND_CHARACTERS = 200
 
 # device and inode are text because they may not fit a signed 64-bit integer.
@@ -94,6 +96,7 @@ class DuckDBFile:
             "memory_limit": settings.duckdb_memory_limit,
             "threads": settings.duckdb_threads or os.cpu_count() or 1,
             "preserve_insertion_order": False,
+            "temp_directory": f"{self.path}.tmp",
             # The thread that sorts brings the log into the file, between its transactions: a commit that did
             # it would take as long as all that others have changed.
             "checkpoint_threshold": "1GB",
@@ -136,7 +139,7 @@ class DuckDBFile:
     def cursor(self) -> duckdb.DuckDBPyConnection:
         if self._root is None:
             raise StoreUnavailable(f"{self.path} is closed")
-        return self._root.cursor()
+        return _within_file(self._root.cursor())
 
     def log_bytes(self) -> int:
         """Size of the write-ahead log, which holds what is not in the file itself yet."""
@@ -196,10 +199,17 @@ class DuckDBFile:
                 draft.unlink(missing_ok=True)
 
     def _connect(self, path: Path) -> duckdb.DuckDBPyConnection:
+        quoted = str(path).replace("'", "''")  # not every version takes a parameter there
+        connection = duckdb.connect(config=self._config)
         try:
-            return duckdb.connect(str(path), config=self._config)
+            # Only a file that is attached can be told how large its row groups are to be.
+            connection.execute(
+                f"ATTACH '{quoted}' AS {_DATABASE} (TYPE duckdb, ROW_GROUP_SIZE {ROW_GROUP_RECORDS})"
+            )
         except duckdb.Error as error:
+            connection.close()
             raise _opening_error(path, str(error)) from error
+        return _within_file(connection)
 
     def _check_schema(self, connection: duckdb.DuckDBPyConnection) -> None:
         try:
@@ -217,6 +227,11 @@ class DuckDBFile:
                 f"{self.path} has schema version {versions}, this program knows version {SCHEMA_VERSION}; "
                 "use the program that wrote it, or another file in STORE_URL"
             )
+
+
+def _within_file(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+    connection.execute(f"USE {_DATABASE}")
+    return connection
 
 
 def _upgrade(connection: duckdb.DuckDBPyConnection, version: int) -> None:

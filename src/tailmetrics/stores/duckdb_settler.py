@@ -3,8 +3,7 @@
 A commit appends records to the table fresh as they come. Later they are sorted by customer and time into a
 run of the table settled, in a transaction that adds the rows there and deletes them here: whoever asks the
 view records, which is both, sees each record once. Runs are merged into one, a slice of the keys at a time.
-DuckDB keeps the least and the greatest value of each column for each of its row groups (122,880 rows), so a
-question that names a customer's key passes over all others.
+DuckDB keeps the least and the greatest value of each column for each of its row groups, so a question that names a customer's key passes over all others.
 """
 
 from __future__ import annotations
@@ -22,14 +21,14 @@ import duckdb
 import structlog
 
 from tailmetrics.errors import StoreUnavailable, TailmetricsError
-from tailmetrics.stores.duckdb_file import DuckDBFile, errors_translated
+from tailmetrics.stores.duckdb_file import ROW_GROUP_RECORDS, DuckDBFile, errors_translated
 
 log = structlog.get_logger(__name__)
 
 COLUMNS = 'source_key, "offset", timestamp, customer_id, path, status_code, duration'
 
-RUN_RECORDS = 245_760  # two row groups: sorting so many takes half a second and little memory
-_FEW_RECORDS = 122_880  # so many may stay unsorted for good: they are one row group
+RUN_RECORDS = 4 * ROW_GROUP_RECORDS  # sorting so many takes half a second and little memory
+_FEW_RECORDS = 2 * ROW_GROUP_RECORDS  # so many may stay unsorted for good
 _MOST_FRESH = 256 * RUN_RECORDS  # then even a load at full speed has to share processor and memory
 _BUSY_RECORDS_A_SECOND = 200_000
 _IDLE_SECONDS = 3.0
@@ -325,7 +324,8 @@ class Settler:
     def _is_roomy(self) -> bool:
         with self._transaction() as cursor:
             [(free, used)] = cursor.execute(
-                "SELECT free_blocks, used_blocks FROM pragma_database_size()"
+                "SELECT free_blocks, used_blocks FROM pragma_database_size() "
+                "WHERE database_name = current_database()"
             ).fetchall()
         return bool(free > _MOST_FREE * used)
 

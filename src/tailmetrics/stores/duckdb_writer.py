@@ -14,7 +14,7 @@ import polars as pl
 
 from tailmetrics.errors import PositionConflict
 from tailmetrics.sources import Batch, Checkpoint, Source
-from tailmetrics.stores.duckdb_file import DuckDBFile, errors_translated
+from tailmetrics.stores.duckdb_file import ROW_GROUP_RECORDS, DuckDBFile, errors_translated
 from tailmetrics.stores.duckdb_settler import COLUMNS, Settler
 
 _MANY_RECORDS = 50_000
@@ -256,14 +256,22 @@ class Writer:
             return with_keys[0]
         return pl.concat(with_keys, rechunk=False) if with_keys else pl.DataFrame()
 
-    # DuckDB finds `incoming` by its name among the local variables of whoever calls execute: registering a
+    # DuckDB finds the frames by their names among the local variables of whoever calls execute: registering a
     # view for each commit would take as long as the insert of a short one.
 
     def _insert_records(self, frame: pl.DataFrame) -> None:
         if frame.is_empty():
             return
-        incoming = _ArrowStream(frame)  # noqa: F841
-        self._connection.execute(f"INSERT INTO fresh SELECT {COLUMNS} FROM incoming")
+        if frame.height < 2 * ROW_GROUP_RECORDS:
+            incoming = _ArrowStream(frame)  # noqa: F841
+            self._connection.execute(f"INSERT INTO fresh SELECT {COLUMNS} FROM incoming")
+            return
+        # DuckDB reads one stream with one thread, and compresses with as many as read.
+        half = frame.height // 2
+        first, second = _ArrowStream(frame[:half]), _ArrowStream(frame[half:])  # noqa: F841
+        self._connection.execute(
+            f"INSERT INTO fresh SELECT {COLUMNS} FROM first UNION ALL SELECT {COLUMNS} FROM second"
+        )
 
     def _insert_rejects(self, frame: pl.DataFrame, now: datetime) -> None:
         if frame.is_empty():
