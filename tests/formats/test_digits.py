@@ -68,5 +68,5 @@ def test_just_what_is_a_short_decimal_is_read(texts: list[str]) -> None:
 
 @pytest.mark.parametrize("byte", range(256))
 def test_of_all_bytes_only_digits_are_digits(byte: int) -> None:
-    _, fits = pairs(bytes([0x20, byte, 0x30, 0x39]), np.array([0]), "<u4", b" 000")
+    _, fits = pairs(np.frombuffer(bytes([0x20, byte, 0x30, 0x39]), "<u4"), b" 000")
     assert fits.tolist() == [chr(byte) in "0123456789"]

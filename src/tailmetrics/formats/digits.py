@@ -14,14 +14,18 @@ import numpy.typing as npt
 from tailmetrics.formats.lines import Bools, Bytes, Integers
 
 Doubles = npt.NDArray[np.float64]
+Words = npt.NDArray[Any]  # of unsigned integers, four or eight bytes each
 
 _ZERO, _DOT = 0x30, 0x2E
 WORD = 8  # the longest decimal, in characters
-_EVERY_BYTE = 0x0101010101010101
-_ZEROS = np.uint64(_ZERO * _EVERY_BYTE)
-_SIXES = np.uint64(6 * _EVERY_BYTE)
-_HIGH_BITS = np.uint64(0xF0 * _EVERY_BYTE)
-_DOT_BIT = np.uint64(0x10 * _EVERY_BYTE)  # which a dot has, and no digit
+_ONES = 0x0101010101010101
+_EVERY_BYTE = np.uint64(_ONES)
+_SPACES = np.uint64(0x20 * _ONES)
+_TOP_BITS = np.uint64(0x80 * _ONES)
+_ZEROS = np.uint64(_ZERO * _ONES)
+_SIXES = np.uint64(6 * _ONES)
+_HIGH_BITS = np.uint64(0xF0 * _ONES)
+_DOT_BIT = np.uint64(0x10 * _ONES)  # which a dot has, and no digit
 _LAST_BYTES = np.array(
     [(1 << 64) - (1 << 8 * (WORD - length)) for length in range(WORD + 1)], dtype=np.uint64
 )
@@ -33,14 +37,28 @@ _ONE_BYTE, _TWO_BYTES, _FOUR_BYTES, _FOUR_BITS = (np.uint64(bits) for bits in (8
 _TEN, _ALL, _ONE = np.uint64(10), np.uint64(0xFF), np.uint64(1)
 
 
-def pairs(text: bytes, positions: Integers, word: str, layout: bytes) -> tuple[Bytes, Bools]:
-    """In byte i of each word at `positions` the number of two digits that begins there.
+def words_at(text: bytes, positions: Integers, kind: str) -> Words:
+    """The word that begins at each position."""
+    size = np.dtype(kind).itemsize
+    words = np.ndarray((max(0, len(text) - size + 1),), dtype=kind, buffer=text, strides=(1,))
+    return words[positions]
+
+
+def until_space(words: Words) -> Integers:
+    """How many bytes of each word, which has eight, are below its first space; all eight when it has none."""
+    others = words ^ _SPACES
+    # The lowest bit that is found is that of a space; above it others may be found.
+    found = (others - _EVERY_BYTE) & ~others & _TOP_BITS
+    return (np.bitwise_count((found - _ONE) & ~found) >> 3).astype(np.int64)
+
+
+def pairs(words: Words, layout: bytes) -> tuple[Bytes, Bools]:
+    """In byte i of each word the number of two digits that begins there.
 
     And where the words have digits just where `layout` has a 0, and the layout's own bytes elsewhere.
     """
-    kind = np.dtype(word).type
-    digits = _words(text, word)[positions]
-    digits ^= kind(int.from_bytes(layout, "little"))
+    kind = words.dtype.type
+    digits = words ^ kind(int.from_bytes(layout, "little"))
     is_digit = [byte == _ZERO for byte in layout]
     six = kind(int.from_bytes(bytes(6 * digit for digit in is_digit), "little"))
     high = kind(int.from_bytes(bytes(0xF0 if digit else 0xFF for digit in is_digit), "little"))
@@ -58,7 +76,7 @@ def decimals(text: bytes, starts: Integers, ends: Integers) -> tuple[Doubles, Bo
     """
     lengths = ends - starts
     fits = (lengths > 0) & (lengths <= WORD)
-    word = _words(text, "<u8")[ends - WORD]
+    word = words_at(text, ends - WORD, "<u8")
     word ^= _ZEROS
     word &= _LAST_BYTES[np.clip(lengths, 0, WORD)]
     dots = (word & _DOT_BIT) >> _FOUR_BITS  # 1 in the byte of a dot
@@ -77,8 +95,3 @@ def decimals(text: bytes, starts: Integers, ends: Integers) -> tuple[Doubles, Bo
     dot_byte = np.where(has_dot, np.bitwise_count(before) >> 3, WORD - 1)
     return numbers.astype(np.float64) / _POWERS[dot_byte], fits
 
-
-def _words(text: bytes, word: str) -> npt.NDArray[Any]:
-    """The word that begins at each byte."""
-    size = np.dtype(word).itemsize
-    return np.ndarray((max(0, len(text) - size + 1),), dtype=word, buffer=text, strides=(1,))

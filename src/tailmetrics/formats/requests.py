@@ -10,7 +10,7 @@ import numpy.typing as npt
 import polars as pl
 
 from tailmetrics.formats import fields, timestamps
-from tailmetrics.formats.digits import decimals, pairs
+from tailmetrics.formats.digits import decimals, pairs, words_at
 from tailmetrics.formats.fields import MAX_STATUS, MIN_STATUS, PROBLEM
 from tailmetrics.formats.lines import Bools
 from tailmetrics.formats.scan import TIME_BYTES, Scan, scan_lines
@@ -67,7 +67,7 @@ class RequestsFormat:
             }
         )
         customer_bytes = scan.customer_ends - scan.starts - TIME_BYTES
-        proven &= (customer_bytes > 0) & (customer_bytes <= MAX_CUSTOMER_ID_CHARACTERS)
+        proven &= customer_bytes <= MAX_CUSTOMER_ID_CHARACTERS
         proven &= scan.path_ends - scan.customer_ends > 1
         for values in (timestamp, duration):
             if values.null_count():
@@ -107,10 +107,9 @@ def _texts(scan: Scan) -> tuple[pl.Series, pl.Series]:
 
 def _status_codes(scan: Scan) -> tuple[npt.NDArray[np.int16], Bools]:
     """The status of each line, and where it is one."""
-    digits, fits = pairs(scan.lines.data, scan.path_ends, "<u4", b" 000")
+    digits, fits = pairs(words_at(scan.lines.data, scan.path_ends, "<u4"), b" 000")
     status = digits[:, 1].astype(np.int16) * 10 + digits[:, 3] // 10
     fits &= (status >= MIN_STATUS) & (status <= MAX_STATUS)
-    fits &= scan.status_ends - scan.path_ends == len(" 200")
     return status, fits
 
 

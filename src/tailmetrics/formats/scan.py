@@ -2,6 +2,9 @@
 
 A line may be clean when it has five single spaces and no other control character, is UTF-8, and begins with a
 real date and time. What is not clean may be right all the same.
+
+The spaces are looked for where they belong, and those that were found are counted: no line has others when all
+lines have that many together.
 """
 
 from __future__ import annotations
@@ -10,14 +13,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tailmetrics.formats.digits import pairs
+from tailmetrics.formats.digits import WORD, Words, pairs, until_space, words_at
 from tailmetrics.formats.lines import LF, Bools, Bytes, Integers, Lines, complete, lines_at
 
 TIME_BYTES = len("2024-10-01 00:00:00 ")
 _SPACE = 0x20
+_MINUTE_BYTES = len("2024-10-01 00:00")
+_STATUS_BYTES = len(" 200")
+_LONGEST_FIELD_WORDS = 128  # a longer customer or duration is left to the rules
 _DELETE = 0x7F
 _C1_LEAD, _LAST_C1 = 0xC2, 0x9F  # U+0080 to U+009F are C2 80 to C2 9F in UTF-8
-_SPACES_OF_LINE = 5
+_MARKS_OF_LINE = len("     \n")
 _SHORTEST_LINE_BYTES = len("2024-10-01 00:00:00 c p 200 1")
 
 _MONTHS_OF_YEARS = 10_000 * 12
@@ -52,32 +58,64 @@ def scan_lines(data: bytes, offset: int, max_line_bytes: int) -> Scan:
     """Find the lines of `data`, which begins at byte `offset` of its source, and look at each."""
     whole, skipped = complete(data, offset)
     array = np.frombuffer(whole, dtype=np.uint8)
-    marks = np.flatnonzero(array <= _SPACE)  # spaces and C0 control characters, LF among them
-    last = np.flatnonzero(array[marks] == LF)
-    feeds = marks[last]
+    feeds = np.flatnonzero(array == LF)
     lines = lines_at(whole, array, feeds, offset, skipped)
     lengths = lines.lengths
     clean = (lengths >= _SHORTEST_LINE_BYTES) & (lengths <= max_line_bytes)
-    marks_of_line = np.diff(last, prepend=-1)
-    last -= lines.ends < feeds  # CR is a mark of the line's end too
-    marks_of_line -= lines.ends < feeds
-    clean &= marks_of_line == _SPACES_OF_LINE + 1
     if _DELETE in whole:
         _exclude(clean, lines, np.flatnonzero(array == _DELETE))
     if not whole.isascii():
         _exclude(clean, lines, _odd_characters(whole, array))
     chosen: Bools | slice = slice(None) if clean.all() else clean
-    starts, last = lines.starts[chosen], last[chosen]
-    # The first two spaces are those of the time, wherever that is real.
+    starts, ends = lines.starts[chosen], lines.ends[chosen]
     times, real = _times(whole, starts)
-    customer_ends, path_ends, status_ends = (marks[last - before] for before in (3, 2, 1))
-    for spaces in (customer_ends, path_ends, status_ends):
-        real &= array[spaces] == _SPACE
-    found: tuple[Integers, ...] = (times, starts, customer_ends, path_ends, status_ends, lines.ends[chosen])
+    customers = starts + TIME_BYTES
+    customer_ends = customers + _bytes_to_space(whole, customers)
+    status_ends = ends - 1 - _bytes_to_space(whole, ends, backwards=True)
+    path_ends = status_ends - _STATUS_BYTES
+    real &= (customers < customer_ends) & (customer_ends < path_ends)
+    real &= array[path_ends] == _SPACE
+    if not (real.all() and clean.all() and _has_no_other_marks(array, lines, feeds)):
+        marks = np.add.reduceat((array <= _SPACE).view(np.uint8), lines.starts, dtype=np.int32)
+        real &= (marks == _MARKS_OF_LINE + (lines.ends < feeds))[chosen]
+    found: tuple[Integers, ...] = (times, starts, customer_ends, path_ends, status_ends, ends)
     if not real.all():
         clean[chosen] = real
         found = tuple(each[real] for each in found)
     return Scan(lines, clean, *found)
+
+
+def _has_no_other_marks(array: Bytes, lines: Lines, feeds: Integers) -> bool:
+    """Whether lines that have all spaces of a clean line have no other space or C0 control character."""
+    returns = np.count_nonzero(lines.ends < feeds)
+    return bool(np.count_nonzero(array <= _SPACE) == _MARKS_OF_LINE * len(lines) + returns)
+
+
+def _bytes_to_space(text: bytes, positions: Integers, *, backwards: bool = False) -> Integers:
+    """How many bytes are between each position and the next space, or the last one before it.
+
+    0 where none is near, too. At least eight bytes lie there.
+    """
+
+    def look(positions: Integers) -> Integers:
+        if backwards:
+            return until_space(words_at(text, positions - WORD, "<u8").byteswap())
+        return until_space(words_at(text, positions, "<u8"))
+
+    found = look(positions)
+    rest = np.flatnonzero(found == WORD)
+    for passed in range(WORD, _LONGEST_FIELD_WORDS * WORD, WORD):
+        if not len(rest):
+            break
+        further = positions[rest] + (-passed if backwards else passed)
+        is_inside = (further >= WORD) & (further <= len(text) - WORD)
+        found[rest[~is_inside]] = 0
+        rest, further = rest[is_inside], further[is_inside]
+        more = look(further)
+        found[rest] += more
+        rest = rest[more == WORD]
+    found[rest] = 0
+    return found
 
 
 def _exclude(clean: Bools, lines: Lines, positions: Integers) -> None:
@@ -97,12 +135,27 @@ def _odd_characters(whole: bytes, array: Bytes) -> Integers:
 
 def _times(whole: bytes, starts: Integers) -> tuple[Integers, Bools]:
     """Local microseconds since 1970 of lines that begin with a date and time, and where these are real."""
-    year_month, fits = pairs(whole, starts, "<u8", b"0000-00-")
-    day_hour_minute, fits_too = pairs(whole, starts + 8, "<u8", b"00 00:00")
-    second, fits_as_well = pairs(whole, starts + 16, "<u4", b":00 ")
-    fits &= fits_too
-    fits &= fits_as_well
+    months = words_at(whole, starts, "<u8")
+    minutes = words_at(whole, starts + 8, "<u8")
+    # Most logs are in the order of time, and many of their lines are of one minute.
+    is_first = np.ones(len(starts), dtype=np.bool_)
+    is_first[1:] = (months[1:] != months[:-1]) | (minutes[1:] != minutes[:-1])
+    firsts = np.flatnonzero(is_first)
+    lines_of_minute = np.diff(firsts, append=len(starts))
+    minute, is_real = (
+        np.repeat(each, lines_of_minute) for each in _minutes(months[firsts], minutes[firsts])
+    )
+    second, fits = pairs(words_at(whole, starts + _MINUTE_BYTES, "<u4"), b":00 ")
+    fits &= is_real
+    fits &= second[:, 1] < 60
+    return (minute * 60 + second[:, 1]) * _MICROSECONDS, fits
 
+
+def _minutes(months: Words, minutes: Words) -> tuple[Integers, Bools]:
+    """Minutes since 1970 of `YYYY-MM-` and `DD HH:MM`, and where these are real."""
+    year_month, fits = pairs(months, b"0000-00-")
+    day_hour_minute, fits_too = pairs(minutes, b"00 00:00")
+    fits &= fits_too
     month = year_month[:, 5]
     fits &= (month >= 1) & (month <= 12)
     index = year_month[:, 0].astype(np.int32) * 1200 + year_month[:, 2].astype(np.int32) * 12 + month - 1
@@ -111,6 +164,6 @@ def _times(whole: bytes, starts: Integers) -> tuple[Integers, Bools]:
     first_of_month = _MONTH_STARTS[index]
     day, hour, minute = day_hour_minute[:, 0], day_hour_minute[:, 3], day_hour_minute[:, 6]
     fits &= (day >= 1) & (day <= _MONTH_STARTS[index + 1] - first_of_month)
-    fits &= (hour < 24) & (minute < 60) & (second[:, 1] < 60)
+    fits &= (hour < 24) & (minute < 60)
     days = first_of_month.astype(np.int64) + day - 1
-    return (((days * 24 + hour) * 60 + minute) * 60 + second[:, 1]) * _MICROSECONDS, fits
+    return (days * 24 + hour) * 60 + minute, fits
