@@ -25,7 +25,7 @@ _LINE_END = re.compile(rb"\n")
 _BEFORE_MARK = re.compile(rb"\n(?=" + _MARK + rb")")
 LOOKS_AHEAD: Final = len(b"\xef\xbb\xbfResult:") + _MARK_INDENT
 _LF = 0x0A
-_FEW_BYTES = 1 << 16
+_BLOCK_BYTES = 1 << 17  # looked at in one go
 _LINE_END_BYTES = 2  # CR and LF, which do not count to a line's length
 
 
@@ -73,18 +73,14 @@ def _end_of_lines(data: bytes, begin: int, end: int, most: int) -> int:
     """Where the first `most` of the lines between `begin` and `end` end; `end` when there are fewer."""
     if end - begin <= most:
         return end
-    feeds = np.frombuffer(data, np.uint8)[begin:end] == _LF
-    if np.count_nonzero(feeds) <= most:
-        return end
-    low, high = 0, len(feeds)
-    while high - low > _FEW_BYTES:
-        middle = (low + high) // 2
-        found = int(np.count_nonzero(feeds[low:middle]))
+    array = np.frombuffer(data, np.uint8)
+    for block in range(begin, end, _BLOCK_BYTES):
+        is_feed = array[block : min(block + _BLOCK_BYTES, end)] == _LF
+        found = int(np.count_nonzero(is_feed))
         if found >= most:
-            high = middle
-        else:
-            low, most = middle, most - found
-    return begin + low + int(np.flatnonzero(feeds[low:high])[most - 1]) + 1
+            return block + int(np.flatnonzero(is_feed)[most - 1]) + 1
+        most -= found
+    return end
 
 
 def opens_block(data: bytes) -> bool:

@@ -16,13 +16,8 @@ _DECIMAL = re.compile(r"[0-9]+(\.[0-9]*)?|\.[0-9]+")
 
 def read(texts: list[str]) -> list[float | None]:
     """Each text as `decimals` reads it, None where it does not fit."""
-    data = bytearray(b" " * WORD)
-    bounds = []
-    for text in texts:
-        bounds.append((len(data), len(data) + len(text)))
-        data += text.encode() + b" "
-    starts, ends = np.array(bounds, dtype=np.int64).T
-    values, fits = decimals(bytes(data), starts, ends)
+    tails = b"".join(text.encode()[-WORD:].rjust(WORD) for text in texts)
+    values, fits = decimals(np.frombuffer(tails, "<u8"), np.array([len(text) for text in texts]))
     return [value if fit else None for value, fit in zip(values.tolist(), fits.tolist(), strict=True)]
 
 

@@ -69,15 +69,13 @@ def pairs(words: Words, layout: bytes) -> tuple[Bytes, Bools]:
     return digits.view(np.uint8).reshape(-1, len(layout)), fits
 
 
-def decimals(text: bytes, starts: Integers, ends: Integers) -> tuple[Doubles, Bools]:
+def decimals(words: Words, lengths: Integers) -> tuple[Doubles, Bools]:
     """The values of digits with at most one dot, as the nearest doubles, and where there are such.
 
-    Each is of 1 to 8 characters (WORD), and ends at least at byte 8: what is longer does not fit.
+    Each is the last bytes of a word, `lengths` of them: what is longer than a word does not fit.
     """
-    lengths = ends - starts
     fits = (lengths > 0) & (lengths <= WORD)
-    word = words_at(text, ends - WORD, "<u8")
-    word ^= _ZEROS
+    word = words ^ _ZEROS
     word &= _LAST_BYTES[np.clip(lengths, 0, WORD)]
     dots = (word & _DOT_BIT) >> _FOUR_BITS  # 1 in the byte of a dot
     fits &= (dots & (dots - _ONE)) == 0
@@ -94,4 +92,3 @@ def decimals(text: bytes, starts: Integers, ends: Integers) -> tuple[Doubles, Bo
     numbers >>= _FOUR_BYTES
     dot_byte = np.where(has_dot, np.bitwise_count(before) >> 3, WORD - 1)
     return numbers.astype(np.float64) / _POWERS[dot_byte], fits
-

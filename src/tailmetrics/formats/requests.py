@@ -116,7 +116,7 @@ def _status_codes(scan: Scan) -> tuple[npt.NDArray[np.int16], Bools]:
 def _durations(scan: Scan) -> pl.Series:
     """The duration of each line; null where it is none."""
     starts = scan.status_ends + 1
-    values, fits = decimals(scan.lines.data, starts, scan.ends)
+    values, fits = decimals(scan.tails, scan.ends - starts)
     duration = pl.Series(values)
     if fits.all():
         return duration

@@ -3,8 +3,8 @@
 A line may be clean when it has five single spaces and no other control character, is UTF-8, and begins with a
 real date and time. What is not clean may be right all the same.
 
-The spaces are looked for where they belong, and those that were found are counted: no line has others when all
-lines have that many together.
+The spaces are looked for where they belong, and then all are counted: no line has others when all lines
+together have just those.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ class Scan:
     """Lines, which of them may be clean, and of these, in order, where the fields are.
 
     `starts` and `ends` are those of the lines, the others the positions of the spaces behind three fields,
-    all in `lines.data`. `times` are microseconds since 1970 of the local clock.
+    all in `lines.data`. `times` are microseconds since 1970 of the local clock, `tails` the last eight bytes
+    of each line.
     """
 
     lines: Lines
@@ -52,6 +53,7 @@ class Scan:
     path_ends: Integers
     status_ends: Integers
     ends: Integers
+    tails: Words
 
 
 def scan_lines(data: bytes, offset: int, max_line_bytes: int) -> Scan:
@@ -70,15 +72,17 @@ def scan_lines(data: bytes, offset: int, max_line_bytes: int) -> Scan:
     starts, ends = lines.starts[chosen], lines.ends[chosen]
     times, real = _times(whole, starts)
     customers = starts + TIME_BYTES
-    customer_ends = customers + _bytes_to_space(whole, customers)
-    status_ends = ends - 1 - _bytes_to_space(whole, ends, backwards=True)
+    customer_ends = customers + _bytes_to_space(whole, customers, words_at(whole, customers, "<u8"))
+    tails = words_at(whole, ends - WORD, "<u8")
+    status_ends = ends - 1 - _bytes_to_space(whole, ends, tails, backwards=True)
     path_ends = status_ends - _STATUS_BYTES
     real &= (customers < customer_ends) & (customer_ends < path_ends)
     real &= array[path_ends] == _SPACE
     if not (real.all() and clean.all() and _has_no_other_marks(array, lines, feeds)):
         marks = np.add.reduceat((array <= _SPACE).view(np.uint8), lines.starts, dtype=np.int32)
         real &= (marks == _MARKS_OF_LINE + (lines.ends < feeds))[chosen]
-    found: tuple[Integers, ...] = (times, starts, customer_ends, path_ends, status_ends, ends)
+    found: tuple[Integers | Words, ...]
+    found = (times, starts, customer_ends, path_ends, status_ends, ends, tails)
     if not real.all():
         clean[chosen] = real
         found = tuple(each[real] for each in found)
@@ -91,27 +95,22 @@ def _has_no_other_marks(array: Bytes, lines: Lines, feeds: Integers) -> bool:
     return bool(np.count_nonzero(array <= _SPACE) == _MARKS_OF_LINE * len(lines) + returns)
 
 
-def _bytes_to_space(text: bytes, positions: Integers, *, backwards: bool = False) -> Integers:
+def _bytes_to_space(text: bytes, positions: Integers, words: Words, *, backwards: bool = False) -> Integers:
     """How many bytes are between each position and the next space, or the last one before it.
 
-    0 where none is near, too. At least eight bytes lie there.
+    0 where none is near, too. `words` are the eight bytes that lie there.
     """
-
-    def look(positions: Integers) -> Integers:
-        if backwards:
-            return until_space(words_at(text, positions - WORD, "<u8").byteswap())
-        return until_space(words_at(text, positions, "<u8"))
-
-    found = look(positions)
+    found = until_space(words.byteswap() if backwards else words)
     rest = np.flatnonzero(found == WORD)
     for passed in range(WORD, _LONGEST_FIELD_WORDS * WORD, WORD):
         if not len(rest):
             break
-        further = positions[rest] + (-passed if backwards else passed)
-        is_inside = (further >= WORD) & (further <= len(text) - WORD)
+        begins = positions[rest] + (-passed - WORD if backwards else passed)
+        is_inside = (begins >= 0) & (begins <= len(text) - WORD)
         found[rest[~is_inside]] = 0
-        rest, further = rest[is_inside], further[is_inside]
-        more = look(further)
+        rest = rest[is_inside]
+        further = words_at(text, begins[is_inside], "<u8")
+        more = until_space(further.byteswap() if backwards else further)
         found[rest] += more
         rest = rest[more == WORD]
     found[rest] = 0
@@ -136,19 +135,19 @@ def _odd_characters(whole: bytes, array: Bytes) -> Integers:
 def _times(whole: bytes, starts: Integers) -> tuple[Integers, Bools]:
     """Local microseconds since 1970 of lines that begin with a date and time, and where these are real."""
     months = words_at(whole, starts, "<u8")
-    minutes = words_at(whole, starts + 8, "<u8")
+    minutes = words_at(whole, starts + WORD, "<u8")
     # Most logs are in the order of time, and many of their lines are of one minute.
     is_first = np.ones(len(starts), dtype=np.bool_)
     is_first[1:] = (months[1:] != months[:-1]) | (minutes[1:] != minutes[:-1])
     firsts = np.flatnonzero(is_first)
     lines_of_minute = np.diff(firsts, append=len(starts))
-    minute, is_real = (
-        np.repeat(each, lines_of_minute) for each in _minutes(months[firsts], minutes[firsts])
-    )
-    second, fits = pairs(words_at(whole, starts + _MINUTE_BYTES, "<u4"), b":00 ")
+    of_minutes, are_real = _minutes(months[firsts], minutes[firsts])
+    minute, is_real = np.repeat(of_minutes, lines_of_minute), np.repeat(are_real, lines_of_minute)
+    digits, fits = pairs(words_at(whole, starts + _MINUTE_BYTES, "<u4"), b":00 ")
+    second = digits[:, 1]
     fits &= is_real
-    fits &= second[:, 1] < 60
-    return (minute * 60 + second[:, 1]) * _MICROSECONDS, fits
+    fits &= second < 60
+    return (minute * 60 + second) * _MICROSECONDS, fits
 
 
 def _minutes(months: Words, minutes: Words) -> tuple[Integers, Bools]:
