@@ -112,15 +112,12 @@ class DuckDBFile:
 
     def open(self) -> None:
         """Open the file, made with its folder when there is none."""
-        if not self.path.exists():
-            self._create()
-        identity = self._stat()
-        if identity in _open_in_this_process:
-            raise StoreBusy(
-                f"{self.path} is open in this process already; use the store that was opened first"
-            )
-        root = self._connect(self.path)
+        root = duckdb.connect(config=self._config)
         try:
+            if not self.path.exists():
+                self._create(root)
+            identity = self._identify()
+            _attach(root, self.path)
             self._check_schema(root)
         except BaseException:
             root.close()
@@ -139,7 +136,9 @@ class DuckDBFile:
     def cursor(self) -> duckdb.DuckDBPyConnection:
         if self._root is None:
             raise StoreUnavailable(f"{self.path} is closed")
-        return _within_file(self._root.cursor())
+        cursor = self._root.cursor()
+        cursor.execute(f"USE {_DATABASE}")
+        return cursor
 
     def log_bytes(self) -> int:
         """Size of the write-ahead log, which holds what is not in the file itself yet."""
@@ -161,6 +160,15 @@ class DuckDBFile:
                 "restart to begin with what is there now"
             )
 
+    def _identify(self) -> tuple[int, int]:
+        """Which file it is. Raises StoreBusy when that is open already."""
+        identity = self._stat()
+        if identity in _open_in_this_process:
+            raise StoreBusy(
+                f"{self.path} is open in this process already; use the store that was opened first"
+            )
+        return identity
+
     def _stat(self) -> tuple[int, int]:
         try:
             found = self.path.stat()
@@ -168,7 +176,7 @@ class DuckDBFile:
             raise StoreError(f"{self.path} cannot be opened: {error.strerror}") from error
         return found.st_dev, found.st_ino
 
-    def _create(self) -> None:
+    def _create(self, root: duckdb.DuckDBPyConnection) -> None:
         """Make the file under another name and link it to its own, so that it never exists half made."""
         log = self.path.with_name(self.path.name + ".wal")
         if log.exists():
@@ -180,9 +188,10 @@ class DuckDBFile:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             draft.unlink(missing_ok=True)
-            with self._connect(draft) as connection:
-                connection.execute(_SCHEMA)
-                _upgrade(connection, 1)
+            _attach(root, draft)
+            root.execute(_SCHEMA)
+            _upgrade(root, 1)
+            root.execute(f"USE memory; DETACH {_DATABASE}")
             try:
                 os.link(draft, self.path)
             except FileExistsError:
@@ -197,19 +206,6 @@ class DuckDBFile:
         finally:
             with contextlib.suppress(OSError):
                 draft.unlink(missing_ok=True)
-
-    def _connect(self, path: Path) -> duckdb.DuckDBPyConnection:
-        quoted = str(path).replace("'", "''")  # not every version takes a parameter there
-        connection = duckdb.connect(config=self._config)
-        try:
-            # Only a file that is attached can be told how large its row groups are to be.
-            connection.execute(
-                f"ATTACH '{quoted}' AS {_DATABASE} (TYPE duckdb, ROW_GROUP_SIZE {ROW_GROUP_RECORDS})"
-            )
-        except duckdb.Error as error:
-            connection.close()
-            raise _opening_error(path, str(error)) from error
-        return _within_file(connection)
 
     def _check_schema(self, connection: duckdb.DuckDBPyConnection) -> None:
         try:
@@ -229,9 +225,17 @@ class DuckDBFile:
             )
 
 
-def _within_file(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+def _attach(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Open a file as the database that statements are about."""
+    quoted = str(path).replace("'", "''")  # not every version takes a parameter there
+    try:
+        # Only a file that is attached can be told how large its row groups are to be.
+        connection.execute(
+            f"ATTACH '{quoted}' AS {_DATABASE} (TYPE duckdb, ROW_GROUP_SIZE {ROW_GROUP_RECORDS})"
+        )
+    except duckdb.Error as error:
+        raise _opening_error(path, str(error)) from error
     connection.execute(f"USE {_DATABASE}")
-    return connection
 
 
 def _upgrade(connection: duckdb.DuckDBPyConnection, version: int) -> None:
