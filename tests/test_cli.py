@@ -22,7 +22,7 @@ import pytest
 import structlog
 from click.testing import CliRunner, Result
 
-from tailmetrics import __version__
+from tailmetrics import __version__, loading
 from tailmetrics.cli import main
 from tailmetrics.settings import Settings
 from tailmetrics.stores import open_store
@@ -235,6 +235,24 @@ def test_load_says_what_became_of_each_file(run: Run) -> None:
     assert result.stdout == f"{MESSY}: 2,042 lines loaded: 2,013 records, 26 rejects, 3 blank\n", (
         result.stderr
     )
+
+
+def test_a_file_that_is_named_twice_is_loaded_once(run: Run) -> None:
+    Path("another-name.log").symlink_to(LOG)
+    assert as_json(run("load", LOG, LOG, "another-name.log", "--json"))["totals"]["records"] == 10_000
+
+
+def test_however_many_files_are_loaded_the_store_is_opened_once(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = []
+    monkeypatch.setattr(
+        loading, "open_store", lambda settings: opened.append(settings) or open_store(settings)
+    )
+    for number in range(3):
+        Path(f"{number}.log").write_text(f"2024-10-01 00:00:0{number} c / 200 1\n")
+    loaded = as_json(run("load", *Path().glob("*.log"), "--json"))
+    assert (loaded["totals"]["records"], len(opened)) == (3, 1)
 
 
 def test_load_writes_plain_lines_when_not_on_a_terminal(run: Run) -> None:

@@ -422,24 +422,21 @@ def load(files: tuple[Path, ...], env_file: Path | None, as_json: bool, **flags:
 
     logging.configure_logging(settings.model_copy(update={"logging_level": "WARNING"}))
     loading.check_files(files)
-    loads = []
-    for file in files:
-        with terminal.load_display(file.name, sys.stderr) as show:
-            progress = loading.load_file(
-                settings,
-                file,
-                show,
-                log_format=flags["log_format"],
-                store_first=flags["store_url"] is not None,
-            )
-        loads.append(progress)
-        if not as_json:
-            click.echo(terminal.load_summary(str(file), progress))
-    total = loading.total_progress(loads)
+    ended = []
+    with loading.file_loads(
+        settings, files, log_format=flags["log_format"], store_first=flags["store_url"] is not None
+    ) as loads:
+        for each in loads:
+            with terminal.load_display(each.file.name, sys.stderr) as show:
+                progress = each.finish(show)
+            ended.append(progress)
+            if not as_json:
+                click.echo(terminal.load_summary(str(each.file), progress))
+    total = loading.total_progress(ended)
     if as_json:
         from tailmetrics.api.answers import loaded_file
 
-        documents = [loaded_file(str(file), progress) for file, progress in zip(files, loads, strict=True)]
+        documents = [loaded_file(str(file), progress) for file, progress in zip(files, ended, strict=True)]
         _print_json({"files": documents, "totals": _sums(documents)})
     if total.state == "failed":
         click.echo(f"tailmetrics load: {total.error}", err=True)

@@ -7,6 +7,8 @@ import gzip
 import itertools
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,6 +18,7 @@ from tailmetrics.metrics import Metrics
 from tailmetrics.settings import Settings, resolve_node_id
 from tailmetrics.sources import LoadProgress
 from tailmetrics.stores import open_store
+from tailmetrics.tailing import LoadJob
 from tailmetrics.tailing.discovery import format_of, is_compressed
 
 _PROGRESS_SECONDS = 0.1
@@ -38,26 +41,76 @@ def check_files(files: Sequence[Path]) -> None:
         raise LoadError("\n".join([*problems, "Nothing was loaded."]))
 
 
+@dataclass(frozen=True, slots=True)
+class FileLoad:
+    """One of the files of a command.
+
+    `finish` waits until it is read to its end, and returns how that ended; what it is given it calls several
+    times a second with how far it is.
+    """
+
+    file: Path
+    finish: Callable[[Callable[[LoadProgress], None]], LoadProgress]
+
+
+@contextlib.contextmanager
+def file_loads(
+    settings: Settings, files: Sequence[Path], *, log_format: str | None = None, store_first: bool = False
+) -> Iterator[list[FileLoad]]:
+    """Finished logs, to be read to their ends while the context is open; each is to be finished in turn.
+
+    The service is asked first, or with `store_first` only when it holds the store. Raises StoreUnavailable
+    when the store is away: a command ends rather than wait for it, which a service does.
+    """
+    with contextlib.ExitStack() as stack:
+        url = None if store_first else _service(settings)
+        if url is None:
+            try:
+                jobs = stack.enter_context(_jobs(settings, files))
+            except StoreBusy:
+                url = _service(settings)
+                if url is None:
+                    raise
+        if url is None:
+            loads = [FileLoad(file, partial(_finish, job)) for file, job in zip(files, jobs, strict=True)]
+        else:
+            loads = [
+                FileLoad(file, partial(_through_service, settings, url, file, log_format)) for file in files
+            ]
+        yield loads
+
+
 def load_files(
     settings: Settings, files: Sequence[Path], on_progress: Callable[[LoadProgress], None]
 ) -> LoadProgress:
     """Read finished files to their ends into the store; returns the sum over all files.
 
-    `on_progress` is called several times a second with the sum so far. Raises StoreUnavailable when the store
-    is away: a command ends rather than wait for it, which a service does.
+    `on_progress` is called several times a second with the sum so far. Raises StoreUnavailable.
     """
+    with _jobs(settings, files) as jobs:
+        for job in jobs:
+            while not job.wait(_PROGRESS_SECONDS):
+                on_progress(total_progress([each.progress() for each in jobs]))
+        return total_progress([job.progress() for job in jobs])
+
+
+@contextlib.contextmanager
+def _jobs(settings: Settings, files: Sequence[Path]) -> Iterator[list[LoadJob]]:
+    """A dataflow of this process that reads the files into the store."""
     with contextlib.closing(open_store(settings)) as store:
         store.sources(resolve_node_id(settings))
         ingestion = Ingestion(settings, store, Metrics(), follow=False)
         ingestion.start()
         try:
-            jobs = [ingestion.start_load(path.absolute(), str(path.absolute()), None) for path in files]
-            for job in jobs:
-                while not job.wait(_PROGRESS_SECONDS):
-                    on_progress(total_progress([each.progress() for each in jobs]))
+            yield [ingestion.start_load(path.absolute(), str(path.absolute()), None) for path in files]
         finally:
             ingestion.stop()
-        return total_progress([job.progress() for job in jobs])
+
+
+def _finish(job: LoadJob, on_progress: Callable[[LoadProgress], None]) -> LoadProgress:
+    while not job.wait(_PROGRESS_SECONDS):
+        on_progress(job.progress())
+    return job.progress()
 
 
 def total_progress(loads: Sequence[LoadProgress]) -> LoadProgress:
@@ -81,29 +134,6 @@ def total_progress(loads: Sequence[LoadProgress]) -> LoadProgress:
     )
 
 
-def load_file(
-    settings: Settings,
-    file: Path,
-    on_progress: Callable[[LoadProgress], None],
-    *,
-    log_format: str | None = None,
-    store_first: bool = False,
-) -> LoadProgress:
-    """Read one finished log to its end; `on_progress` is called several times a second.
-
-    The service is asked first, or with `store_first` only when it holds the store.
-    """
-    url = None if store_first else _service(settings)
-    if url is None:
-        try:
-            return load_files(settings, [file], on_progress)
-        except StoreBusy:
-            url = _service(settings)
-            if url is None:
-                raise
-    return _through_service(settings, url, file, on_progress, log_format)
-
-
 def _service(settings: Settings) -> str | None:
     from tailmetrics.client import find_service
 
@@ -114,8 +144,8 @@ def _through_service(
     settings: Settings,
     url: str,
     file: Path,
-    on_progress: Callable[[LoadProgress], None],
     log_format: str | None,
+    on_progress: Callable[[LoadProgress], None],
 ) -> LoadProgress:
     from tailmetrics.client import send_log
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tailmetrics.tailing import LoadJob
 from tailmetrics.tailing.files import open_log
 from tailmetrics.tailing.follower import Follower
 from tailmetrics.tailing.identity import new_source
@@ -463,6 +464,16 @@ def test_load_of_a_file_that_was_loaded_is_nothing(tmp_path, log, follow):
     following.restart()
     job = following.load(tmp_path / "old.txt")
     assert (job.progress().already_loaded, following.lines) == (True, as_bytes(numbered(0, 10)))
+
+
+def test_of_two_loads_of_a_file_at_a_time_one_counts_its_lines(tmp_path, log, follow):
+    following = follow(log)
+    append(tmp_path / "old.txt", *numbered(0, 10))
+    jobs = [LoadJob(tmp_path / "old.txt", "old.txt", None, by_content=False) for _ in range(2)]
+    for job in jobs:
+        following.tailer.load(job)
+    following.settle()
+    assert [job.progress().already_loaded for job in jobs] == [False, True]
 
 
 def test_load_of_a_file_that_is_followed_ends_when_its_lines_are_in(log, follow):

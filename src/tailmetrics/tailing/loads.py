@@ -22,6 +22,7 @@ class LoadJob:
         self.by_content = by_content
         self.source_id: str | None = None
         self.end: int | None = None  # the byte offset at which it is done, once known
+        self._awaited: LoadJob | None = None
         self._progress = LoadProgress(state="queued")
         self._ended = threading.Event()
 
@@ -36,8 +37,19 @@ class LoadJob:
     def has_ended(self) -> bool:
         return self._ended.is_set()
 
+    @property
+    def may_begin(self) -> bool:
+        """Whether it has not begun, nor has to wait for another one."""
+        waits = self._awaited is not None and not self._awaited.has_ended
+        return self.source_id is None and not waits and not self.has_ended
+
+    def wait_for(self, other: LoadJob) -> None:
+        """Begin after another load of the same bytes, which is the one to count them."""
+        self._awaited = other
+
     def restart(self) -> None:
         """Forget what was begun: the dataflow that was at it is gone."""
+        self._awaited = None
         self.source_id = None
         self.end = None
         self._progress = LoadProgress(state="queued")

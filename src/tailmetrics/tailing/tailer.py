@@ -467,7 +467,7 @@ class Tailer:
 
     def _begin_loads(self) -> None:
         for job in self._jobs:
-            if job.source_id is None and not job.has_ended:
+            if job.may_begin:
                 try:
                     self._begin_load(job)
                 except OSError as error:
@@ -485,6 +485,8 @@ class Tailer:
             if source is None:
                 job.begin("", 0, 0)
                 job.succeed()
+            elif (other := self._load_of(source)) is not None:
+                job.wait_for(other)
             elif source.position >= size and (live is None or live.committed >= size):
                 job.begin(source.source_id, size, size)
                 job.succeed(already_loaded=True)
@@ -501,6 +503,12 @@ class Tailer:
             opened.close()
             raise
         opened.close()
+
+    def _load_of(self, source: Source) -> LoadJob | None:
+        """The load that is under way of a source."""
+        return next(
+            (job for job in self._jobs if job.source_id == source.source_id and not job.has_ended), None
+        )
 
     def _end_loads(self) -> None:
         for job in self._jobs:
