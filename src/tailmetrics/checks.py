@@ -14,7 +14,8 @@ from typing import Any, Literal
 
 from dotenv import dotenv_values
 
-from tailmetrics.client import find_service, service_url
+from tailmetrics.address import service_url
+from tailmetrics.client import find_service
 from tailmetrics.errors import FormatError, QueueError, SettingsError, StoreBusy, StoreError
 from tailmetrics.formats import open_format
 from tailmetrics.logging import configure_logging

@@ -249,10 +249,10 @@ def up(env_file: Path | None, open_page: bool, **flags: Any) -> None:
     and a DuckDB file that holds the records.
     """
     settings = _settings(env_file, flags)
-    from tailmetrics import client, logging, service
+    from tailmetrics import address, logging, service
 
     logging.configure_logging(settings)
-    sys.exit(service.run_up(settings, client.service_url(settings) if open_page else None))
+    sys.exit(service.run_up(settings, address.service_url(settings) if open_page else None))
 
 
 @main.command(

@@ -12,12 +12,12 @@ from typing import Any
 
 import httpx
 
+from tailmetrics.address import service_url
 from tailmetrics.errors import ServiceError, StoreBusy, StoreUnavailable
 from tailmetrics.settings import Settings
 
 _CONNECT_SECONDS = 2.0
 _MORE_THAN_THE_SERVICE_TAKES = 5.0  # seconds; it ends a question by itself before
-_ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104  # listened on, never asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +26,6 @@ class Answer:
 
     document: dict[str, Any]
     origin: str
-
-
-def service_url(settings: Settings) -> str:
-    """The address at which a service with these settings answers."""
-    host = _ANY_ADDRESS.get(settings.api_host, settings.api_host)
-    return f"http://[{host}]:{settings.api_port}" if ":" in host else f"http://{host}:{settings.api_port}"
 
 
 def find_service(settings: Settings) -> str | None:

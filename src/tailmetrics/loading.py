@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
+from tailmetrics.address import is_listened_at
 from tailmetrics.errors import LoadError, StoreBusy
 from tailmetrics.ingestion import Ingestion
 from tailmetrics.metrics import Metrics
@@ -135,6 +136,8 @@ def total_progress(loads: Sequence[LoadProgress]) -> LoadProgress:
 
 
 def _service(settings: Settings) -> str | None:
+    if not is_listened_at(settings):
+        return None  # and no client is needed, which takes time and memory
     from tailmetrics.client import find_service
 
     return find_service(settings)
