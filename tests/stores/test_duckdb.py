@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import textwrap
@@ -24,6 +26,7 @@ from tailmetrics.stores import open_store
 from tailmetrics.stores.answers import summary_of
 from tailmetrics.stores.duckdb import DuckDBStore
 from tailmetrics.stores.duckdb_figures import Groups, Method, figures_sql
+from tailmetrics.stores.duckdb_file import DuckDBFile
 from tailmetrics.windows import parse_every
 from tests.builders import LINE_BYTES, Record, at, batch_of, moved, settings_of, source_of
 from tests.stores.brute_force import assert_same_summary, expected_summary
@@ -56,6 +59,19 @@ class TestOpening:
         path = tmp_path / "a" / "b" / "store.duckdb"
         open_store(settings_of(path)).close()
         assert [found.name for found in path.parent.iterdir()] == ["store.duckdb"]
+
+    def test_the_path_may_have_quotes_in_it(self, tmp_path: Path) -> None:
+        path = tmp_path / 'it\'s "here"; --.duckdb'
+        for _ in range(2):
+            open_store(settings_of(path)).close()
+        assert path.exists()
+
+    def test_the_store_of_another_program_in_sqlite_is_named(self, tmp_path: Path) -> None:
+        path = tmp_path / "other.duckdb"
+        with contextlib.closing(sqlite3.connect(path)) as other:
+            other.execute("CREATE TABLE t (x)")
+        with pytest.raises(StoreError, match="is no DuckDB database"):
+            open_store(settings_of(path))
 
     def test_a_second_process_is_told_who_holds_the_file(self, settings: Settings) -> None:
         body = "print('open', flush=True); sys.stdin.read(); store.close()"
@@ -251,6 +267,31 @@ class TestRunning:
         answer = ask(store.stats(StatsQuery("a", DAILY)))
         store.close()
         assert (status.records, answer.summary.total_requests) == (5, 5)
+
+
+class TestCursors:
+    def test_one_that_was_given_back_is_lent_again_without_its_transaction(self, settings: Settings) -> None:
+        file = DuckDBFile(settings)
+        file.open()
+        first = file.cursors.borrow()
+        first.execute("BEGIN; CREATE TABLE made AS SELECT 1")
+        file.cursors.give_back(first)
+        again = file.cursors.borrow()
+        assert again is first
+        with pytest.raises(duckdb.CatalogException):
+            again.execute("FROM made")
+        file.close()
+
+    def test_one_that_is_given_back_after_the_end_is_closed(self, settings: Settings) -> None:
+        file = DuckDBFile(settings)
+        file.open()
+        cursors = file.cursors
+        lent = cursors.borrow()
+        lent.begin()
+        file.close()
+        cursors.give_back(lent)
+        with pytest.raises(duckdb.ConnectionException):
+            lent.execute("SELECT 1")
 
 
 class TestCrashes:

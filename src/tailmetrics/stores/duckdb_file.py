@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -83,10 +84,52 @@ _UPGRADES = {
 }
 
 
+class Cursors:
+    """The connections of one opening of the file. Methods may be called from any thread."""
+
+    def __init__(self, root: duckdb.DuckDBPyConnection) -> None:
+        self._root = root
+        self._idle: deque[duckdb.DuckDBPyConnection] = deque()
+        self._closed = False
+
+    def new(self) -> duckdb.DuckDBPyConnection:
+        cursor = self._root.cursor()
+        cursor.execute(f"USE {_DATABASE}")
+        return cursor
+
+    def borrow(self) -> duckdb.DuckDBPyConnection:
+        """One without a transaction, to be given back: making one takes part of a short question's time."""
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return self.new()
+
+    def give_back(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        """End the transaction of a borrowed one, and keep it for others."""
+        try:
+            cursor.rollback()
+        except duckdb.Error:
+            cursor.close()
+            return
+        self._idle.append(cursor)
+        if self._closed:
+            self._close_idle()
+
+    def close(self) -> None:
+        self._closed = True
+        self._close_idle()
+        self._root.close()
+
+    def _close_idle(self) -> None:
+        with contextlib.suppress(IndexError):
+            while True:
+                self._idle.pop().close()
+
+
 class DuckDBFile:
     """An open DuckDB file of which this process is the only user.
 
-    `cursor` gives connections for as many threads as need one.
+    `cursor` gives connections for as many threads as need one; `cursors` lends them.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -107,7 +150,7 @@ class DuckDBFile:
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
         }
-        self._root: duckdb.DuckDBPyConnection | None = None
+        self._cursors: Cursors | None = None
         self._identity: tuple[int, int] | None = None
 
     def open(self) -> None:
@@ -122,23 +165,26 @@ class DuckDBFile:
         except BaseException:
             root.close()
             raise
-        self._root, self._identity = root, identity
+        self._cursors, self._identity = Cursors(root), identity
         _open_in_this_process.add(identity)
 
     def close(self) -> None:
-        if self._root is not None:
-            self._root.close()
-            self._root = None
+        if self._cursors is not None:
+            self._cursors.close()
+            self._cursors = None
         if self._identity is not None:
             _open_in_this_process.discard(self._identity)
             self._identity = None
 
-    def cursor(self) -> duckdb.DuckDBPyConnection:
-        if self._root is None:
+    @property
+    def cursors(self) -> Cursors:
+        """Raises StoreUnavailable when the file is closed."""
+        if self._cursors is None:
             raise StoreUnavailable(f"{self.path} is closed")
-        cursor = self._root.cursor()
-        cursor.execute(f"USE {_DATABASE}")
-        return cursor
+        return self._cursors
+
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        return self.cursors.new()
 
     def log_bytes(self) -> int:
         """Size of the write-ahead log, which holds what is not in the file itself yet."""

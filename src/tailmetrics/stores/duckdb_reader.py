@@ -33,17 +33,17 @@ class Reader:
 
     def answer(self, question: Callable[[Reader], _Answer]) -> _Answer:
         """Call `question` with this reader. Raises StoreUnavailable when it was stopped meanwhile."""
+        cursors = self._file.cursors
         with self._lock:
             self._check_going_on()
-            self._cursor = self._file.cursor()
+            self._cursor = cursors.borrow()
         try:
             with self._stoppable():
                 self._cursor.begin()
             return question(self)
         finally:
             with self._lock:
-                # Closing a cursor ends its transaction.
-                self._cursor.close()
+                cursors.give_back(self._cursor)
                 self._cursor = None
 
     def run(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
