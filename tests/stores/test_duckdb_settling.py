@@ -17,10 +17,11 @@ from typing import Any
 import duckdb
 import pytest
 
+from tailmetrics.errors import StoreUnavailable
 from tailmetrics.stats import BreakdownQuery, CustomersQuery, StatsQuery
 from tailmetrics.stores import duckdb_file, duckdb_settler, open_store
 from tailmetrics.stores.duckdb import DuckDBStore
-from tailmetrics.stores.duckdb_settler import Layout
+from tailmetrics.stores.duckdb_settler import Layout, Settler
 from tailmetrics.windows import parse_every
 from tests.builders import Record, at, batch_of, moved, settings_of, source_of
 from tests.stores.brute_force import assert_same_summary, expected_summary
@@ -156,6 +157,25 @@ class TestSorting:
 
         ask(asyncio.wait_for(watch(), DEADLINE_SECONDS))
         assert counts == {number}
+
+    def test_a_merge_goes_on_where_it_was_when_memory_was_short(
+        self, store: DuckDBStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        tried: list[int] = []
+        merge_slice = Settler._merge_slice
+
+        def short_of_memory_once(settler: Settler, bounds: dict[str, int]) -> None:
+            tried.append(bounds["low"])
+            if len(tried) == 3:
+                raise StoreUnavailable("DuckDB: Out of Memory Error")
+            merge_slice(settler, bounds)
+
+        monkeypatch.setattr(duckdb_settler, "_SECONDS_AFTER_AN_ERROR", 0.01)
+        monkeypatch.setattr(Settler, "_merge_slice", short_of_memory_once)
+        source = store.register(source_of())
+        store.write([batch_of(source, some_records(10 * SMALL_RUN))])
+        wait_until(lambda: is_merged(store))
+        assert [tried.count(low) for low in sorted(set(tried))] == [1, 1, 2, *[1] * (len(set(tried)) - 3)]
 
     def test_it_goes_on_after_the_store_was_opened_again(self, tmp_path: Path, small_runs: None) -> None:
         settings = settings_of(tmp_path / "store.duckdb")

@@ -83,6 +83,14 @@ class Layout:
         return grown or self.expired > _EXPIRED_SHARE * (self.base + self.tail + self.fresh)
 
 
+@dataclass(frozen=True, slots=True)
+class _Merge:
+    """One that is under way: how the records lay when it began, and the borders of the keys still to come."""
+
+    before: Layout
+    slices_left: deque[tuple[int, int]]
+
+
 class Settler:
     """A thread that sorts, merges and expires records of an open file, one short transaction at a time.
 
@@ -108,6 +116,7 @@ class Settler:
         self._cursor: duckdb.DuckDBPyConnection | None = None
         self._next_expiry = 0.0
         self._has_moved = False
+        self._merging: _Merge | None = None
         self._layout = self._read_layout()
         self._expire()
         self._thread = threading.Thread(target=self._run, name="settler", daemon=True)
@@ -215,12 +224,20 @@ class Settler:
         self._change_layout(fresh=-records, **change)
 
     def _merge(self) -> None:
-        """Merge all runs into one, a slice of the keys at a time, each in a transaction of its own."""
-        before = self._layout
-        slices = max(1, -(-(before.base + before.tail) // RUN_RECORDS))
-        borders = [number * _KEYS // slices for number in range(slices + 1)]
-        for low, end in itertools.pairwise(borders):
+        """Merge all runs into one, a slice of the keys at a time, each in a transaction of its own.
+
+        After an error the next call goes on with the slice that it was at.
+        """
+        if self._merging is None:
+            before = self._layout
+            slices = max(1, -(-(before.base + before.tail) // RUN_RECORDS))
+            borders = [number * _KEYS // slices for number in range(slices + 1)]
+            self._merging = _Merge(before, deque(itertools.pairwise(borders)))
+        before, slices_left = self._merging.before, self._merging.slices_left
+        while slices_left:
+            low, end = slices_left[0]
             self._merge_slice({"low": low, "high": end - 1})
+            slices_left.popleft()
             # Commits wait for a checkpoint, which takes the longer the more has changed.
             self._shorten_log(_LONG_LOG_BYTES)
             busy, _ = self._pace()
@@ -240,6 +257,7 @@ class Settler:
             }
             self._note_layout(cursor, **change)
         self._change_layout(**change)
+        self._merging = None
 
     def _merge_slice(self, bounds: dict[str, int]) -> None:
         inside = "customer_key BETWEEN $low AND $high"
