@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -64,7 +65,7 @@ class Ingestion:
         self._lock = threading.Lock()
         self._run: _Run | None = None
         self._lost_bytes = 0
-        self._jobs: list[LoadJob] = []
+        self._jobs: deque[LoadJob] = deque()
         self._state = IngestionState("restarting")
         self._thread = threading.Thread(target=self._supervise, name="ingestion", daemon=True)
         self._reporter = threading.Thread(target=self._report, name="reports", daemon=True)
@@ -119,7 +120,9 @@ class Ingestion:
             if self.failure is not None or self._stopping.is_set():
                 job.fail("the dataflow has stopped")
                 return job
-            self._jobs = [job, *(other for other in self._jobs if not other.has_ended)]
+            while self._jobs and self._jobs[0].has_ended:
+                self._jobs.popleft()
+            self._jobs.append(job)
             if self._run is not None:
                 self._run.inputs.tailer.load(job)
         return job
@@ -157,7 +160,7 @@ class Ingestion:
         committer = Committer(self._store, self._settings, self._metrics, inputs.committed, inputs.stop)
         with self._lock:
             self._run = _Run(inputs, committer)
-            for job in reversed(self._jobs):
+            for job in self._jobs:
                 if not job.has_ended:
                     job.restart()
                     inputs.tailer.load(job)

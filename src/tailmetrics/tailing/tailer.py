@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -41,6 +42,7 @@ _POLL_SECONDS = 0.05  # from one look to the next at what no event tells of
 # Where there are events, so many times as long as a look for files took the processor is waited before
 # another, and no more than so many times the interval that is set.
 _SCAN_REST, _LONGEST_SCAN_REST = 200, 10
+_MOST_LOADS = 64  # at a time: each holds its file open
 
 log = structlog.get_logger(__name__)
 
@@ -82,7 +84,8 @@ class Tailer:
         self._keys: dict[str, Key] = {}  # the same by all names that events may give
         self._folders: set[str] = set()  # of these names
         self._problems: dict[str, tuple[str, str]] = {}  # path -> state and reason
-        self._jobs: list[LoadJob] = []
+        self._queued_loads: deque[LoadJob] = deque()
+        self._jobs: list[LoadJob] = []  # under way, or waiting for another one of them
         self._scan_due_at = 0.0
         self._scanned = False
 
@@ -188,7 +191,7 @@ class Tailer:
     def load(self, job: LoadJob) -> None:
         """Read a file to its end, unless the store has it already; the job tells of it."""
         with self._lock:
-            self._jobs.append(job)
+            self._queued_loads.append(job)
         self.wakeup.wake()
 
     # -- reading ---------------------------------------------------------------------------------------
@@ -466,15 +469,20 @@ class Tailer:
     # -- loads -----------------------------------------------------------------------------------------
 
     def _begin_loads(self) -> None:
-        for job in self._jobs:
-            if job.may_begin:
-                try:
-                    self._begin_load(job)
-                except OSError as error:
-                    job.fail(f"{job.display_name}: {error.strerror or error}")
-                except LoadError as error:
-                    job.fail(str(error))
-        self._end_loads()
+        while True:
+            while self._queued_loads and len(self._jobs) < _MOST_LOADS:
+                self._jobs.append(self._queued_loads.popleft())
+            for job in self._jobs:
+                if job.may_begin:
+                    try:
+                        self._begin_load(job)
+                    except OSError as error:
+                        job.fail(f"{job.display_name}: {error.strerror or error}")
+                    except LoadError as error:
+                        job.fail(str(error))
+            self._end_loads()
+            if not self._queued_loads or len(self._jobs) == _MOST_LOADS:
+                return
 
     def _begin_load(self, job: LoadJob) -> None:
         opened = open_log(str(job.path))
