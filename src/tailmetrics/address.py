@@ -7,7 +7,8 @@ import socket
 from tailmetrics.settings import Settings
 
 _CONNECT_SECONDS = 2.0
-_ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104  # listened on, never asked
+# What is listened on for all addresses of a machine, and the one that is asked for it.
+ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104  # not bound to here
 
 
 def service_url(settings: Settings) -> str:
@@ -26,4 +27,4 @@ def is_listened_at(settings: Settings) -> bool:
 
 
 def _host(settings: Settings) -> str:
-    return _ANY_ADDRESS.get(settings.api_host, settings.api_host)
+    return ANY_ADDRESS.get(settings.api_host, settings.api_host)

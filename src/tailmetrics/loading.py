@@ -89,10 +89,13 @@ def load_files(
     `on_progress` is called several times a second with the sum so far. Raises StoreUnavailable.
     """
     with _jobs(settings, files) as jobs:
+
+        def total() -> LoadProgress:
+            return total_progress([job.progress() for job in jobs])
+
         for job in jobs:
-            while not job.wait(_PROGRESS_SECONDS):
-                on_progress(total_progress([each.progress() for each in jobs]))
-        return total_progress([job.progress() for job in jobs])
+            _finish(job, lambda _: on_progress(total()))
+        return total()
 
 
 @contextlib.contextmanager

@@ -79,8 +79,8 @@ class Delivery:
     by_content: bool
 
 
-# Lines in one chunk at most, and in a commit that is worth its cost. DuckDB keeps rows in groups of 122,880
-# and writes those of a commit once if they fill one, else twice: so many do, even with some rejects.
+# Lines in one chunk at most, and in a commit that is worth its cost. DuckDB writes the rows of a commit once
+# if they fill its groups of rows, else twice: so many lines fill two of them, even with some rejects.
 CHUNK_LINES: Final = 1 << 15
 COMMIT_LINES: Final = 4 * CHUNK_LINES
 

@@ -18,6 +18,7 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from tailmetrics.address import ANY_ADDRESS
 from tailmetrics.api.problems import problem_response
 from tailmetrics.api.services import Context
 from tailmetrics.api.sessions import COOKIE, is_session
@@ -25,7 +26,6 @@ from tailmetrics.api.sessions import COOKIE, is_session
 READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
-_ANY_ADDRESS = frozenset({"0.0.0.0", "::", ""})  # noqa: S104  # compared with, not bound to
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _CHANGES = "only pages of this service may change something"
 _OWN_FETCH_SITES = frozenset({"same-origin", "none"})  # none: typed by the user
@@ -46,7 +46,7 @@ class Guard:
     def __init__(self, app: ASGIApp, names: Sequence[str]) -> None:
         self._app = app
         configured = {_bare(name) for name in names}
-        self._names = _LOOPBACK_NAMES | (configured - _ANY_ADDRESS)
+        self._names = _LOOPBACK_NAMES | (configured - ANY_ADDRESS.keys())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":

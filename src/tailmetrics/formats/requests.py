@@ -69,7 +69,6 @@ class RequestsFormat:
         )
         customer_bytes = scan.customer_ends - scan.starts - TIME_BYTES
         proven &= customer_bytes <= MAX_CUSTOMER_ID_CHARACTERS
-        proven &= scan.path_ends - scan.customer_ends > 1
         for values in (timestamp, duration):
             if values.null_count():
                 proven &= values.is_not_null().to_numpy()

@@ -76,7 +76,7 @@ def scan_lines(data: bytes, offset: int, max_line_bytes: int) -> Scan:
     tails = words_at(whole, ends - WORD, "<u8")
     status_ends = ends - 1 - _bytes_to_space(whole, ends, tails, backwards=True)
     path_ends = status_ends - _STATUS_BYTES
-    real &= (customers < customer_ends) & (customer_ends < path_ends)
+    real &= (customers < customer_ends) & (customer_ends + 1 < path_ends)
     real &= array[path_ends] == _SPACE
     if not (real.all() and clean.all() and _has_no_other_marks(array, lines, feeds)):
         marks = np.add.reduceat((array <= _SPACE).view(np.uint8), lines.starts, dtype=np.int32)

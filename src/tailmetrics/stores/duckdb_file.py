@@ -293,7 +293,8 @@ def _upgrade(connection: duckdb.DuckDBPyConnection, version: int) -> None:
     connection.commit()
 
 
-# DuckDB would share one database between two openings in a process, each with its own idea of positions.
+# DuckDB knows a file that is open by its path alone. Under another one, a hard link, it would open it twice,
+# each time with its own idea of positions.
 _open_in_this_process: set[tuple[int, int]] = set()
 
 

@@ -474,17 +474,20 @@ class Tailer:
                 self._jobs.append(self._queued_loads.popleft())
             for job in self._jobs:
                 if job.may_begin:
-                    try:
-                        self._begin_load(job)
-                    except OSError as error:
-                        job.fail(f"{job.display_name}: {error.strerror or error}")
-                    except LoadError as error:
-                        job.fail(str(error))
+                    self._begin_load(job)
             self._end_loads()
             if not self._queued_loads or len(self._jobs) == _MOST_LOADS:
                 return
 
     def _begin_load(self, job: LoadJob) -> None:
+        try:
+            self._open_load(job)
+        except OSError as error:
+            job.fail(f"{job.display_name}: {error.strerror or error}")
+        except LoadError as error:
+            job.fail(str(error))
+
+    def _open_load(self, job: LoadJob) -> None:
         opened = open_log(str(job.path))
         try:
             size = opened.size()
