@@ -9,7 +9,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from tailmetrics.errors import StoreUnavailable
 from tailmetrics.stats import BreakdownQuery, CustomersQuery, StatsQuery
 from tailmetrics.stores import duckdb_file, duckdb_settler, open_store
 from tailmetrics.stores.duckdb import DuckDBStore
-from tailmetrics.stores.duckdb_settler import Layout, Settler
+from tailmetrics.stores.duckdb_settler import Layout, Settler, _Merge
 from tailmetrics.windows import parse_every
 from tests.builders import Record, at, batch_of, moved, settings_of, source_of
 from tests.stores.brute_force import assert_same_summary, expected_summary
@@ -68,12 +68,13 @@ def layout_of(store: DuckDBStore) -> Layout:
     """How the records lie by what is in the file."""
     cursor = store._file.cursor()
     try:
-        [row] = cursor.execute(
-            "SELECT base, tail, runs, (SELECT count(*) FROM fresh), expired FROM layout"
+        runs = cursor.execute("SELECT run, count(*) FROM settled GROUP BY run").fetchall()
+        [(fresh, deleted)] = cursor.execute(
+            "SELECT (SELECT count(*) FROM fresh), (SELECT records FROM deleted)"
         ).fetchall()
     finally:
         cursor.close()
-    return Layout(*row)
+    return Layout(dict(runs), fresh, deleted)
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -85,7 +86,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 def is_merged(store: DuckDBStore) -> bool:
     layout = layout_of(store)
-    return layout.fresh == layout.runs == layout.tail == 0
+    return layout.fresh == 0 and len(layout.runs) == 1
 
 
 class TestWhatIsDue:
@@ -94,7 +95,7 @@ class TestWhatIsDue:
         assert layout.wants_seal(busy=False, idle=False)
 
     def test_a_load_at_full_speed_is_not_disturbed(self) -> None:
-        layout = Layout(base=1, tail=1, runs=1, fresh=duckdb_settler.RUN_RECORDS)
+        layout = Layout({1: 1, 2: 1}, fresh=duckdb_settler.RUN_RECORDS)
         assert not layout.wants_seal(busy=True, idle=False)
         assert not layout.wants_merge(busy=True, idle=False)
 
@@ -106,15 +107,33 @@ class TestWhatIsDue:
         assert not Layout(fresh=1000).wants_seal(busy=False, idle=True)
 
     def test_runs_are_merged_when_the_records_have_doubled(self) -> None:
-        assert not Layout(base=10, tail=9, runs=9).wants_merge(busy=False, idle=False)
-        assert Layout(base=10, tail=10, runs=10).wants_merge(busy=False, idle=False)
+        assert not Layout({1: 10, 2: 5, 3: 4}).wants_merge(busy=False, idle=False)
+        assert Layout({1: 10, 2: 5, 3: 5}).wants_merge(busy=False, idle=False) == [1, 2, 3]
 
     def test_runs_are_merged_sooner_when_there_is_time(self) -> None:
-        assert Layout(base=10, tail=1, runs=1).wants_merge(busy=False, idle=True)
+        assert Layout({1: 10, 2: 1}).wants_merge(busy=False, idle=True) == [1, 2]
+
+    def test_one_run_alone_stays_as_it_is(self) -> None:
+        assert not Layout({1: 10}).wants_merge(busy=False, idle=True)
+
+    def test_many_runs_are_merged_in_stages(self) -> None:
+        alike = dict.fromkeys(range(1, 101), duckdb_settler.RUN_RECORDS)
+        stages = [Layout(alike).wants_merge(busy=False, idle=False)]
+        large = {101: 32 * duckdb_settler.RUN_RECORDS}
+        rest = {run: records for run, records in alike.items() if run > 32}
+        stages.append(Layout({**large, **rest}).wants_merge(busy=False, idle=False))
+        assert stages == [list(range(1, 33)), list(range(33, 65))]
+
+    def test_few_runs_beside_a_large_one_wait_until_they_are_many(self) -> None:
+        small = dict.fromkeys(range(2, 34), duckdb_settler.RUN_RECORDS)
+        layout = Layout({1: 1000 * duckdb_settler.RUN_RECORDS, **small})
+        assert layout.wants_merge(busy=False, idle=True) == list(range(2, 34))
+        del small[2]
+        assert not Layout({1: 1000 * duckdb_settler.RUN_RECORDS, **small}).wants_merge(busy=False, idle=True)
 
     def test_many_deleted_records_are_a_reason_to_write_the_others_anew(self) -> None:
-        assert Layout(base=100, expired=26).wants_merge(busy=False, idle=False)
-        assert not Layout(base=100, expired=25).wants_merge(busy=False, idle=True)
+        assert Layout({1: 100}, deleted=26).wants_merge(busy=False, idle=False) == [1]
+        assert not Layout({1: 100}, deleted=25).wants_merge(busy=False, idle=True)
 
 
 class TestSorting:
@@ -158,17 +177,37 @@ class TestSorting:
         ask(asyncio.wait_for(watch(), DEADLINE_SECONDS))
         assert counts == {number}
 
+    def test_stages_leave_one_run_with_each_record_once(
+        self, store: DuckDBStore, ask: Ask[Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        merged: list[int] = []
+        merge = Settler._merge
+
+        def note(settler: Settler, runs: Sequence[int]) -> None:
+            merged.append(len(runs))
+            merge(settler, runs)
+
+        monkeypatch.setattr(duckdb_settler, "MERGED_RUNS", 3)
+        monkeypatch.setattr(Settler, "_merge", note)
+        records = some_records(20 * SMALL_RUN)
+        store.write([batch_of(store.register(source_of()), records)])
+        wait_until(lambda: is_merged(store))
+        assert max(merged) < 6
+        assert_same_summary(
+            ask(store.stats(StatsQuery(None, DAILY))).summary, expected_summary(records, "4xx+5xx")
+        )
+
     def test_a_merge_goes_on_where_it_was_when_memory_was_short(
         self, store: DuckDBStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         tried: list[int] = []
         merge_slice = Settler._merge_slice
 
-        def short_of_memory_once(settler: Settler, bounds: dict[str, int]) -> None:
-            tried.append(bounds["low"])
+        def short_of_memory_once(settler: Settler, merging: _Merge) -> None:
+            tried.append(merging.slices_left[0][0])
             if len(tried) == 3:
                 raise StoreUnavailable("DuckDB: Out of Memory Error")
-            merge_slice(settler, bounds)
+            merge_slice(settler, merging)
 
         monkeypatch.setattr(duckdb_settler, "_SECONDS_AFTER_AN_ERROR", 0.01)
         monkeypatch.setattr(Settler, "_merge_slice", short_of_memory_once)
@@ -211,6 +250,7 @@ class TestCrashes:
             from tailmetrics.stores import duckdb_settler, open_store
             from tests.builders import *
             duckdb_settler.RUN_RECORDS, duckdb_settler._FEW_RECORDS = 500, 1
+            duckdb_settler.MERGED_RUNS = 3
             duckdb_settler._LOOK_SECONDS = duckdb_settler._IDLE_SECONDS = 0.01
             store = open_store(settings_of(Path(sys.argv[1])))
             source = store.register(source_of())
@@ -277,6 +317,34 @@ class TestUpgrade:
         answer = ask(store.stats(StatsQuery("a", DAILY)))
         store.close()
         assert answer.summary.total_requests == 10
+
+    def test_a_file_of_the_second_version_is_taken_over_and_merged(
+        self, tmp_path: Path, ask: Ask[Any], small_runs: None
+    ) -> None:
+        path = tmp_path / "store.duckdb"
+        key = duckdb_settler.key_of("customer_id")
+        with duckdb.connect(str(path)) as connection:
+            connection.execute(duckdb_file._SCHEMA)
+            connection.execute(duckdb_file._UPGRADES[1])
+            connection.execute("UPDATE meta SET schema_version = 2")
+            for run in range(2):
+                connection.execute(
+                    "INSERT INTO settled SELECT 1, $run * 540 + range * 54, "
+                    "TIMESTAMP '2024-10-10' + to_seconds(range), 'c' || range % 3 AS customer_id, "
+                    f"'/', 200, 0.1, {key} AS key FROM range(10) ORDER BY key",
+                    {"run": run},
+                )
+            connection.execute("UPDATE layout SET base = 10, tail = 10, runs = 1")
+        store = open_store(settings_of(path))
+        assert isinstance(store, DuckDBStore)
+        wait_until(lambda: layout_of(store).deleted == 0)
+        cursor = store._file.cursor()
+        found = cursor.execute("SELECT customer_key, timestamp FROM settled ORDER BY rowid").fetchall()
+        cursor.close()
+        answer = ask(store.stats(StatsQuery("c0", DAILY)))
+        store.close()
+        assert answer.summary.total_requests == 8
+        assert found == sorted(found)
 
 
 class TestDailyStats:

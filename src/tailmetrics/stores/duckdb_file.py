@@ -14,7 +14,7 @@ import duckdb
 from tailmetrics.errors import SchemaMismatch, StoreBusy, StoreError, StoreGone, StoreUnavailable
 from tailmetrics.settings import Settings
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 ROW_GROUP_RECORDS = 61_440  # half of DuckDB's default: two threads can each fill one with half of a commit
 _DATABASE = "store"  # the name by which the file is attached to a database in memory, which stays empty
 _SHOWN_COMMAND_CHARACTERS = 200
@@ -80,6 +80,18 @@ _UPGRADES = {
             favg(duration) AS average_latency, quantile_cont(duration, 0.5) AS median_latency,
             quantile_cont(duration, 0.99) AS p99_latency
         FROM records GROUP BY ALL;
+    """,
+    # What was not merged yet counts as deleted: where that is much, all is soon merged anew.
+    2: """
+        ALTER TABLE settled ADD COLUMN run INTEGER DEFAULT 1;
+        ALTER TABLE settled ALTER COLUMN run DROP DEFAULT;
+        CREATE OR REPLACE VIEW records AS
+            SELECT * EXCLUDE (run) FROM settled UNION ALL SELECT *, NULL FROM fresh;
+        CREATE TABLE runs (run INTEGER NOT NULL, records BIGINT NOT NULL);
+        INSERT INTO runs SELECT 1, base + tail FROM layout WHERE base + tail > 0;
+        CREATE TABLE deleted (records BIGINT NOT NULL);
+        INSERT INTO deleted SELECT expired + tail FROM layout;
+        DROP TABLE layout;
     """,
 }
 

@@ -2,7 +2,8 @@
 
 A commit appends records to the table fresh as they come. Later they are sorted by customer and time into a
 run of the table settled, in a transaction that adds the rows there and deletes them here: whoever asks the
-view records, which is both, sees each record once. Runs are merged into one, a slice of the keys at a time.
+view records, which is both, sees each record once. Runs are merged into one, a slice of the keys at a time;
+many runs in stages.
 DuckDB keeps the least and the greatest value of each column for each of its row groups, so a question that
 names a customer's key passes over all others.
 """
@@ -11,11 +12,13 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+import types
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 
 import duckdb
@@ -29,13 +32,14 @@ log = structlog.get_logger(__name__)
 COLUMNS = 'source_key, "offset", timestamp, customer_id, path, status_code, duration'
 
 RUN_RECORDS = 4 * ROW_GROUP_RECORDS  # sorting so many takes half a second and little memory
+MERGED_RUNS = 32  # at a time, where there are many: a slice of them is a tenth of the memory that DuckDB has
 _FEW_RECORDS = 2 * ROW_GROUP_RECORDS  # so many may stay unsorted for good
 _MOST_FRESH = 256 * RUN_RECORDS  # then even a load at full speed has to share processor and memory
 _BUSY_RECORDS_A_SECOND = 200_000
 _IDLE_SECONDS = 3.0
 _LOOK_SECONDS = 0.5
 _IDLE_SHARE = 0.1  # of the merged run, that others may have grown to
-_EXPIRED_SHARE = 0.25  # of all records, that may be deleted before their room is given back
+_DELETED_SHARE = 0.25  # of all records, that may be deleted before their room is given back
 _KEYS = 2**64
 _SECONDS_BETWEEN_EXPIRIES = 60.0
 _MOST_FREE = 0.25  # blocks, for each one in use
@@ -58,16 +62,15 @@ def key_of(customer_id: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How many records lie how: in the merged run, in `runs` others, and fresh; `expired` were deleted since.
+    """How the records lie: so many in each run by its number, so many fresh; `deleted` were deleted.
 
-    The figures decide what is done when, and may be a little wrong: deleted rows are counted together.
+    The figures decide what is done when, and may be a little wrong: deleted records are counted together,
+    and a merge that was cut short leaves the ones it had moved counted in two runs.
     """
 
-    base: int = 0
-    tail: int = 0
-    runs: int = 0
+    runs: Mapping[int, int] = field(default_factory=dict)
     fresh: int = 0
-    expired: int = 0
+    deleted: int = 0
 
     def wants_seal(self, *, busy: bool, idle: bool) -> bool:
         """Whether fresh records are to be sorted into a run now."""
@@ -75,20 +78,52 @@ class Layout:
             return True
         return not busy and self.fresh >= (_FEW_RECORDS if idle else RUN_RECORDS)
 
-    def wants_merge(self, *, busy: bool, idle: bool) -> bool:
-        """Whether the runs are to be merged now: when the records have doubled, sooner when there is time."""
+    def wants_merge(self, *, busy: bool, idle: bool) -> Sequence[int]:
+        """The runs that are to be merged now.
+
+        All of them when the records have doubled, sooner when there is time. Runs of about the same size
+        when they are many: a slice of keys has records in each run, and memory for so many blocks is short.
+        """
         if busy:
-            return False
-        grown = self.runs > 0 and self.tail >= self.base * (_IDLE_SHARE if idle else 1)
-        return grown or self.expired > _EXPIRED_SHARE * (self.base + self.tail + self.fresh)
+            return ()
+        settled = sum(self.runs.values())
+        largest = max(self.runs.values(), default=0)
+        grown = settled - largest >= largest * (_IDLE_SHARE if idle else 1)
+        wants_all = (len(self.runs) > 1 and grown) or self.deleted > _DELETED_SHARE * (settled + self.fresh)
+        alike = self._most_alike()
+        if len(alike) >= MERGED_RUNS and not (wants_all and len(self.runs) < 2 * MERGED_RUNS):
+            return alike[:MERGED_RUNS]
+        return sorted(self.runs) if wants_all else ()
+
+    def _most_alike(self) -> list[int]:
+        """The runs of that size which most have, oldest first."""
+        by_size: dict[int, list[int]] = defaultdict(list)
+        for run in sorted(self.runs):
+            by_size[_size_class(self.runs[run])].append(run)
+        return max(by_size.values(), key=len, default=[])
+
+
+def _size_class(records: int) -> int:
+    """0 for a run as it was sealed, 1 for one of about MERGED_RUNS of those, 2 for as many of these."""
+    return max(0, round(math.log(max(records, 1) / RUN_RECORDS, MERGED_RUNS)))
 
 
 @dataclass(frozen=True, slots=True)
 class _Merge:
-    """One that is under way: how the records lay when it began, and the borders of the keys still to come."""
+    """One that is under way: what it merges into which run, and the borders of the keys still to come.
 
-    before: Layout
+    `deleted` of the records that are counted as deleted have left no gaps when it is over.
+    """
+
+    sources: Sequence[int]
+    target: int
+    deleted: int
     slices_left: deque[tuple[int, int]]
+
+    @property
+    def are_sources(self) -> str:
+        """An SQL condition on `run`."""
+        return f"run IN ({', '.join(map(str, self.sources))})"
 
 
 class Settler:
@@ -118,6 +153,7 @@ class Settler:
         self._has_moved = False
         self._merging: _Merge | None = None
         self._layout = self._read_layout()
+        self._last_run = max(self._layout.runs, default=0)
         self._expire()
         self._thread = threading.Thread(target=self._run, name="settler", daemon=True)
         self._thread.start()
@@ -127,7 +163,7 @@ class Settler:
         """Whether all is sorted as far as it will be while nothing is added."""
         layout = self._layout
         due = layout.wants_seal(busy=False, idle=True) or layout.wants_merge(busy=False, idle=True)
-        return not due and not self._has_moved and self._cursor is None
+        return not due and self._merging is None and not self._has_moved and self._cursor is None
 
     def committed(self, records: int) -> None:
         """Note that so many records were added."""
@@ -183,15 +219,15 @@ class Settler:
     def _step(self) -> bool:
         """Do the next thing that is due; False when there is none."""
         busy, idle = self._pace()
-        seals = self._layout.wants_seal(busy=busy, idle=idle)
-        if not seals and not self._layout.wants_merge(busy=busy, idle=idle):
-            return False
-        self._has_moved = True
-        if seals:
+        if self._layout.wants_seal(busy=busy, idle=idle):
+            self._has_moved = True
             self._seal()
-        else:
-            self._merge()
+        elif (runs := self._layout.wants_merge(busy=busy, idle=idle)) or self._merging:
+            self._has_moved = True
+            self._merge(runs)
             self._checkpoint()
+        else:
+            return False
         return True
 
     def _pace(self) -> tuple[bool, bool]:
@@ -207,6 +243,7 @@ class Settler:
 
     def _seal(self) -> None:
         """Sort the oldest fresh records into a run."""
+        run = self._next_run()
         with self._transaction() as cursor:
             [(first,)] = cursor.execute("SELECT min(rowid) FROM fresh").fetchall()
             if first is None:
@@ -214,30 +251,28 @@ class Settler:
                 return
             until = {"until": first + RUN_RECORDS}
             [(records,)] = cursor.execute(
-                f"INSERT INTO settled SELECT {COLUMNS}, {key_of('customer_id')} AS key FROM fresh "
+                f"INSERT INTO settled SELECT {COLUMNS}, {key_of('customer_id')} AS key, $run FROM fresh "
                 "WHERE rowid < $until ORDER BY key, timestamp",
-                until,
+                {**until, "run": run},
             ).fetchall()
             cursor.execute("DELETE FROM fresh WHERE rowid < $until", until)
-            change = {"tail": records, "runs": 1} if self._layout.base else {"base": records}
-            self._note_layout(cursor, **change)
-        self._change_layout(fresh=-records, **change)
+            _note_run(cursor, run, records)
+        self._change_layout(fresh=-records, runs={run: records})
 
-    def _merge(self) -> None:
-        """Merge all runs into one, a slice of the keys at a time, each in a transaction of its own.
+    def _merge(self, runs: Sequence[int]) -> None:
+        """Merge runs into one, a slice of the keys at a time, each in a transaction of its own.
 
-        After an error the next call goes on with the slice that it was at.
+        One that failed goes on first, with the slice that it was at.
         """
         if self._merging is None:
-            before = self._layout
-            slices = max(1, -(-(before.base + before.tail) // RUN_RECORDS))
+            records = sum(self._layout.runs[run] for run in runs)
+            slices = max(1, -(-records // RUN_RECORDS))
             borders = [number * _KEYS // slices for number in range(slices + 1)]
-            self._merging = _Merge(before, deque(itertools.pairwise(borders)))
-        before, slices_left = self._merging.before, self._merging.slices_left
-        while slices_left:
-            low, end = slices_left[0]
-            self._merge_slice({"low": low, "high": end - 1})
-            slices_left.popleft()
+            deleted = self._layout.deleted if len(runs) == len(self._layout.runs) else 0
+            self._merging = _Merge(runs, self._next_run(), deleted, deque(itertools.pairwise(borders)))
+        merging = self._merging
+        while merging.slices_left:
+            self._merge_slice(merging)
             # Commits wait for a checkpoint, which takes the longer the more has changed.
             self._shorten_log(_LONG_LOG_BYTES)
             busy, _ = self._pace()
@@ -248,30 +283,28 @@ class Settler:
                     return
                 busy, _ = self._pace()
         with self._transaction() as cursor:
-            [(settled,)] = cursor.execute("SELECT count(*) FROM settled").fetchall()
-            change = {
-                "base": settled - self._layout.tail + before.tail - self._layout.base,
-                "tail": -before.tail,
-                "runs": -before.runs,
-                "expired": -before.expired,
-            }
-            self._note_layout(cursor, **change)
-        self._change_layout(**change)
+            cursor.execute(f"DELETE FROM runs WHERE {merging.are_sources}")
+            [(records,)] = cursor.execute(
+                "SELECT coalesce(sum(records), 0)::BIGINT FROM runs WHERE run = $run", {"run": merging.target}
+            ).fetchall()
+            _note_deleted(cursor, -merging.deleted)
+        self._change_layout(runs={merging.target: records}, gone=merging.sources, deleted=-merging.deleted)
         self._merging = None
 
-    def _merge_slice(self, bounds: dict[str, int]) -> None:
-        inside = "customer_key BETWEEN $low AND $high"
+    def _merge_slice(self, merging: _Merge) -> None:
+        low, end = merging.slices_left[0]
+        bounds = {"low": low, "high": end - 1}
+        inside = f"{merging.are_sources} AND customer_key BETWEEN $low AND $high"
         with self._transaction() as cursor:
-            [(last,)] = cursor.execute(f"SELECT max(rowid) FROM settled WHERE {inside}", bounds).fetchall()
-            if last is None:
-                return
-            cursor.execute(
-                f"INSERT INTO settled SELECT {COLUMNS}, customer_key FROM settled WHERE {inside} "
-                "ORDER BY customer_key, timestamp",
-                bounds,
-            )
-            # Row numbers rise: those of the rows just added are greater.
-            cursor.execute(f"DELETE FROM settled WHERE {inside} AND rowid <= $last", {**bounds, "last": last})
+            [(records,)] = cursor.execute(
+                f"INSERT INTO settled SELECT {COLUMNS}, customer_key, $target FROM settled "
+                f"WHERE {inside} ORDER BY customer_key, timestamp",
+                {**bounds, "target": merging.target},
+            ).fetchall()
+            if records:
+                cursor.execute(f"DELETE FROM settled WHERE {inside}", bounds)
+                _note_run(cursor, merging.target, records)
+        merging.slices_left.popleft()
 
     def _expire(self) -> None:
         """Delete records and rejects older than the retention, now and then."""
@@ -285,8 +318,8 @@ class Settler:
             [(fresh,)] = cursor.execute("DELETE FROM fresh WHERE timestamp < $oldest", oldest).fetchall()
             records = settled + fresh
             [(rejects,)] = cursor.execute("DELETE FROM rejects WHERE seen_at < $oldest", oldest).fetchall()
-            self._note_layout(cursor, expired=records)
-        self._change_layout(expired=records)
+            _note_deleted(cursor, records)
+        self._change_layout(deleted=records)
         if records or rejects:
             self._on_expired(records, rejects)
         # A delete looks through the whole table.
@@ -302,7 +335,7 @@ class Settler:
         self._shorten_log(_SHORT_LOG_BYTES)
         if self._is_roomy():
             self._seal()  # the newest records, few as they are, would hold the end of the file
-            self._merge()
+            self._merge(sorted(self._layout.runs))
             self._checkpoint()
             self._move_sources()
             self._checkpoint()
@@ -350,19 +383,30 @@ class Settler:
 
     def _read_layout(self) -> Layout:
         with self._transaction() as cursor:
-            [row] = cursor.execute(
-                "SELECT base, tail, runs, (SELECT count(*) FROM fresh), expired FROM layout"
+            runs = cursor.execute("SELECT run, sum(records)::BIGINT FROM runs GROUP BY run").fetchall()
+            [(fresh, deleted)] = cursor.execute(
+                "SELECT (SELECT count(*) FROM fresh), (SELECT records FROM deleted)"
             ).fetchall()
-        return Layout(*row)
+        return Layout(dict(runs), fresh, deleted)
 
-    def _note_layout(self, cursor: duckdb.DuckDBPyConnection, **change: int) -> None:
-        sums = ", ".join(f"{column} = greatest(0, {column} + ${column})" for column in change)
-        cursor.execute(f"UPDATE layout SET {sums}", change)
+    def _next_run(self) -> int:
+        """A number that is greater than all others."""
+        self._last_run += 1
+        return self._last_run
 
-    def _change_layout(self, **change: int) -> None:
+    def _change_layout(
+        self,
+        *,
+        runs: Mapping[int, int] = types.MappingProxyType({}),
+        gone: Sequence[int] = (),
+        fresh: int = 0,
+        deleted: int = 0,
+    ) -> None:
+        """Add runs, take runs away, and change the other figures by so many."""
         with self._changed:
-            now = {column: max(0, getattr(self._layout, column) + by) for column, by in change.items()}
-            self._layout = replace(self._layout, **now)
+            now = self._layout
+            kept = {run: records for run, records in {**now.runs, **runs}.items() if run not in gone}
+            self._layout = Layout(kept, max(0, now.fresh + fresh), max(0, now.deleted + deleted))
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -378,3 +422,12 @@ class Settler:
             finally:
                 with self._changed:
                     self._cursor = None
+
+
+def _note_run(cursor: duckdb.DuckDBPyConnection, run: int, records: int) -> None:
+    cursor.execute("INSERT INTO runs VALUES ($run, $records)", {"run": run, "records": records})
+
+
+def _note_deleted(cursor: duckdb.DuckDBPyConnection, records: int) -> None:
+    if records:
+        cursor.execute("UPDATE deleted SET records = greatest(0, records + $records)", {"records": records})
