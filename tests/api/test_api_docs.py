@@ -38,12 +38,27 @@ def run(client: httpx.Client, command: str) -> Any:
     program, silent, *rest = shlex.split(command)
     assert (program, silent) == ("curl", "-s")
     body = None
-    if rest[0] == "--data-binary":
-        body = (DATA / rest[1].removeprefix("@")).read_bytes()
-        rest = rest[2:]
+    form: list[Any] = []
+    while len(rest) > 1:
+        option, value, *rest = rest
+        if option == "--data-binary":
+            body = (DATA / value.removeprefix("@")).read_bytes()
+        else:
+            assert option == "-F"
+            form.append(_part(value))
     (address,) = rest
     parts = urlsplit(address)
-    return client.request("POST" if body else "GET", f"{parts.path}?{parts.query}", content=body).json()
+    method = "POST" if body or form else "GET"
+    return client.request(method, f"{parts.path}?{parts.query}", content=body, files=form or None).json()
+
+
+def _part(value: str) -> tuple[str, tuple[str | None, bytes | str]]:
+    """A part of a form by its `name=value` or `name=@file`, as httpx takes it."""
+    name, _, content = value.partition("=")
+    if not content.startswith("@"):
+        return name, (None, content)
+    file = DATA / content.removeprefix("@")
+    return name, (file.name, file.read_bytes())
 
 
 def approximate(value: Any) -> Any:

@@ -76,6 +76,12 @@ def test_every_error_is_a_problem(document: dict[str, Any]) -> None:
     assert others == ["get /ready 503"]  # which says what is not ready
 
 
+def test_a_log_is_text_or_a_file_to_choose(document: dict[str, Any]) -> None:
+    kinds = document["paths"]["/load"]["post"]["requestBody"]["content"]
+    assert list(kinds) == ["text/plain", "multipart/form-data"]
+    assert kinds["multipart/form-data"]["schema"]["properties"]["file"]["format"] == "binary"
+
+
 def test_figures_have_their_units(document: dict[str, Any]) -> None:
     figures = document["components"]["schemas"]["Window"]["properties"]
     assert "seconds" in figures["p99_latency"]["description"]

@@ -30,7 +30,7 @@ class _Documented:
 
 _DOCUMENTED = {
     400: _Documented(
-        "The connection ended before the body did, or the body is no whole gzip file.",
+        "The connection ended before the body did, or the body is no whole gzip file or no whole form.",
         "Bad Request",
         "The connection ended before the body did.",
     ),
@@ -59,7 +59,7 @@ _DOCUMENTED = {
         "parts, or run `tailmetrics load` on the file",
     ),
     415: _Documented(
-        "The body is a form, or compressed otherwise than by gzip.",
+        "The body is compressed otherwise than by gzip, or of a type that holds no log.",
         "Unsupported Media Type",
         "Content-Encoding: found 'br', expected gzip or none",
     ),

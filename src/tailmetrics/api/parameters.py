@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, get_args
 from fastapi import Request
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 from pydantic.json_schema import SkipJsonSchema
+from starlette.datastructures import ImmutableMultiDict
 
 from tailmetrics.api.problems import wrong_parameters
 from tailmetrics.errors import QueryError
@@ -156,21 +157,28 @@ class RejectsParameters(BaseModel):
 
 def only_parameters_of(model: type[BaseModel]) -> Callable[[Request], Awaitable[None]]:
     """A dependency that refuses parameters which `model` does not have, and those given twice."""
-    known = [field.alias or name for name, field in model.model_fields.items()]
 
     async def check(request: Request) -> None:
-        problems = []
-        given = request.query_params
-        for name in given:
-            values = given.getlist(name)
-            if name not in known:
-                problems.append(QueryError(name, values[0], _known_names(name, known)))
-            elif len(values) > 1:
-                problems.append(QueryError(name, ", ".join(values), "the parameter once"))
-        if problems:
-            raise wrong_parameters(problems)
+        check_names(model, request.query_params)
 
     return check
+
+
+def check_names(model: type[BaseModel], given: ImmutableMultiDict[str, str], hint: str = "") -> None:
+    """Refuse names which `model` does not have, with a `hint`, and those given twice.
+
+    Raises RequestValidationError that names them all.
+    """
+    known = [field.alias or name for name, field in model.model_fields.items()]
+    problems = []
+    for name in given:
+        values = given.getlist(name)
+        if name not in known:
+            problems.append(QueryError(name, values[0], _known_names(name, known) + hint))
+        elif len(values) > 1:
+            problems.append(QueryError(name, ", ".join(values), "the parameter once"))
+    if problems:
+        raise wrong_parameters(problems)
 
 
 def _known_names(name: str, known: list[str]) -> str:

@@ -1,10 +1,10 @@
-"""The body of a request as a file beside the data."""
+"""Logs that are sent, as files beside the data."""
 
 from __future__ import annotations
 
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -39,23 +39,33 @@ def remove_leftovers(settings: Settings) -> None:
 
 
 async def received(request: Request, settings: Settings, *, compressed: bool | None) -> Upload:
-    """Write the body to a temporary file beside the data, where there is room for what it holds.
+    """Write the body to a file, as `written` does; one that is announced as too large is not read."""
+    check_announced(request, settings.load_max_bytes)
+    return await written(request.stream(), settings, compressed=compressed)
 
-    With `compressed` None it is taken for a gzip when it begins like one. Raises HTTPException 413 when it is
-    larger than the settings allow, sent or decompressed, and 400 when it is compressed and no whole gzip.
-    """
-    max_bytes = settings.load_max_bytes
+
+def check_announced(request: Request, max_bytes: int) -> None:
+    """Raises HTTPException 413 for a body that is larger by what its header says."""
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > max_bytes:
         raise too_large(announced, max_bytes)
+
+
+async def written(pieces: AsyncIterator[bytes], settings: Settings, *, compressed: bool | None) -> Upload:
+    """Write a log that comes in pieces to a temporary file beside the data, where there is room for it.
+
+    With `compressed` None it is taken for a gzip when it begins like one. Raises HTTPException 413 when it is
+    larger than the settings allow, sent or decompressed, and 400 when it is compressed and no whole gzip, and
+    what the pieces raise; nothing is left behind then.
+    """
     settings.data_folder.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(
         prefix=_prefix(settings), dir=settings.data_folder, delete=False
     ) as file:
-        sink = _Sink(file, max_bytes, compressed=compressed)
+        sink = _Sink(file, settings.load_max_bytes, compressed=compressed)
         try:
             gathered = bytearray()
-            async for piece in request.stream():
+            async for piece in pieces:
                 gathered += piece
                 if len(gathered) >= _WRITE_BYTES:
                     await run_in_threadpool(sink.write, bytes(gathered))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import parse_qs
@@ -12,20 +13,22 @@ from fastapi import Path as PathParameter
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.json_schema import SkipJsonSchema
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import ImmutableMultiDict
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from tailmetrics.api import answers
 from tailmetrics.api.folders import file_below
+from tailmetrics.api.forms import FORM_TYPE, MOST_BYTES_BESIDE, Form
 from tailmetrics.api.guard import require_key
 from tailmetrics.api.ingestion import Ingestion, LoadJob
 from tailmetrics.api.jobs import Load
 from tailmetrics.api.models import Loaded, LoadState
 from tailmetrics.api.openapi import problem_responses
-from tailmetrics.api.parameters import only_parameters_of
+from tailmetrics.api.parameters import check_names, only_parameters_of
 from tailmetrics.api.problems import wrong_parameters
 from tailmetrics.api.services import Context, Services
-from tailmetrics.api.uploads import received
+from tailmetrics.api.uploads import Upload, check_announced, received, written
 from tailmetrics.errors import LoadError, QueryError
 from tailmetrics.settings import FormatName, Settings
 from tailmetrics.tailing.discovery import find_files
@@ -35,13 +38,26 @@ DEFAULT_NAME = "upload"
 _GZIP_TYPES = ("application/gzip", "application/x-gzip")
 _LONGEST_QUESTION_BYTES = 64 * 1024  # a larger body is a log, not a path
 
+_FORM_SCHEMA = {
+    "type": "object",
+    "properties": {
+        "file": {
+            "type": "string",
+            "format": "binary",
+            "description": "The log, or compressed by gzip. `name`, `format`, `path` and `wait` may be "
+            "further fields, which go before the parameters.",
+        }
+    },
+}
+
 
 class LoadParameters(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     name: Annotated[str, Field(min_length=1, max_length=255)] | SkipJsonSchema[None] = Field(
         default=None,
-        description=f"Name of the log in the body, as /rejects shows it. Default: `{DEFAULT_NAME}`.",
+        description="Name of the log in the body, as /rejects shows it. Default: that of the file in a form, "
+        f"else `{DEFAULT_NAME}`.",
         examples=["requests.log"],
     )
     format: FormatName | SkipJsonSchema[None] = Field(
@@ -83,13 +99,14 @@ def load_router(settings: Settings) -> APIRouter:
         openapi_extra={
             "requestBody": {
                 "required": False,
-                "description": "The log itself, or compressed by gzip; without it the files of LOG_FILE_PATH "
-                "are loaded.",
+                "description": "The log itself, or compressed by gzip, or a form with it as a file; without "
+                "a body the files of LOG_FILE_PATH are loaded.",
                 "content": {
                     "text/plain": {
                         "schema": {"type": "string"},
                         "example": "2024-11-06 06:33:33 cust_40 /api/v1/resource1 400 0.316\n",
-                    }
+                    },
+                    FORM_TYPE: {"schema": _FORM_SCHEMA},
                 },
             }
         },
@@ -110,8 +127,8 @@ async def load(
 ) -> Response:
     """Answers with a job at once, or with `wait` when all is done. What was loaded before adds nothing.
 
-    An unfinished last line counts as a line. With curl: `--data-binary @requests.log`; `-d` would take the
-    line ends away.
+    An unfinished last line counts as a line. With curl: `-F file=@requests.log`, or `--data-binary
+    @requests.log`; `-d` would take the line ends away.
     """
     ingestion = services.ingestion
     if ingestion is None:
@@ -119,8 +136,15 @@ async def load(
             503, "Nothing reads logs in this process: run `tailmetrics up`, or `tailmetrics load FILE`."
         )
     services.jobs.check_room()
-    parameters = await _with_body(request, parameters)
-    begun = await _begin(request, parameters, services, ingestion)
+    upload = None
+    if _media_type(request) == FORM_TYPE:
+        parameters, upload = await _of_form(request, parameters, services.settings)
+    else:
+        parameters = await _with_body(request, parameters)
+    if upload is None:
+        begun = await _begin(request, parameters, services, ingestion)
+    else:
+        begun = _begin_upload(upload, parameters, services, ingestion)
     if parameters.wait:
         await begun.ended
         return answers.json_response(_loaded(begun))
@@ -137,9 +161,17 @@ async def load_state(
     return answers.json_response(answers.load_state(services.jobs.get(job)))
 
 
+def _media_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _encoding(request: Request) -> str:
+    return request.headers.get("content-encoding", "identity").strip().lower()
+
+
 async def _with_body(request: Request, parameters: LoadParameters) -> LoadParameters:
     """The parameters, with those that a small body gives instead of a log: as JSON, or as a form."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = _media_type(request)
     length = request.headers.get("content-length", "")
     if kind not in {"application/json", "application/x-www-form-urlencoded"} or not (
         length.isdecimal() and 0 < int(length) <= _LONGEST_QUESTION_BYTES
@@ -149,15 +181,7 @@ async def _with_body(request: Request, parameters: LoadParameters) -> LoadParame
     given = _as_json(body) if kind == "application/json" else _as_form(body)
     if given is None or "path" not in given or not given.keys() <= {"path", "format", "wait"}:
         return parameters
-    try:
-        return LoadParameters.model_validate({**parameters.model_dump(exclude_unset=True), **given})
-    except ValidationError as error:
-        raise wrong_parameters(
-            [
-                QueryError(str(problem["loc"][0]), problem["input"], str(problem["msg"]))
-                for problem in error.errors()
-            ]
-        ) from None
+    return _validated({**parameters.model_dump(exclude_unset=True), **given})
 
 
 def _as_json(body: bytes) -> dict[str, object] | None:
@@ -175,6 +199,59 @@ def _as_form(body: bytes) -> dict[str, object] | None:
     return {name: values[-1] for name, values in parse_qs(body.decode("utf-8", "replace")).items()}
 
 
+async def _of_form(
+    request: Request, parameters: LoadParameters, settings: Settings
+) -> tuple[LoadParameters, Upload | None]:
+    """The parameters, with those that the fields of a form give, and its file when it has one."""
+    encoding = _encoding(request)
+    if encoding != "identity":
+        raise HTTPException(
+            415, f"Content-Encoding: found {encoding!r}, expected none for a form; its file may be a gzip"
+        )
+    check_announced(request, settings.load_max_bytes + MOST_BYTES_BESIDE)
+    form = Form(request)
+    await form.begin()
+    if form.filename is None:
+        return _with_fields(form, parameters), None
+    # The name, which could tell, may stand behind the file: what begins like a gzip is taken for one.
+    compressed = True if form.file_type in _GZIP_TYPES else None
+    upload = await written(form.file(), settings, compressed=compressed)
+    try:
+        return _with_fields(form, parameters), upload
+    except BaseException:
+        upload.remove()
+        raise
+
+
+def _with_fields(form: Form, parameters: LoadParameters) -> LoadParameters:
+    check_names(
+        LoadParameters, ImmutableMultiDict(form.fields), "; curl sends a file with an @: -F file=@FILE"
+    )
+    names = {"name": form.filename} if form.filename else {}
+    # A field that was left empty is one that was not filled in.
+    fields = {name: value for name, value in form.fields if value}
+    parameters = _validated({**names, **parameters.model_dump(exclude_unset=True), **fields})
+    if form.filename is None and parameters.path is None:
+        raise HTTPException(
+            422, "form: found no file and no path, expected one of them; curl sends a file with -F file=@FILE"
+        )
+    if form.filename is not None and parameters.path is not None:
+        raise wrong_parameters([QueryError("path", parameters.path, "no path beside a file")])
+    return parameters
+
+
+def _validated(given: Mapping[str, object]) -> LoadParameters:
+    try:
+        return LoadParameters.model_validate(given)
+    except ValidationError as error:
+        raise wrong_parameters(
+            [
+                QueryError(str(problem["loc"][0]), problem["input"], str(problem["msg"]))
+                for problem in error.errors()
+            ]
+        ) from None
+
+
 async def _begin(
     request: Request, parameters: LoadParameters, services: Services, ingestion: Ingestion
 ) -> Load:
@@ -189,13 +266,19 @@ async def _begin(
         part = ingestion.start_load(file, name, parameters.format)
         return services.jobs.add(ingestion, [(name, part)], None)
     upload = await received(request, settings, compressed=_is_compressed(request, parameters.name))
+    if upload.size:
+        return _begin_upload(upload, parameters, services, ingestion)
+    upload.remove()
+    return services.jobs.add(ingestion, _load_configured(ingestion, settings, parameters), None)
+
+
+def _begin_upload(
+    upload: Upload, parameters: LoadParameters, services: Services, ingestion: Ingestion
+) -> Load:
     try:
-        if upload.size:
-            name = parameters.name or DEFAULT_NAME
-            part = ingestion.start_load(upload.path, name, parameters.format)
-            return services.jobs.add(ingestion, [(name, part)], upload)
-        parts = _load_configured(ingestion, settings, parameters)
-        return services.jobs.add(ingestion, parts, upload)
+        name = parameters.name or DEFAULT_NAME
+        part = ingestion.start_load(upload.path, name, parameters.format)
+        return services.jobs.add(ingestion, [(name, part)], upload)
     except BaseException:
         upload.remove()
         raise
@@ -203,17 +286,12 @@ async def _begin(
 
 def _is_compressed(request: Request, name: str | None) -> bool | None:
     """Whether the body is a gzip, None when only its name says so. Raises HTTPException 415 for no log."""
-    content_type = request.headers.get("content-type", "")
-    if content_type.startswith("multipart/"):
-        raise HTTPException(
-            415,
-            f"Content-Type: found {content_type!r}, expected the log itself; "
-            "curl sends it with --data-binary @FILE",
-        )
-    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    kind = _media_type(request)
+    if kind.startswith("multipart/"):
+        raise HTTPException(415, f"Content-Type: found {kind!r}, expected {FORM_TYPE}, or the log itself")
+    encoding = _encoding(request)
     if encoding not in {"identity", "gzip", "x-gzip"}:
         raise HTTPException(415, f"Content-Encoding: found {encoding!r}, expected gzip or none")
-    kind = content_type.partition(";")[0].strip().lower()
     if encoding != "identity" or kind in _GZIP_TYPES:
         return True
     # `tailmetrics load` sends the lines of a compressed log under the log's own name.
