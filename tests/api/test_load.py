@@ -274,8 +274,9 @@ def test_a_file_over_the_limit_is_413(
     [
         ({"Content-Encoding": "gzip"}, "x.log"),
         ({"Content-Type": "application/gzip"}, "x.log"),
-        ({}, "x.log.gz"),
+        ({}, "x.log"),
     ],
+    ids=["by its encoding", "by its type", "by its content"],
 )
 def test_a_compressed_body_is_decompressed(
     loading: httpx.Client, ingestion: FakeIngestion, headers: dict[str, str], name: str
@@ -284,6 +285,13 @@ def test_a_compressed_body_is_decompressed(
     loading.post("/load", content=body, params={"name": name}, headers=headers)
     [load] = ingestion.loads
     assert (load.content == LOG * 50_005, load.display_name) == (True, name)
+
+
+def test_a_compressed_body_that_holds_nothing_is_an_empty_log(
+    loading: httpx.Client, ingestion: FakeIngestion
+) -> None:
+    loading.post("/load", content=gzip.compress(b""), params={"name": "x.log"})
+    assert [(load.display_name, load.content) for load in ingestion.loads] == [("x.log", b"")]
 
 
 def test_lines_under_the_name_of_a_compressed_log_are_lines(
@@ -312,6 +320,23 @@ def test_a_body_that_expands_beyond_the_limit_is_413(
     with service(tmp_path, store, ingestion, load_max_bytes=1_000_000) as client:
         response = client.post("/load", content=bomb, headers={"Content-Encoding": "gzip"})
     assert (response.status_code, ingestion.loads, list(tmp_path.iterdir())) == (413, [], [])
+
+
+def test_a_compressed_body_without_end_and_content_is_413(
+    tmp_path: Path, store: Store, ingestion: FakeIngestion
+) -> None:
+    nothing = gzip.compress(b"")
+    with service(tmp_path, store, ingestion, load_max_bytes=1_000_000) as client:
+        response = client.post("/load", content=(nothing * 1000 for _ in range(100)))
+    assert (response.status_code, ingestion.loads, list(tmp_path.iterdir())) == (413, [], [])
+
+
+def test_a_body_that_only_begins_a_little_like_a_gzip_is_lines(
+    loading: httpx.Client, ingestion: FakeIngestion
+) -> None:
+    body = b"\x1f\x8bno gzip\n"
+    loading.post("/load", content=body)
+    assert ingestion.loads[0].content == body
 
 
 def test_without_wait_the_answer_is_a_job_that_tells_how_far_it_is(

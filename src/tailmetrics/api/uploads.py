@@ -17,16 +17,16 @@ from tailmetrics.settings import Settings
 from tailmetrics.sources import fingerprint
 
 _WRITE_BYTES = 1024 * 1024  # as much is gathered before it is written, and no more is held in memory
-_GZIP_BEGINS = b"\x1f\x8b"
+_GZIP_BEGINS = b"\x1f\x8b\x08"
 _GZIP = 31  # zlib's word for the format of gzip with its largest window
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A log that was sent: `path` exists until it is removed; `size` in bytes, after decompression."""
+    """A log that was sent as so many bytes, compressed or not: `path` exists until it is removed."""
 
     path: Path
-    size: int
+    sent_bytes: int
 
     def remove(self) -> None:
         self.path.unlink(missing_ok=True)
@@ -38,7 +38,7 @@ def remove_leftovers(settings: Settings) -> None:
         path.unlink(missing_ok=True)
 
 
-async def received(request: Request, settings: Settings, *, compressed: bool | None) -> Upload:
+async def received(request: Request, settings: Settings, *, compressed: bool) -> Upload:
     """Write the body to a file, as `written` does; one that is announced as too large is not read."""
     check_announced(request, settings.load_max_bytes)
     return await written(request.stream(), settings, compressed=compressed)
@@ -51,12 +51,12 @@ def check_announced(request: Request, max_bytes: int) -> None:
         raise too_large(announced, max_bytes)
 
 
-async def written(pieces: AsyncIterator[bytes], settings: Settings, *, compressed: bool | None) -> Upload:
+async def written(pieces: AsyncIterator[bytes], settings: Settings, *, compressed: bool) -> Upload:
     """Write a log that comes in pieces to a temporary file beside the data, where there is room for it.
 
-    With `compressed` None it is taken for a gzip when it begins like one. Raises HTTPException 413 when it is
-    larger than the settings allow, sent or decompressed, and 400 when it is compressed and no whole gzip, and
-    what the pieces raise; nothing is left behind then.
+    What begins like a gzip is decompressed, and with `compressed` it has to be one. Raises HTTPException 413
+    when it is larger than the settings allow, sent or decompressed, 400 when it is no whole gzip, and what
+    the pieces raise; nothing is left behind then.
     """
     settings.data_folder.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(
@@ -74,26 +74,27 @@ async def written(pieces: AsyncIterator[bytes], settings: Settings, *, compresse
         except BaseException:
             Path(file.name).unlink(missing_ok=True)
             raise
-        return Upload(Path(file.name), sink.size)
+        return Upload(Path(file.name), sink.sent_bytes)
 
 
 class _Sink:
-    """Writes at most so many bytes, decompressed if they have to be."""
+    """Writes at most so many bytes, decompressed when they are a gzip."""
 
-    def __init__(self, file: IO[bytes], max_bytes: int, *, compressed: bool | None) -> None:
-        self.size = 0
+    def __init__(self, file: IO[bytes], max_bytes: int, *, compressed: bool) -> None:
+        self.sent_bytes = 0
         self._file = file
         self._max_bytes = max_bytes
-        self._compressed = compressed
+        self._written_bytes = 0
         self._gunzip = _Gunzip() if compressed else None
 
     def write(self, data: bytes) -> None:
-        if self._compressed is None:
-            self._compressed = data.startswith(_GZIP_BEGINS)
-            self._gunzip = _Gunzip() if self._compressed else None
+        if not self.sent_bytes and data.startswith(_GZIP_BEGINS):
+            self._gunzip = _Gunzip()
+        self.sent_bytes += len(data)
         for piece in [data] if self._gunzip is None else self._gunzip.feed(data):
-            self.size += len(piece)
-            if self.size > self._max_bytes:
+            self._written_bytes += len(piece)
+            # What was sent counts, too: a gzip may go on for ever and hold nothing.
+            if max(self._written_bytes, self.sent_bytes) > self._max_bytes:
                 raise too_large("more", self._max_bytes)
             self._file.write(piece)
 

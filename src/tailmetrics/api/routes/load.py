@@ -213,9 +213,7 @@ async def _of_form(
     await form.begin()
     if form.filename is None:
         return _with_fields(form, parameters), None
-    # The name, which could tell, may stand behind the file: what begins like a gzip is taken for one.
-    compressed = True if form.file_type in _GZIP_TYPES else None
-    upload = await written(form.file(), settings, compressed=compressed)
+    upload = await written(form.file(), settings, compressed=form.file_type in _GZIP_TYPES)
     try:
         return _with_fields(form, parameters), upload
     except BaseException:
@@ -265,8 +263,8 @@ async def _begin(
             raise wrong_parameters([error]) from None
         part = ingestion.start_load(file, name, parameters.format)
         return services.jobs.add(ingestion, [(name, part)], None)
-    upload = await received(request, settings, compressed=_is_compressed(request, parameters.name))
-    if upload.size:
+    upload = await received(request, settings, compressed=_is_compressed(request))
+    if upload.sent_bytes:
         return _begin_upload(upload, parameters, services, ingestion)
     upload.remove()
     return services.jobs.add(ingestion, _load_configured(ingestion, settings, parameters), None)
@@ -284,18 +282,15 @@ def _begin_upload(
         raise
 
 
-def _is_compressed(request: Request, name: str | None) -> bool | None:
-    """Whether the body is a gzip, None when only its name says so. Raises HTTPException 415 for no log."""
+def _is_compressed(request: Request) -> bool:
+    """Whether the body is said to be a gzip. Raises HTTPException 415 for what is no log."""
     kind = _media_type(request)
     if kind.startswith("multipart/"):
         raise HTTPException(415, f"Content-Type: found {kind!r}, expected {FORM_TYPE}, or the log itself")
     encoding = _encoding(request)
     if encoding not in {"identity", "gzip", "x-gzip"}:
         raise HTTPException(415, f"Content-Encoding: found {encoding!r}, expected gzip or none")
-    if encoding != "identity" or kind in _GZIP_TYPES:
-        return True
-    # `tailmetrics load` sends the lines of a compressed log under the log's own name.
-    return None if (name or "").endswith(".gz") else False
+    return encoding != "identity" or kind in _GZIP_TYPES
 
 
 def _load_configured(
