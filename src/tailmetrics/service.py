@@ -17,6 +17,7 @@ from tailmetrics.api.app import create_app, create_probes_app
 from tailmetrics.api.live import LiveViews
 from tailmetrics.api.parameters import ViewParameters
 from tailmetrics.errors import SettingsError, TailmetricsError
+from tailmetrics.garbage import collect_as_usual
 from tailmetrics.ingestion import Ingestion
 from tailmetrics.metrics import Metrics
 from tailmetrics.settings import Settings
@@ -94,6 +95,7 @@ class _Server:
         _on_signals(self.ask_to_end)
 
     def run_until_signal(self, app: FastAPI, listener: socket.socket) -> None:
+        collect_as_usual()
         config = uvicorn.Config(
             app,
             log_level="warning",
@@ -109,6 +111,7 @@ class _Server:
 
     def wait_for_signal(self) -> None:
         """Where nothing is served."""
+        collect_as_usual()
         self._asked.wait()
 
     def ask_to_end(self) -> None:
