@@ -242,6 +242,12 @@ def test_a_file_that_is_named_twice_is_loaded_once(run: Run) -> None:
     assert as_json(run("load", LOG, LOG, "another-name.log", "--json"))["totals"]["records"] == 10_000
 
 
+def test_a_closed_standard_output_is_no_failure() -> None:
+    command = f"exec '{sys.executable}' -m tailmetrics check >&-"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_more_files_are_loaded_than_may_be_open_at_a_time() -> None:
     for number in range(300):
         Path(f"{number}.log").write_text(f"2024-10-01 00:00:00 c /{number} 200 1\n")

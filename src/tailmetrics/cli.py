@@ -223,7 +223,6 @@ def _given(flags: dict[str, Any]) -> dict[str, Any]:
 @click.version_option(__version__, prog_name="tailmetrics", message="%(prog)s %(version)s")
 def main() -> None:
     """Live statistics per customer from growing log files, each line counted exactly once."""
-    garbage.collect_seldom()
 
 
 @main.command(
