@@ -12,7 +12,6 @@ from collections.abc import Callable
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from tailmetrics.errors import SchemaMismatch, StoreError
@@ -38,9 +37,11 @@ class Words(TypeDecorator[str]):
 
     def load_dialect_impl(self, dialect: sa.Dialect) -> TypeEngine[Any]:
         if dialect.name in _MYSQL:
-            return dialect.type_descriptor(mysql.VARBINARY(_ID_BYTES) if self.key else mysql.LONGBLOB())
+            from sqlalchemy.dialects.mysql import LONGBLOB  # brings the dialects of all drivers
+
+            return dialect.type_descriptor(sa.VARBINARY(_ID_BYTES) if self.key else LONGBLOB())
         if dialect.name == "postgresql":
-            return dialect.type_descriptor(postgresql.TEXT(collation="C"))
+            return dialect.type_descriptor(sa.TEXT(collation="C"))
         return dialect.type_descriptor(sa.Text())
 
     def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> Any:
