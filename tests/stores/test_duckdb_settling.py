@@ -19,9 +19,11 @@ import pytest
 
 from tailmetrics.errors import StoreUnavailable
 from tailmetrics.stats import BreakdownQuery, CustomersQuery, StatsQuery
-from tailmetrics.stores import duckdb_file, duckdb_settler, open_store
+from tailmetrics.stores import duckdb_file, duckdb_layout, duckdb_merge, duckdb_settler, open_store
 from tailmetrics.stores.duckdb import DuckDBStore
-from tailmetrics.stores.duckdb_settler import Layout, Settler, _Merge
+from tailmetrics.stores.duckdb_layout import Layout
+from tailmetrics.stores.duckdb_merge import Merge
+from tailmetrics.stores.duckdb_settler import Settler
 from tailmetrics.windows import parse_every
 from tests.builders import Record, at, batch_of, moved, settings_of, source_of
 from tests.stores.brute_force import assert_same_summary, expected_summary
@@ -36,8 +38,8 @@ DEADLINE_SECONDS = 30
 @pytest.fixture
 def small_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs of a thousand records, sorted at once, so that some thousand records show what millions would."""
-    monkeypatch.setattr(duckdb_settler, "RUN_RECORDS", SMALL_RUN)
-    monkeypatch.setattr(duckdb_settler, "_FEW_RECORDS", 1)
+    monkeypatch.setattr(duckdb_layout, "RUN_RECORDS", SMALL_RUN)
+    monkeypatch.setattr(duckdb_layout, "FEW_RECORDS", 1)
     monkeypatch.setattr(duckdb_settler, "_LOOK_SECONDS", 0.01)
     monkeypatch.setattr(duckdb_settler, "_IDLE_SECONDS", 0.05)
 
@@ -77,6 +79,15 @@ def layout_of(store: DuckDBStore) -> Layout:
     return Layout(dict(runs), fresh, deleted)
 
 
+def places_of(store: DuckDBStore) -> list[tuple[int, datetime]]:
+    """Keys and times of the sorted records, as they lie."""
+    cursor = store._file.cursor()
+    try:
+        return cursor.execute("SELECT customer_key, timestamp FROM settled ORDER BY rowid").fetchall()
+    finally:
+        cursor.close()
+
+
 def wait_until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + DEADLINE_SECONDS
     while not condition():
@@ -91,16 +102,16 @@ def is_merged(store: DuckDBStore) -> bool:
 
 class TestWhatIsDue:
     def test_a_run_of_fresh_records_is_sorted_at_an_ordinary_pace(self) -> None:
-        layout = Layout(fresh=duckdb_settler.RUN_RECORDS)
+        layout = Layout(fresh=duckdb_layout.RUN_RECORDS)
         assert layout.wants_seal(busy=False, idle=False)
 
     def test_a_load_at_full_speed_is_not_disturbed(self) -> None:
-        layout = Layout({1: 1, 2: 1}, fresh=duckdb_settler.RUN_RECORDS)
+        layout = Layout({1: 1, 2: 1}, fresh=duckdb_layout.RUN_RECORDS)
         assert not layout.wants_seal(busy=True, idle=False)
         assert not layout.wants_merge(busy=True, idle=False)
 
     def test_a_load_that_does_not_end_is_disturbed_after_all(self) -> None:
-        layout = Layout(fresh=300 * duckdb_settler.RUN_RECORDS)
+        layout = Layout(fresh=300 * duckdb_layout.RUN_RECORDS)
         assert layout.wants_seal(busy=True, idle=False)
 
     def test_few_fresh_records_stay_as_they_are(self) -> None:
@@ -117,19 +128,19 @@ class TestWhatIsDue:
         assert not Layout({1: 10}).wants_merge(busy=False, idle=True)
 
     def test_many_runs_are_merged_in_stages(self) -> None:
-        alike = dict.fromkeys(range(1, 101), duckdb_settler.RUN_RECORDS)
+        alike = dict.fromkeys(range(1, 101), duckdb_layout.RUN_RECORDS)
         stages = [Layout(alike).wants_merge(busy=False, idle=False)]
-        large = {101: 32 * duckdb_settler.RUN_RECORDS}
+        large = {101: 32 * duckdb_layout.RUN_RECORDS}
         rest = {run: records for run, records in alike.items() if run > 32}
         stages.append(Layout({**large, **rest}).wants_merge(busy=False, idle=False))
         assert stages == [list(range(1, 33)), list(range(33, 65))]
 
     def test_few_runs_beside_a_large_one_wait_until_they_are_many(self) -> None:
-        small = dict.fromkeys(range(2, 34), duckdb_settler.RUN_RECORDS)
-        layout = Layout({1: 1000 * duckdb_settler.RUN_RECORDS, **small})
+        small = dict.fromkeys(range(2, 34), duckdb_layout.RUN_RECORDS)
+        layout = Layout({1: 1000 * duckdb_layout.RUN_RECORDS, **small})
         assert layout.wants_merge(busy=False, idle=True) == list(range(2, 34))
         del small[2]
-        assert not Layout({1: 1000 * duckdb_settler.RUN_RECORDS, **small}).wants_merge(busy=False, idle=True)
+        assert not Layout({1: 1000 * duckdb_layout.RUN_RECORDS, **small}).wants_merge(busy=False, idle=True)
 
     def test_many_deleted_records_are_a_reason_to_write_the_others_anew(self) -> None:
         assert Layout({1: 100}, deleted=26).wants_merge(busy=False, idle=False) == [1]
@@ -158,9 +169,7 @@ class TestSorting:
         source = store.register(source_of())
         store.write([batch_of(source, some_records(5500))])
         wait_until(lambda: is_merged(store))
-        cursor = store._file.cursor()
-        found = cursor.execute("SELECT customer_key, timestamp FROM settled ORDER BY rowid").fetchall()
-        cursor.close()
+        found = places_of(store)
         assert found == sorted(found)
 
     def test_no_moment_misses_or_doubles_a_record(self, store: DuckDBStore, ask: Ask[Any]) -> None:
@@ -187,7 +196,7 @@ class TestSorting:
             merged.append(len(runs))
             merge(settler, runs)
 
-        monkeypatch.setattr(duckdb_settler, "MERGED_RUNS", 3)
+        monkeypatch.setattr(duckdb_layout, "MERGED_RUNS", 3)
         monkeypatch.setattr(Settler, "_merge", note)
         records = some_records(20 * SMALL_RUN)
         store.write([batch_of(store.register(source_of()), records)])
@@ -197,20 +206,48 @@ class TestSorting:
             ask(store.stats(StatsQuery(None, DAILY))).summary, expected_summary(records, "4xx+5xx")
         )
 
+    @pytest.mark.parametrize("customers", [1, 3])
+    def test_a_slice_is_short_however_few_customers_have_the_records(
+        self, store: DuckDBStore, monkeypatch: pytest.MonkeyPatch, customers: int
+    ) -> None:
+        slices: list[int] = []
+        note = duckdb_merge.note_run
+
+        def noted(cursor: duckdb.DuckDBPyConnection, run: int, records: int) -> None:
+            slices.append(records)
+            note(cursor, run, records)
+
+        monkeypatch.setattr(duckdb_merge, "note_run", noted)
+        records = [
+            (time, f"c{place % customers}", *others)
+            for place, (time, _, *others) in enumerate(some_records(20 * SMALL_RUN))
+        ]
+        store.write([batch_of(store.register(source_of()), records)])
+        wait_until(lambda: is_merged(store))
+        found = places_of(store)
+        assert (max(slices) < 4 * SMALL_RUN, len(found), found) == (True, len(records), sorted(found))
+
+    def test_records_of_one_customer_and_time_are_merged_too(self, store: DuckDBStore) -> None:
+        store.write(
+            [batch_of(store.register(source_of()), [(at("2024-10-10"), "c", "/", 200, 0.1)] * 20 * SMALL_RUN)]
+        )
+        wait_until(lambda: is_merged(store))
+        assert len(places_of(store)) == 20 * SMALL_RUN
+
     def test_a_merge_goes_on_where_it_was_when_memory_was_short(
         self, store: DuckDBStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         tried: list[int] = []
-        merge_slice = Settler._merge_slice
+        move = Merge.move
 
-        def short_of_memory_once(settler: Settler, merging: _Merge) -> None:
-            tried.append(merging.slices_left[0][0])
+        def short_of_memory_once(merge: Merge, cursor: duckdb.DuckDBPyConnection) -> None:
+            tried.append(merge._left[0].low)
             if len(tried) == 3:
                 raise StoreUnavailable("DuckDB: Out of Memory Error")
-            merge_slice(settler, merging)
+            move(merge, cursor)
 
         monkeypatch.setattr(duckdb_settler, "_SECONDS_AFTER_AN_ERROR", 0.01)
-        monkeypatch.setattr(Settler, "_merge_slice", short_of_memory_once)
+        monkeypatch.setattr(Merge, "move", short_of_memory_once)
         source = store.register(source_of())
         store.write([batch_of(source, some_records(10 * SMALL_RUN))])
         wait_until(lambda: is_merged(store))
@@ -247,10 +284,10 @@ class TestCrashes:
             """
             import sys
             from pathlib import Path
-            from tailmetrics.stores import duckdb_settler, open_store
+            from tailmetrics.stores import duckdb_layout, duckdb_settler, open_store
             from tests.builders import *
-            duckdb_settler.RUN_RECORDS, duckdb_settler._FEW_RECORDS = 500, 1
-            duckdb_settler.MERGED_RUNS = 3
+            duckdb_layout.RUN_RECORDS, duckdb_layout.FEW_RECORDS = 500, 1
+            duckdb_layout.MERGED_RUNS = 3
             duckdb_settler._LOOK_SECONDS = duckdb_settler._IDLE_SECONDS = 0.01
             store = open_store(settings_of(Path(sys.argv[1])))
             source = store.register(source_of())
@@ -294,7 +331,7 @@ class TestRetention:
         store.write([batch_of(store.register(source_of()), records)])
         store.close()
         before = path.stat().st_size
-        monkeypatch.setattr(duckdb_settler, "_FEW_RECORDS", 1)
+        monkeypatch.setattr(duckdb_layout, "FEW_RECORDS", 1)
         monkeypatch.setattr(duckdb_settler, "_LOOK_SECONDS", 0.01)
         monkeypatch.setattr(duckdb_settler, "_IDLE_SECONDS", 0.05)
         store = open_store(settings_of(path, retention_days=5))
@@ -322,7 +359,7 @@ class TestUpgrade:
         self, tmp_path: Path, ask: Ask[Any], small_runs: None
     ) -> None:
         path = tmp_path / "store.duckdb"
-        key = duckdb_settler.key_of("customer_id")
+        key = duckdb_layout.key_of("customer_id")
         with duckdb.connect(str(path)) as connection:
             connection.execute(duckdb_file._SCHEMA)
             connection.execute(duckdb_file._UPGRADES[1])
@@ -338,9 +375,7 @@ class TestUpgrade:
         store = open_store(settings_of(path))
         assert isinstance(store, DuckDBStore)
         wait_until(lambda: layout_of(store).deleted == 0)
-        cursor = store._file.cursor()
-        found = cursor.execute("SELECT customer_key, timestamp FROM settled ORDER BY rowid").fetchall()
-        cursor.close()
+        found = places_of(store)
         answer = ask(store.stats(StatsQuery("c0", DAILY)))
         store.close()
         assert answer.summary.total_requests == 8

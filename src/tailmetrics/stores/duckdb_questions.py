@@ -20,9 +20,9 @@ from tailmetrics.stats import (
 )
 from tailmetrics.stores.answers import answer_in_one_window, answer_in_windows, summary_of
 from tailmetrics.stores.duckdb_figures import Groups, Method, figures_sql, window_key
+from tailmetrics.stores.duckdb_layout import key_of
 from tailmetrics.stores.duckdb_reader import Reader
 from tailmetrics.stores.duckdb_rows import MOST_ROWS, Times, few_rows, figures, figures_by, window_starts
-from tailmetrics.stores.duckdb_settler import key_of
 from tailmetrics.stores.paging import cursor_to, place_of
 from tailmetrics.windows import DAY_US, Grid, clocks_change, to_us, zone_named
 

@@ -11,36 +11,28 @@ names a customer's key passes over all others.
 from __future__ import annotations
 
 import contextlib
-import itertools
-import math
 import threading
 import time
 import types
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 import duckdb
 import structlog
 
 from tailmetrics.errors import StoreUnavailable, TailmetricsError
-from tailmetrics.stores.duckdb_file import ROW_GROUP_RECORDS, DuckDBFile, errors_translated
+from tailmetrics.stores import duckdb_layout
+from tailmetrics.stores.duckdb_file import DuckDBFile, errors_translated
+from tailmetrics.stores.duckdb_layout import COLUMNS, Layout, key_of
+from tailmetrics.stores.duckdb_merge import Merge, note_run
 
 log = structlog.get_logger(__name__)
 
-COLUMNS = 'source_key, "offset", timestamp, customer_id, path, status_code, duration'
-
-RUN_RECORDS = 4 * ROW_GROUP_RECORDS  # sorting so many takes half a second and little memory
-MERGED_RUNS = 32  # at a time, where there are many: a slice of them is a tenth of the memory that DuckDB has
-_FEW_RECORDS = 2 * ROW_GROUP_RECORDS  # so many may stay unsorted for good
-_MOST_FRESH = 256 * RUN_RECORDS  # then even a load at full speed has to share processor and memory
 _BUSY_RECORDS_A_SECOND = 200_000
 _IDLE_SECONDS = 3.0
 _LOOK_SECONDS = 0.5
-_IDLE_SHARE = 0.1  # of the merged run, that others may have grown to
-_DELETED_SHARE = 0.25  # of all records, that may be deleted before their room is given back
-_KEYS = 2**64
 _SECONDS_BETWEEN_EXPIRIES = 60.0
 _MOST_FREE = 0.25  # blocks, for each one in use
 _SHORT_LOG_BYTES = 1024 * 1024
@@ -50,80 +42,6 @@ _CHECKPOINT_REST_SECONDS = 0.1
 _EXPIRY_REST = 100  # so many times as long as a delete took is waited before the next
 _LONGEST_WRITE_SECONDS = 1.0
 _SECONDS_AFTER_AN_ERROR = 5.0
-
-
-def key_of(customer_id: str) -> str:
-    """The key of a customer whose id is given by an SQL expression, as another.
-
-    The hash is one that is the same in every version: rows outlive the program that wrote them.
-    """
-    return f"md5_number_lower({customer_id})"
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """How the records lie: so many in each run by its number, so many fresh; `deleted` were deleted.
-
-    The figures decide what is done when, and may be a little wrong: deleted records are counted together,
-    and a merge that was cut short leaves the ones it had moved counted in two runs.
-    """
-
-    runs: Mapping[int, int] = field(default_factory=dict)
-    fresh: int = 0
-    deleted: int = 0
-
-    def wants_seal(self, *, busy: bool, idle: bool) -> bool:
-        """Whether fresh records are to be sorted into a run now."""
-        if self.fresh >= _MOST_FRESH:
-            return True
-        return not busy and self.fresh >= (_FEW_RECORDS if idle else RUN_RECORDS)
-
-    def wants_merge(self, *, busy: bool, idle: bool) -> Sequence[int]:
-        """The runs that are to be merged now.
-
-        All of them when the records have doubled, sooner when there is time. Runs of about the same size
-        when they are many: a slice of keys has records in each run, and memory for so many blocks is short.
-        """
-        if busy:
-            return ()
-        settled = sum(self.runs.values())
-        largest = max(self.runs.values(), default=0)
-        grown = settled - largest >= largest * (_IDLE_SHARE if idle else 1)
-        wants_all = (len(self.runs) > 1 and grown) or self.deleted > _DELETED_SHARE * (settled + self.fresh)
-        alike = self._most_alike()
-        if len(alike) >= MERGED_RUNS and not (wants_all and len(self.runs) < 2 * MERGED_RUNS):
-            return alike[:MERGED_RUNS]
-        return sorted(self.runs) if wants_all else ()
-
-    def _most_alike(self) -> list[int]:
-        """The runs of that size which most have, oldest first."""
-        by_size: dict[int, list[int]] = defaultdict(list)
-        for run in sorted(self.runs):
-            by_size[_size_class(self.runs[run])].append(run)
-        return max(by_size.values(), key=len, default=[])
-
-
-def _size_class(records: int) -> int:
-    """0 for a run as it was sealed, 1 for one of about MERGED_RUNS of those, 2 for as many of these."""
-    return max(0, round(math.log(max(records, 1) / RUN_RECORDS, MERGED_RUNS)))
-
-
-@dataclass(frozen=True, slots=True)
-class _Merge:
-    """One that is under way: what it merges into which run, and the borders of the keys still to come.
-
-    `deleted` of the records that are counted as deleted have left no gaps when it is over.
-    """
-
-    sources: Sequence[int]
-    target: int
-    deleted: int
-    slices_left: deque[tuple[int, int]]
-
-    @property
-    def are_sources(self) -> str:
-        """An SQL condition on `run`."""
-        return f"run IN ({', '.join(map(str, self.sources))})"
 
 
 class Settler:
@@ -151,7 +69,7 @@ class Settler:
         self._cursor: duckdb.DuckDBPyConnection | None = None
         self._next_expiry = 0.0
         self._has_moved = False
-        self._merging: _Merge | None = None
+        self._merging: Merge | None = None
         self._layout = self._read_layout()
         self._last_run = max(self._layout.runs, default=0)
         self._expire()
@@ -239,7 +157,7 @@ class Settler:
             lately = sum(records for _, records in self._arrivals)
             # A load is known as one from its beginning.
             seconds = max(_LOOK_SECONDS, now - self._arrivals[0][0]) if self._arrivals else _IDLE_SECONDS
-        return lately >= _BUSY_RECORDS_A_SECOND * seconds, lately < _FEW_RECORDS
+        return lately >= _BUSY_RECORDS_A_SECOND * seconds, lately < duckdb_layout.FEW_RECORDS
 
     def _seal(self) -> None:
         """Sort the oldest fresh records into a run."""
@@ -249,30 +167,31 @@ class Settler:
             if first is None:
                 self._change_layout(fresh=-self._layout.fresh)
                 return
-            until = {"until": first + RUN_RECORDS}
+            until = {"until": first + duckdb_layout.RUN_RECORDS}
             [(records,)] = cursor.execute(
                 f"INSERT INTO settled SELECT {COLUMNS}, {key_of('customer_id')} AS key, $run FROM fresh "
                 "WHERE rowid < $until ORDER BY key, timestamp",
                 {**until, "run": run},
             ).fetchall()
             cursor.execute("DELETE FROM fresh WHERE rowid < $until", until)
-            _note_run(cursor, run, records)
+            note_run(cursor, run, records)
         self._change_layout(fresh=-records, runs={run: records})
 
     def _merge(self, runs: Sequence[int]) -> None:
-        """Merge runs into one, a slice of the keys at a time, each in a transaction of its own.
+        """Merge runs into one, a slice at a time, each in a transaction of its own.
 
         One that failed goes on first, with the slice that it was at.
         """
         if self._merging is None:
-            records = sum(self._layout.runs[run] for run in runs)
-            slices = max(1, -(-records // RUN_RECORDS))
-            borders = [number * _KEYS // slices for number in range(slices + 1)]
-            deleted = self._layout.deleted if len(runs) == len(self._layout.runs) else 0
-            self._merging = _Merge(runs, self._next_run(), deleted, deque(itertools.pairwise(borders)))
+            layout = self._layout
+            records = sum(layout.runs[run] for run in runs)
+            deleted = layout.deleted if len(runs) == len(layout.runs) else 0
+            self._merging = Merge(runs, self._next_run(), records, deleted)
         merging = self._merging
-        while merging.slices_left:
-            self._merge_slice(merging)
+        while not merging.is_over:
+            with self._transaction() as cursor:
+                merging.move(cursor)
+            merging.moved()
             # Commits wait for a checkpoint, which takes the longer the more has changed.
             self._shorten_log(_LONG_LOG_BYTES)
             busy, _ = self._pace()
@@ -283,28 +202,10 @@ class Settler:
                     return
                 busy, _ = self._pace()
         with self._transaction() as cursor:
-            cursor.execute(f"DELETE FROM runs WHERE {merging.are_sources}")
-            [(records,)] = cursor.execute(
-                "SELECT coalesce(sum(records), 0)::BIGINT FROM runs WHERE run = $run", {"run": merging.target}
-            ).fetchall()
+            records = merging.finish(cursor)
             _note_deleted(cursor, -merging.deleted)
         self._change_layout(runs={merging.target: records}, gone=merging.sources, deleted=-merging.deleted)
         self._merging = None
-
-    def _merge_slice(self, merging: _Merge) -> None:
-        low, end = merging.slices_left[0]
-        bounds = {"low": low, "high": end - 1}
-        inside = f"{merging.are_sources} AND customer_key BETWEEN $low AND $high"
-        with self._transaction() as cursor:
-            [(records,)] = cursor.execute(
-                f"INSERT INTO settled SELECT {COLUMNS}, customer_key, $target FROM settled "
-                f"WHERE {inside} ORDER BY customer_key, timestamp",
-                {**bounds, "target": merging.target},
-            ).fetchall()
-            if records:
-                cursor.execute(f"DELETE FROM settled WHERE {inside}", bounds)
-                _note_run(cursor, merging.target, records)
-        merging.slices_left.popleft()
 
     def _expire(self) -> None:
         """Delete records and rejects older than the retention, now and then."""
@@ -422,10 +323,6 @@ class Settler:
             finally:
                 with self._changed:
                     self._cursor = None
-
-
-def _note_run(cursor: duckdb.DuckDBPyConnection, run: int, records: int) -> None:
-    cursor.execute("INSERT INTO runs VALUES ($run, $records)", {"run": run, "records": records})
 
 
 def _note_deleted(cursor: duckdb.DuckDBPyConnection, records: int) -> None:

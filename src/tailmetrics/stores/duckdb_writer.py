@@ -15,7 +15,8 @@ import polars as pl
 from tailmetrics.errors import PositionConflict
 from tailmetrics.sources import Batch, Checkpoint, Source
 from tailmetrics.stores.duckdb_file import ROW_GROUP_RECORDS, DuckDBFile, errors_translated
-from tailmetrics.stores.duckdb_settler import COLUMNS, Settler
+from tailmetrics.stores.duckdb_layout import COLUMNS
+from tailmetrics.stores.duckdb_settler import Settler
 
 _MANY_RECORDS = 50_000
 _FEW_SOURCES = 3  # planning a join takes as long as so many plain updates
