@@ -16,6 +16,7 @@ from typing import Any
 
 import duckdb
 import pytest
+import structlog
 
 from tailmetrics.errors import StoreUnavailable
 from tailmetrics.stats import BreakdownQuery, CustomersQuery, StatsQuery
@@ -339,6 +340,27 @@ class TestRetention:
         kept = ask(store.status()).records
         store.close()
         assert kept == 20_000
+
+    def test_a_store_of_which_nothing_is_left_becomes_small(
+        self, tmp_path: Path, request: pytest.FixtureRequest
+    ) -> None:
+        path = tmp_path / "store.duckdb"
+        chance = random.Random(1)
+        records: list[Record] = [
+            (at("2024-10-10"), "a", f"/{chance.random()}", 200, chance.random()) for _ in range(200_000)
+        ]
+        store = open_store(settings_of(path))
+        store.write([batch_of(store.register(source_of()), records)])
+        store.close()
+        before = path.stat().st_size
+        request.getfixturevalue("small_runs")
+        with structlog.testing.capture_logs() as events:
+            store = open_store(settings_of(path, retention_days=5))
+            try:
+                wait_until(lambda: path.stat().st_size < before / 2)
+            finally:
+                store.close()
+        assert events == []
 
 
 class TestUpgrade:
