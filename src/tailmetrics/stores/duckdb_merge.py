@@ -110,7 +110,8 @@ class Merge:
 
     @property
     def _are_sources(self) -> str:
-        return f"run IN ({', '.join(map(str, self.sources))})"
+        # There is none when retention has deleted all; not every version takes an empty list.
+        return f"run IN ({', '.join(map(str, self.sources))})" if self.sources else "false"
 
 
 def note_run(cursor: duckdb.DuckDBPyConnection, run: int, records: int) -> None:
