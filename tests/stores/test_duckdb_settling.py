@@ -80,6 +80,18 @@ def layout_of(store: DuckDBStore) -> Layout:
     return Layout(dict(runs), fresh, deleted)
 
 
+def stored_in(store: DuckDBStore) -> int:
+    """Sorted records in the file, those that were deleted and still take room included."""
+    cursor = store._file.cursor()
+    try:
+        [(number,)] = cursor.execute(
+            "SELECT estimated_size FROM duckdb_tables() WHERE table_name = 'settled'"
+        ).fetchall()
+    finally:
+        cursor.close()
+    return int(number)
+
+
 def places_of(store: DuckDBStore) -> list[tuple[int, datetime]]:
     """Keys and times of the sorted records, as they lie."""
     cursor = store._file.cursor()
@@ -361,6 +373,22 @@ class TestRetention:
             finally:
                 store.close()
         assert events == []
+
+
+class TestRoom:
+    def test_it_comes_back_although_somebody_read_what_was_moved(
+        self, store: DuckDBStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(duckdb_layout, "RUN_RECORDS", 100_000)
+        reading = store._file.cursors.borrow()
+        reading.begin()
+        reading.execute("SELECT count(*) FROM records").fetchall()
+        store.write([batch_of(store.register(source_of()), some_records(200_000))])
+        wait_until(lambda: is_merged(store))
+        in_all = stored_in(store)
+        store._file.cursors.give_back(reading)
+        wait_until(lambda: store.is_settled)
+        assert (in_all >= 400_000, stored_in(store) < 300_000) == (True, True)
 
 
 class TestUpgrade:

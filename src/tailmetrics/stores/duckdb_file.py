@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import threading
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
@@ -103,6 +104,9 @@ class Cursors:
         self._root = root
         self._idle: deque[duckdb.DuckDBPyConnection] = deque()
         self._closed = False
+        self._changed = threading.Condition()
+        self._lent = 0
+        self._kept_back = False
 
     def new(self) -> duckdb.DuckDBPyConnection:
         cursor = self._root.cursor()
@@ -111,10 +115,14 @@ class Cursors:
 
     def borrow(self) -> duckdb.DuckDBPyConnection:
         """One without a transaction, to be given back: making one takes part of a short question's time."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._kept_back)
+            self._lent += 1
         try:
-            return self._idle.pop()
-        except IndexError:
-            return self.new()
+            return self._idle.pop() if self._idle else self.new()
+        except BaseException:
+            self._count_back()
+            raise
 
     def give_back(self, cursor: duckdb.DuckDBPyConnection) -> None:
         """End the transaction of a borrowed one, and keep it for others."""
@@ -122,15 +130,34 @@ class Cursors:
             cursor.rollback()
         except duckdb.Error:
             cursor.close()
-            return
-        self._idle.append(cursor)
+        else:
+            self._idle.append(cursor)
+        self._count_back()
         if self._closed:
             self._close_idle()
+
+    @contextlib.contextmanager
+    def kept_back(self, seconds: float) -> Iterator[None]:
+        """Wait until none is lent, or so long at most; until the end of this, whoever wants one waits."""
+        with self._changed:
+            self._kept_back = True
+            self._changed.wait_for(lambda: not self._lent, seconds)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._kept_back = False
+                self._changed.notify_all()
 
     def close(self) -> None:
         self._closed = True
         self._close_idle()
         self._root.close()
+
+    def _count_back(self) -> None:
+        with self._changed:
+            self._lent -= 1
+            self._changed.notify_all()
 
     def _close_idle(self) -> None:
         with contextlib.suppress(IndexError):
@@ -197,6 +224,10 @@ class DuckDBFile:
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
         return self.cursors.new()
+
+    def size(self) -> int:
+        """Of the file, in bytes."""
+        return self.path.stat().st_size
 
     def log_bytes(self) -> int:
         """Size of the write-ahead log, which holds what is not in the file itself yet."""

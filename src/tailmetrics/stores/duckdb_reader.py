@@ -34,17 +34,18 @@ class Reader:
     def answer(self, question: Callable[[Reader], _Answer]) -> _Answer:
         """Call `question` with this reader. Raises StoreUnavailable when it was stopped meanwhile."""
         cursors = self._file.cursors
-        with self._lock:
-            self._check_going_on()
-            self._cursor = cursors.borrow()
+        cursor = cursors.borrow()
         try:
+            with self._lock:
+                self._check_going_on()
+                self._cursor = cursor
             with self._stoppable():
-                self._cursor.begin()
+                cursor.begin()
             return question(self)
         finally:
             with self._lock:
-                cursors.give_back(self._cursor)
                 self._cursor = None
+                cursors.give_back(cursor)
 
     def run(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
         """All rows that a statement gives; parameters are named."""

@@ -11,6 +11,7 @@ names a customer's key passes over all others.
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 import time
 import types
@@ -37,6 +38,9 @@ _SECONDS_BETWEEN_EXPIRIES = 60.0
 _MOST_FREE = 0.25  # blocks, for each one in use
 _SHORT_LOG_BYTES = 1024 * 1024
 _LONG_LOG_BYTES = 8 * 1024 * 1024
+_MOST_DELETED = 0.05  # records that are still in the file, for each one there
+_DROP_TRIES = 3
+_QUIET_SECONDS = 0.1  # that a checkpoint waits for questions to end
 _CHECKPOINT_TRIES = 50
 _CHECKPOINT_REST_SECONDS = 0.1
 _EXPIRY_REST = 100  # so many times as long as a delete took is waited before the next
@@ -68,7 +72,7 @@ class Settler:
         self._ended = False
         self._cursor: duckdb.DuckDBPyConnection | None = None
         self._next_expiry = 0.0
-        self._has_moved = False
+        self._has_moved = True  # what the last process had no time for
         self._merging: Merge | None = None
         self._layout = self._read_layout()
         self._last_run = max(self._layout.runs, default=0)
@@ -123,8 +127,7 @@ class Settler:
                 self._shorten_log(_LONG_LOG_BYTES)
             self._shorten_log(_LONG_LOG_BYTES)
             if self._has_moved and not self._ended and self._pace()[1]:
-                self._give_back_room()
-                self._has_moved = False
+                self._has_moved = not self._give_back_room()
         except TailmetricsError as error:
             if not self._ended:
                 log.warning("records stay unsorted for now", error=str(error))
@@ -227,19 +230,51 @@ class Settler:
         took = time.monotonic() - began
         self._next_expiry = time.monotonic() + max(_SECONDS_BETWEEN_EXPIRIES, _EXPIRY_REST * took)
 
-    def _give_back_room(self) -> None:
-        """Make the file smaller when much of it is free.
+    def _give_back_room(self) -> bool:
+        """Make the file smaller when much of it is free; False when that has to be tried again.
 
         DuckDB takes free blocks from the front, and cuts the file behind the last one in use: what was
-        written last is written once more.
+        written last is written once more, and again while that makes the file smaller.
         """
         self._shorten_log(_SHORT_LOG_BYTES)
-        if self._is_roomy():
+        size = math.inf
+        while self._drop_deleted():
+            if self._file.size() >= size or not self._is_roomy():
+                return True
+            size = self._file.size()
             self._seal()  # the newest records, few as they are, would hold the end of the file
             self._merge(sorted(self._layout.runs))
             self._checkpoint()
             self._move_sources()
             self._checkpoint()
+        return False
+
+    def _drop_deleted(self) -> bool:
+        """Drop row groups of which all records were moved; False when somebody reads them all the time.
+
+        A checkpoint keeps them while an older transaction is open, and looks at them again only when rows
+        of some table came or went.
+        """
+        for _ in range(_DROP_TRIES):
+            with self._transaction() as cursor:
+                if not self._holds_deleted(cursor):
+                    return True
+                cursor.execute("DELETE FROM runs")
+                for run, records in self._layout.runs.items():
+                    note_run(cursor, run, records)
+            self._checkpoint()
+        return False
+
+    def _holds_deleted(self, cursor: duckdb.DuckDBPyConnection) -> bool:
+        """Whether the file holds many more records than there are, and than were deleted here and there.
+
+        Some stay in the row group that the first of the new ones share with the last of the old ones.
+        """
+        [(stored, there)] = cursor.execute(
+            "SELECT estimated_size, (SELECT count(*) FROM settled) FROM duckdb_tables() "
+            "WHERE database_name = current_database() AND table_name = 'settled'"
+        ).fetchall()
+        return bool(stored - there - self._layout.deleted > _MOST_DELETED * there + duckdb_layout.RUN_RECORDS)
 
     def _shorten_log(self, most_bytes: int) -> None:
         """Bring what the write-ahead log holds into the file, when it is longer than that."""
@@ -249,10 +284,15 @@ class Settler:
     def _checkpoint(self) -> None:
         """Bring the log into the file, so that the blocks of deleted rows can be used again.
 
-        Refused while somebody writes, so it may take some tries.
+        Refused while somebody writes, so it may take some tries. Questions wait for it: what one that is
+        going on could read is not dropped.
         """
         for _ in range(_CHECKPOINT_TRIES):
-            with contextlib.suppress(duckdb.Error), contextlib.closing(self._file.cursor()) as cursor:
+            with (
+                contextlib.suppress(duckdb.Error),
+                self._file.cursors.kept_back(_QUIET_SECONDS),
+                contextlib.closing(self._file.cursor()) as cursor,
+            ):
                 cursor.execute("CHECKPOINT")
                 return
             if not self._rest(_CHECKPOINT_REST_SECONDS):
