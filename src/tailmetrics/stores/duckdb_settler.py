@@ -180,10 +180,11 @@ class Settler:
             note_run(cursor, run, records)
         self._change_layout(fresh=-records, runs={run: records})
 
-    def _merge(self, runs: Sequence[int]) -> None:
+    def _merge(self, runs: Sequence[int], log_bytes: int = _LONG_LOG_BYTES) -> None:
         """Merge runs into one, a slice at a time, each in a transaction of its own.
 
-        One that failed goes on first, with the slice that it was at.
+        One that failed goes on first, with the slice that it was at. The blocks of what was moved are used
+        again after a checkpoint, which comes when the log is longer than `log_bytes`.
         """
         if self._merging is None:
             layout = self._layout
@@ -196,7 +197,7 @@ class Settler:
                 merging.move(cursor)
             merging.moved()
             # Commits wait for a checkpoint, which takes the longer the more has changed.
-            self._shorten_log(_LONG_LOG_BYTES)
+            self._shorten_log(log_bytes)
             busy, _ = self._pace()
             while busy or self._layout.wants_seal(busy=busy, idle=False):
                 if self._layout.wants_seal(busy=busy, idle=False):
@@ -243,7 +244,7 @@ class Settler:
                 return True
             size = self._file.size()
             self._seal()  # the newest records, few as they are, would hold the end of the file
-            self._merge(sorted(self._layout.runs))
+            self._merge(sorted(self._layout.runs), _SHORT_LOG_BYTES)
             self._checkpoint()
             self._move_sources()
             self._checkpoint()
