@@ -11,7 +11,6 @@ names a customer's key passes over all others.
 from __future__ import annotations
 
 import contextlib
-import math
 import threading
 import time
 import types
@@ -36,10 +35,13 @@ _IDLE_SECONDS = 3.0
 _LOOK_SECONDS = 0.5
 _SECONDS_BETWEEN_EXPIRIES = 60.0
 _MOST_FREE = 0.25  # blocks, for each one in use
+_FEW_FREE = 4  # blocks, that are not worth anything
 _SHORT_LOG_BYTES = 1024 * 1024
 _LONG_LOG_BYTES = 8 * 1024 * 1024
 _MOST_DELETED = 0.05  # records that are still in the file, for each one there
 _DROP_TRIES = 3
+_MOST_PASSES = 4  # over all records, to make the file smaller
+_SECONDS_BETWEEN_PASSES = 10.0
 _QUIET_SECONDS = 0.1  # that a checkpoint waits for questions to end
 _CHECKPOINT_TRIES = 50
 _CHECKPOINT_REST_SECONDS = 0.1
@@ -73,6 +75,8 @@ class Settler:
         self._cursor: duckdb.DuckDBPyConnection | None = None
         self._next_expiry = 0.0
         self._has_moved = True  # what the last process had no time for
+        self._passes_left = _MOST_PASSES
+        self._next_pass = 0.0
         self._merging: Merge | None = None
         self._layout = self._read_layout()
         self._last_run = max(self._layout.runs, default=0)
@@ -141,15 +145,19 @@ class Settler:
         """Do the next thing that is due; False when there is none."""
         busy, idle = self._pace()
         if self._layout.wants_seal(busy=busy, idle=idle):
-            self._has_moved = True
+            self._begin_to_move()
             self._seal()
         elif (runs := self._layout.wants_merge(busy=busy, idle=idle)) or self._merging:
-            self._has_moved = True
+            self._begin_to_move()
             self._merge(runs)
             self._checkpoint()
         else:
             return False
         return True
+
+    def _begin_to_move(self) -> None:
+        self._has_moved = True
+        self._passes_left = _MOST_PASSES
 
     def _pace(self) -> tuple[bool, bool]:
         """Whether records come at the speed of a load, and whether hardly any come."""
@@ -235,19 +243,24 @@ class Settler:
         """Make the file smaller when much of it is free; False when that has to be tried again.
 
         DuckDB takes free blocks from the front, and cuts the file behind the last one in use: what was
-        written last is written once more, and again while that makes the file smaller.
+        written last is written once more, and again, as questions that go on meanwhile keep blocks in use.
         """
+        if time.monotonic() < self._next_pass:
+            return False
         self._shorten_log(_SHORT_LOG_BYTES)
-        size = math.inf
         while self._drop_deleted():
-            if self._file.size() >= size or not self._is_roomy():
+            if self._passes_left == 0 or not self._is_roomy():
                 return True
+            self._passes_left -= 1
             size = self._file.size()
             self._seal()  # the newest records, few as they are, would hold the end of the file
             self._merge(sorted(self._layout.runs), _SHORT_LOG_BYTES)
             self._checkpoint()
             self._move_sources()
             self._checkpoint()
+            if self._file.size() >= size:
+                break
+        self._next_pass = time.monotonic() + _SECONDS_BETWEEN_PASSES
         return False
 
     def _drop_deleted(self) -> bool:
@@ -321,7 +334,7 @@ class Settler:
                 "SELECT free_blocks, used_blocks FROM pragma_database_size() "
                 "WHERE database_name = current_database()"
             ).fetchall()
-        return bool(free > _MOST_FREE * used)
+        return bool(free > _MOST_FREE * used + _FEW_FREE)
 
     def _read_layout(self) -> Layout:
         with self._transaction() as cursor:
