@@ -7,7 +7,7 @@ import secrets
 import time
 from dataclasses import dataclass, replace
 
-from tailmetrics.queues.address import QueueAddress
+from tailmetrics.queue_address import QueueAddress
 from tailmetrics.queues.broker import Received
 from tailmetrics.settings import Settings
 from tailmetrics.sources import MESSAGES_NODE, Checkpoint, Chunk, Delivery, Source, fingerprint
