@@ -48,7 +48,7 @@ def test_messages_of_another_format_are_named_and_dated_by_header_or_first_line(
 
 
 def test_the_address_may_say_that_the_first_line_is_the_name(tmp_path: Path, queue: Queue) -> None:
-    queue.send(b"test_5.log\n" + RESULTS)
+    queue.send(b"\xef\xbb\xbftest_5.log\n" + RESULTS)
     with consuming(tmp_path, f"results={queue.url}&first_line=name") as running:
         running.await_counts(2)
     assert rows(tmp_path, "SELECT DISTINCT path FROM records") == [("test_5.log",)]

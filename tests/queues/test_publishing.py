@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 
 from tailmetrics.cli import main
 from tailmetrics.errors import QueueError
+from tailmetrics.formats.lines import BYTE_ORDER_MARK
 from tailmetrics.queues import QueueAddress
 from tailmetrics.queues.broker import Connection, connected
 from tailmetrics.queues.publisher import Publisher
@@ -63,6 +64,14 @@ def test_the_name_may_be_the_first_line(tmp_path: Path, queue: Queue) -> None:
     with consuming(tmp_path, queue.url) as running:
         running.await_counts(1)
     assert paths(tmp_path) == ["/1/0"]
+
+
+def test_a_byte_order_mark_behind_the_name_is_no_part_of_the_first_line(tmp_path: Path, queue: Queue) -> None:
+    (tmp_path / "a.log").write_bytes(BYTE_ORDER_MARK + log_of(1, 2))
+    run("publish", "a.log", "--name-first", "--to", queue.url)
+    with consuming(tmp_path, queue.url) as running:
+        running.await_counts(2)
+    assert paths(tmp_path) == ["/1/0", "/1/1"]
 
 
 def test_a_log_that_is_sent_twice_counts_twice(tmp_path: Path, queue: Queue) -> None:
