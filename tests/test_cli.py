@@ -286,6 +286,7 @@ def test_load_names_every_file_that_cannot_be_read_and_loads_none(run: Run) -> N
         True,
         True,
     )
+    assert result.stderr.endswith("\nNothing was loaded.\n")
     assert not Path("data").exists()
 
 
@@ -587,6 +588,15 @@ def test_check_is_content_with_a_running_service(run: Run, service: Service) -> 
 def test_a_file_store_is_refused_where_processes_would_share_it(run: Run, command: str) -> None:
     result = run(command)
     assert (result.exit_code, "tailmetrics up" in result.stderr) == (78, True)
+
+
+def test_a_wrong_queue_is_refused_before_anything_is_started(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOG_FILE_PATH", "a.log,amqp://guest:s3cret@127.0.0.1/")
+    result = run("ingest", "--store-url", "sqlite:///x.sqlite")
+    assert (result.exit_code, list(Path().iterdir())) == (78, [])
+    assert result.stderr.startswith("tailmetrics ingest: LOG_FILE_PATH, entry 2: found no queue, expected")
 
 
 def test_up_says_when_its_port_is_taken(run: Run) -> None:

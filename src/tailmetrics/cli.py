@@ -416,7 +416,7 @@ def load(files: tuple[Path, ...], env_file: Path | None, as_json: bool, **flags:
     from tailmetrics import loading, logging, terminal
 
     logging.configure_logging(settings.model_copy(update={"logging_level": "WARNING"}))
-    loading.check_files(files)
+    loading.check_files(files, "loaded")
     ended = []
     with loading.file_loads(
         settings, files, log_format=flags["log_format"], store_first=flags["store_url"] is not None
@@ -462,7 +462,7 @@ def publish(files: tuple[Path, ...], to: str, *, create: bool, name_first: bool)
     from tailmetrics.queues import QueueAddress
 
     address = QueueAddress.parse(to, "--to")
-    loading.check_files(files)
+    loading.check_files(files, "sent")
     for file, size in publishing.publish(files, address, create=create, name_first=name_first):
         sent = terminal.counted(size, "byte") + " sent" if size else "empty, not sent"
         click.echo(f"{terminal.escaped(str(file))}: {sent}")

@@ -217,7 +217,7 @@ def _translated(address: QueueAddress) -> Iterator[None]:
 def _missing(address: QueueAddress) -> str:
     return (
         f"there is no queue {address.queue!r} in the virtual host {address.vhost!r}; correct the name, or "
-        "make it: `tailmetrics publish --create`, or rabbitmqadmin declare queue"
+        "make it: --create of `tailmetrics publish` and `generate`, or rabbitmqadmin declare queue"
     )
 
 
