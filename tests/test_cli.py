@@ -621,7 +621,23 @@ def test_what_is_printed_for_a_closed_pipe_is_no_traceback(stored: str) -> None:
     os.close(reader)
     done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, check=False)
     os.close(writer)
-    assert b"Traceback" not in done.stderr
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+@pytest.mark.parametrize("arguments", [["customers", "--json"], ["customers"], ["--help"], ["stats", "-h"]])
+def test_an_output_that_cannot_be_written_is_said_in_one_line(arguments: list[str], stored: str) -> None:
+    command = [sys.executable, "-m", "tailmetrics", *arguments]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            command,
+            env={**os.environ, "STORE_URL": stored},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    expected = f"tailmetrics {arguments[0]}: the output cannot be written: No space left on device\n"
+    assert (done.returncode, done.stderr) == (74, expected)
 
 
 # status

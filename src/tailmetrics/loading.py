@@ -27,7 +27,7 @@ _PIECE_BYTES = 1024 * 1024  # of a log that is sent, at a time
 
 
 def check_files(files: Sequence[Path], done: str) -> None:
-    """Raise LoadError that names each file which cannot be read, before anything is done, such as "loaded"."""
+    """Raise LoadError that names each file which cannot be read, before anything is `done`: loaded, say."""
     problems = []
     for file in files:
         if file.is_dir():
