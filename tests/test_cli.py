@@ -286,6 +286,7 @@ def test_load_names_every_file_that_cannot_be_read_and_loads_none(run: Run) -> N
         True,
         True,
     )
+    assert result.stderr.endswith("\nNothing was loaded.\n")
     assert not Path("data").exists()
 
 
@@ -589,6 +590,15 @@ def test_a_file_store_is_refused_where_processes_would_share_it(run: Run, comman
     assert (result.exit_code, "tailmetrics up" in result.stderr) == (78, True)
 
 
+def test_a_wrong_queue_is_refused_before_anything_is_started(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOG_FILE_PATH", "a.log,amqp://guest:s3cret@127.0.0.1/")
+    result = run("ingest", "--store-url", "sqlite:///x.sqlite")
+    assert (result.exit_code, list(Path().iterdir())) == (78, [])
+    assert result.stderr.startswith("tailmetrics ingest: LOG_FILE_PATH, entry 2: found no queue, expected")
+
+
 def test_up_says_when_its_port_is_taken(run: Run) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         result = run("up", "--port", other.getsockname()[1])
@@ -611,7 +621,23 @@ def test_what_is_printed_for_a_closed_pipe_is_no_traceback(stored: str) -> None:
     os.close(reader)
     done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, check=False)
     os.close(writer)
-    assert b"Traceback" not in done.stderr
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+@pytest.mark.parametrize("arguments", [["customers", "--json"], ["customers"], ["--help"], ["stats", "-h"]])
+def test_an_output_that_cannot_be_written_is_said_in_one_line(arguments: list[str], stored: str) -> None:
+    command = [sys.executable, "-m", "tailmetrics", *arguments]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            command,
+            env={**os.environ, "STORE_URL": stored},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    expected = f"tailmetrics {arguments[0]}: the output cannot be written: No space left on device\n"
+    assert (done.returncode, done.stderr) == (74, expected)
 
 
 # status

@@ -160,6 +160,7 @@ def test_csv_has_the_names_of_the_api_and_no_formulas(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_read_is_named() -> None:
     answer = run("nowhere.log")
     assert (answer.exit_code, "nowhere.log cannot be read" in answer.stderr) == (66, True)
+    assert answer.stderr.endswith("\nNothing was reported.\n")
 
 
 @pytest.mark.parametrize("name", ["picture.pdf", "picture"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,30 @@ def test_a_refused_url_is_shown_without_its_password(url: str) -> None:
     assert (ODD in str(refused.value), "***@host" in str(refused.value)) == (False, True)
 
 
+@pytest.mark.parametrize(
+    ("entries", "wrong"),
+    [
+        ("amqp://guest:12/s3cret@host/?queue=x", ""),
+        ("amqp://guest:12?s3cret@host/?queue=x", ""),
+        ("amqp://guest:12#s3cret@host/?queue=x", ""),
+        ("results=amqp://guest:s3@re/s3cret@host/?queue=x", ""),
+        ("amqp://guest:s3cret@host/", ""),
+        ("ampq://guest:s3cret@host/?queue=x", ""),
+        ("result=amqp://guest:s3cret@host/?queue=x", ""),
+        ("amqp://guest:12,s3cret@host/?queue=x", ", entry 1"),
+        ("amqp://guest:12?s3cret,rest@host/?queue=x", ", entry 1"),
+        ("a.log, amqp://guest:s3cret/x@host/?queue=x", ", entry 2"),
+    ],
+)
+def test_a_url_of_a_queue_that_can_be_misread_is_refused_and_not_shown(entries: str, wrong: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        load_settings(None, log_file_path=entries, workers=0)
+    queue, workers = refused.value.problems
+    assert re.match(f"LOG_FILE_PATH{wrong}: found .*, expected amqp://user:password@host.* %2F %3F", queue)
+    assert "s3" not in queue
+    assert workers.startswith("WORKERS: ")
+
+
 def test_settings_are_printed_without_passwords() -> None:
     settings = load_settings(
         None,
@@ -87,6 +112,9 @@ def test_settings_are_printed_without_passwords() -> None:
         ("influxdb://host/o/b?token=abc&x=1", "influxdb://host/o/b?token=***&x=1"),
         ("http://127.0.0.1:8000/a@b", "http://127.0.0.1:8000/a@b"),
         ("amqp://a:b@c/d,amqp://e:f@g/h", "amqp://a:***@c/d,amqp://e:***@g/h"),
+        ("expected amqp://user:password@host", "expected amqp://user:password@host"),
+        ("amqp://user:password@word@host now", "amqp://user:***@host now"),
+        ("amqp://user:passwords@host", "amqp://user:***@host"),
     ],
 )
 def test_passwords_and_tokens_of_urls_are_masked(text: str, shown: str) -> None:

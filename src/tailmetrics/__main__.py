@@ -3,11 +3,40 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import sys
+from typing import Any, TextIO, cast
 
-from tailmetrics.cli import main
+import click
+
+from tailmetrics.cli import EXIT_IO, main
 from tailmetrics.garbage import collect_seldom
+
+
+class _Output:
+    """Standard output that remembers its failure, which tells it from those of other files."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.failure: OSError | None = None
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except OSError as error:
+            self.failure = error
+            raise
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except OSError as error:
+            self.failure = error
+            raise
 
 
 def run() -> None:
@@ -16,12 +45,23 @@ def run() -> None:
     All is closed and written then. To free what was imported, object by object, would take 0.3 seconds more.
     """
     collect_seldom()
+    output = _Output(sys.stdout)
+    if sys.stdout is not None:  # it was not closed before the program began
+        sys.stdout = cast("TextIO", output)
     try:
         main()
     except SystemExit as end:
         if end.code is None or isinstance(end.code, int):
             _end_at_once(end.code or 0)
         raise
+    except OSError as error:
+        if error is not output.failure:
+            raise
+        command = " ".join(["tailmetrics", *sys.argv[1:2]])
+        with contextlib.suppress(OSError):
+            click.echo(f"{command}: the output cannot be written: {error.strerror}", err=True)
+        atexit._run_exitfuncs()
+        os._exit(EXIT_IO)  # an ordinary end would try to write the output once more
 
 
 def _end_at_once(status: int) -> None:

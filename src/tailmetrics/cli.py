@@ -41,7 +41,7 @@ _EXIT_FAILED = 1
 _EXIT_USAGE = 2
 _EXIT_NO_INPUT = 66
 _EXIT_UNAVAILABLE = 69
-_EXIT_IO = 74
+EXIT_IO = 74
 _EXIT_REFUSED = 77
 _EXIT_CONFIGURATION = 78
 _EXIT_INTERRUPTED = 130
@@ -52,7 +52,7 @@ _EXIT_TEXTS = {
     _EXIT_USAGE: "a wrong option or parameter",
     _EXIT_NO_INPUT: "a log cannot be read",
     _EXIT_UNAVAILABLE: "the store, the service or the broker does not answer",
-    _EXIT_IO: "a file cannot be written",
+    EXIT_IO: "a file or the output cannot be written",
     _EXIT_REFUSED: "the API key is missing or wrong",
     _EXIT_CONFIGURATION: "a setting is wrong",
     _EXIT_INTERRUPTED: "interrupted",
@@ -82,7 +82,7 @@ class _Command(click.Command):
     def __init__(
         self, *arguments: Any, examples: tuple[str, ...] = (), exits: tuple[int, ...] = (), **options: Any
     ) -> None:
-        statuses = (0, _EXIT_FAILED, _EXIT_USAGE, *exits)
+        statuses = (0, _EXIT_FAILED, _EXIT_USAGE, EXIT_IO, *exits)
         lines = [
             "Examples:",
             *(f"  {example}" for example in examples),
@@ -302,7 +302,7 @@ def _run_service(function: str, env_file: Path | None, flags: dict[str, Any]) ->
         "tailmetrics generate --file shuffled.log --mode uniform --max-logs 50000 --interval 0",
         "tailmetrics generate --to 'amqp://user:password@localhost/?queue=logs' --create --interval 3",
     ),
-    exits=(_EXIT_UNAVAILABLE, _EXIT_IO, _EXIT_CONFIGURATION),
+    exits=(_EXIT_UNAVAILABLE, _EXIT_CONFIGURATION),
 )
 @click.option(
     "--file",
@@ -381,7 +381,7 @@ def generate(
             done = generator.generate(options, wait)
     except OSError as error:
         click.echo(f"tailmetrics generate: {options.file} cannot be written: {error.strerror}", err=True)
-        sys.exit(_EXIT_IO)
+        sys.exit(EXIT_IO)
     click.echo(
         f"{done.lines:,} lines, {done.size:,} bytes in {done.seconds:.1f} s "
         + (f"appended to {options.file}" if queue is None else f"sent to {queue}"),
@@ -416,7 +416,7 @@ def load(files: tuple[Path, ...], env_file: Path | None, as_json: bool, **flags:
     from tailmetrics import loading, logging, terminal
 
     logging.configure_logging(settings.model_copy(update={"logging_level": "WARNING"}))
-    loading.check_files(files)
+    loading.check_files(files, "loaded")
     ended = []
     with loading.file_loads(
         settings, files, log_format=flags["log_format"], store_first=flags["store_url"] is not None
@@ -462,7 +462,7 @@ def publish(files: tuple[Path, ...], to: str, *, create: bool, name_first: bool)
     from tailmetrics.queues import QueueAddress
 
     address = QueueAddress.parse(to, "--to")
-    loading.check_files(files)
+    loading.check_files(files, "sent")
     for file, size in publishing.publish(files, address, create=create, name_first=name_first):
         sent = terminal.counted(size, "byte") + " sent" if size else "empty, not sent"
         click.echo(f"{terminal.escaped(str(file))}: {sent}")
@@ -540,7 +540,7 @@ def customers(env_file: Path | None, as_json: bool, **options: Any) -> None:
         "tailmetrics report --from=-7d --sort=-failures --format markdown > report.md",
         "tailmetrics report --log-format results test_*.log --plot results.png",
     ),
-    exits=(_EXIT_NO_INPUT, _EXIT_UNAVAILABLE, _EXIT_IO, _EXIT_CONFIGURATION, _EXIT_INTERRUPTED),
+    exits=(_EXIT_NO_INPUT, _EXIT_UNAVAILABLE, _EXIT_CONFIGURATION, _EXIT_INTERRUPTED),
 )
 @click.argument("files", nargs=-1, metavar="[FILE]...", type=click.Path(path_type=Path))
 @_range_options
@@ -600,7 +600,7 @@ def report(
             plots.draw(document, title, plot)
         except OSError as error:
             click.echo(f"tailmetrics report: {plot} cannot be written: {error.strerror}", err=True)
-            sys.exit(_EXIT_IO)
+            sys.exit(EXIT_IO)
 
 
 @main.command(

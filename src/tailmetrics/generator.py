@@ -20,7 +20,7 @@ import numpy.typing as npt
 import polars as pl
 
 from tailmetrics.errors import SettingsError
-from tailmetrics.queues.address import QueueAddress
+from tailmetrics.queue_address import QueueAddress
 from tailmetrics.queues.publisher import Publisher
 from tailmetrics.settings import Settings
 

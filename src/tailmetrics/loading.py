@@ -26,8 +26,8 @@ _PROGRESS_SECONDS = 0.1
 _PIECE_BYTES = 1024 * 1024  # of a log that is sent, at a time
 
 
-def check_files(files: Sequence[Path]) -> None:
-    """Raise LoadError that names each file which cannot be read, before anything is loaded."""
+def check_files(files: Sequence[Path], done: str) -> None:
+    """Raise LoadError that names each file which cannot be read, before anything is `done`: loaded, say."""
     problems = []
     for file in files:
         if file.is_dir():
@@ -39,7 +39,7 @@ def check_files(files: Sequence[Path]) -> None:
         except OSError as error:
             problems.append(f"{file} cannot be read: {error.strerror}")
     if problems:
-        raise LoadError("\n".join([*problems, "Nothing was loaded."]))
+        raise LoadError("\n".join([*problems, f"Nothing was {done}."]))
 
 
 @dataclass(frozen=True, slots=True)

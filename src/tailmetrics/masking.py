@@ -8,7 +8,11 @@ _MASK = "***"
 _PASSWORDS = (
     re.compile(r"(https?://[^\s:@/]*):[^\s@/]*(?=@)"),
     # To the last @ before another URL: a password that was not percent-encoded may hold any sign.
-    re.compile(r"((?<!http)(?<!https)://[^\s:@/]*):(?:(?!,\w+://)[^\s'\"<>])*(?=@)"),
+    # What examples have is no secret, where no other @ says that the password goes on.
+    re.compile(
+        r"((?<!http)(?<!https)://(?!user:password@[^\s@]*(?!\S))[^\s:@/]*)"
+        r":(?:(?!,\w+://)[^\s'\"<>])*(?=@)"
+    ),
 )
 _PARAMETER = re.compile(r"([?&][\w-]*(?:password|passwd|token|secret|api_?key)=)[^\s&'\"<>]+", re.IGNORECASE)
 

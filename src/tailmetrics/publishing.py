@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tailmetrics.errors import LoadError
-from tailmetrics.queues.address import QueueAddress
+from tailmetrics.queue_address import QueueAddress
 from tailmetrics.queues.publisher import Publisher
 from tailmetrics.tailing.discovery import is_compressed
 

@@ -58,7 +58,7 @@ def of_files(
     on_progress: Callable[[LoadProgress], None],
 ) -> tuple[Answer, LoadProgress]:
     """The same of files alone, and how their lines were read. Raises LoadError."""
-    check_files(files)
+    check_files(files, "reported")
     with tempfile.TemporaryDirectory(prefix="tailmetrics-report-") as folder:
         own = settings.model_copy(
             update={"store_url": f"duckdb:///{folder}/report.duckdb", "retention_days": 0}

@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from tailmetrics.errors import SettingsError
 from tailmetrics.masking import masked
+from tailmetrics.queue_address import QueueAddress
 
 FORMAT_NAMES = ("requests", "nginx", "json", "regex", "results")
 FormatName = Literal["requests", "nginx", "json", "regex", "results"]
@@ -25,7 +26,6 @@ STORE_SCHEMES = (*FILE_STORE_SCHEMES, *_DATABASE_SCHEMES, "influxdb")
 _INFLUXDB_URL = re.compile(
     r"influxdb://([^\s/?#@]+)?(/[^\s/?#]*)?(\?(org=[^\s&#]+|tls=(true|false))(&(org=[^\s&#]+|tls=(true|false)))*)?"
 )
-QUEUE_SCHEMES = ("amqp://", "amqps://")
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
 _MIB = 1024 * 1024
@@ -263,6 +263,20 @@ class Settings(BaseSettings):
     def _empty_key_is_none(cls, value: SecretStr | None) -> SecretStr | None:
         return value if value is not None and value.get_secret_value() else None
 
+    @field_validator("log_file_path")
+    @classmethod
+    def _known_queues(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for number, entry in enumerate(value, 1):
+            _, pattern = _format_and_pattern(entry)
+            if _is_queue(pattern):
+                try:
+                    QueueAddress.parse(
+                        pattern, "LOG_FILE_PATH" if len(value) == 1 else f"LOG_FILE_PATH, entry {number}"
+                    )
+                except SettingsError as error:
+                    raise ValueError(str(error)) from None
+        return value
+
     @model_validator(mode="after")
     def _regex_is_given(self) -> Settings:
         if not self.log_regex and any(path.format_name == "regex" for path in self.log_entries):
@@ -286,11 +300,8 @@ class Settings(BaseSettings):
         """All entries of LOG_FILE_PATH, each with its format."""
         entries = []
         for entry in self.log_file_path:
-            name, separator, pattern = entry.partition("=")
-            if separator and name in FORMAT_NAMES:
-                entries.append(LogPath(pattern, name))
-            else:
-                entries.append(LogPath(entry, self.log_format))
+            name, pattern = _format_and_pattern(entry)
+            entries.append(LogPath(pattern, name or self.log_format))
         return tuple(entries)
 
     @property
@@ -352,8 +363,15 @@ def resolve_node_id(settings: Settings) -> str:
         return settings.node_id
 
 
+def _format_and_pattern(entry: str) -> tuple[str, str]:
+    """An entry of LOG_FILE_PATH, in two; the format is empty where it gives none."""
+    name, _, pattern = entry.partition("=")
+    return (name, pattern) if name in FORMAT_NAMES and pattern else ("", entry)
+
+
 def _is_queue(pattern: str) -> bool:
-    return pattern.startswith(QUEUE_SCHEMES)
+    # URLs of other schemes too: to take one for a file would show its password.
+    return "://" in pattern
 
 
 def _names_server_and_database(url: str) -> bool:
@@ -379,9 +397,9 @@ def _masked_parts(value: Any) -> Any:
 
 def _sentence(problem: Any) -> str:
     reason = str(problem["msg"]).removeprefix("Value error, ")
-    if not problem["loc"]:
-        return reason
-    key = str(problem["loc"][0]).upper()
+    key = str(problem["loc"][0]).upper() if problem["loc"] else ""
+    if reason.startswith(key):
+        return reason  # which is a sentence already
     shown = "***" if "KEY" in key or "PASSWORD" in key or "TOKEN" in key else masked(repr(problem["input"]))
     expected = reason[0].lower() + reason[1:]
     expected = expected.removeprefix("input should be ")

@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 
 from tailmetrics.cli import main
 from tailmetrics.errors import QueueError
+from tailmetrics.formats.lines import BYTE_ORDER_MARK
 from tailmetrics.queues import QueueAddress
 from tailmetrics.queues.broker import Connection, connected
 from tailmetrics.queues.publisher import Publisher
@@ -65,6 +66,14 @@ def test_the_name_may_be_the_first_line(tmp_path: Path, queue: Queue) -> None:
     assert paths(tmp_path) == ["/1/0"]
 
 
+def test_a_byte_order_mark_behind_the_name_is_no_part_of_the_first_line(tmp_path: Path, queue: Queue) -> None:
+    (tmp_path / "a.log").write_bytes(BYTE_ORDER_MARK + log_of(1, 2))
+    run("publish", "a.log", "--name-first", "--to", queue.url)
+    with consuming(tmp_path, queue.url) as running:
+        running.await_counts(2)
+    assert paths(tmp_path) == ["/1/0", "/1/1"]
+
+
 def test_a_log_that_is_sent_twice_counts_twice(tmp_path: Path, queue: Queue) -> None:
     (tmp_path / "a.log").write_bytes(log_of(1))
     run("publish", "a.log", "a.log", "--to", queue.url)
@@ -74,9 +83,10 @@ def test_a_log_that_is_sent_twice_counts_twice(tmp_path: Path, queue: Queue) -> 
 
 def test_a_queue_that_is_not_there_is_named_or_made(tmp_path: Path, broker: Broker) -> None:
     (tmp_path / "a.log").write_bytes(log_of(1))
-    refused = run("publish", "a.log", "--to", broker.url("made"))
-    assert refused.exit_code == 69
-    assert "there is no queue 'made' in the virtual host '/'; correct the name, or make it" in refused.stderr
+    error = "there is no queue 'made' in the virtual host '/'; correct the name, or make it: --create of"
+    for command in (("publish", "a.log"), ("generate", "--max-logs", 1)):
+        refused = run(*command, "--to", broker.url("made"))
+        assert (refused.exit_code, error in refused.stderr) == (69, True)
     assert run("publish", "a.log", "--to", broker.url("made"), "--create").exit_code == 0
     made = Queue(broker, "made")
     assert made.waiting() == 1
@@ -93,6 +103,23 @@ def test_a_broker_that_cannot_be_used_is_explained_without_the_password(
     result = run("publish", "a.log", "--to", f"amqp://guest:s3cret@127.0.0.1:{port or broker.port}/?queue=x")
     assert (result.exit_code, error in result.stderr) == (69, True)
     assert "s3cret" not in result.output
+
+
+def test_a_wrong_address_is_explained_with_an_example_that_can_be_read(tmp_path: Path) -> None:
+    (tmp_path / "a.log").write_bytes(log_of(1))
+    result = run("publish", "a.log", "--to", "http://localhost/?queue=x")
+    expected = "--to: found the scheme 'http', expected amqp://user:password@host:5672/vhost?queue=logs"
+    assert (result.exit_code, expected in result.stderr) == (78, True)
+
+
+def test_publish_names_a_file_that_is_missing_before_anything_is_sent(tmp_path: Path, queue: Queue) -> None:
+    (tmp_path / "a.log").write_bytes(log_of(1))
+    result = run("publish", "a.log", "missing.log", "--to", queue.url)
+    assert (result.exit_code, queue.waiting()) == (66, 0)
+    assert result.stderr.splitlines() == [
+        "tailmetrics publish: missing.log cannot be read: No such file or directory",
+        "Nothing was sent.",
+    ]
 
 
 def test_a_publisher_without_its_queue_leaves_no_connection_open(

@@ -1,6 +1,6 @@
 """Logs that arrive as messages of a queue: each message is a whole log, and a source of its own."""
 
-from tailmetrics.queues.address import QueueAddress
+from tailmetrics.queue_address import QueueAddress
 from tailmetrics.queues.deliveries import Deliveries
 from tailmetrics.queues.reader import QueueReader
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tailmetrics.errors import QueueError, SettingsError
-from tailmetrics.queues.address import QueueAddress
+from tailmetrics.queue_address import QueueAddress
 
 if TYPE_CHECKING:
     from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
@@ -217,7 +217,7 @@ def _translated(address: QueueAddress) -> Iterator[None]:
 def _missing(address: QueueAddress) -> str:
     return (
         f"there is no queue {address.queue!r} in the virtual host {address.vhost!r}; correct the name, or "
-        "make it: `tailmetrics publish --create`, or rabbitmqadmin declare queue"
+        "make it: --create of `tailmetrics publish` and `generate`, or rabbitmqadmin declare queue"
     )
 
 

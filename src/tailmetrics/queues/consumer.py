@@ -12,7 +12,7 @@ from collections.abc import Callable
 import structlog
 
 from tailmetrics.errors import QueueError
-from tailmetrics.queues.address import QueueAddress
+from tailmetrics.queue_address import QueueAddress
 from tailmetrics.queues.broker import Connection, Received, connected
 from tailmetrics.queues.messages import Message, Place
 from tailmetrics.settings import Settings

@@ -7,7 +7,8 @@ import secrets
 import time
 from dataclasses import dataclass, replace
 
-from tailmetrics.queues.address import QueueAddress
+from tailmetrics.formats.lines import BYTE_ORDER_MARK
+from tailmetrics.queue_address import QueueAddress
 from tailmetrics.queues.broker import Received
 from tailmetrics.settings import Settings
 from tailmetrics.sources import MESSAGES_NODE, Checkpoint, Chunk, Delivery, Source, fingerprint
@@ -124,11 +125,16 @@ class Message:
         said = _text(received.headers.get(FIRST_LINE_HEADER))
         if not (said == "name" if said else address.first_line_is_name):
             return 0
-        return received.body.find(b"\n") + 1 or len(received.body)
+        begin = received.body.find(b"\n") + 1 or len(received.body)
+        if received.body.startswith(BYTE_ORDER_MARK, begin):
+            # Formats leave out a mark at the beginning of a message only.
+            begin += len(BYTE_ORDER_MARK)
+        return begin
 
     def _name(self, received: Received, begin: int) -> str:
         if begin:
-            return _text(received.body[: min(begin, 4 * _LONGEST_NAME)]).strip()
+            first_line = received.body[: min(begin, 4 * _LONGEST_NAME)].partition(b"\n")[0]
+            return _text(first_line.removeprefix(BYTE_ORDER_MARK)).strip()
         return _text(received.headers.get(NAME_HEADER))
 
 

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 import tenacity
 
 from tailmetrics.errors import QueueError
-from tailmetrics.queues.address import QueueAddress
+from tailmetrics.queue_address import QueueAddress
 from tailmetrics.queues.broker import Connection, connected
 from tailmetrics.queues.messages import FIRST_LINE_HEADER, NAME_HEADER
 

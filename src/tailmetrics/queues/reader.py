@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 
-from tailmetrics.queues.address import QueueAddress
+from tailmetrics.queue_address import QueueAddress
 from tailmetrics.queues.broker import require_client
 from tailmetrics.queues.consumer import QueueConsumer
 from tailmetrics.queues.messages import Message
@@ -18,7 +18,7 @@ _MOST_CHUNKS = 1000  # at a time
 class QueueReader:
     """The queues of LOG_FILE_PATH. All methods may be called from any thread.
 
-    Raises SettingsError for an address that cannot be read, or without the client library.
+    Raises SettingsError without the client library.
     """
 
     def __init__(self, settings: Settings, wake: Callable[[], None]) -> None:

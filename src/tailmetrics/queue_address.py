@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 from tailmetrics.errors import SettingsError
 
 EXAMPLE = "amqp://user:password@host:5672/vhost?queue=logs"
-_PARAMETERS = ("queue", "first_line")
+_PARAMETERS = {"queue", "first_line"}
 _PORTS = {"amqp": 5672, "amqps": 5671}
 
 
@@ -27,24 +27,32 @@ class QueueAddress:
 
     @classmethod
     def parse(cls, url: str, setting: str = "LOG_FILE_PATH") -> QueueAddress:
-        """Raises SettingsError, which shows nothing of a URL that cannot be read."""
+        """Raises SettingsError, which shows nothing of the URL behind its scheme.
+
+        A password that is not percent-encoded may have become any other part of it.
+        """
+        scheme, separator, _ = url.partition("://")
+        if scheme.lower() not in _PORTS or not separator:
+            raise _wrong(setting, f"the scheme {scheme!r}" if separator and scheme.isalnum() else "no URL")
         try:
             parts = urlsplit(url)
             port = parts.port
         except ValueError:
             raise _wrong(setting, "a URL that cannot be read") from None
-        if parts.scheme not in _PORTS or not parts.hostname:
+        # The user and the password were cut off before their end.
+        if "@" in parts.path + parts.query or "#" in url:
+            raise _wrong(setting, "an @ behind the host, or a #")
+        if not parts.hostname:
             raise _wrong(setting, "a URL without host")
         parameters = parse_qs(parts.query, keep_blank_values=True)
-        for name in parameters:
-            if name not in _PARAMETERS:
-                raise _wrong(setting, f"the parameter {name!r}")
+        if not parameters.keys() <= _PARAMETERS:
+            raise _wrong(setting, "a parameter other than queue and first_line")
         queue = parameters.get("queue", [""])[-1]
         if not queue:
             raise _wrong(setting, "no queue")
         first_line = parameters.get("first_line", ["log"])[-1]
         if first_line not in {"log", "name"}:
-            raise _wrong(setting, f"first_line={first_line}")
+            raise _wrong(setting, "a first_line that is neither log nor name")
         return cls(
             scheme=parts.scheme,
             host=parts.hostname,
@@ -66,6 +74,7 @@ class QueueAddress:
 def _wrong(setting: str, found: str) -> SettingsError:
     problem = (
         f"{setting}: found {found}, expected {EXAMPLE}, with &first_line=name when messages begin with the "
-        "name of their log; signs such as / , and @ are written as %2F, %2C and %40"
+        "name of their log; in the user, the password and names / ? # , @ : [ ] and % are written as "
+        "%2F %3F %23 %2C %40 %3A %5B %5D and %25"
     )
     return SettingsError([problem])
