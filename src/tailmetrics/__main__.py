@@ -4,39 +4,16 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import errno
 import os
 import sys
-from typing import Any, TextIO, cast
 
 import click
 
 from tailmetrics.cli import EXIT_IO, main
 from tailmetrics.garbage import collect_seldom
 
-
-class _Output:
-    """Standard output that remembers its failure, which tells it from those of other files."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self.failure: OSError | None = None
-        self._stream = stream
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-    def write(self, text: str) -> int:
-        try:
-            return self._stream.write(text)
-        except OSError as error:
-            self.failure = error
-            raise
-
-    def flush(self) -> None:
-        try:
-            self._stream.flush()
-        except OSError as error:
-            self.failure = error
-            raise
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
 def run() -> None:
@@ -45,9 +22,6 @@ def run() -> None:
     All is closed and written then. To free what was imported, object by object, would take 0.3 seconds more.
     """
     collect_seldom()
-    output = _Output(sys.stdout)
-    if sys.stdout is not None:  # it was not closed before the program began
-        sys.stdout = cast("TextIO", output)
     try:
         main()
     except SystemExit as end:
@@ -55,7 +29,7 @@ def run() -> None:
             _end_at_once(end.code or 0)
         raise
     except OSError as error:
-        if error is not output.failure:
+        if error.errno not in _NO_ROOM:
             raise
         command = " ".join(["tailmetrics", *sys.argv[1:2]])
         with contextlib.suppress(OSError):
