@@ -109,7 +109,7 @@ def test_half_of_a_surrogate_pair_is_rejected_as_what_it_is(half: str) -> None:
         parsed = json_lines().parse(f"{line}\n{line_of()}".encode(), 0)
         [reason] = parsed.rejects["reason"]
         assert reason == (
-            f"line: found {half[:6]}, which is half of a surrogate pair, expected whole characters in its fields"
+            f"line: found {half[:6]}, which is half of a surrogate pair, expected whole characters"
         )
         assert parsed.rejects["line"].to_list() == [line]
         assert parsed.records.height == 1

@@ -44,7 +44,7 @@ def extract_by(field_map: str) -> Extract:
             .when(has_half)
             .then(
                 pl.format(
-                    "line: found {}, which is half of a surrogate pair, expected whole characters in its fields",
+                    "line: found {}, which is half of a surrogate pair, expected whole characters",
                     pl.lit(halves),
                 )
             )

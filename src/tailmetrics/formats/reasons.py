@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 _SHOWN_CHARACTERS = 80
-# Control characters (Unicode Cc) as they are shown: nobody would see them, and not every store can hold a NUL.
+# Control characters (Unicode Cc) as they are shown: nobody sees them, and not every store can hold a NUL.
 _VISIBLE = {chr(code): f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
 _VISIBLE |= {"\t": "\\t", "\n": "\\n", "\r": "\\r"}
 
