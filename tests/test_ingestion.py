@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tailmetrics import ingestion as ingestion_module
-from tailmetrics.errors import PositionConflict, StoreUnavailable
+from tailmetrics.errors import PositionConflict, StoreError, StoreUnavailable
 from tailmetrics.ingestion import Ingestion
 from tailmetrics.metrics import Metrics
 from tailmetrics.settings import Settings, load_settings
@@ -109,6 +109,16 @@ def test_an_error_that_waiting_does_not_help_is_the_end_at_once(ingestion, store
     ingestion.start()
     assert given_up.wait(WAIT_SECONDS)
     assert (store.writes, ingestion.state().name) == (1, "stopped")
+
+
+def test_an_error_of_the_store_is_told_with_what_to_do_and_not_as_its_driver_said_it(
+    ingestion, store, given_up
+):
+    store.always = StoreError("may not write; GRANT it")
+    store.always.__cause__ = ValueError("denied")
+    ingestion.start()
+    assert given_up.wait(WAIT_SECONDS)
+    assert (store.writes, ingestion.failure) == (1, store.always)
 
 
 def test_a_store_that_is_away_at_start_is_waited_for(ingestion, store, monkeypatch):

@@ -213,7 +213,10 @@ class Ingestion:
 
 
 def root_cause(error: BaseException) -> BaseException:
-    """What a Bytewax error was raised from: the exception of the source, the parser or the store."""
-    while error.__cause__ is not None:
+    """What a Bytewax error was raised from: the exception of the source, the parser or the store.
+
+    Not what that was raised from in turn: an error of this package says what to do, a driver's does not.
+    """
+    while not isinstance(error, TailmetricsError) and error.__cause__ is not None:
         error = error.__cause__
     return error

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from tailmetrics.address import is_listened_at
-from tailmetrics.errors import LoadError, StoreBusy
+from tailmetrics.errors import LoadError, StoreBusy, TailmetricsError
 from tailmetrics.ingestion import Ingestion
 from tailmetrics.metrics import Metrics
 from tailmetrics.settings import Settings, resolve_node_id
@@ -100,7 +100,7 @@ def load_files(
 
 @contextlib.contextmanager
 def _jobs(settings: Settings, files: Sequence[Path]) -> Iterator[list[LoadJob]]:
-    """A dataflow of this process that reads the files into the store."""
+    """A dataflow of this process that reads the files into the store; what ended it early is raised."""
     with contextlib.closing(open_store(settings)) as store:
         store.sources(resolve_node_id(settings))
         ingestion = Ingestion(settings, store, Metrics(), follow=False)
@@ -109,6 +109,8 @@ def _jobs(settings: Settings, files: Sequence[Path]) -> Iterator[list[LoadJob]]:
             yield [ingestion.start_load(path.absolute(), str(path.absolute()), None) for path in files]
         finally:
             ingestion.stop()
+        if isinstance(ingestion.failure, TailmetricsError):
+            raise ingestion.failure
 
 
 def _finish(job: LoadJob, on_progress: Callable[[LoadProgress], None]) -> LoadProgress:

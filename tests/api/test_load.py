@@ -105,6 +105,20 @@ def test_without_a_body_and_without_files_is_404(loading: httpx.Client) -> None:
     assert "*.log: no file matches" in response.json()["detail"]
 
 
+@pytest.mark.parametrize("as_form", [False, True])
+def test_a_name_with_a_nul_is_refused(
+    loading: httpx.Client, ingestion: FakeIngestion, *, as_form: bool
+) -> None:
+    if as_form:
+        response = loading.post("/load", files={"file": ("x.log", LOG), "name": (None, "a\0.log")})
+    else:
+        response = loading.post("/load", content=LOG, params={"name": "a\0.log"})
+    assert response.status_code == 422
+    [problem] = response.json()["errors"]
+    assert (problem["parameter"], problem["expected"]) == ("name", "text without control characters")
+    assert ingestion.loads == []
+
+
 @pytest.mark.parametrize("parameter", ["name", "format"])
 def test_parameters_of_a_body_need_one(loading: httpx.Client, parameter: str) -> None:
     response = loading.post("/load", params={parameter: "requests"})

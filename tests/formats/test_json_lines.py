@@ -81,8 +81,13 @@ def test_timestamps_of_ones_own_format_are_read() -> None:
         ("{}", "timestamp: found nothing, expected a real time"),
         (line_of(timestamp="soon"), "timestamp: found 'soon', expected a real time"),
         (line_of(customer_id=None), "customer_id: found nothing, expected 1 to 256 characters"),
-        (line_of(customer_id="a\0"), "customer_id: found 'a\0', expected 1 to 256 characters"),
-        (line_of(path="/\0"), "path: found '/\0', expected at least one character, and no NUL"),
+        (line_of(customer_id="a\0b"), r"customer_id: found 'a\x00b', expected 1 to 256 characters"),
+        (line_of(customer_id="a\t\x85"), r"customer_id: found 'a\t\x85', expected 1 to 256 characters"),
+        (line_of(path="/\0"), r"path: found '/\x00', expected at least one character, and no NUL"),
+        (line_of(path={"a\0": "\0"}), r"""path: found '{"a\x00": "\x00"}', expected at least one"""),
+        (line_of(timestamp="\0"), r"timestamp: found '\x00', expected a real time"),
+        (line_of(status_code="2\0"), r"status_code: found '2\x00', expected 100 to 599"),
+        (line_of(duration="\0"), r"duration: found '\x00', expected seconds"),
         (line_of(status_code=99), "status_code: found '99', expected 100 to 599"),
         (line_of(status_code=True), "status_code: found 'true', expected 100 to 599"),
         (line_of(duration="fast"), "duration: found 'fast', expected seconds"),
@@ -95,6 +100,33 @@ def test_a_bad_line_is_rejected_with_the_field_what_was_found_and_what_was_expec
 ) -> None:
     found = json_lines().parse(line.encode(), 0).rejects["reason"].item()
     assert found.startswith(reason)
+
+
+@pytest.mark.parametrize("half", [r"\ud800", r"\udfff", r"\uDBFF\u0041", r"\ud800\ue000", r"\ude80\ud83d"])
+def test_half_of_a_surrogate_pair_is_rejected_as_what_it_is(half: str) -> None:
+    for field in ("timestamp", "customer_id", "path", "status_code", "duration"):
+        line = line_of(**{field: "a HALF z"}).replace("HALF", half)
+        parsed = json_lines().parse(f"{line}\n{line_of()}".encode(), 0)
+        [reason] = parsed.rejects["reason"]
+        assert reason == (
+            f"line: found {half[:6]}, which is half of a surrogate pair, expected whole characters"
+        )
+        assert parsed.rejects["line"].to_list() == [line]
+        assert parsed.records.height == 1
+
+
+@pytest.mark.parametrize("half", [r"\ud800", r"\udfff", r"\uDBFF\u0041", r"\ud800\ue000", r"\ude80\ud83d"])
+def test_half_of_a_surrogate_pair_under_another_key_is_ignored(half: str) -> None:
+    line = line_of(agent="a HALF z").replace("HALF", half)
+    assert json_lines().parse(line.encode(), 0).records.rows() == [(TIME, "cust_39", "/api", 200, 0.388, 0)]
+
+
+def test_a_whole_pair_and_a_backslash_before_an_u_are_text() -> None:
+    line = line_of(customer_id="ROCKET", path="/BACKSLASH").replace("ROCKET", r"\ud83d\ude80")
+    line = line.replace("BACKSLASH", r"\\ud800")
+    assert json_lines().parse(line.encode(), 0).records.rows() == [
+        (TIME, "\U0001f680", r"/\ud800", 200, 0.388, 0)
+    ]
 
 
 def test_very_deep_nesting_is_rejected() -> None:

@@ -117,7 +117,7 @@ def test_the_bad_lines_of_a_messy_log_are_rejected_for_what_is_wrong_with_them()
         ),
         (
             GOOD.replace("cust_39", "a\x85b"),
-            "customer_id: found 'a\x85b', expected 1 to 256 characters without control characters",
+            r"customer_id: found 'a\x85b', expected 1 to 256 characters without control characters",
         ),
         (
             GOOD.replace("cust_39", "x" * 257),

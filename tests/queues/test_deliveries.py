@@ -156,3 +156,8 @@ def test_a_message_that_two_processes_store_at_the_same_time_counts_once(
     first = Process(tmp_path, rival)
     first.store(first.message(message_id="a"), first.message(message_id="b"))
     assert (logs(store), rival.conflicts) == (2, 1)
+
+
+def test_a_nul_in_the_name_of_a_queue_or_a_log_is_shown_as_an_escape(process: Process) -> None:
+    message = process.message(message_id="c\0d", queue="a%00b")
+    assert message.delivery.source.path == r"a\x00b/c\x00d"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from tailmetrics.errors import PositionConflict, QueryError, StoreBusy, StoreError, UnknownCustomer
+from tailmetrics.formats import open_format
 from tailmetrics.settings import Settings
 from tailmetrics.sources import Source, SourceStatus
 from tailmetrics.stats import (
@@ -614,6 +616,25 @@ class TestRejects:
             "line \U0001f680",
         )
         assert abs(newest.seen_at - datetime.now(timezone.utc)) < timedelta(seconds=60)
+
+    def test_what_lines_hold_that_is_no_text_is_kept_as_the_format_shows_it(
+        self, store: Store, ask: Ask[Any]
+    ) -> None:
+        good = {"timestamp": "2024-10-10T12:00:00Z", "customer_id": "a", "path": "/", "status_code": 200}
+        lines = [
+            json.dumps(good | {field: value}).encode()
+            for field in good
+            for value in ("a\0b", "\0", "sur\ud800", "\ude80\ud83d", "\x01\x85", {"\0": ["\0\ud800"]})
+        ]
+        lines += [b"\0", b"{\0}", b"\xff", b"{\x01}"]
+        json_lines = open_format("json", Settings(_env_file=None))  # type: ignore[call-arg]
+        parsed = json_lines.parse(b"\n".join(lines), 0)
+        rejects = list(parsed.rejects.select("reason", "line").iter_rows())
+        store.write([batch_of(store.register(source_of()), parsed.records, 0, rejects=rejects)])
+        page = ask(store.rejects(RejectsQuery()))
+        assert [(reject.reason, reject.line) for reject in reversed(page.rejects)] == rejects
+        assert len(rejects) + parsed.records.height == len(lines)
+        assert "\0" not in "".join(reason + line for reason, line in rejects)
 
     def test_pages_stay_the_same_while_new_rejects_come(self, store: Store, ask: Ask[Any]) -> None:
         source = store.register(source_of())

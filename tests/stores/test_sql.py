@@ -13,7 +13,14 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from tailmetrics.errors import PositionConflict, SchemaMismatch, StoreError, StoreGone, StoreUnavailable
+from tailmetrics.errors import (
+    PositionConflict,
+    SchemaMismatch,
+    SettingsError,
+    StoreError,
+    StoreGone,
+    StoreUnavailable,
+)
 from tailmetrics.ingestion import Ingestion
 from tailmetrics.loading import load_files
 from tailmetrics.metrics import Metrics
@@ -120,6 +127,85 @@ class TestOpening:
             url = server.url(name, user="reader")
         with pytest.raises(StoreError, match="GRANT"):
             open_store(settings_of(url))
+
+    def test_a_user_who_may_only_read_is_told_what_to_grant_when_something_is_written(
+        self, server: servers.Server
+    ) -> None:
+        url = server.new_database()
+        open_store(settings_of(url)).close()
+        name = url.rpartition("/")[2]
+        if server.scheme == "postgresql":
+            server.execute(
+                "DROP ROLE IF EXISTS looker",
+                f"CREATE ROLE looker LOGIN PASSWORD '{servers.PASSWORD}'",
+                "GRANT SELECT ON ALL TABLES IN SCHEMA public TO looker",
+                database=name,
+            )
+            grants = [
+                "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {user}",
+                "GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {user}",
+            ]
+        else:
+            server.execute(
+                f"CREATE OR REPLACE USER looker IDENTIFIED BY '{servers.PASSWORD}'",
+                f"GRANT SELECT ON `{name}`.* TO looker",
+            )
+            grants = ["GRANT SELECT, INSERT, UPDATE, DELETE ON {database}.* TO {user}"]
+        settings = settings_of(server.url(name, user="looker"))
+        began = time.monotonic()
+        with pytest.raises(StoreError) as refused:
+            load_files(settings, [DATA / "requests-10k.log"], lambda _: None)
+        assert time.monotonic() - began < _TOLD_SECONDS
+        for grant in grants:
+            assert grant.format(user="user", database="database") in str(refused.value)
+        server.execute(*(grant.format(user="looker", database=name) for grant in grants), database=name)
+        assert load_files(settings, [DATA / "requests-10k.log"], lambda _: None).state == "done"
+        if server.scheme == "postgresql":
+            server.execute("DROP OWNED BY looker", "DROP ROLE looker", database=name)
+
+    @pytest.mark.parametrize(
+        ("scheme", "parameter"),
+        [
+            ("mariadb", "foo=bar"),
+            ("mariadb", "sslmode=require"),
+            ("mariadb", "connect_timeout=abc"),
+            ("mariadb", "port=1"),
+            ("mariadb", "ssl_ca=/nowhere.pem"),
+            ("postgresql", "port=abc"),
+            ("postgresql", "prepare_threshold=x"),
+        ],
+    )
+    def test_a_parameter_that_the_driver_cannot_take_is_a_wrong_setting(
+        self, scheme: str, parameter: str
+    ) -> None:
+        url = f"{scheme}://user:s3cret@127.0.0.1:{free_port()}/shop?{parameter}"
+        if parameter.startswith("prepare"):  # which is looked at with the first statement
+            url = f"{SERVERS[scheme]().new_database()}?{parameter}"
+        with pytest.raises(
+            SettingsError, match=r"STORE_URL: found .*, expected after \? parameters of"
+        ) as wrong:
+            open_store(settings_of(url))
+        assert "s3cret" not in str(wrong.value)
+        assert servers.PASSWORD not in str(wrong.value)
+
+    @pytest.mark.parametrize(
+        "parameter",
+        [
+            "foo=bar",
+            "sslmode=nonsense",
+            "sslmode=require",
+            "sslmode=verify-full",
+            "keepalives=x",
+            "target_session_attrs=foo",
+            "service=foo",
+            "options=-c%20foo%3Dbar",
+        ],
+    )
+    def test_a_parameter_that_postgresql_refuses_is_no_reason_to_wait(self, parameter: str) -> None:
+        with pytest.raises(StoreError, match=r"expected after \? in STORE_URL") as refused:
+            open_store(settings_of(f"{servers.postgresql().new_database()}?{parameter}"))
+        assert not isinstance(refused.value, StoreUnavailable)
+        assert servers.PASSWORD not in str(refused.value)
 
     def test_tables_of_another_program_are_left_alone(self, settings: Settings) -> None:
         run(settings, "CREATE TABLE records (x INTEGER)")
@@ -355,6 +441,11 @@ class TestFaults:
         with pytest.raises(StoreGone, match="removed"):
             store.write([batch_of(source, ONE)])
         assert store.position(source.source_id) == 0
+
+    def test_a_load_ends_with_what_to_do_when_tables_are_gone(self, settings: Settings, store: Store) -> None:
+        run(settings, "DROP VIEW daily_stats", "DROP TABLE records")
+        with pytest.raises(StoreGone, match=r"removed.*; put them back"):
+            load_files(settings, [DATA / "requests-10k.log"], lambda _: None)
 
     def test_a_file_that_is_removed_under_a_running_store_is_missed(self, tmp_path: Path) -> None:
         store = open_store(settings_of(f"sqlite:///{tmp_path}/x.sqlite"))

@@ -200,12 +200,17 @@ def _wrong_parameters(request: Request, problems: list[ParameterProblem]) -> Res
 
 
 def _parameter_problem(problem: dict[str, Any]) -> ParameterProblem:
-    template = _EXPECTED.get(problem["type"])
     return {
         "parameter": _name_of(problem["loc"]),
         "value": _shown(problem["input"]),
-        "expected": str(problem["msg"]) if template is None else template.format(**problem.get("ctx", {})),
+        "expected": expected_of(problem),
     }
+
+
+def expected_of(problem: Mapping[str, Any]) -> str:
+    """What would be right, of an error of pydantic."""
+    template = _EXPECTED.get(problem["type"])
+    return str(problem["msg"]) if template is None else template.format(**problem.get("ctx", {}))
 
 
 def _name_of(place: Sequence[str | int]) -> str:

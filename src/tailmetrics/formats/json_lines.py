@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, Final
 
 import polars as pl
@@ -19,6 +20,11 @@ _OPTIONAL = "duration"
 _OBJECT = r"\A[ \t]*\{"
 _IS_OBJECT = "is_object"
 _FEW_LINES = 64
+_SURROGATE = r"\\u[dD][89a-fA-F]"
+# Escapes one after the other: a whole pair, else (as the group) half of one, else any other.
+_ESCAPE = re.compile(
+    r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)"
+)
 
 
 def extract_by(field_map: str) -> Extract:
@@ -26,14 +32,42 @@ def extract_by(field_map: str) -> Extract:
     reader = _Reader(_keys(field_map), field_map)
 
     def extract(text: pl.Series) -> pl.DataFrame:
-        looks_right = text.str.contains(_OBJECT)
-        found = _spread(reader.rows(text.filter(looks_right)), looks_right)
-        problem = found_instead("line", pl.lit(text), "a JSON object")
+        whole, halves = _without_halves(text)
+        looks_right = whole.str.contains(_OBJECT)
+        found = _spread(reader.rows(whole.filter(looks_right)), looks_right)
+        no_object = ~pl.col(_IS_OBJECT).fill_null(value=False)
+        has_half = pl.any_horizontal(pl.col(_COLUMNS).str.contains("\0", literal=True))
         return found.select(
-            *_COLUMNS, pl.when(~pl.col(_IS_OBJECT).fill_null(value=False)).then(problem).alias(PROBLEM)
+            *_COLUMNS,
+            pl.when(no_object)
+            .then(found_instead("line", pl.lit(text), "a JSON object"))
+            .when(has_half)
+            .then(
+                pl.format(
+                    "line: found {}, which is half of a surrogate pair, expected whole characters",
+                    pl.lit(halves),
+                )
+            )
+            .alias(PROBLEM),
         )
 
     return extract
+
+
+def _without_halves(text: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """The lines with a NUL for each escape that is half of a surrogate pair, and the first such of each line.
+
+    Polars reads some of these as a NUL, some together with what follows as another character, and refuses the
+    line for others.
+    """
+    places = text.str.contains(_SURROGATE).arg_true()
+    halves = pl.repeat(None, len(text), dtype=pl.String(), eager=True)
+    if places.is_empty():
+        return text, halves
+    lines = text.gather(places).to_list()
+    whole = [_ESCAPE.sub(lambda escape: r"\u0000" if escape[1] else escape[0], line) for line in lines]
+    firsts = [next((escape[0] for escape in _ESCAPE.finditer(line) if escape[1]), None) for line in lines]
+    return text.clone().scatter(places, whole), halves.scatter(places, pl.Series(firsts, dtype=pl.String()))
 
 
 class _Reader:

@@ -66,7 +66,7 @@ class Message:
             node_id = f"{MESSAGES_NODE}{queue}-content"
             source_id = fingerprint(f"{queue}\0{_process}\0{next(_numbers)}\0{content}".encode())
         name = self._name(received, begin) or received.message_id or content[:16]
-        self._path = f"{address.queue}/{_harmless(name)}"
+        self._path = f"{_harmless(address.queue)}/{_harmless(name)}"
         self._checkpoint = Checkpoint(begin, self.size, content, 0, "")
         source = Source(source_id, node_id, 0, 0, 0, self._path, self._checkpoint)
         self.delivery = Delivery(source, received.redelivered, by_content=not self.has_id)

@@ -31,7 +31,7 @@ from tailmetrics.stats import (
     TrendsQuery,
 )
 from tailmetrics.stores import sql_schema
-from tailmetrics.stores.sql_database import Database, errors_translated, took_too_long
+from tailmetrics.stores.sql_database import Database, errors_translated, parameters_refused, took_too_long
 from tailmetrics.stores.sql_questions import Questions
 from tailmetrics.stores.sql_writer import Writer
 
@@ -55,7 +55,8 @@ class SqlStore:
         """Open the database and make its tables. Raises SchemaMismatch or StoreError."""
         self._timeout_seconds = settings.query_timeout_seconds
         self._database = _database(settings)
-        self._writing = self._database.writing()
+        with parameters_refused(self._database):
+            self._writing = self._database.writing()
         self._asking: AsyncEngine | None = None
         weakref.finalize(self, self._writing.dispose)  # should nobody close it
         self._writer = Writer(self._writing, self._database, settings)
@@ -147,9 +148,13 @@ class SqlStore:
         with self._lock, errors_translated(self._database):
             if self._prepared:
                 return
-            with self._writing.begin() as connection, self._database.alone(connection):
+            with self._connected() as connection, connection.begin(), self._database.alone(connection):
                 sql_schema.prepare(connection, self._database.daily_stats(), self._database.name)
             self._prepared = True
+
+    def _connected(self) -> sa.Connection:
+        with parameters_refused(self._database):
+            return self._writing.connect()
 
     def _write(self, work: Callable[[Writer], _Answer]) -> _Answer:
         self._prepare()

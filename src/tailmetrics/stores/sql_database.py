@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import polars as pl
 import sqlalchemy as sa
 
-from tailmetrics.errors import StoreError, StoreUnavailable
+from tailmetrics.errors import SettingsError, StoreError, StoreGone, StoreUnavailable
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -95,6 +95,28 @@ def took_too_long(seconds: float) -> StoreUnavailable:
     return StoreUnavailable(
         f"the question took longer than {seconds:g} seconds (QUERY_TIMEOUT_SECONDS); ask for a shorter range"
     )
+
+
+def tables_removed(name: str, text: str) -> StoreGone:
+    """What is said when tables are not there any more that were."""
+    return StoreGone(
+        f"{name}: {text}; its tables were removed while they were in use, so nothing more is written; put "
+        "them back, or restart to begin with empty ones"
+    )
+
+
+@contextlib.contextmanager
+def parameters_refused(database: Database) -> Iterator[None]:
+    """What drivers raise, before they connect, of parameters in STORE_URL that they cannot take."""
+    try:
+        yield
+    except (TypeError, ValueError, sa.exc.ArgumentError, FileNotFoundError, PermissionError) as error:
+        problem = (
+            f"STORE_URL: found {database.name}, with what its driver cannot take ({error}), expected after ? "
+            "parameters of libpq for PostgreSQL (sslmode=require), of PyMySQL for MySQL and MariaDB "
+            "(ssl_ca=/path/to/ca.pem)"
+        )
+        raise SettingsError([problem]) from None
 
 
 @contextlib.contextmanager

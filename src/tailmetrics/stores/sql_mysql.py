@@ -11,8 +11,13 @@ import pymysql  # type: ignore[import-untyped]  # it has no types
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
-from tailmetrics.errors import StoreError, StoreGone, StoreUnavailable
-from tailmetrics.stores.sql_database import CONNECT_SECONDS, NothingInBackground, took_too_long
+from tailmetrics.errors import StoreError, StoreUnavailable
+from tailmetrics.stores.sql_database import (
+    CONNECT_SECONDS,
+    NothingInBackground,
+    tables_removed,
+    took_too_long,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -56,7 +61,8 @@ _REFUSALS = {
     "and %40",
     1044: "this user may not use the database; GRANT ALL ON database.* TO user",
     1049: "create it with CREATE DATABASE, or name another one in STORE_URL",
-    1142: "this user lacks a right; GRANT ALL ON database.* TO user",
+    1142: "to write, GRANT SELECT, INSERT, UPDATE, DELETE ON database.* TO user; to make the tables, "
+    "GRANT ALL ON database.* TO user",
     1698: "this user may not log in with a password; name another one in STORE_URL",
     1227: "this user lacks a right; GRANT ALL ON database.* TO user",
     1251: "this user's way to log in is not supported",
@@ -184,12 +190,9 @@ class MySQL(NothingInBackground):
         if number in _PASSING or number in _NO_CONNECTION:
             return StoreUnavailable(f"{self.name} does not answer now: {text}")
         if number in _GONE:
-            return StoreGone(
-                f"{self.name}: {text}; its tables were removed while they were in use, so nothing more is "
-                "written; put them back, or restart to begin with empty ones"
-            )
+            return tables_removed(self.name, text)
         if number in _REFUSALS:
-            return StoreError(f"{self.name} cannot be opened: {text}; {_REFUSALS[number]}")
+            return StoreError(f"{self.name}: {text}; {_REFUSALS[number]}")
         if number is None or number == 0:
             return StoreUnavailable(f"{self.name} does not answer now: {text or type(error).__name__}")
         return StoreError(f"{self.name}: {text}")

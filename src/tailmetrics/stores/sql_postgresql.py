@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +14,9 @@ import sqlalchemy as sa
 from psycopg.copy import QueuedLibpqWriter
 from sqlalchemy.dialects import postgresql
 
-from tailmetrics.errors import StoreError, StoreGone, StoreUnavailable
+from tailmetrics.errors import StoreError, StoreUnavailable
 from tailmetrics.stores.sql_copy import binary_rows, columns_of
-from tailmetrics.stores.sql_database import CONNECT_SECONDS, took_too_long
+from tailmetrics.stores.sql_database import CONNECT_SECONDS, tables_removed, took_too_long
 from tailmetrics.stores.sql_schema import records
 from tailmetrics.stores.sql_segments import BULK_ROWS, Segments
 
@@ -55,6 +56,18 @@ _REFUSALS = {
     "permission denied for database": "this user may not connect; GRANT CONNECT ON DATABASE … TO …",
     "does not exist": "create it (createdb, createuser), or name another one in STORE_URL",
 }
+
+_GRANTS = (
+    "to write, GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO user and "
+    "GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO user; to make the tables, GRANT CREATE, USAGE ON "
+    "SCHEMA public TO user; or name one who owns the tables in STORE_URL"
+)
+
+# What libpq and the server say of parameters in STORE_URL; without a state, as nothing was connected.
+_WRONG_PARAMETER = re.compile(
+    r"invalid (?:connection option|integer value|port number|\w+ value: )|definition of service .* not found"
+    r"|unrecognized configuration parameter|server does not support SSL|root certificate file"
+)
 
 
 class PostgreSQL:
@@ -152,14 +165,13 @@ class PostgreSQL:
         if state[:2] in _PASSING_CLASSES or state in _PASSING:
             return StoreUnavailable(f"{self.name} does not answer now: {text}")
         if state in _GONE:
-            return StoreGone(
-                f"{self.name}: {text}; its tables were removed while they were in use, so nothing more is "
-                "written; put them back, or restart to begin with empty ones"
-            )
+            return tables_removed(self.name, text)
         if state == "42501":
+            return StoreError(f"{self.name}: {text}; {_GRANTS}")
+        if not state and _WRONG_PARAMETER.search(text):
             return StoreError(
-                f"{self.name}: {text}; GRANT CREATE, USAGE ON SCHEMA public TO this user, or name one who "
-                "owns the tables in STORE_URL"
+                f"{self.name} cannot be opened: {text}; expected after ? in STORE_URL parameters of libpq "
+                "that the server supports, such as sslmode=require or sslmode=prefer"
             )
         if not state and isinstance(error, psycopg.OperationalError):
             for refusal, remedy in _REFUSALS.items():

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
 from tailmetrics.errors import StoreError, StoreGone, StoreUnavailable
-from tailmetrics.stores.sql_database import NothingInBackground
+from tailmetrics.stores.sql_database import NothingInBackground, tables_removed
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -146,7 +146,7 @@ class SQLite(NothingInBackground):
                 "user may write to"
             )
         if "no such table" in text:
-            return StoreGone(f"{self._path}: {text}; its tables were removed while they were in use")
+            return tables_removed(str(self._path), text)
         return StoreError(f"{self._path}: {text}")
 
     def _stat(self) -> tuple[int, int] | None:

@@ -26,7 +26,7 @@ from tailmetrics.api.jobs import Load
 from tailmetrics.api.models import Loaded, LoadState
 from tailmetrics.api.openapi import problem_responses
 from tailmetrics.api.parameters import check_names, only_parameters_of
-from tailmetrics.api.problems import wrong_parameters
+from tailmetrics.api.problems import expected_of, wrong_parameters
 from tailmetrics.api.services import Context, Services
 from tailmetrics.api.uploads import Upload, check_announced, received, written
 from tailmetrics.errors import LoadError, QueryError
@@ -51,10 +51,14 @@ _FORM_SCHEMA = {
 }
 
 
+# Not every store can hold a NUL, and no file has one in its name.
+_LogName = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\x00]+$")]
+
+
 class LoadParameters(BaseModel):
     model_config = ConfigDict(frozen=True)
 
-    name: Annotated[str, Field(min_length=1, max_length=255)] | SkipJsonSchema[None] = Field(
+    name: _LogName | SkipJsonSchema[None] = Field(
         default=None,
         description="Name of the log in the body, as /rejects shows it. Default: that of the file in a form, "
         f"else `{DEFAULT_NAME}`.",
@@ -244,7 +248,7 @@ def _validated(given: Mapping[str, object]) -> LoadParameters:
     except ValidationError as error:
         raise wrong_parameters(
             [
-                QueryError(str(problem["loc"][0]), problem["input"], str(problem["msg"]))
+                QueryError(str(problem["loc"][0]), problem["input"], expected_of(problem))
                 for problem in error.errors()
             ]
         ) from None
