@@ -242,6 +242,26 @@ def test_a_file_that_is_named_twice_is_loaded_once(run: Run) -> None:
     assert as_json(run("load", LOG, LOG, "another-name.log", "--json"))["totals"]["records"] == 10_000
 
 
+@pytest.mark.parametrize("scheme", ["duckdb", "sqlite"])
+@pytest.mark.parametrize("copy", ["x.log.1", "y.log", "x.log.gz"])
+def test_a_copy_adds_nothing_in_one_command_or_in_the_next(run: Run, scheme: str, copy: str) -> None:
+    log = Path("x.log")
+    log.write_bytes(LOG.read_bytes())
+    Path(copy).write_bytes(gzip.compress(LOG.read_bytes()) if copy.endswith(".gz") else LOG.read_bytes())
+    url = f"{scheme}:///data/store.{scheme}"
+    together = as_json(run("load", log, copy, "--json", "--store-url", url))
+    again = as_json(run("load", copy, "--json", "--store-url", url))
+    assert (together["totals"]["records"], again["totals"]["records"]) == (10_000, 0)
+    assert [file["already_loaded"] for file in together["files"] + again["files"]] == [False, True, True]
+
+
+def test_a_log_loaded_in_a_wrong_format_is_another_one_behind_an_empty_line(run: Run) -> None:
+    wrong = as_json(run("load", LOG, "--log-format", "json", "--json"))
+    Path("again.log").write_bytes(b"\n" + LOG.read_bytes())
+    right = as_json(run("load", "again.log", "--json"))
+    assert (wrong["totals"]["rejects"], right["totals"]["records"]) == (10_000, 10_000)
+
+
 def test_a_closed_standard_output_is_no_failure() -> None:
     command = f"exec '{sys.executable}' -m tailmetrics check >&-"
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60, check=False)

@@ -52,10 +52,9 @@ LINES = [
 def settings_in(folder: Path, **changes: object) -> Settings:
     return load_settings(
         None,
-        store_url=f"duckdb:///{folder}/store.duckdb",
         log_file_path=f"{folder}/*.log",
         node_id="node",
-        **changes,
+        **{"store_url": f"duckdb:///{folder}/store.duckdb", **changes},
     )
 
 

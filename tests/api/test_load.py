@@ -234,11 +234,48 @@ def test_the_path_may_be_in_the_body(
 
 
 @pytest.mark.parametrize(
-    "body", [b'{"timestamp": 1, "path": "/cart", "customer_id": "a", "status_code": 200}', b"[1]", b"{"]
+    "body",
+    [
+        b'{"timestamp": 1, "path": "/cart", "customer_id": "a", "status_code": 200}',
+        b"[1]",
+        b'{"a": 1}\n{"a":',
+    ],
 )
 def test_json_that_is_no_path_is_a_log(below: httpx.Client, ingestion: FakeIngestion, body: bytes) -> None:
     below.post("/load", content=body, headers={"Content-Type": "application/json"})
     assert ingestion.loads[0].content == body
+
+
+@pytest.mark.parametrize("body", [b'{"path": ', b"{", b'\n{"path": "a.log"\n}}'])
+def test_broken_json_is_400_unless_lines_may_look_like_that(
+    below: httpx.Client, ingestion: FakeIngestion, body: bytes
+) -> None:
+    headers = {"Content-Type": "application/json"}
+    response = below.post("/load", content=body, headers=headers)
+    assert (response.status_code, "format=json" in response.json()["detail"], ingestion.loads) == (
+        400,
+        True,
+        [],
+    )
+    below.post("/load", content=body, headers=headers, params={"format": "json"})
+    assert ingestion.loads[0].content == body
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ({"json": {"path": "a.log", "wait": "maybe"}}, "wait: found 'maybe', expected true or false"),
+        ({"json": {"path": "a.log", "wait": [1]}}, "wait: found '[1]', expected true or false"),
+        ({"json": {"path": 5}}, "path: found '5', expected text"),
+        ({"files": {"path": (None, "a.log"), "wait": (None, "maybe")}}, "wait: found 'maybe', expected true"),
+        ({"data": {"path": "a" * 4097}}, "…', expected at most 4096 characters"),
+    ],
+)
+def test_what_is_wrong_in_a_body_is_said_as_of_a_parameter(
+    below: httpx.Client, body: dict[str, Any], expected: str
+) -> None:
+    response = below.post("/load", **body)
+    assert (response.status_code, expected in response.json()["detail"]) == (422, True), response.json()
 
 
 @pytest.mark.parametrize(
@@ -585,6 +622,31 @@ def test_a_file_of_a_form_of_just_the_limit_is_taken(
 ) -> None:
     with service(tmp_path, store, ingestion, load_max_bytes=len(LOG)) as client:
         assert client.post("/load", files={"file": ("x.log", LOG)}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        ("duckdb:///x.duckdb", "stop the service and run `tailmetrics load FILE`"),
+        ("postgresql://u:p@localhost/x", "run `tailmetrics load --store-url URL FILE`"),
+    ],
+)
+def test_what_is_too_large_names_the_setting_and_what_helps(
+    tmp_path: Path,
+    store: Store,
+    ingestion: FakeIngestion,
+    monkeypatch: pytest.MonkeyPatch,
+    case: tuple[str, str],
+) -> None:
+    store_url, helps = case
+    monkeypatch.chdir(tmp_path)
+    with service(tmp_path, store, ingestion, load_max_bytes=100, store_url=store_url) as client:
+        details = [
+            client.post("/load", content=LOG * 5000).json()["detail"],
+            client.post("/load", files={"file": ("x.log", LOG * 5000)}).json()["detail"],
+        ]
+    assert all("expected at most 100, the setting LOAD_MAX_BYTES; raise it" in detail for detail in details)
+    assert all(helps in detail for detail in details)
 
 
 def test_an_empty_file_is_an_empty_log(

@@ -43,6 +43,17 @@ def as_bytes(lines: list[str]) -> list[bytes]:
     return [line.encode() for line in lines]
 
 
+def load_all(following: Following, *paths: Path, at_once: bool) -> list[LoadJob]:
+    if not at_once:
+        return [following.load(path) for path in paths]
+    jobs = [LoadJob(path, str(path), None, by_content=False) for path in paths]
+    for job in jobs:
+        following.tailer.load(job)
+    while not all(job.has_ended for job in jobs):
+        following.settle()
+    return jobs
+
+
 def test_lines_that_are_there_at_start_are_read_from_the_beginning(log, follow):
     append(log, *numbered(0, 10))
     assert follow(log).settle() == as_bytes(numbered(0, 10))
@@ -490,6 +501,111 @@ def test_the_same_content_uploaded_twice_counts_once(tmp_path, log, follow):
         following.load(tmp_path / name, name="upload")
         (tmp_path / name).unlink()
     assert following.lines == [b"a", b"b"]
+
+
+@pytest.mark.parametrize("name", ["x.log.1", "y.log", "x.log.gz"])
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_copy_that_is_loaded_adds_nothing_whatever_its_name(
+    tmp_path: Path, follow: Callable[..., Following], name: str, at_once: bool
+) -> None:
+    following = follow(tmp_path / "nothing")
+    original, copy = tmp_path / "x.log", tmp_path / name
+    append(original, *numbered(0, 100))
+    copy.write_bytes(gzip.compress(original.read_bytes()) if name.endswith(".gz") else original.read_bytes())
+    jobs = load_all(following, original, copy, at_once=at_once)
+    assert [job.progress().already_loaded for job in jobs] == [False, True]
+    assert following.lines == as_bytes(numbered(0, 100))
+
+
+def test_many_copies_loaded_at_once_count_once(tmp_path: Path, follow: Callable[..., Following]) -> None:
+    following = follow(tmp_path / "nothing", chunk_bytes=4096, max_line_bytes=1024)
+    copies = [tmp_path / f"{n}.log" for n in range(100)]
+    for path in copies:
+        append(path, *numbered(0, 200))
+    load_all(following, *copies, at_once=True)
+    assert following.lines == as_bytes(numbered(0, 200))
+
+
+def test_logs_that_begin_alike_are_loaded_beside_each_other(
+    tmp_path: Path, follow: Callable[..., Following]
+) -> None:
+    following = follow(tmp_path / "nothing", chunk_bytes=4096, max_line_bytes=1024)
+    paths = [tmp_path / f"{n}.log" for n in range(3)]
+    for n, path in enumerate(paths):
+        append(path, *numbered(0, 50), *numbered(n * 1000, n * 1000 + 500))
+    jobs = [LoadJob(path, str(path), None, by_content=False) for path in paths]
+    for job in jobs:
+        following.tailer.load(job)
+    for chunk in following.tailer.next_chunks():
+        following.commit(chunk)
+    assert [job.progress().state for job in jobs] == ["running"] * 3
+    following.settle()
+    assert len(following.lines) == 3 * 550
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_of_a_longer_copy_only_the_further_lines_count(
+    tmp_path: Path, follow: Callable[..., Following], at_once: bool
+) -> None:
+    following = follow(tmp_path / "nothing")
+    original, copy = tmp_path / "x.log", tmp_path / "y.log"
+    append(original, *numbered(0, 100))
+    append(copy, *numbered(0, 150))
+    load_all(following, original, copy, at_once=at_once)
+    assert following.lines == as_bytes(numbered(0, 150))
+    following.restart()
+    append(original, *numbered(500, 520))
+    append(copy, *numbered(150, 160))
+    load_all(following, original, copy, at_once=at_once)
+    assert following.lines == as_bytes([*numbered(0, 150), *numbered(500, 520), *numbered(150, 160)])
+
+
+def test_an_original_that_grows_into_its_longer_copy_adds_only_what_comes_after(
+    tmp_path: Path, follow: Callable[..., Following]
+) -> None:
+    following = follow(tmp_path / "nothing")
+    original, copy = tmp_path / "x.log", tmp_path / "y.log"
+    append(original, *numbered(0, 100))
+    append(copy, *numbered(0, 150))
+    load_all(following, original, copy, at_once=False)
+    append(original, *numbered(100, 170))
+    load_all(following, original, original, copy, at_once=False)
+    assert following.lines == as_bytes(numbered(0, 170))
+
+
+def test_a_log_goes_on_behind_what_a_copy_of_it_added(log: Path, follow: Callable[..., Following]) -> None:
+    append(log, *numbered(0, 100))
+    loading = follow(log.with_name("nothing"))
+    loading.load(log)
+    append(log, *numbered(100, 150))
+    copy = log.with_suffix(".log.gz")
+    copy.write_bytes(gzip.compress(log.read_bytes()))
+    loading.load(copy)
+    append(log, *numbered(150, 160))
+    loading.load(log)
+    following = follow(log)
+    following.sources = loading.sources
+    following.restart()
+    append(log, *numbered(160, 165))
+    following.settle()
+    assert loading.lines + following.lines == as_bytes(numbered(0, 165))
+    assert {source.path for source in loading.sources.values()} == {str(log)}
+
+
+def test_a_log_that_was_followed_adds_nothing_when_it_or_a_copy_is_loaded(
+    log: Path, follow: Callable[..., Following]
+) -> None:
+    append(log, *numbered(0, 100))
+    following = follow(log)
+    following.settle()
+    following.close()
+    loading = follow(log.with_name("nothing"))
+    loading.sources = following.sources
+    loading.restart()
+    copy = log.with_name("copy-of-it.txt")
+    shutil.copyfile(log, copy)
+    jobs = load_all(loading, log, copy, at_once=False)
+    assert ([job.progress().already_loaded for job in jobs], loading.lines) == ([True, True], [])
 
 
 def test_load_of_a_missing_file_fails_with_a_reason(tmp_path, log, follow):

@@ -35,7 +35,7 @@ def file_below(settings: Settings, path: str) -> tuple[Path, str]:
     if size > settings.load_max_bytes or (
         is_compressed(file.name) and _expands_beyond(file, settings.load_max_bytes)
     ):
-        raise too_large("more", settings.load_max_bytes)
+        raise too_large("more", settings)
     return file, str(file.relative_to(folder))
 
 

@@ -33,6 +33,7 @@ RETRY_AFTER_SECONDS = 5  # said when the store did not say when to come back
 # What is expected, by the type of pydantic's error; other types say it in their message.
 _EXPECTED = {
     "bool_parsing": "true or false",
+    "bool_type": "true or false",
     "float_parsing": "a number",
     "finite_number": "a finite number",
     "greater_than_equal": "at least {ge}",
@@ -42,6 +43,7 @@ _EXPECTED = {
     "less_than_equal": "at most {le}",
     "literal_error": "{expected}",
     "string_pattern_mismatch": "text without control characters",
+    "string_type": "text",
     "string_too_long": "at most {max_length} characters",
     "string_too_short": "at least {min_length} characters",
 }
@@ -200,17 +202,12 @@ def _wrong_parameters(request: Request, problems: list[ParameterProblem]) -> Res
 
 
 def _parameter_problem(problem: dict[str, Any]) -> ParameterProblem:
+    template = _EXPECTED.get(problem["type"])
     return {
         "parameter": _name_of(problem["loc"]),
         "value": _shown(problem["input"]),
-        "expected": expected_of(problem),
+        "expected": str(problem["msg"]) if template is None else template.format(**problem.get("ctx", {})),
     }
-
-
-def expected_of(problem: Mapping[str, Any]) -> str:
-    """What would be right, of an error of pydantic."""
-    template = _EXPECTED.get(problem["type"])
-    return str(problem["msg"]) if template is None else template.format(**problem.get("ctx", {}))
 
 
 def _name_of(place: Sequence[str | int]) -> str:

@@ -40,15 +40,18 @@ def remove_leftovers(settings: Settings) -> None:
 
 async def received(request: Request, settings: Settings, *, compressed: bool) -> Upload:
     """Write the body to a file, as `written` does; one that is announced as too large is not read."""
-    check_announced(request, settings.load_max_bytes)
+    check_announced(request, settings)
     return await written(request.stream(), settings, compressed=compressed)
 
 
-def check_announced(request: Request, max_bytes: int) -> None:
-    """Raises HTTPException 413 for a body that is larger by what its header says."""
+def check_announced(request: Request, settings: Settings, *, bytes_beside: int = 0) -> None:
+    """Raises HTTPException 413 for a body that is larger by what its header says.
+
+    `bytes_beside` are those that it may have beside the log.
+    """
     announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced) > max_bytes:
-        raise too_large(announced, max_bytes)
+    if announced.isdecimal() and int(announced) > settings.load_max_bytes + bytes_beside:
+        raise too_large(announced, settings)
 
 
 async def written(pieces: AsyncIterator[bytes], settings: Settings, *, compressed: bool) -> Upload:
@@ -62,7 +65,7 @@ async def written(pieces: AsyncIterator[bytes], settings: Settings, *, compresse
     with tempfile.NamedTemporaryFile(
         prefix=_prefix(settings), dir=settings.data_folder, delete=False
     ) as file:
-        sink = _Sink(file, settings.load_max_bytes, compressed=compressed)
+        sink = _Sink(file, settings, compressed=compressed)
         try:
             gathered = bytearray()
             async for piece in pieces:
@@ -80,10 +83,10 @@ async def written(pieces: AsyncIterator[bytes], settings: Settings, *, compresse
 class _Sink:
     """Writes at most so many bytes, decompressed when they are a gzip."""
 
-    def __init__(self, file: IO[bytes], max_bytes: int, *, compressed: bool) -> None:
+    def __init__(self, file: IO[bytes], settings: Settings, *, compressed: bool) -> None:
         self.sent_bytes = 0
         self._file = file
-        self._max_bytes = max_bytes
+        self._settings = settings
         self._written_bytes = 0
         self._gunzip = _Gunzip() if compressed else None
 
@@ -94,8 +97,8 @@ class _Sink:
         for piece in [data] if self._gunzip is None else self._gunzip.feed(data):
             self._written_bytes += len(piece)
             # What was sent counts, too: a gzip may go on for ever and hold nothing.
-            if max(self._written_bytes, self.sent_bytes) > self._max_bytes:
-                raise too_large("more", self._max_bytes)
+            if max(self._written_bytes, self.sent_bytes) > self._settings.load_max_bytes:
+                raise too_large("more", self._settings)
             self._file.write(piece)
 
     def finish(self, data: bytes) -> None:
@@ -148,10 +151,16 @@ def _prefix(settings: Settings) -> str:
     return f".load-{fingerprint(settings.store_url.encode())[:8]}-"
 
 
-def too_large(found: str, max_bytes: int) -> HTTPException:
+def too_large(found: str, settings: Settings) -> HTTPException:
     """For a log of `found` bytes."""
+    # A file store is held by the service, whatever is asked to write it.
+    command = (
+        "stop the service and run `tailmetrics load FILE`"
+        if settings.store_is_file
+        else "run `tailmetrics load --store-url URL FILE`"
+    )
     return HTTPException(
         413,
-        f"body: found {found} bytes, expected at most {max_bytes}, the setting LOAD_MAX_BYTES; "
-        "send it in parts, or run `tailmetrics load` on the file",
+        f"body: found {found} bytes, expected at most {settings.load_max_bytes}, the setting LOAD_MAX_BYTES; "
+        f"raise it, send the log in parts, or {command}, which has no such limit",
     )

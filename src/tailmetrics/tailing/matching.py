@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
@@ -46,7 +47,7 @@ class Matcher:
     def by_inode(self, opened: LogFile) -> Source | None:
         """The known source that lies in this very file, if nobody reads it elsewhere."""
         for source in self._known.with_inode((opened.device, opened.inode)):
-            if self._followers.of_source(source.source_id) is None and holds(opened, source.checkpoint):
+            if self._is_free(source) and holds(opened, source.checkpoint):
                 return source
         return None
 
@@ -59,7 +60,7 @@ class Matcher:
         if self.is_copy_of_followed(opened, path):
             return None
         for source in self._known.with_content_of(opened):
-            if self._followers.of_source(source.source_id) is None and not _is_intact(source):
+            if self._is_free(source) and not _is_there(source):
                 return source
             if is_rotation_of(path, source.path):
                 return None
@@ -75,19 +76,14 @@ class Matcher:
 
     def of_load(self, opened: LogFile, job: LoadJob) -> Source:
         """The source of a file to be loaded, as far as it was read."""
-        if not job.by_content:
-            live = self._followers.of_file((opened.device, opened.inode))
-            source = live.as_read() if live is not None else self.by_inode(opened)
-            if source is not None:
-                return source
-        for source in self._known.with_content_of(opened):
-            if job.by_content or not _is_intact(source):
-                return source
         if job.by_content:
-            return replace(
+            return next(iter(self._known.with_content_of(opened)), None) or replace(
                 uploaded_source(opened, job.display_name, self._node_id), followed_since=self._started
             )
-        return self.new(opened, job.display_name)
+        live = self._followers.of_file((opened.device, opened.inode))
+        if live is not None:
+            return live.as_read()
+        return self._of_finished(opened, job.display_name)
 
     def new(self, opened: LogFile, path: str) -> Source:
         source = new_source(opened, path, self._node_id, self._known)
@@ -108,6 +104,37 @@ class Matcher:
     def forget_copy(self, key: Key) -> None:
         """The file is followed now."""
         self._copies.pop(key, None)
+
+    def _of_finished(self, opened: LogFile, path: str) -> Source:
+        """The source of a file by its inode or, whatever its name, by that whose bytes it has most of."""
+        known = self._known.with_content_of(opened)
+        own = next((source for source in known if self._is_free(source) and _is_of(source, opened)), None)
+        size = opened.size()
+        for source in known:
+            if own is not None and source.position <= own.position:
+                break
+            follower = self._followers.of_source(source.source_id)
+            if follower is not None:
+                # While it is read, little of it is known: what begins like it may be a stranger.
+                if is_copy(opened, follower.file) or is_copy(follower.file, opened):
+                    return source
+                continue
+            if source.position == size:
+                return source
+            original = _intact(source)
+            if original is None and own is None:
+                return replace(source, path=path)
+            if original is not None:
+                with contextlib.closing(original):
+                    if own is None and is_copy(opened, original):
+                        return source
+            # Either may yet grow in its own way, so only what both have is taken for read.
+            return start_at(source.position, self.new(opened, path), opened)
+        return self.new(opened, path) if own is None else replace(own, path=path)
+
+    def _is_free(self, source: Source) -> bool:
+        """Whether nobody reads it."""
+        return self._followers.of_source(source.source_id) is None
 
     def _relatives(self, path: str) -> Iterable[Follower]:
         return self._followers.of_family(rotation_family(path))
@@ -133,16 +160,28 @@ class Matcher:
         return None if holds(follower.file, source.checkpoint) else source
 
 
-def _is_intact(source: Source) -> bool:
-    """Whether the file of a source is still where it was, with the bytes that were read."""
+def _is_of(source: Source, opened: LogFile) -> bool:
+    return (source.device, source.inode) == (opened.device, opened.inode)
+
+
+def _is_there(source: Source) -> bool:
+    original = _intact(source)
+    if original is None:
+        return False
+    original.close()
+    return True
+
+
+def _intact(source: Source) -> LogFile | None:
+    """The file of a source, opened, when it is still where it was, with the bytes that were read."""
     try:
         original = open_log(source.path)
     except (OSError, LoadError):
-        return False
+        return None
     try:
-        is_same_file = (original.device, original.inode) == (source.device, source.inode)
-        return is_same_file and holds(original, source.checkpoint)
+        if _is_of(source, original) and holds(original, source.checkpoint):
+            return original
     except LoadError:
-        return False
-    finally:
-        original.close()
+        pass
+    original.close()
+    return None

@@ -508,7 +508,9 @@ class Tailer:
                 job.begin(source.source_id, source.position, size)
                 format_name = job.format_name or format_of(str(job.path), self._log_paths)
                 format_name = format_name or self._settings.log_format
-                self._follow(source, opened, job.display_name, format_name, finite=True)
+                self._follow(source, opened, source.path, format_name, finite=True)
+                # Before it is registered, so that a copy which is to be loaded beside it finds it.
+                self._known.put(source)
                 return
         except BaseException:
             opened.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +11,7 @@ from urllib.parse import parse_qs
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi import Path as PathParameter
+from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.json_schema import SkipJsonSchema
 from starlette.concurrency import run_in_threadpool
@@ -26,7 +28,7 @@ from tailmetrics.api.jobs import Load
 from tailmetrics.api.models import Loaded, LoadState
 from tailmetrics.api.openapi import problem_responses
 from tailmetrics.api.parameters import check_names, only_parameters_of
-from tailmetrics.api.problems import expected_of, wrong_parameters
+from tailmetrics.api.problems import wrong_parameters
 from tailmetrics.api.services import Context, Services
 from tailmetrics.api.uploads import Upload, check_announced, received, written
 from tailmetrics.errors import LoadError, QueryError
@@ -35,6 +37,7 @@ from tailmetrics.tailing.discovery import find_files
 
 DEFAULT_NAME = "upload"
 
+_FORMATS_WITH_BRACES = ("json", "regex")  # whose lines may begin as JSON does without being any
 _GZIP_TYPES = ("application/gzip", "application/x-gzip")
 _LONGEST_QUESTION_BYTES = 64 * 1024  # a larger body is a log, not a path
 
@@ -144,7 +147,7 @@ async def load(
     if _media_type(request) == FORM_TYPE:
         parameters, upload = await _of_form(request, parameters, services.settings)
     else:
-        parameters = await _with_body(request, parameters)
+        parameters = await _with_body(request, parameters, services.settings)
     if upload is None:
         begun = await _begin(request, parameters, services, ingestion)
     else:
@@ -173,8 +176,11 @@ def _encoding(request: Request) -> str:
     return request.headers.get("content-encoding", "identity").strip().lower()
 
 
-async def _with_body(request: Request, parameters: LoadParameters) -> LoadParameters:
-    """The parameters, with those that a small body gives instead of a log: as JSON, or as a form."""
+async def _with_body(request: Request, parameters: LoadParameters, settings: Settings) -> LoadParameters:
+    """The parameters, with those that a small body gives instead of a log: as JSON, or as a form.
+
+    Raises HTTPException 400 for a body that was to be JSON and is none, where no line can be such.
+    """
     kind = _media_type(request)
     length = request.headers.get("content-length", "")
     if kind not in {"application/json", "application/x-www-form-urlencoded"} or not (
@@ -182,7 +188,12 @@ async def _with_body(request: Request, parameters: LoadParameters) -> LoadParame
     ):
         return parameters
     body = await request.body()
-    given = _as_json(body) if kind == "application/json" else _as_form(body)
+    if kind == "application/json":
+        given = _as_json(body)
+        if given is None and (parameters.format or settings.log_format) not in _FORMATS_WITH_BRACES:
+            _check_no_broken_json(body)
+    else:
+        given = _as_form(body)
     if given is None or "path" not in given or not given.keys() <= {"path", "format", "wait"}:
         return parameters
     return _validated({**parameters.model_dump(exclude_unset=True), **given})
@@ -194,6 +205,21 @@ def _as_json(body: bytes) -> dict[str, object] | None:
     except (ValueError, RecursionError):
         return None
     return document if isinstance(document, dict) else None
+
+
+def _check_no_broken_json(body: bytes) -> None:
+    """A log of JSON lines has a whole document in its first line, whatever comes behind it."""
+    first = body.strip().partition(b"\n")[0]
+    if not first.startswith(b"{"):
+        return
+    for document in (first, body):
+        with contextlib.suppress(ValueError, RecursionError):
+            json.loads(document)
+            return
+    raise HTTPException(
+        400,
+        'body: found what is no JSON, expected {"path": …} or a log; say format=json for a log of JSON lines',
+    )
 
 
 def _as_form(body: bytes) -> dict[str, object] | None:
@@ -212,7 +238,7 @@ async def _of_form(
         raise HTTPException(
             415, f"Content-Encoding: found {encoding!r}, expected none for a form; its file may be a gzip"
         )
-    check_announced(request, settings.load_max_bytes + MOST_BYTES_BESIDE)
+    check_announced(request, settings, bytes_beside=MOST_BYTES_BESIDE)
     form = Form(request)
     await form.begin()
     if form.filename is None:
@@ -246,12 +272,8 @@ def _validated(given: Mapping[str, object]) -> LoadParameters:
     try:
         return LoadParameters.model_validate(given)
     except ValidationError as error:
-        raise wrong_parameters(
-            [
-                QueryError(str(problem["loc"][0]), problem["input"], expected_of(problem))
-                for problem in error.errors()
-            ]
-        ) from None
+        problems = [{**problem, "loc": ("body", *problem["loc"])} for problem in error.errors()]
+        raise RequestValidationError(problems) from None
 
 
 async def _begin(
