@@ -74,8 +74,11 @@ class Matcher:
             return self.new(opened, path)
         return source
 
-    def of_load(self, opened: LogFile, job: LoadJob) -> Source:
-        """The source of a file to be loaded, as far as it was read."""
+    def of_load(self, opened: LogFile, job: LoadJob, *, name_counts: bool) -> Source:
+        """The source of a file to be loaded, as far as it was read.
+
+        When its name counts, a file of equal content is another one while both are there.
+        """
         if job.by_content:
             return next(iter(self._known.with_content_of(opened)), None) or replace(
                 uploaded_source(opened, job.display_name, self._node_id), followed_since=self._started
@@ -83,6 +86,8 @@ class Matcher:
         live = self._followers.of_file((opened.device, opened.inode))
         if live is not None:
             return live.as_read()
+        if name_counts:
+            return self._of_named(opened, job.display_name)
         return self._of_finished(opened, job.display_name)
 
     def new(self, opened: LogFile, path: str) -> Source:
@@ -104,6 +109,14 @@ class Matcher:
     def forget_copy(self, key: Key) -> None:
         """The file is followed now."""
         self._copies.pop(key, None)
+
+    def _of_named(self, opened: LogFile, path: str) -> Source:
+        """The source of a file by its inode, or of its content when that file is gone."""
+        source = self.by_inode(opened)
+        if source is None:
+            known = self._known.with_content_of(opened)
+            source = next((each for each in known if not _is_there(each)), None)
+        return self.new(opened, path) if source is None else source
 
     def _of_finished(self, opened: LogFile, path: str) -> Source:
         """The source of a file by its inode or, whatever its name, by that whose bytes it has most of."""

@@ -491,7 +491,11 @@ class Tailer:
         opened = open_log(str(job.path))
         try:
             size = opened.size()
-            source = self._matcher.of_load(opened, job) if size else None
+            format_name = job.format_name or format_of(str(job.path), self._log_paths)
+            format_name = format_name or self._settings.log_format
+            # A result log's name says when it ran: another one of equal content is another run.
+            name_counts = format_name == "results"
+            source = self._matcher.of_load(opened, job, name_counts=name_counts) if size else None
             live = None if source is None else self._followers.of_source(source.source_id)
             if source is None:
                 job.begin("", 0, 0)
@@ -506,8 +510,6 @@ class Tailer:
                 job.end = size
             else:
                 job.begin(source.source_id, source.position, size)
-                format_name = job.format_name or format_of(str(job.path), self._log_paths)
-                format_name = format_name or self._settings.log_format
                 self._follow(source, opened, source.path, format_name, finite=True)
                 # Before it is registered, so that a copy which is to be loaded beside it finds it.
                 self._known.put(source)
