@@ -295,6 +295,16 @@ def test_load_writes_plain_lines_when_not_on_a_terminal(run: Run) -> None:
     assert "\x1b" not in result.stdout + result.stderr
 
 
+def test_load_names_a_file_whose_name_is_not_utf8(run: Run) -> None:
+    path = os.fsdecode(b"x\xff.log")
+    Path(path).write_bytes(b"2024-10-10 00:00:00 c / 200 0.1\n")
+    result = run("load", path)
+    assert (result.exit_code, "x\\udcff.log cannot be read: its name is not UTF-8" in result.stderr) == (
+        66,
+        True,
+    )
+
+
 def test_load_names_every_file_that_cannot_be_read_and_loads_none(run: Run) -> None:
     result = run("load", LOG, "missing.log", ".")
     assert (

@@ -20,7 +20,12 @@ from tailmetrics.settings import Settings, resolve_node_id
 from tailmetrics.sources import LoadProgress
 from tailmetrics.stores import open_store
 from tailmetrics.tailing import LoadJob
-from tailmetrics.tailing.discovery import format_of, is_compressed
+from tailmetrics.tailing.discovery import (
+    NAME_PROBLEM,
+    format_of,
+    is_compressed,
+    name_that_is_not_utf8,
+)
 
 _PROGRESS_SECONDS = 0.1
 _PIECE_BYTES = 1024 * 1024  # of a log that is sent, at a time
@@ -30,6 +35,9 @@ def check_files(files: Sequence[Path], done: str) -> None:
     """Raise LoadError that names each file which cannot be read, before anything is `done`: loaded, say."""
     problems = []
     for file in files:
+        if shown := name_that_is_not_utf8(str(file)):
+            problems.append(f"{shown} cannot be read: {NAME_PROBLEM}")
+            continue
         if file.is_dir():
             problems.append(f"{file} is a folder, expected files: {file}/*.log")
             continue

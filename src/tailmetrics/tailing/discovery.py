@@ -15,6 +15,7 @@ from pathlib import Path
 from tailmetrics.settings import LogPath
 
 COMPRESSED_SUFFIXES = (".gz",)
+NAME_PROBLEM = "its name is not UTF-8, rename it"
 
 # What rotation puts behind a name or before its last suffix: a number, a date, "old" and the like.
 _ROTATION_MARK = r"(?:\d[\dT:._-]*Z?|old|bak|prev|copy|rotated)"
@@ -46,6 +47,12 @@ def is_compressed(path: str) -> bool:
     return path.endswith(COMPRESSED_SUFFIXES)
 
 
+def name_that_is_not_utf8(path: str) -> str | None:
+    """How a path is shown whose bytes are not UTF-8, and None for others: no store can hold such a name."""
+    shown = path.encode(errors="backslashreplace").decode()
+    return None if shown == path else shown
+
+
 def find_files(log_paths: Iterable[LogPath]) -> tuple[list[FoundFile], dict[str, str]]:
     """The files that exist, sorted by path, each inode once, and for entries without any the reason.
 
@@ -69,6 +76,9 @@ def find_files(log_paths: Iterable[LogPath]) -> tuple[list[FoundFile], dict[str,
 
 
 def _look_at(path: str, format_name: str, missing: dict[str, str]) -> FoundFile | None:
+    if shown := name_that_is_not_utf8(path):
+        missing[shown] = NAME_PROBLEM
+        return None
     try:
         status = os.stat(path)  # noqa: PTH116  # a string, on a path walked at every look
     except OSError as error:
@@ -178,6 +188,8 @@ class RotatedFiles:
         paths = []
         with os.scandir(folder) as entries:
             for entry in entries:
+                if name_that_is_not_utf8(entry.path):
+                    continue
                 family = rotation_family(entry.path)
                 is_derived = family != os.path.abspath(entry.path)  # noqa: PTH100
                 if is_derived and format_of(family, self._log_paths) and entry.is_file():
