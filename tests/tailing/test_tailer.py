@@ -39,6 +39,15 @@ def log(tmp_path: Path) -> Path:
     return tmp_path / "x.log"
 
 
+@pytest.fixture
+def longer_copy(log: Path) -> tuple[Path, Path]:
+    """A log of 100 lines, and another file with these and 50 more."""
+    copy = log.with_name("y.log")
+    append(log, *numbered(0, 100))
+    append(copy, *numbered(0, 150))
+    return log, copy
+
+
 def as_bytes(lines: list[str]) -> list[bytes]:
     return [line.encode() for line in lines]
 
@@ -545,12 +554,10 @@ def test_logs_that_begin_alike_are_loaded_beside_each_other(
 
 @pytest.mark.parametrize("at_once", [True, False])
 def test_of_a_longer_copy_only_the_further_lines_count(
-    tmp_path: Path, follow: Callable[..., Following], at_once: bool
+    follow: Callable[..., Following], longer_copy: tuple[Path, Path], at_once: bool
 ) -> None:
-    following = follow(tmp_path / "nothing")
-    original, copy = tmp_path / "x.log", tmp_path / "y.log"
-    append(original, *numbered(0, 100))
-    append(copy, *numbered(0, 150))
+    original, copy = longer_copy
+    following = follow(original.with_name("nothing"))
     load_all(following, original, copy, at_once=at_once)
     assert following.lines == as_bytes(numbered(0, 150))
     following.restart()
@@ -561,12 +568,10 @@ def test_of_a_longer_copy_only_the_further_lines_count(
 
 
 def test_an_original_that_grows_into_its_longer_copy_adds_only_what_comes_after(
-    tmp_path: Path, follow: Callable[..., Following]
+    follow: Callable[..., Following], longer_copy: tuple[Path, Path]
 ) -> None:
-    following = follow(tmp_path / "nothing")
-    original, copy = tmp_path / "x.log", tmp_path / "y.log"
-    append(original, *numbered(0, 100))
-    append(copy, *numbered(0, 150))
+    original, copy = longer_copy
+    following = follow(original.with_name("nothing"))
     load_all(following, original, copy, at_once=False)
     append(original, *numbered(100, 170))
     load_all(following, original, original, copy, at_once=False)

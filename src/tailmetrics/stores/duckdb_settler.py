@@ -3,9 +3,8 @@
 A commit appends records to the table fresh as they come. Later they are sorted by customer and time into a
 run of the table settled, in a transaction that adds the rows there and deletes them here: whoever asks the
 view records, which is both, sees each record once. Runs are merged into one, a slice of the keys at a time;
-many runs in stages.
-DuckDB keeps the least and the greatest value of each column for each of its row groups, so a question that
-names a customer's key passes over all others.
+many runs in stages. DuckDB keeps the least and the greatest value of each column for each of its row groups,
+so a question that names a customer's key passes over all others.
 """
 
 from __future__ import annotations

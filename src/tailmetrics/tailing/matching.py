@@ -116,7 +116,7 @@ class Matcher:
         if source is None:
             known = self._known.with_content_of(opened)
             source = next((each for each in known if not _is_there(each)), None)
-        return self.new(opened, path) if source is None else source
+        return self.new(opened, path) if source is None else replace(source, path=path)
 
     def _of_finished(self, opened: LogFile, path: str) -> Source:
         """The source of a file by its inode or, whatever its name, by that whose bytes it has most of."""
@@ -191,10 +191,9 @@ def _intact(source: Source) -> LogFile | None:
         original = open_log(source.path)
     except (OSError, LoadError):
         return None
-    try:
+    with contextlib.ExitStack() as closing, contextlib.suppress(LoadError):
+        closing.callback(original.close)
         if _is_of(source, original) and holds(original, source.checkpoint):
+            closing.pop_all()
             return original
-    except LoadError:
-        pass
-    original.close()
     return None
