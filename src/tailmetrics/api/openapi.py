@@ -55,8 +55,9 @@ _DOCUMENTED = {
     413: _Documented(
         "The log is larger than the setting LOAD_MAX_BYTES.",
         "Request Entity Too Large",
-        "body: found 20000000000 bytes, expected at most 10737418240, the setting LOAD_MAX_BYTES; send it in "
-        "parts, or run `tailmetrics load` on the file",
+        "body: found 20000000000 bytes, expected at most 10737418240, the setting LOAD_MAX_BYTES; raise "
+        "it, send the log in parts, or stop the service and run `tailmetrics load FILE`, which has no such "
+        "limit",
     ),
     415: _Documented(
         "The body is compressed otherwise than by gzip, or of a type that holds no log.",
