@@ -82,8 +82,9 @@ def lines_at(whole: bytes, array: Bytes, feeds: Integers, offset: int, skipped: 
     """The lines of what `complete` gave, whose LF are at `feeds`."""
     starts = np.zeros(len(feeds), dtype=np.int64)
     starts[1:] = feeds[:-1] + 1
-    returned = array[feeds - 1] == CR
-    returned &= feeds > starts
+    ends = feeds
+    if CR in whole:
+        ends = feeds - ((array[feeds - 1] == CR) & (feeds > starts))
     offsets = starts + (offset + skipped)
     offsets[:1] = offset
-    return Lines(whole, array, starts, feeds - returned, offsets)
+    return Lines(whole, array, starts, ends, offsets)

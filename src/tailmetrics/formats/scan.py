@@ -13,12 +13,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tailmetrics.formats.digits import WORD, Words, pairs, until_space, words_at
+from tailmetrics.formats.digits import WORD, Words, fields_at, pairs, until_space, words_at
 from tailmetrics.formats.lines import LF, Bools, Bytes, Integers, Lines, complete, lines_at
 
 TIME_BYTES = len("2024-10-01 00:00:00 ")
 _SPACE = 0x20
-_MINUTE_BYTES = len("2024-10-01 00:00")
+_HEAD = np.dtype(  # the first bytes of a line: its time, and with what the customer begins
+    {
+        "names": ["month", "minute", "second", "customer"],
+        "formats": ["<u8", "<u8", "<u4", "<u8"],
+        "offsets": [0, len("2024-10-"), len("2024-10-01 00:00"), TIME_BYTES],
+    }
+)
 _STATUS_BYTES = len(" 200")
 _LONGEST_FIELD_WORDS = 128  # a longer customer or duration is left to the rules
 _DELETE = 0x7F
@@ -64,20 +70,19 @@ def scan_lines(data: bytes, offset: int, max_line_bytes: int) -> Scan:
     lines = lines_at(whole, array, feeds, offset, skipped)
     lengths = lines.lengths
     clean = (lengths >= _SHORTEST_LINE_BYTES) & (lengths <= max_line_bytes)
-    if _DELETE in whole:
+    if array.max(initial=0) >= _DELETE:
         _exclude(clean, lines, np.flatnonzero(array == _DELETE))
-    if not whole.isascii():
         _exclude(clean, lines, _odd_characters(whole, array))
     chosen: Bools | slice = slice(None) if clean.all() else clean
     starts, ends = lines.starts[chosen], lines.ends[chosen]
-    times, real = _times(whole, starts)
+    heads = fields_at(whole, starts, _HEAD)
+    times, real = _times(heads)
     customers = starts + TIME_BYTES
-    customer_ends = customers + _bytes_to_space(whole, customers, words_at(whole, customers, "<u8"))
+    customer_ends = customers + _bytes_to_space(whole, customers, heads["customer"].copy())
     tails = words_at(whole, ends - WORD, "<u8")
     status_ends = ends - 1 - _bytes_to_space(whole, ends, tails, backwards=True)
     path_ends = status_ends - _STATUS_BYTES
     real &= (customers < customer_ends) & (customer_ends + 1 < path_ends)
-    real &= array[path_ends] == _SPACE
     if not (real.all() and clean.all() and _has_no_other_marks(array, lines, feeds)):
         marks = np.add.reduceat((array <= _SPACE).view(np.uint8), lines.starts, dtype=np.int32)
         real &= (marks == _MARKS_OF_LINE + (lines.ends < feeds))[chosen]
@@ -132,18 +137,17 @@ def _odd_characters(whole: bytes, array: Bytes) -> Integers:
     return leads[array[leads + 1] <= _LAST_C1]
 
 
-def _times(whole: bytes, starts: Integers) -> tuple[Integers, Bools]:
+def _times(heads: Words) -> tuple[Integers, Bools]:
     """Local microseconds since 1970 of lines that begin with a date and time, and where these are real."""
-    months = words_at(whole, starts, "<u8")
-    minutes = words_at(whole, starts + WORD, "<u8")
+    months, minutes = heads["month"].copy(), heads["minute"].copy()
     # Most logs are in the order of time, and many of their lines are of one minute.
-    is_first = np.ones(len(starts), dtype=np.bool_)
+    is_first = np.ones(len(heads), dtype=np.bool_)
     is_first[1:] = (months[1:] != months[:-1]) | (minutes[1:] != minutes[:-1])
     firsts = np.flatnonzero(is_first)
-    lines_of_minute = np.diff(firsts, append=len(starts))
+    lines_of_minute = np.diff(firsts, append=len(heads))
     of_minutes, are_real = _minutes(months[firsts], minutes[firsts])
     minute, is_real = np.repeat(of_minutes, lines_of_minute), np.repeat(are_real, lines_of_minute)
-    digits, fits = pairs(words_at(whole, starts + _MINUTE_BYTES, "<u4"), b":00 ")
+    digits, fits = pairs(heads["second"].copy(), b":00 ")
     second = digits[:, 1]
     fits &= is_real
     fits &= second < 60

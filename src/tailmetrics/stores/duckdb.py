@@ -84,7 +84,7 @@ class DuckDBStore:
             writer = self._open_writer()
             writer.write(batches)
             if not self._readers:  # a question must not find itself without memory
-                writer.give_back_memory()
+                writer.give_back_memory(more_come=batches[-1].more)
 
     @property
     def is_settled(self) -> bool:

@@ -19,6 +19,7 @@ from tailmetrics.stores.duckdb_layout import COLUMNS
 from tailmetrics.stores.duckdb_settler import Settler
 
 _MANY_RECORDS = 50_000
+_RECORDS_BETWEEN_GIVING_BACK = 200_000  # while more come: half of a load's faults of pages are of this
 _FEW_SOURCES = 3  # planning a join takes as long as so many plain updates
 _IDLE_MEMORY = "32MB"
 
@@ -150,9 +151,9 @@ class Writer:
         self._settler.committed(records.height)
         self._records_since_giving_back += records.height
 
-    def give_back_memory(self) -> None:
+    def give_back_memory(self, *, more_come: bool) -> None:
         """Let go of the blocks just written when they are many: DuckDB would keep as many as it may."""
-        if self._records_since_giving_back >= _MANY_RECORDS:
+        if self._records_since_giving_back >= (_RECORDS_BETWEEN_GIVING_BACK if more_come else _MANY_RECORDS):
             # A sort that is under way would be without memory, and fail.
             self._settler.while_at_rest(self._lower_memory)
 
@@ -333,10 +334,13 @@ class Writer:
 
 
 class _ArrowStream:
-    """A frame reduced to the one method by which DuckDB reads it without pyarrow."""
+    """A frame reduced to the one method by which DuckDB reads it without pyarrow.
+
+    DuckDB asks twice, for the schema first, and Polars joins the parts of a frame each time, if it has any.
+    """
 
     def __init__(self, frame: pl.DataFrame) -> None:
-        self._frame = frame
+        self._frame = frame.rechunk()
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         return self._frame.__arrow_c_stream__(requested_schema)
