@@ -107,9 +107,12 @@ def test_no_group_is_larger_than_the_setting(store, start):
     store.allowed.clear()
     committer.put(batch("a"))
     assert store.begun.acquire(timeout=WAIT_SECONDS)
-    for name in "bcd":
+    for name in "bc":
         committer.put(batch(name, lines=4))
+    last = threading.Thread(target=committer.put, args=[batch("d", lines=4)], daemon=True)
+    last.start()
     store.allowed.set()
+    last.join(WAIT_SECONDS)
     committer.close()
     assert store.commits == [["a"], ["b", "c"], ["d"]]
 
@@ -120,9 +123,8 @@ def test_whoever_puts_is_held_up_while_too_much_is_queued(store, start, stream_m
     store.allowed.clear()
     committer.put(batch("a", lines=10))
     assert store.begun.acquire(timeout=WAIT_SECONDS)
-    committer.put(batch("b", lines=enough))
     done = threading.Event()
-    threading.Thread(target=lambda: (committer.put(batch("c")), done.set()), daemon=True).start()
+    threading.Thread(target=lambda: (committer.put(batch("b", lines=enough)), done.set()), daemon=True).start()
     assert not done.wait(0.1)
     store.allowed.set()
     assert done.wait(WAIT_SECONDS)

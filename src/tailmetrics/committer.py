@@ -83,13 +83,14 @@ class Committer:
         self._thread.start()
 
     def put(self, batch: Batch) -> None:
-        """Queue a batch; waits while too much is queued. After the end batches are dropped."""
+        """Queue a batch, and wait while too much is queued. After the end batches are dropped."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._is_full() or self._abandoned.is_set())
             if not self._abandoned.is_set():
                 self._queue.append((time.monotonic(), batch))
                 self._queued += _load_of(batch)
                 self._changed.notify_all()
+            # Not before: whoever waited with a batch in his hands would keep one more in memory.
+            self._changed.wait_for(lambda: not self._is_full() or self._abandoned.is_set())
 
     def close(self) -> None:
         """Commit what is queued and end."""

@@ -19,7 +19,7 @@ from tailmetrics.stores.duckdb_layout import COLUMNS
 from tailmetrics.stores.duckdb_settler import Settler
 
 _MANY_RECORDS = 50_000
-_RECORDS_BETWEEN_GIVING_BACK = 200_000  # while more come: half of a load's faults of pages are of this
+_RECORDS_BETWEEN_GIVING_BACK = 1_000_000  # while more come: pages that were given back are made anew
 _FEW_SOURCES = 3  # planning a join takes as long as so many plain updates
 _IDLE_MEMORY = "32MB"
 
@@ -336,11 +336,12 @@ class Writer:
 class _ArrowStream:
     """A frame reduced to the one method by which DuckDB reads it without pyarrow.
 
-    DuckDB asks twice, for the schema first, and Polars joins the parts of a frame each time, if it has any.
+    DuckDB asks twice, for the schema first, and Polars joins the parts of a frame each time, if it has any:
+    in all its threads, which take the processors from the rest.
     """
 
     def __init__(self, frame: pl.DataFrame) -> None:
-        self._frame = frame.rechunk()
+        self._frame = pl.DataFrame([column.rechunk() for column in frame.get_columns()])
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         return self._frame.__arrow_c_stream__(requested_schema)
