@@ -19,7 +19,7 @@ from tailmetrics.stores.duckdb_layout import COLUMNS
 from tailmetrics.stores.duckdb_settler import Settler
 
 _MANY_RECORDS = 50_000
-_RECORDS_BETWEEN_GIVING_BACK = 1_000_000  # while more come: pages that were given back are made anew
+_RECORDS_BETWEEN_GIVING_BACK = 500_000  # while more come: pages that were given back are made anew
 _FEW_SOURCES = 3  # planning a join takes as long as so many plain updates
 _IDLE_MEMORY = "32MB"
 
