@@ -13,7 +13,7 @@ from tailmetrics.errors import PositionConflict, RecordsRefused, Refusal, StoreU
 from tailmetrics.metrics import Metrics
 from tailmetrics.records import ParsedLines, no_records, no_rejects
 from tailmetrics.settings import load_settings
-from tailmetrics.sources import COMMIT_LINES, Batch, Checkpoint
+from tailmetrics.sources import Batch, Checkpoint
 from tests.builders import LINE_BYTES, at, batch_of, source_of
 
 WAIT_SECONDS = 10.0
@@ -24,6 +24,8 @@ class ScriptedStore:
 
     Each write waits for `allowed`, and raises the next of `errors` if there is one.
     """
+
+    commit_lines = 1000
 
     def __init__(self) -> None:
         self.allowed = threading.Event()
@@ -117,14 +119,16 @@ def test_no_group_is_larger_than_the_setting(store, start):
     assert store.commits == [["a"], ["b", "c"], ["d"]]
 
 
-@pytest.mark.parametrize(("stream_max_size", "enough"), [(10, 10), (10_000_000, COMMIT_LINES)])
+@pytest.mark.parametrize(("stream_max_size", "enough"), [(10, 10), (10_000_000, ScriptedStore.commit_lines)])
 def test_whoever_puts_is_held_up_while_too_much_is_queued(store, start, stream_max_size, enough):
     committer = start(stream_max_size=stream_max_size)
     store.allowed.clear()
     committer.put(batch("a", lines=10))
     assert store.begun.acquire(timeout=WAIT_SECONDS)
     done = threading.Event()
-    threading.Thread(target=lambda: (committer.put(batch("b", lines=enough)), done.set()), daemon=True).start()
+    threading.Thread(
+        target=lambda: (committer.put(batch("b", lines=enough)), done.set()), daemon=True
+    ).start()
     assert not done.wait(0.1)
     store.allowed.set()
     assert done.wait(WAIT_SECONDS)

@@ -27,6 +27,8 @@ class BrokenStore:
     Each write raises the next of `errors` if there is one; `always` is raised when there is none.
     """
 
+    commit_lines = 1000
+
     def __init__(self) -> None:
         self.errors: list[Exception] = []
         self.always: Exception | None = None

@@ -16,7 +16,7 @@ from tailmetrics.metrics import Metrics
 from tailmetrics.queues.deliveries import Deliveries
 from tailmetrics.records import refused
 from tailmetrics.settings import Settings
-from tailmetrics.sources import COMMIT_LINES, Batch
+from tailmetrics.sources import Batch
 from tailmetrics.stores.base import Store
 
 log = structlog.get_logger(__name__)
@@ -50,10 +50,10 @@ def _load_of(batch: Batch) -> _Load:
 class Committer:
     """Writes batches to a store from one thread, in the order in which they were put.
 
-    A quiet stream is committed at once. When sources have more to read, the group grows up to COMMIT_LINES
-    (or STREAM_MAX_SIZE, if less), or for STREAM_MAX_WAIT_TIME_IN_SECONDS. While the store is away it is
-    tried again for ever; records that it refuses are written as rejects; any other error ends the committer:
-    it is `failure` then, and `on_failure` is called.
+    A quiet stream is committed at once. When sources have more to read, the group grows up to what is worth a
+    commit of the store (or STREAM_MAX_SIZE, if less), or for STREAM_MAX_WAIT_TIME_IN_SECONDS. While the store
+    is away it is tried again for ever; records that it refuses are written as rejects; any other error ends
+    the committer: it is `failure` then, and `on_failure` is called.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Committer:
         self._on_commit = on_commit
         self._on_failure = on_failure
         self._max_lines = settings.stream_max_size
-        self._enough_lines = min(self._max_lines, COMMIT_LINES)  # nothing waits for more
+        self._enough_lines = min(self._max_lines, store.commit_lines)  # nothing waits for more
         self._max_wait_seconds = settings.stream_max_wait_time_in_seconds
         self._changed = threading.Condition()
         self._queue: deque[tuple[float, Batch]] = deque()

@@ -79,10 +79,7 @@ class Delivery:
     by_content: bool
 
 
-# Lines in one chunk at most, and in a commit that is worth its cost. DuckDB writes the rows of a commit once
-# if they fill its groups of rows, else twice: so many lines fill two of them, even with some rejects.
-CHUNK_LINES: Final = 1 << 15
-COMMIT_LINES: Final = 4 * CHUNK_LINES
+CHUNK_LINES: Final = 1 << 15  # in one chunk, at most
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,8 +109,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 def is_merged(store: DuckDBStore) -> bool:
-    layout = layout_of(store)
-    return layout.fresh == 0 and len(layout.runs) == 1
+    return list(layout_of(store).runs.values()) == [store._writer.counts.records]
 
 
 class TestWhatIsDue:

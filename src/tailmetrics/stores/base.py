@@ -29,6 +29,8 @@ class Store(Protocol):
     does not help.
     """
 
+    commit_lines: int  # that are worth a commit, while there are more to come
+
     def sources(self, node_id: str) -> Sequence[Source]:
         """Every source that a node has registered, with its durable position."""
         ...

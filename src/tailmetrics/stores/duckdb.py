@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from tailmetrics.errors import StoreUnavailable
 from tailmetrics.settings import Settings
-from tailmetrics.sources import Batch, Source, SourceStatus, stored_statuses
+from tailmetrics.sources import CHUNK_LINES, Batch, Source, SourceStatus, stored_statuses
 from tailmetrics.stats import (
     Breakdown,
     BreakdownQuery,
@@ -43,6 +43,10 @@ class DuckDBStore:
     A lock sees to it that one thread writes at a time. Each question runs in a thread of its own and sees
     the state after one commit.
     """
+
+    # DuckDB writes the rows of a commit once if they fill its groups of rows, else twice: so many lines fill
+    # two of them, even with some rejects.
+    commit_lines = 4 * CHUNK_LINES
 
     def __init__(self, settings: Settings) -> None:
         """Open the file. Raises StoreBusy, SchemaMismatch or StoreError."""
@@ -83,7 +87,7 @@ class DuckDBStore:
         with self._lock:
             writer = self._open_writer()
             writer.write(batches)
-            if not self._readers:  # a question must not find itself without memory
+            if batches and not self._readers:  # a question must not find itself without memory
                 writer.give_back_memory(more_come=batches[-1].more)
 
     @property

@@ -11,7 +11,7 @@ import structlog
 
 from tailmetrics.errors import StoreUnavailable
 from tailmetrics.settings import Settings
-from tailmetrics.sources import Batch, Source, SourceStatus
+from tailmetrics.sources import CHUNK_LINES, Batch, Source, SourceStatus
 from tailmetrics.stats import (
     Breakdown,
     BreakdownQuery,
@@ -39,6 +39,8 @@ class InfluxDBStore:
     There are no transactions: records are written first, then rejects, then the positions. What was written
     of a commit that failed is written again by the next one, as the same points.
     """
+
+    commit_lines = 4 * CHUNK_LINES
 
     def __init__(self, settings: Settings) -> None:
         """Raises SettingsError; a server that is away, or a wrong token, is logged and asked again later."""

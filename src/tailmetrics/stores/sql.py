@@ -55,6 +55,7 @@ class SqlStore:
         """Open the database and make its tables. Raises SchemaMismatch or StoreError."""
         self._timeout_seconds = settings.query_timeout_seconds
         self._database = _database(settings)
+        self.commit_lines = self._database.commit_lines
         with parameters_refused(self._database):
             self._writing = self._database.writing()
         self._asking: AsyncEngine | None = None

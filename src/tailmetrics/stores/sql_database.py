@@ -22,6 +22,7 @@ class Database(Protocol):
 
     name: str  # of the store, as it may be shown
     driver_error: type[Exception]  # base of the errors of the driver that writes
+    commit_lines: int  # that are worth a commit
 
     def writing(self) -> sa.Engine:
         """Connections on which one transaction at a time writes."""
