@@ -119,7 +119,19 @@ def test_no_group_is_larger_than_the_setting(store, start):
     assert store.commits == [["a"], ["b", "c"], ["d"]]
 
 
-@pytest.mark.parametrize(("stream_max_size", "enough"), [(10, 10), (10_000_000, ScriptedStore.commit_lines)])
+def test_no_group_is_larger_than_is_worth_a_commit(store, start):
+    committer = start()
+    store.allowed.clear()
+    committer.put(batch("a"))
+    assert store.begun.acquire(timeout=WAIT_SECONDS)
+    for name, part in {"b": 2, "c": 2, "d": 8}.items():
+        committer.put(batch(name, lines=store.commit_lines // part))
+    store.allowed.set()
+    committer.close()
+    assert store.commits == [["a"], ["b", "c"], ["d"]]
+
+
+@pytest.mark.parametrize(("stream_max_size", "enough"), [(10, 13), (10_000_000, 1250)])
 def test_whoever_puts_is_held_up_while_too_much_is_queued(store, start, stream_max_size, enough):
     committer = start(stream_max_size=stream_max_size)
     store.allowed.clear()

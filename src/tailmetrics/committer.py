@@ -24,6 +24,7 @@ log = structlog.get_logger(__name__)
 _FIRST_RETRY_SECONDS = 0.2
 _LONGEST_RETRY_SECONDS = 10.0
 _MOST_CONFLICTS = 10  # over one group
+_AHEAD = 1.25  # groups
 _MAX_GROUP_BYTES = 24 * 1024 * 1024  # long lines fill the memory before they are many
 
 
@@ -90,7 +91,7 @@ class Committer:
                 self._queued += _load_of(batch)
                 self._changed.notify_all()
             # Not before: whoever waited with a batch in his hands would keep one more in memory.
-            self._changed.wait_for(lambda: not self._is_full() or self._abandoned.is_set())
+            self._changed.wait_for(lambda: not self._is_enough_ahead() or self._abandoned.is_set())
 
     def close(self) -> None:
         """Commit what is queued and end."""
@@ -124,7 +125,7 @@ class Committer:
                 self._changed.wait_for(self._is_group_whole, max(0.0, due - time.monotonic()))
             group: list[Batch] = []
             taken = _Load()
-            while self._queue and not self._abandoned.is_set():
+            while self._queue and taken.lines < self._enough_lines and not self._abandoned.is_set():
                 batch = self._queue[0][1]
                 load = taken + _load_of(batch)
                 if group and (load.lines > self._max_lines or load.size > _MAX_GROUP_BYTES):
@@ -138,10 +139,14 @@ class Committer:
 
     def _is_group_whole(self) -> bool:
         # A batch whose source has more to read will be followed by another one very soon.
-        return self._closing or self._abandoned.is_set() or self._is_full() or not self._queue[-1][1].more
+        enough = self._queued.lines >= self._enough_lines or self._queued.size >= _MAX_GROUP_BYTES
+        return self._closing or self._abandoned.is_set() or enough or not self._queue[-1][1].more
 
-    def _is_full(self) -> bool:
-        return self._queued.lines >= self._enough_lines or self._queued.size >= _MAX_GROUP_BYTES
+    def _is_enough_ahead(self) -> bool:
+        # A part of the group after the next: else nothing would be read while the end of a commit waits for
+        # the disk, nor written while that part is read.
+        lines = self._enough_lines * _AHEAD
+        return self._queued.lines >= lines or self._queued.size >= _MAX_GROUP_BYTES
 
     def _commit(self, group: list[Batch]) -> None:
         retrying = tenacity.Retrying(
