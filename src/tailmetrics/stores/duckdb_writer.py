@@ -341,7 +341,9 @@ class _ArrowStream:
     """
 
     def __init__(self, frame: pl.DataFrame) -> None:
-        self._frame = pl.DataFrame([column.rechunk() for column in frame.get_columns()])
+        if frame.n_chunks() > 1:
+            frame = pl.DataFrame([column.rechunk() for column in frame.get_columns()])
+        self._frame = frame
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         return self._frame.__arrow_c_stream__(requested_schema)
