@@ -55,6 +55,7 @@ def test_what_is_no_short_decimal_does_not_fit(text: str) -> None:
     st.lists(
         st.text("0123456789.", max_size=9) | st.text(st.characters(max_codepoint=127), max_size=9), min_size=1
     )
+    | st.lists(st.from_regex(r"[0-9x.]{0,4}\.[0-9x]{3}", fullmatch=True), min_size=1)  # dots in one place
 )
 def test_just_what_is_a_short_decimal_is_read(texts: list[str]) -> None:
     short = [len(text) <= WORD and _DECIMAL.fullmatch(text) is not None for text in texts]
