@@ -167,6 +167,8 @@ class Hanging(Living):
 
 def test_case_19_no_more_is_read_ahead_than_two_commits_while_the_store_is_away(tmp_path):
     class Away:
+        commit_lines = 1000
+
         def write(self, batches):
             raise StoreUnavailable("no connection")
 
@@ -188,7 +190,7 @@ def test_case_19_no_more_is_read_ahead_than_two_commits_while_the_store_is_away(
     putting.start()
     await_that(lambda: len(taken) >= 3, 10.0)
     putting.join(0.3)
-    # One group of at most two batches is being tried, two more wait, and one is held up.
+    # One group of at most two batches is being tried, three more wait, and whoever put the last is held up.
     assert (putting.is_alive(), len(taken) <= 6) == (True, True)
     committer.abandon()
     putting.join()
