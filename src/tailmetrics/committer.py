@@ -139,13 +139,19 @@ class Committer:
 
     def _is_group_whole(self) -> bool:
         # A batch whose source has more to read will be followed by another one very soon.
-        enough = self._queued.lines >= self._enough_lines or self._queued.size >= _MAX_GROUP_BYTES
-        return self._closing or self._abandoned.is_set() or enough or not self._queue[-1][1].more
+        return (
+            self._closing
+            or self._abandoned.is_set()
+            or self._is_queued(self._enough_lines)
+            or not self._queue[-1][1].more
+        )
 
     def _is_enough_ahead(self) -> bool:
         # A part of the group after the next: else nothing would be read while the end of a commit waits for
         # the disk, nor written while that part is read.
-        lines = self._enough_lines * _AHEAD
+        return self._is_queued(self._enough_lines * _AHEAD)
+
+    def _is_queued(self, lines: float) -> bool:
         return self._queued.lines >= lines or self._queued.size >= _MAX_GROUP_BYTES
 
     def _commit(self, group: list[Batch]) -> None:

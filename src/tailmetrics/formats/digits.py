@@ -37,18 +37,12 @@ _ONE_BYTE, _TWO_BYTES, _FOUR_BYTES, _FOUR_BITS = (np.uint64(bits) for bits in (8
 _TEN, _ALL, _ONE = np.uint64(10), np.uint64(0xFF), np.uint64(1)
 
 
-def words_at(text: bytes, positions: Integers, kind: str) -> Words:
-    """The word that begins at each position."""
-    size = np.dtype(kind).itemsize
-    words = np.ndarray((max(0, len(text) - size + 1),), dtype=kind, buffer=text, strides=(1,))
-    return words[positions]
+def words_at(text: bytes, positions: Integers, kind: npt.DTypeLike) -> Words:
+    """The word that begins at each position, or the fields when `kind` is a layout of such.
 
-
-def fields_at(text: bytes, positions: Integers, layout: np.dtype[np.void]) -> Words:
-    """The fields that begin at each position, as `layout` says.
-
-    NumPy copies the bytes of all fields in the time of a single word.
+    NumPy copies the bytes of many fields in the time of a single word.
     """
+    layout = np.dtype(kind)
     size = layout.itemsize
     rows = np.ndarray((max(0, len(text) - size + 1),), dtype=f"V{size}", buffer=text, strides=(1,))
     return rows[positions].view(layout)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tailmetrics.formats.digits import WORD, Words, fields_at, pairs, until_space, words_at
+from tailmetrics.formats.digits import WORD, Words, pairs, until_space, words_at
 from tailmetrics.formats.lines import LF, Bools, Bytes, Integers, Lines, complete, lines_at
 
 TIME_BYTES = len("2024-10-01 00:00:00 ")
@@ -47,8 +47,8 @@ class Scan:
     """Lines, which of them may be clean, and of these, in order, where the fields are.
 
     `starts` and `ends` are those of the lines, the others the positions of the spaces behind three fields,
-    all in `lines.data`. `times` are microseconds since 1970 of the local clock, `tails` the last eight bytes
-    of each line.
+    all in `lines.data`; `path_ends` only if the status has three digits, which is left to whoever reads it.
+    `times` are microseconds since 1970 of the local clock, `tails` the last eight bytes of each line.
     """
 
     lines: Lines
@@ -75,7 +75,7 @@ def scan_lines(data: bytes, offset: int, max_line_bytes: int) -> Scan:
         _exclude(clean, lines, _odd_characters(whole, array))
     chosen: Bools | slice = slice(None) if clean.all() else clean
     starts, ends = lines.starts[chosen], lines.ends[chosen]
-    heads = fields_at(whole, starts, _HEAD)
+    heads = words_at(whole, starts, _HEAD)
     times, real = _times(heads)
     customers = starts + TIME_BYTES
     customer_ends = customers + _bytes_to_space(whole, customers, heads["customer"].copy())

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
-from tailmetrics.sources import Batch, Source, SourceStatus
+from tailmetrics.sources import CHUNK_LINES, Batch, Source, SourceStatus
 from tailmetrics.stats import (
     Breakdown,
     BreakdownQuery,
@@ -20,6 +20,10 @@ from tailmetrics.stats import (
     Trend,
     TrendsQuery,
 )
+
+# DuckDB writes the rows of a commit once if they fill its groups of rows, else twice: so many lines fill two
+# of them, even with some rejects. Other stores take as many, or a multiple.
+COMMIT_LINES: Final = 4 * CHUNK_LINES
 
 
 class Store(Protocol):

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from tailmetrics.errors import StoreUnavailable
 from tailmetrics.settings import Settings
-from tailmetrics.sources import CHUNK_LINES, Batch, Source, SourceStatus, stored_statuses
+from tailmetrics.sources import Batch, Source, SourceStatus, stored_statuses
 from tailmetrics.stats import (
     Breakdown,
     BreakdownQuery,
@@ -28,6 +28,7 @@ from tailmetrics.stats import (
     TrendsQuery,
 )
 from tailmetrics.stores import duckdb_counts, duckdb_customers, duckdb_questions
+from tailmetrics.stores.base import COMMIT_LINES
 from tailmetrics.stores.duckdb_file import DuckDBFile
 from tailmetrics.stores.duckdb_reader import Reader
 from tailmetrics.stores.duckdb_writer import Writer
@@ -44,9 +45,7 @@ class DuckDBStore:
     the state after one commit.
     """
 
-    # DuckDB writes the rows of a commit once if they fill its groups of rows, else twice: so many lines fill
-    # two of them, even with some rejects.
-    commit_lines = 4 * CHUNK_LINES
+    commit_lines = COMMIT_LINES
 
     def __init__(self, settings: Settings) -> None:
         """Open the file. Raises StoreBusy, SchemaMismatch or StoreError."""

@@ -11,7 +11,7 @@ import structlog
 
 from tailmetrics.errors import StoreUnavailable
 from tailmetrics.settings import Settings
-from tailmetrics.sources import CHUNK_LINES, Batch, Source, SourceStatus
+from tailmetrics.sources import Batch, Source, SourceStatus
 from tailmetrics.stats import (
     Breakdown,
     BreakdownQuery,
@@ -26,6 +26,7 @@ from tailmetrics.stats import (
     TrendsQuery,
 )
 from tailmetrics.stores import influxdb_counts, influxdb_meta, influxdb_questions
+from tailmetrics.stores.base import COMMIT_LINES
 from tailmetrics.stores.influxdb_reader import Reader
 from tailmetrics.stores.influxdb_server import CONNECT_SECONDS, Server
 from tailmetrics.stores.influxdb_writer import Writer
@@ -40,7 +41,7 @@ class InfluxDBStore:
     of a commit that failed is written again by the next one, as the same points.
     """
 
-    commit_lines = 4 * CHUNK_LINES
+    commit_lines = COMMIT_LINES
 
     def __init__(self, settings: Settings) -> None:
         """Raises SettingsError; a server that is away, or a wrong token, is logged and asked again later."""

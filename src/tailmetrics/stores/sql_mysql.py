@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
 from tailmetrics.errors import StoreError, StoreUnavailable
-from tailmetrics.sources import CHUNK_LINES
+from tailmetrics.stores.base import COMMIT_LINES
 from tailmetrics.stores.sql_database import (
     CONNECT_SECONDS,
     NothingInBackground,
@@ -97,7 +97,7 @@ class MySQL(NothingInBackground):
     """A Database."""
 
     driver_error: type[Exception] = pymysql.Error
-    commit_lines = 4 * CHUNK_LINES
+    commit_lines = COMMIT_LINES
 
     def __init__(self, url: str, name: str, timeout_seconds: float) -> None:
         self.name = name

@@ -15,7 +15,7 @@ from psycopg.copy import QueuedLibpqWriter
 from sqlalchemy.dialects import postgresql
 
 from tailmetrics.errors import StoreError, StoreUnavailable
-from tailmetrics.sources import CHUNK_LINES
+from tailmetrics.stores.base import COMMIT_LINES
 from tailmetrics.stores.sql_copy import binary_rows, columns_of
 from tailmetrics.stores.sql_database import CONNECT_SECONDS, tables_removed, took_too_long
 from tailmetrics.stores.sql_schema import records
@@ -75,7 +75,7 @@ class PostgreSQL:
     """A Database."""
 
     driver_error: type[Exception] = psycopg.Error
-    commit_lines = 8 * CHUNK_LINES  # the server has nothing to do while the first rows of a commit are made
+    commit_lines = 2 * COMMIT_LINES  # the server has nothing to do while the first rows of a commit are made
 
     def __init__(self, url: str, name: str, timeout_seconds: float) -> None:
         self.name = name

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
 from tailmetrics.errors import StoreError, StoreGone, StoreUnavailable
-from tailmetrics.sources import CHUNK_LINES
+from tailmetrics.stores.base import COMMIT_LINES
 from tailmetrics.stores.sql_database import NothingInBackground, tables_removed
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class SQLite(NothingInBackground):
     """A Database."""
 
     driver_error: type[Exception] = sqlite3.Error
-    commit_lines = 4 * CHUNK_LINES
+    commit_lines = COMMIT_LINES
 
     def __init__(self, path: Path, name: str, timeout_seconds: float) -> None:
         self.name = name

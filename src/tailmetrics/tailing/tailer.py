@@ -37,6 +37,7 @@ from tailmetrics.tailing.matching import Matcher
 from tailmetrics.tailing.orphans import Orphans
 from tailmetrics.tailing.reader import Rewritten
 from tailmetrics.tailing.wakeup import Wakeup
+from tailmetrics.units import RESULTS
 
 _POLL_SECONDS = 0.05  # from one look to the next at what no event tells of
 # Where there are events, so many times as long as a look for files took the processor is waited before
@@ -494,7 +495,7 @@ class Tailer:
             format_name = job.format_name or format_of(str(job.path), self._log_paths)
             format_name = format_name or self._settings.log_format
             # A result log's name says when it ran: another one of equal content is another run.
-            name_counts = format_name == "results"
+            name_counts = format_name == RESULTS
             source = self._matcher.of_load(opened, job, name_counts=name_counts) if size else None
             live = None if source is None else self._followers.of_source(source.source_id)
             if source is None:
