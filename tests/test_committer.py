@@ -13,7 +13,7 @@ from tailmetrics.errors import PositionConflict, RecordsRefused, Refusal, StoreU
 from tailmetrics.metrics import Metrics
 from tailmetrics.records import ParsedLines, no_records, no_rejects
 from tailmetrics.settings import load_settings
-from tailmetrics.sources import Batch, Checkpoint
+from tailmetrics.sources import CHUNK_LINES, Batch, Checkpoint
 from tests.builders import LINE_BYTES, at, batch_of, source_of
 
 WAIT_SECONDS = 10.0
@@ -129,6 +129,15 @@ def test_no_group_is_larger_than_is_worth_a_commit(store, start):
     store.allowed.set()
     committer.close()
     assert store.commits == [["a"], ["b", "c"], ["d"]]
+
+
+def test_groups_of_a_bulk_double_from_one_chunk_to_what_is_worth_a_commit(store, start):
+    store.commit_lines = 4 * CHUNK_LINES
+    committer = start(stream_max_wait_time_in_seconds=WAIT_SECONDS)
+    for number in range(15):
+        committer.put(batch(f"{number}", more=number < 14, lines=CHUNK_LINES))
+    committer.close()
+    assert [len(commit) for commit in store.commits] == [1, 2, 4, 4, 4]
 
 
 @pytest.mark.parametrize(("stream_max_size", "enough"), [(10, 13), (10_000_000, 1250)])

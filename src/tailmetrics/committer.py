@@ -16,8 +16,8 @@ from tailmetrics.metrics import Metrics
 from tailmetrics.queues.deliveries import Deliveries
 from tailmetrics.records import refused
 from tailmetrics.settings import Settings
-from tailmetrics.sources import Batch
-from tailmetrics.stores.base import Store
+from tailmetrics.sources import CHUNK_LINES, Batch
+from tailmetrics.stores.base import Preparing, Store
 
 log = structlog.get_logger(__name__)
 
@@ -72,7 +72,8 @@ class Committer:
         self._on_commit = on_commit
         self._on_failure = on_failure
         self._max_lines = settings.stream_max_size
-        self._enough_lines = min(self._max_lines, store.commit_lines)  # nothing waits for more
+        self._worth_lines = min(self._max_lines, store.commit_lines)
+        self._enough_lines = min(self._worth_lines, CHUNK_LINES)  # nothing waits for more
         self._max_wait_seconds = settings.stream_max_wait_time_in_seconds
         self._changed = threading.Condition()
         self._queue: deque[tuple[float, Batch]] = deque()
@@ -85,9 +86,10 @@ class Committer:
 
     def put(self, batch: Batch) -> None:
         """Queue a batch, and wait while too much is queued. After the end batches are dropped."""
+        prepared = self._store.prepare(batch) if isinstance(self._store, Preparing) else batch
         with self._changed:
             if not self._abandoned.is_set():
-                self._queue.append((time.monotonic(), batch))
+                self._queue.append((time.monotonic(), prepared))
                 self._queued += _load_of(batch)
                 self._changed.notify_all()
             # Not before: whoever waited with a batch in his hands would keep one more in memory.
@@ -134,6 +136,8 @@ class Committer:
                 group.append(batch)
                 taken = load
             self._queued -= taken
+            # The first groups of a bulk are small, so that the store does not wait for them.
+            self._enough_lines = min(self._worth_lines, max(CHUNK_LINES, 2 * taken.lines))
             self._changed.notify_all()
             return group
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal
 
@@ -111,7 +111,8 @@ class Chunk:
 class Batch:
     """Records and rejects of one source, and the position after them.
 
-    A store commits it only when its own position of the source is `start`.
+    A store commits it only when its own position of the source is `start`. `prepared` is what the store has
+    made ready for that.
     """
 
     source_id: str
@@ -122,6 +123,7 @@ class Batch:
     more: bool = False
     registers: Source | None = None
     delivery: Delivery | None = None
+    prepared: object = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,8 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -25,8 +27,10 @@ from tailmetrics.ingestion import Ingestion
 from tailmetrics.loading import load_files
 from tailmetrics.metrics import Metrics
 from tailmetrics.settings import Settings, load_settings
+from tailmetrics.sources import Batch, Source
 from tailmetrics.stats import BreakdownQuery, CustomersQuery, RejectsQuery, StatsQuery
 from tailmetrics.stores import Store, open_store, sql_schema
+from tailmetrics.stores.base import Preparing
 from tailmetrics.windows import parse_every
 from tests import servers
 from tests.builders import Record, at, batch_of, moved, source_of
@@ -454,6 +458,70 @@ class TestFaults:
         with pytest.raises(StoreGone, match="was removed"):
             store.write([batch_of(source, ONE)])
         store.close()
+
+
+class TestRowsMadeAhead:
+    ROWS = 6000
+
+    def batch(self, source: Source) -> Batch:
+        return batch_of(source, [(NOON, "ab"[place % 2], "/", 200, 0.1) for place in range(self.ROWS)])
+
+    def prepared(self, store: Store, batch: Batch) -> Batch:
+        assert isinstance(store, Preparing)
+        prepared = store.prepare(batch)
+        if isinstance(prepared.prepared, Future):
+            wait([prepared.prepared])
+        return prepared
+
+    def test_a_batch_that_was_prepared_is_written_once(self, store: Store, ask: Ask[Any]) -> None:
+        source = store.register(source_of())
+        store.write([self.prepared(store, self.batch(source))])
+        assert ask(store.status()).records == self.ROWS
+        assert ask(store.stats(StatsQuery("b", WHOLE))).summary.total_requests == self.ROWS // 2
+
+    def test_rows_are_made_before_they_are_written(self, server: servers.Server, ask: Ask[Any]) -> None:
+        store = open_store(settings_of(server.new_database()))
+        source = store.register(source_of())
+        batch = self.prepared(store, self.batch(source))
+        assert isinstance(batch.prepared, Future)
+        assert batch.prepared.exception() is None
+        assert [customer.customer_id for customer in ask(store.customers(CustomersQuery())).customers] == []
+        store.close()
+
+    def test_a_batch_may_be_prepared_before_its_source_is_known(self, store: Store, ask: Ask[Any]) -> None:
+        batch = self.prepared(store, self.batch(source_of()))
+        store.register(source_of())
+        store.write([batch])
+        assert ask(store.status()).records == self.ROWS
+
+    def test_records_that_were_taken_out_after_it_was_prepared_are_not_written(
+        self, store: Store, ask: Ask[Any]
+    ) -> None:
+        batch = self.prepared(store, self.batch(store.register(source_of())))
+        fewer = replace(batch.parsed, records=batch.parsed.records.head(10))
+        store.write([replace(batch, parsed=fewer)])
+        assert ask(store.status()).records == 10
+
+    def test_a_source_that_got_another_key_meanwhile_has_its_records_under_that(
+        self, settings: Settings, store: Store
+    ) -> None:
+        source = store.register(source_of())
+        batch = self.prepared(store, self.batch(source))
+        store.forget([source.source_id])
+        store.register(source_of("other.log", inode=8))
+        store.register(source)
+        store.write([batch])
+        [(key,)] = run(settings, f"SELECT source_key FROM sources WHERE source_id = '{source.source_id}'")
+        assert run(settings, "SELECT DISTINCT source_key FROM records") == [(key,)]
+
+    def test_what_was_in_the_way_of_preparing_is_told_when_it_is_written(
+        self, settings: Settings, store: Store
+    ) -> None:
+        source = store.register(source_of())
+        run(settings, "DROP VIEW daily_stats", "DROP TABLE records", "DROP TABLE customers")
+        batch = self.prepared(store, self.batch(source))
+        with pytest.raises(StoreGone, match="removed"):
+            store.write([batch])
 
 
 def records(store: Store, ask: Ask[Any]) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 from tailmetrics.sources import CHUNK_LINES, Batch, Source, SourceStatus
 from tailmetrics.stats import (
@@ -119,4 +119,16 @@ class Store(Protocol):
 
     def close(self) -> None:
         """End cleanly; what was committed stays."""
+        ...
+
+
+@runtime_checkable
+class Preparing(Protocol):
+    """A store that makes rows of one batch while those of another are being written."""
+
+    def prepare(self, batch: Batch) -> Batch:
+        """The same batch; what `write` needs of it is made from now on, where that is worth while.
+
+        May be called by another thread than those that write.
+        """
         ...

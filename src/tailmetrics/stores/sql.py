@@ -91,6 +91,9 @@ class SqlStore:
         found = self._write(lambda writer: writer.source(source_id))
         return None if found is None else found.position
 
+    def prepare(self, batch: Batch) -> Batch:
+        return self._writer.prepare(batch)
+
     def write(self, batches: Sequence[Batch]) -> None:
         self._write(lambda writer: writer.write(batches))
 
@@ -140,6 +143,7 @@ class SqlStore:
             return
         self._closed = True
         self._questions.end(self._dispose)
+        self._writer.close()
         self._database.close()
         self._writing.dispose()
 

@@ -6,16 +6,15 @@ order. https://www.postgresql.org/docs/current/sql-copy.html#id-1.9.3.55.9.4
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-_HEAD = b"PGCOPY\n\xff\r\n\0" + bytes(8)  # no flags, no extension
-_END = b"\xff\xff"
+COPY_HEAD = b"PGCOPY\n\xff\r\n\0" + bytes(8)  # no flags, no extension
+COPY_END = b"\xff\xff"
 _ROWS_AT_ONCE = 16_384  # the server reads some rows while the next are written
 _NUMBERS: dict[pl.DataType, str] = {
     pl.Int16(): ">i2",
@@ -33,18 +32,16 @@ def columns_of(frame: pl.DataFrame) -> list[str]:
     return [*_numbers(frame), *_texts(frame)]
 
 
-def binary_rows(frames: Iterable[pl.DataFrame]) -> Iterator[bytes | memoryview]:
-    """The rows in pieces, in their order but for rows of a frame that lack a number, which are kept together.
+def binary_rows(frame: pl.DataFrame) -> Iterator[memoryview]:
+    """The rows in pieces, in their order but for rows that lack a number, which are kept together.
 
     Columns are whole numbers, floats and text; only numbers may be null.
     """
-    yield _HEAD
-    for group in itertools.chain.from_iterable(map(_groups, frames)):
+    for group in _groups(frame):
         begins = _Begins(group)
         texts = [_Text(group[name]) for name in _texts(group)]
         for first in range(0, group.height, _ROWS_AT_ONCE):
             yield _rows(begins, texts, slice(first, min(first + _ROWS_AT_ONCE, group.height)))
-    yield _END
 
 
 class _Begins:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import polars as pl
@@ -17,12 +18,21 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 4  # what is told of a server that cannot be reached comes within 5
 
 
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows of one table, as the database takes them: in pieces that are sent one after the other."""
+
+    columns: Sequence[str]
+    pieces: Iterable[Any]
+
+
 class Database(Protocol):
     """One kind of database. Engines are made by it, so that each connection is set up as it needs to be."""
 
     name: str  # of the store, as it may be shown
     driver_error: type[Exception]  # base of the errors of the driver that writes
     commit_lines: int  # that are worth a commit
+    rows_ahead: bool  # whether rows are made in one thread while others are written in another
 
     def writing(self) -> sa.Engine:
         """Connections on which one transaction at a time writes."""
@@ -44,12 +54,14 @@ class Database(Protocol):
         """An insert that leaves rows alone which are there already."""
         ...
 
-    def insert(
-        self, connection: sa.Connection, table: sa.Table, frames: Iterable[pl.DataFrame], number: int
-    ) -> None:
-        """Insert the rows of frames, `number` in all, as fast as can be; their columns are the table's.
+    def rows(self, frame: pl.DataFrame) -> Rows:
+        """The rows of a frame that has the columns of a table; pieces may be made one by one."""
+        ...
 
-        A frame is taken when it is needed, so that it may be made while those before it are being inserted.
+    def insert(self, connection: sa.Connection, table: sa.Table, parts: Iterable[Rows], number: int) -> None:
+        """Insert rows, `number` in all, as fast as can be; all parts have the same columns.
+
+        A part is taken when it is needed, so that it may be made while those before it are being inserted.
         """
         ...
 

@@ -16,6 +16,7 @@ from tailmetrics.stores.base import COMMIT_LINES
 from tailmetrics.stores.sql_database import (
     CONNECT_SECONDS,
     NothingInBackground,
+    Rows,
     tables_removed,
     took_too_long,
 )
@@ -98,6 +99,7 @@ class MySQL(NothingInBackground):
 
     driver_error: type[Exception] = pymysql.Error
     commit_lines = COMMIT_LINES
+    rows_ahead = True
 
     def __init__(self, url: str, name: str, timeout_seconds: float) -> None:
         self.name = name
@@ -163,19 +165,22 @@ class MySQL(NothingInBackground):
         [key] = table.primary_key.columns
         return mysql.insert(table).on_duplicate_key_update({key.name: key})
 
+    def rows(self, frame: pl.DataFrame) -> Rows:
+        return Rows(frame.columns, _literals(frame))
+
     def insert(
         self,
         connection: sa.Connection,
         table: sa.Table,
-        frames: Iterable[pl.DataFrame],
+        parts: Iterable[Rows],
         number: int,  # noqa: ARG002
     ) -> None:
         driver: Any = connection.connection.driver_connection
         with driver.cursor() as cursor:
-            for frame in frames:
-                columns = ", ".join(f"`{name}`" for name in frame.columns)
-                for rows in _literals(frame):
-                    cursor.execute(f"INSERT INTO `{table.name}` ({columns}) VALUES {rows}")
+            for rows in parts:
+                columns = ", ".join(f"`{name}`" for name in rows.columns)
+                for piece in rows.pieces:
+                    cursor.execute(f"INSERT INTO `{table.name}` ({columns}) VALUES {piece}")
 
     def check_present(self) -> None:
         pass  # the server says so itself

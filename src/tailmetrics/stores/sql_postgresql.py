@@ -16,8 +16,8 @@ from sqlalchemy.dialects import postgresql
 
 from tailmetrics.errors import StoreError, StoreUnavailable
 from tailmetrics.stores.base import COMMIT_LINES
-from tailmetrics.stores.sql_copy import binary_rows, columns_of
-from tailmetrics.stores.sql_database import CONNECT_SECONDS, tables_removed, took_too_long
+from tailmetrics.stores.sql_copy import COPY_END, COPY_HEAD, binary_rows, columns_of
+from tailmetrics.stores.sql_database import CONNECT_SECONDS, Rows, tables_removed, took_too_long
 from tailmetrics.stores.sql_schema import records
 from tailmetrics.stores.sql_segments import BULK_ROWS, Segments
 
@@ -76,6 +76,7 @@ class PostgreSQL:
 
     driver_error: type[Exception] = psycopg.Error
     commit_lines = 2 * COMMIT_LINES  # the server has nothing to do while the first rows of a commit are made
+    rows_ahead = True
 
     def __init__(self, url: str, name: str, timeout_seconds: float) -> None:
         self.name = name
@@ -125,21 +126,25 @@ class PostgreSQL:
     def insert_new(self, table: sa.Table) -> sa.Insert:
         return postgresql.insert(table).on_conflict_do_nothing()
 
-    def insert(
-        self, connection: sa.Connection, table: sa.Table, frames: Iterable[pl.DataFrame], number: int
-    ) -> None:
+    def rows(self, frame: pl.DataFrame) -> Rows:
+        return Rows(columns_of(frame), binary_rows(frame))
+
+    def insert(self, connection: sa.Connection, table: sa.Table, parts: Iterable[Rows], number: int) -> None:
         name = table.name
         if self._segments is not None and table is records and number >= BULK_ROWS:
             name = self._segments.table_for_bulk(connection)
-        frames = iter(frames)
-        first = next(frames)
+        parts = iter(parts)
+        first = next(parts)
         preparer = connection.dialect.identifier_preparer
-        columns = ", ".join(preparer.quote(column) for column in columns_of(first))
+        columns = ", ".join(preparer.quote(column) for column in first.columns)
         driver: Any = connection.connection.driver_connection
         statement = f"COPY {name} ({columns}) FROM STDIN (FORMAT binary)"
         with driver.cursor() as cursor, cursor.copy(statement, writer=QueuedLibpqWriter(cursor)) as copy:
-            for rows in binary_rows(itertools.chain([first], frames)):
-                copy.write(rows)
+            copy.write(COPY_HEAD)
+            for rows in itertools.chain([first], parts):
+                for piece in rows.pieces:
+                    copy.write(piece)
+            copy.write(COPY_END)
 
     def begun(self, engine: sa.Engine) -> None:
         if self._segments is None:

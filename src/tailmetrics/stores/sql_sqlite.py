@@ -14,7 +14,7 @@ from sqlalchemy.dialects import sqlite
 
 from tailmetrics.errors import StoreError, StoreGone, StoreUnavailable
 from tailmetrics.stores.base import COMMIT_LINES
-from tailmetrics.stores.sql_database import NothingInBackground, tables_removed
+from tailmetrics.stores.sql_database import NothingInBackground, Rows, tables_removed
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -58,6 +58,7 @@ class SQLite(NothingInBackground):
 
     driver_error: type[Exception] = sqlite3.Error
     commit_lines = COMMIT_LINES
+    rows_ahead = False  # its rows are objects of Python, which take much memory and one thread at a time
 
     def __init__(self, path: Path, name: str, timeout_seconds: float) -> None:
         self.name = name
@@ -107,18 +108,22 @@ class SQLite(NothingInBackground):
     def insert_new(self, table: sa.Table) -> sa.Insert:
         return sqlite.insert(table).on_conflict_do_nothing()
 
+    def rows(self, frame: pl.DataFrame) -> Rows:
+        return Rows(frame.columns, [frame])
+
     def insert(
         self,
         connection: sa.Connection,
         table: sa.Table,
-        frames: Iterable[pl.DataFrame],
+        parts: Iterable[Rows],
         number: int,  # noqa: ARG002
     ) -> None:
         driver: Any = connection.connection.driver_connection
-        for frame in frames:
-            columns = ", ".join(f'"{name}"' for name in frame.columns)
-            marks = ", ".join("?" * frame.width)
-            driver.executemany(f"INSERT INTO {table.name} ({columns}) VALUES ({marks})", frame.rows())
+        for rows in parts:
+            columns = ", ".join(f'"{name}"' for name in rows.columns)
+            marks = ", ".join("?" * len(rows.columns))
+            for piece in rows.pieces:
+                driver.executemany(f"INSERT INTO {table.name} ({columns}) VALUES ({marks})", piece.rows())
 
     def check_present(self) -> None:
         if self._identity is not None and self._stat() != self._identity:

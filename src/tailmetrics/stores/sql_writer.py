@@ -6,27 +6,24 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-import numpy as np
 import polars as pl
 import sqlalchemy as sa
 
 from tailmetrics.errors import PositionConflict
 from tailmetrics.settings import Settings
 from tailmetrics.sources import Batch, Checkpoint, Source, SourceStatus
-from tailmetrics.stores.sql_database import Database
+from tailmetrics.stores.sql_database import Database, Rows
+from tailmetrics.stores.sql_known import in_questions, known_values
+from tailmetrics.stores.sql_rows import CustomerKeys, RowsAhead, in_parts, record_rows, with_source_keys
 from tailmetrics.stores.sql_schema import customers, records, rejects, reports, sources, store
 from tailmetrics.windows import from_us, to_us
 
 _SECONDS_BETWEEN_EXPIRIES = 60.0
-_MOST_KEYS_KEPT = 200_000  # of customers, in memory
-_PART_ROWS = 50_000  # sorted together: enough that those of one customer lie together on the disk
-_VALUES_AT_ONCE = 1000  # in one question
-_KEY_SCHEMA = {"customer_id": pl.String(), "customer_key": pl.Int32()}
 
 
 class Writer:
@@ -37,8 +34,12 @@ class Writer:
         self._database = database
         self._retention_days = settings.retention_days
         self._processor = f"process {os.getpid()} on {socket.gethostname()}"
-        self._keys: dict[str, int] = {}
+        self._keys = CustomerKeys(engine, database)
+        self._ahead = RowsAhead(engine, database, self._keys)
         self._next_expiry = 0.0
+
+    def close(self) -> None:
+        self._ahead.close()
 
     def sources(self, node_id: str) -> Sequence[Source]:
         self._database.begun(self._engine)
@@ -55,7 +56,7 @@ class Writer:
         """Write those of the sources that are not known yet, all in one commit."""
         now = _now_us()
         with self._engine.begin() as connection:
-            known = _known(connection, sources.c.source_id, [source.source_id for source in new])
+            known = known_values(connection, sources.c.source_id, [source.source_id for source in new])
             unknown = [source for source in new if source.source_id not in known]
             if not unknown:
                 return
@@ -84,13 +85,20 @@ class Writer:
     def forget(self, source_ids: Sequence[str], *, with_records: bool) -> int:
         """Drop sources without a reject, and without a record unless `with_records`; returns how many."""
         with self._engine.begin() as connection:
-            known = _known(connection, sources.c.source_id, source_ids, sources.c.source_key)
-            gone = set(known.values()) - _known(connection, rejects.c.source_key, list(known.values())).keys()
+            known = known_values(connection, sources.c.source_id, source_ids, sources.c.source_key)
+            gone = (
+                set(known.values())
+                - known_values(connection, rejects.c.source_key, list(known.values())).keys()
+            )
             if gone and not with_records:
                 gone -= set(connection.scalars(sa.select(records.c.source_key).distinct()))
-            for part in _parts(sorted(gone)):
+            for part in in_questions(sorted(gone)):
                 connection.execute(sources.delete().where(sources.c.source_key.in_(part)))
             return len(gone)
+
+    def prepare(self, batch: Batch) -> Batch:
+        """The batch, whose rows are being made from now on if that pays."""
+        return self._ahead.begin(batch)
 
     def write(self, batches: Sequence[Batch]) -> None:
         """Commit all batches together or nothing of them. Raises PositionConflict."""
@@ -99,20 +107,22 @@ class Writer:
         self._delete_expired()
         if not batches:
             return
-        ids = pl.concat([batch.parsed.records.select("customer_id") for batch in batches]).unique()
-        keys = self._customer_keys(ids["customer_id"].to_list())
+        # Before the transaction: numbers of new customers are committed by themselves.
+        keys = self._keys.of([batch.parsed.records for batch in batches if batch.prepared is None])
         now = _now_us()
         with self._engine.begin() as connection:
             moved = self._locked(connection, batches)
             number = sum(batch.parsed.records.height for batch in batches)
             if number:
-                # One part is made ready while the database takes the one before.
-                parts = (_record_rows(moved, part, keys) for part in _large_parts(batches))
-                self._database.insert(connection, records, parts, number)
-            reject_rows = _frame(moved, ((batch, batch.parsed.rejects) for batch in batches))
+                self._database.insert(connection, records, self._record_rows(moved, batches, keys), number)
+            reject_rows = with_source_keys(
+                [(moved[batch.source_id][0], batch.parsed.rejects) for batch in batches]
+            )
             if reject_rows.height:
                 reject_rows = reject_rows.with_columns(seen_us=pl.lit(now))
-                self._database.insert(connection, rejects, [reject_rows], reject_rows.height)
+                self._database.insert(
+                    connection, rejects, [self._database.rows(reject_rows)], reject_rows.height
+                )
             self._move(connection, moved, now)
             # Last, as other processes wait for this row until the commit.
             _count(
@@ -137,7 +147,7 @@ class Writer:
         """The key and the last batch of each source, whose row is locked. Raises PositionConflict."""
         ids = sorted({batch.source_id for batch in batches})
         found: dict[str, Any] = {}
-        for part in _parts(ids):
+        for part in in_questions(ids):
             # Locked in one order by all processes, so that none waits for another that waits for it.
             rows = connection.execute(
                 sa.select(sources.c.source_id, sources.c.source_key, sources.c.position, sources.c.processor)
@@ -159,31 +169,26 @@ class Writer:
             moved[batch.source_id] = (found[batch.source_id].source_key, batch)
         return moved
 
+    def _record_rows(
+        self, moved: dict[str, tuple[int, Batch]], batches: Sequence[Batch], keys: pl.DataFrame
+    ) -> Iterator[Rows]:
+        """The rows of batches; what is made only now is made while the database takes what was before it."""
+        made_now = []
+        for batch in batches:
+            source_key = moved[batch.source_id][0]
+            if batch.prepared is None:
+                made_now.append((source_key, batch.parsed.records))
+            else:
+                yield self._ahead.rows(batch, source_key)
+        for part in in_parts(made_now):
+            yield self._database.rows(record_rows(part, keys))
+
     def _move(self, connection: sa.Connection, moved: dict[str, tuple[int, Batch]], now: int) -> None:
         connection.execute(
             sources.update()
             .where(sources.c.source_key == sa.bindparam("key"))
             .values(processor=self._processor, updated_us=now),
             [{"key": key, "path": batch.path, **asdict(batch.checkpoint)} for key, batch in moved.values()],
-        )
-
-    def _customer_keys(self, ids: Sequence[str]) -> pl.DataFrame:
-        """The numbers of customers; those of new ones are committed before their first record."""
-        if len(self._keys) > _MOST_KEYS_KEPT:
-            self._keys.clear()
-        unknown = sorted(customer_id for customer_id in ids if customer_id not in self._keys)
-        if unknown:
-            with self._engine.begin() as connection:
-                known = _known(connection, customers.c.customer_id, unknown, customers.c.customer_key)
-                if new := [
-                    {"customer_id": customer_id} for customer_id in unknown if customer_id not in known
-                ]:
-                    connection.execute(self._database.insert_new(customers), new)
-                    known = _known(connection, customers.c.customer_id, unknown, customers.c.customer_key)
-            self._keys.update(known)
-        return pl.DataFrame(
-            {"customer_id": ids, "customer_key": [self._keys[customer_id] for customer_id in ids]},
-            _KEY_SCHEMA,
         )
 
     def _delete_expired(self) -> None:
@@ -229,28 +234,6 @@ def source_of(row: Any) -> Source:
     )
 
 
-def _known(
-    connection: sa.Connection,
-    column: sa.Column[Any],
-    wanted: Sequence[Any],
-    value: sa.Column[Any] | None = None,
-) -> dict[Any, Any]:
-    """Which of the wanted values a column has, each with the value of another column."""
-    found: dict[Any, Any] = {}
-    for part in _parts(wanted):
-        rows = connection.execute(
-            sa.select(column, column if value is None else value).where(column.in_(part))
-        )
-        found.update((row[0], row[1]) for row in rows)
-    return found
-
-
-def _parts(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    """Values in as many parts as questions are needed for them."""
-    for first in range(0, len(values), _VALUES_AT_ONCE):
-        yield values[first : first + _VALUES_AT_ONCE]
-
-
 def _count(
     connection: sa.Connection,
     records: int = 0,
@@ -274,63 +257,10 @@ def _count(
     connection.execute(store.update().values(**changes))
 
 
-def _frame(moved: dict[str, tuple[int, Batch]], frames: Iterable[tuple[Batch, pl.DataFrame]]) -> pl.DataFrame:
-    return pl.concat(
-        [
-            frame.with_columns(source_key=pl.lit(moved[batch.source_id][0], pl.Int32))
-            for batch, frame in frames
-        ],
-        rechunk=False,
-    )
-
-
-def _large_parts(batches: Sequence[Batch]) -> Iterator[Sequence[Batch]]:
-    """The batches in parts of many records each."""
-    part: list[Batch] = []
-    number = 0
-    for batch in batches:
-        part.append(batch)
-        number += batch.parsed.records.height
-        if number >= _PART_ROWS:
-            yield part
-            part, number = [], 0
-    if number:
-        yield part
-
-
 def _span(batch: Batch) -> Sequence[int]:
     """The times of the first and the last record of a batch, in microseconds; nothing where there is none."""
     times = batch.parsed.records["timestamp"].dt.epoch("us")
     return () if times.is_empty() else (times.min(), times.max())  # type: ignore[return-value]  # whole numbers
-
-
-def _record_rows(
-    moved: dict[str, tuple[int, Batch]], batches: Sequence[Batch], keys: pl.DataFrame
-) -> pl.DataFrame:
-    """The rows of batches, in the order of the index: it grows at as few places as can be."""
-    frame = _frame(moved, ((batch, batch.parsed.records) for batch in batches))
-    return _in_order(
-        frame.join(keys, on="customer_id", how="left").select(
-            "customer_key",
-            pl.col("timestamp").dt.epoch("us").alias("time_us"),
-            "source_key",
-            "offset",
-            "path",
-            "status_code",
-            "duration",
-        )
-    )
-
-
-def _in_order(rows: pl.DataFrame) -> pl.DataFrame:
-    """Rows by customer and time; by one number that has room for both, which is several times faster."""
-    if not rows.height:
-        return rows
-    keys, times = rows["customer_key"].to_numpy().astype(np.int64), rows["time_us"].to_numpy()
-    first, last = int(times.min()), int(times.max())
-    if (int(keys.max()) + 1) * (last - first + 1) >= 2**63:
-        return rows.sort("customer_key", "time_us")
-    return rows[np.argsort(keys * (last - first + 1) + (times - first))]
 
 
 def _now_us() -> int:
