@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -119,6 +121,25 @@ def test_settings_are_printed_without_passwords() -> None:
 )
 def test_passwords_and_tokens_of_urls_are_masked(text: str, shown: str) -> None:
     assert masked(text) == shown
+
+
+def test_the_first_event_of_a_process_is_written_as_the_settings_say() -> None:
+    program = """
+import sys
+from tailmetrics.logging import EventLog, configure_logging
+from tailmetrics.settings import load_settings
+
+configure_logging(load_settings(None, logging_level="WARNING"))
+log = EventLog()
+log.info("following", path="x.log")
+assert "structlog" not in sys.modules, "imported for nothing"
+log.warning("away", error="mysql://user:s3cret@host/x does not answer")
+"""
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert re.fullmatch(
+        r'timestamp=\S+ level=warning event=away error="mysql://user:\*\*\*@host/x does not answer"\n',
+        run.stderr,
+    )
 
 
 def test_nothing_is_logged_with_a_password(capsys: pytest.CaptureFixture[str]) -> None:

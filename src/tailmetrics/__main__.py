@@ -21,6 +21,9 @@ def run() -> None:
 
     All is closed and written then. To free what was imported, object by object, would take 0.3 seconds more.
     """
+    # What takes time at every start and is of no use here: threads for matrices, looking for plugins.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     collect_seldom()
     try:
         main()

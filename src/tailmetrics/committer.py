@@ -8,10 +8,10 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-import structlog
 import tenacity
 
 from tailmetrics.errors import PositionConflict, RecordsRefused, StoreUnavailable
+from tailmetrics.logging import EventLog
 from tailmetrics.metrics import Metrics
 from tailmetrics.queues.deliveries import Deliveries
 from tailmetrics.records import refused
@@ -19,7 +19,7 @@ from tailmetrics.settings import Settings
 from tailmetrics.sources import CHUNK_LINES, Batch
 from tailmetrics.stores.base import Preparing, Store
 
-log = structlog.get_logger(__name__)
+log = EventLog()
 
 _FIRST_RETRY_SECONDS = 0.2
 _LONGEST_RETRY_SECONDS = 10.0

@@ -9,19 +9,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import structlog
-
 from tailmetrics.committer import Committer
 from tailmetrics.dataflow import build_flow, run_flow
 from tailmetrics.errors import StoreError, StoreUnavailable, TailmetricsError
 from tailmetrics.inputs import Inputs
+from tailmetrics.logging import EventLog
 from tailmetrics.metrics import Metrics
 from tailmetrics.settings import Settings, resolve_node_id
 from tailmetrics.sources import IngestionState, SourceStatus
 from tailmetrics.stores.base import Store
 from tailmetrics.tailing import LoadJob, forgettable
 
-log = structlog.get_logger(__name__)
+log = EventLog()
 
 _MOST_CRASHES = 5  # in a row
 _HEALTHY_SECONDS = 60.0  # a run at least this long begins the count anew

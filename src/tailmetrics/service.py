@@ -9,7 +9,6 @@ import webbrowser
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
-import structlog
 import uvicorn
 from fastapi import FastAPI
 
@@ -19,12 +18,13 @@ from tailmetrics.api.parameters import ViewParameters
 from tailmetrics.errors import SettingsError, TailmetricsError
 from tailmetrics.garbage import collect_as_usual
 from tailmetrics.ingestion import Ingestion
+from tailmetrics.logging import EventLog
 from tailmetrics.metrics import Metrics
 from tailmetrics.settings import Settings
 from tailmetrics.stores import open_store
 from tailmetrics.stores.base import Store
 
-log = structlog.get_logger(__name__)
+log = EventLog()
 
 EXIT_OK = 0
 EXIT_FAILED = 1

@@ -11,12 +11,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-import structlog
 from pydantic_core import to_json
 
 from tailmetrics.errors import QueryError, StoreUnavailable, TailmetricsError, UnknownCustomer
+from tailmetrics.logging import EventLog
 
-log = structlog.get_logger(__name__)
+log = EventLog()
 
 LOOK_SECONDS = 0.1  # between two looks at the version of the store
 SHORTEST_PAUSE_SECONDS = 0.75  # from one state of a view to the next

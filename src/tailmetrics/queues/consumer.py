@@ -9,16 +9,15 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Callable
 
-import structlog
-
 from tailmetrics.errors import QueueError
+from tailmetrics.logging import EventLog
 from tailmetrics.queue_address import QueueAddress
 from tailmetrics.queues.broker import Connection, Received, connected
 from tailmetrics.queues.messages import Message, Place
 from tailmetrics.settings import Settings
 from tailmetrics.sources import SourceStatus
 
-log = structlog.get_logger(__name__)
+log = EventLog()
 
 _FIRST_RETRY_SECONDS = 0.5
 _LONGEST_RETRY_SECONDS = 30.0

@@ -7,13 +7,13 @@ from dataclasses import replace
 from datetime import datetime, timezone
 
 import polars as pl
-import structlog
 
+from tailmetrics.logging import EventLog
 from tailmetrics.records import ParsedLines
 from tailmetrics.sources import Batch, Delivery, Source
 from tailmetrics.stores.base import Store
 
-log = structlog.get_logger(__name__)
+log = EventLog()
 
 _MESSAGES_BETWEEN_FORGETTING = 1000
 _LONG_AGO = datetime.min.replace(tzinfo=timezone.utc)

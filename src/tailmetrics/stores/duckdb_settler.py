@@ -19,15 +19,15 @@ from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 import duckdb
-import structlog
 
 from tailmetrics.errors import StoreUnavailable, TailmetricsError
+from tailmetrics.logging import EventLog
 from tailmetrics.stores import duckdb_layout
 from tailmetrics.stores.duckdb_file import DuckDBFile, errors_translated
 from tailmetrics.stores.duckdb_layout import COLUMNS, Layout, key_of
 from tailmetrics.stores.duckdb_merge import Merge, note_run
 
-log = structlog.get_logger(__name__)
+log = EventLog()
 
 _BUSY_RECORDS_A_SECOND = 200_000
 _IDLE_SECONDS = 3.0

@@ -7,9 +7,8 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
-import structlog
-
 from tailmetrics.errors import StoreUnavailable
+from tailmetrics.logging import EventLog
 from tailmetrics.settings import Settings
 from tailmetrics.sources import Batch, Source, SourceStatus
 from tailmetrics.stats import (
@@ -31,7 +30,7 @@ from tailmetrics.stores.influxdb_reader import Reader
 from tailmetrics.stores.influxdb_server import CONNECT_SECONDS, Server
 from tailmetrics.stores.influxdb_writer import Writer
 
-log = structlog.get_logger(__name__)
+log = EventLog()
 
 
 class InfluxDBStore:

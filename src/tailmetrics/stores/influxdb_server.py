@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import polars as pl
-import structlog
 from influxdb_client import (  # type: ignore[attr-defined]  # it re-exports them without saying so
     BucketRetentionRules,
     BucketsService,
@@ -28,10 +27,11 @@ from influxdb_client.service.write_service import WriteService
 from urllib3.exceptions import HTTPError, LocationValueError
 
 from tailmetrics.errors import SettingsError, StoreError, StoreUnavailable
+from tailmetrics.logging import EventLog
 from tailmetrics.settings import Settings
 from tailmetrics.stores.influxdb_csv import Tables, tables_of
 
-log = structlog.get_logger(__name__)
+log = EventLog()
 
 _Answer = TypeVar("_Answer")
 

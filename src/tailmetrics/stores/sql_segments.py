@@ -19,9 +19,10 @@ from typing import Any
 
 import psycopg
 import sqlalchemy as sa
-import structlog
 
-log = structlog.get_logger(__name__)
+from tailmetrics.logging import EventLog
+
+log = EventLog()
 
 BULK_ROWS = 20_000  # rows of one commit from which on a segment is worth while
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-import structlog
-
+from tailmetrics.logging import EventLog
 from tailmetrics.sources import Source
 
-log = structlog.get_logger(__name__)
+log = EventLog()
 
 
 @dataclass(frozen=True, slots=True)

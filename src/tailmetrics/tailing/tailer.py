@@ -11,9 +11,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
-import structlog
-
 from tailmetrics.errors import LoadError
+from tailmetrics.logging import EventLog
 from tailmetrics.settings import Settings
 from tailmetrics.sources import Batch, Chunk, Source, SourceStatus
 from tailmetrics.tailing.discovery import (
@@ -45,7 +44,7 @@ _POLL_SECONDS = 0.05  # from one look to the next at what no event tells of
 _SCAN_REST, _LONGEST_SCAN_REST = 200, 10
 _MOST_LOADS = 64  # at a time: each holds its file open
 
-log = structlog.get_logger(__name__)
+log = EventLog()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,15 +10,16 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-import structlog
 from inotify_simple import Event, INotify, flags
+
+from tailmetrics.logging import EventLog
 
 _NAMES = flags.CREATE | flags.DELETE | flags.MOVED_FROM | flags.MOVED_TO | flags.DELETE_SELF | flags.MOVE_SELF
 _NEWS_OF_NAMES = _NAMES | flags.IGNORED | flags.Q_OVERFLOW | flags.UNMOUNT
 _WATCHED = _NAMES | flags.MODIFY
 _REST_SECONDS = 0.002  # meanwhile the kernel makes one of equal events: a thousand appends are not a thousand
 
-log = structlog.get_logger(__name__)
+log = EventLog()
 
 
 @dataclass(frozen=True, slots=True)
