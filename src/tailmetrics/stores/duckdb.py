@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from tailmetrics.errors import StoreUnavailable
+from tailmetrics.memory import keep_arrays
 from tailmetrics.settings import Settings
 from tailmetrics.sources import Batch, Source, SourceStatus, stored_statuses
 from tailmetrics.stats import (
@@ -49,6 +50,7 @@ class DuckDBStore:
 
     def __init__(self, settings: Settings) -> None:
         """Open the file. Raises StoreBusy, SchemaMismatch or StoreError."""
+        keep_arrays()
         self._timeout_seconds = settings.query_timeout_seconds
         self._file = DuckDBFile(settings)
         self._lock = threading.Lock()
