@@ -38,33 +38,45 @@ def binary_rows(frame: pl.DataFrame) -> Iterator[memoryview]:
     Columns are whole numbers, floats and text; only numbers may be null.
     """
     for group in _groups(frame):
-        begins = _Begins(group)
         texts = [_Text(group[name]) for name in _texts(group)]
+        begins = _Begins(group, texts)
         for first in range(0, group.height, _ROWS_AT_ONCE):
             yield _rows(begins, texts, slice(first, min(first + _ROWS_AT_ONCE, group.height)))
 
 
 class _Begins:
-    """How rows begin: the number of their fields, and the fields that are numbers, all null or none."""
+    """How rows begin: the number of their fields, those that are numbers, and the length of the first text.
 
-    def __init__(self, frame: pl.DataFrame) -> None:
+    A number is null in all rows or in none.
+    """
+
+    def __init__(self, frame: pl.DataFrame, texts: list[_Text]) -> None:
         fields = [("fields", ">i2")]
-        self._values: dict[str, Any] = {"fields": frame.width}
+        same: dict[str, int] = {"fields": frame.width}
+        self._values: dict[str, npt.NDArray[Any]] = {}
         for name in _numbers(frame):
             fields.append((f"{name} length", ">i4"))
-            self._values[f"{name} length"] = -1
+            same[f"{name} length"] = -1
             if not frame[name].null_count():
                 fields.append((name, _NUMBERS[frame.schema[name]]))
-                self._values[f"{name} length"] = np.dtype(fields[-1][1]).itemsize
+                same[f"{name} length"] = np.dtype(fields[-1][1]).itemsize
                 self._values[name] = frame[name].to_numpy()
+        if texts:
+            fields.append(("text length", ">i4"))
+            self._values["text length"] = texts[0].lengths
         self._kind = np.dtype(fields)
         self.size = self._kind.itemsize
+        same_in_all = np.zeros(1, self._kind)
+        for name, value in same.items():
+            same_in_all[name] = value
+        self._same = same_in_all.view(f"V{self.size}")
 
     def of(self, rows: slice) -> npt.NDArray[np.void]:
-        begins = np.empty(rows.stop - rows.start, self._kind)
+        begins = np.repeat(self._same, rows.stop - rows.start)
+        fields = begins.view(self._kind)
         for name, values in self._values.items():
-            begins[name] = values[rows] if isinstance(values, np.ndarray) else values
-        return begins.view(f"V{self.size}")
+            fields[name] = values[rows]
+        return begins
 
 
 class _Text:
@@ -89,7 +101,7 @@ class _Text:
 
 
 def _rows(begins: _Begins, texts: list[_Text], rows: slice) -> memoryview:
-    sizes = np.full(rows.stop - rows.start, begins.size + 4 * len(texts))
+    sizes = np.full(rows.stop - rows.start, begins.size + 4 * len(texts[1:]))
     for text in texts:
         sizes += text.lengths[rows]
     ends = np.cumsum(sizes)
@@ -97,9 +109,10 @@ def _rows(begins: _Begins, texts: list[_Text], rows: slice) -> memoryview:
     data = np.empty(int(ends[-1]), np.uint8)
     _from_each_place(data, begins.size)[places] = begins.of(rows)
     places += begins.size
-    for text in texts:
-        _from_each_place(data, 4)[places] = text.lengths[rows].astype(">i4").view("V4")
-        places += 4
+    for number, text in enumerate(texts):
+        if number:
+            _from_each_place(data, 4)[places] = text.lengths[rows].astype(">i4").view("V4")
+            places += 4
         text.put(data, places, rows)
         places += text.lengths[rows]
     return data.data
