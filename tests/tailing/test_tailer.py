@@ -6,6 +6,7 @@ import gzip
 import itertools
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -275,6 +276,28 @@ def test_a_copy_in_the_glob_is_not_read_while_it_is_being_made(log, follow):
     os.truncate(log, 0)
     append(log, *numbered(100, 120))
     assert sorted(following.settle()) == sorted(as_bytes(numbered(0, 120)))
+
+
+def test_lines_read_before_the_truncation_while_a_log_with_the_same_header_begins_anew(tmp_path, follow):
+    """The store is away, so that nothing is known of the other log but its header."""
+    log, other = tmp_path / "a.log", tmp_path / "b.log"
+    header = "# " + "h" * 3000
+    for path in (log, other):
+        append(path, header, f"first of {path.name}")
+    following = follow(tmp_path / "*.log")
+    following.settle()
+    other.rename(tmp_path / "b.log.1")
+    following.store_is_away = True
+    append(other, header, "second of b.log")
+    shutil.copyfile(log, tmp_path / "a.log.1")
+    following.settle()
+    append(log, "second of a.log")
+    following.settle()
+    os.truncate(log, 0)
+    following.settle()
+    following.store_comes_back()
+    lines = Counter(line for line in following.settle() if not line.startswith(b"#"))
+    assert lines == Counter([b"first of a.log", b"first of b.log", b"second of a.log", b"second of b.log"])
 
 
 @pytest.mark.parametrize("pattern", ["x.log", "x.log*"], ids=["copy outside the glob", "copy in the glob"])

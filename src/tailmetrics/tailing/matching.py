@@ -68,8 +68,7 @@ class Matcher:
 
     def by_rotation(self, opened: LogFile, path: str, *, is_new: bool) -> Source | None:
         """The source of a file that only rotation can have named; None when it is nothing to be followed."""
-        source = self.by_inode(opened) or next(iter(self._known.with_content_of(opened)), None)
-        source = source or self._rest_of_copy(opened, path)
+        source = self.by_inode(opened) or self._of_content(opened, path) or self._rest_of_copy(opened, path)
         if source is None and is_new:
             return self.new(opened, path)
         return source
@@ -144,6 +143,16 @@ class Matcher:
             # Either may yet grow in its own way, so only what both have is taken for read.
             return start_at(source.position, self.new(opened, path), opened)
         return self.new(opened, path) if own is None else replace(own, path=path)
+
+    def _of_content(self, opened: LogFile, path: str) -> Source | None:
+        """The source whose bytes a rotated file has; not another log whose reading has just begun.
+
+        All that is known of that are its first bytes, and many logs may have the same header.
+        """
+        for source in self._known.with_content_of(opened):
+            if source.position or self._is_free(source) or is_rotation_of(path, source.path):
+                return source
+        return None
 
     def _is_free(self, source: Source) -> bool:
         """Whether nobody reads it."""
