@@ -89,7 +89,8 @@ class RowsAhead:
         return made.rows
 
     def close(self) -> None:
-        self._thread.shutdown(cancel_futures=True)
+        """Begin no more; what is under way is not waited for, as the server may have gone."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
 
     def _make(self, batch: Batch) -> _Made | None:
         with self._engine.begin() as connection:
