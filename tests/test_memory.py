@@ -9,6 +9,10 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc", reason="other C libraries have no such settings"
+)
+
 # Prints how often the system gave a page of memory while arrays of 16 MB came and went ten times. None is so
 # large that NumPy asks for huge pages.
 PROGRAM = """
@@ -41,11 +45,9 @@ def page_faults(**environment: str) -> int:
     return int(run.stdout)
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have no such settings")
 def test_arrays_find_the_memory_of_those_before_them() -> None:
     assert page_faults() < PAGES_OF_A_TURN
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have no such settings")
 def test_what_the_user_has_set_stays() -> None:
     assert page_faults(MALLOC_TRIM_THRESHOLD_="131072") > 5 * PAGES_OF_A_TURN

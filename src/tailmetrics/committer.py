@@ -51,10 +51,11 @@ def _load_of(batch: Batch) -> _Load:
 class Committer:
     """Writes batches to a store from one thread, in the order in which they were put.
 
-    A quiet stream is committed at once. When sources have more to read, the group grows up to what is worth a
-    commit of the store (or STREAM_MAX_SIZE, if less), or for STREAM_MAX_WAIT_TIME_IN_SECONDS. While the store
-    is away it is tried again for ever; records that it refuses are written as rejects; any other error ends
-    the committer: it is `failure` then, and `on_failure` is called.
+    A quiet stream is committed at once. When sources have more to read, the group grows: the first one to a
+    chunk and each to twice the one before, up to what is worth a commit of the store (or STREAM_MAX_SIZE, if
+    less), or for STREAM_MAX_WAIT_TIME_IN_SECONDS. While the store is away it is tried again for ever; records
+    that it refuses are written as rejects; any other error ends the committer: it is `failure` then, and
+    `on_failure` is called.
     """
 
     def __init__(

@@ -75,7 +75,7 @@ class PostgreSQL:
     """A Database."""
 
     driver_error: type[Exception] = psycopg.Error
-    commit_lines = 2 * COMMIT_LINES  # the server has nothing to do while the first rows of a commit are made
+    commit_lines = 2 * COMMIT_LINES  # each waits for the server's disk
     rows_ahead = True
 
     def __init__(self, url: str, name: str, timeout_seconds: float) -> None:

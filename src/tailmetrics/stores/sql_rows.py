@@ -42,11 +42,11 @@ class CustomerKeys:
             if len(self._keys) > _MOST_KEYS_KEPT:
                 self._keys.clear()
             if unknown := sorted(customer_id for customer_id in ids if customer_id not in self._keys):
-                self._keys.update(self._made(unknown))
+                self._keys.update(self._numbers_of(unknown))
             keys = [self._keys[customer_id] for customer_id in ids]
         return pl.DataFrame({"customer_id": ids, "customer_key": keys}, _KEY_SCHEMA)
 
-    def _made(self, ids: Sequence[str]) -> dict[str, int]:
+    def _numbers_of(self, ids: Sequence[str]) -> dict[str, int]:
         with self._engine.begin() as connection:
             known = known_values(connection, customers.c.customer_id, ids, customers.c.customer_key)
             if new := [{"customer_id": customer_id} for customer_id in ids if customer_id not in known]:
@@ -77,7 +77,7 @@ class RowsAhead:
         """The batch, whose rows are being made if that pays."""
         if not self._database.rows_ahead or batch.parsed.records.height < _ROWS_AHEAD:
             return batch
-        return replace(batch, prepared=self._thread.submit(self._make, batch))
+        return replace(batch, prepared=self._thread.submit(self._make_ahead, batch))
 
     def rows(self, batch: Batch, source_key: int) -> Rows:
         """The rows of a batch that was begun; made again if it or the key of its source is another by now."""
@@ -85,21 +85,21 @@ class RowsAhead:
         if isinstance(batch.prepared, Future) and batch.prepared.exception() is None:
             made = batch.prepared.result()
         if made is None or made.records is not batch.parsed.records or made.source_key != source_key:
-            made = self._made(batch.parsed.records, source_key)
+            made = self._make(batch.parsed.records, source_key)
         return made.rows
 
     def close(self) -> None:
         """Begin no more; what is under way is not waited for, as the server may have gone."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    def _make(self, batch: Batch) -> _Made | None:
+    def _make_ahead(self, batch: Batch) -> _Made | None:
         with self._engine.begin() as connection:
             source_key = connection.scalar(
                 sa.select(sources.c.source_key).where(sources.c.source_id == batch.source_id)
             )
-        return None if source_key is None else self._made(batch.parsed.records, source_key)
+        return None if source_key is None else self._make(batch.parsed.records, source_key)
 
-    def _made(self, records: pl.DataFrame, source_key: int) -> _Made:
+    def _make(self, records: pl.DataFrame, source_key: int) -> _Made:
         rows = self._database.rows(record_rows([(source_key, records)], self._keys.of([records])))
         return _Made(records, source_key, replace(rows, pieces=list(rows.pieces)))
 
