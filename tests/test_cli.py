@@ -295,6 +295,17 @@ def test_load_writes_plain_lines_when_not_on_a_terminal(run: Run) -> None:
     assert "\x1b" not in result.stdout + result.stderr
 
 
+def test_load_without_a_terminal_does_not_import_what_draws() -> None:
+    script = (
+        "import sys\n"
+        "from tailmetrics.cli import main\n"
+        f"main(['load', {str(LOG)!r}], standalone_mode=False)\n"
+        "print([name for name in sys.modules if name.split('.')[0] == 'rich'])"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (result.stdout.splitlines()[-1:], result.stderr) == (["[]"], "")
+
+
 def test_load_names_a_file_whose_name_is_not_utf8(run: Run) -> None:
     path = os.fsdecode(b"x\xff.log")
     Path(path).write_bytes(b"2024-10-10 00:00:00 c / 200 0.1\n")

@@ -413,7 +413,8 @@ def load(files: tuple[Path, ...], env_file: Path | None, as_json: bool, **flags:
     failure. While a service runs the files are sent to it; otherwise the store is written here.
     """
     settings = _settings(env_file, flags)
-    from tailmetrics import loading, logging, terminal
+    from tailmetrics import loading, logging
+    from tailmetrics import progress as display
 
     logging.configure_logging(settings.model_copy(update={"logging_level": "WARNING"}))
     loading.check_files(files, "loaded")
@@ -423,11 +424,11 @@ def load(files: tuple[Path, ...], env_file: Path | None, as_json: bool, **flags:
     ) as loads:
         garbage.collect_as_usual()
         for each in loads:
-            with terminal.load_display(each.file.name, sys.stderr) as show:
+            with display.load_display(each.file.name, sys.stderr) as show:
                 progress = each.finish(show)
             ended.append(progress)
             if not as_json:
-                click.echo(terminal.load_summary(str(each.file), progress))
+                click.echo(display.load_summary(str(each.file), progress))
     total = loading.total_progress(ended)
     if as_json:
         from tailmetrics.api.answers import loaded_file
@@ -458,14 +459,14 @@ def publish(files: tuple[Path, ...], to: str, *, create: bool, name_first: bool)
 
     Compressed files are sent decompressed. A log that is sent twice counts twice.
     """
-    from tailmetrics import loading, publishing, terminal
+    from tailmetrics import loading, plain, publishing
     from tailmetrics.queues import QueueAddress
 
     address = QueueAddress.parse(to, "--to")
     loading.check_files(files, "sent")
     for file, size in publishing.publish(files, address, create=create, name_first=name_first):
-        sent = terminal.counted(size, "byte") + " sent" if size else "empty, not sent"
-        click.echo(f"{terminal.escaped(str(file))}: {sent}")
+        sent = plain.counted(size, "byte") + " sent" if size else "empty, not sent"
+        click.echo(f"{plain.escaped(str(file))}: {sent}")
 
 
 @main.command(
@@ -570,7 +571,7 @@ def report(
     names = ("log_format", "log_timezone", "store_url", *_API)
     flags = {name: options.pop(name) for name in names}
     settings = _settings(env_file, flags)
-    from tailmetrics import logging, terminal
+    from tailmetrics import logging, plain, progress, terminal
     from tailmetrics import plot as plots
     from tailmetrics import report as reports
 
@@ -578,15 +579,15 @@ def report(
         raise click.UsageError(f"--plot: found {plot.name!r}, expected a name that ends in .png or .svg.")
     logging.configure_logging(settings.model_copy(update={"logging_level": "WARNING"}))
     if files:
-        with terminal.load_display("report", sys.stderr) as show:
+        with progress.load_display("report", sys.stderr) as show:
             answer, loaded = reports.of_files(settings, files, _given(options), show)
         if loaded.rejects:
-            text = f"{terminal.counted(loaded.rejects, 'line')} of {loaded.lines:,} could not be read"
+            text = f"{plain.counted(loaded.rejects, 'line')} of {loaded.lines:,} could not be read"
             click.echo(f"tailmetrics report: {text}; `tailmetrics load` keeps them with the reason", err=True)
     else:
         answer = reports.of_store(settings, _given(options), store_first=flags["store_url"] is not None)
     document = answer.document
-    title = terminal.counted(len(document["customers"]), "customer")
+    title = plain.counted(len(document["customers"]), "customer")
     if form == "json":
         _print_json(document)
     elif form == "table":

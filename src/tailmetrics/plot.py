@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tailmetrics.errors import SettingsError
-from tailmetrics.terminal import escaped
+from tailmetrics.plain import escaped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

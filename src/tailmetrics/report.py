@@ -19,9 +19,10 @@ from tailmetrics.api.models import Figures
 from tailmetrics.client import Answer, ask
 from tailmetrics.errors import LoadError
 from tailmetrics.loading import check_files, load_files
+from tailmetrics.plain import escaped
 from tailmetrics.settings import Settings
 from tailmetrics.sources import LoadProgress
-from tailmetrics.terminal import escaped, figures_of
+from tailmetrics.terminal import figures_of
 
 _PAGE = "1000"  # the most that one question may ask for
 _HEADINGS = ("customer", "requests", "passed", "failed", "uptime %", "average s", "median s", "p99 s")

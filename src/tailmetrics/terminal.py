@@ -1,20 +1,16 @@
-"""What the commands show: tables, the progress of a load, and text that cannot upset a terminal."""
+"""What the commands show as tables."""
 
 from __future__ import annotations
 
-import time
-import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, TextIO
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from tailmetrics.sources import LoadProgress
+from tailmetrics.plain import counted, escaped
 
 _WIDTH_OF_A_FILE = 200  # columns, when the output is no terminal and nothing need be cut
 _STYLES = {"ok": "green", "note": "yellow", "wrong": "bold red"}
@@ -22,21 +18,6 @@ _WIDTH_FOR_CHARTS = 110  # columns; figures come first
 _LONGEST_BAR = 20  # columns
 _SORTED_COLUMNS = ("customer_id", "requests", "failures", "uptime", "average", "median", "p99")
 _FIGURES = ("requests", "failed", "uptime %", "average s", "median s", "p99 s")
-
-
-def escaped(text: str) -> str:
-    r"""The text with what could move the cursor, change colours or turn letters round written as \xNN."""
-    return "".join(character if _is_harmless(character) else _escape(character) for character in text)
-
-
-def _is_harmless(character: str) -> bool:
-    # Control and format characters (among them those that turn the direction of writing), line separators,
-    # lone surrogates.
-    return unicodedata.category(character) not in {"Cc", "Cf", "Cs", "Zl", "Zp"}
-
-
-def _escape(character: str) -> str:
-    return character.encode("unicode_escape", "surrogatepass").decode()
 
 
 def print_stats(document: Mapping[str, Any], origin: str) -> None:
@@ -116,80 +97,6 @@ def print_finding(level: str, subject: str, text: str) -> None:
     """One line; the level is ok, note or wrong."""
     line = Text.assemble((f"{level:5}", _STYLES[level]), " ", escaped(subject), ": ", escaped(text))
     _console().print(line, soft_wrap=True)
-
-
-def load_summary(name: str, load: LoadProgress) -> str:
-    """What became of a log, in one line."""
-    if load.state == "failed":
-        return f"{escaped(name)}: failed after {counted(load.lines, 'line')}"
-    if load.already_loaded:
-        return f"{escaped(name)}: already loaded, nothing was added"
-    return (
-        f"{escaped(name)}: {counted(load.lines, 'line')} loaded: {counted(load.records, 'record')}, "
-        f"{counted(load.rejects, 'reject')}, {load.blanks:,} blank"
-    )
-
-
-@contextmanager
-def load_display(name: str, stream: TextIO) -> Iterator[Callable[[LoadProgress], None]]:
-    """Yield a function that shows how far a load is: as a bar on a terminal, else as a line now and then."""
-    if stream.isatty():
-        with _bar(name, stream) as show:
-            yield show
-    else:
-        yield _lines(name, stream)
-
-
-@contextmanager
-def _bar(name: str, stream: TextIO) -> Iterator[Callable[[LoadProgress], None]]:
-    progress = Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        DownloadColumn(),
-        TextColumn("{task.fields[lines]}"),
-        console=Console(file=stream),
-        transient=True,
-    )
-    started = time.monotonic()
-    with progress:
-        task = progress.add_task(escaped(name), total=None, lines="")
-
-        def show(load: LoadProgress) -> None:
-            progress.update(
-                task,
-                completed=load.bytes_done,
-                total=load.bytes_total or None,
-                lines=_rates(load, time.monotonic() - started),
-            )
-
-        yield show
-
-
-def _lines(name: str, stream: TextIO) -> Callable[[LoadProgress], None]:
-    started = time.monotonic()
-    shown = 0
-
-    def show(load: LoadProgress) -> None:
-        nonlocal shown
-        seconds = time.monotonic() - started
-        if seconds >= 2 ** (shown + 1):  # after 2, 4, 8… seconds: enough to see life, never a flood
-            shown += 1
-            percent = 100 * load.bytes_done // load.bytes_total if load.bytes_total else 0
-            stream.write(f"{escaped(name)}: {percent}%{', ' if load.lines else ''}{_rates(load, seconds)}\n")
-            stream.flush()
-
-    return show
-
-
-def _rates(load: LoadProgress, seconds: float) -> str:
-    if not load.lines:
-        return ""
-    return f"{load.lines / max(seconds, 0.001):,.0f} lines/s, {counted(load.rejects, 'reject')}"
-
-
-def counted(number: int, noun: str) -> str:
-    """The number with its noun: 1 line, 2,000 lines."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _table(first: str) -> Table:

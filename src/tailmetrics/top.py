@@ -17,7 +17,8 @@ from rich.text import Text
 
 from tailmetrics.client import Answer
 from tailmetrics.errors import TailmetricsError
-from tailmetrics.terminal import counted, customers_table, escaped, totals_line
+from tailmetrics.plain import counted, escaped
+from tailmetrics.terminal import customers_table, totals_line
 
 SORTS = ("requests", "failures", "uptime", "average", "median", "p99", "customer_id")
 KEYS = "q quit  s sort by the next column  r other order  / filter  n p pages  space pause"
