@@ -184,6 +184,21 @@ def test_it_can_be_ended_while_the_store_is_away(store, start):
     assert store.commits == []
 
 
+def test_after_the_end_nothing_is_prepared():
+    prepared: list[Batch] = []
+
+    class PreparingStore(ScriptedStore):
+        def prepare(self, batch: Batch) -> Batch:
+            prepared.append(batch)
+            return batch
+
+    committer = Committer(PreparingStore(), load_settings(None), Metrics(), lambda _: None)
+    committer.abandon()
+    committer.close()
+    committer.put(batch("a"))
+    assert prepared == []
+
+
 def test_another_error_ends_it_and_is_told(store):
     failed = threading.Event()
     store.errors = [PositionConflict("a", 5, 7)]

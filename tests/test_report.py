@@ -182,6 +182,12 @@ def test_the_picture_of_result_logs_says_what_was_counted_by_hand(tmp_path: Path
     assert "median s" not in texts
 
 
+def test_what_is_counted_has_no_fractions(tmp_path: Path) -> None:
+    picture = tmp_path / "results.svg"
+    draw(report_of("a", successful_requests=1, failed_requests=0), "one", picture)
+    assert [text for text in texts_of(picture) if re.fullmatch(r"\d+\.\d+", text)] == []
+
+
 def test_latencies_are_drawn_where_there_are_any(tmp_path: Path) -> None:
     picture = tmp_path / "requests.svg"
     draw(report_of("a", median_latency=0.5, p99_latency=1.5), "one", picture)

@@ -163,7 +163,7 @@ def _style(axes: Axes, customers: Sequence[Mapping[str, Any]], *, names: bool) -
     axes.tick_params(axis="x", labelsize=6.5, colors=_TEXT, top=True, labeltop=True, bottom=False)
     axes.tick_params(axis="x", labelbottom=False)
     axes.tick_params(axis="y", length=0)
-    axes.xaxis.set_major_locator(_locator())
+    axes.xaxis.set_major_locator(_locator(counts=names))
     axes.grid(axis="x", color=_GRID, linewidth=0.6)
     axes.set_axisbelow(True)
     for side in ("right", "bottom", "top"):
@@ -183,10 +183,10 @@ def _style(axes: Axes, customers: Sequence[Mapping[str, Any]], *, names: bool) -
     )
 
 
-def _locator() -> Any:
+def _locator(*, counts: bool) -> Any:
     from matplotlib.ticker import MaxNLocator  # noqa: PLC0415  # an extra
 
-    return MaxNLocator(4)
+    return MaxNLocator(4, integer=counts)
 
 
 def _above(axes: Axes) -> Any:

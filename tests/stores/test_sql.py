@@ -29,7 +29,7 @@ from tailmetrics.metrics import Metrics
 from tailmetrics.settings import Settings, load_settings
 from tailmetrics.sources import Batch, Source
 from tailmetrics.stats import BreakdownQuery, CustomersQuery, RejectsQuery, StatsQuery
-from tailmetrics.stores import Store, open_store, sql_schema
+from tailmetrics.stores import Store, open_store, sql_mysql, sql_postgresql, sql_schema
 from tailmetrics.stores.base import Preparing
 from tailmetrics.windows import parse_every
 from tests import servers
@@ -210,6 +210,33 @@ class TestOpening:
             open_store(settings_of(f"{servers.postgresql().new_database()}?{parameter}"))
         assert not isinstance(refused.value, StoreUnavailable)
         assert servers.PASSWORD not in str(refused.value)
+
+    @pytest.mark.parametrize(
+        ("scheme", "parameters", "expected"),
+        [
+            ("postgresql", "", ("4", "tailmetrics")),
+            ("postgresql", "?connect_timeout=9&application_name=shop", ("9", "shop")),
+            ("mariadb", "", (4, 300)),
+            ("mariadb", "?connect_timeout=9&read_timeout=60", (9, 60)),
+        ],
+    )
+    def test_what_the_url_says_of_a_connection_is_not_overridden(
+        self, scheme: str, parameters: str, expected: tuple[object, ...]
+    ) -> None:
+        url = f"{SERVERS[scheme]().new_database()}{parameters}"
+        database = sql_postgresql.PostgreSQL if scheme == "postgresql" else sql_mysql.MySQL
+        engine = database(url, "the store", 30).writing()
+        try:
+            with engine.connect() as connection:
+                driver: Any = connection.connection.driver_connection
+                if scheme == "postgresql":
+                    said = driver.info.get_parameters()
+                    found = (said["connect_timeout"], said["application_name"])
+                else:
+                    found = (driver.connect_timeout, driver._read_timeout)
+        finally:
+            engine.dispose()
+        assert found == expected
 
     def test_tables_of_another_program_are_left_alone(self, settings: Settings) -> None:
         run(settings, "CREATE TABLE records (x INTEGER)")

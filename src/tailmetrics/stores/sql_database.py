@@ -103,6 +103,11 @@ class NothingInBackground:
         pass
 
 
+def unless_given(url: sa.URL, **parameters: Any) -> dict[str, Any]:
+    """Those of the driver's parameters of which the URL says nothing itself."""
+    return {name: value for name, value in parameters.items() if name not in url.query}
+
+
 def took_too_long(seconds: float) -> StoreUnavailable:
     """What is said of a question that was stopped when its time was over."""
     return StoreUnavailable(

@@ -19,6 +19,7 @@ from tailmetrics.stores.sql_database import (
     Rows,
     tables_removed,
     took_too_long,
+    unless_given,
 )
 
 if TYPE_CHECKING:
@@ -110,9 +111,12 @@ class MySQL(NothingInBackground):
         return sa.create_engine(
             self._url.set(drivername="mysql+pymysql"),
             connect_args={
-                "connect_timeout": CONNECT_SECONDS,
-                "read_timeout": _WRITE_SECONDS,
-                "write_timeout": _WRITE_SECONDS,
+                **unless_given(
+                    self._url,
+                    connect_timeout=CONNECT_SECONDS,
+                    read_timeout=_WRITE_SECONDS,
+                    write_timeout=_WRITE_SECONDS,
+                ),
                 "charset": "utf8mb4",
             },
             isolation_level="READ COMMITTED",
@@ -126,7 +130,7 @@ class MySQL(NothingInBackground):
 
         engine = create_async_engine(
             self._url.set(drivername="mysql+asyncmy"),
-            connect_args={"connect_timeout": CONNECT_SECONDS, "charset": "utf8mb4"},
+            connect_args={**unless_given(self._url, connect_timeout=CONNECT_SECONDS), "charset": "utf8mb4"},
             isolation_level="REPEATABLE READ",
             pool_size=_POOL,
             max_overflow=0,

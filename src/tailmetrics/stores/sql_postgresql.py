@@ -17,7 +17,13 @@ from sqlalchemy.dialects import postgresql
 from tailmetrics.errors import StoreError, StoreUnavailable
 from tailmetrics.stores.base import COMMIT_LINES
 from tailmetrics.stores.sql_copy import COPY_END, COPY_HEAD, binary_rows, columns_of
-from tailmetrics.stores.sql_database import CONNECT_SECONDS, Rows, tables_removed, took_too_long
+from tailmetrics.stores.sql_database import (
+    CONNECT_SECONDS,
+    Rows,
+    tables_removed,
+    took_too_long,
+    unless_given,
+)
 from tailmetrics.stores.sql_schema import records
 from tailmetrics.stores.sql_segments import BULK_ROWS, Segments
 
@@ -190,10 +196,13 @@ class PostgreSQL:
     def _connect_args(self, options: str = "") -> dict[str, Any]:
         own = self._url.query.get("options", "")
         return {
-            "connect_timeout": CONNECT_SECONDS,
-            "application_name": "tailmetrics",
+            **unless_given(
+                self._url,
+                connect_timeout=CONNECT_SECONDS,
+                application_name="tailmetrics",
+                tcp_user_timeout=30_000,
+            ),
             "client_encoding": "utf8",
-            "tcp_user_timeout": 30_000,
             "options": " ".join(
                 part for part in (options, *([own] if isinstance(own, str) else own)) if part
             ),
