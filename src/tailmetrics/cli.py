@@ -413,8 +413,7 @@ def load(files: tuple[Path, ...], env_file: Path | None, as_json: bool, **flags:
     failure. While a service runs the files are sent to it; otherwise the store is written here.
     """
     settings = _settings(env_file, flags)
-    from tailmetrics import loading, logging
-    from tailmetrics import progress as display
+    from tailmetrics import loading, logging, progress
 
     logging.configure_logging(settings.model_copy(update={"logging_level": "WARNING"}))
     loading.check_files(files, "loaded")
@@ -424,16 +423,15 @@ def load(files: tuple[Path, ...], env_file: Path | None, as_json: bool, **flags:
     ) as loads:
         garbage.collect_as_usual()
         for each in loads:
-            with display.load_display(each.file.name, sys.stderr) as show:
-                progress = each.finish(show)
-            ended.append(progress)
+            with progress.load_display(each.file.name, sys.stderr) as show:
+                ended.append(each.finish(show))
             if not as_json:
-                click.echo(display.load_summary(str(each.file), progress))
+                click.echo(progress.load_summary(str(each.file), ended[-1]))
     total = loading.total_progress(ended)
     if as_json:
         from tailmetrics.api.answers import loaded_file
 
-        documents = [loaded_file(str(file), progress) for file, progress in zip(files, ended, strict=True)]
+        documents = [loaded_file(str(file), each) for file, each in zip(files, ended, strict=True)]
         _print_json({"files": documents, "totals": _sums(documents)})
     if total.state == "failed":
         click.echo(f"tailmetrics load: {total.error}", err=True)

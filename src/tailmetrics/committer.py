@@ -88,7 +88,7 @@ class Committer:
     def put(self, batch: Batch) -> None:
         """Queue a batch, and wait while too much is queued. After the end batches are dropped."""
         if self._abandoned.is_set():
-            return
+            return  # the store may be closed, and prepares nothing any more
         prepared = self._store.prepare(batch) if isinstance(self._store, Preparing) else batch
         with self._changed:
             if not self._abandoned.is_set():

@@ -138,6 +138,7 @@ def _bars(axes: Axes, customers: Sequence[Mapping[str, Any]], most: int) -> None
                 color=_TEXT,
             )
     axes.set_xlim(0, most * 1.18)
+    axes.xaxis.set_major_locator(_locator(integer=True))
     _style(axes, customers, names=True)
 
 
@@ -149,6 +150,7 @@ def _latencies(axes: Axes, customers: Sequence[Mapping[str, Any]], slowest: floa
         values = [value for _, value in known]
         axes.plot(values, [place for place, _ in known], "o", color=colour, markersize=3.5, label=label)
     axes.set_xlim(0, slowest * 1.08)
+    axes.xaxis.set_major_locator(_locator(integer=False))
     _style(axes, customers, names=False)
 
 
@@ -163,7 +165,6 @@ def _style(axes: Axes, customers: Sequence[Mapping[str, Any]], *, names: bool) -
     axes.tick_params(axis="x", labelsize=6.5, colors=_TEXT, top=True, labeltop=True, bottom=False)
     axes.tick_params(axis="x", labelbottom=False)
     axes.tick_params(axis="y", length=0)
-    axes.xaxis.set_major_locator(_locator(counts=names))
     axes.grid(axis="x", color=_GRID, linewidth=0.6)
     axes.set_axisbelow(True)
     for side in ("right", "bottom", "top"):
@@ -183,10 +184,10 @@ def _style(axes: Axes, customers: Sequence[Mapping[str, Any]], *, names: bool) -
     )
 
 
-def _locator(*, counts: bool) -> Any:
+def _locator(*, integer: bool) -> Any:
     from matplotlib.ticker import MaxNLocator  # noqa: PLC0415  # an extra
 
-    return MaxNLocator(4, integer=counts)
+    return MaxNLocator(4, integer=integer)
 
 
 def _above(axes: Axes) -> Any:
