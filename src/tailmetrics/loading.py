@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import itertools
+import os
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -106,10 +107,20 @@ def load_files(
         return total()
 
 
+def _one_processor_less(settings: Settings) -> Settings:
+    """The settings as they are for a load: reading has a processor to itself, DuckDB the others.
+
+    Of two processors one is enough for all that it writes meanwhile, and a third thread would only wait.
+    """
+    if settings.duckdb_threads:
+        return settings
+    return settings.model_copy(update={"duckdb_threads": max(1, (os.cpu_count() or 1) - 1)})
+
+
 @contextlib.contextmanager
 def _jobs(settings: Settings, files: Sequence[Path]) -> Iterator[list[LoadJob]]:
     """A dataflow of this process that reads the files into the store; what ended it early is raised."""
-    with contextlib.closing(open_store(settings)) as store:
+    with contextlib.closing(open_store(_one_processor_less(settings))) as store:
         store.sources(resolve_node_id(settings))
         ingestion = Ingestion(settings, store, Metrics(), follow=False)
         ingestion.start()

@@ -140,7 +140,9 @@ class Settings(BaseSettings):
     duckdb_memory_limit: str = Field(
         default="256MB", description="Memory DuckDB may use for its buffers, such as 256MB or 2GB."
     )
-    duckdb_threads: int = Field(default=0, ge=0, le=1024, description="Threads of DuckDB; 0: one a core.")
+    duckdb_threads: int = Field(
+        default=0, ge=0, le=1024, description="Threads of DuckDB; 0: one a core, one fewer for a load."
+    )
     influxdb_url: str = Field(
         default="http://localhost:8086",
         pattern=r"^https?://[^\s/?#@]+/?$",

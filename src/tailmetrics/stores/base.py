@@ -21,8 +21,8 @@ from tailmetrics.stats import (
     TrendsQuery,
 )
 
-# DuckDB writes the rows of a commit once if they fill its groups of rows, else twice: so many lines fill two
-# of them, even with some rejects. Other stores take as many, or a multiple.
+# DuckDB writes the rows of a commit once if they fill one of its groups, else twice. So many lines do, even
+# with some rejects. Other stores take as many, or a multiple.
 COMMIT_LINES: Final = 4 * CHUNK_LINES
 
 

@@ -16,7 +16,7 @@ from tailmetrics.errors import SchemaMismatch, StoreBusy, StoreError, StoreGone,
 from tailmetrics.settings import Settings
 
 SCHEMA_VERSION = 3
-ROW_GROUP_RECORDS = 61_440  # half of DuckDB's default: two threads can each fill one with half of a commit
+ROW_GROUP_RECORDS = 122_880  # DuckDB's default; a commit of a load fills one
 _DATABASE = "store"  # the name by which the file is attached to a database in memory, which stays empty
 _SHOWN_COMMAND_CHARACTERS = 200
 

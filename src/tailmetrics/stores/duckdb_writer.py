@@ -14,14 +14,19 @@ import polars as pl
 
 from tailmetrics.errors import PositionConflict
 from tailmetrics.sources import Batch, Checkpoint, Source
-from tailmetrics.stores.duckdb_file import ROW_GROUP_RECORDS, DuckDBFile, errors_translated
+from tailmetrics.stores.duckdb_file import DuckDBFile, errors_translated
 from tailmetrics.stores.duckdb_layout import COLUMNS
 from tailmetrics.stores.duckdb_settler import Settler
+from tailmetrics.stores.duckdb_streams import FramesStream, FrameStream
 
 _MANY_RECORDS = 50_000
 _RECORDS_BETWEEN_GIVING_BACK = 500_000  # while more come: pages that were given back are made anew
 _FEW_SOURCES = 3  # planning a join takes as long as so many plain updates
 _IDLE_MEMORY = "32MB"
+_RECORDS_WORTH_A_FRAME = 4096  # frames of fewer are quicker joined than inserted one by one
+# A sample that is to be the same each time is taken by one thread, and a sample of all rows is all of them.
+# Several threads would each get some of the frames, and none enough to fill a row group.
+_BY_ONE_THREAD = "TABLESAMPLE SYSTEM (100 PERCENT) REPEATABLE (1)"
 
 
 @dataclass(slots=True)
@@ -50,6 +55,7 @@ class Writer:
         self.on_change: Callable[[Callable[[], Iterable[str]] | None], None] = lambda _: None
         self._counting = threading.Lock()
         self._records_since_giving_back = 0
+        self._frames = FramesStream()
         self._open()
 
     def close(self) -> None:
@@ -86,7 +92,7 @@ class Writer:
             for source in new.values()
         ]
         # One statement for any number: a statement for each takes seconds when there are a thousand.
-        incoming = _ArrowStream(pl.DataFrame(rows))  # noqa: F841  # DuckDB finds it by its name
+        incoming = FrameStream(pl.DataFrame(rows))  # noqa: F841  # DuckDB finds it by its name
         with self._transaction():
             self._connection.execute(
                 """
@@ -129,8 +135,10 @@ class Writer:
         moved = self._sources_after(batches)
         if not moved:
             return
-        records = self._frame((batch.source_id, batch.parsed.records) for batch in batches)
-        rejects = self._frame((batch.source_id, batch.parsed.rejects) for batch in batches)
+        records = self._with_keys((batch.source_id, batch.parsed.records) for batch in batches)
+        rejects = self._with_keys((batch.source_id, batch.parsed.rejects) for batch in batches)
+        record_count = sum(frame.height for frame in records)
+        reject_count = sum(frame.height for frame in rejects)
         now = _utc_now()
         with self._transaction():
             self._insert_records(records)
@@ -140,16 +148,16 @@ class Writer:
         self.sources.update(
             (source.source_id, replace(source, committed_at=committed_at)) for source in moved
         )
-        if records.height:
-            self.on_change(records["customer_id"].unique)
+        if records:
+            self.on_change(lambda: pl.concat([frame["customer_id"] for frame in records]).unique())
         with self._counting:
-            self.counts.records += records.height
-            self.counts.rejects += rejects.height
-            self.counts.last_reject_id += rejects.height
+            self.counts.records += record_count
+            self.counts.rejects += reject_count
+            self.counts.last_reject_id += reject_count
             self.counts.blanks += sum(batch.parsed.blanks for batch in batches)
             self.counts.commits += 1
-        self._settler.committed(records.height)
-        self._records_since_giving_back += records.height
+        self._settler.committed(record_count)
+        self._records_since_giving_back += record_count
 
     def give_back_memory(self, *, more_come: bool) -> None:
         """Let go of the blocks just written when they are many: DuckDB would keep as many as it may."""
@@ -245,40 +253,36 @@ class Writer:
             moved[batch.source_id] = replace(source, path=batch.path, checkpoint=batch.checkpoint)
         return list(moved.values())
 
-    def _frame(self, frames: Iterable[tuple[str, pl.DataFrame]]) -> pl.DataFrame:
-        """Those of the frames that have rows as one, with the keys of their sources."""
-        with_keys = [
+    def _with_keys(self, frames: Iterable[tuple[str, pl.DataFrame]]) -> list[pl.DataFrame]:
+        """Those of the frames that have rows, with the keys of their sources."""
+        return [
             frame.clone().insert_column(
                 0, pl.Series("source_key", [self._keys[source_id]], pl.Int32).new_from_index(0, frame.height)
             )
             for source_id, frame in frames
             if frame.height
         ]
-        if len(with_keys) == 1:  # the frame of a few lines takes as long to join as to insert
-            return with_keys[0]
-        return pl.concat(with_keys, rechunk=False) if with_keys else pl.DataFrame()
 
     # DuckDB finds the frames by their names among the local variables of whoever calls execute: registering a
     # view for each commit would take as long as the insert of a short one.
 
-    def _insert_records(self, frame: pl.DataFrame) -> None:
-        if frame.is_empty():
+    def _insert_records(self, frames: Sequence[pl.DataFrame]) -> None:
+        if not frames:
             return
-        if frame.height < 2 * ROW_GROUP_RECORDS:
-            incoming = _ArrowStream(frame)  # noqa: F841
-            self._connection.execute(f"INSERT INTO fresh SELECT {COLUMNS} FROM incoming")
+        if sum(frame.height for frame in frames) < len(frames) * _RECORDS_WORTH_A_FRAME:
+            frames = [pl.concat(frames, rechunk=True)]
+        if len(frames) == 1:
+            frame = FrameStream(frames[0])  # noqa: F841
+            self._connection.execute(f"INSERT INTO fresh SELECT {COLUMNS} FROM frame")
             return
-        # DuckDB reads one stream with one thread, and compresses with as many as read.
-        half = frame.height // 2
-        first, second = _ArrowStream(frame[:half]), _ArrowStream(frame[half:])  # noqa: F841
-        self._connection.execute(
-            f"INSERT INTO fresh SELECT {COLUMNS} FROM first UNION ALL SELECT {COLUMNS} FROM second"
-        )
+        with self._frames.of(frames) as stream:  # noqa: F841
+            self._connection.execute(f"INSERT INTO fresh SELECT {COLUMNS} FROM stream {_BY_ONE_THREAD}")
 
-    def _insert_rejects(self, frame: pl.DataFrame, now: datetime) -> None:
-        if frame.is_empty():
+    def _insert_rejects(self, frames: Sequence[pl.DataFrame], now: datetime) -> None:
+        if not frames:
             return
-        incoming = _ArrowStream(frame.with_row_index("id", self.counts.last_reject_id + 1))  # noqa: F841
+        frame = pl.concat(frames).with_row_index("id", self.counts.last_reject_id + 1)
+        incoming = FrameStream(frame)  # noqa: F841
         self._connection.execute(
             'INSERT INTO rejects SELECT id, source_key, "offset", reason, line, $now FROM incoming',
             {"now": now},
@@ -315,7 +319,7 @@ class Writer:
                 )
             return
         # One statement for all of them: one for each takes seconds when there are a thousand.
-        incoming = _ArrowStream(pl.DataFrame(list(rows.values())))  # noqa: F841
+        incoming = FrameStream(pl.DataFrame(list(rows.values())))  # noqa: F841
         self._connection.execute(
             """
             UPDATE sources SET
@@ -331,22 +335,6 @@ class Writer:
 
     def _run(self, sql: str, parameters: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
         return self._connection.execute(sql, parameters or {}).fetchall()
-
-
-class _ArrowStream:
-    """A frame reduced to the one method by which DuckDB reads it without pyarrow.
-
-    DuckDB asks twice, for the schema first, and Polars joins the parts of a frame each time, if it has any:
-    in all its threads, which take the processors from the rest.
-    """
-
-    def __init__(self, frame: pl.DataFrame) -> None:
-        if frame.n_chunks() > 1:
-            frame = pl.DataFrame([column.rechunk() for column in frame.get_columns()])
-        self._frame = frame
-
-    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
-        return self._frame.__arrow_c_stream__(requested_schema)
 
 
 def _place(source: Source) -> dict[str, Any]:
