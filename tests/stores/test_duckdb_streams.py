@@ -66,12 +66,29 @@ def test_a_stream_is_read_from_its_beginning_after_a_statement_that_failed(
         assert read(connection, frames) == [1, 2]
 
 
-def test_frames_that_do_not_fit_fail_the_statement_and_not_the_process(
-    connection: duckdb.DuckDBPyConnection,
-) -> None:
-    broken = [numbers(1), "no frame"]
-    with FramesStream().of(broken) as frames, pytest.raises(duckdb.Error, match="__arrow_c_stream__"):  # type: ignore[arg-type]
+class Unreadable:
+    """Looks like a frame of numbers until it is read."""
+
+    schema = numbers().schema
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        raise ZeroDivisionError("cannot be read")
+
+
+def test_a_frame_that_cannot_be_read_fails_the_statement(connection: duckdb.DuckDBPyConnection) -> None:
+    broken = [numbers(1), Unreadable()]
+    with FramesStream().of(broken) as frames, pytest.raises(duckdb.Error, match="cannot be read"):  # type: ignore[list-item]
         read(connection, frames)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [pl.DataFrame({"name": [1]}), pl.DataFrame({"number": ["1"]}), pl.DataFrame()],
+    ids=["name", "type", "none"],
+)
+def test_frames_of_different_columns_are_refused(other: pl.DataFrame) -> None:
+    with pytest.raises(ValueError, match="expected the same columns"), FramesStream().of([numbers(1), other]):
+        pass
 
 
 def bulk(source: Source, lines: int, batches: int) -> list[Batch]:

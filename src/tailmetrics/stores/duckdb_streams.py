@@ -86,7 +86,16 @@ class FramesStream:
 
     @contextlib.contextmanager
     def of(self, frames: Sequence[pl.DataFrame]) -> Iterator[FramesStream]:
-        """Itself, with these frames to read, of which there is at least one."""
+        """Itself, with these frames to read, of which there is at least one.
+
+        Raises ValueError when they differ in their columns: DuckDB asks for the schema of the first alone.
+        """
+        schema = frames[0].schema
+        for frame in frames:
+            if frame.schema != schema:
+                raise ValueError(
+                    f"found frames of {dict(schema)} and {dict(frame.schema)}, expected the same columns"
+                )
         self._frames = frames
         try:
             yield self
@@ -94,7 +103,7 @@ class FramesStream:
             self._frames, self._rest, self._stream = (), iter(()), None
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
-        self._rest = iter(self._frames)
+        self._rest, self._stream = iter(self._frames), None
         stream = _CStream(*self._functions)
         self._opened = [*self._opened[-1:], stream]  # of the one before only the schema is read
         return _new_capsule(ctypes.addressof(stream), _CAPSULE_NAME, None)
@@ -103,7 +112,8 @@ class FramesStream:
 
     def _get_schema(self, _: object, out: int) -> int:
         try:
-            stream = _stream_of(self._frames[0].__arrow_c_stream__())
+            capsule = self._frames[0].__arrow_c_stream__()
+            stream = _stream_of(capsule)
             return int(stream.get_schema(stream, out))
         except BaseException as error:  # noqa: BLE001
             return self._failed(error)
@@ -137,4 +147,5 @@ class FramesStream:
 
 
 def _stream_of(capsule: object) -> _CStream:
+    """What the capsule holds, as long as the capsule is there."""
     return ctypes.cast(_pointer_of(capsule, _CAPSULE_NAME), _Pointer).contents
