@@ -26,6 +26,7 @@ class ScriptedStore:
     """
 
     commit_lines = 1000
+    lead = 0.25
 
     def __init__(self) -> None:
         self.allowed = threading.Event()

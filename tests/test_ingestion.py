@@ -28,6 +28,7 @@ class BrokenStore:
     """
 
     commit_lines = 1000
+    lead = 0.25
 
     def __init__(self) -> None:
         self.errors: list[Exception] = []

@@ -24,7 +24,6 @@ log = EventLog()
 _FIRST_RETRY_SECONDS = 0.2
 _LONGEST_RETRY_SECONDS = 10.0
 _MOST_CONFLICTS = 10  # over one group
-_AHEAD = 1.25  # groups
 _MAX_GROUP_BYTES = 24 * 1024 * 1024  # long lines fill the memory before they are many
 
 
@@ -154,9 +153,7 @@ class Committer:
         )
 
     def _is_enough_ahead(self) -> bool:
-        # A part of the group after the next: else nothing would be read while the end of a commit waits for
-        # the disk, nor written while that part is read.
-        return self._is_queued(self._enough_lines * _AHEAD)
+        return self._is_queued(self._enough_lines * (1 + self._store.lead))
 
     def _is_queued(self, lines: float) -> bool:
         return self._queued.lines >= lines or self._queued.size >= _MAX_GROUP_BYTES

@@ -168,6 +168,7 @@ class Hanging(Living):
 def test_case_19_no_more_is_read_ahead_than_two_commits_while_the_store_is_away(tmp_path):
     class Away:
         commit_lines = 1000
+        lead = 0.25
 
         def write(self, batches):
             raise StoreUnavailable("no connection")

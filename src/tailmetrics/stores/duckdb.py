@@ -47,6 +47,7 @@ class DuckDBStore:
     """
 
     commit_lines = COMMIT_LINES
+    lead = 0.0  # reading is the quicker, and what it is ahead takes memory
 
     def __init__(self, settings: Settings) -> None:
         """Open the file. Raises StoreBusy, SchemaMismatch or StoreError."""

@@ -25,7 +25,7 @@ from tailmetrics.stats import (
     TrendsQuery,
 )
 from tailmetrics.stores import influxdb_counts, influxdb_meta, influxdb_questions
-from tailmetrics.stores.base import COMMIT_LINES
+from tailmetrics.stores.base import COMMIT_LINES, LEAD
 from tailmetrics.stores.influxdb_reader import Reader
 from tailmetrics.stores.influxdb_server import CONNECT_SECONDS, Server
 from tailmetrics.stores.influxdb_writer import Writer
@@ -41,6 +41,7 @@ class InfluxDBStore:
     """
 
     commit_lines = COMMIT_LINES
+    lead = LEAD
 
     def __init__(self, settings: Settings) -> None:
         """Raises SettingsError; a server that is away, or a wrong token, is logged and asked again later."""

@@ -31,6 +31,7 @@ from tailmetrics.stats import (
     TrendsQuery,
 )
 from tailmetrics.stores import sql_schema
+from tailmetrics.stores.base import LEAD
 from tailmetrics.stores.sql_database import Database, errors_translated, parameters_refused, took_too_long
 from tailmetrics.stores.sql_questions import Questions
 from tailmetrics.stores.sql_writer import Writer
@@ -50,6 +51,8 @@ class SqlStore:
     belongs to one loop. What asking needs is imported with the first question, as a load asks none. A server
     that is away when the store is opened is waited for.
     """
+
+    lead = LEAD
 
     def __init__(self, settings: Settings) -> None:
         """Open the database and make its tables. Raises SchemaMismatch or StoreError."""
