@@ -17,6 +17,7 @@ from tailmetrics.api.live import LiveViews
 from tailmetrics.api.parameters import ViewParameters
 from tailmetrics.errors import SettingsError, TailmetricsError
 from tailmetrics.garbage import collect_as_usual
+from tailmetrics.http_protocol import BoundedHttp
 from tailmetrics.ingestion import Ingestion
 from tailmetrics.logging import EventLog
 from tailmetrics.metrics import Metrics
@@ -98,6 +99,7 @@ class _Server:
         collect_as_usual()
         config = uvicorn.Config(
             app,
+            http=BoundedHttp,
             log_level="warning",
             access_log=False,
             timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
