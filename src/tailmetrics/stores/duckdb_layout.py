@@ -12,7 +12,7 @@ from tailmetrics.stores.duckdb_file import ROW_GROUP_RECORDS
 COLUMNS = 'source_key, "offset", timestamp, customer_id, path, status_code, duration'
 
 RUN_RECORDS = 2 * ROW_GROUP_RECORDS  # sorting so many takes half a second and little memory
-MERGED_RUNS = 32  # at a time, where there are many: a slice of them is a tenth of the memory that DuckDB has
+MERGED_RUNS = 32  # at a time, where there are many: a slice of them is a quarter of the memory of DuckDB
 FEW_RECORDS = ROW_GROUP_RECORDS  # so many may stay unsorted for good
 _MOST_FRESH_RUNS = 256  # then even a load at full speed has to share processor and memory
 _IDLE_SHARE = 0.1  # of the merged run, that others may have grown to

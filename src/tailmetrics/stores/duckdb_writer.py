@@ -281,7 +281,7 @@ class Writer:
     def _insert_rejects(self, frames: Sequence[pl.DataFrame], now: datetime) -> None:
         if not frames:
             return
-        frame = pl.concat(frames).with_row_index("id", self.counts.last_reject_id + 1)
+        frame = pl.concat(frames, rechunk=True).with_row_index("id", self.counts.last_reject_id + 1)
         incoming = FrameStream(frame)  # noqa: F841
         self._connection.execute(
             'INSERT INTO rejects SELECT id, source_key, "offset", reason, line, $now FROM incoming',
