@@ -16,6 +16,7 @@ from typing import BinaryIO
 from tailmetrics.address import is_listened_at
 from tailmetrics.errors import LoadError, StoreBusy, TailmetricsError
 from tailmetrics.ingestion import Ingestion
+from tailmetrics.memory import let_go_of_code
 from tailmetrics.metrics import Metrics
 from tailmetrics.settings import Settings, resolve_node_id
 from tailmetrics.sources import LoadProgress
@@ -123,6 +124,7 @@ def _jobs(settings: Settings, files: Sequence[Path]) -> Iterator[list[LoadJob]]:
     with contextlib.closing(open_store(_one_processor_less(settings))) as store:
         store.sources(resolve_node_id(settings))
         ingestion = Ingestion(settings, store, Metrics(), follow=False)
+        let_go_of_code()
         ingestion.start()
         try:
             yield [ingestion.start_load(path.absolute(), str(path.absolute()), None) for path in files]

@@ -20,6 +20,7 @@ from tailmetrics.garbage import collect_as_usual
 from tailmetrics.http_protocol import BoundedHttp
 from tailmetrics.ingestion import Ingestion
 from tailmetrics.logging import EventLog
+from tailmetrics.memory import let_go_of_code
 from tailmetrics.metrics import Metrics
 from tailmetrics.settings import Settings
 from tailmetrics.stores import open_store
@@ -97,6 +98,7 @@ class _Server:
 
     def run_until_signal(self, app: FastAPI, listener: socket.socket) -> None:
         collect_as_usual()
+        let_go_of_code()
         config = uvicorn.Config(
             app,
             http=BoundedHttp,
@@ -114,6 +116,7 @@ class _Server:
     def wait_for_signal(self) -> None:
         """Where nothing is served."""
         collect_as_usual()
+        let_go_of_code()
         self._asked.wait()
 
     def ask_to_end(self) -> None:
