@@ -160,3 +160,25 @@ def test_a_load_of_a_dataflow_that_ended_fails(ingestion, tmp_path):
     ingestion.stop()
     job = ingestion.start_load(tmp_path / "x.log", "x.log", None)
     assert job.progress().error == "the dataflow has stopped"
+
+
+def test_a_load_tells_of_all_its_lines_after_a_crash_in_the_middle(tmp_path, store, monkeypatch):
+    append(tmp_path / "finished.log", *numbered(0, 5000))
+    write = store.write
+
+    def crash_once(batches: Sequence[Batch]) -> None:
+        if store.writes == 2:
+            store.writes += 1
+            raise RuntimeError("boom")
+        write(batches)
+
+    monkeypatch.setattr(store, "write", crash_once)
+    settings = load_settings(
+        None, node_id="node", stream_max_size=1000, chunk_bytes=50_000, max_line_bytes=99
+    )
+    ingestion = Ingestion(settings, store, Metrics(), follow=False)  # type: ignore[arg-type]
+    ingestion.start()
+    job = ingestion.start_load(tmp_path / "finished.log", "finished.log", None)
+    assert job.wait(WAIT_SECONDS)
+    ingestion.stop()
+    assert (job.progress().state, job.progress().records, store.lines) == ("done", 5000, 5000)

@@ -48,11 +48,11 @@ class LoadJob:
         self._awaited = other
 
     def restart(self) -> None:
-        """Forget what was begun: the dataflow that was at it is gone."""
+        """Begin anew behind what was committed: the dataflow that was at it is gone."""
         self._awaited = None
         self.source_id = None
         self.end = None
-        self._progress = LoadProgress(state="queued")
+        self._progress = replace(self._progress, state="queued")
 
     def begin(self, source_id: str, position: int, size: int) -> None:
         self.source_id = source_id

@@ -504,7 +504,7 @@ class Tailer:
                 job.wait_for(other)
             elif source.position >= size and (live is None or live.committed >= size):
                 job.begin(source.source_id, size, size)
-                job.succeed(already_loaded=True)
+                job.succeed(already_loaded=job.progress().lines == 0)
             elif live is not None:
                 job.begin(source.source_id, live.committed, size)
                 job.end = size
