@@ -174,6 +174,11 @@ def test_generate_says_what_it_wrote(run: Run) -> None:
     assert result.stderr.startswith("1,200 lines, ") and "appended to x.log" in result.stderr
 
 
+def test_generate_says_one_line_of_one(run: Run) -> None:
+    result = run("generate", "--file", "x.log", "--max-logs", 1, "--interval", 0)
+    assert result.stderr.startswith("1 line, ")
+
+
 def test_generate_with_seed_and_now_gives_the_same_bytes(run: Run) -> None:
     for name in ("a.log", "b.log"):
         run("generate", "--file", name, "--max-logs", 50, "--interval", 0, "--seed", 1, "--now", "2024-11-06")

@@ -19,6 +19,7 @@ from tailmetrics.client import find_service
 from tailmetrics.errors import FormatError, QueueError, SettingsError, StoreBusy, StoreError
 from tailmetrics.formats import open_format
 from tailmetrics.logging import configure_logging
+from tailmetrics.plain import counted
 from tailmetrics.queues import QueueAddress
 from tailmetrics.queues.broker import connected
 from tailmetrics.settings import LogPath, Settings, load_settings
@@ -137,7 +138,8 @@ def _store(settings: Settings, service: str | None) -> Finding:
     return Finding(
         "ok",
         "store",
-        f"{settings.store_name} answers: {status.records:,} records, {status.rejects:,} rejects",
+        f"{settings.store_name} answers: {counted(status.records, 'record')}, "
+        f"{counted(status.rejects, 'reject')}",
     )
 
 

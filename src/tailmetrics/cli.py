@@ -22,6 +22,7 @@ from tailmetrics.errors import (
     TailmetricsError,
 )
 from tailmetrics.masking import masked
+from tailmetrics.plain import counted
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -383,7 +384,7 @@ def generate(
         click.echo(f"tailmetrics generate: {options.file} cannot be written: {error.strerror}", err=True)
         sys.exit(EXIT_IO)
     click.echo(
-        f"{done.lines:,} lines, {done.size:,} bytes in {done.seconds:.1f} s "
+        f"{counted(done.lines, 'line')}, {counted(done.size, 'byte')} in {done.seconds:.1f} s "
         + (f"appended to {options.file}" if queue is None else f"sent to {queue}"),
         err=True,
     )
