@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import itertools
 import os
@@ -16,7 +17,7 @@ import pytest
 from tailmetrics.tailing import LoadJob
 from tailmetrics.tailing.files import open_log
 from tailmetrics.tailing.follower import Follower
-from tailmetrics.tailing.identity import new_source
+from tailmetrics.tailing.identity import new_source, start_at
 from tailmetrics.tailing.reader import Rewritten
 from tests.tailing.following import Following, append, copy_truncate, numbered
 
@@ -708,3 +709,150 @@ def test_a_file_rotated_twice_before_a_late_commit_is_read_after_a_restart(log, 
     following.store_comes_back()
     following.restart()
     assert sorted(following.settle()) == sorted(as_bytes(numbered(0, 15)))
+
+
+# uploads
+
+
+@pytest.fixture
+def uploads(tmp_path: Path, follow: Callable[..., Following]) -> Callable[..., int]:
+    """Loads lines as a log that is sent under a name; returns how many lines it added."""
+    following = follow(tmp_path / "none.log", log_format="requests")
+    number = itertools.count()
+
+    def upload(lines: list[str], name: str = "upload", *, restart: bool = False) -> int:
+        if restart:
+            following.restart()
+        path = tmp_path / f"copy-{next(number)}"
+        append(path, *lines)
+        before = len(following.lines)
+        job = following.load(path, name)
+        path.unlink()
+        added = len(following.lines) - before
+        assert job.progress().already_loaded == (added == 0)
+        return added
+
+    return upload
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_log_that_was_sent_is_known_after_it_was_sent_longer(uploads, restart):
+    short, long = numbered(0, 10), numbered(0, 25)
+    added = [uploads(lines, restart=restart) for lines in (short, long, short, long)]
+    assert added == [10, 15, 0, 0]
+
+
+def test_of_two_logs_that_go_on_from_one_that_was_sent_each_adds_its_own_lines(uploads):
+    short = numbered(0, 10)
+    one, other = short + numbered(100, 120), short + numbered(200, 230)
+    assert [uploads(lines) for lines in (short, one, other, one, short, other)] == [10, 20, 30, 0, 0, 0]
+
+
+def test_a_log_that_was_sent_by_an_older_version_and_grew_there_is_known(uploads, follow, tmp_path):
+    # It had moved the source of the shorter log to the end of the longer one.
+    copy = tmp_path / "copy"
+    append(copy, *numbered(0, 10))
+    following = follow(tmp_path / "none.log")
+    following.load(copy, "upload")
+    [(source_id, source)] = following.sources.items()
+    append(copy, *numbered(10, 25))
+    with contextlib.closing(open_log(str(copy))) as opened:
+        following.sources[source_id] = start_at(opened.size(), source, opened)
+    following.restart()
+    following.lines.clear()
+    short = tmp_path / "short"
+    append(short, *numbered(0, 10))
+    jobs = [following.load(path, "upload") for path in (short, copy)]
+    assert (following.lines, [job.progress().already_loaded for job in jobs]) == ([], [True, True])
+
+
+# result logs, whose names say when they ran
+
+
+PASSED = ["# Test: apples T", "# Result: PASS"]
+FAILED = ["# Test: pears T", "# Result: FAIL"]
+
+
+@pytest.fixture
+def follow_results(tmp_path: Path, follow: Callable[..., Following]) -> Callable[[], Following]:
+    return lambda: follow(f"{tmp_path}/test*.log", log_format="results")
+
+
+def test_a_result_log_that_equals_that_of_another_time_is_another_run(tmp_path, follow_results):
+    following = follow_results()
+    for run in (1_700_000_000, 1_700_086_400):
+        append(tmp_path / f"test_{run}.log", *PASSED)
+        following.settle()
+    assert following.lines == as_bytes(PASSED * 2)
+
+
+def test_result_logs_that_are_equal_at_start_are_read_each(tmp_path, follow_results):
+    for run in (1_700_000_000, 1_700_086_400):
+        append(tmp_path / f"test_{run}.log", *PASSED)
+    assert follow_results().settle() == as_bytes(PASSED * 2)
+
+
+def test_a_result_log_that_equals_one_that_is_gone_is_another_run(tmp_path, follow_results):
+    following = follow_results()
+    for run in (1_700_000_000, 1_700_086_400):
+        path = tmp_path / f"test_{run}.log"
+        append(path, *PASSED)
+        following.settle()
+        path.unlink()
+        following.settle()
+    assert following.lines == as_bytes(PASSED * 2)
+
+
+def test_a_result_log_that_begins_like_another_one_is_read_whole(tmp_path, follow_results):
+    following = follow_results()
+    append(tmp_path / "test_1700000000.log", *PASSED)
+    following.settle()
+    append(tmp_path / "test_1700086400.log", PASSED[0])
+    following.settle()
+    append(tmp_path / "test_1700086400.log", PASSED[1], *FAILED)
+    assert Counter(following.settle()) == Counter(as_bytes(PASSED * 2 + FAILED))
+
+
+def test_a_copy_that_rotation_made_of_a_result_log_is_a_copy(tmp_path, follow_results):
+    following = follow_results()
+    log = tmp_path / "test_1700000000.log"
+    append(log, *PASSED)
+    following.settle()
+    shutil.copy(log, tmp_path / "test_1700000000.1.log")
+    assert following.settle() == as_bytes(PASSED)
+
+
+def test_result_logs_that_are_sent_are_told_by_their_names_too(tmp_path, follow_results):
+    following = follow_results()
+    sent = [
+        ("test_1700000000.log", PASSED),
+        ("test_1700086400.log", PASSED),
+        ("test_1700172800.log", PASSED + FAILED),
+        ("test_1700172800.log", PASSED + FAILED),
+        ("test_1700086400.log", PASSED + FAILED),
+    ]
+    added = []
+    for name, lines in sent:
+        copy = tmp_path / "copy"
+        append(copy, *lines)
+        before = len(following.lines)
+        following.load(copy, name)
+        added.append((following.chunks[-1].path, len(following.lines) - before))
+        copy.unlink()
+    assert added == [
+        ("test_1700000000.log", 2),
+        ("test_1700086400.log", 2),
+        ("test_1700172800.log", 4),
+        ("test_1700172800.log", 0),
+        ("test_1700086400.log", 2),
+    ]
+
+
+def test_a_log_that_began_like_another_one_and_grew_beyond_it_is_followed(tmp_path, follow):
+    following = follow(f"{tmp_path}/app-*.log")
+    append(tmp_path / "app-2024-11-01.log", *numbered(0, 1))
+    following.settle()
+    append(tmp_path / "app-2024-11-02.log", *numbered(0, 1))
+    following.settle()
+    append(tmp_path / "app-2024-11-02.log", *numbered(1, 3))
+    assert following.settle() == as_bytes(numbered(0, 3))

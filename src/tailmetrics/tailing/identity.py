@@ -102,15 +102,19 @@ def start_at(position: int, source: Source, file: LogFile) -> Source:
     return replace(source, checkpoint=checkpoint_of(position, file.read(0, HEAD_BYTES), before))
 
 
-def uploaded_source(file: LogFile, name: str, node_id: str) -> Source:
-    """A source known by all of its bytes, whatever file they lie in; its device and inode are 0."""
+def uploaded_source(file: LogFile, name: str, node_id: str, *, name_counts: bool) -> Source:
+    """A source known by all of its bytes, whatever file they lie in; its device and inode are 0.
+
+    When its name counts it is known by both.
+    """
     content = hashlib.blake2b(digest_size=16)
     position = 0
     while block := file.read(position, _SEARCH_BYTES):
         content.update(block)
         position += len(block)
+    known_by = f"{content.hexdigest()}\0{name}" if name_counts else content.hexdigest()
     return Source(
-        source_id=derive_source_id(node_id, 0, 0, 0, content.hexdigest()),
+        source_id=derive_source_id(node_id, 0, 0, 0, known_by),
         node_id=node_id,
         device=0,
         inode=0,

@@ -27,6 +27,9 @@ class KnownSources:
     def __contains__(self, source_id: str) -> bool:
         return source_id in self._sources
 
+    def get(self, source_id: str) -> Source | None:
+        return self._sources.get(source_id)
+
     def put(self, source: Source) -> None:
         """Add a source, or take it as further read than before."""
         old = self._sources.get(source.source_id)

@@ -6,10 +6,11 @@ import contextlib
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 
 from tailmetrics.errors import LoadError
 from tailmetrics.sources import Source
-from tailmetrics.tailing.discovery import is_rotation_of, rotation_family
+from tailmetrics.tailing.discovery import are_other_runs, is_rotation_of, rotation_family
 from tailmetrics.tailing.files import LogFile, open_log
 from tailmetrics.tailing.follower import Follower
 from tailmetrics.tailing.followers import Followers, Key
@@ -44,31 +45,43 @@ class Matcher:
         self._orphans = orphans
         self._copies: dict[Key, str] = {}  # what was a copy when it was looked at, and of which source
 
-    def by_inode(self, opened: LogFile) -> Source | None:
-        """The known source that lies in this very file, if nobody reads it elsewhere."""
+    def by_inode(self, opened: LogFile, path: str, *, name_counts: bool = False) -> Source | None:
+        """The known source that lies in this very file, if nobody reads it elsewhere.
+
+        When its name counts, one that tells another time is a new file that was given the same inode.
+        """
         for source in self._known.with_inode((opened.device, opened.inode)):
+            if name_counts and are_other_runs(path, source.path):
+                continue
             if self._is_free(source) and holds(opened, source.checkpoint):
                 return source
         return None
 
-    def by_content(self, opened: LogFile, path: str) -> Source | None:
+    def by_content(self, opened: LogFile, path: str, *, name_counts: bool = False) -> Source | None:
         """The source of a file of LOG_FILE_PATH that `by_inode` does not know; None when it is left alone.
 
         A copy is taken for its original only when the original was truncated or removed, or when rotation
-        derived the name: while the original is there, such a copy is left alone.
+        derived the name: while the original is there, such a copy is left alone, until it is the longer one.
+        When its name counts, one that tells another time is no copy.
         """
         if self.is_copy_of_followed(opened, path):
             return None
         for source in self._known.with_content_of(opened):
+            if name_counts and are_other_runs(path, source.path):
+                continue
             if self._is_free(source) and not _is_there(source):
                 return source
             if is_rotation_of(path, source.path):
+                if self._is_shorter(source, opened):
+                    return start_at(source.position, self.new(opened, path), opened)
                 return None
         return self._rest_of_copy(opened, path) or self.new(opened, path)
 
     def by_rotation(self, opened: LogFile, path: str, *, is_new: bool) -> Source | None:
         """The source of a file that only rotation can have named; None when it is nothing to be followed."""
-        source = self.by_inode(opened) or self._of_content(opened, path) or self._rest_of_copy(opened, path)
+        source = (
+            self.by_inode(opened, path) or self._of_content(opened, path) or self._rest_of_copy(opened, path)
+        )
         if source is None and is_new:
             return self.new(opened, path)
         return source
@@ -79,9 +92,7 @@ class Matcher:
         When its name counts, a file of equal content is another one while both are there.
         """
         if job.by_content:
-            return next(iter(self._known.with_content_of(opened)), None) or replace(
-                uploaded_source(opened, job.display_name, self._node_id), followed_since=self._started
-            )
+            return self._of_upload(opened, job.display_name, name_counts=name_counts)
         live = self._followers.of_file((opened.device, opened.inode))
         if live is not None:
             return live.as_read()
@@ -109,12 +120,29 @@ class Matcher:
         """The file is followed now."""
         self._copies.pop(key, None)
 
+    def _of_upload(self, opened: LogFile, name: str, *, name_counts: bool) -> Source:
+        """The source of all these bytes; of a log that was loaded when it was shorter only the rest."""
+        made = uploaded_source(opened, name, self._node_id, name_counts=name_counts)
+        if (known := self._known.get(made.source_id)) is not None:
+            return known
+        made = replace(made, followed_since=self._started)
+        for source in self._known.with_content_of(opened):
+            if name_counts and Path(name).name != Path(source.path).name:
+                continue
+            # An earlier load stays what it was, or its content would be unknown the next time.
+            if _is_upload(source) and self._is_free(source) and source.position < opened.size():
+                return start_at(source.position, made, opened)
+            return source
+        return made
+
     def _of_named(self, opened: LogFile, path: str) -> Source:
         """The source of a file by its inode, or of its content when that file is gone."""
-        source = self.by_inode(opened)
+        source = self.by_inode(opened, path, name_counts=True)
         if source is None:
             known = self._known.with_content_of(opened)
-            source = next((each for each in known if not _is_there(each)), None)
+            source = next(
+                (each for each in known if not are_other_runs(path, each.path) and not _is_there(each)), None
+            )
         return self.new(opened, path) if source is None else replace(source, path=path)
 
     def _of_finished(self, opened: LogFile, path: str) -> Source:
@@ -158,6 +186,17 @@ class Matcher:
         """Whether nobody reads it."""
         return self._followers.of_source(source.source_id) is None
 
+    def _is_shorter(self, source: Source, opened: LogFile) -> bool:
+        """Whether the file of a source is still as it was read, and shorter than this one."""
+        follower = self._followers.of_source(source.source_id)
+        if follower is not None:
+            return holds(follower.file, source.checkpoint) and follower.file.size() < opened.size()
+        original = _intact(source)
+        if original is None:
+            return False
+        with contextlib.closing(original):
+            return original.size() < opened.size()
+
     def _relatives(self, path: str) -> Iterable[Follower]:
         return self._followers.of_family(rotation_family(path))
 
@@ -180,6 +219,10 @@ class Matcher:
             return orphan
         source = follower.as_read()
         return None if holds(follower.file, source.checkpoint) else source
+
+
+def _is_upload(source: Source) -> bool:
+    return (source.device, source.inode) == (0, 0)
 
 
 def _is_of(source: Source, opened: LogFile) -> bool:

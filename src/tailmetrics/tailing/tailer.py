@@ -337,13 +337,13 @@ class Tailer:
             opened = self._open(file.path, problems)
             if opened is None:
                 continue
-            source = self._matcher.by_inode(opened)
+            source = self._matcher.by_inode(opened, file.path, name_counts=file.format_name == RESULTS)
             if source is None:
                 strangers.append((file, opened))
             else:
                 self._follow(source, opened, file.path, file.format_name)
         for file, opened in strangers:
-            source = self._matcher.by_content(opened, file.path)
+            source = self._matcher.by_content(opened, file.path, name_counts=file.format_name == RESULTS)
             if source is None:
                 opened.close()
                 continue
