@@ -216,6 +216,26 @@ def test_more_names_than_a_picture_holds_are_told(tmp_path: Path) -> None:
     assert any("the first 1,000 of 1,001 names" in text for text in texts_of(picture))
 
 
+@pytest.mark.parametrize("number", [2, 50, 500])
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "tests/integration/test_orders_and_payments.py::test_case_{:03}_with_a_long_suffix",
+        "{:03}_of_the_tests_of_orders_and_payments_with_a_long_suffix",
+        "a_long_name_of_tests_of_orders_and_payments_that_ends_in_{:03}",
+        "case_{:03}",
+    ],
+)
+def test_each_name_is_shown_with_what_tells_it_from_the_others(
+    tmp_path: Path, pattern: str, number: int
+) -> None:
+    names = [pattern.format(place) for place in range(number)]
+    picture = tmp_path / "picture.svg"
+    draw(report_of(*names), "names", picture)
+    numbers = {found for text in texts_of(picture) for found in re.findall(r"[a-z_]?(\d{3})(?=_|…|$)", text)}
+    assert numbers >= {f"{place:03}" for place in range(number)}
+
+
 def test_odd_names_are_drawn(tmp_path: Path) -> None:
     draw(report_of("$x^$", "客\u202e", "\x1b[31m", "x" * 200, "&<"), "$odd$", tmp_path / "picture.png")
     assert (tmp_path / "picture.png").exists()

@@ -96,6 +96,22 @@ def test_a_url_of_a_queue_that_can_be_misread_is_refused_and_not_shown(entries: 
     assert workers.startswith("WORKERS: ")
 
 
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"log_file_path": "amqp:/user:s3cret@host/vhost?queue=logs"},
+        {"log_file_path": "a.log,results=user:s3cret@host/vhost"},
+        {"store_url": "postgresql:/user:s3cret@host/x"},
+        {"store_url": "user:s3cret@host/x"},
+        {"store_url": "postgresql://user:s3/cret@host/x"},
+    ],
+)
+def test_a_url_with_a_slip_of_the_pen_is_refused_without_its_password(setting: dict[str, str]) -> None:
+    with pytest.raises(SettingsError, match="expected") as caught:
+        load_settings(None, **setting)  # type: ignore[arg-type]
+    assert "s3" not in str(caught.value)
+
+
 def test_settings_are_printed_without_passwords() -> None:
     settings = load_settings(
         None,
@@ -117,6 +133,10 @@ def test_settings_are_printed_without_passwords() -> None:
         ("expected amqp://user:password@host", "expected amqp://user:password@host"),
         ("amqp://user:password@word@host now", "amqp://user:***@host now"),
         ("amqp://user:passwords@host", "amqp://user:***@host"),
+        ("amqp:/user:s3cret@host/x cannot be read", "amqp:/user:***@host/x cannot be read"),
+        ("found 'postgresql//user:s3/cret@host/x'", "found 'postgresql//user:***@host/x'"),
+        ("'user:s3cret@host/x'", "'user:***@host/x'"),
+        ("at 12:30 to a@b", "at 12:30 to a@b"),
     ],
 )
 def test_passwords_and_tokens_of_urls_are_masked(text: str, shown: str) -> None:

@@ -8,11 +8,15 @@ _MASK = "***"
 _PASSWORDS = (
     re.compile(r"(https?://[^\s:@/]*):[^\s@/]*(?=@)"),
     # To the last @ before another URL: a password that was not percent-encoded may hold any sign.
-    # What examples have is no secret, where no other @ says that the password goes on.
+    # What examples have is no secret, where no other @ says that the password goes on. A URL with a slash or
+    # the colon left out is none, but has a password all the same.
     re.compile(
-        r"((?<!http)(?<!https)://(?!user:password@[^\s@]*(?!\S))[^\s:@/]*)"
+        r"((?<!http)(?<!https)(?<![:/])(?::/{1,3}|//)(?!user:password@[^\s@]*(?!\S))[^\s:@/]*)"
         r":(?:(?!,\w+://)[^\s'\"<>])*(?=@)"
     ),
+    re.compile(
+        r"(\A['\"]?[^\s:@/'\"]+):[^\s/'\"<>][^\s'\"<>]*(?=@)"
+    ),  # nothing but what is behind the scheme
 )
 _PARAMETER = re.compile(r"([?&][\w-]*(?:password|passwd|token|secret|api_?key)=)[^\s&'\"<>]+", re.IGNORECASE)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,8 +45,10 @@ def draw(document: Mapping[str, Any], title: str, file: Path) -> None:
         problem = "--plot: Matplotlib is not installed; pip install 'tailmetrics[plot]'"
         raise SettingsError([problem]) from error
     customers = document["customers"][:MOST_NAMES]
+    shown = _shown([customer["customer_id"] for customer in customers])
+    customers = [{**customer, "shown": name} for customer, name in zip(customers, shown, strict=True)]
     with_latency = any(customer["median_latency"] is not None for customer in customers)
-    names = max((len(_shown(each["customer_id"])) for each in customers), default=0)
+    names = max((len(name) for name in shown), default=0)
     name_inches = 0.3 + names * _NAME_INCHES_PER_CHARACTER
     column_inches = name_inches + _BARS_INCHES + (_LATENCY_INCHES if with_latency else 0)
     columns = _columns(customers, column_inches)
@@ -156,7 +160,7 @@ def _latencies(axes: Axes, customers: Sequence[Mapping[str, Any]], slowest: floa
 
 def _style(axes: Axes, customers: Sequence[Mapping[str, Any]], *, names: bool) -> None:
     axes.set_ylim(max(len(customers), 1) - 0.5, -0.5)
-    labels = [_shown(customer["customer_id"]) for customer in customers] if names else []
+    labels = [customer["shown"] for customer in customers] if names else []
     axes.set_yticks(range(len(customers)), labels if names else [""] * len(customers))
     for label in axes.get_yticklabels():
         label.set_parse_math(False)
@@ -201,12 +205,37 @@ def _counts(customer: Mapping[str, Any]) -> tuple[int, int]:
     return customer["successful_requests"], customer["failed_requests"]
 
 
-def _shown(name: str) -> str:
-    text = escaped(name)
+def _shown(names: Sequence[str]) -> list[str]:
+    """The names; of a long one what tells it from the others is there in any case."""
+    texts = [escaped(name) for name in names]
+    shortened = [_shortened(text) for text in texts]
+    alike = Counter(shortened)
+    equal = sorted(text for text, label in zip(texts, shortened, strict=True) if alike[label] > 1)
+    # In order, a name has most of its beginning in common with one of its neighbours.
+    differs_at = dict.fromkeys(equal, 0)
+    for one, other in itertools.pairwise(equal):
+        pairs = enumerate(zip(one, other, strict=False))
+        common = next((place for place, (left, right) in pairs if left != right), min(len(one), len(other)))
+        differs_at[one] = max(differs_at[one], common)
+        differs_at[other] = max(differs_at[other], common)
+    return [
+        _part(text, differs_at[text]) if text in differs_at else label
+        for text, label in zip(texts, shortened, strict=True)
+    ]
+
+
+def _shortened(text: str) -> str:
     if len(text) <= _LONGEST_NAME:
         return text
     half = _LONGEST_NAME // 2
     return f"{text[:half]}…{text[-half + 1 :]}"
+
+
+def _part(text: str, place: int) -> str:
+    """As much as is shown, with the character at that place and what follows it."""
+    begin = max(0, min(place - _LONGEST_NAME // 2, len(text) - _LONGEST_NAME + 1))
+    end = begin + _LONGEST_NAME - 1 - (begin > 0)
+    return f"{'…' if begin else ''}{text[begin:end]}{'…' if end < len(text) else ''}"
 
 
 def _metadata(file: Path) -> dict[str, Any]:

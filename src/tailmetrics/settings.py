@@ -23,6 +23,7 @@ FormatName = Literal["requests", "nginx", "json", "regex", "results"]
 FILE_STORE_SCHEMES = ("duckdb", "sqlite")
 _DATABASE_SCHEMES = ("postgresql", "mysql", "mariadb")
 STORE_SCHEMES = (*FILE_STORE_SCHEMES, *_DATABASE_SCHEMES, "influxdb")
+_LIKE_A_QUEUE = re.compile(r"amqps?:|[^/]+:[^/]+@")
 _INFLUXDB_URL = re.compile(
     r"influxdb://([^\s/?#@]+)?(/[^\s/?#]*)?(\?(org=[^\s&#]+|tls=(true|false))(&(org=[^\s&#]+|tls=(true|false)))*)?"
 )
@@ -372,15 +373,17 @@ def _format_and_pattern(entry: str) -> tuple[str, str]:
 
 
 def _is_queue(pattern: str) -> bool:
-    # URLs of other schemes too: to take one for a file would show its password.
-    return "://" in pattern
+    # URLs of other schemes too, and what is no URL for a sign left out: to take one for a file would show its
+    # password.
+    return "://" in pattern or _LIKE_A_QUEUE.match(pattern) is not None
 
 
 def _names_server_and_database(url: str) -> bool:
     if not _has_port_or_none(url):
         return False
     parts = urlsplit(url)
-    return bool(parts.path.strip("/")) and bool(parts.hostname or parts.query)
+    # Behind the host an @ is the end of a password that a / has cut off.
+    return bool(parts.path.strip("/")) and bool(parts.hostname or parts.query) and "@" not in parts.path
 
 
 def _has_port_or_none(url: str) -> bool:
