@@ -78,6 +78,8 @@ class Committer:
         self._changed = threading.Condition()
         self._queue: deque[tuple[float, Batch]] = deque()
         self._queued = _Load()
+        self._is_committing = False
+        self._draining = False
         self._closing = False
         self._abandoned = threading.Event()
         self.failure: BaseException | None = None
@@ -96,6 +98,15 @@ class Committer:
                 self._changed.notify_all()
             # Not before: whoever waited with a batch in his hands would keep one more in memory.
             self._changed.wait_for(lambda: not self._is_enough_ahead() or self._abandoned.is_set())
+
+    def drain(self) -> None:
+        """Wait until all that is queued is committed, or the committer has ended."""
+        with self._changed:
+            self._draining = True
+            self._changed.notify_all()
+            self._changed.wait_for(
+                lambda: not (self._queue or self._is_committing) or self._abandoned.is_set()
+            )
 
     def close(self) -> None:
         """Commit what is queued and end."""
@@ -123,6 +134,8 @@ class Committer:
     def _next_group(self) -> list[Batch]:
         """Take what is committed together next; empty at the end."""
         with self._changed:
+            self._is_committing = False
+            self._changed.notify_all()
             self._changed.wait_for(lambda: self._queue or self._closing or self._abandoned.is_set())
             if self._queue and not self._abandoned.is_set():
                 due = self._queue[0][0] + self._max_wait_seconds
@@ -138,6 +151,7 @@ class Committer:
                 group.append(batch)
                 taken = load
             self._queued -= taken
+            self._is_committing = bool(group)
             # The first groups of a bulk are small, so that the store does not wait for them.
             self._enough_lines = min(self._worth_lines, max(CHUNK_LINES, 2 * taken.lines))
             self._changed.notify_all()
@@ -147,6 +161,7 @@ class Committer:
         # A batch whose source has more to read will be followed by another one very soon.
         return (
             self._closing
+            or self._draining
             or self._abandoned.is_set()
             or self._is_queued(self._enough_lines)
             or not self._queue[-1][1].more

@@ -129,6 +129,19 @@ def run_flow(flow: Dataflow, workers: int) -> None:
         cluster_main(flow, [], 0, worker_count_per_proc=workers)  # type: ignore[no-untyped-call]  # nor for this
 
 
+def end_flow(settings: Settings, inputs: Inputs, committer: Committer) -> None:
+    """Commit what was read, once no more is, and end the committer.
+
+    What is acknowledged then is noted in the store too: an equal message without an id that is delivered
+    again would be taken for it.
+    """
+    committer.drain()
+    parse = ChunkParser(settings)
+    for chunk in inputs.leave_queues():
+        committer.put(parse(chunk))
+    committer.close()
+
+
 def flow_from_settings() -> Dataflow:
     """The graph with all its parts, as the settings say; for Bytewax's own command."""
     settings = load_settings()
@@ -139,7 +152,7 @@ def flow_from_settings() -> Dataflow:
 
     def close() -> None:
         inputs.stop()
-        committer.close()
+        end_flow(settings, inputs, committer)
         inputs.close()
         store.close()
 

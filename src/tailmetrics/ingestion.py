@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tailmetrics.committer import Committer
-from tailmetrics.dataflow import build_flow, run_flow
+from tailmetrics.dataflow import build_flow, end_flow, run_flow
 from tailmetrics.errors import StoreError, StoreUnavailable, TailmetricsError
 from tailmetrics.inputs import Inputs
 from tailmetrics.logging import EventLog
@@ -170,7 +170,7 @@ class Ingestion:
             flow = build_flow(self._settings, inputs, committer)
             run_flow(flow, self._settings.workers)
         finally:
-            committer.close()
+            end_flow(self._settings, inputs, committer)
             with self._lock:
                 self._run = None
                 self._lost_bytes += inputs.tailer.lost_bytes

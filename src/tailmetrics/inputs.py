@@ -44,6 +44,13 @@ class Inputs:
         """How long nothing is to be done as long as nothing wakes."""
         return self.tailer.rest_seconds()
 
+    def leave_queues(self) -> list[Chunk]:
+        """Acknowledge what is stored, and leave the brokers; returns what the store is to note of it."""
+        if self._queues is None:
+            return []
+        self._queues.close()
+        return self._queues.acknowledged()
+
     def committed(self, batch: Batch) -> None:
         """Note that a batch is durably in the store."""
         if batch.delivery is None:

@@ -9,6 +9,7 @@ from tailmetrics.errors import SettingsError
 
 EXAMPLE = "amqp://user:password@host:5672/vhost?queue=logs"
 _PARAMETERS = {"queue", "first_line"}
+_LONGEST_QUEUE_BYTES = 255
 _PORTS = {"amqp": 5672, "amqps": 5671}
 
 
@@ -50,6 +51,8 @@ class QueueAddress:
         queue = parameters.get("queue", [""])[-1]
         if not queue:
             raise _wrong(setting, "no queue")
+        if len(queue.encode()) > _LONGEST_QUEUE_BYTES:
+            raise _wrong(setting, f"the name of a queue of more than {_LONGEST_QUEUE_BYTES} bytes")
         first_line = parameters.get("first_line", ["log"])[-1]
         if first_line not in {"log", "name"}:
             raise _wrong(setting, "a first_line that is neither log nor name")

@@ -21,6 +21,7 @@ _HEARTBEAT_SECONDS = 30
 _NOT_FOUND, _ACCESS_REFUSED, _RESOURCE_LOCKED, _PRECONDITION_FAILED = 404, 403, 405, 406
 _NOT_ALLOWED = 530
 _PERSISTENT = 2
+_TIME_KIND, _TIME_BYTES = b"T", 9  # in a table of headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,30 @@ def require_client() -> None:
     # What it logs is said in the errors here, once and in words of this program.
     logging.getLogger("pika").addHandler(logging.NullHandler())
     logging.getLogger("pika").propagate = False
+    _read_all_headers()
+
+
+def _read_all_headers() -> None:
+    """Have the client take headers whose time Python has no date for, which are of no use here.
+
+    It reads all headers before it hands out a message, and an error there ends the connection, each time that
+    the message is delivered again.
+    """
+    from pika import data  # noqa: PLC0415  # an extra
+
+    if data.decode_value.__module__ == __name__:
+        return
+    decode = data.decode_value
+
+    def decode_value(encoded: bytes, offset: int) -> tuple[Any, int]:
+        try:
+            return decode(encoded, offset)  # type: ignore[no-any-return]
+        except (OSError, OverflowError, ValueError):
+            if encoded[offset : offset + 1] != _TIME_KIND:
+                raise
+            return None, offset + _TIME_BYTES
+
+    data.decode_value = decode_value
 
 
 class Connection:
@@ -76,10 +101,24 @@ class Connection:
     def require_queue(self, *, create: bool = False) -> None:
         """Look whether the queue is there, or make it, durable, when it is not and `create` is set."""
         with self._translated():
-            if create:
+            if create and self._is_missing():
                 self._channel.queue_declare(self._address.queue, durable=True)
             else:
                 self._channel.queue_declare(self._address.queue, passive=True)
+
+    def _is_missing(self) -> bool:
+        """Whether there is no such queue, of whatever kind. The broker closes the channel that asks."""
+        from pika import exceptions  # noqa: PLC0415  # an extra
+
+        channel = self._connection.channel()
+        try:
+            channel.queue_declare(self._address.queue, passive=True)
+        except exceptions.ChannelClosedByBroker as error:
+            if error.reply_code != _NOT_FOUND:
+                raise
+            return True
+        channel.close()
+        return False
 
     def consume(self, prefetch: int, received: Callable[[Received], None]) -> None:
         """Have each message handed to `received` within `process`, at most `prefetch` unacknowledged."""
@@ -89,7 +128,7 @@ class Connection:
                 Received(
                     tag=method.delivery_tag,
                     body=body,
-                    message_id=properties.message_id,
+                    message_id=_text(properties.message_id),
                     redelivered=method.redelivered,
                     headers=properties.headers or {},
                     timestamp=properties.timestamp,
@@ -186,6 +225,9 @@ def connected(address: QueueAddress, purpose: str) -> Iterator[Connection]:
 @contextmanager
 def _translated(address: QueueAddress) -> Iterator[None]:
     from pika import exceptions  # noqa: PLC0415  # an extra
+    from pika.adapters.utils.connection_workflow import (  # noqa: PLC0415  # an extra
+        AMQPConnectorException,
+    )
 
     try:
         yield
@@ -207,11 +249,16 @@ def _translated(address: QueueAddress) -> Iterator[None]:
         raise QueueError(f"{address}: {_missing(address)}") from None
     except exceptions.NackError:
         raise QueueError(f"{address}: the broker did not take the message; its queue may be full") from None
-    except (exceptions.AMQPError, OSError) as error:
+    except (exceptions.AMQPError, AMQPConnectorException, OSError) as error:
         raise QueueError(
             f"{address}: the broker cannot be reached ({_reason(error)}); is it running there?",
             is_final=False,
         ) from None
+
+
+def _text(value: str | bytes | None) -> str | None:
+    """The client gives text that is no UTF-8 as bytes."""
+    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value
 
 
 def _missing(address: QueueAddress) -> str:

@@ -44,11 +44,7 @@ class QueueReader:
             for consumer in self._consumers:
                 if consumer.failure is not None:
                     raise consumer.failure
-            chunks = [
-                message.acknowledged()
-                for consumer in self._consumers
-                for message in consumer.take_acknowledged()
-            ]
+            chunks = self.acknowledged()
             room = self._chunk_bytes
             while room > 0 and len(chunks) < _MOST_CHUNKS:
                 message = self._being_read.pop(worker, None) or self._next_message()
@@ -60,6 +56,12 @@ class QueueReader:
                 if not message.is_read:
                     self._being_read[worker] = message
             return chunks
+
+    def acknowledged(self) -> list[Chunk]:
+        """Chunks without lines, by which the store learns which messages will not be delivered again."""
+        return [
+            message.acknowledged() for consumer in self._consumers for message in consumer.take_acknowledged()
+        ]
 
     def committed(self, batch: Batch) -> None:
         """Note that a batch is durably in the store: a message that is there as a whole is acknowledged."""
@@ -77,7 +79,7 @@ class QueueReader:
             consumer.stop()
 
     def close(self) -> None:
-        """Acknowledge what is stored and leave the brokers."""
+        """Acknowledge what is stored and leave the brokers; `acknowledged` tells of it."""
         self.stop()
         for consumer in self._consumers:
             consumer.close()
