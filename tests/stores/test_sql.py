@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import socket
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
@@ -361,6 +362,35 @@ class TestViews:
                 assert (figure is None) == (value is None)
                 assert value is None or math.isclose(figure, value, rel_tol=1e-9, abs_tol=1e-12)
 
+    @pytest.mark.parametrize(
+        "moment",
+        [
+            "1000-01-01",
+            "1684-12-31T23:59:59.999999",
+            "1969-12-30T23:59:59.999999",
+            "1969-12-31T00:00:00",
+            "1969-12-31T23:59:59.999960",
+            "1970-01-01",
+            "2300-01-01T23:59:59.999999",
+            "9999-12-31T23:59:59.999999",
+        ],
+    )
+    def test_the_last_and_the_first_microsecond_of_a_day_are_of_that_day(
+        self, settings: Settings, store: Store, moment: str
+    ) -> None:
+        source = store.register(source_of())
+        store.write([batch_of(source, [(at(moment), "a", "/", 200, 0.1)])])
+        [(day,)] = run(settings, "SELECT day FROM daily_stats")
+        assert str(day) == moment[:10]
+
+    def test_ids_in_daily_stats_compare_by_bytes(self, settings: Settings, store: Store) -> None:
+        ids = ["bob", "Bob", "bob ", "b\u00f3b", "bo\u0301b", "\uff42ob"]
+        source = store.register(source_of())
+        store.write([batch_of(source, [(NOON, name, "/", 200, 0.1) for name in ids])])
+        assert run(settings, "SELECT total_requests FROM daily_stats WHERE customer_id = 'bob'") == [(1,)]
+        groups = run(settings, "SELECT customer_id FROM daily_stats GROUP BY customer_id")
+        assert sorted(name for (name,) in groups) == sorted(ids)
+
 
 class TestSharing:
     def test_the_version_changes_with_the_commits_of_another_process(
@@ -462,6 +492,30 @@ class TestFaults:
             )
             await_that(lambda: not server.execute(running), 5.0)
         finally:
+            store.close()
+
+    def test_a_server_that_says_nothing_is_away(self, monkeypatch: pytest.MonkeyPatch, ask: Ask[Any]) -> None:
+        monkeypatch.setattr(sql_mysql, "CONNECT_SECONDS", 0.2)
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            url = f"mariadb://user:s3cret@127.0.0.1:{silent.getsockname()[1]}/shop"
+            store = open_store(settings_of(url, query_timeout_seconds=0.3))
+            try:
+                for call in (lambda: store.position("x"), lambda: ask(store.ping())):
+                    with pytest.raises(StoreUnavailable, match=r"user:\*\*\*@127.*does not answer"):
+                        call()
+            finally:
+                store.close()
+
+    def test_a_question_to_a_server_that_stands_still_ends(self, ask: Ask[Any]) -> None:
+        server = servers.mariadb()  # the processes of PostgreSQL go on without the one that can be stopped
+        store = open_store(settings_of(server.new_database(), query_timeout_seconds=0.5))
+        ask(store.ping())
+        server.pause()
+        try:
+            with pytest.raises(StoreUnavailable):
+                ask(store.span())
+        finally:
+            server.go_on()
             store.close()
 
     def test_tables_that_are_removed_under_a_running_store_are_missed(

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import threading
 import weakref
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from datetime import datetime
@@ -37,10 +37,11 @@ from tailmetrics.stores.sql_questions import Questions
 from tailmetrics.stores.sql_writer import Writer
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncEngine
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 _Answer = TypeVar("_Answer")
 
+_POOL_SAYS_SECONDS = 0.5
 _STOP_SECONDS = 2.0  # for a statement that was told to end
 
 
@@ -157,7 +158,7 @@ class SqlStore:
             if self._prepared:
                 return
             with self._connected() as connection, connection.begin(), self._database.alone(connection):
-                sql_schema.prepare(connection, self._database.daily_stats(), self._database.name)
+                sql_schema.prepare(connection, self._database.daily_stats(connection), self._database.name)
             self._prepared = True
 
     def _connected(self) -> sa.Connection:
@@ -186,7 +187,7 @@ class SqlStore:
         if self._asking is None:
             self._asking = self._database.asking()
         with errors_translated(self._database):
-            async with self._asking.connect() as connection:
+            async with self._connection(self._asking) as connection:
                 driver = (await connection.get_raw_connection()).driver_connection
                 work = asyncio.ensure_future(question(Questions(connection)))
                 try:
@@ -197,6 +198,21 @@ class SqlStore:
                 finally:
                     if not work.done():
                         await self._stop(work, self._asking, driver)
+
+    @contextlib.asynccontextmanager
+    async def _connection(self, asking: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+        """A connection, which a server that takes connections and says nothing does not give."""
+        async with contextlib.AsyncExitStack() as stack:
+            opening = stack.enter_async_context(asking.connect())
+            # The pool says first when it has none.
+            seconds = self._timeout_seconds + _POOL_SAYS_SECONDS
+            try:
+                connection = await asyncio.wait_for(opening, seconds)
+            except asyncio.TimeoutError:
+                raise StoreUnavailable(
+                    f"{self._database.name} does not answer: no connection within {seconds:g} seconds"
+                ) from None
+            yield connection
 
     async def _stop(self, work: asyncio.Future[_Answer], asking: AsyncEngine, driver: object) -> None:
         """End a statement on the server, too, and give the connection up when it does not end."""

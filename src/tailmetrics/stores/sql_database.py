@@ -46,7 +46,7 @@ class Database(Protocol):
         """Keep other processes out while tables are made."""
         ...
 
-    def daily_stats(self) -> sa.TextClause:
+    def daily_stats(self, connection: sa.Connection) -> sa.TextClause:
         """The statement that makes the view of that name."""
         ...
 
@@ -119,7 +119,7 @@ def tables_removed(name: str, text: str) -> StoreGone:
     """What is said when tables are not there any more that were."""
     return StoreGone(
         f"{name}: {text}; its tables were removed while they were in use, so nothing more is written; put "
-        "them back, or restart to begin with empty ones"
+        "them back, or drop what is left of them and restart to begin with empty ones"
     )
 
 

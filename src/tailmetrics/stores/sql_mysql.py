@@ -34,7 +34,7 @@ _MOST_STATEMENT_BYTES = 4 * 1024 * 1024
 # Quantiles as tailmetrics.stores.sql_figures has them: MySQL knows no function for them.
 _DAILY_STATS = """
 CREATE VIEW daily_stats AS
-SELECT CONVERT(customers.customer_id USING utf8mb4) AS customer_id,
+SELECT CONVERT(customers.customer_id USING utf8mb4) COLLATE {collation} AS customer_id,
     DATE_ADD(DATE '1970-01-01', INTERVAL days.day_number DAY) AS day, total_requests,
     total_requests - failed_requests AS successful_requests, failed_requests,
     100e0 * (total_requests - failed_requests) / total_requests AS uptime, average_latency,
@@ -50,19 +50,27 @@ FROM (
         MIN(CASE WHEN 100 * place > 99 * last - 99 * last % 100 + 100 THEN duration END) AS p99_high,
         MIN(99 * last % 100) AS p99_rest
     FROM (
-        SELECT customer_key, FLOOR(time_us / 86400000000) AS day_number, status_code, duration,
-            ROW_NUMBER() OVER (PARTITION BY customer_key, FLOOR(time_us / 86400000000)
+        SELECT customer_key, day_number, status_code, duration,
+            ROW_NUMBER() OVER (PARTITION BY customer_key, day_number
                 ORDER BY duration IS NULL, duration) AS place,
-            COUNT(duration) OVER (PARTITION BY customer_key, FLOOR(time_us / 86400000000)) - 1 AS last
-        FROM records
+            COUNT(duration) OVER (PARTITION BY customer_key, day_number) - 1 AS last
+        FROM (
+            SELECT customer_key, time_us DIV 86400000000 - (time_us MOD 86400000000 < 0) AS day_number,
+                status_code, duration
+            FROM records
+        ) AS dated
     ) AS placed GROUP BY customer_key, day_number
 ) AS days JOIN customers ON customers.customer_key = days.customer_key
 """
 
+# By whether it is MariaDB: ids compare by their bytes, to the last blank.
+_BY_BYTES = {True: "utf8mb4_nopad_bin", False: "utf8mb4_0900_bin"}
+
 _REFUSALS = {
     1045: "the user or the password is wrong; STORE_URL must hold both, signs such as / and @ written as %2F "
     "and %40",
-    1044: "this user may not use the database; GRANT ALL ON database.* TO user",
+    1044: "this user may not use the database, or there is none; CREATE DATABASE, and GRANT ALL ON "
+    "database.* TO user",
     1049: "create it with CREATE DATABASE, or name another one in STORE_URL",
     1142: "to write, GRANT SELECT, INSERT, UPDATE, DELETE ON database.* TO user; to make the tables, "
     "GRANT ALL ON database.* TO user",
@@ -108,7 +116,7 @@ class MySQL(NothingInBackground):
         self._timeout_seconds = timeout_seconds
 
     def writing(self) -> sa.Engine:
-        return sa.create_engine(
+        engine = sa.create_engine(
             self._url.set(drivername="mysql+pymysql"),
             connect_args={
                 **unless_given(
@@ -124,6 +132,18 @@ class MySQL(NothingInBackground):
             pool_pre_ping=True,
             hide_parameters=True,
         )
+
+        @sa.event.listens_for(engine, "do_connect")
+        def connect(dialect: Any, _: object, args: Any, parameters: dict[str, Any]) -> Any:
+            # The driver's time for connecting is over when the server takes the connection: one that says
+            # nothing then would be waited for as long as for the longest write.
+            lasting = parameters["read_timeout"]
+            connecting = {**parameters, "read_timeout": min(lasting, parameters["connect_timeout"])}
+            connection = dialect.connect(*args, **connecting)
+            connection._read_timeout = lasting
+            return connection
+
+        return engine
 
     def asking(self) -> AsyncEngine:
         from sqlalchemy.ext.asyncio import create_async_engine
@@ -162,8 +182,9 @@ class MySQL(NothingInBackground):
         finally:
             connection.execute(sa.select(sa.func.release_lock(_LOCK)))
 
-    def daily_stats(self) -> sa.TextClause:
-        return sa.text(_DAILY_STATS)
+    def daily_stats(self, connection: sa.Connection) -> sa.TextClause:
+        is_mariadb = getattr(connection.dialect, "is_mariadb", False)
+        return sa.text(_DAILY_STATS.format(collation=_BY_BYTES[is_mariadb]))
 
     def insert_new(self, table: sa.Table) -> sa.Insert:
         [key] = table.primary_key.columns
@@ -198,7 +219,9 @@ class MySQL(NothingInBackground):
         text = str(error.args[1]) if len(error.args) > 1 else str(error)
         if number in _TIMED_OUT:
             return took_too_long(self._timeout_seconds)
-        if number in _PASSING or number in _NO_CONNECTION:
+        if number in _NO_CONNECTION:
+            return StoreUnavailable(f"{self.name} does not answer: {text}; is it running there?")
+        if number in _PASSING:
             return StoreUnavailable(f"{self.name} does not answer now: {text}")
         if number in _GONE:
             return tables_removed(self.name, text)

@@ -39,7 +39,8 @@ SELECT customer_id, day, total_requests, total_requests - failed_requests AS suc
     failed_requests, 100.0::DOUBLE PRECISION * (total_requests - failed_requests) / total_requests AS uptime,
     average_latency, median_latency, p99_latency
 FROM (
-    SELECT customer_key, (TIMESTAMP 'epoch' + time_us * INTERVAL '1 microsecond')::DATE AS day,
+    SELECT customer_key,
+        DATE '1970-01-01' + (time_us / 86400000000 - (time_us % 86400000000 < 0)::INTEGER)::INTEGER AS day,
         count(*) AS total_requests, count(*) FILTER (WHERE status_code >= 400) AS failed_requests,
         sum(duration) / count(duration) AS average_latency,
         percentile_cont(0.5) WITHIN GROUP (ORDER BY duration) AS median_latency,
@@ -126,7 +127,7 @@ class PostgreSQL:
             )
         yield
 
-    def daily_stats(self) -> sa.TextClause:
+    def daily_stats(self, connection: sa.Connection) -> sa.TextClause:  # noqa: ARG002
         return sa.text(_DAILY_STATS)
 
     def insert_new(self, table: sa.Table) -> sa.Insert:

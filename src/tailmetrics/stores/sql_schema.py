@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from tailmetrics.errors import SchemaMismatch, StoreError
+from tailmetrics.errors import SchemaMismatch, StoreError, StoreGone
 
 SCHEMA_VERSION = 1
 
@@ -148,7 +148,8 @@ def prepare(connection: sa.Connection, daily_stats: sa.TextClause, name: str) ->
     """Make the tables where there are none; returns the id of the store.
 
     The caller sees to it that one process at a time is here. `name` is that of the store in errors. Raises
-    SchemaMismatch for tables of a later version, and StoreError for those of another program.
+    SchemaMismatch for tables of a later version, StoreError for those of another program, and StoreGone when
+    some are missing.
     """
     found = set(sa.inspect(connection).get_table_names())
     if store.name not in found:
@@ -177,6 +178,11 @@ def prepare(connection: sa.Connection, daily_stats: sa.TextClause, name: str) ->
                 rejects=0,
                 blanks=0,
             )
+        )
+    elif missing := sorted({table.name for table in (*_metadata.tables.values(), records)} - found):
+        raise StoreGone(
+            f"{name}: of its tables these were removed: {', '.join(missing)}; put them back, or "
+            "drop the others too and restart to begin with empty ones"
         )
     [(version, store_id)] = rows
     if version > SCHEMA_VERSION:

@@ -102,7 +102,7 @@ class SQLite(NothingInBackground):
         self._identity = self._stat()
         yield
 
-    def daily_stats(self) -> sa.TextClause:
+    def daily_stats(self, connection: sa.Connection) -> sa.TextClause:  # noqa: ARG002
         return sa.text(_DAILY_STATS)
 
     def insert_new(self, table: sa.Table) -> sa.Insert:
