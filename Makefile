@@ -3,8 +3,10 @@
 .PHONY: build start ingest test down help
 
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
+ENGINE := @docker info >/dev/null 2>&1 || { echo 'No Docker engine answers (docker info says more). Start it, or run ./start.sh, which needs none.' >&2; exit 69; }
 
 build: ## build the image of the containers
+	$(ENGINE)
 	$(COMPOSE) build log_processor api log_generator
 
 start: ## start the containers and wait until they answer; PORT=8001, PROFILES="postgres mysql"
@@ -12,6 +14,7 @@ start: ## start the containers and wait until they answer; PORT=8001, PROFILES="
 
 ingest: ## read FILE=requests.log to its end into the InfluxDB of the running containers
 	@test -f "$(FILE)" || { echo 'Found no file "$(FILE)", expected: make ingest FILE=requests.log'; exit 2; }
+	$(ENGINE)
 	$(COMPOSE) run --rm --no-deps -e NODE_ID=make_ingest -v "$(abspath $(FILE)):/input/$(notdir $(FILE)):ro" \
 		log_processor load "/input/$(notdir $(FILE))"
 
@@ -19,6 +22,7 @@ test: ## run all checks
 	./run_tests.sh
 
 down: ## stop and remove the containers; what they stored is kept
+	$(ENGINE)
 	COMPOSE_PROFILES=postgres,mysql,rabbitmq $(COMPOSE) down
 
 help: ## show these commands

@@ -233,6 +233,17 @@ def test_the_path_may_be_in_the_body(
     assert (load.display_name, load.format_name) == ("2024/a.log", "nginx")
 
 
+@pytest.mark.parametrize("pieces", [False, True])
+def test_a_log_beside_a_path_is_refused(
+    below: httpx.Client, ingestion: FakeIngestion, *, pieces: bool
+) -> None:
+    content = iter([LOG]) if pieces else LOG
+    response = below.post("/load", content=content, params={"path": "a.log"})
+    [problem] = response.json()["errors"]
+    assert (response.status_code, problem["expected"]) == (422, "no path beside a log in the body")
+    assert not ingestion.loads
+
+
 @pytest.mark.parametrize(
     "body",
     [

@@ -856,3 +856,11 @@ def test_a_log_that_began_like_another_one_and_grew_beyond_it_is_followed(tmp_pa
     following.settle()
     append(tmp_path / "app-2024-11-02.log", *numbered(1, 3))
     assert following.settle() == as_bytes(numbered(0, 3))
+
+
+def test_a_gzip_is_loaded_as_one_under_any_name(tmp_path, follow):
+    log = tmp_path / "finished.log"
+    log.write_bytes(gzip.compress("\n".join(numbered(0, 10)).encode()))
+    following = follow(tmp_path / "none.log")
+    following.load(log)
+    assert following.lines == as_bytes(numbered(0, 10))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import os
 import stat
@@ -12,6 +13,7 @@ from typing import Protocol
 
 from tailmetrics.errors import LoadError
 
+_GZIP_HEAD = b"\x1f\x8b\x08"
 _SCAN_BYTES = 4 * 1024 * 1024
 
 
@@ -103,6 +105,15 @@ class CompressedFile:
 def open_log(path: str) -> LogFile:
     """Open a log, by its name compressed or not. Raises OSError, or LoadError for what is no log."""
     return CompressedFile(path) if path.endswith(".gz") else PlainFile(path)
+
+
+def open_finished(path: str) -> LogFile:
+    """Open a log that is to be loaded, as `open_log` does, but a gzip is one under any name."""
+    if not path.endswith(".gz"):
+        with contextlib.closing(PlainFile(path)) as plain:
+            if plain.read(0, len(_GZIP_HEAD)) == _GZIP_HEAD:
+                return CompressedFile(path)
+    return open_log(path)
 
 
 def may_hold_more(path: str, positions: Iterable[int]) -> bool:

@@ -26,7 +26,7 @@ from tailmetrics.tailing.discovery import (
     is_rotation_of,
     rotation_family,
 )
-from tailmetrics.tailing.files import LogFile, may_hold_more, open_log
+from tailmetrics.tailing.files import LogFile, may_hold_more, open_finished, open_log
 from tailmetrics.tailing.follower import Follower
 from tailmetrics.tailing.followers import Followers, Key
 from tailmetrics.tailing.identity import start_at_end
@@ -488,7 +488,7 @@ class Tailer:
             job.fail(str(error))
 
     def _open_load(self, job: LoadJob) -> None:
-        opened = open_log(str(job.path))
+        opened = open_finished(str(job.path))
         try:
             size = opened.size()
             format_name = job.format_name or format_of(str(job.path), self._log_paths)

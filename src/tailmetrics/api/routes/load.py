@@ -147,7 +147,10 @@ async def load(
     if _media_type(request) == FORM_TYPE:
         parameters, upload = await _of_form(request, parameters, services.settings)
     else:
-        parameters = await _with_body(request, parameters, services.settings)
+        asked = parameters
+        parameters = await _with_body(request, asked, services.settings)
+        if parameters is asked and asked.path is not None and _has_body(request):
+            raise wrong_parameters([QueryError("path", asked.path, "no path beside a log in the body")])
     if upload is None:
         begun = await _begin(request, parameters, services, ingestion)
     else:
@@ -170,6 +173,10 @@ async def load_state(
 
 def _media_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _has_body(request: Request) -> bool:
+    return "transfer-encoding" in request.headers or request.headers.get("content-length", "0") != "0"
 
 
 def _encoding(request: Request) -> str:
