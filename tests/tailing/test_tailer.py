@@ -864,3 +864,15 @@ def test_a_gzip_is_loaded_as_one_under_any_name(tmp_path, follow):
     following = follow(tmp_path / "none.log")
     following.load(log)
     assert following.lines == as_bytes(numbered(0, 10))
+
+
+def test_a_load_ends_with_the_look_that_lets_go_of_its_file(log, follow, tmp_path):
+    append(log, *numbered(0, 10))
+    following = follow(tmp_path / "none.log")
+    job = LoadJob(log, str(log), None, by_content=False)
+    following.tailer.load(job)
+    while chunks := following.tailer.next_chunks():
+        for chunk in chunks:
+            following.commit(chunk)
+    # Nothing happens after it, so that another look may be a long time away.
+    assert job.has_ended

@@ -118,6 +118,7 @@ class Tailer:
                     room -= len(chunk.data)
                     if room <= 0 or (oldest_first and chunk.more):
                         break
+            self._end_loads()  # whose file was let go, as nothing may happen for long now
             return chunks
 
     def rest_seconds(self) -> float:
