@@ -157,6 +157,14 @@ def test_csv_has_the_names_of_the_api_and_no_formulas(tmp_path: Path) -> None:
     assert (rows[0]["customer_id"], rows[0]["average_latency"]) == ("'=1+1", "0.1")
 
 
+@pytest.mark.parametrize(("name", "shown"), [("=x", "'=x"), ("'=x", "''=x"), ("'x", "'x"), ("x", "x")])
+def test_csv_tells_names_apart_that_differ_in_an_apostrophe(tmp_path: Path, name: str, shown: str) -> None:
+    log = tmp_path / "formula.log"
+    log.write_text(f"2024-10-10 08:00:00 {name} / 200 0.1\n")
+    [row, *_] = csv.DictReader(io.StringIO(run(log, "--format", "csv").stdout))
+    assert row["customer_id"] == shown
+
+
 def test_a_file_that_cannot_be_read_is_named() -> None:
     answer = run("nowhere.log")
     assert (answer.exit_code, "nowhere.log cannot be read" in answer.stderr) == (66, True)
@@ -234,6 +242,20 @@ def test_each_name_is_shown_with_what_tells_it_from_the_others(
     draw(report_of(*names), "names", picture)
     numbers = {found for text in texts_of(picture) for found in re.findall(r"[a-z_]?(\d{3})(?=_|…|$)", text)}
     assert numbers >= {f"{place:03}" for place in range(number)}
+
+
+def test_a_picture_of_nobody_has_the_colours_of_any_other(tmp_path: Path) -> None:
+    picture = tmp_path / "picture.svg"
+    draw(report_of(), "nobody", picture)
+    drawn = picture.read_text()
+    assert "#0072b2" in drawn and "#d55e00" in drawn
+
+
+def test_a_median_is_seen_within_an_equal_p99(tmp_path: Path) -> None:
+    picture = tmp_path / "picture.svg"
+    draw(report_of("a", median_latency=0.5, p99_latency=0.5), "equal", picture)
+    drawn = picture.read_text()
+    assert "fill: #009e73" in drawn and "fill: #cc79a7" not in drawn
 
 
 def test_odd_names_are_drawn(tmp_path: Path) -> None:

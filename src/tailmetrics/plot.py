@@ -128,8 +128,12 @@ def _bars(axes: Axes, customers: Sequence[Mapping[str, Any]], most: int) -> None
     places = range(len(customers))
     passed = [_counts(customer)[0] for customer in customers]
     failed = [_counts(customer)[1] for customer in customers]
-    axes.barh([place - 0.19 for place in places], passed, height=0.36, color=_PASSED, label="passed")
-    axes.barh([place + 0.19 for place in places], failed, height=0.36, color=_FAILED, label="failed")
+    for counts, shift, colour, label in (
+        (passed, -0.19, _PASSED, "passed"),
+        (failed, 0.19, _FAILED, "failed"),
+    ):
+        # Without a customer a bar of no length gives the legend its colour.
+        axes.barh([place + shift for place in places] or [0], counts or [0], 0.36, color=colour, label=label)
     for place in places:
         for count, shift in ((passed[place], -0.19), (failed[place], 0.19)):
             axes.annotate(
@@ -151,8 +155,10 @@ def _latencies(axes: Axes, customers: Sequence[Mapping[str, Any]], slowest: floa
         known = [
             (place, each[name]) for place, each in enumerate(customers) if each["median_latency"] is not None
         ]
-        values = [value for _, value in known]
-        axes.plot(values, [place for place, _ in known], "o", color=colour, markersize=3.5, label=label)
+        # Where both are equal, one is seen within the other.
+        shape = {"markersize": 3.5} if name == "median_latency" else {"markersize": 5.5, "mfc": "none"}
+        places, values = [place for place, _ in known], [value for _, value in known]
+        axes.plot(values, places, "o", color=colour, label=label, **shape)
     axes.set_xlim(0, slowest * 1.08)
     axes.xaxis.set_major_locator(_locator(integer=False))
     _style(axes, customers, names=False)

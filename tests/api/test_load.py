@@ -105,6 +105,14 @@ def test_without_a_body_and_without_files_is_404(loading: httpx.Client) -> None:
     assert "*.log: no file matches" in response.json()["detail"]
 
 
+def test_without_a_body_and_with_queues_only_is_404_that_says_so(
+    tmp_path: Path, store: Store, ingestion: FakeIngestion
+) -> None:
+    settings = settings_in(tmp_path).model_copy(update={"log_file_path": ("amqp://host/?queue=q",)})
+    with serving(create_app(settings, store, ingestion, Metrics())) as client:
+        assert "queues only" in client.post("/load").json()["detail"]
+
+
 @pytest.mark.parametrize("as_form", [False, True])
 def test_a_name_with_a_nul_is_refused(
     loading: httpx.Client, ingestion: FakeIngestion, *, as_form: bool

@@ -59,8 +59,11 @@ def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], name: str) -
 
 
 def cell(value: object) -> object:
-    """The value; text that a spreadsheet would compute stands after an apostrophe, which makes it text."""
-    if isinstance(value, str) and value.lstrip(" ").startswith(_FORMULA):
+    """The value; text that a spreadsheet would compute stands after an apostrophe, which makes it text.
+
+    So does what looks like such text already, or both would look alike.
+    """
+    if isinstance(value, str) and value.lstrip("' ").startswith(_FORMULA):
         return f"'{value}"
     return value
 
