@@ -876,3 +876,52 @@ def test_a_load_ends_with_the_look_that_lets_go_of_its_file(log, follow, tmp_pat
             following.commit(chunk)
     # Nothing happens after it, so that another look may be a long time away.
     assert job.has_ended
+
+
+@pytest.mark.parametrize("others", [numbered(100, 150), numbered(500, 540)])
+def test_a_log_that_is_sent_adds_what_comes_behind_one_that_is_followed(log, follow, tmp_path, others):
+    append(log, *numbered(0, 100))
+    following = follow(log)
+    following.settle()
+    copy = tmp_path / "copy"
+    append(copy, *numbered(0, 100), *others)
+    following.load(copy, "sent.log")
+    assert Counter(following.lines) == Counter(as_bytes(numbered(0, 100) + others))
+
+
+def test_a_copy_that_outgrows_a_log_whose_reading_is_behind_adds_only_its_own_lines(log, follow, tmp_path):
+    following = follow(f"{tmp_path}/*.log", chunk_bytes=4096, max_line_bytes=99)
+    append(log, *numbered(0, 1000))
+    for _ in range(2):
+        for chunk in following.tailer.next_chunks():
+            following.commit(chunk)
+    shutil.copy(log, tmp_path / "x-2.log")
+    append(tmp_path / "x-2.log", *numbered(1000, 1010))
+    assert Counter(following.settle()) == Counter(as_bytes(numbered(0, 1010)))
+
+
+@pytest.mark.parametrize("first", [0, 1000, 2000, 3000, 4000])
+def test_logs_that_go_on_from_a_known_one_count_once_when_they_are_sent_at_once(follow, tmp_path, first):
+    following = follow(tmp_path / "none.log", chunk_bytes=4096, max_line_bytes=99)
+    ends = [100, 200, 250]
+    paths = [tmp_path / f"copy-{end}" for end in ends]
+    for path, end in zip(paths, ends, strict=True):
+        append(path, *numbered(first, first + end))
+    following.load(paths[0], "upload")
+    jobs = [LoadJob(path, "upload", None, by_content=True) for path in paths[1:]]
+    for job in jobs:
+        following.tailer.load(job)
+    while not all(job.has_ended for job in jobs):
+        following.settle()
+    assert Counter(following.lines) == Counter(as_bytes(numbered(first, first + 250)))
+
+
+def test_the_copy_of_a_log_may_be_named_like_that_of_a_run(follow, tmp_path):
+    log = tmp_path / "test.log"
+    following = follow(f"{tmp_path}/*.log")
+    append(log, *numbered(0, 300))
+    following.settle()
+    copy_truncate(log, tmp_path / "test_1728518400.log")
+    following.settle()
+    append(log, *numbered(300, 310))
+    assert Counter(following.settle()) == Counter(as_bytes(numbered(0, 310)))

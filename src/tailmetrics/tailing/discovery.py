@@ -21,7 +21,7 @@ NAME_PROBLEM = "its name is not UTF-8, rename it"
 _ROTATION_MARK = r"(?:\d[\dT:._-]*Z?|old|bak|prev|copy|rotated)"
 _MARK_BEHIND = re.compile(rf"^(?P<stem>.+?)[._~-]{_ROTATION_MARK}$")
 _MARK_BEFORE_SUFFIX = re.compile(rf"^(?P<stem>.+?)[._-]{_ROTATION_MARK}(?P<suffix>\.[A-Za-z]\w*)$")
-# When the tests of a result log ran, in seconds since 1970: no mark of rotation.
+# When the tests of a result log ran, in seconds since 1970.
 _RUN = re.compile(r"test_[0-9]{9,11}(?![0-9])")
 
 
@@ -127,20 +127,14 @@ def _existing(folder: Path) -> Path:
 
 @functools.lru_cache(maxsize=65_536)
 def rotation_family(path: str) -> str:
-    """The name that a file had before rotation: `x.log` for x.log.1, x.log-20241010.gz and x-2.log.
-
-    A result log's `test_<unix seconds>` is a name.
-    """
+    """The name that a file had before rotation: `x.log` for x.log.1, x.log-20241010.gz and x-2.log."""
     folder, name = os.path.split(path)
     for suffix in COMPRESSED_SUFFIXES:
         name = name.removesuffix(suffix)
-    run = _RUN.search(name)
-    kept, name = (name[: run.end() - 1], name[run.end() - 1 :]) if run else ("", name)
     while match := _MARK_BEHIND.match(name):
         name = match["stem"]
     while match := _MARK_BEFORE_SUFFIX.match(name):
         name = match["stem"] + match["suffix"]
-    name = kept + name
     return os.path.join(os.path.abspath(folder), name)  # noqa: PTH100, PTH118
 
 

@@ -64,7 +64,7 @@ class Matcher:
         derived the name: while the original is there, such a copy is left alone, until it is the longer one.
         When its name counts, one that tells another time is no copy.
         """
-        if self.is_copy_of_followed(opened, path):
+        if self.is_copy_of_followed(opened, path, name_counts=name_counts):
             return None
         for source in self._known.with_content_of(opened):
             if name_counts and are_other_runs(path, source.path):
@@ -72,7 +72,7 @@ class Matcher:
             if self._is_free(source) and not _is_there(source):
                 return source
             if is_rotation_of(path, source.path):
-                if self._is_shorter(source, opened):
+                if self._is_outgrown(source, opened):
                     return start_at(source.position, self.new(opened, path), opened)
                 return None
         return self._rest_of_copy(opened, path) or self.new(opened, path)
@@ -104,13 +104,15 @@ class Matcher:
         source = new_source(opened, path, self._node_id, self._known)
         return replace(source, followed_since=self._started)
 
-    def is_copy_of_followed(self, opened: LogFile, path: str) -> bool:
+    def is_copy_of_followed(self, opened: LogFile, path: str, *, name_counts: bool = False) -> bool:
         """Whether a file is a copy of one that is followed, by its bytes and its name.
 
         What to do about it shows when the original is truncated, or the copy grows: until then it is looked
         at again and again.
         """
         for relative in self._relatives(path):
+            if name_counts and are_other_runs(path, relative.path):
+                continue
             if relative.file is not opened and is_copy(opened, relative.file):
                 self._copies[(opened.device, opened.inode)] = relative.source.source_id
                 return True
@@ -126,13 +128,29 @@ class Matcher:
         if (known := self._known.get(made.source_id)) is not None:
             return known
         made = replace(made, followed_since=self._started)
-        for source in self._known.with_content_of(opened):
-            if name_counts and Path(name).name != Path(source.path).name:
-                continue
-            # An earlier load stays what it was, or its content would be unknown the next time.
-            if _is_upload(source) and self._is_free(source) and source.position < opened.size():
-                return start_at(source.position, made, opened)
-            return source
+        size = opened.size()
+        found = [
+            source
+            for source in self._known.with_content_of(opened)
+            if not name_counts or Path(name).name == Path(source.path).name
+        ]
+        # One that is being loaded first: what it brings is known when it has ended.
+        for source in sorted(
+            found, key=lambda source: not (_is_upload(source) and not self._is_free(source))
+        ):
+            follower = self._followers.of_source(source.source_id)
+            if source.position == size or (follower is not None and _is_upload(source)):
+                return source
+            if follower is None:
+                # An earlier load stays what it was, or its content would be unknown the next time.
+                if _is_upload(source) or _is_there(source):
+                    return start_at(source.position, made, opened)
+                return source
+            if is_copy(opened, follower.file):
+                return source
+            # The log that is followed has all of its lines, and this one what comes behind them.
+            common = follower.file.size() if is_copy(follower.file, opened) else source.position
+            return start_at(common, made, opened)
         return made
 
     def _of_named(self, opened: LogFile, path: str) -> Source:
@@ -186,16 +204,16 @@ class Matcher:
         """Whether nobody reads it."""
         return self._followers.of_source(source.source_id) is None
 
-    def _is_shorter(self, source: Source, opened: LogFile) -> bool:
-        """Whether the file of a source is still as it was read, and shorter than this one."""
+    def _is_outgrown(self, source: Source, opened: LogFile) -> bool:
+        """Whether the file of a source was read to its end, and is shorter than this one."""
         follower = self._followers.of_source(source.source_id)
         if follower is not None:
-            return holds(follower.file, source.checkpoint) and follower.file.size() < opened.size()
+            return source.position == follower.file.size() < opened.size()
         original = _intact(source)
         if original is None:
             return False
         with contextlib.closing(original):
-            return original.size() < opened.size()
+            return source.position == original.size() < opened.size()
 
     def _relatives(self, path: str) -> Iterable[Follower]:
         return self._followers.of_family(rotation_family(path))
