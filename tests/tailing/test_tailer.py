@@ -925,3 +925,16 @@ def test_the_copy_of_a_log_may_be_named_like_that_of_a_run(follow, tmp_path):
     following.settle()
     append(log, *numbered(300, 310))
     assert Counter(following.settle()) == Counter(as_bytes(numbered(0, 310)))
+
+
+def test_a_copy_of_what_was_read_and_not_committed_when_it_was_truncated_counts_once(log, follow):
+    append(log, b"", end=b"")
+    following = follow(log)
+    following.settle()
+    following.store_is_away = True
+    append(log, *numbered(0, 1))
+    following.settle()
+    copy_truncate(log, log.with_name("x.log.1"))
+    following.settle()
+    following.store_comes_back()
+    assert following.settle() == as_bytes(numbered(0, 1))

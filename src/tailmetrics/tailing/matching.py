@@ -205,15 +205,16 @@ class Matcher:
         return self._followers.of_source(source.source_id) is None
 
     def _is_outgrown(self, source: Source, opened: LogFile) -> bool:
-        """Whether the file of a source was read to its end, and is shorter than this one."""
+        """Whether the file of a source is there, was read to its end, and is shorter than this one."""
         follower = self._followers.of_source(source.source_id)
         if follower is not None:
-            return source.position == follower.file.size() < opened.size()
+            is_there = holds(follower.file, source.checkpoint)
+            return is_there and 0 < source.position == follower.file.size() < opened.size()
         original = _intact(source)
         if original is None:
             return False
         with contextlib.closing(original):
-            return source.position == original.size() < opened.size()
+            return 0 < source.position == original.size() < opened.size()
 
     def _relatives(self, path: str) -> Iterable[Follower]:
         return self._followers.of_family(rotation_family(path))
