@@ -929,7 +929,7 @@ def test_the_copy_of_a_log_may_be_named_like_that_of_a_run(follow, tmp_path):
 
 def test_a_copy_of_what_was_read_and_not_committed_when_it_was_truncated_counts_once(log, follow):
     append(log, b"", end=b"")
-    following = follow(log)
+    following = follow(f"{log}*")
     following.settle()
     following.store_is_away = True
     append(log, *numbered(0, 1))
