@@ -15,9 +15,9 @@ from starlette.exceptions import HTTPException
 
 from tailmetrics.settings import Settings
 from tailmetrics.sources import fingerprint
+from tailmetrics.tailing.files import GZIP_BEGINS
 
 _WRITE_BYTES = 1024 * 1024  # as much is gathered before it is written, and no more is held in memory
-_GZIP_BEGINS = b"\x1f\x8b\x08"
 _GZIP = 31  # zlib's word for the format of gzip with its largest window
 
 
@@ -91,7 +91,7 @@ class _Sink:
         self._gunzip = _Gunzip() if compressed else None
 
     def write(self, data: bytes) -> None:
-        if not self.sent_bytes and data.startswith(_GZIP_BEGINS):
+        if not self.sent_bytes and data.startswith(GZIP_BEGINS):
             self._gunzip = _Gunzip()
         self.sent_bytes += len(data)
         for piece in [data] if self._gunzip is None else self._gunzip.feed(data):

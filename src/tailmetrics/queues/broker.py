@@ -26,11 +26,14 @@ _TIME_KIND, _TIME_BYTES = b"T", 9  # in a table of headers
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One delivery of a message. `timestamp` is the sender's, in seconds since 1970."""
+    """One delivery of a message. `timestamp` is the sender's, in seconds since 1970.
+
+    The client gives text that is no UTF-8 as bytes.
+    """
 
     tag: int
     body: bytes
-    message_id: str | None
+    message_id: str | bytes | None
     redelivered: bool
     headers: dict[str, Any]
     timestamp: int | None
@@ -128,7 +131,7 @@ class Connection:
                 Received(
                     tag=method.delivery_tag,
                     body=body,
-                    message_id=_text(properties.message_id),
+                    message_id=properties.message_id,
                     redelivered=method.redelivered,
                     headers=properties.headers or {},
                     timestamp=properties.timestamp,
@@ -254,11 +257,6 @@ def _translated(address: QueueAddress) -> Iterator[None]:
             f"{address}: the broker cannot be reached ({_reason(error)}); is it running there?",
             is_final=False,
         ) from None
-
-
-def _text(value: str | bytes | None) -> str | None:
-    """The client gives text that is no UTF-8 as bytes."""
-    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value
 
 
 def _missing(address: QueueAddress) -> str:

@@ -53,19 +53,20 @@ class Message:
         self.place = place
         self.size = len(received.body)
         self.arrived_at = time.monotonic()
-        self.has_id = bool(received.message_id)
+        message_id = _text(received.message_id)
+        self.has_id = bool(message_id)
         self._format_name = format_name
         begin = self._begin(received, address)
         self.is_empty = begin >= self.size
         content = fingerprint(received.body)
         queue = fingerprint(f"{broker_name}\0{address.vhost}\0{address.queue}".encode())
-        if received.message_id:
+        if message_id:
             node_id = f"{MESSAGES_NODE}{queue}"
-            source_id = fingerprint(f"{queue}\0{received.message_id}\0{content}".encode())
+            source_id = fingerprint(f"{queue}\0{message_id}\0{content}".encode())
         else:
             node_id = f"{MESSAGES_NODE}{queue}-content"
             source_id = fingerprint(f"{queue}\0{_process}\0{next(_numbers)}\0{content}".encode())
-        name = self._name(received, begin) or received.message_id or content[:16]
+        name = self._name(received, begin) or message_id or content[:16]
         self._path = f"{_harmless(address.queue)}/{_harmless(name)}"
         self._checkpoint = Checkpoint(begin, self.size, content, 0, "")
         source = Source(source_id, node_id, 0, 0, 0, self._path, self._checkpoint)

@@ -152,8 +152,9 @@ def prepare(connection: sa.Connection, daily_stats: sa.TextClause, name: str) ->
     some are missing.
     """
     found = set(sa.inspect(connection).get_table_names())
+    own = {table.name for table in (*_metadata.tables.values(), records)}
     if store.name not in found:
-        if foreign := sorted(found & {table.name for table in (*_metadata.tables.values(), records)}):
+        if foreign := sorted(found & own):
             raise StoreError(
                 f"{name} has a table {foreign[0]} but no table {store.name}: it belongs to another program; "
                 "STORE_URL must name a database of its own, which may be empty"
@@ -179,7 +180,7 @@ def prepare(connection: sa.Connection, daily_stats: sa.TextClause, name: str) ->
                 blanks=0,
             )
         )
-    elif missing := sorted({table.name for table in (*_metadata.tables.values(), records)} - found):
+    elif missing := sorted(own - found):
         raise StoreGone(
             f"{name}: of its tables these were removed: {', '.join(missing)}; put them back, or "
             "drop the others too and restart to begin with empty ones"

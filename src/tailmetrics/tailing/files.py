@@ -13,7 +13,7 @@ from typing import Protocol
 
 from tailmetrics.errors import LoadError
 
-_GZIP_HEAD = b"\x1f\x8b\x08"
+GZIP_BEGINS = b"\x1f\x8b\x08"
 _SCAN_BYTES = 4 * 1024 * 1024
 
 
@@ -109,11 +109,15 @@ def open_log(path: str) -> LogFile:
 
 def open_finished(path: str) -> LogFile:
     """Open a log that is to be loaded, as `open_log` does, but a gzip is one under any name."""
-    if not path.endswith(".gz"):
-        with contextlib.closing(PlainFile(path)) as plain:
-            if plain.read(0, len(_GZIP_HEAD)) == _GZIP_HEAD:
-                return CompressedFile(path)
-    return open_log(path)
+    if path.endswith(".gz"):
+        return open_log(path)
+    plain = PlainFile(path)
+    with contextlib.ExitStack() as closing:
+        closing.callback(plain.close)
+        if plain.read(0, len(GZIP_BEGINS)) != GZIP_BEGINS:
+            closing.pop_all()
+            return plain
+    return CompressedFile(path)
 
 
 def may_hold_more(path: str, positions: Iterable[int]) -> bool:

@@ -134,24 +134,22 @@ class Matcher:
             for source in self._known.with_content_of(opened)
             if not name_counts or Path(name).name == Path(source.path).name
         ]
+        if not found:
+            return made
         # One that is being loaded first: what it brings is known when it has ended.
-        for source in sorted(
-            found, key=lambda source: not (_is_upload(source) and not self._is_free(source))
-        ):
-            follower = self._followers.of_source(source.source_id)
-            if source.position == size or (follower is not None and _is_upload(source)):
-                return source
-            if follower is None:
-                # An earlier load stays what it was, or its content would be unknown the next time.
-                if _is_upload(source) or _is_there(source):
-                    return start_at(source.position, made, opened)
-                return source
-            if is_copy(opened, follower.file):
-                return source
-            # The log that is followed has all of its lines, and this one what comes behind them.
-            common = follower.file.size() if is_copy(follower.file, opened) else source.position
-            return start_at(common, made, opened)
-        return made
+        source = min(found, key=lambda source: self._is_free(source) or not _is_upload(source))
+        follower = self._followers.of_source(source.source_id)
+        if source.position == size:
+            return source
+        if follower is None:
+            # An earlier load stays what it was, or its content would be unknown the next time.
+            stays = _is_upload(source) or _is_there(source)
+            return start_at(source.position, made, opened) if stays else source
+        if _is_upload(source) or is_copy(opened, follower.file):
+            return source
+        # The log that is followed has all of its lines, and this one what comes behind them.
+        common = follower.file.size() if is_copy(follower.file, opened) else source.position
+        return start_at(common, made, opened)
 
     def _of_named(self, opened: LogFile, path: str) -> Source:
         """The source of a file by its inode, or of its content when that file is gone."""
