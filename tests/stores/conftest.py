@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 
 from tailmetrics.settings import Settings, load_settings
-from tailmetrics.stores import Store, open_store
+from tailmetrics.sources import Batch
+from tailmetrics.stores import Store, duckdb_names, open_store
+from tailmetrics.stores.duckdb import DuckDBStore
 from tests import servers
 from tests.builders import settings_of
 from tests.stores import influxdb
 
 # What needs a real server is no part of the run without one.
 collect_ignore = [] if influxdb.IS_GIVEN else ["test_influxdb_real.py"]
+
+NUMBERED = "duckdb-numbered"  # which writes numbers for all texts, as it does of many records
 
 _Answer = TypeVar("_Answer")
 Ask = Callable[[Coroutine[Any, Any, _Answer]], _Answer]
@@ -41,6 +45,7 @@ def _mariadb(_: Path) -> Settings:
 # Each makes the settings of an empty store; the folder is the test's own.
 BACKENDS: dict[str, Callable[[Path], Settings]] = {
     "duckdb": _duckdb,
+    NUMBERED: _duckdb,
     "mariadb": _mariadb,
     "postgresql": _postgresql,
     "sqlite": _sqlite,
@@ -63,8 +68,21 @@ def ask() -> Iterator[Ask[Any]]:
     loop.close()
 
 
+def _write_numbered(monkeypatch: pytest.MonkeyPatch) -> None:
+    write = DuckDBStore.write
+
+    def write_numbered(store: DuckDBStore, batches: Sequence[Batch]) -> None:
+        write(store, [store.prepare(batch) for batch in batches])
+
+    monkeypatch.setattr(duckdb_names, "FEW_RECORDS", 1)
+    monkeypatch.setattr(duckdb_names, "_REPEATED", 1)
+    monkeypatch.setattr(DuckDBStore, "write", write_numbered)
+
+
 @pytest.fixture(params=sorted(BACKENDS))
-def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
+def settings(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    if request.param == NUMBERED:
+        _write_numbered(monkeypatch)
     return BACKENDS[request.param](tmp_path)
 
 

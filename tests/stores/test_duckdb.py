@@ -96,7 +96,7 @@ class TestOpening:
         open_store(settings).close()
         with duckdb.connect(str(settings.store_path)) as connection:
             connection.execute("UPDATE meta SET schema_version = 99").fetchall()
-        with pytest.raises(SchemaMismatch, match="schema version 99, this program knows version 3"):
+        with pytest.raises(SchemaMismatch, match="schema version 99, this program knows version 4"):
             open_store(settings)
 
     def test_a_file_that_is_no_database_is_left_alone(self, settings: Settings) -> None:

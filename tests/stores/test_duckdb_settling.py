@@ -73,7 +73,8 @@ def layout_of(store: DuckDBStore) -> Layout:
     try:
         runs = cursor.execute("SELECT run, count(*) FROM settled GROUP BY run").fetchall()
         [(fresh, deleted)] = cursor.execute(
-            "SELECT (SELECT count(*) FROM fresh), (SELECT records FROM deleted)"
+            "SELECT (SELECT count(*) FROM fresh) + (SELECT count(*) FROM numbered), "
+            "(SELECT records FROM deleted)"
         ).fetchall()
     finally:
         cursor.close()
@@ -294,19 +295,21 @@ class TestCrashes:
         path = tmp_path / "store.duckdb"
         program = textwrap.dedent(
             """
+            import itertools
             import sys
             from pathlib import Path
-            from tailmetrics.stores import duckdb_layout, duckdb_settler, open_store
+            from tailmetrics.stores import duckdb_layout, duckdb_names, duckdb_settler, open_store
             from tests.builders import *
+            duckdb_names.FEW_RECORDS = 200
             duckdb_layout.RUN_RECORDS, duckdb_layout.FEW_RECORDS = 500, 1
             duckdb_layout.MERGED_RUNS = 3
             duckdb_settler._LOOK_SECONDS = duckdb_settler._IDLE_SECONDS = 0.01
             store = open_store(settings_of(Path(sys.argv[1])))
             source = store.register(source_of())
-            while True:
+            for number in itertools.count():  # by turns as texts and as numbers
                 rows = [(at("2024-10-10"), f"cust_{place % 7}", "/", 200, 0.1) for place in range(200)]
                 batch = batch_of(source, rows)
-                store.write([batch])
+                store.write([store.prepare(batch) if number % 2 else batch])
                 source = moved(source, batch)
                 print(source.position, flush=True)
             """

@@ -8,6 +8,7 @@ import secrets
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar
 
@@ -31,6 +32,7 @@ from tailmetrics.stats import (
 from tailmetrics.stores import duckdb_counts, duckdb_customers, duckdb_questions
 from tailmetrics.stores.base import COMMIT_LINES
 from tailmetrics.stores.duckdb_file import DuckDBFile
+from tailmetrics.stores.duckdb_names import Names
 from tailmetrics.stores.duckdb_reader import Reader
 from tailmetrics.stores.duckdb_writer import Writer
 
@@ -55,7 +57,8 @@ class DuckDBStore:
         self._timeout_seconds = settings.query_timeout_seconds
         self._file = DuckDBFile(settings)
         self._lock = threading.Lock()
-        self._writer = Writer(self._file, settings.retention_days, self._lock)
+        self._names = Names()
+        self._writer = Writer(self._file, self._names, settings.retention_days, self._lock)
         self._closed = False
         self._reports: dict[str, tuple[SourceStatus, ...]] = {}
         self._opening = secrets.token_hex(4)
@@ -84,6 +87,10 @@ class DuckDBStore:
         with self._lock:
             known = self._open_writer().sources.get(source_id)
             return None if known is None else known.position
+
+    def prepare(self, batch: Batch) -> Batch:
+        made = self._names.numbered(batch.parsed.records)
+        return batch if made is None else replace(batch, prepared=made)
 
     def write(self, batches: Sequence[Batch]) -> None:
         with self._lock:

@@ -15,7 +15,7 @@ import duckdb
 from tailmetrics.errors import SchemaMismatch, StoreBusy, StoreError, StoreGone, StoreUnavailable
 from tailmetrics.settings import Settings
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 ROW_GROUP_RECORDS = 122_880  # DuckDB's default; a commit of a load fills one
 _DATABASE = "store"  # the name by which the file is attached to a database in memory, which stays empty
 _SHOWN_COMMAND_CHARACTERS = 200
@@ -93,6 +93,30 @@ _UPGRADES = {
         CREATE TABLE deleted (records BIGINT NOT NULL);
         INSERT INTO deleted SELECT expired + tail FROM layout;
         DROP TABLE layout;
+    """,
+    # Of a bulk numbers are written, for the texts in names.
+    3: """
+        CREATE TABLE names (number INTEGER NOT NULL, name VARCHAR NOT NULL);
+        CREATE TABLE numbered (
+            source_key INTEGER USING COMPRESSION bitpacking,
+            "offset" BIGINT USING COMPRESSION bitpacking,
+            timestamp TIMESTAMP USING COMPRESSION bitpacking,
+            customer_number INTEGER USING COMPRESSION bitpacking,
+            path_number INTEGER USING COMPRESSION bitpacking,
+            status_code SMALLINT USING COMPRESSION bitpacking,
+            duration DOUBLE
+        );
+        CREATE VIEW named AS
+            SELECT
+                numbered.rowid AS "row", source_key, "offset", timestamp,
+                customers.name AS customer_id, paths.name AS path, status_code, duration
+            FROM numbered
+            JOIN names AS customers ON customers.number = customer_number
+            JOIN names AS paths ON paths.number = path_number;
+        CREATE OR REPLACE VIEW records AS
+            SELECT * EXCLUDE (run) FROM settled
+            UNION ALL SELECT *, NULL FROM fresh
+            UNION ALL SELECT * EXCLUDE ("row"), NULL FROM named;
     """,
 }
 

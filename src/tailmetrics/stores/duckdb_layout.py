@@ -11,6 +11,8 @@ from tailmetrics.stores.duckdb_file import ROW_GROUP_RECORDS
 
 COLUMNS = 'source_key, "offset", timestamp, customer_id, path, status_code, duration'
 
+UNSORTED = ("fresh", "numbered")  # the tables of records as they came
+
 RUN_RECORDS = 2 * ROW_GROUP_RECORDS  # sorting so many takes half a second and little memory
 MERGED_RUNS = 32  # at a time, where there are many: a slice of them is a quarter of the memory of DuckDB
 FEW_RECORDS = ROW_GROUP_RECORDS  # so many may stay unsorted for good

@@ -32,11 +32,12 @@ _Answer = TypeVar("_Answer")
 _IS_CUSTOMER = (
     f"customer_id = $customer_id AND (customer_key = {key_of('$customer_id')} OR customer_key IS NULL)"
 )
-# Of the tables themselves it is in DuckDB's own notes, of both together it would be looked for.
+# Of the tables themselves it is in DuckDB's own notes, of all together it would be looked for.
 SPAN = (
     "SELECT epoch_us(min(first)), epoch_us(max(last)) FROM ("
     "SELECT min(timestamp) AS first, max(timestamp) AS last FROM settled "
-    "UNION ALL SELECT min(timestamp), max(timestamp) FROM fresh)"
+    "UNION ALL SELECT min(timestamp), max(timestamp) FROM fresh "
+    "UNION ALL SELECT min(timestamp), max(timestamp) FROM numbered)"
 )
 _MANY_YEARS = 20
 

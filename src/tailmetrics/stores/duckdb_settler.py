@@ -1,10 +1,11 @@
 """Sorting records in the background: a question about one customer then reads little but that one's rows.
 
-A commit appends records to the table fresh as they come. Later they are sorted by customer and time into a
-run of the table settled, in a transaction that adds the rows there and deletes them here: whoever asks the
-view records, which is both, sees each record once. Runs are merged into one, a slice of the keys at a time;
-many runs in stages. DuckDB keeps the least and the greatest value of each column for each of its row groups,
-so a question that names a customer's key passes over all others.
+A commit appends records as they come: to the table fresh, or, many at once, to the table numbered, which has
+numbers for customers and paths. Later they are sorted by customer and time into a run of the table settled,
+in a transaction that adds the rows there and deletes them here: whoever asks the view records, which is all
+three, sees each record once. Runs are merged into one, a slice of the keys at a time; many runs in stages.
+DuckDB keeps the least and the greatest value of each column for each of its row groups, so a question that
+names a customer's key passes over all others.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from tailmetrics.errors import StoreUnavailable, TailmetricsError
 from tailmetrics.logging import EventLog
 from tailmetrics.stores import duckdb_layout
 from tailmetrics.stores.duckdb_file import DuckDBFile, errors_translated
-from tailmetrics.stores.duckdb_layout import COLUMNS, Layout, key_of
+from tailmetrics.stores.duckdb_layout import COLUMNS, UNSORTED, Layout, key_of
 from tailmetrics.stores.duckdb_merge import Merge, note_run
 
 log = EventLog()
@@ -173,17 +174,19 @@ class Settler:
         """Sort the oldest fresh records into a run."""
         run = self._next_run()
         with self._transaction() as cursor:
-            [(first,)] = cursor.execute("SELECT min(rowid) FROM fresh").fetchall()
-            if first is None:
-                self._change_layout(fresh=-self._layout.fresh)
-                return
-            until = {"until": first + duckdb_layout.RUN_RECORDS}
+            until = _oldest(cursor)
             [(records,)] = cursor.execute(
-                f"INSERT INTO settled SELECT {COLUMNS}, {key_of('customer_id')} AS key, $run FROM fresh "
-                "WHERE rowid < $until ORDER BY key, timestamp",
+                f"INSERT INTO settled SELECT {COLUMNS}, {key_of('customer_id')} AS key, $run FROM ("
+                f"SELECT {COLUMNS} FROM fresh WHERE rowid < $fresh "
+                f'UNION ALL SELECT {COLUMNS} FROM named WHERE "row" < $numbered'
+                ") ORDER BY key, timestamp",
                 {**until, "run": run},
             ).fetchall()
-            cursor.execute("DELETE FROM fresh WHERE rowid < $until", until)
+            if not records:
+                self._change_layout(fresh=-self._layout.fresh)
+                return
+            for table, end in until.items():
+                cursor.execute(f"DELETE FROM {table} WHERE rowid < $end", {"end": end})
             note_run(cursor, run, records)
         self._change_layout(fresh=-records, runs={run: records})
 
@@ -226,9 +229,12 @@ class Settler:
         now = datetime.now(timezone.utc).replace(tzinfo=None)
         oldest = {"oldest": now - timedelta(days=self._retention_days)}
         with self._transaction() as cursor:
-            [(settled,)] = cursor.execute("DELETE FROM settled WHERE timestamp < $oldest", oldest).fetchall()
-            [(fresh,)] = cursor.execute("DELETE FROM fresh WHERE timestamp < $oldest", oldest).fetchall()
-            records = settled + fresh
+            records = 0
+            for table in ("settled", *UNSORTED):
+                [(gone,)] = cursor.execute(
+                    f"DELETE FROM {table} WHERE timestamp < $oldest", oldest
+                ).fetchall()
+                records += gone
             [(rejects,)] = cursor.execute("DELETE FROM rejects WHERE seen_at < $oldest", oldest).fetchall()
             _note_deleted(cursor, records)
         self._change_layout(deleted=records)
@@ -339,7 +345,8 @@ class Settler:
         with self._transaction() as cursor:
             runs = cursor.execute("SELECT run, sum(records)::BIGINT FROM runs GROUP BY run").fetchall()
             [(fresh, deleted)] = cursor.execute(
-                "SELECT (SELECT count(*) FROM fresh), (SELECT records FROM deleted)"
+                "SELECT (SELECT count(*) FROM fresh) + (SELECT count(*) FROM numbered), "
+                "(SELECT records FROM deleted)"
             ).fetchall()
         return Layout(dict(runs), fresh, deleted)
 
@@ -376,6 +383,18 @@ class Settler:
             finally:
                 with self._changed:
                     self._cursor = None
+
+
+def _oldest(cursor: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    """The row id before which are the records of the next run, by the table that holds them."""
+    until, left = {}, duckdb_layout.RUN_RECORDS
+    for table in UNSORTED:
+        [(first, end)] = cursor.execute(
+            f"SELECT min(rowid), least(max(rowid) + 1, min(rowid) + $left) FROM {table}", {"left": left}
+        ).fetchall()
+        until[table] = end or 0
+        left -= until[table] - (first or 0)
+    return until
 
 
 def _note_deleted(cursor: duckdb.DuckDBPyConnection, records: int) -> None:

@@ -16,6 +16,7 @@ from tailmetrics.errors import PositionConflict
 from tailmetrics.sources import Batch, Checkpoint, Source
 from tailmetrics.stores.duckdb_file import DuckDBFile, errors_translated
 from tailmetrics.stores.duckdb_layout import COLUMNS
+from tailmetrics.stores.duckdb_names import Names, numbered_of
 from tailmetrics.stores.duckdb_settler import Settler
 from tailmetrics.stores.duckdb_streams import FramesStream, FrameStream
 
@@ -47,9 +48,12 @@ class Writer:
     in the file.
     """
 
-    def __init__(self, file: DuckDBFile, retention_days: int, writing: threading.Lock) -> None:
+    def __init__(self, file: DuckDBFile, names: Names, retention_days: int, writing: threading.Lock) -> None:
         self._writing = writing
         self._file = file
+        self._names = names
+        self._names_base = 0  # what a number is in the file that is 0 in memory
+        self._names_end = 0  # in memory, of those in the file
         self._retention_days = retention_days
         self._damaged = False
         self.on_change: Callable[[Callable[[], Iterable[str]] | None], None] = lambda _: None
@@ -135,21 +139,32 @@ class Writer:
         moved = self._sources_after(batches)
         if not moved:
             return
-        records = self._with_keys((batch.source_id, batch.parsed.records) for batch in batches)
+        made = [(batch, numbered_of(batch)) for batch in batches]
+        fresh = self._with_keys(
+            (batch.source_id, batch.parsed.records) for batch, other in made if other is None
+        )
+        numbered = self._with_keys(
+            (batch.source_id, other.records) for batch, other in made if other is not None
+        )
+        names_end = max((other.end for _, other in made if other is not None), default=0)
         rejects = self._with_keys((batch.source_id, batch.parsed.rejects) for batch in batches)
-        record_count = sum(frame.height for frame in records)
+        record_count = sum(frame.height for frame in (*fresh, *numbered))
         reject_count = sum(frame.height for frame in rejects)
         now = _utc_now()
         with self._transaction():
-            self._insert_records(records)
+            self._insert_names(names_end)
+            self._insert_numbered(numbered)
+            self._insert_records(fresh)
             self._insert_rejects(rejects, now)
             self._move_sources(moved, batches, now)
+        self._names_end = max(self._names_end, names_end)
         committed_at = _aware(now)
         self.sources.update(
             (source.source_id, replace(source, committed_at=committed_at)) for source in moved
         )
-        if records:
-            self.on_change(lambda: pl.concat([frame["customer_id"] for frame in records]).unique())
+        if record_count:
+            customers = [batch.parsed.records["customer_id"] for batch in batches]
+            self.on_change(lambda: pl.concat(customers).unique())
         with self._counting:
             self.counts.records += record_count
             self.counts.rejects += reject_count
@@ -200,6 +215,13 @@ class Writer:
                 "(SELECT coalesce(sum(blanks), 0)::BIGINT FROM sources), "
                 "(SELECT coalesce(max(id), 0) FROM rejects)"
             )
+            # Records that were sorted meanwhile have the texts themselves.
+            self._run(
+                "DELETE FROM names WHERE number < (SELECT coalesce("
+                "least(min(customer_number), min(path_number)), 2147483647) FROM numbered)"
+            )
+            [(self._names_base,)] = self._run("SELECT coalesce(max(number) + 1, 0) FROM names")
+        self._names_end = 0
         self._keys = {source_id: key for key, source_id, *_ in rows}
         self.sources = {
             source_id: Source(
@@ -266,17 +288,39 @@ class Writer:
     # DuckDB finds the frames by their names among the local variables of whoever calls execute: registering a
     # view for each commit would take as long as the insert of a short one.
 
+    def _insert_names(self, end: int) -> None:
+        """Those of the names below `end` that are not in the file yet."""
+        if end > self._names_end:
+            incoming = FrameStream(self._names.between(self._names_end, end))  # noqa: F841
+            self._connection.execute(
+                "INSERT INTO names SELECT number + $base, name FROM incoming", {"base": self._names_base}
+            )
+
     def _insert_records(self, frames: Sequence[pl.DataFrame]) -> None:
         if not frames:
             return
         if sum(frame.height for frame in frames) < len(frames) * _RECORDS_WORTH_A_FRAME:
             frames = [pl.concat(frames, rechunk=True)]
+        self._insert_frames(f"INSERT INTO fresh SELECT {COLUMNS} FROM", frames)
+
+    def _insert_numbered(self, frames: Sequence[pl.DataFrame]) -> None:
+        if frames:
+            self._insert_frames(
+                'INSERT INTO numbered SELECT source_key, "offset", timestamp, customer_number + $base, '
+                "path_number + $base, status_code, duration FROM",
+                frames,
+                {"base": self._names_base},
+            )
+
+    def _insert_frames(
+        self, insert: str, frames: Sequence[pl.DataFrame], parameters: dict[str, int] | None = None
+    ) -> None:
         if len(frames) == 1:
             frame = FrameStream(frames[0])  # noqa: F841
-            self._connection.execute(f"INSERT INTO fresh SELECT {COLUMNS} FROM frame")
+            self._connection.execute(f"{insert} frame", parameters or {})
             return
         with self._frames.of(frames) as stream:  # noqa: F841
-            self._connection.execute(f"INSERT INTO fresh SELECT {COLUMNS} FROM stream {_BY_ONE_THREAD}")
+            self._connection.execute(f"{insert} stream {_BY_ONE_THREAD}", parameters or {})
 
     def _insert_rejects(self, frames: Sequence[pl.DataFrame], now: datetime) -> None:
         if not frames:
