@@ -39,6 +39,7 @@ _MONTH_STARTS = (  # in days since 1970, of every month from 0000-01 on
     .astype("datetime64[D]")
     .astype(np.int32)
 )
+_DAYS_OF_MONTHS = np.diff(_MONTH_STARTS).astype(np.uint8)
 _MICROSECONDS = 1_000_000
 
 
@@ -144,9 +145,12 @@ def _times(heads: Words) -> tuple[Integers, Bools]:
     is_first = np.ones(len(heads), dtype=np.bool_)
     is_first[1:] = (months[1:] != months[:-1]) | (minutes[1:] != minutes[:-1])
     firsts = np.flatnonzero(is_first)
-    lines_of_minute = np.diff(firsts, append=len(heads))
-    of_minutes, are_real = _minutes(months[firsts], minutes[firsts])
-    minute, is_real = np.repeat(of_minutes, lines_of_minute), np.repeat(are_real, lines_of_minute)
+    if len(firsts) < len(heads):
+        lines_of_minute = np.diff(firsts, append=len(heads))
+        of_minutes, are_real = _minutes(months[firsts], minutes[firsts])
+        minute, is_real = np.repeat(of_minutes, lines_of_minute), np.repeat(are_real, lines_of_minute)
+    else:
+        minute, is_real = _minutes(months, minutes)
     digits, fits = pairs(heads["second"].copy(), b":00 ")
     second = digits[:, 1]
     fits &= is_real
@@ -164,9 +168,8 @@ def _minutes(months: Words, minutes: Words) -> tuple[Integers, Bools]:
     index = year_month[:, 0].astype(np.int32) * 1200 + year_month[:, 2].astype(np.int32) * 12 + month - 1
     index[~fits] = 0
     fits &= index >= 12  # there is no year 0
-    first_of_month = _MONTH_STARTS[index]
     day, hour, minute = day_hour_minute[:, 0], day_hour_minute[:, 3], day_hour_minute[:, 6]
-    fits &= (day >= 1) & (day <= _MONTH_STARTS[index + 1] - first_of_month)
+    fits &= (day >= 1) & (day <= _DAYS_OF_MONTHS.take(index))
     fits &= (hour < 24) & (minute < 60)
-    days = first_of_month.astype(np.int64) + day - 1
+    days = _MONTH_STARTS.take(index).astype(np.int64) + day - 1
     return (days * 24 + hour) * 60 + minute, fits
