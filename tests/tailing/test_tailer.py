@@ -317,6 +317,15 @@ def test_lines_read_between_the_copy_and_the_truncation(log, follow, pattern):
     assert following.settle() == as_bytes(numbered(0, 130))
 
 
+@pytest.mark.parametrize("count", [30, 100])
+def test_a_copy_whose_name_comes_before_that_of_its_log_is_not_read_at_the_first_start(
+    tmp_path: Path, log: Path, follow: Callable[..., Following], count: int
+) -> None:
+    append(log, *numbered(0, 100))
+    append(tmp_path / "x-20241010.log", *numbered(0, count))
+    assert follow(f"{tmp_path}/x*.log").settle() == as_bytes(numbered(0, 100))
+
+
 def test_unread_bytes_destroyed_by_a_truncation_are_counted(log, follow):
     following = follow(log)
     append(log, *numbered(0, 5))
@@ -635,6 +644,42 @@ def test_a_log_that_was_followed_adds_nothing_when_it_or_a_copy_is_loaded(
     shutil.copyfile(log, copy)
     jobs = load_all(loading, log, copy, at_once=False)
     assert ([job.progress().already_loaded for job in jobs], loading.lines) == ([True, True], [])
+
+
+@pytest.mark.parametrize("name", [None, "upload"], ids=["by its path", "uploaded"])
+@pytest.mark.parametrize("is_followed", [True, False])
+def test_the_first_lines_of_a_log_that_is_there_add_nothing(
+    tmp_path: Path, log: Path, follow: Callable[..., Following], name: str | None, is_followed: bool
+) -> None:
+    append(log, *numbered(0, 100))
+    following = follow(log if is_followed else tmp_path / "nothing")
+    following.load(log)
+    append(tmp_path / "first", *numbered(0, 50))
+    job = following.load(tmp_path / "first", name)
+    assert (job.progress().already_loaded, following.lines) == (True, as_bytes(numbered(0, 100)))
+
+
+@pytest.mark.parametrize("name", [None, "upload"], ids=["by its path", "uploaded"])
+def test_a_few_first_lines_are_no_proof_that_a_log_is_another_one(
+    tmp_path: Path, log: Path, follow: Callable[..., Following], name: str | None
+) -> None:
+    append(log, *numbered(0, 100))
+    following = follow(log)
+    following.settle()
+    append(tmp_path / "first", *numbered(0, 3))
+    following.load(tmp_path / "first", name)
+    assert following.lines == as_bytes([*numbered(0, 100), *numbered(0, 3)])
+
+
+def test_a_log_that_leaves_another_after_its_first_lines_is_loaded(
+    tmp_path: Path, log: Path, follow: Callable[..., Following]
+) -> None:
+    append(log, *numbered(0, 100))
+    following = follow(log)
+    following.settle()
+    append(tmp_path / "other", *numbered(0, 40), *numbered(500, 510))
+    following.load(tmp_path / "other")
+    assert following.lines[100:] == as_bytes([*numbered(0, 40), *numbered(500, 510)])
 
 
 def test_load_of_a_missing_file_fails_with_a_reason(tmp_path, log, follow):

@@ -26,6 +26,7 @@ def breakdown(reader: Reader, query: BreakdownQuery) -> Breakdown:
         where,
         query,
         {**parameters, "top": query.top},
+        view="records",
         order="ORDER BY requests DESC, key LIMIT $top",
     )
     [(paths_total,)] = reader.run(f"SELECT count(DISTINCT path) FROM records WHERE {where}", parameters)
@@ -70,7 +71,8 @@ def _counts(
     query: BreakdownQuery | TrendsQuery,
     parameters: dict[str, Any],
     *,
+    view: str = "requests",
     order: str = "",
 ) -> list[tuple[Any, int, int]]:
-    counted = counts_sql(key, where, query.failures)
+    counted = counts_sql(key, where, query.failures, view)
     return reader.run(f"SELECT key, requests, failed FROM ({counted}) {order}", parameters)

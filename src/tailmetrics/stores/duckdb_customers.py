@@ -53,7 +53,7 @@ def customers(reader: Reader, query: CustomersQuery) -> CustomersPage:
         )
         if not ranked:
             [(total,)] = reader.run(
-                f"SELECT count(DISTINCT customer_id) FROM records WHERE {where}", parameters
+                f"SELECT count(DISTINCT customer_id) FROM requests WHERE {where}", parameters
             )
             return CustomersPage((), total, None)
         counted = [row[1:] for row in ranked]

@@ -43,7 +43,7 @@ def figures_sql(method: Method, groups: Groups, where: str, failures: Failures) 
     """Statements that together give the figures of the records for which `where` holds, by the groups."""
 
     def rows(key: str) -> str:
-        return f"SELECT {key} AS key, {_FAILED[failures]} AS failed, duration FROM records WHERE {where}"
+        return f"SELECT {key} AS key, {_FAILED[failures]} AS failed, duration FROM requests WHERE {where}"
 
     if method is Method.IN_MEMORY:
         return [_in_memory(rows(groups.key or "NULL"), groups)]
@@ -55,11 +55,14 @@ def figures_sql(method: Method, groups: Groups, where: str, failures: Failures) 
     return statements
 
 
-def counts_sql(key: str, where: str, failures: Failures) -> str:
-    """Rows (key, requests, failed, average) by groups, without the costly quantiles."""
+def counts_sql(key: str, where: str, failures: Failures, view: str = "requests") -> str:
+    """Rows (key, requests, failed, average) by groups, without the costly quantiles.
+
+    Groups by path are those of the view records.
+    """
     return (
         f"SELECT {key} AS key, count(*) AS requests, count(*) FILTER (WHERE {_FAILED[failures]}) AS failed, "
-        f"favg(duration) AS average FROM records WHERE {where} GROUP BY 1"
+        f"favg(duration) AS average FROM {view} WHERE {where} GROUP BY 1"
     )
 
 

@@ -94,7 +94,7 @@ _UPGRADES = {
         INSERT INTO deleted SELECT expired + tail FROM layout;
         DROP TABLE layout;
     """,
-    # Of a bulk numbers are written, for the texts in names.
+    # Of a bulk numbers are written, for the texts in names. What asks for no path is spared one join of them.
     3: """
         CREATE TABLE names (number INTEGER NOT NULL, name VARCHAR NOT NULL);
         CREATE TABLE numbered (
@@ -117,6 +117,11 @@ _UPGRADES = {
             SELECT * EXCLUDE (run) FROM settled
             UNION ALL SELECT *, NULL FROM fresh
             UNION ALL SELECT * EXCLUDE ("row"), NULL FROM named;
+        CREATE VIEW requests AS
+            SELECT timestamp, customer_id, status_code, duration, customer_key FROM settled
+            UNION ALL SELECT timestamp, customer_id, status_code, duration, NULL FROM fresh
+            UNION ALL SELECT timestamp, name, status_code, duration, NULL
+            FROM numbered JOIN names ON number = customer_number;
     """,
 }
 

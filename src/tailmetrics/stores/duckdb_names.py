@@ -8,8 +8,8 @@ import polars as pl
 
 from tailmetrics.sources import Batch
 
-FEW_RECORDS = 4096  # of so few the texts are written themselves: a question has no names to look up then
-MOST_NAMES = 8192  # each question has them looked up
+FEW_RECORDS = 4096  # fewer are written sooner as they are
+MOST_NAMES = 8192  # which questions about records that are not sorted yet have to look up
 _SAMPLE_RECORDS = 1024
 _REPEATED = 2  # times, that a text is there at least, on the average of a sample
 

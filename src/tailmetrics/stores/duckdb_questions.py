@@ -118,7 +118,7 @@ def _in_one_window(
     span = None
     if total.total_requests and (query.start is None or query.end is None):
         [span] = reader.run(
-            f"SELECT min(epoch_us(timestamp)), max(epoch_us(timestamp)) FROM records WHERE {where}",
+            f"SELECT min(epoch_us(timestamp)), max(epoch_us(timestamp)) FROM requests WHERE {where}",
             parameters,
         )
     return answer_in_one_window(query, total, span)
@@ -152,7 +152,7 @@ def _spans(
     # A few wrong dates must not make windows of millennia.
     years = reader.run(
         "SELECT min(epoch_us(timestamp)), max(epoch_us(timestamp)) + 1 "
-        f"FROM records WHERE {where} GROUP BY year(timestamp) ORDER BY 1",
+        f"FROM requests WHERE {where} GROUP BY year(timestamp) ORDER BY 1",
         parameters,
     )
     return [(first, end) for first, end in years]
@@ -177,7 +177,7 @@ def _figures(
 
 
 def check_known(reader: Reader, customer_id: str) -> None:
-    sql = f"SELECT 1 FROM records WHERE {_IS_CUSTOMER} LIMIT 1"
+    sql = f"SELECT 1 FROM requests WHERE {_IS_CUSTOMER} LIMIT 1"
     if not reader.run(sql, {"customer_id": customer_id}):
         raise UnknownCustomer(customer_id)
 

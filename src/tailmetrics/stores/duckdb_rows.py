@@ -31,7 +31,7 @@ _FAILED: Mapping[Failures, Callable[[pl.Expr], pl.Expr]] = {
 
 def few_rows(reader: Reader, columns: str, where: str, parameters: Mapping[str, Any]) -> pl.DataFrame | None:
     """These columns, of numbers, of the records for which `where` holds; None when they are too many."""
-    found = reader.columns(f"SELECT {columns} FROM records WHERE {where} LIMIT {MOST_ROWS + 1}", parameters)
+    found = reader.columns(f"SELECT {columns} FROM requests WHERE {where} LIMIT {MOST_ROWS + 1}", parameters)
     rows = pl.DataFrame({name: _series(values) for name, values in found.items()})
     return None if rows.height > MOST_ROWS else rows
 

@@ -52,15 +52,16 @@ class KnownSources:
 
     def with_content_of(self, file: LogFile) -> list[Source]:
         """Sources whose bytes, as far as they were read, a file has; the one read furthest first."""
-        found = []
+        found = [source for source in self.with_head_of(file) if holds(file, source.checkpoint)]
+        return sorted(found, key=lambda source: (-source.position, source.source_id))
+
+    def with_head_of(self, file: LogFile) -> Iterator[Source]:
+        """Sources that begin like a file."""
         beginning = file.read(0, max(self._by_head, default=0))
         for length, sources in self._by_head.items():
             if length <= len(beginning):
                 for source_id in sources.get(fingerprint(beginning[:length]), ()):
-                    source = self._sources[source_id]
-                    if holds(file, source.checkpoint):
-                        found.append(source)
-        return sorted(found, key=lambda source: (-source.position, source.source_id))
+                    yield self._sources[source_id]
 
     def _index(self, source: Source) -> None:
         self._by_inode[(source.device, source.inode)].add(source.source_id)

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from tailmetrics.errors import LoadError
-from tailmetrics.sources import Source
+from tailmetrics.sources import HEAD_BYTES, Source
 from tailmetrics.tailing.discovery import are_other_runs, is_rotation_of, rotation_family
 from tailmetrics.tailing.files import LogFile, open_log
 from tailmetrics.tailing.follower import Follower
@@ -135,7 +135,7 @@ class Matcher:
             if not name_counts or Path(name).name == Path(source.path).name
         ]
         if not found:
-            return made
+            return (None if name_counts else self._begun_by(opened)) or made
         # One that is being loaded first: what it brings is known when it has ended.
         source = min(found, key=lambda source: self._is_free(source) or not _is_upload(source))
         follower = self._followers.of_source(source.source_id)
@@ -186,7 +186,25 @@ class Matcher:
                         return source
             # Either may yet grow in its own way, so only what both have is taken for read.
             return start_at(source.position, self.new(opened, path), opened)
-        return self.new(opened, path) if own is None else replace(own, path=path)
+        if own is None:
+            return self._begun_by(opened) or self.new(opened, path)
+        return replace(own, path=path)
+
+    def _begun_by(self, opened: LogFile) -> Source | None:
+        """The source of a log that is there and begins with all of a file, which is long enough to tell."""
+        size = opened.size()
+        if size < HEAD_BYTES:
+            return None
+        for source in self._known.with_head_of(opened):
+            follower = self._followers.of_source(source.source_id)
+            if follower is not None:
+                if is_copy(opened, follower.file):
+                    return follower.as_read()
+            elif source.position >= size and (original := _intact(source)) is not None:
+                with contextlib.closing(original):
+                    if is_copy(opened, original):
+                        return source
+        return None
 
     def _of_content(self, opened: LogFile, path: str) -> Source | None:
         """The source whose bytes a rotated file has; not another log whose reading has just begun.

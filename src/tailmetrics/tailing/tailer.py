@@ -343,7 +343,8 @@ class Tailer:
                 strangers.append((file, opened))
             else:
                 self._follow(source, opened, file.path, file.format_name)
-        for file, opened in strangers:
+        # A log before what rotation made of it, as a copy can be told from what is followed.
+        for file, opened in sorted(strangers, key=lambda stranger: _is_rotated(stranger[0].path)):
             source = self._matcher.by_content(opened, file.path, name_counts=file.format_name == RESULTS)
             if source is None:
                 opened.close()
@@ -352,6 +353,9 @@ class Tailer:
             if is_first_look and self._settings.log_start == "end" and source.source_id not in self._known:
                 source = start_at_end(source, opened)
             self._follow(source, opened, file.path, file.format_name)
+        for file, _ in strangers:  # but read in the order of their names
+            if (follower := self._followers.of_file(file.key)) is not None:
+                self._followers.end_turn(follower)
 
     def _open(self, path: str, problems: dict[str, tuple[str, str]]) -> LogFile | None:
         try:
@@ -537,6 +541,10 @@ class Tailer:
             ):
                 job.succeed()
         self._jobs = [job for job in self._jobs if not job.has_ended]
+
+
+def _is_rotated(path: str) -> bool:
+    return path != rotation_family(path)
 
 
 def _followed_since_ns(known: Iterable[Source]) -> dict[str, int]:
