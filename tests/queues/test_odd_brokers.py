@@ -10,6 +10,7 @@ from typing import Any
 
 import pika.data
 import pytest
+import structlog
 
 from tailmetrics.errors import QueueError, SettingsError
 from tailmetrics.queue_address import QueueAddress
@@ -17,7 +18,7 @@ from tailmetrics.queues import broker as broker_module
 from tailmetrics.queues.broker import connected
 from tests.integration.running import await_that
 from tests.queues.broker import Broker, Queue
-from tests.queues.consuming import consuming, log_of, rows
+from tests.queues.consuming import AWAIT_SECONDS, consuming, log_of, rows
 
 
 class Encoded:
@@ -82,6 +83,17 @@ def test_a_broker_that_says_nothing_is_tried_again(
     with consuming(tmp_path, url) as running:
         running.await_error("cannot be reached")
         assert running.ingestion.state().name == "running"
+
+
+def test_brokers_that_say_nothing_hold_back_neither_the_end_nor_each_other(
+    tmp_path: Path, silent_port: int, queue: Queue
+) -> None:
+    queue.send(log_of(1))
+    silent = [f"amqp://guest:s3cret@127.0.0.1:{silent_port}/?queue=logs-{number}" for number in range(3)]
+    with structlog.testing.capture_logs() as events, consuming(tmp_path, *silent, queue.url) as running:
+        await_that(lambda: running.counts() == (1, 0), AWAIT_SECONDS)
+    ends = [event for event in events if event["event"] == "ended while the store does not answer"]
+    assert (ends, queue.waiting()) == ([], 0)
 
 
 def test_equal_messages_without_an_id_count_each_over_any_number_of_stops(

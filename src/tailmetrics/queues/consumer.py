@@ -23,7 +23,6 @@ _FIRST_RETRY_SECONDS = 0.5
 _LONGEST_RETRY_SECONDS = 30.0
 _PROCESS_SECONDS = 1.0
 _MOST_WAITING_BYTES = 64 * 1024 * 1024  # of messages that wait to be read; more stay with the broker
-_CLOSE_SECONDS = 2.0  # a broker that is away need not be waited for
 _PAUSE_SECONDS = 5.0  # between two looks at the connection, while more is not wanted
 
 
@@ -64,13 +63,16 @@ class QueueConsumer:
         with self._changed:
             self._inbox.clear()
 
-    def close(self) -> None:
-        """Acknowledge what is stored and leave; the broker gives the rest to somebody else."""
+    def leave(self) -> None:
+        """Acknowledge what is stored and go; the broker gives the rest to somebody else."""
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
         self._wake_connection()
-        self._thread.join(_CLOSE_SECONDS)
+
+    def await_end(self, seconds: float) -> None:
+        """Wait for the end that `leave` has begun, so long at most."""
+        self._thread.join(seconds)
 
     def take(self) -> Message | None:
         """The next message, None when there is none."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 
 from tailmetrics.queue_address import QueueAddress
@@ -13,6 +14,7 @@ from tailmetrics.settings import Settings
 from tailmetrics.sources import Batch, Chunk, SourceStatus
 
 _MOST_CHUNKS = 1000  # at a time
+_LEAVE_SECONDS = 2.0  # for all brokers together: one that is away need not be waited for
 
 
 class QueueReader:
@@ -33,6 +35,7 @@ class QueueReader:
         self._being_read: dict[int, Message] = {}  # by worker
         self._turn = 0
         self._stopped = False
+        self._closed = False
         for consumer in self._consumers:
             consumer.start()
 
@@ -79,10 +82,16 @@ class QueueReader:
             consumer.stop()
 
     def close(self) -> None:
-        """Acknowledge what is stored and leave the brokers; `acknowledged` tells of it."""
+        """Acknowledge what is stored and leave the brokers, once; `acknowledged` tells of it."""
+        if self._closed:
+            return
+        self._closed = True
         self.stop()
         for consumer in self._consumers:
-            consumer.close()
+            consumer.leave()
+        deadline = time.monotonic() + _LEAVE_SECONDS
+        for consumer in self._consumers:
+            consumer.await_end(max(0.0, deadline - time.monotonic()))
 
     def _next_message(self) -> Message | None:
         for _ in self._consumers:
