@@ -108,7 +108,7 @@ _UPGRADES = {
         );
         CREATE VIEW named AS
             SELECT
-                numbered.rowid AS "row", source_key, "offset", timestamp,
+                numbered.rowid AS place, source_key, "offset", timestamp,
                 customers.name AS customer_id, paths.name AS path, status_code, duration
             FROM numbered
             JOIN names AS customers ON customers.number = customer_number
@@ -116,7 +116,7 @@ _UPGRADES = {
         CREATE OR REPLACE VIEW records AS
             SELECT * EXCLUDE (run) FROM settled
             UNION ALL SELECT *, NULL FROM fresh
-            UNION ALL SELECT * EXCLUDE ("row"), NULL FROM named;
+            UNION ALL SELECT * EXCLUDE (place), NULL FROM named;
         CREATE VIEW requests AS
             SELECT timestamp, customer_id, status_code, duration, customer_key FROM settled
             UNION ALL SELECT timestamp, customer_id, status_code, duration, NULL FROM fresh

@@ -44,7 +44,8 @@ class Names:
         customers, paths = (column.cast(self._type).to_physical() for column in texts)
         end = 1 + int(max(customers.to_numpy().max(), paths.to_numpy().max()))
         self._end = max(self._end, end)
-        columns = [*records, customers.alias("customer_number"), paths.alias("path_number")]
+        columns = [column for column in records if column.dtype != pl.String]
+        columns += [customers.alias("customer_number"), paths.alias("path_number")]
         return Numbered(records, pl.DataFrame(columns), end)
 
     def between(self, first: int, end: int) -> pl.DataFrame:

@@ -178,7 +178,7 @@ class Settler:
             [(records,)] = cursor.execute(
                 f"INSERT INTO settled SELECT {COLUMNS}, {key_of('customer_id')} AS key, $run FROM ("
                 f"SELECT {COLUMNS} FROM fresh WHERE rowid < $fresh "
-                f'UNION ALL SELECT {COLUMNS} FROM named WHERE "row" < $numbered'
+                f"UNION ALL SELECT {COLUMNS} FROM named WHERE place < $numbered"
                 ") ORDER BY key, timestamp",
                 {**until, "run": run},
             ).fetchall()
