@@ -74,8 +74,8 @@ def _write_numbered(monkeypatch: pytest.MonkeyPatch) -> None:
     def write_numbered(store: DuckDBStore, batches: Sequence[Batch]) -> None:
         write(store, [store.prepare(batch) for batch in batches])
 
-    monkeypatch.setattr(duckdb_names, "FEW_RECORDS", 1)
-    monkeypatch.setattr(duckdb_names, "_REPEATED", 1)
+    monkeypatch.setattr(duckdb_names, "BULK_RECORDS", 1)
+    monkeypatch.setattr(duckdb_names, "_MOST_DIFFERENT", 1)
     monkeypatch.setattr(DuckDBStore, "write", write_numbered)
 
 

@@ -27,6 +27,7 @@ from tailmetrics.stores.answers import summary_of
 from tailmetrics.stores.duckdb import DuckDBStore
 from tailmetrics.stores.duckdb_figures import Groups, Method, figures_sql
 from tailmetrics.stores.duckdb_file import DuckDBFile
+from tailmetrics.stores.duckdb_writer import Writer
 from tailmetrics.windows import parse_every
 from tests.builders import LINE_BYTES, Record, at, batch_of, moved, settings_of, source_of
 from tests.stores.brute_force import assert_same_summary, expected_summary
@@ -205,6 +206,27 @@ class TestRunning:
         store.close()
         assert status.records == 2
         assert status.version != version
+
+    def test_a_commit_that_was_made_although_it_failed_is_known(
+        self, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store = open_store(settings)
+        assert isinstance(store, DuckDBStore)
+        batch = batch_of(store.register(source_of()), ONE)
+        move = Writer._move_sources
+
+        def made_and_failed(writer: Writer, *arguments: Any) -> None:
+            move(writer, *arguments)
+            writer._connection.commit()
+            raise duckdb.FatalException("lost")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Writer, "_move_sources", made_and_failed)
+            with pytest.raises(StoreUnavailable):
+                store.write([batch])
+        position = store.position(batch.source_id)
+        store.close()
+        assert position == batch.checkpoint.position
 
     def test_a_question_that_takes_too_long_is_ended(self, tmp_path: Path, ask: Ask[Any]) -> None:
         store = open_store(settings_of(tmp_path / "store.duckdb", query_timeout_seconds=0.2))

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import polars as pl
 import pytest
+import structlog
 
 from tailmetrics.records import refused
 from tailmetrics.sources import Source
@@ -28,7 +30,7 @@ BULK = 200
 
 @pytest.fixture(autouse=True)
 def short_bulks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(duckdb_names, "FEW_RECORDS", BULK)
+    monkeypatch.setattr(duckdb_names, "BULK_RECORDS", BULK)
 
 
 @pytest.fixture
@@ -124,6 +126,22 @@ class TestNames:
             found = each.records["customer_number"].replace_strict(texts["number"], texts["name"])
             assert found.to_list() == frame["customer_id"].to_list()
 
+    def test_they_are_looked_up_while_others_are_added(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(duckdb_names, "_MOST_DIFFERENT", 1)
+        monkeypatch.setattr(duckdb_names, "MOST_NAMES", 100_000)
+        texts = [[f"{number}-{place // 2}" for place in range(32_768)] for number in range(4)]
+        frames = [pl.DataFrame({"customer_id": each, "path": each}) for each in texts]
+        with ThreadPoolExecutor(4) as pool:
+            for _ in range(20):
+                names = Names()
+
+                def known(frame: pl.DataFrame, names: Names = names) -> int:
+                    made = names.numbered(frame)
+                    assert made is not None
+                    return made.end - names.between(0, made.end)["name"].null_count()
+
+                assert max(pool.map(known, frames)) == 4 * 16_384
+
 
 class TestTextsAreFound:
     def test_of_numbers_and_texts_in_one_commit(self, store: DuckDBStore, ask: Ask[Any]) -> None:
@@ -216,6 +234,21 @@ class TestSorting:
         found = requests_of(store, ask)
         store.close()
         assert (left, found) == (0, ({"ac0": BULK, "bc0": BULK}, {"/a0": BULK, "/b0": BULK}))
+
+    def test_records_without_their_names_are_not_lost(
+        self, store: DuckDBStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(Writer, "_insert_names", lambda *_: None)
+        with structlog.testing.capture_logs() as events:
+            written(store, store.register(source_of()), rows_of(BULK))
+            wait_until(lambda: bool(events))
+        expected = f"found the names of 0 of {BULK} records, expected those of all"
+        assert (events[0]["error"], table_sizes(store)["numbered"]) == (expected, BULK)
+
+    def test_names_stay_when_they_are_written_anew(self, store: DuckDBStore, ask: Ask[Any]) -> None:
+        written(store, store.register(source_of()), rows_of(BULK, 1, 1))
+        store._writer._settler._move_small_tables()
+        assert requests_of(store, ask) == ({"c0": BULK}, {"/0": BULK})
 
 
 def test_retention_deletes_numbered_records(tmp_path: Path, ask: Ask[Any]) -> None:

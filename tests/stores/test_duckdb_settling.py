@@ -72,13 +72,13 @@ def layout_of(store: DuckDBStore) -> Layout:
     cursor = store._file.cursor()
     try:
         runs = cursor.execute("SELECT run, count(*) FROM settled GROUP BY run").fetchall()
-        [(fresh, deleted)] = cursor.execute(
+        [(unsorted, deleted)] = cursor.execute(
             "SELECT (SELECT count(*) FROM fresh) + (SELECT count(*) FROM numbered), "
             "(SELECT records FROM deleted)"
         ).fetchall()
     finally:
         cursor.close()
-    return Layout(dict(runs), fresh, deleted)
+    return Layout(dict(runs), unsorted, deleted)
 
 
 def stored_in(store: DuckDBStore) -> int:
@@ -114,21 +114,21 @@ def is_merged(store: DuckDBStore) -> bool:
 
 
 class TestWhatIsDue:
-    def test_a_run_of_fresh_records_is_sorted_at_an_ordinary_pace(self) -> None:
-        layout = Layout(fresh=duckdb_layout.RUN_RECORDS)
+    def test_a_run_of_unsorted_records_is_sorted_at_an_ordinary_pace(self) -> None:
+        layout = Layout(unsorted=duckdb_layout.RUN_RECORDS)
         assert layout.wants_seal(busy=False, idle=False)
 
     def test_a_load_at_full_speed_is_not_disturbed(self) -> None:
-        layout = Layout({1: 1, 2: 1}, fresh=duckdb_layout.RUN_RECORDS)
+        layout = Layout({1: 1, 2: 1}, unsorted=duckdb_layout.RUN_RECORDS)
         assert not layout.wants_seal(busy=True, idle=False)
         assert not layout.wants_merge(busy=True, idle=False)
 
     def test_a_load_that_does_not_end_is_disturbed_after_all(self) -> None:
-        layout = Layout(fresh=300 * duckdb_layout.RUN_RECORDS)
+        layout = Layout(unsorted=300 * duckdb_layout.RUN_RECORDS)
         assert layout.wants_seal(busy=True, idle=False)
 
-    def test_few_fresh_records_stay_as_they_are(self) -> None:
-        assert not Layout(fresh=1000).wants_seal(busy=False, idle=True)
+    def test_few_unsorted_records_stay_as_they_are(self) -> None:
+        assert not Layout(unsorted=1000).wants_seal(busy=False, idle=True)
 
     def test_runs_are_merged_when_the_records_have_doubled(self) -> None:
         assert not Layout({1: 10, 2: 5, 3: 4}).wants_merge(busy=False, idle=False)
@@ -300,7 +300,7 @@ class TestCrashes:
             from pathlib import Path
             from tailmetrics.stores import duckdb_layout, duckdb_names, duckdb_settler, open_store
             from tests.builders import *
-            duckdb_names.FEW_RECORDS = 200
+            duckdb_names.BULK_RECORDS = 200
             duckdb_layout.RUN_RECORDS, duckdb_layout.FEW_RECORDS = 500, 1
             duckdb_layout.MERGED_RUNS = 3
             duckdb_settler._LOOK_SECONDS = duckdb_settler._IDLE_SECONDS = 0.01

@@ -85,8 +85,7 @@ class DuckDBStore:
 
     def position(self, source_id: str) -> int | None:
         with self._lock:
-            known = self._open_writer().sources.get(source_id)
-            return None if known is None else known.position
+            return self._open_writer().position(source_id)
 
     def prepare(self, batch: Batch) -> Batch:
         made = self._names.numbered(batch.parsed.records)

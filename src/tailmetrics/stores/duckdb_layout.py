@@ -12,11 +12,12 @@ from tailmetrics.stores.duckdb_file import ROW_GROUP_RECORDS
 COLUMNS = 'source_key, "offset", timestamp, customer_id, path, status_code, duration'
 
 UNSORTED = ("fresh", "numbered")  # the tables of records as they came
+TABLES = ("settled", *UNSORTED)
 
 RUN_RECORDS = 2 * ROW_GROUP_RECORDS  # sorting so many takes half a second and little memory
 MERGED_RUNS = 32  # at a time, where there are many: a slice of them is a quarter of the memory of DuckDB
 FEW_RECORDS = ROW_GROUP_RECORDS  # so many may stay unsorted for good
-_MOST_FRESH_RUNS = 256  # then even a load at full speed has to share processor and memory
+_MOST_UNSORTED_RUNS = 256  # then even a load at full speed has to share processor and memory
 _IDLE_SHARE = 0.1  # of the merged run, that others may have grown to
 _DELETED_SHARE = 0.25  # of all records, that may be deleted before their room is given back
 
@@ -31,21 +32,21 @@ def key_of(customer_id: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How the records lie: so many in each run by its number, so many fresh; `deleted` were deleted.
+    """How the records lie: so many in each run by its number, so many unsorted; `deleted` were deleted.
 
     The figures decide what is done when, and may be a little wrong: deleted records are counted together,
     and a merge that was cut short leaves the ones it had moved counted in two runs.
     """
 
     runs: Mapping[int, int] = field(default_factory=dict)
-    fresh: int = 0
+    unsorted: int = 0
     deleted: int = 0
 
     def wants_seal(self, *, busy: bool, idle: bool) -> bool:
-        """Whether fresh records are to be sorted into a run now."""
-        if self.fresh >= _MOST_FRESH_RUNS * RUN_RECORDS:
+        """Whether unsorted records are to be sorted into a run now."""
+        if self.unsorted >= _MOST_UNSORTED_RUNS * RUN_RECORDS:
             return True
-        return not busy and self.fresh >= (FEW_RECORDS if idle else RUN_RECORDS)
+        return not busy and self.unsorted >= (FEW_RECORDS if idle else RUN_RECORDS)
 
     def wants_merge(self, *, busy: bool, idle: bool) -> Sequence[int]:
         """The runs that are to be merged now.
@@ -58,7 +59,9 @@ class Layout:
         settled = sum(self.runs.values())
         largest = max(self.runs.values(), default=0)
         grown = settled - largest >= largest * (_IDLE_SHARE if idle else 1)
-        wants_all = (len(self.runs) > 1 and grown) or self.deleted > _DELETED_SHARE * (settled + self.fresh)
+        wants_all = (len(self.runs) > 1 and grown) or self.deleted > _DELETED_SHARE * (
+            settled + self.unsorted
+        )
         alike = self._most_alike()
         if len(alike) >= MERGED_RUNS and not (wants_all and len(self.runs) < 2 * MERGED_RUNS):
             return alike[:MERGED_RUNS]

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import polars as pl
 
 from tailmetrics.sources import Batch
 
-FEW_RECORDS = 4096  # fewer are written sooner as they are
-MOST_NAMES = 8192  # which questions about records that are not sorted yet have to look up
+BULK_RECORDS = 4096  # fewer are written sooner as they are
+MOST_NAMES = 8192  # with more no further numbers are made: questions about unsorted records look them up
 _SAMPLE_RECORDS = 1024
-_REPEATED = 2  # times, that a text is there at least, on the average of a sample
+_MOST_DIFFERENT = 7 / 8  # of a sample: some four thousand texts, if all are as frequent
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +35,18 @@ class Names:
         self._type = pl.Categorical(pl.Categories.random())
         self._held = pl.Series(dtype=self._type)  # Polars forgets the names of a type that has no column
         self._end = 0
+        # While one thread adds a text, another one may have a greater number than can be looked up.
+        self._lock = threading.Lock()
 
     def numbered(self, records: pl.DataFrame) -> Numbered | None:
         """The records with numbers; None when they are few, or their texts do not repeat."""
-        if records.height < FEW_RECORDS or self._end > MOST_NAMES:
+        if records.height < BULK_RECORDS or self._end > MOST_NAMES:
             return None
         texts = [records["customer_id"], records["path"]]
         if not all(map(_repeats, texts)):
             return None
-        customers, paths = (column.cast(self._type).to_physical() for column in texts)
+        with self._lock:
+            customers, paths = (column.cast(self._type).to_physical() for column in texts)
         end = 1 + int(max(customers.to_numpy().max(), paths.to_numpy().max()))
         self._end = max(self._end, end)
         columns = [column for column in records if column.dtype != pl.String]
@@ -51,16 +56,27 @@ class Names:
     def between(self, first: int, end: int) -> pl.DataFrame:
         """The texts of the numbers from `first` on and below `end`, as columns number and name."""
         numbers = pl.Series("number", range(first, end), pl.UInt32)
-        return pl.DataFrame([numbers, numbers.cat.to(self._type).cast(pl.String).alias("name")])
+        with self._lock:
+            names = numbers.cat.to(self._type).cast(pl.String)
+        return pl.DataFrame([numbers, names.alias("name")])
 
 
-def numbered_of(batch: Batch) -> Numbered | None:
-    """The records of the batch with numbers, if they have been made and are still those of the batch."""
-    made = batch.prepared
-    return made if isinstance(made, Numbered) and made.texts is batch.parsed.records else None
+def split(batches: Iterable[Batch]) -> tuple[list[tuple[str, pl.DataFrame]], list[tuple[str, Numbered]]]:
+    """The records of batches by the ids of their sources: those without numbers, and those with.
+
+    Numbers that were made of other records than are in the batch now do not count.
+    """
+    plain, numbered = [], []
+    for batch in batches:
+        made = batch.prepared
+        if isinstance(made, Numbered) and made.texts is batch.parsed.records:
+            numbered.append((batch.source_id, made))
+        else:
+            plain.append((batch.source_id, batch.parsed.records))
+    return plain, numbered
 
 
 def _repeats(texts: pl.Series) -> bool:
-    """Whether it is likely that a text is there more than once."""
-    sample = texts.head(_SAMPLE_RECORDS)
-    return sample.n_unique() * _REPEATED <= len(sample)
+    """Whether few texts are there many times, by a sample of all parts."""
+    sample = texts.gather_every(max(1, len(texts) // _SAMPLE_RECORDS))
+    return sample.n_unique() <= _MOST_DIFFERENT * len(sample)

@@ -21,11 +21,11 @@ from datetime import datetime, timedelta, timezone
 
 import duckdb
 
-from tailmetrics.errors import StoreUnavailable, TailmetricsError
+from tailmetrics.errors import StoreError, StoreUnavailable, TailmetricsError
 from tailmetrics.logging import EventLog
 from tailmetrics.stores import duckdb_layout
 from tailmetrics.stores.duckdb_file import DuckDBFile, errors_translated
-from tailmetrics.stores.duckdb_layout import COLUMNS, UNSORTED, Layout, key_of
+from tailmetrics.stores.duckdb_layout import COLUMNS, TABLES, UNSORTED, Layout, key_of
 from tailmetrics.stores.duckdb_merge import Merge, note_run
 
 log = EventLog()
@@ -95,7 +95,7 @@ class Settler:
         """Note that so many records were added."""
         with self._changed:
             self._arrivals.append((time.monotonic(), records))
-            self._layout = replace(self._layout, fresh=self._layout.fresh + records)
+            self._layout = replace(self._layout, unsorted=self._layout.unsorted + records)
 
     def while_at_rest(self, action: Callable[[], None]) -> None:
         """Call `action`, unless a transaction is under way; none begins meanwhile."""
@@ -171,10 +171,10 @@ class Settler:
         return lately >= _BUSY_RECORDS_A_SECOND * seconds, lately < duckdb_layout.FEW_RECORDS
 
     def _seal(self) -> None:
-        """Sort the oldest fresh records into a run."""
+        """Sort records into a run, of each table those that came first."""
         run = self._next_run()
         with self._transaction() as cursor:
-            until = _oldest(cursor)
+            until = _ends_of_run(cursor)
             [(records,)] = cursor.execute(
                 f"INSERT INTO settled SELECT {COLUMNS}, {key_of('customer_id')} AS key, $run FROM ("
                 f"SELECT {COLUMNS} FROM fresh WHERE rowid < $fresh "
@@ -182,13 +182,17 @@ class Settler:
                 ") ORDER BY key, timestamp",
                 {**until, "run": run},
             ).fetchall()
-            if not records:
-                self._change_layout(fresh=-self._layout.fresh)
-                return
+            deleted = 0
             for table, end in until.items():
-                cursor.execute(f"DELETE FROM {table} WHERE rowid < $end", {"end": end})
+                [(gone,)] = cursor.execute(f"DELETE FROM {table} WHERE rowid < $end", {"end": end}).fetchall()
+                deleted += gone
+            if deleted != records:
+                raise StoreError(f"found the names of {records} of {deleted} records, expected those of all")
+            if not records:
+                self._change_layout(unsorted=-self._layout.unsorted)
+                return
             note_run(cursor, run, records)
-        self._change_layout(fresh=-records, runs={run: records})
+        self._change_layout(unsorted=-records, runs={run: records})
 
     def _merge(self, runs: Sequence[int], log_bytes: int = _LONG_LOG_BYTES) -> None:
         """Merge runs into one, a slice at a time, each in a transaction of its own.
@@ -230,7 +234,7 @@ class Settler:
         oldest = {"oldest": now - timedelta(days=self._retention_days)}
         with self._transaction() as cursor:
             records = 0
-            for table in ("settled", *UNSORTED):
+            for table in TABLES:
                 [(gone,)] = cursor.execute(
                     f"DELETE FROM {table} WHERE timestamp < $oldest", oldest
                 ).fetchall()
@@ -261,7 +265,7 @@ class Settler:
             self._seal()  # the newest records, few as they are, would hold the end of the file
             self._merge(sorted(self._layout.runs), _SHORT_LOG_BYTES)
             self._checkpoint()
-            self._move_sources()
+            self._move_small_tables()
             self._checkpoint()
             if self._file.size() >= size:
                 break
@@ -317,8 +321,8 @@ class Settler:
             if not self._rest(_CHECKPOINT_REST_SECONDS):
                 return
 
-    def _move_sources(self) -> None:
-        """Write the sources anew: they may hold the end of the file.
+    def _move_small_tables(self) -> None:
+        """Write sources and names anew: they may hold the end of the file.
 
         An update does not move the columns that it does not change.
         """
@@ -326,10 +330,11 @@ class Settler:
             return
         try:
             with self._transaction() as cursor:
-                cursor.execute("CREATE TEMP TABLE kept AS SELECT * FROM sources")
-                cursor.execute("DELETE FROM sources")
-                cursor.execute("INSERT INTO sources SELECT * FROM kept")
-                cursor.execute("DROP TABLE kept")
+                for table in ("sources", "names"):
+                    cursor.execute(f"CREATE TEMP TABLE kept AS SELECT * FROM {table}")
+                    cursor.execute(f"DELETE FROM {table}")
+                    cursor.execute(f"INSERT INTO {table} SELECT * FROM kept")
+                    cursor.execute("DROP TABLE kept")
         finally:
             self._writing.release()
 
@@ -344,11 +349,11 @@ class Settler:
     def _read_layout(self) -> Layout:
         with self._transaction() as cursor:
             runs = cursor.execute("SELECT run, sum(records)::BIGINT FROM runs GROUP BY run").fetchall()
-            [(fresh, deleted)] = cursor.execute(
+            [(unsorted, deleted)] = cursor.execute(
                 "SELECT (SELECT count(*) FROM fresh) + (SELECT count(*) FROM numbered), "
                 "(SELECT records FROM deleted)"
             ).fetchall()
-        return Layout(dict(runs), fresh, deleted)
+        return Layout(dict(runs), unsorted, deleted)
 
     def _next_run(self) -> int:
         """A number that is greater than all others."""
@@ -360,14 +365,14 @@ class Settler:
         *,
         runs: Mapping[int, int] = types.MappingProxyType({}),
         gone: Sequence[int] = (),
-        fresh: int = 0,
+        unsorted: int = 0,
         deleted: int = 0,
     ) -> None:
         """Add runs, take runs away, and change the other figures by so many."""
         with self._changed:
             now = self._layout
             kept = {run: records for run, records in {**now.runs, **runs}.items() if run not in gone}
-            self._layout = Layout(kept, max(0, now.fresh + fresh), max(0, now.deleted + deleted))
+            self._layout = Layout(kept, max(0, now.unsorted + unsorted), max(0, now.deleted + deleted))
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -385,8 +390,8 @@ class Settler:
                     self._cursor = None
 
 
-def _oldest(cursor: duckdb.DuckDBPyConnection) -> dict[str, int]:
-    """The row id before which are the records of the next run, by the table that holds them."""
+def _ends_of_run(cursor: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    """By each table the row id before which are its records of the next run."""
     until, left = {}, duckdb_layout.RUN_RECORDS
     for table in UNSORTED:
         [(first, end)] = cursor.execute(

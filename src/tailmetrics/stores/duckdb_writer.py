@@ -16,7 +16,7 @@ from tailmetrics.errors import PositionConflict
 from tailmetrics.sources import Batch, Checkpoint, Source
 from tailmetrics.stores.duckdb_file import DuckDBFile, errors_translated
 from tailmetrics.stores.duckdb_layout import COLUMNS
-from tailmetrics.stores.duckdb_names import Names, numbered_of
+from tailmetrics.stores.duckdb_names import Names, split
 from tailmetrics.stores.duckdb_settler import Settler
 from tailmetrics.stores.duckdb_streams import FramesStream, FrameStream
 
@@ -73,6 +73,12 @@ class Writer:
         """Whether all records are sorted as far as they will be while nothing is added."""
         return self._settler.is_settled
 
+    def position(self, source_id: str) -> int | None:
+        """The byte offset up to which a source is in the file; None when it is not registered."""
+        self._prepare()
+        known = self.sources.get(source_id)
+        return None if known is None else known.position
+
     def register(self, sources: Sequence[Source]) -> None:
         """Write those of the sources that are not known yet, all in one commit."""
         self._prepare()
@@ -122,7 +128,10 @@ class Writer:
             gone = self._run(
                 """
                 DELETE FROM sources WHERE list_contains($keys, source_key)
-                AND ($with_records OR source_key NOT IN (SELECT DISTINCT source_key FROM records))
+                AND ($with_records OR source_key NOT IN (
+                    SELECT source_key FROM settled UNION SELECT source_key FROM fresh
+                    UNION SELECT source_key FROM numbered
+                ))
                 AND source_key NOT IN (SELECT DISTINCT source_key FROM rejects)
                 RETURNING source_id
                 """,
@@ -139,14 +148,10 @@ class Writer:
         moved = self._sources_after(batches)
         if not moved:
             return
-        made = [(batch, numbered_of(batch)) for batch in batches]
-        fresh = self._with_keys(
-            (batch.source_id, batch.parsed.records) for batch, other in made if other is None
-        )
-        numbered = self._with_keys(
-            (batch.source_id, other.records) for batch, other in made if other is not None
-        )
-        names_end = max((other.end for _, other in made if other is not None), default=0)
+        plain, with_numbers = split(batches)
+        fresh = self._with_keys(plain)
+        numbered = self._with_keys((source_id, made.records) for source_id, made in with_numbers)
+        names_end = max((made.end for _, made in with_numbers), default=0)
         rejects = self._with_keys((batch.source_id, batch.parsed.rejects) for batch in batches)
         record_count = sum(frame.height for frame in (*fresh, *numbered))
         reject_count = sum(frame.height for frame in rejects)
@@ -192,6 +197,7 @@ class Writer:
         try:
             self._connection = self._file.cursor()
             self._read_state()
+            self._drop_names()
             self._settler = Settler(self._file, self._retention_days, self._writing, self._expired)
         except BaseException:
             self._file.close()
@@ -211,17 +217,11 @@ class Writer:
                 "head_hash, tail_length, tail_hash, updated_at, registered_at FROM sources"
             )
             [counts] = self._run(
-                "SELECT (SELECT count(*) FROM records), (SELECT count(*) FROM rejects), "
+                "SELECT (SELECT count(*) FROM settled) + (SELECT count(*) FROM fresh) "
+                "+ (SELECT count(*) FROM numbered), (SELECT count(*) FROM rejects), "
                 "(SELECT coalesce(sum(blanks), 0)::BIGINT FROM sources), "
                 "(SELECT coalesce(max(id), 0) FROM rejects)"
             )
-            # Records that were sorted meanwhile have the texts themselves.
-            self._run(
-                "DELETE FROM names WHERE number < (SELECT coalesce("
-                "least(min(customer_number), min(path_number)), 2147483647) FROM numbered)"
-            )
-            [(self._names_base,)] = self._run("SELECT coalesce(max(number) + 1, 0) FROM names")
-        self._names_end = 0
         self._keys = {source_id: key for key, source_id, *_ in rows}
         self.sources = {
             source_id: Source(
@@ -238,6 +238,16 @@ class Writer:
             for _, source_id, node_id, device, inode, epoch, path, *point, committed_at, since in rows
         }
         self.counts = Counts(*counts)
+
+    def _drop_names(self) -> None:
+        """Drop the names of records that were sorted, which have them themselves; new ones come behind."""
+        with errors_translated():
+            self._run(
+                "DELETE FROM names WHERE number < (SELECT coalesce("
+                "least(min(customer_number), min(path_number)), 2147483647) FROM numbered)"
+            )
+            [(self._names_base,)] = self._run("SELECT coalesce(max(number) + 1, 0) FROM names")
+        self._names_end = 0
 
     def _prepare(self) -> None:
         if self._damaged:
