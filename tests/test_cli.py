@@ -22,7 +22,7 @@ import pytest
 import structlog
 from click.testing import CliRunner, Result
 
-from tailmetrics import __version__, loading
+from tailmetrics import __version__, checks, loading
 from tailmetrics.cli import main
 from tailmetrics.settings import Settings
 from tailmetrics.stores import open_store
@@ -551,6 +551,13 @@ def test_check_is_content_with_the_defaults(run: Run) -> None:
 def test_check_says_each_thing_it_looked_at(run: Run) -> None:
     subjects = {line.split()[1] for line in run("check").stdout.splitlines()}
     assert subjects == {"settings:", "format:", "log:", "store:", "port:"}
+
+
+def test_check_masks_passwords(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "held by process 1 (up --log-file-path amqp://guest:s3cret@127.0.0.1/?queue=x)"
+    monkeypatch.setattr(checks, "check", lambda *_, **__: [checks.Finding("wrong", "store", text)])
+    outputs = [run("check").stdout, run("check", "--json").stdout]
+    assert ["s3cret" in output for output in outputs] == [False, False]
 
 
 def test_check_changes_nothing(run: Run, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
+import structlog
 
 from tailmetrics.committer import Committer
 from tailmetrics.errors import PositionConflict, RecordsRefused, Refusal, StoreUnavailable
@@ -162,6 +163,16 @@ def test_a_store_that_is_away_is_tried_again_until_it_is_back(store, start):
     start(lambda _: committed.set()).put(batch("a"))
     assert committed.wait(WAIT_SECONDS)
     assert store.commits == [["a"]]
+
+
+def test_the_end_of_an_outage_is_told(store, start):
+    committed = threading.Event()
+    store.errors = [StoreUnavailable("away", retry_after_seconds=0.001) for _ in range(5)]
+    with structlog.testing.capture_logs() as events:
+        start(lambda _: committed.set()).put(batch("a"))
+        assert committed.wait(WAIT_SECONDS)
+    told = [event["event"] for event in events]
+    assert told == ["the store is away, trying again", "the store answers again"]
 
 
 def test_while_the_store_is_away_the_reason_is_told(store, start):

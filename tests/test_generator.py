@@ -234,7 +234,7 @@ def test_a_long_pause_is_not_made_up_for(file: Path, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_wait_at_once(number: signal.Signals) -> None:
-    with stop_on_signals() as wait:
+    with stop_on_signals(lambda: None) as wait:
         timer = threading.Timer(0.05, os.kill, (os.getpid(), number))
         timer.start()
         started = time.monotonic()
@@ -245,7 +245,7 @@ def test_a_signal_ends_the_wait_at_once(number: signal.Signals) -> None:
 
 def test_handlers_are_as_before_afterwards() -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with stop_on_signals():
+    with stop_on_signals(lambda: None):
         pass
     assert signal.getsignal(signal.SIGTERM) is before
 

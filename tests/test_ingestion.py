@@ -155,6 +155,15 @@ def test_a_load_that_a_crash_interrupted_is_begun_again(ingestion, store, tmp_pa
     assert store.lines == 150
 
 
+def test_a_load_in_a_format_whose_settings_cannot_be_used_fails_alone(ingestion, tmp_path):
+    append(tmp_path / "upload", *numbered(0, 3))
+    ingestion.start()
+    wrong, right = (ingestion.start_load(tmp_path / "upload", "x", name) for name in ("regex", None))
+    right.wait(WAIT_SECONDS)
+    assert "LOG_REGEX: found ''" in (wrong.progress().error or "")
+    assert (right.progress().state, ingestion.state().name) == ("done", "running")
+
+
 def test_a_load_of_a_dataflow_that_ended_fails(ingestion, tmp_path):
     ingestion.start()
     ingestion.stop()

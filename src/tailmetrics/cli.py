@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -378,7 +379,7 @@ def generate(
     )
     garbage.collect_as_usual()
     try:
-        with generator.stop_on_signals() as wait:
+        with generator.stop_on_signals(_give_up_generating) as wait:
             done = generator.generate(options, wait)
     except OSError as error:
         click.echo(f"tailmetrics generate: {options.file} cannot be written: {error.strerror}", err=True)
@@ -388,6 +389,15 @@ def generate(
         + (f"appended to {options.file}" if queue is None else f"sent to {queue}"),
         err=True,
     )
+
+
+def _give_up_generating() -> None:
+    click.echo(
+        "tailmetrics generate: ended while the broker does not answer; it may not have the last log",
+        err=True,
+    )
+    # To close the connection would wait for its answer too.
+    os._exit(_EXIT_UNAVAILABLE)
 
 
 @main.command(
@@ -700,12 +710,13 @@ def check(env_file: Path | None, as_json: bool, **flags: Any) -> None:
 
     Changes nothing. The status is 0 when a service could start, else 78.
     """
-    from dataclasses import asdict
+    from dataclasses import asdict, replace
 
     from tailmetrics import checks, terminal
 
     findings = []
-    for finding in checks.check(env_file or _DEFAULT_ENV_FILE, **_given(flags)):
+    for found in checks.check(env_file or _DEFAULT_ENV_FILE, **_given(flags)):
+        finding = replace(found, text=masked(found.text))
         findings.append(finding)
         if not as_json:
             terminal.print_finding(finding.level, finding.subject, finding.text)

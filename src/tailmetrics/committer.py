@@ -199,6 +199,8 @@ class Committer:
                     log.debug("a message was stored meanwhile", error=str(error))
         except StoreUnavailable:
             return  # told to end while the store is away
+        if self.store_error is not None:
+            log.info("the store answers again")
         self.store_error = None
         for batch in group:
             self._on_commit(batch)

@@ -44,6 +44,7 @@ _MAX_MILLISECONDS = 30_000
 
 _BLOCK_LINES = 16_384  # rendered at a time; fixed, so that a seed gives the same lines with any batch size
 _CATCH_UP_SECONDS = 1.0  # a pause longer than this (a sleeping machine) is not made up for
+_GRACE_SECONDS = 3  # from a signal to the end, however long the target keeps us waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,23 +126,27 @@ def generate(options: GeneratorOptions, wait: Callable[[float], bool]) -> Genera
 
 
 @contextmanager
-def stop_on_signals() -> Iterator[Callable[[float], bool]]:
+def stop_on_signals(give_up: Callable[[], None]) -> Iterator[Callable[[float], bool]]:
     """Yield a `wait(seconds)` that says True, at once, when SIGINT or SIGTERM has asked to stop.
 
-    A pipe carries the news, as a lock taken in a signal handler could be held by what it interrupted.
+    `give_up` is called when this is not over some seconds later, as what is written to keeps us waiting. A pipe
+    carries the news, as a lock taken in a signal handler could be held by what it interrupted.
     """
     reader, writer = os.pipe()
 
     def ask(*_: object) -> None:
         os.write(writer, b"x")
+        signal.alarm(_GRACE_SECONDS)
 
     def wait(seconds: float) -> bool:
         return bool(select.select([reader], [], [], max(seconds, 0.0))[0])
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    before[signal.SIGALRM] = signal.signal(signal.SIGALRM, lambda *_: give_up())
     try:
         yield wait
     finally:
+        signal.alarm(0)
         for number, handler in before.items():
             signal.signal(number, handler)
         os.close(reader)

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from tailmetrics.committer import Committer
 from tailmetrics.dataflow import build_flow, end_flow, run_flow
-from tailmetrics.errors import StoreError, StoreUnavailable, TailmetricsError
+from tailmetrics.errors import FormatError, StoreError, StoreUnavailable, TailmetricsError
+from tailmetrics.formats import open_format
 from tailmetrics.inputs import Inputs
 from tailmetrics.logging import EventLog
 from tailmetrics.metrics import Metrics
@@ -113,8 +114,17 @@ class Ingestion:
         return [] if run is None else run.inputs.statuses()
 
     def start_load(self, path: Path, display_name: str, format_name: str | None) -> LoadJob:
-        """Read a finished file to its end; one whose name is not its path is known by its content."""
+        """Read a finished file to its end; one whose name is not its path is known by its content.
+
+        The job has failed when the settings of a format that is named cannot be used.
+        """
         job = LoadJob(path, display_name, format_name, by_content=display_name != str(path))
+        if format_name is not None:
+            try:
+                open_format(format_name, self._settings)
+            except FormatError as error:
+                job.fail(str(error))
+                return job
         with self._lock:
             if self.failure is not None or self._stopping.is_set():
                 job.fail("the dataflow has stopped")

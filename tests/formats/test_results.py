@@ -104,7 +104,10 @@ def test_what_is_no_block_is_one_reject(log: bytes, expected: list[tuple[int, st
         ("test_1700000000.log", 1_700_000_000),
         ("nightly-test_1700000000.log.1", 1_700_000_000),
         ("test_0", 0),
+        ("run_test_1700000000_apples.log", 1_700_000_000),
         ("test_1700000000000.log", 12.5),
+        ("latest_1700000000.log", 12.5),
+        ("test_17000x.log", 12.5),
         ("results.log", 12.5),
     ],
 )

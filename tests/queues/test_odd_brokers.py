@@ -15,6 +15,7 @@ import structlog
 from tailmetrics.errors import QueueError, SettingsError
 from tailmetrics.queue_address import QueueAddress
 from tailmetrics.queues import broker as broker_module
+from tailmetrics.queues import messages
 from tailmetrics.queues.broker import connected
 from tests.integration.running import await_that
 from tests.queues.broker import Broker, Queue
@@ -83,6 +84,17 @@ def test_a_broker_that_says_nothing_is_tried_again(
     with consuming(tmp_path, url) as running:
         running.await_error("cannot be reached")
         assert running.ingestion.state().name == "running"
+
+
+def test_a_queue_is_not_live_before_its_broker_has_answered(tmp_path: Path, silent_port: int) -> None:
+    with consuming(tmp_path, f"amqp://guest:s3cret@127.0.0.1:{silent_port}/?queue=logs") as running:
+        status = running.status()
+    assert (status.state, "not connected yet" in (status.last_error or "")) == ("unreadable", True)
+
+
+@pytest.mark.parametrize("unit", [1, 10**3, 10**6, 10**9], ids=["s", "ms", "us", "ns"])
+def test_the_time_of_a_message_may_be_in_any_unit(unit: int) -> None:
+    assert messages._written_ns(1_700_000_000 * unit) == 1_700_000_000 * 10**9
 
 
 def test_brokers_that_say_nothing_hold_back_neither_the_end_nor_each_other(

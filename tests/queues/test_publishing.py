@@ -4,6 +4,13 @@ from __future__ import annotations
 
 import gzip
 import json
+import select
+import signal
+import socket
+import socketserver
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +27,7 @@ from tailmetrics.queues import QueueAddress
 from tailmetrics.queues.broker import Connection, connected
 from tailmetrics.queues.publisher import Publisher
 from tailmetrics.settings import Settings
-from tests.integration.running import free_port
+from tests.integration.running import await_that, free_port
 from tests.queues.broker import Broker, Queue
 from tests.queues.consuming import consuming, log_of, paths
 
@@ -148,6 +155,47 @@ def test_the_generator_sends_each_batch_as_a_log(tmp_path: Path, queue: Queue) -
     assert (result.exit_code, "30 lines" in result.stderr, queue.waiting()) == (0, True, 3)
     with consuming(tmp_path, queue.url) as running:
         running.await_counts(30)
+
+
+class Relay(socketserver.ThreadingTCPServer):
+    """Stands between a client and a broker, until it lets nothing through any more."""
+
+    daemon_threads = True
+
+    def __init__(self, port: int) -> None:
+        super().__init__(("127.0.0.1", 0), socketserver.BaseRequestHandler)
+        self._port = port
+        self.is_silent = False
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def finish_request(self, request: Any, _: Any) -> None:
+        with socket.create_connection(("127.0.0.1", self._port)) as broker:
+            ends = {request: broker, broker: request}
+            while True:
+                for end in select.select(list(ends), [], [])[0]:
+                    data = end.recv(65536)
+                    if not data:
+                        return
+                    if not self.is_silent:
+                        ends[end].sendall(data)
+
+
+@pytest.fixture
+def relay(broker: Broker) -> Iterator[Relay]:
+    with Relay(broker.port) as opened:
+        yield opened
+        opened.shutdown()
+
+
+def test_the_generator_ends_soon_though_the_broker_says_nothing_any_more(queue: Queue, relay: Relay) -> None:
+    url = f"amqp://guest:guest@127.0.0.1:{relay.server_address[1]}/?queue={queue.name}"
+    command = [sys.executable, "-m", "tailmetrics", "generate", "--interval", "0.01", "--to", url]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as generator:
+        await_that(lambda: queue.waiting() > 0, 30)
+        relay.is_silent = True
+        generator.send_signal(signal.SIGTERM)
+        _, said = generator.communicate(timeout=30)
+    assert (generator.returncode, "ended while the broker does not answer" in said) == (69, True)
 
 
 def test_check_says_what_is_wrong_with_a_queue(broker: Broker, queue: Queue) -> None:

@@ -22,7 +22,7 @@ import pytest
 from tailmetrics.errors import SchemaMismatch, StoreBusy, StoreError, StoreGone, StoreUnavailable
 from tailmetrics.settings import Settings
 from tailmetrics.stats import CustomersQuery, StatsQuery
-from tailmetrics.stores import open_store
+from tailmetrics.stores import duckdb_file, open_store
 from tailmetrics.stores.answers import summary_of
 from tailmetrics.stores.duckdb import DuckDBStore
 from tailmetrics.stores.duckdb_figures import Groups, Method, figures_sql
@@ -73,6 +73,13 @@ class TestOpening:
             other.execute("CREATE TABLE t (x)")
         with pytest.raises(StoreError, match="is no DuckDB database"):
             open_store(settings_of(path))
+
+    def test_the_password_of_a_holder_is_masked_however_long_its_command(self) -> None:
+        url = f"amqp://guest:{'s3cret' * 100}@127.0.0.1/?queue=x"
+        command = [sys.executable, "-c", "import sys; sys.stdin.read()", url]
+        with subprocess.Popen(command, stdin=subprocess.PIPE) as holder:
+            described = duckdb_file._describe_process(holder.pid)
+        assert ("amqp://guest:***@" in described, "s3cret" in described) == (True, False)
 
     def test_a_second_process_is_told_who_holds_the_file(self, settings: Settings) -> None:
         body = "print('open', flush=True); sys.stdin.read(); store.close()"

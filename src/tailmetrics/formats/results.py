@@ -36,7 +36,7 @@ _RESULT = rf"{_PREFIX}Result:[ \t]*(\S+)"
 _COMMENT = r"\A(?:\s*\z|\x{FEFF}?[ \t]*#)"
 _EXPECTED_NAME = f"a name of 1 to {MAX_CUSTOMER_ID_CHARACTERS} characters without control characters"
 _EXPECTED_RESULT = "PASS or FAIL"
-_TIME_IN_NAME = re.compile(r"test_([0-9]{1,11})(?![0-9])")
+_TIME_IN_NAME = re.compile(r"(?<![A-Za-z0-9])test_([0-9]{1,11})(?![A-Za-z0-9])")
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 _TEST, _CLOSE = "test", "result"

@@ -51,7 +51,7 @@ class QueueConsumer:
         self._broker_name = ""
         self._connection: Connection | None = None
         self._stopping = False
-        self._error: QueueError | None = None
+        self._error: QueueError | None = QueueError(f"{address}: not connected yet", is_final=False)
         self._committed_bytes = 0
         self._thread = threading.Thread(target=self._run, name=f"queue-{address.queue}", daemon=True)
 

@@ -19,7 +19,8 @@ NAME_HEADER = "file-name"
 FIRST_LINE_HEADER = "first-line"  # "name": the first line is the name of the log
 
 _LONGEST_NAME = 1000  # characters
-_MILLISECONDS_FROM = 10**11  # seconds of the year 5138: a larger timestamp is in milliseconds
+# Senders mean seconds, but many write smaller units: each ends at a year that no log is of.
+_NANOSECONDS_BELOW = ((10**11, 10**9), (10**14, 10**6), (10**17, 10**3))
 
 _process = secrets.token_hex(8)
 _numbers = itertools.count()
@@ -168,9 +169,8 @@ def _written_ns(timestamp: int | None) -> int:
     """When the log was written, in nanoseconds since 1970: as its sender says, else now."""
     if not timestamp:
         return time.time_ns()
-    if timestamp >= _MILLISECONDS_FROM:
-        return min(timestamp * 1_000_000, 2**63 - 1)
-    return min(timestamp * 1_000_000_000, 2**63 - 1)
+    unit = next((unit for below, unit in _NANOSECONDS_BELOW if timestamp < below), 1)
+    return min(timestamp * unit, 2**63 - 1)
 
 
 def _text(value: object) -> str:

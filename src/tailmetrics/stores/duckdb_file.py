@@ -13,6 +13,7 @@ from pathlib import Path
 import duckdb
 
 from tailmetrics.errors import SchemaMismatch, StoreBusy, StoreError, StoreGone, StoreUnavailable
+from tailmetrics.masking import masked
 from tailmetrics.settings import Settings
 
 SCHEMA_VERSION = 4
@@ -391,7 +392,8 @@ def _describe_process(pid: int) -> str:
         arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except OSError:
         arguments = []
-    command = " ".join(b" ".join(arguments).decode(errors="replace").split())
+    # Before it is cut: what is left of a password could not be told from other text.
+    command = masked(" ".join(b" ".join(arguments).decode(errors="replace").split()))
     return f"process {pid} ({command[:_SHOWN_COMMAND_CHARACTERS]})" if command else f"process {pid}"
 
 
