@@ -129,8 +129,8 @@ def generate(options: GeneratorOptions, wait: Callable[[float], bool]) -> Genera
 def stop_on_signals(give_up: Callable[[], None]) -> Iterator[Callable[[float], bool]]:
     """Yield a `wait(seconds)` that says True, at once, when SIGINT or SIGTERM has asked to stop.
 
-    `give_up` is called when this is not over some seconds later, as what is written to keeps us waiting. A pipe
-    carries the news, as a lock taken in a signal handler could be held by what it interrupted.
+    `give_up` is called when this is not over some seconds later, as what is written to keeps us waiting.
+    A pipe carries the news, as a lock taken in a signal handler could be held by what it interrupted.
     """
     reader, writer = os.pipe()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import socket
 import struct
 from collections.abc import Iterator
@@ -90,6 +91,24 @@ def test_a_queue_is_not_live_before_its_broker_has_answered(tmp_path: Path, sile
     with consuming(tmp_path, f"amqp://guest:s3cret@127.0.0.1:{silent_port}/?queue=logs") as running:
         status = running.status()
     assert (status.state, "not connected yet" in (status.last_error or "")) == ("unreadable", True)
+
+
+def test_a_log_that_was_sent_as_a_gzip_is_unpacked(tmp_path: Path, queue: Queue) -> None:
+    queue.send(gzip.compress(log_of(1, 3)))
+    with consuming(tmp_path, queue.url) as running:
+        running.await_counts(3)
+
+
+@pytest.mark.parametrize("most_bytes", [20, 1 << 20], ids=["too large", "no gzip"])
+def test_what_is_no_gzip_that_can_be_unpacked_is_a_reject(
+    tmp_path: Path, queue: Queue, monkeypatch: pytest.MonkeyPatch, most_bytes: int
+) -> None:
+    monkeypatch.setattr(messages, "_MOST_UNPACKED_BYTES", most_bytes)
+    packed = b"\x1f\x8b no gzip" if most_bytes > 20 else gzip.compress(b"a" * 100, mtime=0)
+    queue.send(packed)
+    with consuming(tmp_path, queue.url) as running:
+        await_that(lambda: running.counts()[1] > 0, AWAIT_SECONDS)
+        assert running.counts()[0] == 0
 
 
 @pytest.mark.parametrize("unit", [1, 10**3, 10**6, 10**9], ids=["s", "ms", "us", "ns"])

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import itertools
 import secrets
 import time
+import zlib
 from dataclasses import dataclass, replace
 
 from tailmetrics.formats.lines import BYTE_ORDER_MARK
@@ -12,6 +15,7 @@ from tailmetrics.queue_address import QueueAddress
 from tailmetrics.queues.broker import Received
 from tailmetrics.settings import Settings
 from tailmetrics.sources import MESSAGES_NODE, Checkpoint, Chunk, Delivery, Source, fingerprint
+from tailmetrics.tailing.files import GZIP_BEGINS
 from tailmetrics.tailing.reader import LineReader
 from tailmetrics.units import units_of
 
@@ -19,6 +23,7 @@ NAME_HEADER = "file-name"
 FIRST_LINE_HEADER = "first-line"  # "name": the first line is the name of the log
 
 _LONGEST_NAME = 1000  # characters
+_MOST_UNPACKED_BYTES = 512 * 1024 * 1024  # as large as a message may be that is sent as it is
 # Senders mean seconds, but many write smaller units: each ends at a year that no log is of.
 _NANOSECONDS_BELOW = ((10**11, 10**9), (10**14, 10**6), (10**17, 10**3))
 
@@ -51,6 +56,7 @@ class Message:
         format_name: str,
         settings: Settings,
     ) -> None:
+        received = replace(received, body=_unpacked(received.body))
         self.place = place
         self.size = len(received.body)
         self.arrived_at = time.monotonic()
@@ -171,6 +177,18 @@ def _written_ns(timestamp: int | None) -> int:
         return time.time_ns()
     unit = next((unit for below, unit in _NANOSECONDS_BELOW if timestamp < below), 1)
     return min(timestamp * unit, 2**63 - 1)
+
+
+def _unpacked(body: bytes) -> bytes:
+    """A log that was sent as a gzip; what is no whole gzip, or a very large one, as it came."""
+    if not body.startswith(GZIP_BEGINS):
+        return body
+    try:
+        with gzip.open(io.BytesIO(body)) as stream:
+            unpacked = stream.read(_MOST_UNPACKED_BYTES + 1)
+    except (OSError, EOFError, zlib.error):
+        return body
+    return body if len(unpacked) > _MOST_UNPACKED_BYTES else unpacked
 
 
 def _text(value: object) -> str:
