@@ -383,6 +383,12 @@ class TestViews:
         [(day,)] = run(settings, "SELECT day FROM daily_stats")
         assert str(day) == moment[:10]
 
+    def test_a_view_that_was_dropped_is_made_again(self, settings: Settings, store: Store) -> None:
+        run(settings, "DROP VIEW daily_stats")
+        store.close()
+        open_store(settings).close()
+        assert run(settings, "SELECT * FROM daily_stats") == []
+
     def test_ids_in_daily_stats_compare_by_bytes(self, settings: Settings, store: Store) -> None:
         ids = ["bob", "Bob", "bob ", "b\u00f3b", "bo\u0301b", "\uff42ob"]
         source = store.register(source_of())

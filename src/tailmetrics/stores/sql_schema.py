@@ -145,7 +145,7 @@ _UPGRADES: tuple[Callable[[sa.Connection], None], ...] = ()
 
 
 def prepare(connection: sa.Connection, daily_stats: sa.TextClause, name: str) -> str:
-    """Make the tables where there are none; returns the id of the store.
+    """Make the tables and the view where there are none; returns the id of the store.
 
     The caller sees to it that one process at a time is here. `name` is that of the store in errors. Raises
     SchemaMismatch for tables of a later version, StoreError for those of another program, and StoreGone when
@@ -166,8 +166,6 @@ def prepare(connection: sa.Connection, daily_stats: sa.TextClause, name: str) ->
         clustered = connection.dialect.name != "postgresql"
         (_clustered_records if clustered else records).create(connection, checkfirst=True)
         _metadata.create_all(connection)
-        if "daily_stats" not in sa.inspect(connection).get_view_names():
-            connection.execute(daily_stats)
         rows = [(SCHEMA_VERSION, secrets.token_hex(4))]
         connection.execute(
             store.insert().values(
@@ -194,4 +192,7 @@ def prepare(connection: sa.Connection, daily_stats: sa.TextClause, name: str) ->
     for number in range(version, SCHEMA_VERSION):
         _UPGRADES[number - 1](connection)
         connection.execute(store.update().values(schema_version=number + 1))
+    # Not with the tables alone: a view is easily dropped, and nothing is lost with it.
+    if "daily_stats" not in sa.inspect(connection).get_view_names():
+        connection.execute(daily_stats)
     return str(store_id)
