@@ -732,6 +732,22 @@ def test_the_oldest_file_is_read_to_its_end_first_when_asked(tmp_path, follow):
     assert following.settle() == as_bytes([*numbered(500, 1000), *numbered(0, 500)])
 
 
+def test_of_chunks_at_a_time_all_but_the_last_are_followed_by_more(tmp_path, follow):
+    for n in range(3):
+        append(tmp_path / f"{n}.log", *numbered(n * 5, n * 5 + 5))
+    chunks = follow(f"{tmp_path}/*.log").tailer.next_chunks()
+    assert [chunk.more for chunk in chunks if chunk.data] == [True, True, False]
+
+
+def test_the_last_chunk_is_followed_by_more_while_files_wait_for_their_turn(tmp_path, follow):
+    for n in range(10):
+        append(tmp_path / f"{n}.log", *numbered(n * 50, n * 50 + 50))
+    following = follow(f"{tmp_path}/*.log", chunk_bytes=4096, max_line_bytes=1024)
+    following.settle()
+    more = [chunk.more for chunk in following.chunks]
+    assert (len(more), more.index(False)) == (10, 9)
+
+
 def test_files_take_turns_on_a_backlog(tmp_path, follow):
     for n in range(2):
         append(tmp_path / f"{n}.log", *numbered(n * 500, n * 500 + 500))

@@ -10,7 +10,7 @@ import polars as pl
 
 from tailmetrics.sources import Batch
 
-BULK_RECORDS = 4096  # fewer are written sooner as they are
+BULK_RECORDS = 8192  # fewer are written sooner as they are
 MOST_NAMES = 8192  # with more no further numbers are made: questions about unsorted records look them up
 _SAMPLE_RECORDS = 1024
 _MOST_DIFFERENT = 7 / 8  # of a sample: some four thousand texts, if all are as frequent

@@ -107,10 +107,16 @@ class Tailer:
             room = self._settings.chunk_bytes
             oldest_first = self._settings.backlog_order == "oldest"
             polls = not self.wakeup.has_events
-            followers = [f for f in self._followers if polls or f.stirred or f.is_restless]
-            for follower in sorted(followers, key=Follower.written_ns) if oldest_first else followers:
-                if follower.worker_hash % workers != worker:
-                    continue
+            waiting = deque(
+                follower
+                for follower in self._followers
+                if (polls or follower.stirred or follower.is_restless)
+                and follower.worker_hash % workers == worker
+            )
+            if oldest_first:
+                waiting = deque(sorted(waiting, key=Follower.written_ns))
+            while waiting:
+                follower = waiting.popleft()
                 chunk = self._read(follower)
                 if chunk is not None:
                     self._followers.end_turn(follower)
@@ -119,7 +125,8 @@ class Tailer:
                     if room <= 0 or (oldest_first and chunk.more):
                         break
             self._end_loads()  # whose file was let go, as nothing may happen for long now
-            return chunks
+            more = bool(self._queued_loads) or any(follower.unread_bytes for follower in waiting)
+            return _followed_by(chunks, more=more)
 
     def rest_seconds(self) -> float:
         """How long nothing is to be done as long as nothing happens."""
@@ -541,6 +548,14 @@ class Tailer:
             ):
                 job.succeed()
         self._jobs = [job for job in self._jobs if not job.has_ended]
+
+
+def _followed_by(chunks: list[Chunk], *, more: bool) -> list[Chunk]:
+    """The chunks; each that another one follows says that more comes, and need not be committed alone."""
+    last = len(chunks) - 1
+    return [
+        replace(chunk, more=True) if place < last or more else chunk for place, chunk in enumerate(chunks)
+    ]
 
 
 def _is_rotated(path: str) -> bool:
