@@ -158,7 +158,7 @@ class Committer:
             return group
 
     def _is_group_whole(self) -> bool:
-        # A batch whose source has more to read will be followed by another one very soon.
+        # Behind a batch that says so another one follows at once.
         return (
             self._closing
             or self._draining

@@ -88,8 +88,8 @@ class Chunk:
 
     `data` begins at byte `offset` of the source and `checkpoint.position` is where the next chunk begins.
     When `too_long` is set the chunk is one line (or block) over the limit and `data` only its beginning.
-    `more` says that the source had further bytes when the chunk was read. `written_ns` is when the source
-    was written to last, in nanoseconds since 1970. `registers` is set on the first
+    `more` says that the source, or another one, had further bytes when the chunk was read. `written_ns` is
+    when the source was written to last, in nanoseconds since 1970. `registers` is set on the first
     chunk of a source that the store does not know yet, which has no lines. `delivery` is set on those of a
     message.
     """
