@@ -659,6 +659,17 @@ def test_the_first_lines_of_a_log_that_is_there_add_nothing(
     assert (job.progress().already_loaded, following.lines) == (True, as_bytes(numbered(0, 100)))
 
 
+def test_the_first_lines_of_a_log_that_was_not_read_from_its_beginning_are_loaded(
+    tmp_path: Path, log: Path, follow: Callable[..., Following]
+) -> None:
+    append(log, *numbered(0, 100))
+    following = follow(log, log_start="end")
+    following.settle()
+    append(tmp_path / "first", *numbered(0, 50))
+    following.load(tmp_path / "first")
+    assert following.lines == as_bytes(numbered(0, 50))
+
+
 @pytest.mark.parametrize("name", [None, "upload"], ids=["by its path", "uploaded"])
 def test_a_few_first_lines_are_no_proof_that_a_log_is_another_one(
     tmp_path: Path, log: Path, follow: Callable[..., Following], name: str | None

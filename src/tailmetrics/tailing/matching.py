@@ -37,12 +37,15 @@ class Matcher:
         known: KnownSources,
         followers: Followers,
         orphans: Orphans,
+        *,
+        from_beginning: bool,
     ) -> None:
         self._node_id = node_id
         self._started = started
         self._known = known
         self._followers = followers
         self._orphans = orphans
+        self._from_beginning = from_beginning  # whether logs are read from there, so that all lines are known
         self._copies: dict[Key, str] = {}  # what was a copy when it was looked at, and of which source
 
     def by_inode(self, opened: LogFile, path: str, *, name_counts: bool = False) -> Source | None:
@@ -193,7 +196,7 @@ class Matcher:
     def _begun_by(self, opened: LogFile) -> Source | None:
         """The source of a log that is there and begins with all of a file, which is long enough to tell."""
         size = opened.size()
-        if size < HEAD_BYTES:
+        if size < HEAD_BYTES or not self._from_beginning:
             return None
         for source in self._known.with_head_of(opened):
             follower = self._followers.of_source(source.source_id)

@@ -75,7 +75,14 @@ class Tailer:
         self._reopening = threading.Event()
         self._followers = Followers()
         self._orphans = Orphans()
-        self._matcher = Matcher(node_id, self._started, self._known, self._followers, self._orphans)
+        self._matcher = Matcher(
+            node_id,
+            self._started,
+            self._known,
+            self._followers,
+            self._orphans,
+            from_beginning=settings.log_start == "beginning",
+        )
         self._parked: dict[Key, _Parked] = {}
         self._settled_siblings: dict[Key, int] = {}  # rotated files that need no look until they change
         self._begins_ns = _followed_since_ns(self._known)
