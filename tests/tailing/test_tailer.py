@@ -670,6 +670,40 @@ def test_the_first_lines_of_a_log_that_was_not_read_from_its_beginning_are_loade
     assert following.lines == as_bytes(numbered(0, 50))
 
 
+def test_first_lines_that_differ_in_their_middle_are_another_log(
+    tmp_path: Path, log: Path, follow: Callable[..., Following]
+) -> None:
+    append(log, *numbered(0, 100))
+    following = follow(log)
+    following.settle()
+    other = [*numbered(0, 30), *(line.replace("200", "500") for line in numbered(30, 40)), *numbered(40, 70)]
+    append(tmp_path / "other", *other)
+    following.load(tmp_path / "other")
+    assert following.lines[100:] == as_bytes(other)
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+def test_a_load_that_waits_for_a_log_goes_on_by_itself_when_that_is_truncated(
+    tmp_path: Path, log: Path, follow: Callable[..., Following], is_late: bool
+) -> None:
+    append(log, *numbered(0, 200))
+    append(tmp_path / "first", *numbered(0, 190))
+    following = follow(log, chunk_bytes=4096, max_line_bytes=1024)
+    job = LoadJob(tmp_path / "first", "upload", None, by_content=True)
+    chunks = following.tailer.next_chunks()
+    if is_late:
+        os.truncate(log, 0)
+    following.tailer.load(job)
+    chunks += following.tailer.next_chunks()
+    os.truncate(log, 0)
+    append(log, *numbered(500, 505))
+    for chunk in chunks:
+        following.commit(chunk)
+    following.settle()
+    assert job.has_ended
+    assert sorted(following.lines) == sorted(as_bytes([*numbered(0, 190), *numbered(500, 505)]))
+
+
 @pytest.mark.parametrize("name", [None, "upload"], ids=["by its path", "uploaded"])
 def test_a_few_first_lines_are_no_proof_that_a_log_is_another_one(
     tmp_path: Path, log: Path, follow: Callable[..., Following], name: str | None
@@ -748,6 +782,22 @@ def test_of_chunks_at_a_time_all_but_the_last_are_followed_by_more(tmp_path, fol
         append(tmp_path / f"{n}.log", *numbered(n * 5, n * 5 + 5))
     chunks = follow(f"{tmp_path}/*.log").tailer.next_chunks()
     assert [chunk.more for chunk in chunks if chunk.data] == [True, True, False]
+
+
+def test_an_unfinished_line_is_nothing_to_wait_for(log, follow):
+    append(log, *numbered(0, 3))
+    append(log, "unfinished", end=b"")
+    [*_, chunk] = follow(log).tailer.next_chunks()
+    assert (chunk.data.count(b"\n"), chunk.more) == (3, False)
+
+
+def test_loads_that_have_to_wait_for_others_are_nothing_to_wait_for(tmp_path, log, follow):
+    following = follow(log)
+    for n in range(70):
+        append(tmp_path / f"{n}.txt", *numbered(n, n + 1))
+        following.tailer.load(LoadJob(tmp_path / f"{n}.txt", f"{n}.txt", None, by_content=False))
+    chunks = following.tailer.next_chunks()
+    assert (len([chunk for chunk in chunks if chunk.data]), chunks[-1].more) == (64, False)
 
 
 def test_the_last_chunk_is_followed_by_more_while_files_wait_for_their_turn(tmp_path, follow):

@@ -166,7 +166,7 @@ class Follower:
             offset=offset,
             data=lines.data,
             checkpoint=checkpoint_of(lines.end, self._head, self._reader.before),
-            more=lines.end < size,
+            more=lines.more and lines.end < size,
             too_long=lines.too_long,
             written_ns=stamp[1],
         )

@@ -50,6 +50,18 @@ def is_copy(file: LogFile, original: LogFile) -> bool:
     ) == original.read(end, size - end)
 
 
+def is_beginning(file: LogFile, original: LogFile) -> bool:
+    """Whether all bytes of a file are those with which another one begins."""
+    if not is_copy(file, original):
+        return False
+    position = 0
+    while block := file.read(position, _SEARCH_BYTES):
+        if block != original.read(position, len(block)):
+            return False
+        position += len(block)
+    return True
+
+
 def checkpoint_of(position: int, head: bytes, before: bytes) -> Checkpoint:
     """The checkpoint of a source that begins with `head` and has `before` in front of the position."""
     tail = before[-TAIL_BYTES:]

@@ -17,6 +17,7 @@ from tailmetrics.tailing.followers import Followers, Key
 from tailmetrics.tailing.identity import (
     begins_like,
     holds,
+    is_beginning,
     is_copy,
     new_source,
     start_at,
@@ -151,7 +152,11 @@ class Matcher:
         if _is_upload(source) or is_copy(opened, follower.file):
             return source
         # The log that is followed has all of its lines, and this one what comes behind them.
-        common = follower.file.size() if is_copy(follower.file, opened) else source.position
+        # It may be truncated by now; what was read will be committed.
+        read = follower.as_read()
+        common = read.position if holds(opened, read.checkpoint) else source.position
+        if is_copy(follower.file, opened):
+            common = max(common, follower.file.size())
         return start_at(common, made, opened)
 
     def _of_named(self, opened: LogFile, path: str) -> Source:
@@ -201,11 +206,11 @@ class Matcher:
         for source in self._known.with_head_of(opened):
             follower = self._followers.of_source(source.source_id)
             if follower is not None:
-                if is_copy(opened, follower.file):
+                if is_beginning(opened, follower.file):
                     return follower.as_read()
             elif source.position >= size and (original := _intact(source)) is not None:
                 with contextlib.closing(original):
-                    if is_copy(opened, original):
+                    if is_beginning(opened, original):
                         return source
         return None
 

@@ -17,10 +17,14 @@ class Rewritten(Exception):  # a condition to act on, not a mistake
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """Whole units that end at byte `end`; of one that is too long only the beginning."""
+    """Whole units that end at byte `end`; of one that is too long only the beginning.
+
+    `more` is False when no line end was there behind them.
+    """
 
     data: bytes
     end: int
+    more: bool
     too_long: bool = False
 
 
@@ -69,10 +73,12 @@ class LineReader:
             if not final or not rest:
                 return None
             length = len(rest)
-        data = data[begin : begin + length]
+        end = begin + length
+        more = len(data) - begin == self._read_bytes or data.find(b"\n", end) >= 0
+        data = data[begin:end]
         self.offset += length
         self.before = (self.before + data)[-keep_before:] if length < keep_before else data[-keep_before:]
-        return Lines(data, self.offset)
+        return Lines(data, self.offset, more)
 
     def _skip(self, beginning: bytes, keep_before: int, *, final: bool) -> Lines | None:
         end = self._units.end_of_long(beginning)
@@ -93,4 +99,4 @@ class LineReader:
         start = max(0, end - keep_before)
         self.before = self.file.read(start, end - start)
         self.offset = end
-        return Lines(beginning[:REJECT_LINE_BYTES], end, too_long=True)
+        return Lines(beginning[:REJECT_LINE_BYTES], end, more=True, too_long=True)

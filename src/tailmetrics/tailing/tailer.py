@@ -132,7 +132,7 @@ class Tailer:
                     if room <= 0 or (oldest_first and chunk.more):
                         break
             self._end_loads()  # whose file was let go, as nothing may happen for long now
-            more = bool(self._queued_loads) or any(follower.unread_bytes for follower in waiting)
+            more = any(follower.stirred and follower.unread_bytes for follower in waiting)
             return _followed_by(chunks, more=more)
 
     def rest_seconds(self) -> float:
@@ -238,6 +238,7 @@ class Tailer:
             # What is read to its end only once goes on: its name may be gone.
             if follower.found:
                 self._let_go(follower)
+                self._restart_loads(follower.source)
         self._scan_due_at = 0.0
         log.info("reopening all files")
 
@@ -258,6 +259,7 @@ class Tailer:
         if follower.registered:
             self._orphans.add(source, follower.lost_bytes)
         self._let_go(follower)
+        self._restart_loads(source)
         self._scan_due_at = 0.0
         self.wakeup.wake()
 
@@ -537,6 +539,12 @@ class Tailer:
             opened.close()
             raise
         opened.close()
+
+    def _restart_loads(self, source: Source) -> None:
+        """Have loads that waited for a follower of the source look anew: what they read may be elsewhere."""
+        for job in self._jobs:
+            if job.source_id == source.source_id and not job.has_ended:
+                job.restart()
 
     def _load_of(self, source: Source) -> LoadJob | None:
         """The load that is under way of a source."""
