@@ -9,10 +9,9 @@ from pathlib import Path
 
 from tailmetrics.errors import LoadError
 from tailmetrics.queue_address import QueueAddress
+from tailmetrics.queues.messages import MOST_BYTES
 from tailmetrics.queues.publisher import Publisher
 from tailmetrics.tailing.discovery import is_compressed
-
-_MOST_BYTES = 512 * 1024 * 1024  # the largest message that a broker can be set to take
 
 
 def publish(
@@ -34,12 +33,12 @@ def publish(
 def _content(file: Path) -> bytes:
     try:
         with gzip.open(file) if is_compressed(file.name) else file.open("rb") as stream:
-            content = stream.read(_MOST_BYTES + 1)
+            content = stream.read(MOST_BYTES + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise LoadError(f"{file} cannot be read to its end: {error}") from error
-    if len(content) > _MOST_BYTES:
+    if len(content) > MOST_BYTES:
         raise LoadError(
-            f"{file}: found more than {_MOST_BYTES:,} bytes, which no broker takes as one message; split it, "
+            f"{file}: found more than {MOST_BYTES:,} bytes, which no broker takes as one message; split it, "
             "or load it with `tailmetrics load`"
         )
     return content

@@ -103,7 +103,7 @@ def test_a_log_that_was_sent_as_a_gzip_is_unpacked(tmp_path: Path, queue: Queue)
 def test_what_is_no_gzip_that_can_be_unpacked_is_a_reject(
     tmp_path: Path, queue: Queue, monkeypatch: pytest.MonkeyPatch, most_bytes: int
 ) -> None:
-    monkeypatch.setattr(messages, "_MOST_UNPACKED_BYTES", most_bytes)
+    monkeypatch.setattr(messages, "MOST_BYTES", most_bytes)
     packed = b"\x1f\x8b no gzip" if most_bytes > 20 else gzip.compress(b"a" * 100, mtime=0)
     queue.send(packed)
     with consuming(tmp_path, queue.url) as running:

@@ -646,6 +646,15 @@ def test_a_log_that_was_followed_adds_nothing_when_it_or_a_copy_is_loaded(
     assert ([job.progress().already_loaded for job in jobs], loading.lines) == ([True, True], [])
 
 
+@pytest.fixture
+def read_log(log: Path, follow: Callable[..., Following]) -> Following:
+    """Follows a log of 100 lines that was read to its end."""
+    append(log, *numbered(0, 100))
+    following = follow(log)
+    following.settle()
+    return following
+
+
 @pytest.mark.parametrize("name", [None, "upload"], ids=["by its path", "uploaded"])
 @pytest.mark.parametrize("is_followed", [True, False])
 def test_the_first_lines_of_a_log_that_is_there_add_nothing(
@@ -670,16 +679,11 @@ def test_the_first_lines_of_a_log_that_was_not_read_from_its_beginning_are_loade
     assert following.lines == as_bytes(numbered(0, 50))
 
 
-def test_first_lines_that_differ_in_their_middle_are_another_log(
-    tmp_path: Path, log: Path, follow: Callable[..., Following]
-) -> None:
-    append(log, *numbered(0, 100))
-    following = follow(log)
-    following.settle()
+def test_first_lines_that_differ_in_their_middle_are_another_log(tmp_path: Path, read_log: Following) -> None:
     other = [*numbered(0, 30), *(line.replace("200", "500") for line in numbered(30, 40)), *numbered(40, 70)]
     append(tmp_path / "other", *other)
-    following.load(tmp_path / "other")
-    assert following.lines[100:] == as_bytes(other)
+    read_log.load(tmp_path / "other")
+    assert read_log.lines[100:] == as_bytes(other)
 
 
 @pytest.mark.parametrize("is_late", [False, True])
@@ -706,25 +710,19 @@ def test_a_load_that_waits_for_a_log_goes_on_by_itself_when_that_is_truncated(
 
 @pytest.mark.parametrize("name", [None, "upload"], ids=["by its path", "uploaded"])
 def test_a_few_first_lines_are_no_proof_that_a_log_is_another_one(
-    tmp_path: Path, log: Path, follow: Callable[..., Following], name: str | None
+    tmp_path: Path, read_log: Following, name: str | None
 ) -> None:
-    append(log, *numbered(0, 100))
-    following = follow(log)
-    following.settle()
     append(tmp_path / "first", *numbered(0, 3))
-    following.load(tmp_path / "first", name)
-    assert following.lines == as_bytes([*numbered(0, 100), *numbered(0, 3)])
+    read_log.load(tmp_path / "first", name)
+    assert read_log.lines == as_bytes([*numbered(0, 100), *numbered(0, 3)])
 
 
 def test_a_log_that_leaves_another_after_its_first_lines_is_loaded(
-    tmp_path: Path, log: Path, follow: Callable[..., Following]
+    tmp_path: Path, read_log: Following
 ) -> None:
-    append(log, *numbered(0, 100))
-    following = follow(log)
-    following.settle()
     append(tmp_path / "other", *numbered(0, 40), *numbered(500, 510))
-    following.load(tmp_path / "other")
-    assert following.lines[100:] == as_bytes([*numbered(0, 40), *numbered(500, 510)])
+    read_log.load(tmp_path / "other")
+    assert read_log.lines[100:] == as_bytes([*numbered(0, 40), *numbered(500, 510)])
 
 
 def test_load_of_a_missing_file_fails_with_a_reason(tmp_path, log, follow):

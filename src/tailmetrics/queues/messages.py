@@ -23,7 +23,7 @@ NAME_HEADER = "file-name"
 FIRST_LINE_HEADER = "first-line"  # "name": the first line is the name of the log
 
 _LONGEST_NAME = 1000  # characters
-_MOST_UNPACKED_BYTES = 512 * 1024 * 1024  # as large as a message may be that is sent as it is
+MOST_BYTES = 512 * 1024 * 1024  # of the largest message that a broker can be set to take
 # Senders mean seconds, but many write smaller units: each ends at a year that no log is of.
 _NANOSECONDS_BELOW = ((10**11, 10**9), (10**14, 10**6), (10**17, 10**3))
 
@@ -185,10 +185,10 @@ def _unpacked(body: bytes) -> bytes:
         return body
     try:
         with gzip.open(io.BytesIO(body)) as stream:
-            unpacked = stream.read(_MOST_UNPACKED_BYTES + 1)
+            unpacked = stream.read(MOST_BYTES + 1)
     except (OSError, EOFError, zlib.error):
         return body
-    return body if len(unpacked) > _MOST_UNPACKED_BYTES else unpacked
+    return body if len(unpacked) > MOST_BYTES else unpacked
 
 
 def _text(value: object) -> str:

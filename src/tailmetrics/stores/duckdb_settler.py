@@ -182,10 +182,9 @@ class Settler:
                 ") ORDER BY key, timestamp",
                 {**until, "run": run},
             ).fetchall()
-            deleted = 0
-            for table, end in until.items():
-                [(gone,)] = cursor.execute(f"DELETE FROM {table} WHERE rowid < $end", {"end": end}).fetchall()
-                deleted += gone
+            deleted = sum(
+                _delete(cursor, table, "rowid < $end", {"end": end}) for table, end in until.items()
+            )
             if deleted != records:
                 raise StoreError(f"found the names of {records} of {deleted} records, expected those of all")
             if not records:
@@ -233,13 +232,8 @@ class Settler:
         now = datetime.now(timezone.utc).replace(tzinfo=None)
         oldest = {"oldest": now - timedelta(days=self._retention_days)}
         with self._transaction() as cursor:
-            records = 0
-            for table in TABLES:
-                [(gone,)] = cursor.execute(
-                    f"DELETE FROM {table} WHERE timestamp < $oldest", oldest
-                ).fetchall()
-                records += gone
-            [(rejects,)] = cursor.execute("DELETE FROM rejects WHERE seen_at < $oldest", oldest).fetchall()
+            records = sum(_delete(cursor, table, "timestamp < $oldest", oldest) for table in TABLES)
+            rejects = _delete(cursor, "rejects", "seen_at < $oldest", oldest)
             _note_deleted(cursor, records)
         self._change_layout(deleted=records)
         if records or rejects:
@@ -400,6 +394,14 @@ def _ends_of_run(cursor: duckdb.DuckDBPyConnection) -> dict[str, int]:
         until[table] = end or 0
         left -= until[table] - (first or 0)
     return until
+
+
+def _delete(
+    cursor: duckdb.DuckDBPyConnection, table: str, condition: str, parameters: Mapping[str, int | datetime]
+) -> int:
+    """Delete the rows of a table for which an SQL condition holds; returns how many."""
+    [(gone,)] = cursor.execute(f"DELETE FROM {table} WHERE {condition}", dict(parameters)).fetchall()
+    return int(gone)
 
 
 def _note_deleted(cursor: duckdb.DuckDBPyConnection, records: int) -> None:

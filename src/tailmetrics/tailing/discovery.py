@@ -148,6 +148,11 @@ def format_of(path: str, log_paths: Iterable[LogPath]) -> str | None:
     return None
 
 
+def is_rotated(path: str) -> bool:
+    """Whether a name is one that rotation derives from another."""
+    return path != rotation_family(path)
+
+
 def is_rotation_of(path: str, original: str) -> bool:
     """Whether a name is derived by rotation from that of `original`, or both from the same one."""
     return path != original and rotation_family(path) == rotation_family(original)

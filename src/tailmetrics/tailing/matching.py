@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tailmetrics.errors import LoadError
 from tailmetrics.sources import HEAD_BYTES, Source
-from tailmetrics.tailing.discovery import are_other_runs, is_rotation_of, rotation_family
+from tailmetrics.tailing.discovery import are_other_runs, is_rotated, is_rotation_of, rotation_family
 from tailmetrics.tailing.files import LogFile, open_log
 from tailmetrics.tailing.follower import Follower
 from tailmetrics.tailing.followers import Followers, Key
@@ -247,7 +247,7 @@ class Matcher:
         """A source without unread lines, for a copy whose original was read further before its truncation."""
         source_id = self._copies.get((opened.device, opened.inode))
         original = None if source_id is None else self._truncated(source_id)
-        if original is None or not is_rotation_of(path, rotation_family(path)):
+        if original is None or not is_rotated(path):
             return None
         size = opened.size()
         if size > original.position or not begins_like(opened, original.checkpoint):

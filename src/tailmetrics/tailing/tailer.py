@@ -23,6 +23,7 @@ from tailmetrics.tailing.discovery import (
     find_files,
     format_of,
     is_compressed,
+    is_rotated,
     is_rotation_of,
     rotation_family,
 )
@@ -114,14 +115,13 @@ class Tailer:
             room = self._settings.chunk_bytes
             oldest_first = self._settings.backlog_order == "oldest"
             polls = not self.wakeup.has_events
-            waiting = deque(
+            followers = [
                 follower
                 for follower in self._followers
                 if (polls or follower.stirred or follower.is_restless)
                 and follower.worker_hash % workers == worker
-            )
-            if oldest_first:
-                waiting = deque(sorted(waiting, key=Follower.written_ns))
+            ]
+            waiting = deque(sorted(followers, key=Follower.written_ns) if oldest_first else followers)
             while waiting:
                 follower = waiting.popleft()
                 chunk = self._read(follower)
@@ -360,7 +360,7 @@ class Tailer:
             else:
                 self._follow(source, opened, file.path, file.format_name)
         # A log before what rotation made of it, as a copy can be told from what is followed.
-        for file, opened in sorted(strangers, key=lambda stranger: _is_rotated(stranger[0].path)):
+        for file, opened in sorted(strangers, key=lambda stranger: is_rotated(stranger[0].path)):
             source = self._matcher.by_content(opened, file.path, name_counts=file.format_name == RESULTS)
             if source is None:
                 opened.close()
@@ -571,10 +571,6 @@ def _followed_by(chunks: list[Chunk], *, more: bool) -> list[Chunk]:
     return [
         replace(chunk, more=True) if place < last or more else chunk for place, chunk in enumerate(chunks)
     ]
-
-
-def _is_rotated(path: str) -> bool:
-    return path != rotation_family(path)
 
 
 def _followed_since_ns(known: Iterable[Source]) -> dict[str, int]:
