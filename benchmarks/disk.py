@@ -8,10 +8,10 @@ import time
 from pathlib import Path
 
 from ingest import write_log
-from tailmetrics.loading import load_files
-from tailmetrics.logging import configure_logging
+from tailmetrics.cli.load import load_files
 from tailmetrics.settings import load_settings
-from tailmetrics.stores.duckdb import DuckDBStore
+from tailmetrics.stores.duckdb.store import DuckDBStore
+from tailmetrics.telemetry.log import configure_logging
 
 
 def main() -> None:

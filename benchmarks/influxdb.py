@@ -20,14 +20,14 @@ import httpx
 import numpy as np
 import polars as pl
 
-from tailmetrics.logging import configure_logging
 from tailmetrics.records import RECORD_SCHEMA, ParsedLines, no_rejects
 from tailmetrics.settings import Settings, load_settings
 from tailmetrics.sources import Batch, Checkpoint, Source, derive_source_id
-from tailmetrics.stores.influxdb import InfluxDBStore
-from tailmetrics.stores.influxdb_lines import record_lines
-from tailmetrics.stores.influxdb_places import Progress, places
-from tailmetrics.stores.influxdb_server import LINES_A_REQUEST
+from tailmetrics.stores.influxdb.line_protocol import record_lines
+from tailmetrics.stores.influxdb.record_points import Progress, places
+from tailmetrics.stores.influxdb.server import LINES_A_REQUEST
+from tailmetrics.stores.influxdb.store import InfluxDBStore
+from tailmetrics.telemetry.log import configure_logging
 
 URL = os.environ.get("INFLUXDB_TEST_URL", "")
 TOKEN = os.environ.get("INFLUXDB_TEST_TOKEN", "")

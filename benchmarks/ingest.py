@@ -24,10 +24,10 @@ PER_LINE_BATCH = 10_000
 
 
 def tailmetrics(log: Path, folder: Path) -> float:
-    from tailmetrics.loading import load_files
-    from tailmetrics.logging import configure_logging
+    from tailmetrics.cli.load import load_files
     from tailmetrics.settings import load_settings
-    from tailmetrics.stores import duckdb  # noqa: F401  # to import it is part of the start
+    from tailmetrics.stores.duckdb import store  # noqa: F401  # to import it is part of the start
+    from tailmetrics.telemetry.log import configure_logging
 
     settings = load_settings(None, store_url=f"duckdb:///{folder}/tailmetrics.duckdb", logging_level="ERROR")
     configure_logging(settings)

@@ -67,10 +67,12 @@ def settle(url: str) -> None:
 
 
 def run_ingest(url: str, log: Path) -> None:
-    from tailmetrics.loading import load_files
-    from tailmetrics.logging import configure_logging
+    from tailmetrics.stores.sql.store.postgresql import dialect  # noqa: F401  # to import them is part of the start
+
+    from tailmetrics.cli.load import load_files
     from tailmetrics.settings import load_settings
-    from tailmetrics.stores import sql, sql_postgresql  # noqa: F401  # to import them is part of the start
+    from tailmetrics.stores.sql.store import store  # noqa: F401  # to import them is part of the start
+    from tailmetrics.telemetry.log import configure_logging
 
     settings = load_settings(None, store_url=url, logging_level="ERROR")
     configure_logging(settings)

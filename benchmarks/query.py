@@ -32,7 +32,7 @@ from tailmetrics.records import ParsedLines, no_rejects
 from tailmetrics.settings import Settings
 from tailmetrics.sources import Batch, Checkpoint, Source
 from tailmetrics.stats import StatsQuery
-from tailmetrics.stores.duckdb import DuckDBStore
+from tailmetrics.stores.duckdb.store import DuckDBStore
 from tailmetrics.windows import parse_every
 
 DAYS = 30

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from query import Feeding, frames, settings_of
 from running import ServiceProcess
-from tailmetrics.stores.duckdb import DuckDBStore
+from tailmetrics.stores.duckdb.store import DuckDBStore
 
 
 def main() -> None:

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.paths import ROOT
 from tests.test_scripts import Checkout
 
-ROOT = Path(__file__).parent.parent
 HADOLINT = Path(sys.executable).parent / "hadolint"
 STORES = ("postgres", "mysql")
 PROFILES = (*STORES, "rabbitmq")

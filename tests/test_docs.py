@@ -15,8 +15,8 @@ from dotenv import dotenv_values
 from tailmetrics.cli import main
 from tailmetrics.settings import Settings, load_settings
 from tests.integration.running import free_port
+from tests.paths import ROOT
 
-ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 PAGES = [README, *(page.read_text() for page in sorted((ROOT / "docs").glob("*.md")))]
 

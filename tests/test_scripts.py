@@ -22,8 +22,8 @@ import pytest
 
 from tailmetrics.settings import Settings
 from tests.integration.running import await_that, free_port
+from tests.paths import ROOT
 
-ROOT = Path(__file__).parent.parent
 SCRIPTS = (
     "start.sh",
     "run_tests.sh",

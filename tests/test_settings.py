@@ -11,9 +11,9 @@ import pytest
 import structlog
 
 from tailmetrics.errors import SettingsError
-from tailmetrics.logging import configure_logging
-from tailmetrics.masking import masked
 from tailmetrics.settings import Settings, load_settings
+from tailmetrics.telemetry.log import configure_logging
+from tailmetrics.urls import masked
 
 ODD = "s3/cr@t:word"
 
@@ -146,7 +146,7 @@ def test_passwords_and_tokens_of_urls_are_masked(text: str, shown: str) -> None:
 def test_the_first_event_of_a_process_is_written_as_the_settings_say() -> None:
     program = """
 import sys
-from tailmetrics.logging import EventLog, configure_logging
+from tailmetrics.telemetry.log import EventLog, configure_logging
 from tailmetrics.settings import load_settings
 
 configure_logging(load_settings(None, logging_level="WARNING"))

@@ -11,7 +11,7 @@ import sys
 import click
 
 from tailmetrics.cli import EXIT_IO, main
-from tailmetrics.garbage import collect_seldom
+from tailmetrics.process import collect_seldom
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 

@@ -20,9 +20,9 @@ import numpy.typing as npt
 import polars as pl
 
 from tailmetrics.errors import SettingsError
-from tailmetrics.queue_address import QueueAddress
 from tailmetrics.queues.publisher import Publisher
 from tailmetrics.settings import Settings
+from tailmetrics.urls import QueueAddress
 
 Mode = Literal["realistic", "uniform"]
 

@@ -13,18 +13,17 @@ import uvicorn
 from fastapi import FastAPI
 
 from tailmetrics.api.app import create_app, create_probes_app
-from tailmetrics.api.live import LiveViews
+from tailmetrics.api.live.broadcast import LiveViews
 from tailmetrics.api.parameters import ViewParameters
+from tailmetrics.api.server import BoundedHttp
 from tailmetrics.errors import SettingsError, TailmetricsError
-from tailmetrics.garbage import collect_as_usual
-from tailmetrics.http_protocol import BoundedHttp
-from tailmetrics.ingestion import Ingestion
-from tailmetrics.logging import EventLog
-from tailmetrics.memory import let_go_of_code
-from tailmetrics.metrics import Metrics
+from tailmetrics.ingest.supervisor import Ingestion
+from tailmetrics.process import collect_as_usual, let_go_of_code
 from tailmetrics.settings import Settings
 from tailmetrics.stores import open_store
 from tailmetrics.stores.base import Store
+from tailmetrics.telemetry.log import EventLog
+from tailmetrics.telemetry.metrics import Metrics
 
 log = EventLog()
 

@@ -15,8 +15,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from tailmetrics.errors import SettingsError
-from tailmetrics.masking import masked
-from tailmetrics.queue_address import QueueAddress
+from tailmetrics.urls import QueueAddress, masked
 
 FORMAT_NAMES = ("requests", "nginx", "json", "regex", "results")
 FormatName = Literal["requests", "nginx", "json", "regex", "results"]

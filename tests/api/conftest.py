@@ -10,11 +10,11 @@ import pytest
 
 from tailmetrics.api.app import create_app
 from tailmetrics.formats import open_format
-from tailmetrics.metrics import Metrics
 from tailmetrics.records import RECORD_SCHEMA, ParsedLines, no_rejects
 from tailmetrics.settings import Settings, load_settings
 from tailmetrics.sources import Batch, Checkpoint, Source
 from tailmetrics.stores import Store, open_store
+from tailmetrics.telemetry.metrics import Metrics
 from tests.api.fakes import FakeIngestion
 from tests.api.serving import serving
 

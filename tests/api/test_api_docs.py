@@ -14,13 +14,13 @@ import httpx
 import pytest
 
 from tailmetrics.api.app import create_app
-from tailmetrics.ingestion import Ingestion
-from tailmetrics.metrics import Metrics
+from tailmetrics.ingest.supervisor import Ingestion
 from tailmetrics.stores import open_store
+from tailmetrics.telemetry.metrics import Metrics
 from tests.api.conftest import settings_in
 from tests.api.serving import serving
+from tests.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 DATA = ROOT / "tests" / "data"
 
 

@@ -13,12 +13,12 @@ from typing import Any
 
 import duckdb
 
-from tailmetrics.ingestion import Ingestion
-from tailmetrics.metrics import Metrics
+from tailmetrics.ingest.supervisor import Ingestion
 from tailmetrics.settings import load_settings
 from tailmetrics.sources import SourceStatus
 from tailmetrics.stores import open_store
 from tailmetrics.stores.base import Store
+from tailmetrics.telemetry.metrics import Metrics
 from tests.integration.running import await_that
 from tests.tailing.following import append, numbered
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.paths import ROOT
+
 FAULTS = Path(__file__).parent
-ROWS = re.findall(
-    r"^\| (\d+) \|.*\|(.*)\|$", (FAULTS.parent.parent / "docs" / "operations.md").read_text(), re.MULTILINE
-)
+ROWS = re.findall(r"^\| (\d+) \|.*\|(.*)\|$", (ROOT / "docs" / "operations.md").read_text(), re.MULTILINE)
 SHOWN_BY = {int(number): set(re.findall(r"`(test_\w+)`", tests)) for number, tests in ROWS}
 TESTS = {
     name

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 
 import pytest
 
-from tailmetrics.committer import Committer
 from tailmetrics.errors import PositionConflict, StoreError, StoreUnavailable
-from tailmetrics.ingestion import Ingestion
-from tailmetrics.metrics import Metrics
+from tailmetrics.ingest.committer import Committer
+from tailmetrics.ingest.supervisor import Ingestion
 from tailmetrics.settings import load_settings
 from tailmetrics.sources import Batch
+from tailmetrics.telemetry.metrics import Metrics
 from tests.builders import at, batch_of, source_of
 from tests.faults.living import Living, RejectRow
 from tests.faults.stores import AfterWrite, Passing

@@ -1,14 +1,14 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
 from tailmetrics.formats import open_format
 from tailmetrics.settings import Settings
+from tests.paths import ROOT
 
-PAGE = (Path(__file__).parents[2] / "docs" / "formats.md").read_text()
+PAGE = (ROOT / "docs" / "formats.md").read_text()
 
 
 def block_of(section: str, number: int = 0) -> str:

@@ -10,10 +10,10 @@ from polars.testing import assert_frame_equal
 
 from tailmetrics.errors import FormatError
 from tailmetrics.formats import LineFormat, open_format
+from tailmetrics.formats.framing import opens_block, units_of
 from tailmetrics.records import RECORD_SCHEMA, REJECT_SCHEMA
 from tailmetrics.settings import FORMAT_NAMES, Settings
 from tailmetrics.sources import CHUNK_LINES
-from tailmetrics.units import opens_block, units_of
 
 from .logs import GOOD, logs_of, request_lines, unhurried
 from .reference import lines_of

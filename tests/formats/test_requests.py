@@ -4,7 +4,6 @@ import json
 import math
 from collections import Counter
 from datetime import datetime
-from pathlib import Path
 from unittest import mock
 
 import numpy as np
@@ -19,11 +18,11 @@ from tailmetrics.formats.requests import by_rules
 from tailmetrics.formats.scan import scan_lines
 from tailmetrics.records import RECORD_SCHEMA, REJECT_LINE_BYTES, REJECT_SCHEMA, ParsedLines
 from tailmetrics.settings import Settings
+from tests.paths import DATA
 
 from .logs import GOOD, logs_of, request_lines, unhurried
 from .reference import lines_of, request_of
 
-DATA = Path(__file__).parent.parent / "data"
 LIMIT = 350
 FIELDS = "date time customer_id path status_code duration"
 

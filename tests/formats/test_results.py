@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from tailmetrics.formats import LineFormat, open_format
+from tailmetrics.formats.framing import BLOCKS
 from tailmetrics.formats.results import time_of_log
 from tailmetrics.records import ParsedLines
 from tailmetrics.settings import Settings
-from tailmetrics.tailing.files import PlainFile
+from tailmetrics.tailing.log_file import PlainFile
 from tailmetrics.tailing.reader import LineReader
-from tailmetrics.units import BLOCKS
 
 from .logs import unhurried
 

@@ -16,7 +16,14 @@ def test_two_workers_read_each_line_once(new_service: Callable[..., Service], tm
     service = new_service(f"{tmp_path}/*.log")
     for n in range(4):
         append(tmp_path / f"{n}.log", *numbered(n * 1000, n * 1000 + 1000))
-    command = [sys.executable, "-m", "bytewax.run", "tailmetrics.dataflow:flow_from_settings()", "-w", "2"]
+    command = [
+        sys.executable,
+        "-m",
+        "bytewax.run",
+        "tailmetrics.ingest.dataflow:flow_from_settings()",
+        "-w",
+        "2",
+    ]
     output = tmp_path / "output"
     with output.open("wb") as stream:
         process = subprocess.Popen(

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.paths import DATA
 from tests.tailing.following import append, copy_truncate, numbered
-
-DATA = Path(__file__).parent.parent / "data"
 
 
 @pytest.fixture

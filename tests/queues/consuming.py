@@ -10,11 +10,11 @@ from typing import Any
 
 import duckdb
 
-from tailmetrics.ingestion import Ingestion
-from tailmetrics.metrics import Metrics
+from tailmetrics.ingest.supervisor import Ingestion
 from tailmetrics.settings import Settings
 from tailmetrics.sources import SourceStatus
 from tailmetrics.stores import Store, open_store
+from tailmetrics.telemetry.metrics import Metrics
 from tests.builders import settings_of
 from tests.integration.running import await_that
 

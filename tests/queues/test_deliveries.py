@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from tailmetrics.committer import Committer
-from tailmetrics.dataflow import ChunkParser
 from tailmetrics.errors import PositionConflict
-from tailmetrics.metrics import Metrics
+from tailmetrics.ingest.committer import Committer
+from tailmetrics.ingest.dataflow import ChunkParser
 from tailmetrics.queues import QueueAddress
 from tailmetrics.queues.broker import Received
 from tailmetrics.queues.messages import Message, Place
 from tailmetrics.sources import Batch
 from tailmetrics.stores import Store, open_store
+from tailmetrics.telemetry.metrics import Metrics
 from tests.builders import settings_of
 from tests.queues.consuming import log_of
 

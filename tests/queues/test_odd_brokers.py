@@ -14,10 +14,10 @@ import pytest
 import structlog
 
 from tailmetrics.errors import QueueError, SettingsError
-from tailmetrics.queue_address import QueueAddress
 from tailmetrics.queues import broker as broker_module
 from tailmetrics.queues import messages
 from tailmetrics.queues.broker import connected
+from tailmetrics.urls import QueueAddress
 from tests.integration.running import await_that
 from tests.queues.broker import Broker, Queue
 from tests.queues.consuming import AWAIT_SECONDS, consuming, log_of, rows

@@ -17,8 +17,8 @@ from typing import Any
 import httpx
 
 from tests.integration.running import await_that
+from tests.paths import ROOT
 
-ROOT = Path(__file__).parent.parent.parent
 SERVICES = ("influxdb", "log_generator", "log_processor", "api")
 HEALTHY_SECONDS = 60.0
 

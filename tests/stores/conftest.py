@@ -11,11 +11,12 @@ import pytest
 
 from tailmetrics.settings import Settings, load_settings
 from tailmetrics.sources import Batch
-from tailmetrics.stores import Store, duckdb_names, open_store
-from tailmetrics.stores.duckdb import DuckDBStore
+from tailmetrics.stores import Store, open_store
+from tailmetrics.stores.duckdb import dictionary
+from tailmetrics.stores.duckdb.store import DuckDBStore
 from tests import servers
 from tests.builders import settings_of
-from tests.stores import influxdb
+from tests.stores.influxdb import server as influxdb
 
 # What needs a real server is no part of the run without one.
 collect_ignore = [] if influxdb.IS_GIVEN else ["test_influxdb_real.py"]
@@ -74,8 +75,8 @@ def _write_numbered(monkeypatch: pytest.MonkeyPatch) -> None:
     def write_numbered(store: DuckDBStore, batches: Sequence[Batch]) -> None:
         write(store, [store.prepare(batch) for batch in batches])
 
-    monkeypatch.setattr(duckdb_names, "BULK_RECORDS", 1)
-    monkeypatch.setattr(duckdb_names, "_MOST_DIFFERENT", 1)
+    monkeypatch.setattr(dictionary, "BULK_RECORDS", 1)
+    monkeypatch.setattr(dictionary, "_MOST_DIFFERENT", 1)
     monkeypatch.setattr(DuckDBStore, "write", write_numbered)
 
 

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from tailmetrics.tailing import LoadJob
-from tailmetrics.tailing.files import open_log
 from tailmetrics.tailing.follower import Follower
 from tailmetrics.tailing.identity import new_source, start_at
+from tailmetrics.tailing.log_file import open_log
 from tailmetrics.tailing.reader import Rewritten
 from tests.tailing.following import Following, append, copy_truncate, numbered
 

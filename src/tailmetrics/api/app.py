@@ -6,19 +6,22 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 
-from tailmetrics.api import documentation, problems
-from tailmetrics.api.guard import Guard
-from tailmetrics.api.ingestion import Ingestion
+from tailmetrics.api import pages
+from tailmetrics.api.context import Services
+from tailmetrics.api.http import problems
+from tailmetrics.api.http.guard import Guard
+from tailmetrics.api.http.middleware import HeadAsGet, QueryTiming, SecurityHeaders
+from tailmetrics.api.http.openapi import DESCRIPTION, DescribedFastAPI
 from tailmetrics.api.kept import KeptAnswers
-from tailmetrics.api.middleware import HeadAsGet, QueryTiming, SecurityHeaders
-from tailmetrics.api.openapi import DESCRIPTION, DescribedFastAPI
+from tailmetrics.api.live import routes as live_routes
+from tailmetrics.api.load import routes as load_routes
+from tailmetrics.api.load.uploads import remove_leftovers
+from tailmetrics.api.ports import Ingestion
 from tailmetrics.api.repeating import Repeating
-from tailmetrics.api.routes import badge, breakdown, customers, live, load, probes, rejects, session, stats
-from tailmetrics.api.services import Services
-from tailmetrics.api.uploads import remove_leftovers
-from tailmetrics.metrics import Metrics
+from tailmetrics.api.routes import badge, breakdown, customers, probes, rejects, session, stats
 from tailmetrics.settings import Settings
 from tailmetrics.stores.base import Store
+from tailmetrics.telemetry.metrics import Metrics
 
 
 def create_app(settings: Settings, store: Store, ingestion: Ingestion | None, metrics: Metrics) -> FastAPI:
@@ -45,14 +48,14 @@ def create_app(settings: Settings, store: Store, ingestion: Ingestion | None, me
         breakdown.router,
         customers.router,
         rejects.router,
-        load.load_router(settings),
+        load_routes.load_router(settings),
         probes.router,
         badge.router,
         session.router,
     ):
         app.include_router(router)
-    live.install(app, services)
-    app.include_router(documentation.router)
+    live_routes.install(app, services)
+    app.include_router(pages.router)
     return app
 
 

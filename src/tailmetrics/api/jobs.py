@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from starlette.exceptions import HTTPException
 
-from tailmetrics.api.ingestion import Ingestion, LoadJob
-from tailmetrics.api.uploads import Upload
+from tailmetrics.api.load.uploads import Upload
+from tailmetrics.api.ports import Ingestion, LoadJob
 from tailmetrics.sources import LoadProgress
 
 _MOST_ACTIVE = 100  # each may hold a file

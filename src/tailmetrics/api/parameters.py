@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 from pydantic.json_schema import SkipJsonSchema
 from starlette.datastructures import ImmutableMultiDict
 
-from tailmetrics.api.problems import wrong_parameters
+from tailmetrics.api.http.problems import wrong_parameters
 from tailmetrics.errors import QueryError
 from tailmetrics.stats import CustomerSort, Failures, UptimeMethod
 

@@ -17,7 +17,7 @@ from fastapi import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tailmetrics.api.kept import Answer, KeptAnswers, Question
-from tailmetrics.metrics import Metrics
+from tailmetrics.telemetry.metrics import Metrics
 
 _LARGEST_BYTES = 1024 * 1024
 _QUESTION = "tailmetrics.question"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from tailmetrics.errors import FormatError
 from tailmetrics.formats import json_lines, nginx, regex, requests, results, timestamps
 from tailmetrics.formats.base import LineFormat
+from tailmetrics.formats.framing import RESULTS
 from tailmetrics.formats.text import Extract, TextFormat
 from tailmetrics.settings import FORMAT_NAMES, Settings
-from tailmetrics.units import RESULTS
 
 __all__ = ["LineFormat", "open_format"]
 

@@ -15,6 +15,7 @@ from typing import Final
 import polars as pl
 
 from tailmetrics.formats import fields
+from tailmetrics.formats.framing import MARK_PREFIX, RESULTS, opens_block
 from tailmetrics.formats.lines import Lines, split
 from tailmetrics.formats.reasons import found_instead
 from tailmetrics.formats.text import LINES_AT_ONCE, kept_lines, text_of, too_long_line, unfit_lines
@@ -26,7 +27,6 @@ from tailmetrics.records import (
     no_records,
     no_rejects,
 )
-from tailmetrics.units import MARK_PREFIX, RESULTS, opens_block
 
 PASS_STATUS, FAIL_STATUS = 200, 500
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tailmetrics.errors import QueueError, SettingsError
-from tailmetrics.queue_address import QueueAddress
+from tailmetrics.urls import QueueAddress
 
 if TYPE_CHECKING:
     from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection

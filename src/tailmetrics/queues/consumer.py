@@ -10,12 +10,12 @@ from collections import defaultdict, deque
 from collections.abc import Callable
 
 from tailmetrics.errors import QueueError
-from tailmetrics.logging import EventLog
-from tailmetrics.queue_address import QueueAddress
 from tailmetrics.queues.broker import Connection, Received, connected
 from tailmetrics.queues.messages import Message, Place
 from tailmetrics.settings import Settings
 from tailmetrics.sources import SourceStatus
+from tailmetrics.telemetry.log import EventLog
+from tailmetrics.urls import QueueAddress
 
 log = EventLog()
 

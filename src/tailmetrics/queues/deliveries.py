@@ -8,10 +8,10 @@ from datetime import datetime, timezone
 
 import polars as pl
 
-from tailmetrics.logging import EventLog
 from tailmetrics.records import ParsedLines
 from tailmetrics.sources import Batch, Delivery, Source
 from tailmetrics.stores.base import Store
+from tailmetrics.telemetry.log import EventLog
 
 log = EventLog()
 

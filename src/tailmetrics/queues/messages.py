@@ -10,14 +10,14 @@ import time
 import zlib
 from dataclasses import dataclass, replace
 
+from tailmetrics.formats.framing import units_of
 from tailmetrics.formats.lines import BYTE_ORDER_MARK
-from tailmetrics.queue_address import QueueAddress
 from tailmetrics.queues.broker import Received
 from tailmetrics.settings import Settings
 from tailmetrics.sources import MESSAGES_NODE, Checkpoint, Chunk, Delivery, Source, fingerprint
-from tailmetrics.tailing.files import GZIP_BEGINS
+from tailmetrics.tailing.log_file import GZIP_BEGINS
 from tailmetrics.tailing.reader import LineReader
-from tailmetrics.units import units_of
+from tailmetrics.urls import QueueAddress
 
 NAME_HEADER = "file-name"
 FIRST_LINE_HEADER = "first-line"  # "name": the first line is the name of the log

@@ -9,9 +9,9 @@ from contextlib import ExitStack
 import tenacity
 
 from tailmetrics.errors import QueueError
-from tailmetrics.queue_address import QueueAddress
 from tailmetrics.queues.broker import Connection, connected
 from tailmetrics.queues.messages import FIRST_LINE_HEADER, NAME_HEADER
+from tailmetrics.urls import QueueAddress
 
 _TRY_AGAIN_SECONDS = 60.0  # a broker that is restarted is back by then
 _PAUSE_SECONDS = 0.5

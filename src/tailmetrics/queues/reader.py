@@ -6,12 +6,12 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from tailmetrics.queue_address import QueueAddress
 from tailmetrics.queues.broker import require_client
 from tailmetrics.queues.consumer import QueueConsumer
 from tailmetrics.queues.messages import Message
 from tailmetrics.settings import Settings
 from tailmetrics.sources import Batch, Chunk, SourceStatus
+from tailmetrics.urls import QueueAddress
 
 _MOST_CHUNKS = 1000  # at a time
 _LEAVE_SECONDS = 2.0  # for all brokers together: one that is away need not be waited for

@@ -22,12 +22,12 @@ def open_store(settings: Settings) -> Store:
     pl.DataFrame({"key": [0]}).group_by("key").agg(pl.len())
     scheme = settings.store_scheme
     if scheme == "duckdb":
-        from tailmetrics.stores.duckdb import DuckDBStore  # noqa: PLC0415  # only who uses DuckDB loads it
+        from tailmetrics.stores.duckdb.store import DuckDBStore  # noqa: PLC0415  # only who uses DuckDB loads it
 
         return DuckDBStore(settings)
     if scheme == "influxdb":
         try:
-            from tailmetrics.stores.influxdb import InfluxDBStore  # noqa: PLC0415  # likewise
+            from tailmetrics.stores.influxdb.store import InfluxDBStore  # noqa: PLC0415  # likewise
         except ModuleNotFoundError as error:
             raise SettingsError(
                 [f"STORE_URL: {settings.store_name} needs pip install 'tailmetrics[influxdb]' ({error})"]
@@ -35,7 +35,7 @@ def open_store(settings: Settings) -> Store:
         return InfluxDBStore(settings)
     if scheme in {"sqlite", "postgresql", "mysql", "mariadb"}:
         try:
-            from tailmetrics.stores.sql import SqlStore  # noqa: PLC0415  # likewise
+            from tailmetrics.stores.sql.store import SqlStore  # noqa: PLC0415  # likewise
         except ModuleNotFoundError as error:
             raise SettingsError(
                 [f"STORE_URL: {settings.store_name} needs pip install 'tailmetrics[{scheme}]' ({error})"]

@@ -1,7 +1,7 @@
 """Following growing files: finding, identifying and reading them are jobs of their own."""
 
 from tailmetrics.tailing.forgetting import forgettable
-from tailmetrics.tailing.loads import LoadJob
+from tailmetrics.tailing.load_jobs import LoadJob
 from tailmetrics.tailing.tailer import Tailer
 
 __all__ = ["LoadJob", "Tailer", "forgettable"]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
+from tailmetrics.formats.framing import units_of
 from tailmetrics.settings import Settings
 from tailmetrics.sources import TAIL_BYTES, Chunk, Source, SourceStatus
-from tailmetrics.tailing.files import LogFile
 from tailmetrics.tailing.identity import checkpoint_of, grown_head
+from tailmetrics.tailing.log_file import LogFile
 from tailmetrics.tailing.reader import LineReader, Rewritten
-from tailmetrics.units import units_of
 
 
 class Follower:

@@ -14,7 +14,7 @@ from tailmetrics.sources import (
     derive_source_id,
     fingerprint,
 )
-from tailmetrics.tailing.files import LogFile
+from tailmetrics.tailing.log_file import LogFile
 
 _SEARCH_BYTES = 1024 * 1024
 

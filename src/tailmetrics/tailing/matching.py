@@ -11,7 +11,6 @@ from pathlib import Path
 from tailmetrics.errors import LoadError
 from tailmetrics.sources import HEAD_BYTES, Source
 from tailmetrics.tailing.discovery import are_other_runs, is_rotated, is_rotation_of, rotation_family
-from tailmetrics.tailing.files import LogFile, open_log
 from tailmetrics.tailing.follower import Follower
 from tailmetrics.tailing.followers import Followers, Key
 from tailmetrics.tailing.identity import (
@@ -23,8 +22,9 @@ from tailmetrics.tailing.identity import (
     start_at,
     uploaded_source,
 )
-from tailmetrics.tailing.known import KnownSources
-from tailmetrics.tailing.loads import LoadJob
+from tailmetrics.tailing.known_sources import KnownSources
+from tailmetrics.tailing.load_jobs import LoadJob
+from tailmetrics.tailing.log_file import LogFile, open_log
 from tailmetrics.tailing.orphans import Orphans
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from tailmetrics.logging import EventLog
 from tailmetrics.sources import Source
+from tailmetrics.telemetry.log import EventLog
 
 log = EventLog()
 

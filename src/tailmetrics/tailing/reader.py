@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tailmetrics.formats.framing import LOOKS_AHEAD, Units
 from tailmetrics.records import REJECT_LINE_BYTES
-from tailmetrics.tailing.files import LogFile
-from tailmetrics.units import LOOKS_AHEAD, Units
+from tailmetrics.tailing.log_file import LogFile
 
 _LINE_END_BYTES = 2  # CR and LF, which do not count to a line's length
 

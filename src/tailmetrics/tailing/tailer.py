@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from tailmetrics.errors import LoadError
-from tailmetrics.logging import EventLog
+from tailmetrics.formats.framing import RESULTS
 from tailmetrics.settings import Settings
 from tailmetrics.sources import Batch, Chunk, Source, SourceStatus
 from tailmetrics.tailing.discovery import (
@@ -27,17 +27,17 @@ from tailmetrics.tailing.discovery import (
     is_rotation_of,
     rotation_family,
 )
-from tailmetrics.tailing.files import LogFile, may_hold_more, open_finished, open_log
 from tailmetrics.tailing.follower import Follower
 from tailmetrics.tailing.followers import Followers, Key
 from tailmetrics.tailing.identity import start_at_end
-from tailmetrics.tailing.known import KnownSources
-from tailmetrics.tailing.loads import LoadJob
+from tailmetrics.tailing.known_sources import KnownSources
+from tailmetrics.tailing.load_jobs import LoadJob
+from tailmetrics.tailing.log_file import LogFile, may_hold_more, open_finished, open_log
 from tailmetrics.tailing.matching import Matcher
 from tailmetrics.tailing.orphans import Orphans
 from tailmetrics.tailing.reader import Rewritten
 from tailmetrics.tailing.wakeup import Wakeup
-from tailmetrics.units import RESULTS
+from tailmetrics.telemetry.log import EventLog
 
 _POLL_SECONDS = 0.05  # from one look to the next at what no event tells of
 # Where there are events, so many times as long as a look for files took the processor is waited before

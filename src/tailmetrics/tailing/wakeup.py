@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from inotify_simple import Event, INotify, flags
 
-from tailmetrics.logging import EventLog
+from tailmetrics.telemetry.log import EventLog
 
 _NAMES = flags.CREATE | flags.DELETE | flags.MOVED_FROM | flags.MOVED_TO | flags.DELETE_SELF | flags.MOVE_SELF
 _NEWS_OF_NAMES = _NAMES | flags.IGNORED | flags.Q_OVERFLOW | flags.UNMOUNT

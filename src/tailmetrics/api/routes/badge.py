@@ -9,10 +9,10 @@ from xml.sax.saxutils import escape
 from fastapi import APIRouter, Depends, Path, Query
 from starlette.responses import Response
 
-from tailmetrics.api.openapi import problem_responses
+from tailmetrics.api.context import Context
+from tailmetrics.api.http.openapi import problem_responses
 from tailmetrics.api.parameters import CustomerId, RangeParameters, only_parameters_of
-from tailmetrics.api.questions import asked_range
-from tailmetrics.api.services import Context
+from tailmetrics.api.queries import asked_range
 from tailmetrics.stats import StatsQuery
 from tailmetrics.windows import parse_every
 

@@ -7,18 +7,18 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.responses import Response
 
-from tailmetrics.api import answers
-from tailmetrics.api.models import Breakdown
-from tailmetrics.api.openapi import problem_responses
+from tailmetrics.api import documents
+from tailmetrics.api.context import Context, Services
+from tailmetrics.api.http.openapi import problem_responses
 from tailmetrics.api.parameters import (
     AllBreakdownParameters,
     BreakdownParameters,
     CustomerId,
     only_parameters_of,
 )
-from tailmetrics.api.questions import breakdown_query
+from tailmetrics.api.queries import breakdown_query
 from tailmetrics.api.repeating import is_about
-from tailmetrics.api.services import Context, Services
+from tailmetrics.api.schemas import Breakdown
 
 router = APIRouter(tags=["statistics"])
 
@@ -59,4 +59,4 @@ async def _answer(
 ) -> Response:
     query, asked = breakdown_query(parameters, customer_id)
     is_about(request, customer_id)
-    return answers.json_response(answers.breakdown(await services.store.breakdown(query), query, asked))
+    return documents.json_response(documents.breakdown(await services.store.breakdown(query), query, asked))

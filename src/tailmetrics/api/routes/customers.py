@@ -7,13 +7,13 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
-from tailmetrics.api import answers, exports
-from tailmetrics.api.models import Customers
-from tailmetrics.api.openapi import problem_responses
+from tailmetrics.api import csv, documents
+from tailmetrics.api.context import Context
+from tailmetrics.api.http.openapi import problem_responses
 from tailmetrics.api.parameters import CustomersParameters, only_parameters_of
-from tailmetrics.api.questions import customers_query
+from tailmetrics.api.queries import customers_query
 from tailmetrics.api.repeating import is_about
-from tailmetrics.api.services import Context
+from tailmetrics.api.schemas import Customers
 
 router = APIRouter(tags=["statistics"])
 
@@ -23,7 +23,7 @@ router = APIRouter(tags=["statistics"])
     summary="All customers with their totals",
     operation_id="customers",
     dependencies=[Depends(only_parameters_of(CustomersParameters))],
-    responses={200: {"model": Customers, "content": exports.DOCUMENTED}, **problem_responses(422, 503)},
+    responses={200: {"model": Customers, "content": csv.DOCUMENTED}, **problem_responses(422, 503)},
 )
 async def customers(
     parameters: Annotated[CustomersParameters, Query()], request: Request, services: Context
@@ -31,11 +31,11 @@ async def customers(
     """Customers with requests in the range, a page at a time: `next_cursor` is the next page's `cursor`."""
     query, asked = customers_query(parameters)
     is_about(request, None)
-    answer = answers.customers(await services.store.customers(query), query, asked)
-    if exports.wants_csv(parameters.format, request.headers.get("accept")):
-        response = exports.customers_csv(answer)
+    answer = documents.customers(await services.store.customers(query), query, asked)
+    if csv.wants_csv(parameters.format, request.headers.get("accept")):
+        response = csv.customers_csv(answer)
         if answer["next_cursor"] is not None:
             following = request.url.include_query_params(cursor=answer["next_cursor"])
             response.headers["Link"] = f'<{following.path}?{following.query}>; rel="next"'
         return response
-    return answers.json_response(answer)
+    return documents.json_response(answer)

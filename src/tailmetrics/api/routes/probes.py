@@ -9,10 +9,10 @@ from fastapi import APIRouter
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import Response
 
-from tailmetrics.api import answers
-from tailmetrics.api.models import Health, IngestionReadiness, Readiness
-from tailmetrics.api.openapi import problem_responses
-from tailmetrics.api.services import Context, Services
+from tailmetrics.api import documents
+from tailmetrics.api.context import Context, Services
+from tailmetrics.api.http.openapi import problem_responses
+from tailmetrics.api.schemas import Health, IngestionReadiness, Readiness
 from tailmetrics.errors import StoreError
 from tailmetrics.sources import SourceStatus
 
@@ -30,7 +30,7 @@ router = APIRouter(tags=["service"])
 async def health() -> Response:
     """Looks at nothing else; for restarting a process that hangs."""
     content: Health = {"status": "alive", "version": version("tailmetrics")}
-    return answers.json_response(content)
+    return documents.json_response(content)
 
 
 @router.get(
@@ -52,9 +52,9 @@ async def ready(services: Context) -> Response:
         "ready": error is None and reading,
         "store": {"answers": error is None, "error": error},
         "ingestion": ingestion,
-        "sources": answers.sources(statuses),
+        "sources": documents.sources(statuses),
     }
-    return answers.json_response(content, 200 if content["ready"] else 503)
+    return documents.json_response(content, 200 if content["ready"] else 503)
 
 
 @router.get(

@@ -7,12 +7,12 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
-from tailmetrics.api import answers
-from tailmetrics.api.models import Rejects
-from tailmetrics.api.openapi import problem_responses
+from tailmetrics.api import documents
+from tailmetrics.api.context import Context
+from tailmetrics.api.http.openapi import problem_responses
 from tailmetrics.api.parameters import RejectsParameters, only_parameters_of
-from tailmetrics.api.questions import rejects_query
-from tailmetrics.api.services import Context
+from tailmetrics.api.queries import rejects_query
+from tailmetrics.api.schemas import Rejects
 
 router = APIRouter(tags=["logs"])
 
@@ -26,4 +26,4 @@ router = APIRouter(tags=["logs"])
 )
 async def rejects(parameters: Annotated[RejectsParameters, Query()], services: Context) -> Response:
     """Each with its log, byte offset and reason, a page at a time: `next_cursor` goes on."""
-    return answers.json_response(answers.rejects(await services.store.rejects(rejects_query(parameters))))
+    return documents.json_response(documents.rejects(await services.store.rejects(rejects_query(parameters))))

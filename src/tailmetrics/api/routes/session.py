@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from tailmetrics.api.openapi import problem_responses
-from tailmetrics.api.services import Context
-from tailmetrics.api.sessions import COOKIE, SESSION_SECONDS, new_session
+from tailmetrics.api.context import Context
+from tailmetrics.api.http.openapi import problem_responses
+from tailmetrics.api.http.sessions import COOKIE, SESSION_SECONDS, new_session
 
 router = APIRouter(tags=["service"])
 

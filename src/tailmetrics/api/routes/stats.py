@@ -7,18 +7,18 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.responses import Response
 
-from tailmetrics.api import answers, exports
-from tailmetrics.api.models import Stats
-from tailmetrics.api.openapi import problem_responses
+from tailmetrics.api import csv, documents
+from tailmetrics.api.context import Context, Services
+from tailmetrics.api.http.openapi import problem_responses
 from tailmetrics.api.parameters import (
     AllStatsParameters,
     CustomerId,
     StatsParameters,
     only_parameters_of,
 )
-from tailmetrics.api.questions import stats_query
+from tailmetrics.api.queries import stats_query
 from tailmetrics.api.repeating import is_about
-from tailmetrics.api.services import Context, Services
+from tailmetrics.api.schemas import Stats
 from tailmetrics.stats import StatsQuery
 
 router = APIRouter(tags=["statistics"])
@@ -29,7 +29,7 @@ router = APIRouter(tags=["statistics"])
     summary="Statistics of one customer",
     operation_id="customer_stats",
     dependencies=[Depends(only_parameters_of(StatsParameters))],
-    responses={200: {"model": Stats, "content": exports.DOCUMENTED}, **problem_responses(404, 422, 503)},
+    responses={200: {"model": Stats, "content": csv.DOCUMENTED}, **problem_responses(404, 422, 503)},
 )
 async def customer_stats(
     customer_id: Annotated[
@@ -55,7 +55,7 @@ async def customer_stats(
     summary="Statistics of all customers together",
     operation_id="all_stats",
     dependencies=[Depends(only_parameters_of(AllStatsParameters))],
-    responses={200: {"model": Stats, "content": exports.DOCUMENTED}, **problem_responses(404, 422, 503)},
+    responses={200: {"model": Stats, "content": csv.DOCUMENTED}, **problem_responses(404, 422, 503)},
 )
 async def all_stats(
     parameters: Annotated[AllStatsParameters, Query()], request: Request, services: Context
@@ -68,7 +68,7 @@ async def _answer(
     query: StatsQuery, parameters: StatsParameters, request: Request, services: Services
 ) -> Response:
     is_about(request, query.customer_id)
-    answer = answers.stats(await services.store.stats(query))
-    if exports.wants_csv(parameters.format, request.headers.get("accept")):
-        return exports.stats_csv(answer)
-    return answers.json_response(answer)
+    answer = documents.stats(await services.store.stats(query))
+    if csv.wants_csv(parameters.format, request.headers.get("accept")):
+        return csv.stats_csv(answer)
+    return documents.json_response(answer)

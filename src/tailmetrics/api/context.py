@@ -1,0 +1,32 @@
+"""What the routes work with, handed to them by FastAPI instead of through globals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+
+from tailmetrics.api.jobs import LoadJobs
+from tailmetrics.api.ports import Ingestion
+from tailmetrics.settings import Settings
+from tailmetrics.stores.base import Store
+from tailmetrics.telemetry.metrics import Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """`ingestion` is None in a process that only answers questions."""
+
+    settings: Settings
+    store: Store
+    ingestion: Ingestion | None
+    metrics: Metrics
+    jobs: LoadJobs = field(default_factory=LoadJobs)
+
+
+def _of_request(request: Request) -> Services:
+    return cast(Services, request.app.state.services)
+
+
+Context = Annotated[Services, Depends(_of_request)]

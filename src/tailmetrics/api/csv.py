@@ -1,0 +1,79 @@
+"""Answers as CSV (RFC 4180): one row a customer or a window, with the names that JSON has."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from starlette.responses import Response
+
+from tailmetrics.api.schemas import Customers, Figures, Stats
+
+MEDIA_TYPE = "text/csv"
+
+DOCUMENTED: dict[str, Any] = {MEDIA_TYPE: {"schema": {"type": "string"}}}
+
+_FIGURES = tuple(Figures.__annotations__)
+
+# What a spreadsheet takes for the beginning of a formula.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+
+
+def wants_csv(given: str | None, accept: str | None) -> bool:
+    """Whether to answer with CSV: as the parameter `format` says, else what the header Accept prefers."""
+    if given is not None:
+        return given == "csv"
+    qualities = _qualities(accept or "")
+    csv_quality = qualities.get(MEDIA_TYPE, 0.0)
+    return csv_quality > 0 and csv_quality >= qualities.get("application/json", 0.0)
+
+
+def customers_csv(answer: Customers) -> Response:
+    """One row a customer; a further page is in the header Link."""
+    return _csv(("customer_id", *_FIGURES), answer["customers"], "customers.csv")
+
+
+def stats_csv(answer: Stats) -> Response:
+    """One row a window; the customer stands in each, empty for all together."""
+    rows = ({"customer_id": answer["customer_id"], **window} for window in answer["windows"])
+    return _csv(("customer_id", "start", "end", *_FIGURES), rows, "stats.csv")
+
+
+def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], name: str) -> Response:
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(columns)
+    writer.writerows([cell(row[column]) for column in columns] for row in rows)
+    return Response(
+        text.getvalue().encode("utf-8", "backslashreplace"),
+        media_type=f"{MEDIA_TYPE}; charset=utf-8; header=present",
+        headers={
+            "Cache-Control": "no-store",
+            "Content-Disposition": f'attachment; filename="{name}"',
+            "Vary": "Accept",
+        },
+    )
+
+
+def cell(value: object) -> object:
+    """The value; text that a spreadsheet would compute stands after an apostrophe, which makes it text.
+
+    So does what looks like such text already, or both would look alike.
+    """
+    if isinstance(value, str) and value.lstrip("' ").startswith(_FORMULA):
+        return f"'{value}"
+    return value
+
+
+def _qualities(accept: str) -> dict[str, float]:
+    """The quality of each media type that a header Accept names."""
+    found = {}
+    for part in accept.lower().split(","):
+        media_type, *parameters = (piece.strip() for piece in part.split(";"))
+        matches = (re.fullmatch(r"q=([01](\.\d{0,3})?)", each) for each in parameters)
+        quality = next(filter(None, matches), None)
+        found[media_type] = 1.0 if quality is None else float(quality[1])
+    return found

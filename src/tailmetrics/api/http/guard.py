@@ -1,0 +1,120 @@
+"""Who may ask.
+
+A service on loopback is within reach of every web page that a browser on the same machine shows. The Host
+check keeps out names that were made to point here (DNS rebinding); the Origin check keeps the forms and
+scripts of other pages from changing anything; the key, when one is set, keeps out everybody else.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from fastapi import Cookie, Security
+from fastapi.security import APIKeyHeader
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from tailmetrics.api.context import Context
+from tailmetrics.api.http.problems import problem_response
+from tailmetrics.api.http.sessions import COOKIE, is_session
+from tailmetrics.urls import ANY_ADDRESS
+
+READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+_LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_CHANGES = "only pages of this service may change something"
+_OWN_FETCH_SITES = frozenset({"same-origin", "none"})  # none: typed by the user
+
+_key_header = APIKeyHeader(
+    name="X-API-Key",
+    auto_error=False,
+    description="The value of the setting API_KEY; needed by requests that change something.",
+)
+
+
+class Guard:
+    """Refuses requests for hosts that are not ours, and changes that pages of other origins ask for.
+
+    `names` are ours beside those of the loopback.
+    """
+
+    def __init__(self, app: ASGIApp, names: Sequence[str]) -> None:
+        self._app = app
+        configured = {_bare(name) for name in names}
+        self._names = _LOOPBACK_NAMES | (configured - ANY_ADDRESS.keys())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            refusal = self._refusal(scope["method"], Headers(scope=scope))
+            if refusal is not None:
+                response = problem_response(scope["path"], 403, refusal, kind="refused", title="Refused")
+                await response(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    def _refusal(self, method: str, headers: Headers) -> str | None:
+        host = headers.get("host", "")
+        if _address(host)[0] not in self._names:
+            return (
+                f"Host: found {host!r}, expected one of {', '.join(sorted(self._names))}; "
+                "further names go into the setting API_ALLOWED_HOSTS"
+            )
+        if method in READING_METHODS:
+            return None
+        origin = headers.get("origin")
+        if origin is not None and not _same_origin(origin, host):
+            return f"Origin: found {origin!r}, expected the service's own: {_CHANGES}"
+        site = headers.get("sec-fetch-site")
+        if site is not None and site not in _OWN_FETCH_SITES:
+            return f"Sec-Fetch-Site: found {site!r}, expected same-origin: {_CHANGES}"
+        return None
+
+
+async def require_key(
+    given: Annotated[str | None, Security(_key_header)],
+    services: Context,
+    session: Annotated[str | None, Cookie(alias=COOKIE, include_in_schema=False)] = None,
+) -> None:
+    """Let a request through only with the key of the settings, or with a session that was begun with it."""
+    key = services.settings.api_key
+    if key is not None and session is not None and is_session(key.get_secret_value(), session):
+        return
+    if key is not None and not secrets.compare_digest(
+        (given or "").encode("latin-1"), key.get_secret_value().encode()
+    ):
+        raise HTTPException(
+            401,
+            f"X-API-Key: found {'nothing' if given is None else 'another value'}, "
+            "expected the value of the setting API_KEY",
+            headers={"WWW-Authenticate": 'ApiKey realm="tailmetrics"'},
+        )
+
+
+def _bare(name: str) -> str:
+    """A host name as it is compared: lower case, without brackets or the dot of the root."""
+    return name.strip().lower().removeprefix("[").removesuffix("]").removesuffix(".")
+
+
+def _address(host: str, scheme: str = "http") -> tuple[str | None, int | None]:
+    """Name and port of a Host header or of an origin's authority; no name when it is malformed."""
+    try:
+        parts = urlsplit(f"//{host}")
+        port = parts.port
+    except ValueError:
+        return None, None
+    if parts.hostname is None or parts.netloc != host or "@" in host:
+        return None, None
+    return _bare(parts.hostname), port or _DEFAULT_PORTS.get(scheme)
+
+
+def _same_origin(origin: str, host: str) -> bool:
+    scheme, separator, authority = origin.partition("://")
+    if not separator or scheme not in _DEFAULT_PORTS:
+        return False
+    address = _address(authority, scheme)
+    return address[0] is not None and address == _address(host, scheme)

@@ -1,0 +1,135 @@
+"""The OpenAPI document: what FastAPI derives from the routes, with every error as a problem."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import FastAPI
+from pydantic import TypeAdapter
+
+from tailmetrics.api.http.problems import MEDIA_TYPE, Problem, problem_type
+
+DESCRIPTION = """
+Statistics per customer from logs that grow, each line counted exactly once.
+
+Latencies are in seconds, uptime in percent, sizes and offsets in bytes. Ranges and windows are half-open:
+the beginning is included, the end is not. Every error is a problem (RFC 9457) in `application/problem+json`.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Documented:
+    """What a status means, and the title and detail of an example; `kind` None where the status says all."""
+
+    description: str
+    title: str
+    detail: str
+    kind: str | None = None
+
+
+_DOCUMENTED = {
+    400: _Documented(
+        "The connection ended before the body did, or the body is no whole gzip file or no whole form.",
+        "Bad Request",
+        "The connection ended before the body did.",
+    ),
+    401: _Documented(
+        "The header X-API-Key is missing or has another value than the setting API_KEY.",
+        "Unauthorized",
+        "X-API-Key: found nothing, expected the value of the setting API_KEY",
+    ),
+    403: _Documented(
+        "The Host is not one of ours, or a page of another origin wants to change something.",
+        "Refused",
+        "Host: found 'example.org', expected one of 127.0.0.1, ::1, localhost; further names go into the "
+        "setting API_ALLOWED_HOSTS",
+        "refused",
+    ),
+    404: _Documented(
+        "There is nothing of that name.",
+        "Unknown customer",
+        "no requests of customer 'cust_99' in the store",
+        "unknown-customer",
+    ),
+    413: _Documented(
+        "The log is larger than the setting LOAD_MAX_BYTES.",
+        "Request Entity Too Large",
+        "body: found 20000000000 bytes, expected at most 10737418240, the setting LOAD_MAX_BYTES; raise "
+        "it, send the log in parts, or stop the service and run `tailmetrics load FILE`, which has no such "
+        "limit",
+    ),
+    415: _Documented(
+        "The body is compressed otherwise than by gzip, or of a type that holds no log.",
+        "Unsupported Media Type",
+        "Content-Encoding: found 'br', expected gzip or none",
+    ),
+    422: _Documented(
+        "A parameter is wrong; `errors` names it, what was found and what was expected.",
+        "A parameter is wrong",
+        "from: found '2024-02-30', expected a date and time that exist, such as 2024-10-10 or "
+        "2024-10-10T08:00:00Z",
+        "invalid-parameter",
+    ),
+    500: _Documented(
+        "An error of the service itself, or a store that cannot be used.",
+        "Internal Server Error",
+        "An error of the service itself; its log says more.",
+    ),
+    503: _Documented(
+        "The store does not answer now, or nothing reads logs in this process.",
+        "The store does not answer",
+        "the question took longer than 30 seconds",
+        "store-unavailable",
+    ),
+}
+
+_RETRY_AFTER = {
+    "Retry-After": {
+        "description": "Seconds after which to try again.",
+        "schema": {"type": "string", "pattern": "^[0-9]+$"},
+    }
+}
+
+
+def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route that may answer with problems of these statuses; 403 and 500 always may."""
+    responses: dict[int | str, dict[str, Any]] = {}
+    for status in sorted({*statuses, 403, 500}):
+        documented = _DOCUMENTED[status]
+        schema = {"$ref": "#/components/schemas/Problem"}
+        responses[status] = {
+            "description": documented.description,
+            "content": {MEDIA_TYPE: {"schema": schema, "example": _example(status, documented)}},
+        }
+        if status == 503:
+            responses[status]["headers"] = _RETRY_AFTER
+    return responses
+
+
+def _example(status: int, documented: _Documented) -> Problem:
+    example: Problem = {
+        "type": problem_type(documented.kind),
+        "title": documented.title,
+        "status": status,
+        "detail": documented.detail,
+        "instance": "/customers/cust_1/stats",
+    }
+    if status == 422:
+        parameter, _, rest = documented.detail.partition(": found ")
+        value, _, expected = rest.partition(", expected ")
+        example["errors"] = [{"parameter": parameter, "value": value.strip("'"), "expected": expected}]
+    return example
+
+
+class DescribedFastAPI(FastAPI):
+    """FastAPI whose OpenAPI document knows problems."""
+
+    def openapi(self) -> dict[str, Any]:
+        if self.openapi_schema is None:
+            document = super().openapi()
+            schemas = document.setdefault("components", {}).setdefault("schemas", {})
+            problem = TypeAdapter(Problem).json_schema(ref_template="#/components/schemas/{model}")
+            schemas.update(problem.pop("$defs", {}))
+            schemas["Problem"] = problem
+        return super().openapi()

@@ -1,0 +1,148 @@
+"""Everything that a page of the dashboard shows, as one document."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime, timedelta, timezone
+
+from pydantic_core import to_json
+
+from tailmetrics.api import documents
+from tailmetrics.api.context import Services
+from tailmetrics.api.parameters import ViewParameters
+from tailmetrics.api.queries import Range, asked_range, sort_of
+from tailmetrics.api.routes.probes import ingestion_readiness
+from tailmetrics.api.schemas import Trend, View, ViewParts
+from tailmetrics.api.times import formatter
+from tailmetrics.stats import (
+    DAY_SECONDS,
+    BreakdownQuery,
+    CustomersPage,
+    CustomersQuery,
+    Every,
+    RejectsPage,
+    RejectsQuery,
+    StatsQuery,
+    TrendsQuery,
+)
+from tailmetrics.stores.cursors import cursor_to
+from tailmetrics.urls import masked
+from tailmetrics.windows import parse_every
+
+MOST_WINDOWS = 100  # as many as a chart on a small screen can show
+
+_LENGTHS = ("1s", "5s", "10s", "30s", "1m", "2m", "5m", "10m", "15m", "30m", "1h", "2h", "6h", "12h")
+_TREND_PARTS = 24
+_REJECTS_SHOWN = 5
+_MICROSECOND = timedelta(microseconds=1)
+
+
+async def view_json(services: Services, asked: ViewParameters) -> bytes:
+    """The view as JSON, as it is now. Raises UnknownCustomer, QueryError, StoreError."""
+    store = services.store
+    status = await store.status()
+    span = await store.span()
+    within = _closed(asked_range(asked), span)
+    question = StatsQuery(
+        asked.customer_id,
+        _every(asked.every, within),
+        within.start,
+        within.end,
+        within.zone.key,
+        asked.failures,
+        fill=True,
+    )
+    stats, parts = await asyncio.gather(store.stats(question), _parts(services, asked, within))
+    rejects = RejectsPage((), 0, None)
+    if status.rejects:
+        rejects = await store.rejects(RejectsQuery(_REJECTS_SHOWN))
+    view: View = {
+        "version": status.version,
+        "at": formatter(within.zone)(datetime.now(timezone.utc)),
+        "span": None if span is None else [formatter(within.zone)(moment) for moment in span],
+        "stats": documents.stats(stats),
+        **parts,
+        "rejects": documents.rejects(rejects),
+        "looks": {
+            "patterns": [masked(entry.pattern) for entry in services.settings.log_entries],
+            "ingestion": ingestion_readiness(services),
+            "sources": documents.sources(
+                status.sources if services.ingestion is None else services.ingestion.sources()
+            ),
+        },
+    }
+    return to_json(view)
+
+
+async def _parts(services: Services, asked: ViewParameters, within: Range) -> ViewParts:
+    """What is shown below the charts: all customers, or of one its paths and statuses."""
+    if asked.customer_id is not None:
+        breakdown = BreakdownQuery(asked.customer_id, within.start, within.end, asked.failures)
+        counts = await services.store.breakdown(breakdown)
+        return {
+            "customers": None,
+            "cursor": None,
+            "trends": {},
+            "breakdown": documents.breakdown(counts, breakdown, within),
+        }
+    query = _customers_query(asked, within)
+    page = await services.store.customers(query)
+    return {
+        "customers": documents.customers(page, query, within),
+        "cursor": query.after,
+        "trends": await _trends(services, page, query),
+        "breakdown": None,
+    }
+
+
+def suitable_every(seconds: float) -> str:
+    """The shortest usual length of which at most MOST_WINDOWS fill so many seconds."""
+    for text in _LENGTHS:
+        if parse_every(text).seconds * MOST_WINDOWS >= seconds:
+            return text
+    return f"{max(1, -(-int(seconds) // (MOST_WINDOWS * DAY_SECONDS)))}d"
+
+
+def _every(asked: str, within: Range) -> Every:
+    if asked != "auto":
+        return parse_every(asked)
+    if within.start is None or within.end is None:
+        return parse_every("1d")
+    return parse_every(suitable_every((within.end - within.start).total_seconds()))
+
+
+def _closed(asked: Range, span: tuple[datetime, datetime] | None) -> Range:
+    """The range with the edges of the data for bounds that were not given."""
+    if span is None:
+        return asked
+    start = span[0] if asked.start is None else asked.start
+    end = span[1] + _MICROSECOND if asked.end is None else asked.end
+    return Range(min(start, end), max(start, end), asked.zone)
+
+
+def _customers_query(asked: ViewParameters, within: Range) -> CustomersQuery:
+    sort, descending = sort_of(asked.sort)
+    skipped = (asked.page - 1) * asked.limit
+    return CustomersQuery(
+        within.start,
+        within.end,
+        asked.failures,
+        asked.search,
+        sort,
+        descending,
+        asked.limit,
+        cursor_to("customers", skipped) if skipped else None,
+    )
+
+
+async def _trends(services: Services, page: CustomersPage, query: CustomersQuery) -> dict[str, Trend]:
+    ids = tuple(customer.customer_id for customer in page.customers)
+    if not ids or query.start is None or query.end is None:
+        return {}
+    trends = await services.store.trends(
+        TrendsQuery(ids, query.start, query.end, _TREND_PARTS, query.failures)
+    )
+    return {
+        trend.customer_id: {"requests": list(trend.requests), "failed": list(trend.failed)}
+        for trend in trends
+    }

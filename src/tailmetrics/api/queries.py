@@ -1,0 +1,170 @@
+"""The questions to the store that parameters stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import TypeVar
+from zoneinfo import ZoneInfo
+
+from tailmetrics.api.http.problems import wrong_parameters
+from tailmetrics.api.parameters import (
+    CUSTOMER_SORTS,
+    BreakdownParameters,
+    CustomersParameters,
+    RangeParameters,
+    RejectsParameters,
+    StatsParameters,
+)
+from tailmetrics.api.times import parse_time
+from tailmetrics.errors import QueryError
+from tailmetrics.stats import (
+    BreakdownQuery,
+    CustomerSort,
+    CustomersQuery,
+    Every,
+    RejectsQuery,
+    StatsQuery,
+)
+from tailmetrics.windows import parse_every, zone_named
+
+Value = TypeVar("Value")
+
+_UTC = ZoneInfo("UTC")
+_ANY_SORT: CustomerSort = "customer_id"
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """A range of time in UTC, None for no bound, and the zone in which it was asked for."""
+
+    start: datetime | None
+    end: datetime | None
+    zone: ZoneInfo
+
+
+class _Findings:
+    """Gathers what is wrong, so that one answer names every wrong parameter."""
+
+    def __init__(self) -> None:
+        self._errors: list[QueryError] = []
+
+    def note(self, read: Callable[[], Value], otherwise: Value) -> Value:
+        """What `read` returns, or `otherwise` when it raises QueryError, which is kept."""
+        try:
+            return read()
+        except QueryError as error:
+            self._errors.append(error)
+            return otherwise
+
+    def raise_any(self) -> None:
+        if self._errors:
+            raise wrong_parameters(self._errors)
+
+
+def stats_query(parameters: StatsParameters, customer_id: str | None) -> StatsQuery:
+    """The question for statistics. Raises RequestValidationError that names each wrong parameter."""
+    findings = _Findings()
+    asked = _range(parameters, findings)
+    every = findings.note(lambda: parse_every(parameters.every), Every("none"))
+    findings.raise_any()
+    return StatsQuery(
+        customer_id=customer_id,
+        every=every,
+        start=asked.start,
+        end=asked.end,
+        tz=asked.zone.key,
+        failures=parameters.failures,
+        uptime_method=parameters.uptime_method,
+        objective=parameters.objective,
+        fill=parameters.fill,
+    )
+
+
+def customers_query(parameters: CustomersParameters) -> tuple[CustomersQuery, Range]:
+    """The question for customers. Raises RequestValidationError that names each wrong parameter."""
+    findings = _Findings()
+    asked = _range(parameters, findings)
+    sort = findings.note(lambda: _sort_key(parameters.sort), _ANY_SORT)
+    descending = findings.note(lambda: _descends(parameters), otherwise=False)
+    findings.raise_any()
+    query = CustomersQuery(
+        start=asked.start,
+        end=asked.end,
+        failures=parameters.failures,
+        search=parameters.search,
+        sort=sort,
+        descending=descending,
+        limit=parameters.limit,
+        after=parameters.cursor,
+    )
+    return query, asked
+
+
+def breakdown_query(parameters: BreakdownParameters, customer_id: str | None) -> tuple[BreakdownQuery, Range]:
+    """The question by path and status. Raises RequestValidationError that names each wrong parameter."""
+    asked = asked_range(parameters)
+    query = BreakdownQuery(customer_id, asked.start, asked.end, parameters.failures, parameters.top)
+    return query, asked
+
+
+def asked_range(parameters: RangeParameters) -> Range:
+    """The range alone. Raises RequestValidationError that names each wrong parameter."""
+    findings = _Findings()
+    asked = _range(parameters, findings)
+    findings.raise_any()
+    return asked
+
+
+def sort_of(sort: str) -> tuple[CustomerSort, bool]:
+    """What to sort by, and whether from the largest. Raises QueryError."""
+    return _sort_key(sort), sort.startswith("-")
+
+
+def rejects_query(parameters: RejectsParameters) -> RejectsQuery:
+    """The question for rejected lines."""
+    return RejectsQuery(limit=parameters.limit, after=parameters.cursor)
+
+
+def _range(parameters: RangeParameters, findings: _Findings) -> Range:
+    now = datetime.now(timezone.utc)
+    zone = findings.note(lambda: zone_named(parameters.tz), _UTC)
+
+    def bound(name: str, text: str | None, other_text: str | None) -> tuple[str, str, datetime] | None:
+        """Under which name a bound was given, as what, and when that is."""
+        other = f"{name}_date"
+        if text is not None and other_text is not None:
+            raise QueryError(other, other_text, f"one of {name} and {other}, not both")
+        if text is None:
+            name, text = other, other_text
+        if text is None:
+            return None
+        try:
+            return name, text, parse_time(text, zone, now)
+        except ValueError as error:
+            raise QueryError(name, text, str(error)) from None
+
+    def order() -> None:
+        if start is not None and end is not None and start[2] > end[2]:
+            raise QueryError(start[0], start[1], f"a time not after {end[0]}, which is {end[1]}")
+
+    start = findings.note(lambda: bound("from", parameters.from_, parameters.from_date), None)
+    end = findings.note(lambda: bound("to", parameters.to, parameters.to_date), None)
+    findings.note(order, None)
+    return Range(start and start[2], end and end[2], zone)
+
+
+def _sort_key(sort: str) -> CustomerSort:
+    name = sort.removeprefix("-")
+    for known in CUSTOMER_SORTS:
+        if name == known:
+            return known
+    raise QueryError("sort", sort, f"one of {', '.join(CUSTOMER_SORTS)}, or one of them after a -")
+
+
+def _descends(parameters: CustomersParameters) -> bool:
+    signed = parameters.sort.startswith("-")
+    if signed and parameters.order == "asc":
+        raise QueryError("order", "asc", "desc or nothing, as the - in sort asks for desc")
+    return signed or parameters.order == "desc"

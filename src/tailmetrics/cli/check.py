@@ -1,0 +1,161 @@
+"""Looking at everything that a service needs, before it is started."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import glob
+import os
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from dotenv import dotenv_values
+
+from tailmetrics.cli.client import find_service
+from tailmetrics.cli.service_address import service_url
+from tailmetrics.cli.text import counted
+from tailmetrics.errors import FormatError, QueueError, SettingsError, StoreBusy, StoreError
+from tailmetrics.formats import open_format
+from tailmetrics.queues import QueueAddress
+from tailmetrics.queues.broker import connected
+from tailmetrics.settings import LogPath, Settings, load_settings
+from tailmetrics.stores import open_store
+from tailmetrics.tailing.discovery import find_files
+from tailmetrics.telemetry.log import configure_logging
+
+Level = Literal["ok", "note", "wrong"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at: `note` is worth knowing, `wrong` keeps the service from its work."""
+
+    level: Level
+    subject: str
+    text: str
+
+
+def check(env_file: Path | None, **flags: Any) -> Iterator[Finding]:
+    """Everything that was found, in the order in which it was looked at."""
+    yield from _env_file(env_file)
+    try:
+        settings = load_settings(env_file, **flags)
+    except SettingsError as error:
+        for problem in error.problems:
+            yield Finding("wrong", "settings", problem)
+        yield Finding("note", "settings", "nothing else was looked at, as it depends on these")
+        return
+    configure_logging(settings.model_copy(update={"logging_level": "WARNING"}))
+    yield Finding("ok", "settings", f"{len(Settings.model_fields)} have values that can be used")
+    for name in dict.fromkeys(entry.format_name for entry in settings.log_entries):
+        yield _format(name, settings)
+    for entry in settings.log_paths:
+        yield from _log_path(entry)
+    for entry in settings.log_queues:
+        yield _queue(entry)
+    service = find_service(settings)
+    yield _store(settings, service)
+    yield _port(settings, service)
+
+
+def _env_file(env_file: Path | None) -> Iterator[Finding]:
+    if env_file is None or not env_file.exists():
+        yield Finding("note", "settings", f"there is no {env_file}; the environment and defaults count")
+        return
+    yield Finding("ok", "settings", f"{env_file} was read")
+    known = [name.upper() for name in Settings.model_fields]
+    for key in dotenv_values(env_file):
+        if key.upper() not in known:
+            nearest = difflib.get_close_matches(key.upper(), known, n=1)
+            hint = f"; is {nearest[0]} meant?" if nearest else ""
+            yield Finding("note", "settings", f"{env_file}: {key} is no setting of this program{hint}")
+
+
+def _format(name: str, settings: Settings) -> Finding:
+    try:
+        open_format(name, settings)
+    except FormatError as error:
+        return Finding("wrong", "format", str(error))
+    return Finding("ok", "format", f"{name} can be read")
+
+
+def _log_path(entry: LogPath) -> Iterator[Finding]:
+    files, missing = find_files([entry])
+    unreadable = [file.path for file in files if not os.access(file.path, os.R_OK)]
+    for path in unreadable:
+        yield Finding("wrong", "log", f"{path} may not be read by this user; change its mode or its group")
+    readable = len(files) - len(unreadable)
+    if glob.has_magic(entry.pattern) and files:
+        yield Finding("ok", "log", f"{entry.pattern} matches {len(files)} files, {readable} can be read")
+    elif readable:
+        yield Finding("ok", "log", f"{entry.pattern} can be read, {files[0].size:,} bytes")
+    for path, reason in missing.items():
+        if Path(path).exists():
+            yield Finding("wrong", "log", f"{path} cannot be followed: {reason}")
+        else:
+            yield Finding("note", "log", f"{path}: {reason}; it is followed as soon as it is there")
+    if not files and not missing:
+        yield Finding("wrong", "log", f"{entry.pattern} is a folder, expected files: {entry.pattern}/*.log")
+
+
+def _queue(entry: LogPath) -> Finding:
+    try:
+        address = QueueAddress.parse(entry.pattern)
+        with connected(address, "check") as connection:
+            connection.require_queue()
+    except (QueueError, SettingsError) as error:
+        return Finding("wrong", "queue", str(error))
+    return Finding("ok", "queue", f"{address} can be read")
+
+
+def _store(settings: Settings, service: str | None) -> Finding:
+    if settings.store_is_file and not settings.store_path.exists():
+        folder = settings.store_path.absolute().parent
+        while not folder.exists():
+            folder = folder.parent
+        if not (folder.is_dir() and os.access(folder, os.W_OK)):
+            return Finding(
+                "wrong", "store", f"{settings.store_path} cannot be made: {folder} may not be written"
+            )
+        return Finding("ok", "store", f"{settings.store_path} does not exist yet and will be made")
+    try:
+        store = open_store(settings)
+        try:
+            status = asyncio.run(store.status())
+        finally:
+            store.close()
+    except StoreBusy as error:
+        if service is not None:
+            return Finding(
+                "ok", "store", f"{settings.store_name} is in use, and a service answers at {service}"
+            )
+        return Finding("wrong", "store", str(error))
+    except (StoreError, SettingsError) as error:
+        return Finding("wrong", "store", str(error))
+    return Finding(
+        "ok",
+        "store",
+        f"{settings.store_name} answers: {counted(status.records, 'record')}, "
+        f"{counted(status.rejects, 'reject')}",
+    )
+
+
+def _port(settings: Settings, service: str | None) -> Finding:
+    if service is not None:
+        return Finding("ok", "port", f"a service of this program answers at {service}")
+    family = socket.AF_INET6 if ":" in settings.api_host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.api_host, settings.api_port))
+        except OSError as error:
+            return Finding(
+                "wrong",
+                "port",
+                f"{settings.api_host}:{settings.api_port} cannot be listened on ({error.strerror or error}); "
+                "stop what uses it, or choose another one with API_PORT",
+            )
+    return Finding("ok", "port", f"{service_url(settings)} is free")

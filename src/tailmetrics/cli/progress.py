@@ -1,0 +1,83 @@
+"""How far a load is and what became of it, as the commands show it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+from tailmetrics.cli.text import counted, escaped
+from tailmetrics.sources import LoadProgress
+
+
+def load_summary(name: str, load: LoadProgress) -> str:
+    """What became of a log, in one line."""
+    if load.state == "failed":
+        return f"{escaped(name)}: failed after {counted(load.lines, 'line')}"
+    if load.already_loaded:
+        return f"{escaped(name)}: already loaded, nothing was added"
+    return (
+        f"{escaped(name)}: {counted(load.lines, 'line')} loaded: {counted(load.records, 'record')}, "
+        f"{counted(load.rejects, 'reject')}, {load.blanks:,} blank"
+    )
+
+
+@contextmanager
+def load_display(name: str, stream: TextIO) -> Iterator[Callable[[LoadProgress], None]]:
+    """Yield a function that shows how far a load is: as a bar on a terminal, else as a line now and then."""
+    if stream.isatty():
+        with _bar(name, stream) as show:
+            yield show
+    else:
+        yield _lines(name, stream)
+
+
+@contextmanager
+def _bar(name: str, stream: TextIO) -> Iterator[Callable[[LoadProgress], None]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+
+    progress = Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TextColumn("{task.fields[lines]}"),
+        console=Console(file=stream),
+        transient=True,
+    )
+    started = time.monotonic()
+    with progress:
+        task = progress.add_task(escaped(name), total=None, lines="")
+
+        def show(load: LoadProgress) -> None:
+            progress.update(
+                task,
+                completed=load.bytes_done,
+                total=load.bytes_total or None,
+                lines=_rates(load, time.monotonic() - started),
+            )
+
+        yield show
+
+
+def _lines(name: str, stream: TextIO) -> Callable[[LoadProgress], None]:
+    started = time.monotonic()
+    shown = 0
+
+    def show(load: LoadProgress) -> None:
+        nonlocal shown
+        seconds = time.monotonic() - started
+        if seconds >= 2 ** (shown + 1):  # after 2, 4, 8… seconds: enough to see life, never a flood
+            shown += 1
+            percent = 100 * load.bytes_done // load.bytes_total if load.bytes_total else 0
+            stream.write(f"{escaped(name)}: {percent}%{', ' if load.lines else ''}{_rates(load, seconds)}\n")
+            stream.flush()
+
+    return show
+
+
+def _rates(load: LoadProgress, seconds: float) -> str:
+    if not load.lines:
+        return ""
+    return f"{load.lines / max(seconds, 0.001):,.0f} lines/s, {counted(load.rejects, 'reject')}"

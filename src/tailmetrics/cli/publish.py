@@ -1,0 +1,44 @@
+"""Sending finished logs to a queue."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tailmetrics.errors import LoadError
+from tailmetrics.queues.messages import MOST_BYTES
+from tailmetrics.queues.publisher import Publisher
+from tailmetrics.tailing.discovery import is_compressed
+from tailmetrics.urls import QueueAddress
+
+
+def publish(
+    files: Sequence[Path], address: QueueAddress, *, create: bool = False, name_first: bool = False
+) -> Iterator[tuple[Path, int]]:
+    """Send each file as a message; yields it with its size in bytes once the broker has it.
+
+    An empty file is not sent. Raises QueueError, and LoadError for a file that cannot be read or is too large
+    for any broker.
+    """
+    with Publisher(address, create=create, name_first=name_first) as publisher:
+        for file in files:
+            content = _content(file)
+            if content:
+                publisher.send(file.name.removesuffix(".gz"), content)
+            yield file, len(content)
+
+
+def _content(file: Path) -> bytes:
+    try:
+        with gzip.open(file) if is_compressed(file.name) else file.open("rb") as stream:
+            content = stream.read(MOST_BYTES + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise LoadError(f"{file} cannot be read to its end: {error}") from error
+    if len(content) > MOST_BYTES:
+        raise LoadError(
+            f"{file}: found more than {MOST_BYTES:,} bytes, which no broker takes as one message; split it, "
+            "or load it with `tailmetrics load`"
+        )
+    return content

@@ -1,0 +1,169 @@
+"""What the commands show as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from tailmetrics.cli.text import counted, escaped
+
+_WIDTH_OF_A_FILE = 200  # columns, when the output is no terminal and nothing need be cut
+_STYLES = {"ok": "green", "note": "yellow", "wrong": "bold red"}
+_WIDTH_FOR_CHARTS = 110  # columns; figures come first
+_LONGEST_BAR = 20  # columns
+_SORTED_COLUMNS = ("customer_id", "requests", "failures", "uptime", "average", "median", "p99")
+_FIGURES = ("requests", "failed", "uptime %", "average s", "median s", "p99 s")
+
+
+def print_stats(document: Mapping[str, Any], origin: str) -> None:
+    """One row a window and one for the whole range, in the zone of the question."""
+    table = _table("window")
+    charts = _charts(document["windows"], _console())
+    for name in charts:
+        table.add_column(name, no_wrap=True)
+    for place, window in enumerate(document["windows"]):
+        bars = (column[place] for column in charts.values())
+        table.add_row(_short_time(window["start"], document["every"]), *figures_of(window), *bars)
+    table.add_section()
+    table.add_row("total", *figures_of(document), style="bold")
+    print_table(document["customer_id"] or "all customers", table, document, origin)
+
+
+def print_customers(document: Mapping[str, Any], origin: str) -> None:
+    """One row a customer; says how to get the next page when there is one."""
+    table = customers_table(document)
+    shown = f"{len(document['customers'])} of {counted(document['total'], 'customer')}"
+    print_table(shown, table, document, origin)
+    if document["next_cursor"] is not None:
+        _print(f"More of them: the same command with --cursor {document['next_cursor']}")
+
+
+def customers_table(document: Mapping[str, Any], sort: str = "", *, descending: bool = False) -> Table:
+    """One row a customer; the column that it is sorted by is marked."""
+    table = _table("customer")
+    for customer in document["customers"]:
+        table.add_row(Text(escaped(customer["customer_id"])), *figures_of(customer))
+    if sort in _SORTED_COLUMNS:
+        column = table.columns[_SORTED_COLUMNS.index(sort)]
+        column.header = f"{column.header} {'▼' if descending else '▲'}"
+        column.header_style = "bold reverse"
+    return table
+
+
+def totals_line(figures: Mapping[str, Any]) -> str:
+    """The figures of all requests together, in one line."""
+    requests, failed, uptime, average, median, p99 = figures_of(figures)
+    return (
+        f"{requests} requests, {failed} failed, uptime {uptime} %, "
+        f"mean {average} s, median {median} s, p99 {p99} s"
+    )
+
+
+def print_status(document: Mapping[str, Any], origin: str) -> None:
+    """How far each source is read, as /ready says it."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table.add_column("log", overflow="fold")
+    table.add_column("state")
+    for column in ("position", "size", "lag bytes", "lag s"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("device:inode:epoch")
+    table.add_column("error", overflow="fold")
+    for source in document["sources"]:
+        table.add_row(
+            Text(escaped(source["path"])),
+            source["state"],
+            *(f"{source[figure]:,}" for figure in ("position", "size", "lag_bytes")),
+            f"{source['lag_seconds']:.1f}",
+            f"{source['device']}:{source['inode']}:{source['epoch']}" if source["source_id"] else "-",
+            Text(escaped(source["last_error"] or "")),
+        )
+    _console().print(table)
+    ingestion = document["ingestion"]
+    if ingestion["lost_bytes"]:
+        _print(f"{counted(ingestion['lost_bytes'], 'byte')} destroyed by truncations before they were read")
+    for error in (document["store"]["error"], ingestion["store_error"], ingestion["last_error"]):
+        if error:
+            _print(f"error: {escaped(error)}")
+    state = ingestion["state"] or "no dataflow in this process"
+    _print(f"{'ready' if document['ready'] else 'not ready'}; {state}; from {origin}")
+
+
+def print_finding(level: str, subject: str, text: str) -> None:
+    """One line; the level is ok, note or wrong."""
+    line = Text.assemble((f"{level:5}", _STYLES[level]), " ", escaped(subject), ": ", escaped(text))
+    _console().print(line, soft_wrap=True)
+
+
+def _table(first: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table.add_column(first, overflow="fold")
+    for figure in _FIGURES:
+        table.add_column(figure, justify="right", no_wrap=True)
+    return table
+
+
+def print_table(title: str, table: Table, document: Mapping[str, Any], origin: str) -> None:
+    """A table of figures with what was asked for above, and where they are from below."""
+    _print(f"{escaped(title)}, {document['from'] or 'beginning'} to {document['to'] or 'end'}")
+    _console().print(table)
+    _print(f"failed: {document['failures']}; from {origin}")
+
+
+def _print(text: str) -> None:
+    _console().print(text, markup=False, soft_wrap=True)
+
+
+def figures_of(figures: Mapping[str, Any]) -> list[str]:
+    """Requests, failed, uptime, and average, median and 99th percentile of the latency, as text."""
+    return [
+        f"{figures['total_requests']:,}",
+        f"{figures['failed_requests']:,}",
+        _number(figures["uptime"], 2),
+        *(_number(figures[name], 3) for name in ("average_latency", "median_latency", "p99_latency")),
+    ]
+
+
+def _charts(windows: Sequence[Mapping[str, Any]], console: Console) -> dict[str, list[Text]]:
+    """Bars beside the figures of each window, by the title of their column; none where there is no room."""
+    if len(windows) < 2 or console.width < _WIDTH_FOR_CHARTS:
+        return {}
+    succeeded, failed_mark = ("#", "x") if console.options.ascii_only else ("█", "▒")
+    most = max(window["total_requests"] for window in windows) or 1
+    slowest = max(window["p99_latency"] or 0 for window in windows) or 1
+    requests, latencies = [], []
+    for window in windows:
+        length = _cells(window["total_requests"], most)
+        # What failed is never too little to be seen, and never all where something succeeded.
+        failed = _cells(window["failed_requests"], most)
+        failed = min(failed, length - 1 if window["successful_requests"] and length > 1 else length)
+        requests.append(
+            Text.assemble(
+                (succeeded * (length - failed), _STYLES["ok"]), (failed_mark * failed, _STYLES["wrong"])
+            )
+        )
+        latencies.append(Text(succeeded * _cells(window["p99_latency"] or 0, slowest), _STYLES["note"]))
+    return {f"requests, {failed_mark} failed": requests, "p99": latencies}
+
+
+def _cells(value: float, most: float) -> int:
+    """Length of a bar, at least one cell for anything at all."""
+    return max(1, round(_LONGEST_BAR * value / most)) if value else 0
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _short_time(time_text: str, every: str) -> str:
+    """The day alone where windows are days; else the time as the API gives it."""
+    return time_text[:10] if every.endswith("d") else time_text
+
+
+def _console() -> Console:
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=_WIDTH_OF_A_FILE)

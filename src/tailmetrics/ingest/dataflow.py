@@ -1,0 +1,161 @@
+"""The Bytewax graph: chunks from files and queues, parsed into batches, committed to the store.
+
+The commands run it in a thread. It runs under Bytewax's own command as well, with its options for workers:
+`python -m bytewax.run "tailmetrics.ingest.dataflow:flow_from_settings()" -w 2`.
+"""
+
+from __future__ import annotations
+
+import atexit
+
+import bytewax.operators as op
+from bytewax.dataflow import Dataflow
+from bytewax.inputs import DynamicSource, StatelessSourcePartition
+from bytewax.outputs import DynamicSink, StatelessSinkPartition
+from bytewax.testing import cluster_main, run_main
+
+from tailmetrics.formats import LineFormat, open_format
+from tailmetrics.ingest.committer import Committer
+from tailmetrics.ingest.inputs import Inputs
+from tailmetrics.settings import Settings, load_settings, resolve_node_id
+from tailmetrics.sources import Batch, Chunk
+from tailmetrics.stores import open_store
+from tailmetrics.telemetry.metrics import Metrics
+
+# Bytewax's own loop wakes every millisecond, so the waiting is done inside of next_batch. While one worker
+# waits, the others cannot begin a new epoch.
+_LONGEST_WAIT_OF_MANY_SECONDS = 0.05
+
+
+class TailSource(DynamicSource[Chunk]):
+    """The inputs as a source: each worker is handed its own chunks, until they stop."""
+
+    def __init__(self, inputs: Inputs) -> None:
+        self._inputs = inputs
+
+    def build(self, step_id: str, worker_index: int, worker_count: int) -> TailPartition:  # noqa: ARG002  # Bytewax's
+        return TailPartition(self._inputs, worker_index, worker_count)
+
+
+class TailPartition(StatelessSourcePartition[Chunk]):
+    """One worker's share of the files and messages."""
+
+    def __init__(self, inputs: Inputs, worker_index: int, worker_count: int) -> None:
+        self._inputs = inputs
+        self._worker_index = worker_index
+        self._worker_count = worker_count
+
+    def next_batch(self) -> list[Chunk]:
+        if self._inputs.is_stopped:
+            raise StopIteration
+        changes = self._inputs.wakeup.changes
+        chunks = self._inputs.next_chunks(self._worker_index, self._worker_count)
+        if chunks:
+            return chunks
+        rest = self._inputs.rest_seconds()
+        self._inputs.wakeup.wait(
+            changes, rest if self._worker_count == 1 else min(rest, _LONGEST_WAIT_OF_MANY_SECONDS)
+        )
+        return self._inputs.next_chunks(self._worker_index, self._worker_count)
+
+
+class StoreSink(DynamicSink[Batch]):
+    """The committer as a sink."""
+
+    def __init__(self, committer: Committer) -> None:
+        self._committer = committer
+
+    def build(self, step_id: str, worker_index: int, worker_count: int) -> StorePartition:  # noqa: ARG002  # Bytewax's
+        return StorePartition(self._committer)
+
+
+class StorePartition(StatelessSinkPartition[Batch]):
+    def __init__(self, committer: Committer) -> None:
+        self._committer = committer
+
+    def write_batch(self, items: list[Batch]) -> None:
+        for batch in items:
+            self._committer.put(batch)
+
+
+class ChunkParser:
+    """Makes batches of chunks; each format is built once."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        # At once, so that a wrong pattern is told at start and not with the first line.
+        self._formats = {
+            path.format_name: open_format(path.format_name, settings) for path in settings.log_entries
+        }
+
+    def __call__(self, chunk: Chunk) -> Batch:
+        line_format = self._format(chunk.format_name).of_source(chunk.path, chunk.written_ns)
+        if chunk.too_long:
+            parsed = line_format.parse_too_long(chunk.data, chunk.offset, self._settings.max_line_bytes)
+        else:
+            parsed = line_format.parse(chunk.data, chunk.offset)
+        return Batch(
+            source_id=chunk.source_id,
+            path=chunk.path,
+            start=chunk.offset,
+            checkpoint=chunk.checkpoint,
+            parsed=parsed,
+            more=chunk.more,
+            registers=chunk.registers,
+            delivery=chunk.delivery,
+        )
+
+    def _format(self, name: str) -> LineFormat:
+        if name not in self._formats:
+            self._formats[name] = open_format(name, self._settings)
+        return self._formats[name]
+
+
+def build_flow(settings: Settings, inputs: Inputs, committer: Committer) -> Dataflow:
+    """Source, parse, store: nothing is exchanged between workers on the way."""
+    flow = Dataflow("tailmetrics")
+    chunks = op.input("tail", flow, TailSource(inputs))
+    batches = op.map("parse", chunks, ChunkParser(settings))
+    op.output("store", batches, StoreSink(committer))
+    return flow
+
+
+def run_flow(flow: Dataflow, workers: int) -> None:
+    """Run a graph in this process until its inputs stop."""
+    if workers == 1:
+        # For a cluster a thread wakes every millisecond to see whether the workers have ended.
+        run_main(flow)  # type: ignore[no-untyped-call]  # Bytewax has no stub for it
+    else:
+        cluster_main(flow, [], 0, worker_count_per_proc=workers)  # type: ignore[no-untyped-call]  # nor for this
+
+
+def end_flow(settings: Settings, inputs: Inputs, committer: Committer) -> None:
+    """Commit what was read, once no more is, and end the committer.
+
+    What is acknowledged then is noted in the store too: an equal message without an id that is delivered
+    again would be taken for it.
+    """
+    committer.drain()
+    parse = ChunkParser(settings)
+    for chunk in inputs.leave_queues():
+        committer.put(parse(chunk))
+    committer.close()
+
+
+def flow_from_settings() -> Dataflow:
+    """The graph with all its parts, as the settings say; for Bytewax's own command."""
+    settings = load_settings()
+    store = open_store(settings)
+    node_id = resolve_node_id(settings)
+    inputs = Inputs(settings, node_id, store.sources(node_id))
+    committer = Committer(store, settings, Metrics(), inputs.committed, inputs.stop)
+
+    def close() -> None:
+        inputs.stop()
+        end_flow(settings, inputs, committer)
+        inputs.close()
+        store.close()
+
+    # That command knows no end but that of the process.
+    atexit.register(close)
+    return build_flow(settings, inputs, committer)

@@ -1,0 +1,231 @@
+"""The dataflow as a part of a running service: in a thread, restarted when it crashes."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tailmetrics.errors import FormatError, StoreError, StoreUnavailable, TailmetricsError
+from tailmetrics.formats import open_format
+from tailmetrics.ingest.committer import Committer
+from tailmetrics.ingest.dataflow import build_flow, end_flow, run_flow
+from tailmetrics.ingest.inputs import Inputs
+from tailmetrics.settings import Settings, resolve_node_id
+from tailmetrics.sources import IngestionState, SourceStatus
+from tailmetrics.stores.base import Store
+from tailmetrics.tailing import LoadJob, forgettable
+from tailmetrics.telemetry.log import EventLog
+from tailmetrics.telemetry.metrics import Metrics
+
+log = EventLog()
+
+_MOST_CRASHES = 5  # in a row
+_HEALTHY_SECONDS = 60.0  # a run at least this long begins the count anew
+_FIRST_RESTART_SECONDS = 0.5
+_DRAIN_SECONDS = 2.5  # of the 5 s that a clean end may take
+_HANGING_SECONDS = 1.0  # more of them, for a commit that is under way
+_REPORT_SECONDS = 1.0  # from one look at what is to be reported to the next
+_REPORT_AGAIN_SECONDS = 10.0  # what has not changed is said again, so that others see who lives
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """The parts of one run of the dataflow."""
+
+    inputs: Inputs
+    committer: Committer
+
+
+class Ingestion:
+    """Runs the dataflow until it is stopped; a crashed one is started again with back-off.
+
+    After five crashes in a row it gives up and calls `on_give_up`. With `follow` off only loads are served.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        metrics: Metrics,
+        *,
+        follow: bool = True,
+        on_give_up: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.failure: BaseException | None = None
+        self._settings = settings
+        self._store = store
+        self._metrics = metrics
+        self._follow = follow
+        self._on_give_up = on_give_up
+        self._stopping = threading.Event()
+        self._lock = threading.Lock()
+        self._run: _Run | None = None
+        self._lost_bytes = 0
+        self._jobs: deque[LoadJob] = deque()
+        self._state = IngestionState("restarting")
+        self._thread = threading.Thread(target=self._supervise, name="ingestion", daemon=True)
+        self._reporter = threading.Thread(target=self._report, name="reports", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+        if self._follow:
+            self._reporter.start()
+
+    def stop(self) -> None:
+        """Commit what was read and end, within a few seconds; what was not committed is read again later."""
+        self._stopping.set()
+        with self._lock:
+            if self._run is not None:
+                self._run.inputs.stop()
+        self._thread.join(_DRAIN_SECONDS)
+        with self._lock:
+            if self._run is not None:
+                self._run.committer.abandon()
+        self._thread.join(_HANGING_SECONDS)
+        if self._thread.is_alive():
+            # Whether a commit was made is told by its position at the next start.
+            log.warning("ended while the store does not answer")
+        elif self._reporter.is_alive():
+            self._reporter.join()
+        self._fail_loads("the service has ended")
+
+    def reopen(self) -> None:
+        """Close all files and look for them anew."""
+        run = self._run
+        if run is not None:
+            run.inputs.tailer.reopen()
+
+    def state(self) -> IngestionState:
+        run = self._run
+        if run is None:
+            return replace(self._state, lost_bytes=self._lost_bytes)
+        return replace(
+            self._state,
+            store_error=run.committer.store_error,
+            lost_bytes=self._lost_bytes + run.inputs.tailer.lost_bytes,
+        )
+
+    def sources(self) -> Sequence[SourceStatus]:
+        run = self._run
+        return [] if run is None else run.inputs.statuses()
+
+    def start_load(self, path: Path, display_name: str, format_name: str | None) -> LoadJob:
+        """Read a finished file to its end; one whose name is not its path is known by its content.
+
+        The job has failed when the settings of a format that is named cannot be used.
+        """
+        job = LoadJob(path, display_name, format_name, by_content=display_name != str(path))
+        if format_name is not None:
+            try:
+                open_format(format_name, self._settings)
+            except FormatError as error:
+                job.fail(str(error))
+                return job
+        with self._lock:
+            if self.failure is not None or self._stopping.is_set():
+                job.fail("the dataflow has stopped")
+                return job
+            while self._jobs and self._jobs[0].has_ended:
+                self._jobs.popleft()
+            self._jobs.append(job)
+            if self._run is not None:
+                self._run.inputs.tailer.load(job)
+        return job
+
+    def _supervise(self) -> None:
+        crashes = 0
+        while not self._stopping.is_set():
+            began = time.monotonic()
+            try:
+                self._run_once()
+            except StoreUnavailable as error:
+                if str(error) != self._state.store_error:
+                    log.warning("the store is away, trying again", error=str(error))
+                self._state = IngestionState("restarting", store_error=str(error))
+                self._stopping.wait(error.retry_after_seconds or _FIRST_RESTART_SECONDS)
+            except BaseException as error:  # noqa: BLE001  # whatever ended it, the supervisor decides
+                cause = root_cause(error)
+                crashes = 1 if time.monotonic() - began > _HEALTHY_SECONDS else crashes + 1
+                reason = f"{type(cause).__name__}: {cause}"
+                log.error("the dataflow crashed", error=reason, crashes=crashes)  # noqa: TRY400  # a line an event
+                if crashes >= _MOST_CRASHES or isinstance(cause, TailmetricsError):
+                    self._give_up(cause)
+                    return
+                self._state = IngestionState("restarting", reason)
+                self._stopping.wait(_FIRST_RESTART_SECONDS * 2 ** (crashes - 1))
+        self._state = IngestionState("stopped")
+
+    def _run_once(self) -> None:
+        node_id = resolve_node_id(self._settings)
+        known = self._store.sources(node_id)
+        if gone := forgettable(known, self._settings.max_sources_remembered):
+            log.info("forgotten", sources=self._store.forget(gone))
+            known = self._store.sources(node_id)
+        inputs = Inputs(self._settings, node_id, known, follow=self._follow)
+        committer = Committer(self._store, self._settings, self._metrics, inputs.committed, inputs.stop)
+        with self._lock:
+            self._run = _Run(inputs, committer)
+            for job in self._jobs:
+                if not job.has_ended:
+                    job.restart()
+                    inputs.tailer.load(job)
+        if self._stopping.is_set():
+            inputs.stop()
+        self._state = IngestionState("running", self._state.last_error)
+        try:
+            flow = build_flow(self._settings, inputs, committer)
+            run_flow(flow, self._settings.workers)
+        finally:
+            end_flow(self._settings, inputs, committer)
+            with self._lock:
+                self._run = None
+                self._lost_bytes += inputs.tailer.lost_bytes
+            inputs.close()
+        if committer.failure is not None:
+            raise committer.failure
+
+    def _report(self) -> None:
+        """Tell the store of the sources, now and then, for processes that only answer questions."""
+        said: Sequence[SourceStatus] = ()
+        due = 0.0
+        refused: str | None = None
+        while not self._stopping.wait(_REPORT_SECONDS):
+            statuses = self.sources()
+            if not statuses or (statuses == said and time.monotonic() < due):
+                continue
+            try:
+                self._store.report(resolve_node_id(self._settings), statuses)
+            except StoreUnavailable:
+                continue  # the committer says so
+            except StoreError as error:
+                if str(error) != refused:
+                    refused = str(error)
+                    log.warning("sources cannot be reported", error=refused)
+                continue
+            said, due = statuses, time.monotonic() + _REPORT_AGAIN_SECONDS
+
+    def _give_up(self, cause: BaseException) -> None:
+        self.failure = cause
+        self._fail_loads(f"the dataflow has stopped: {cause}")
+        self._state = IngestionState("stopped", f"{type(cause).__name__}: {cause}")
+        self._on_give_up()
+
+    def _fail_loads(self, reason: str) -> None:
+        with self._lock:
+            for job in self._jobs:
+                if not job.has_ended:
+                    job.fail(reason)
+
+
+def root_cause(error: BaseException) -> BaseException:
+    """What a Bytewax error was raised from: the exception of the source, the parser or the store.
+
+    Not what that was raised from in turn: an error of this package says what to do, a driver's does not.
+    """
+    while not isinstance(error, TailmetricsError) and error.__cause__ is not None:
+        error = error.__cause__
+    return error

@@ -1,0 +1,69 @@
+"""What a process does about its own memory: arrays, code, and when Python looks for garbage."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import os
+import re
+from pathlib import Path
+
+# https://man7.org/linux/man-pages/man3/mallopt.3.html
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_LARGEST_ARRAY_BYTES = 16 * 1024 * 1024
+_KEPT_BYTES = 32 * 1024 * 1024  # of a thread
+_OF_THE_USER = {"GLIBC_TUNABLES", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"}
+
+# https://man7.org/linux/man-pages/man5/proc_pid_maps.5.html
+_CODE_OF_A_FILE = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) r-xp .* /", re.MULTILINE)
+_DONT_NEED = 4
+_LARGE_BYTES = 1024 * 1024
+
+_USUAL = gc.get_threshold()
+_OBJECTS_OF_A_START = 1_000_000  # so many new ones until the first look
+
+
+def keep_arrays() -> None:
+    """Have the C library keep some of the memory that arrays leave.
+
+    glibc gives it back to the system, and gets it again, page by page, for the next question. That is a
+    quarter of the time of a question about 200,000 rows. Other C libraries are left as they are, and so is
+    what the user has set in the environment.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None or _OF_THE_USER & os.environ.keys():
+        return
+    mallopt(_M_MMAP_THRESHOLD, _LARGEST_ARRAY_BYTES)
+    mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
+
+
+def let_go_of_code() -> None:
+    """Give back the memory of the libraries' code, most of which only a start needs.
+
+    What runs again is mapped again when it does, from the system's cache of files. A tenth of the memory of a
+    load is code that has run once. Where there is no /proc nothing is done.
+    """
+    madvise = getattr(ctypes.CDLL(None), "madvise", None)
+    if madvise is None:
+        return
+    with contextlib.suppress(OSError):
+        for begin, end in _CODE_OF_A_FILE.findall(Path("/proc/self/maps").read_text()):
+            address, length = int(begin, 16), int(end, 16) - int(begin, 16)
+            if length >= _LARGE_BYTES:
+                madvise(ctypes.c_void_p(address), ctypes.c_size_t(length), _DONT_NEED)
+
+
+def collect_seldom() -> None:
+    """For the start of the program, and for commands that are soon over: what is imported stays.
+
+    To look through it again and again is a tenth of the time that a start takes.
+    """
+    gc.set_threshold(_OBJECTS_OF_A_START)
+
+
+def collect_as_usual() -> None:
+    """After `collect_seldom`, for what goes on for long: all that is there now is taken for what stays."""
+    if gc.get_threshold()[0] == _OBJECTS_OF_A_START:
+        gc.freeze()
+        gc.set_threshold(*_USUAL)

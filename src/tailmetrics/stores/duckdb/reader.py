@@ -1,0 +1,95 @@
+"""One question to the DuckDB file: a cursor, a snapshot, and a way to stop it from another thread."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy.typing as npt
+
+from tailmetrics.errors import StoreUnavailable
+from tailmetrics.stores.duckdb.file import DuckDBFile, errors_translated
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+_Answer = TypeVar("_Answer")
+
+
+class Reader:
+    """Runs the statements of one question, all on the state after the same commit.
+
+    `records` is how many there were in the file a moment ago.
+    """
+
+    def __init__(self, file: DuckDBFile, records: int) -> None:
+        self.records = records
+        self._file = file
+        self._lock = threading.Lock()
+        self._cursor: DuckDBPyConnection | None = None
+        self._stopped: str | None = None
+
+    def answer(self, question: Callable[[Reader], _Answer]) -> _Answer:
+        """Call `question` with this reader. Raises StoreUnavailable when it was stopped meanwhile."""
+        cursors = self._file.cursors
+        cursor = cursors.borrow()
+        try:
+            with self._lock:
+                self._check_going_on()
+                self._cursor = cursor
+            with self._stoppable():
+                cursor.begin()
+            return question(self)
+        finally:
+            with self._lock:
+                self._cursor = None
+                cursors.give_back(cursor)
+
+    def run(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
+        """All rows that a statement gives; parameters are named."""
+        if self._cursor is None:
+            raise StoreUnavailable("the question has ended")
+        self._check_going_on()
+        with self._stoppable():
+            return self._cursor.execute(sql, dict(parameters or {})).fetchall()
+
+    def columns(self, sql: str, parameters: Mapping[str, Any]) -> dict[str, npt.NDArray[Any]]:
+        """The same as an array for each column, masked where there are nulls: quick for numbers only."""
+        if self._cursor is None:
+            raise StoreUnavailable("the question has ended")
+        self._check_going_on()
+        with self._stoppable():
+            found: dict[str, npt.NDArray[Any]] = self._cursor.execute(sql, dict(parameters)).fetchnumpy()
+            return found
+
+    def begin_again(self) -> None:
+        """Leave a transaction that an error has ended, for the state of now."""
+        if self._cursor is not None:
+            with self._stoppable():
+                self._cursor.rollback()
+                self._cursor.begin()
+
+    def stop(self, reason: str) -> None:
+        """End the question as soon as can be, from any thread; the first reason is the one that is given."""
+        with self._lock:
+            if self._stopped is None:
+                self._stopped = reason
+            if self._cursor is not None:
+                self._cursor.interrupt()
+
+    @contextmanager
+    def _stoppable(self) -> Iterator[None]:
+        """Errors as those of the package; the reason for the stop, when it was stopped meanwhile."""
+        try:
+            with errors_translated():
+                yield
+        except StoreUnavailable:
+            self._check_going_on()
+            raise
+        self._check_going_on()
+
+    def _check_going_on(self) -> None:
+        if self._stopped is not None:
+            raise StoreUnavailable(self._stopped)

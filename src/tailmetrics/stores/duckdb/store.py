@@ -1,0 +1,179 @@
+"""The store that is one DuckDB file: no server, one process, commits that survive a crash."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import secrets
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import datetime
+from typing import TypeVar
+
+from tailmetrics.errors import StoreUnavailable
+from tailmetrics.process import keep_arrays
+from tailmetrics.settings import Settings
+from tailmetrics.sources import Batch, Source, SourceStatus, stored_statuses
+from tailmetrics.stats import (
+    Breakdown,
+    BreakdownQuery,
+    CustomersPage,
+    CustomersQuery,
+    RejectsPage,
+    RejectsQuery,
+    StatsAnswer,
+    StatsQuery,
+    StoreStatus,
+    Trend,
+    TrendsQuery,
+)
+from tailmetrics.stores.base import COMMIT_LINES
+from tailmetrics.stores.duckdb import counts_query, customers_query, stats_query
+from tailmetrics.stores.duckdb.dictionary import Names
+from tailmetrics.stores.duckdb.file import DuckDBFile
+from tailmetrics.stores.duckdb.reader import Reader
+from tailmetrics.stores.duckdb.writer import Writer
+
+_Answer = TypeVar("_Answer")
+
+_QUESTIONS_AT_ONCE = 8
+
+
+class DuckDBStore:
+    """A Store in one DuckDB file.
+
+    A lock sees to it that one thread writes at a time. Each question runs in a thread of its own and sees
+    the state after one commit.
+    """
+
+    commit_lines = COMMIT_LINES
+    lead = 0.0  # reading is the quicker, and what it is ahead takes memory
+
+    def __init__(self, settings: Settings) -> None:
+        """Open the file. Raises StoreBusy, SchemaMismatch or StoreError."""
+        keep_arrays()
+        self._timeout_seconds = settings.query_timeout_seconds
+        self._file = DuckDBFile(settings)
+        self._lock = threading.Lock()
+        self._names = Names()
+        self._writer = Writer(self._file, self._names, settings.retention_days, self._lock)
+        self._closed = False
+        self._reports: dict[str, tuple[SourceStatus, ...]] = {}
+        self._opening = secrets.token_hex(4)
+        self._readers: set[Reader] = set()
+        self._threads = ThreadPoolExecutor(_QUESTIONS_AT_ONCE, thread_name_prefix="duckdb-question")
+
+    def sources(self, node_id: str) -> Sequence[Source]:
+        with self._lock:
+            return [source for source in self._open_writer().sources.values() if source.node_id == node_id]
+
+    def forget(self, source_ids: Sequence[str], *, with_records: bool = False) -> int:
+        with self._lock:
+            return self._open_writer().forget(source_ids, with_records=with_records)
+
+    def register(self, source: Source) -> Source:
+        with self._lock:
+            writer = self._open_writer()
+            writer.register([source])
+            return writer.sources[source.source_id]
+
+    def register_all(self, sources: Sequence[Source]) -> None:
+        with self._lock:
+            self._open_writer().register(sources)
+
+    def position(self, source_id: str) -> int | None:
+        with self._lock:
+            return self._open_writer().position(source_id)
+
+    def prepare(self, batch: Batch) -> Batch:
+        made = self._names.numbered(batch.parsed.records)
+        return batch if made is None else replace(batch, prepared=made)
+
+    def write(self, batches: Sequence[Batch]) -> None:
+        with self._lock:
+            writer = self._open_writer()
+            writer.write(batches)
+            if batches and not self._readers:  # a question must not find itself without memory
+                writer.give_back_memory(more_come=batches[-1].more)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether all records are sorted as far as they will be while nothing is added."""
+        return self._writer.is_settled
+
+    def report(self, processor: str, statuses: Sequence[SourceStatus]) -> None:
+        self._reports[processor] = tuple(statuses)
+
+    def watch(self, on_change: Callable[[Callable[[], Iterable[str]] | None], None]) -> bool:
+        self._writer.on_change = on_change
+        return True
+
+    async def stats(self, query: StatsQuery) -> StatsAnswer:
+        return await self._ask(lambda reader: stats_query.stats(reader, query))
+
+    async def customers(self, query: CustomersQuery) -> CustomersPage:
+        return await self._ask(lambda reader: customers_query.customers(reader, query))
+
+    async def breakdown(self, query: BreakdownQuery) -> Breakdown:
+        return await self._ask(lambda reader: counts_query.breakdown(reader, query))
+
+    async def trends(self, query: TrendsQuery) -> Sequence[Trend]:
+        return await self._ask(lambda reader: counts_query.trends(reader, query))
+
+    async def span(self) -> tuple[datetime, datetime] | None:
+        return await self._ask(counts_query.span)
+
+    async def rejects(self, query: RejectsQuery) -> RejectsPage:
+        return await self._ask(lambda reader: stats_query.rejects(reader, query))
+
+    async def status(self) -> StoreStatus:
+        counts = self._writer.counts
+        return StoreStatus(
+            version=f"{self._opening}-{counts.commits}",
+            records=counts.records,
+            rejects=counts.rejects,
+            blanks=counts.blanks,
+            sources=tuple(itertools.chain.from_iterable(list(self._reports.values())))
+            or stored_statuses(list(self._writer.sources.values())),
+        )
+
+    async def ping(self) -> None:
+        await self._ask(lambda reader: reader.run("SELECT 1"))
+        self._file.check_present()
+
+    def close(self) -> None:
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+        for reader in list(self._readers):
+            reader.stop(f"{self._file.path} was closed")
+        self._threads.shutdown()
+        self._writer.close()
+
+    def _open_writer(self) -> Writer:
+        if self._closed:
+            raise StoreUnavailable(f"{self._file.path} is closed")
+        return self._writer
+
+    async def _ask(self, question: Callable[[Reader], _Answer]) -> _Answer:
+        """Run a question in a thread; it is stopped when its time is over or nobody waits for it any more."""
+        if self._closed:
+            raise StoreUnavailable(f"{self._file.path} is closed")
+        reader = Reader(self._file, self._writer.counts.records)
+        self._readers.add(reader)
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(
+            self._timeout_seconds,
+            reader.stop,
+            f"the question took longer than {self._timeout_seconds:g} seconds (QUERY_TIMEOUT_SECONDS); ask "
+            "for a shorter range",
+        )
+        try:
+            return await loop.run_in_executor(self._threads, reader.answer, question)
+        finally:
+            timer.cancel()
+            reader.stop("nobody waits for the answer any more")
+            self._readers.discard(reader)

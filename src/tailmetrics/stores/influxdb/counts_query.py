@@ -1,0 +1,101 @@
+"""What can be counted in InfluxDB without looking at latencies: paths, statuses, spread over time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import polars as pl
+
+from tailmetrics.errors import UnknownCustomer
+from tailmetrics.stats import Breakdown, BreakdownQuery, PathCount, StatusCount, Trend, TrendsQuery
+from tailmetrics.stores.influxdb import flux
+from tailmetrics.stores.influxdb.flux import Asked
+from tailmetrics.stores.influxdb.points_read import failed, far_requests, merged
+from tailmetrics.stores.influxdb.reader import Reader
+from tailmetrics.stores.influxdb.record_points import TICKS
+from tailmetrics.stores.influxdb.stats_query import check_known, is_storable
+from tailmetrics.windows import from_us, to_us
+
+
+async def breakdown(reader: Reader, query: BreakdownQuery) -> Breakdown:
+    """Raises UnknownCustomer and StoreUnavailable."""
+    if query.customer_id is not None and not is_storable(query.customer_id):
+        raise UnknownCustomer(query.customer_id)
+    ids = None if query.customer_id is None else [query.customer_id]
+    asked = Asked.of(reader.bucket, ids, query.start, query.end)
+    statements = [*flux.rows(asked, ["path"], ["_value", "status_code"]), *flux.far_rows(asked, ["path"])]
+    found = await reader.run(flux.text_of(asked, statements), asked.params) if statements else {}
+    near = merged(found, "path", {"_value": pl.String(), "status_code": pl.Int16()}).rename(
+        {"_value": "path"}
+    )
+    rows = pl.concat([near, far_requests(found, asked).select("path", "status_code")])
+    if not rows.height:
+        await check_known(reader, query.customer_id)
+        return Breakdown()
+    counts = (pl.len().alias("requests"), failed(query.failures).sum().alias("failed"))
+    paths = rows.group_by("path").agg(*counts).sort("requests", "path", descending=[True, False])
+    statuses = rows.group_by("status_code").agg(*counts).sort("status_code")
+    return Breakdown(
+        tuple(PathCount(*row) for row in paths.head(query.top).iter_rows()),
+        paths.height,
+        tuple(StatusCount(*row) for row in statuses.iter_rows()),
+    )
+
+
+async def trends(reader: Reader, query: TrendsQuery) -> Sequence[Trend]:
+    """Raises StoreUnavailable."""
+    ids = [customer_id for customer_id in dict.fromkeys(query.customer_ids) if is_storable(customer_id)]
+    asked = Asked.of(reader.bucket, ids, query.start, query.end)
+    start_us, end_us = to_us(query.start), to_us(query.end)
+    bounds = [min(end_us, start_us + part * query.part_us) for part in range(query.parts + 1)]
+    statements, params = flux.spread(asked, bounds)
+    statements += flux.far_rows(asked, [])
+    found = {}
+    if ids and statements:
+        found = await reader.run(flux.text_of(asked, statements), {**asked.params, **params})
+    columns: dict[str, pl.DataType] = {
+        "customer_id": pl.String(),
+        "status_code": pl.Int16(),
+        "_value": pl.Int64(),
+    }
+    far = far_requests(found, asked).select(
+        "customer_id",
+        "status_code",
+        pl.lit(1, pl.Int64).alias("_value"),
+        ((pl.col("time") - start_us) // query.part_us).alias("part"),
+    )
+    counted = pl.concat(
+        [
+            far,
+            *(
+                merged(found, str(part), columns).with_columns(part=pl.lit(part, pl.Int64))
+                for part in range(query.parts)
+            ),
+        ]
+    )
+    requests = {customer_id: [0] * query.parts for customer_id in query.customer_ids}
+    failures = {customer_id: [0] * query.parts for customer_id in query.customer_ids}
+    for customer_id, count, part, has_failed in counted.select(
+        "customer_id", "_value", "part", failed(query.failures).alias("failed")
+    ).iter_rows():
+        requests[customer_id][part] += count
+        failures[customer_id][part] += count if has_failed else 0
+    return [
+        Trend(customer_id, tuple(requests[customer_id]), tuple(failures[customer_id]))
+        for customer_id in query.customer_ids
+    ]
+
+
+async def span(reader: Reader) -> tuple[datetime, datetime] | None:
+    """The times of the first and the last request. Raises StoreUnavailable."""
+    asked = Asked.of(reader.bucket, None, None, None)
+    found = await reader.run(
+        flux.text_of(asked, [*flux.edges(asked), *flux.far_rows(asked, [])]), asked.params
+    )
+    times = far_requests(found, asked)["time"].to_list()
+    for tick, length in TICKS.items():
+        for name in ("first", "last"):
+            if f"{name}_{tick}" in found:
+                times.append(found[f"{name}_{tick}"]["_time"][0] // length * length // 1_000)
+    return (from_us(min(times)), from_us(max(times))) if times else None

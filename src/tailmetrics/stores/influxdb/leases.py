@@ -1,0 +1,149 @@
+"""One processor a source: who holds it, and whether that one still lives. InfluxDB has no compare-and-set."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import socket
+import threading
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tailmetrics.errors import StoreError, StoreUnavailable
+from tailmetrics.stores.influxdb.line_protocol import point
+from tailmetrics.stores.influxdb.server import Server, joined
+
+BEAT_SECONDS = 2.0
+LEASE_SECONDS = 10.0  # a processor elsewhere that has said nothing for so long has ended
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A processor: its own random id, where it runs, and what tells there whether it has ended."""
+
+    processor: str
+    host: str
+    pid: int
+    machine: str  # the boot of the machine and the PID namespace; empty where that is not told
+    started: str  # of the process, as the system counts
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}"
+
+    @classmethod
+    def here(cls) -> Holder:
+        pid = os.getpid()
+        return cls(secrets.token_hex(6), socket.gethostname(), pid, _machine(), _started(pid))
+
+    @classmethod
+    def of(cls, text: str) -> Holder:
+        return cls(**json.loads(text))
+
+    def as_text(self) -> str:
+        return json.dumps(asdict(self))
+
+    def has_ended(self) -> bool | None:
+        """Whether its process is no more; None when this machine cannot tell."""
+        if not self.machine or self.machine != _machine():
+            return None
+        return _started(self.pid) != self.started
+
+
+class Leases:
+    """What this processor says of itself, and what it hears of others.
+
+    `me` is written into each source that this processor holds. As long as it lives it says so every two
+    seconds. Clocks of other machines are not compared: another processor lives when what it says changes.
+    """
+
+    def __init__(self, server: Server) -> None:
+        self.me = Holder.here()
+        self._server = server
+        self._beats = 0
+        self._beaten_at = 0.0
+        self._heard: dict[str, tuple[int, float]] = {}
+        self._ending = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether others still take this processor for alive."""
+        return time.monotonic() - self._beaten_at < LEASE_SECONDS / 2
+
+    def begin(self) -> None:
+        """Say that this processor lives, from now on. Raises StoreUnavailable."""
+        if not self.is_valid:
+            self._beat(self._beats + 1)
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._keep_beating, name="influxdb-lease", daemon=True)
+            self._thread.start()
+
+    def living(self, holder: Holder) -> bool:
+        """Whether another processor lives. Raises StoreUnavailable while that cannot be told yet."""
+        found = self._server.query(
+            BEATS, {"bucket": self._server.address.meta_bucket, "id": holder.processor}
+        )
+        rows = found.get("beats")
+        beat = 0 if rows is None or rows.is_empty() else int(rows["_value"][0])
+        if not beat:
+            return False
+        if (ended := holder.has_ended()) is not None:
+            return not ended
+        heard, since = self._heard.setdefault(holder.processor, (beat, time.monotonic()))
+        if beat != heard:
+            return True
+        if time.monotonic() - since > LEASE_SECONDS:
+            return False
+        raise StoreUnavailable(
+            f"a source is held by {holder}; waiting up to {LEASE_SECONDS:g} seconds to see whether it lives",
+            BEAT_SECONDS,
+        )
+
+    def end(self) -> None:
+        """Say that this processor has ended, if the server can be reached."""
+        self._ending.set()
+        if self._thread is not None:
+            self._thread.join()
+            with contextlib.suppress(StoreError):
+                self._beat(0)
+
+    def _keep_beating(self) -> None:
+        while not self._ending.wait(BEAT_SECONDS):
+            with contextlib.suppress(StoreError):  # whoever writes next says it
+                self._beat(self._beats + 1)
+
+    def _beat(self, number: int) -> None:
+        line = point("processor", {"processor": self.me.processor}, {"beat": number}, 0)
+        asked_at = time.monotonic()
+        self._server.write(self._server.address.meta_bucket, joined([line]))
+        self._beats = number
+        self._beaten_at = asked_at
+
+
+BEATS = """
+from(bucket: bucket)
+    |> range(start: 1970-01-01T00:00:00Z, stop: 1970-01-01T00:00:01Z)
+    |> filter(fn: (r) => r._measurement == "processor" and r.processor == id and r._field == "beat")
+    |> keep(columns: ["_value"])
+    |> yield(name: "beats")
+"""
+
+
+def _machine() -> str:
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return ""
+
+
+def _started(pid: int) -> str:
+    """When a process began, in ticks of the kernel; empty when there is none."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    return status.rpartition(")")[2].split()[19]

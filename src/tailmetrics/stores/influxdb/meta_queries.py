@@ -1,0 +1,184 @@
+"""What the bucket that never expires is asked for: sources, counts, reports and rejects."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import defaultdict
+from typing import Any
+
+from tailmetrics.sources import SourceStatus, stored_statuses
+from tailmetrics.stats import Reject, RejectsPage, RejectsQuery, StoreStatus
+from tailmetrics.stores.cursors import cursor_to, place_of
+from tailmetrics.stores.influxdb.csv import Tables
+from tailmetrics.stores.influxdb.flux import any_of
+from tailmetrics.stores.influxdb.reader import Reader
+from tailmetrics.stores.influxdb.source_points import stored_source
+from tailmetrics.windows import from_us
+
+STATUSES_A_POINT = 100
+ORDERS_A_MICROSECOND = 1024  # rejects that come in one commit are told apart by their order
+_REPORTS_COUNT_SECONDS = 60.0  # a processor that says nothing for so long is no more
+
+_SOURCE_ROWS = """
+from(bucket: bucket)
+    |> range(start: 1970-01-01T00:00:00Z, stop: 1970-01-01T00:00:01Z)
+    |> filter(fn: (r) => r._measurement == "source" and r._field == "state"{condition})
+    |> keep(columns: ["source", "_value"])
+    |> group()
+    |> yield(name: "sources")
+"""
+
+SOURCES = _SOURCE_ROWS.format(condition=" and r.node == node")
+ALL_SOURCES = _SOURCE_ROWS.format(condition="")
+
+STATUS = """
+from(bucket: bucket)
+    |> range(start: 1970-01-01T00:00:00Z, stop: 1970-01-01T00:00:01Z)
+    |> filter(fn: (r) => r._measurement == "source" and r._field != "state")
+    |> group(columns: ["_field"])
+    |> sum()
+    |> yield(name: "counts")
+
+from(bucket: bucket)
+    |> range(start: 1970-01-01T00:00:00Z, stop: 1970-01-01T00:00:01Z)
+    |> filter(fn: (r) => r._measurement == "report" and r._field == "report")
+    |> keep(columns: ["processor", "part", "_value"])
+    |> group()
+    |> yield(name: "reports")
+"""
+
+REJECT_ORDERS = """
+from(bucket: bucket)
+    |> range(start: 1970-01-01T00:00:00Z)
+    |> filter(fn: (r) => r._measurement == "reject" and r._field == "order")
+    |> filter(fn: (r) => r._value < before)
+    |> group()
+    |> top(n: number)
+    |> keep(columns: ["_time", "lane", "_value"])
+    |> yield(name: "newest")
+
+from(bucket: bucket)
+    |> range(start: 1970-01-01T00:00:00Z)
+    |> filter(fn: (r) => r._measurement == "reject" and r._field == "order")
+    |> group()
+    |> count()
+    |> yield(name: "total")
+"""
+
+REJECT_LINES = """
+from(bucket: bucket)
+    |> range(start: first, stop: last)
+    |> filter(fn: (r) => r._measurement == "reject" and r._field == "reject")
+    |> filter(fn: (r) => contains(value: int(v: r._time), set: times))
+    |> keep(columns: ["_time", "lane", "_value"])
+    |> group()
+    |> yield(name: "lines")
+"""
+
+PING = """
+from(bucket: bucket)
+    |> range(start: 1970-01-01T00:00:00Z, stop: 1970-01-01T00:00:01Z)
+    |> filter(fn: (r) => r._measurement == "processor" and r._field == "beat")
+    |> limit(n: 1)
+    |> yield(name: "ping")
+"""
+
+
+def sources_by_id(number: int) -> str:
+    """The text that asks for so many sources, whose ids are the parameters id_0, id_1 and so on."""
+    ids = any_of([f"r.source == id_{place}" for place in range(number)])
+    return _SOURCE_ROWS.format(condition=f" and {ids}")
+
+
+async def ping(reader: Reader) -> None:
+    """Raises StoreUnavailable."""
+    await reader.run(PING, {"bucket": reader.meta_bucket})
+
+
+async def status(reader: Reader) -> StoreStatus:
+    """Counts are of all lines ever committed of the sources that are remembered. Raises StoreUnavailable."""
+    found = await reader.run(STATUS, {"bucket": reader.meta_bucket})
+    counts: dict[str, int] = {}
+    if "counts" in found:
+        counts = dict(zip(found["counts"]["_field"], found["counts"]["_value"], strict=True))
+    records, rejects, blanks = (counts.get(name, 0) for name in ("records", "rejects", "blanks"))
+    return StoreStatus(
+        version=f"{counts.get('commits', 0)}-{records}-{rejects}-{blanks}",
+        records=records,
+        rejects=rejects,
+        blanks=blanks,
+        sources=_reported(found.get("reports")) or await _stored(reader),
+    )
+
+
+async def rejects(reader: Reader, query: RejectsQuery) -> RejectsPage:
+    """Raises QueryError for a wrong cursor, and StoreUnavailable."""
+    before = 2**63 - 1 if query.after is None else place_of("rejects", query.after)
+    found = await reader.run(
+        REJECT_ORDERS, {"bucket": reader.meta_bucket, "before": before, "number": query.limit + 1}
+    )
+    total = int(found["total"]["_value"][0]) if "total" in found else 0
+    newest = found.get("newest")
+    if newest is None or newest.is_empty():
+        return RejectsPage((), total, None)
+    newest = newest.sort("_value", descending=True)
+    page = newest.head(query.limit)
+    first, last = page["_time"].min(), page["_time"].max()
+    lines = await reader.run(
+        REJECT_LINES,
+        {
+            "bucket": reader.meta_bucket,
+            "first": from_us(int(first) // 1_000),  # type: ignore[arg-type]  # whole numbers
+            "last": from_us(int(last) // 1_000 + 1),  # type: ignore[arg-type]
+            "times": page["_time"].to_list(),
+        },
+    )
+    texts = {
+        (time_, lane): text for time_, lane, text in lines["lines"].select("_time", "lane", "_value").rows()
+    }
+    return RejectsPage(
+        tuple(
+            _reject(texts[time_, lane], order)
+            for time_, lane, order in page.select("_time", "lane", "_value").iter_rows()
+            if (time_, lane) in texts
+        ),
+        total,
+        cursor_to("rejects", page["_value"][-1]) if newest.height > page.height else None,
+    )
+
+
+def _reject(text: str, order: int) -> Reject:
+    source_id, path, offset, reason, line = json.loads(text)
+    return Reject(source_id, path, offset, reason, line, from_us(order // ORDERS_A_MICROSECOND))
+
+
+def _reported(rows: Tables | None) -> tuple[SourceStatus, ...]:
+    """What each processor said last; of what it said before, longer, nothing remains."""
+    if rows is None:
+        return ()
+    said: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for processor, text in rows.select("processor", "_value").iter_rows():
+        said[processor].append(json.loads(text))
+    statuses: list[SourceStatus] = []
+    for reports in said.values():
+        latest = max(report["at"] for report in reports)
+        if time.time() - latest < _REPORTS_COUNT_SECONDS:
+            statuses += [
+                _status(row) for report in reports if report["at"] == latest for row in report["statuses"]
+            ]
+    return tuple(statuses)
+
+
+def _status(row: dict[str, Any]) -> SourceStatus:
+    updated_at = row.pop("updated_at")
+    return SourceStatus(**row, updated_at=None if updated_at is None else from_us(updated_at))
+
+
+async def _stored(reader: Reader) -> tuple[SourceStatus, ...]:
+    """What is known of files when no processor says anything: how far each is in the store."""
+    found = (await reader.run(ALL_SOURCES, {"bucket": reader.meta_bucket})).get("sources")
+    if found is None:
+        return ()
+    rows = found.select("source", "_value").iter_rows()
+    return stored_statuses(stored_source(*row).source for row in rows)

@@ -1,0 +1,93 @@
+"""Points that came back as requests: their logged times, customers, statuses and durations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import polars as pl
+
+from tailmetrics.stats import Failures, Summary
+from tailmetrics.stores.influxdb.csv import Tables
+from tailmetrics.stores.influxdb.flux import Asked
+from tailmetrics.stores.influxdb.record_points import FAR, TICKS
+from tailmetrics.stores.results import summary_of
+
+_FAILED = {
+    "4xx+5xx": pl.col("status_code") >= 400,
+    "5xx": pl.col("status_code") >= 500,
+    "5xx+429": (pl.col("status_code") >= 500) | (pl.col("status_code") == 429),
+}
+_KEYS = ("_time", "lane", "customer_id", "status_code")
+
+
+def failed(failures: Failures) -> pl.Expr:
+    """Whether a request failed, as a question defines it."""
+    return _FAILED[failures]
+
+
+def merged(found: dict[str, Tables], name: str, columns: dict[str, pl.DataType]) -> pl.DataFrame:
+    """The rows of one result over all ticks, with just these columns."""
+    frames = [
+        found[f"{name}_{tick}"].select(pl.col(column).cast(kind) for column, kind in columns.items())
+        for tick in TICKS
+        if f"{name}_{tick}" in found
+    ]
+    return pl.concat(frames) if frames else pl.DataFrame(schema=columns)
+
+
+def requests(found: dict[str, Tables], columns: Iterable[str] = ()) -> pl.DataFrame:
+    """Durations and requests without one as rows: `time` (us), `status_code`, `duration`, and `columns`."""
+    frames = [_no_requests(columns)]
+    for tick, length in TICKS.items():
+        for field in ("duration", "untimed"):
+            table = found.get(f"{field}_{tick}")
+            if table is None:
+                continue
+            duration = pl.col("_value") if field == "duration" else pl.lit(None, pl.Float64)
+            frames.append(
+                table.select(
+                    (pl.col("_time") // length * (length // 1_000)).alias("time"),
+                    pl.col("status_code").cast(pl.Int16),
+                    duration.alias("duration"),
+                    *columns,
+                )
+            )
+    return pl.concat(frames)
+
+
+def far_requests(found: dict[str, Tables], asked: Asked) -> pl.DataFrame:
+    """Requests in the range of times that InfluxDB cannot keep: as `requests`, with customers and paths."""
+    columns = ("customer_id", "path")
+    times = found.get(f"us_{FAR}")
+    if times is None:
+        return _no_requests(columns)
+    frame = times.rename({"_value": "time"})
+    for field in ("duration", "path"):
+        kind = pl.Float64() if field == "duration" else pl.String()
+        values = found.get(f"{field}_{FAR}")
+        if values is None:
+            frame = frame.with_columns(pl.lit(None, kind).alias(field))
+        else:
+            frame = frame.join(values.rename({"_value": field}).select(*_KEYS, field), on=_KEYS, how="left")
+    low = pl.lit(value=True) if asked.low_us is None else pl.col("time") >= asked.low_us
+    high = pl.lit(value=True) if asked.high_us is None else pl.col("time") < asked.high_us
+    return frame.filter(low, high).select(
+        "time", pl.col("status_code").cast(pl.Int16), pl.col("duration").cast(pl.Float64), *columns
+    )
+
+
+def summaries(rows: pl.DataFrame, key: str, failures: Failures) -> dict[object, Summary]:
+    """The seven figures by a column."""
+    figures = rows.group_by(key).agg(
+        pl.len().alias("requests"),
+        failed(failures).sum().alias("failed"),
+        pl.col("duration").mean().alias("average"),
+        pl.col("duration").quantile(0.5, "linear").alias("median"),
+        pl.col("duration").quantile(0.99, "linear").alias("p99"),
+    )
+    return {key: summary_of(*row) for key, *row in figures.iter_rows()}
+
+
+def _no_requests(columns: Iterable[str]) -> pl.DataFrame:
+    schema: dict[str, pl.DataType] = {"time": pl.Int64(), "status_code": pl.Int16(), "duration": pl.Float64()}
+    return pl.DataFrame(schema=schema | dict.fromkeys(columns, pl.String()))

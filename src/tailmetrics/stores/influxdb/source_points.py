@@ -1,0 +1,140 @@
+"""Sources in InfluxDB: one point each, written over with every commit, in the bucket that never expires."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from tailmetrics.sources import Checkpoint, Source, fingerprint
+from tailmetrics.stores.influxdb.line_protocol import point
+from tailmetrics.stores.influxdb.record_points import BASE_JITTER, BASE_STEP, Progress
+from tailmetrics.windows import from_us, to_us
+
+MOST_LANES = 64  # of a node: sources beside each other beyond this share one, far apart in their slots
+_ACTIVE_SECONDS = 600.0  # a source that was committed to so recently may go on
+
+_PLACE = ("position", "head_length", "head_hash", "tail_length", "tail_hash")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSource:
+    """A source with all that its point holds.
+
+    `lane` and `base` are where its lines lie (see influxdb_places), `family` the name it was registered
+    under. `records`, `rejects` and `blanks` count lines since its beginning, `commits` the changes.
+    """
+
+    source: Source
+    lane: int
+    base: int
+    family: str
+    progress: Progress = field(default_factory=Progress)
+    records: int = 0
+    rejects: int = 0
+    blanks: int = 0
+    commits: int = 0
+    holder: str = ""
+
+    @property
+    def lane_name(self) -> str:
+        return f"{node_tag(self.source.node_id)}-{self.lane}"
+
+
+def node_tag(node_id: str) -> str:
+    """A short name for a node: names of hosts are long, and each point has it."""
+    return fingerprint(node_id.encode())[:8]
+
+
+def line_of(stored: StoredSource) -> str:
+    """The point of a source. Whole in one field, so that no reader sees a half of it."""
+    source = stored.source
+    state = {
+        "node_id": source.node_id,
+        "device": source.device,
+        "inode": source.inode,
+        "epoch": source.epoch,
+        "path": source.path,
+        **{name: getattr(source.checkpoint, name) for name in _PLACE},
+        "committed_at": None if source.committed_at is None else to_us(source.committed_at),
+        "followed_since": None if source.followed_since is None else to_us(source.followed_since),
+        "lane": stored.lane,
+        "base": stored.base,
+        "family": stored.family,
+        "progress": asdict(stored.progress),
+        "holder": stored.holder,
+    }
+    counts = {name: getattr(stored, name) for name in ("records", "rejects", "blanks", "commits")}
+    tags = {"node": node_tag(source.node_id), "source": source.source_id}
+    return point("source", tags, {"state": json.dumps(state | counts), **counts}, 0)
+
+
+def stored_source(source_id: str, text: str) -> StoredSource:
+    """A source from the `state` of its point."""
+    state: dict[str, Any] = json.loads(text)
+    return StoredSource(
+        source=Source(
+            source_id,
+            state["node_id"],
+            state["device"],
+            state["inode"],
+            state["epoch"],
+            state["path"],
+            Checkpoint(*(state[name] for name in _PLACE)),
+            None if state["committed_at"] is None else from_us(state["committed_at"]),
+            None if state["followed_since"] is None else from_us(state["followed_since"]),
+        ),
+        lane=state["lane"],
+        base=state["base"],
+        family=state["family"],
+        progress=Progress(**state["progress"]),
+        records=state["records"],
+        rejects=state["rejects"],
+        blanks=state["blanks"],
+        commits=state["commits"],
+        holder=state["holder"],
+    )
+
+
+def settled(new: Sequence[Source], known: Iterable[StoredSource], now_us: int) -> list[StoredSource]:
+    """New sources of one node, each with a lane and the base of its lines in it.
+
+    A file goes on in the lane of the one whose name it has taken over. Others get the first lane in which
+    nothing goes on, so that sources beside each other have lanes of their own.
+    """
+    last_in_lane: dict[int, StoredSource] = {}
+    lane_of_family: dict[str, StoredSource] = {}
+    busy: set[int] = set()
+    for stored in known:
+        last = last_in_lane.get(stored.lane)
+        if last is None or stored.base > last.base:
+            last_in_lane[stored.lane] = stored
+        of_family = lane_of_family.get(stored.family)
+        if of_family is None or stored.base > of_family.base:
+            lane_of_family[stored.family] = stored
+        committed_at = stored.source.committed_at
+        if committed_at is not None and now_us - to_us(committed_at) < _ACTIVE_SECONDS * 1_000_000:
+            busy.add(stored.lane)
+    settled_sources = []
+    for source in new:
+        family = lane_of_family.get(source.path)
+        free = (lane for lane in range(MOST_LANES) if lane not in busy)
+        lane = family.lane if family is not None else next(free, _hash(source.source_id) % MOST_LANES)
+        last = last_in_lane.get(lane)
+        # Two processes that register at the same moment do not see each other: their bases differ.
+        jitter = _hash(source.source_id) % BASE_JITTER
+        base = jitter if last is None else last.base + last.progress.lines + BASE_STEP + jitter
+        stored = StoredSource(source, lane, base, source.path)
+        settled_sources.append(stored)
+        last_in_lane[lane] = lane_of_family[source.path] = stored
+        busy.add(lane)
+    return settled_sources
+
+
+def moved(stored: StoredSource, **changes: Any) -> StoredSource:
+    return replace(stored, commits=stored.commits + 1, **changes)
+
+
+def _hash(source_id: str) -> int:
+    return int(fingerprint(source_id.encode())[:12], 16)

@@ -1,0 +1,129 @@
+"""The store that is an InfluxDB 2 server: processors and APIs on any number of machines."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+
+from tailmetrics.errors import StoreUnavailable
+from tailmetrics.settings import Settings
+from tailmetrics.sources import Batch, Source, SourceStatus
+from tailmetrics.stats import (
+    Breakdown,
+    BreakdownQuery,
+    CustomersPage,
+    CustomersQuery,
+    RejectsPage,
+    RejectsQuery,
+    StatsAnswer,
+    StatsQuery,
+    StoreStatus,
+    Trend,
+    TrendsQuery,
+)
+from tailmetrics.stores.base import COMMIT_LINES, LEAD
+from tailmetrics.stores.influxdb import counts_query, meta_queries, stats_query
+from tailmetrics.stores.influxdb.reader import Reader
+from tailmetrics.stores.influxdb.server import CONNECT_SECONDS, Server
+from tailmetrics.stores.influxdb.writer import Writer
+from tailmetrics.telemetry.log import EventLog
+
+log = EventLog()
+
+
+class InfluxDBStore:
+    """A Store in two buckets of an InfluxDB server: one of records, and one that never expires.
+
+    There are no transactions: records are written first, then rejects, then the positions. What was written
+    of a commit that failed is written again by the next one, as the same points.
+    """
+
+    commit_lines = COMMIT_LINES
+    lead = LEAD
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises SettingsError; a server that is away, or a wrong token, is logged and asked again later."""
+        self._server = Server(settings)
+        self._writer = Writer(self._server)
+        self._reader = Reader(self._server.address, settings.query_timeout_seconds)
+        self._lock = threading.Lock()
+        self._closed = False
+        with contextlib.suppress(StoreUnavailable):
+            self._prepare()
+
+    def sources(self, node_id: str) -> Sequence[Source]:
+        with self._lock:
+            return [stored.source for stored in self._open_writer().known(node_id).values()]
+
+    def register(self, source: Source) -> Source:
+        with self._lock:
+            return self._open_writer().register([source])[source.source_id].source
+
+    def register_all(self, sources: Sequence[Source]) -> None:
+        with self._lock:
+            self._open_writer().register(sources)
+
+    def position(self, source_id: str) -> int | None:
+        with self._lock:
+            return self._open_writer().position(source_id)
+
+    def write(self, batches: Sequence[Batch]) -> None:
+        with self._lock:
+            self._open_writer().write(batches)
+
+    def forget(self, source_ids: Sequence[str], *, with_records: bool = False) -> int:
+        with self._lock:
+            return self._open_writer().forget(source_ids, with_records=with_records)
+
+    def report(self, processor: str, statuses: Sequence[SourceStatus]) -> None:
+        self._open_writer().report(processor, statuses)
+
+    def watch(self, on_change: Callable[[Callable[[], Iterable[str]] | None], None]) -> bool:  # noqa: ARG002  # others may write
+        return False
+
+    async def stats(self, query: StatsQuery) -> StatsAnswer:
+        return await self._reader.ask(lambda reader: stats_query.stats(reader, query))
+
+    async def customers(self, query: CustomersQuery) -> CustomersPage:
+        return await self._reader.ask(lambda reader: stats_query.customers(reader, query))
+
+    async def breakdown(self, query: BreakdownQuery) -> Breakdown:
+        return await self._reader.ask(lambda reader: counts_query.breakdown(reader, query))
+
+    async def trends(self, query: TrendsQuery) -> Sequence[Trend]:
+        return await self._reader.ask(lambda reader: counts_query.trends(reader, query))
+
+    async def span(self) -> tuple[datetime, datetime] | None:
+        return await self._reader.ask(counts_query.span)
+
+    async def rejects(self, query: RejectsQuery) -> RejectsPage:
+        return await self._reader.ask(lambda reader: meta_queries.rejects(reader, query))
+
+    async def status(self) -> StoreStatus:
+        return await self._reader.ask(meta_queries.status)
+
+    async def ping(self) -> None:
+        await self._reader.ask(meta_queries.ping)
+
+    def close(self) -> None:
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            self._writer.close()
+        self._reader.close()
+        self._server.close()
+
+    def _prepare(self) -> None:
+        try:
+            self._server.prepare(CONNECT_SECONDS)
+        except StoreUnavailable as error:
+            log.warning("the store is not ready", error=str(error))
+            raise
+
+    def _open_writer(self) -> Writer:
+        if self._closed:
+            raise StoreUnavailable(f"the store at {self._server.address.url} is closed")
+        return self._writer

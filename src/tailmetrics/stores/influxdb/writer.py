@@ -1,0 +1,286 @@
+"""The write side of the InfluxDB store: sources, records, rejects, and the positions after them."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+from datetime import datetime, timedelta, timezone
+
+import polars as pl
+
+from tailmetrics.errors import PositionConflict, RecordsRefused, Refusal, SourceHeld, StoreError
+from tailmetrics.sources import Batch, Source, SourceStatus
+from tailmetrics.stores.influxdb.leases import Holder, Leases
+from tailmetrics.stores.influxdb.line_protocol import point, record_lines
+from tailmetrics.stores.influxdb.meta_queries import (
+    ORDERS_A_MICROSECOND,
+    SOURCES,
+    STATUSES_A_POINT,
+    sources_by_id,
+)
+from tailmetrics.stores.influxdb.record_points import line_numbers, places
+from tailmetrics.stores.influxdb.server import Server, joined
+from tailmetrics.stores.influxdb.source_points import (
+    StoredSource,
+    line_of,
+    moved,
+    node_tag,
+    settled,
+    stored_source,
+)
+from tailmetrics.windows import to_us
+
+_IDS_A_QUESTION = 200
+
+
+class Writer:
+    """Commits for the sources that this processor holds, of which it keeps the state in memory.
+
+    Another processor that holds a source, and lives, is an error; of one that has ended the sources are
+    taken over.
+    """
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._leases = Leases(server)
+        self._held: dict[str, StoredSource] = {}
+        self._of_node: dict[str, dict[str, StoredSource]] = {}
+        self._last_order = 0
+
+    def known(self, node_id: str) -> dict[str, StoredSource]:
+        """All sources of a node by their ids."""
+        found = self._stored(SOURCES, {"node": node_tag(node_id)})
+        self._of_node[node_id] = found
+        return dict(found)
+
+    def register(self, sources: Sequence[Source]) -> dict[str, StoredSource]:
+        """Write those that are not known yet; returns all of them as the store has them."""
+        found = self._by_id([source.source_id for source in sources])
+        new = {source.source_id: source for source in sources if source.source_id not in found}
+        if not new:
+            return found
+        now = _utc_now()
+        for node_id in dict.fromkeys(source.node_id for source in new.values()):
+            # Where others of the node lie only helps to keep apart; what another process adds may be missing.
+            neighbours = self._of_node.get(node_id) or self.known(node_id)
+            of_node = [source for source in new.values() if source.node_id == node_id]
+            held = {key: stored for key, stored in self._held.items() if stored.source.node_id == node_id}
+            for stored in settled(of_node, (neighbours | held).values(), to_us(now)):
+                source = stored.source
+                followed_since = source.followed_since or now
+                found[source.source_id] = moved(
+                    stored,
+                    source=replace(source, committed_at=now, followed_since=followed_since),
+                    holder=self._leases.me.as_text(),
+                )
+        self._leases.begin()
+        self._write_sources({source_id: found[source_id] for source_id in new})
+        return found
+
+    def position(self, source_id: str) -> int | None:
+        held = self._held.get(source_id) or self._by_id([source_id]).get(source_id)
+        return None if held is None else held.source.position
+
+    def write(self, batches: Sequence[Batch]) -> None:
+        """Records, then rejects, then positions. Raises PositionConflict and RecordsRefused."""
+        if not batches:
+            return
+        self._hold({batch.source_id: batch.start for batch in reversed(batches)})
+        after = {batch.source_id: self._held[batch.source_id] for batch in batches}
+        for batch in batches:
+            stored = after[batch.source_id]
+            if stored.source.position != batch.start:
+                raise PositionConflict(batch.source_id, batch.start, stored.source.position)
+            after[batch.source_id] = replace(stored, source=_source_after(stored.source, batch))
+        self._refuse_expired(batches)
+        after = {batch.source_id: self._held[batch.source_id] for batch in batches}
+        frames: list[pl.DataFrame] = []
+        rejects: list[str] = []
+        now = _utc_now()
+        for batch in batches:
+            stored = after[batch.source_id]
+            try:
+                placed, progress = places(batch.parsed, stored.lane_name, stored.base, stored.progress)
+                frames.append(pl.concat([batch.parsed.records, placed], how="horizontal"))
+            except pl.exceptions.PolarsError as error:
+                raise StoreError(
+                    f"the records of a batch have no shape that can be stored: {error}"
+                ) from error
+            rejects += self._reject_lines(batch, stored)
+            after[batch.source_id] = moved(
+                stored,
+                source=replace(_source_after(stored.source, batch), committed_at=now),
+                progress=progress,
+                records=stored.records + batch.parsed.records.height,
+                rejects=stored.rejects + batch.parsed.rejects.height,
+                blanks=stored.blanks + batch.parsed.blanks,
+            )
+        self._write_records(batches, frames)
+        if rejects:
+            self._write_meta(joined(rejects))
+        self._write_sources(after)
+
+    def forget(self, source_ids: Sequence[str], *, with_records: bool) -> int:
+        """Drop sources of which no record is left that has not expired; returns how many."""
+        expired_us = self._expired_us()
+        gone = 0
+        for source_id, stored in self._by_id(source_ids).items():
+            latest_us = stored.progress.latest_us
+            has_records = stored.records > 0 and (
+                expired_us is None or latest_us is None or latest_us >= expired_us
+            )
+            if stored.rejects or (has_records and not with_records):
+                continue
+            self._server.delete(
+                self._server.address.meta_bucket, f'_measurement="source" AND source="{source_id}"'
+            )
+            self._held.pop(source_id, None)
+            self._of_node.get(stored.source.node_id, {}).pop(source_id, None)
+            gone += 1
+        return gone
+
+    def report(self, processor: str, statuses: Sequence[SourceStatus]) -> None:
+        """Write over what the processor said before."""
+        at = time.time()
+        lines = []
+        for part, begin in enumerate(range(0, max(1, len(statuses)), STATUSES_A_POINT)):
+            said = [_status_row(status) for status in statuses[begin : begin + STATUSES_A_POINT]]
+            tags = {"part": str(part), "processor": processor}
+            lines.append(point("report", tags, {"report": json.dumps({"at": at, "statuses": said})}, 0))
+        self._write_meta(joined(lines))
+
+    def close(self) -> None:
+        self._leases.end()
+
+    def _hold(self, starts: dict[str, int]) -> None:
+        """Make sure that this processor holds the sources; `starts` are where their batches begin."""
+        if not self._leases.is_valid:
+            self._held.clear()  # others may have taken them over meanwhile
+        missing = [source_id for source_id in starts if source_id not in self._held]
+        if not missing:
+            return
+        self._leases.begin()
+        found = self._by_id(missing)
+        for source_id in missing:
+            if source_id not in found:
+                raise PositionConflict(source_id, starts[source_id], None)
+        me = self._leases.me.as_text()
+        living: dict[str, bool] = {me: False, "": False}
+        for source_id, stored in found.items():
+            if stored.holder not in living:
+                living[stored.holder] = self._leases.living(Holder.of(stored.holder))
+            if living[stored.holder]:
+                holder = str(Holder.of(stored.holder))
+                raise SourceHeld(source_id, starts[source_id], stored.source.position, holder)
+        taken = {
+            source_id: replace(stored, holder=me)
+            for source_id, stored in found.items()
+            if stored.holder != me
+        }
+        if taken:
+            self._write_sources(taken)
+        self._held |= found | taken
+
+    def _refuse_expired(self, batches: Sequence[Batch]) -> None:
+        expired_us = self._expired_us()
+        if expired_us is None:
+            return
+        days = self._server.retention_seconds / 86_400
+        refusals = []
+        for batch in batches:
+            if "timestamp" in batch.parsed.records.columns:
+                old = batch.parsed.records.filter(pl.col("timestamp").to_physical() < expired_us)
+                refusals += [
+                    Refusal(
+                        batch.source_id,
+                        offset,
+                        f"timestamp: found {moment:%Y-%m-%d %H:%M:%S}, expected the last {days:g} days, "
+                        f"which the bucket {self._server.address.bucket!r} keeps (RETENTION_DAYS)",
+                    )
+                    for offset, moment in old.select("offset", "timestamp").iter_rows()
+                ]
+        if refusals:
+            raise RecordsRefused(refusals)
+
+    def _expired_us(self) -> int | None:
+        """What is older than this the server does not keep; None when it keeps everything."""
+        self._server.prepare()
+        if not self._server.retention_seconds:
+            return None
+        return to_us(_utc_now() - timedelta(seconds=self._server.retention_seconds))
+
+    def _write_records(self, batches: Sequence[Batch], frames: Sequence[pl.DataFrame]) -> None:
+        records = pl.concat(frames, rechunk=False)
+        if records.is_empty():
+            return
+        try:
+            lines = record_lines(records)
+        except pl.exceptions.PolarsError as error:
+            raise StoreError(f"the records of a batch have no shape that can be stored: {error}") from error
+        refused = self._server.write(self._server.address.bucket, lines)
+        if not refused:
+            return
+        sources = [batch.source_id for batch in batches for _ in range(batch.parsed.records.height)]
+        offsets = records["offset"]
+        raise RecordsRefused(
+            [Refusal(sources[line.place], offsets[line.place], line.reason) for line in refused]
+        )
+
+    def _reject_lines(self, batch: Batch, stored: StoredSource) -> Iterator[str]:
+        """Points whose times are the lines' numbers: in a bucket without expiry any time will do."""
+        _, numbers = line_numbers(batch.parsed, stored.progress.lines)
+        for number, (offset, reason, line) in zip(
+            numbers, batch.parsed.rejects.select("offset", "reason", "line").iter_rows(), strict=True
+        ):
+            self._last_order = max(self._last_order + 1, to_us(_utc_now()) * ORDERS_A_MICROSECOND)
+            text = json.dumps([batch.source_id, batch.path, offset, reason, line], ensure_ascii=False)
+            fields: dict[str, str | int] = {"order": self._last_order, "reject": text}
+            yield point("reject", {"lane": stored.lane_name}, fields, stored.base + int(number))
+
+    def _write_sources(self, sources: dict[str, StoredSource]) -> None:
+        self._write_meta(joined([line_of(stored) for stored in sources.values()]))
+        self._held |= sources
+
+    def _write_meta(self, lines: pl.Series) -> None:
+        refused = self._server.write(self._server.address.meta_bucket, lines)
+        if refused:
+            raise StoreError(
+                f"the bucket {self._server.address.meta_bucket!r} does not take what this program must keep: "
+                f"{refused[0].reason}"
+            )
+
+    def _by_id(self, source_ids: Sequence[str]) -> dict[str, StoredSource]:
+        found: dict[str, StoredSource] = {}
+        for begin in range(0, len(source_ids), _IDS_A_QUESTION):
+            ids = source_ids[begin : begin + _IDS_A_QUESTION]
+            found |= self._stored(
+                sources_by_id(len(ids)), {f"id_{place}": source_id for place, source_id in enumerate(ids)}
+            )
+        return found
+
+    def _stored(self, text: str, params: dict[str, str]) -> dict[str, StoredSource]:
+        found = self._server.query(text, {"bucket": self._server.address.meta_bucket, **params}).get(
+            "sources"
+        )
+        if found is None:
+            return {}
+        return {
+            source_id: stored_source(source_id, state)
+            for source_id, state in found.select("source", "_value").iter_rows()
+        }
+
+
+def _source_after(source: Source, batch: Batch) -> Source:
+    return replace(source, path=batch.path, checkpoint=batch.checkpoint)
+
+
+def _status_row(status: SourceStatus) -> dict[str, object]:
+    row = asdict(status)
+    row["updated_at"] = None if status.updated_at is None else to_us(status.updated_at)
+    return row
+
+
+def _utc_now() -> datetime:
+    return datetime.now(timezone.utc)

@@ -1,0 +1,381 @@
+"""The questions to the SQL store; what the figures mean is written in tailmetrics.stats."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from tailmetrics.errors import UnknownCustomer
+from tailmetrics.sources import SourceStatus, stored_statuses
+from tailmetrics.stats import (
+    Breakdown,
+    BreakdownQuery,
+    CustomersPage,
+    CustomersQuery,
+    CustomerStats,
+    PathCount,
+    Reject,
+    RejectsPage,
+    RejectsQuery,
+    StatsAnswer,
+    StatsQuery,
+    StatusCount,
+    StoreStatus,
+    Summary,
+    Trend,
+    TrendsQuery,
+)
+from tailmetrics.stores.cursors import cursor_to, place_of
+from tailmetrics.stores.results import answer_in_one_window, answer_in_windows, summary_of
+from tailmetrics.stores.sql.aggregates import counts_of, failed_of, figures_of, window_key
+from tailmetrics.stores.sql.schema import customers, records, rejects, reports, sources, store
+from tailmetrics.stores.sql.writer import source_of
+from tailmetrics.windows import DAY_US, Grid, clocks_change, from_us, to_us, zone_named
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+_MANY_YEARS = 20
+_YEAR_US = 366 * DAY_US
+_QUANTILES = ("median", "p99")
+_FEW_CUSTOMERS = 1000
+_NEWEST = 2**63 - 1
+
+
+class Questions:
+    """The questions of one reader, all answered from the state after the same commit."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+        self._is_postgresql = connection.dialect.name == "postgresql"
+
+    async def stats(self, query: StatsQuery) -> StatsAnswer:
+        """Raises UnknownCustomer and QueryError."""
+        where = await self._where(query)
+        if query.every.days or query.every.seconds:
+            answer = await self._in_windows(query, where)
+        else:
+            answer = await self._in_one_window(query, where)
+        if query.customer_id is not None and not answer.summary.total_requests:
+            await self._check_known(query.customer_id)
+        return answer
+
+    async def customers(self, query: CustomersQuery) -> CustomersPage:
+        """Raises QueryError for a wrong cursor."""
+        offset = 0 if query.after is None else place_of("customers", query.after)
+        if not _can_be_stored(query.search):
+            return CustomersPage((), 0, None)
+        where = await self._of_everyone(query.start, query.end)
+        # Quantiles of all customers are found only where the order asks for them.
+        by_quantile = query.sort in _QUANTILES
+        key = records.c.customer_key
+        figures = self._figures if by_quantile else counts_of
+        found = figures(key, where, query.failures).subquery("found")
+        listed = sa.select(sa.func.count().over(), customers.c.customer_id, found).join(
+            customers, customers.c.customer_key == found.c.key
+        )
+        if query.search:
+            place = sa.func.strpos if self._is_postgresql else sa.func.instr
+            part = sa.literal(query.search, customers.c.customer_id.type)
+            listed = listed.where(place(customers.c.customer_id, part) > 0)
+        rank = _rank(query, found)
+        rows = await self._all(
+            listed.order_by(
+                rank.is_(None), rank.desc() if query.descending else rank, customers.c.customer_id
+            )
+            .limit(query.limit)
+            .offset(offset)
+        )
+        if not rows:
+            [(total,)] = await self._all(sa.select(sa.func.count()).select_from(listed.subquery()))
+            return CustomersPage((), total, None)
+        total = rows[0][0]
+        page = {row[2]: row[1] for row in rows}
+        of_page: Sequence[Any] = [row[2:] for row in rows]
+        if not by_quantile:
+            of_page = await self._all(
+                self._figures(key, _within(query.start, query.end) & key.in_(page), query.failures)
+            )
+        summaries = {row[0]: _summary(row[1:]) for row in of_page}
+        following = offset + len(page)
+        return CustomersPage(
+            tuple(CustomerStats(customer_id, summaries[key]) for key, customer_id in page.items()),
+            total,
+            cursor_to("customers", following) if following < total else None,
+        )
+
+    async def breakdown(self, query: BreakdownQuery) -> Breakdown:
+        """Raises UnknownCustomer."""
+        where = await self._where(query)
+        counted = counts_of(records.c.status_code, where, query.failures).subquery()
+        statuses = await self._all(
+            sa.select(counted.c.key, counted.c.requests, counted.c.failed).order_by(counted.c.key)
+        )
+        if not statuses:
+            if query.customer_id is not None:
+                await self._check_known(query.customer_id)
+            return Breakdown()
+        paths, paths_total = await self._paths(where, query)
+        return Breakdown(
+            paths,
+            paths_total,
+            tuple(StatusCount(key, int(number), int(failed)) for key, number, failed in statuses),
+        )
+
+    async def trends(self, query: TrendsQuery) -> Sequence[Trend]:
+        asked = [customer_id for customer_id in query.customer_ids if _can_be_stored(customer_id)]
+        rows = await self._all(
+            sa.select(customers.c.customer_key, customers.c.customer_id).where(
+                customers.c.customer_id.in_(asked)
+            )
+        )
+        ids = dict(tuple(row) for row in rows)
+        since = records.c.time_us - sa.literal(to_us(query.start), sa.BigInteger)
+        part = since - since % sa.literal(query.part_us, sa.BigInteger)
+        key = records.c.customer_key
+        matching = (
+            sa.select(key, part.label("part"), failed_of(query.failures))
+            .where(_within(query.start, query.end) & key.in_(ids))
+            .subquery("matching")
+        )
+        groups = (matching.c.customer_key, matching.c.part)
+        counted = sa.select(*groups, sa.func.count(), sa.func.sum(matching.c.failed)).group_by(*groups)
+        requests = {customer_id: [0] * query.parts for customer_id in query.customer_ids}
+        failed = {customer_id: [0] * query.parts for customer_id in query.customer_ids}
+        for customer_key, start, number, failures in await self._all(counted):
+            customer_id, place = ids[customer_key], int(start) // query.part_us
+            requests[customer_id][place] = number
+            failed[customer_id][place] = int(failures)
+        return [
+            Trend(customer_id, tuple(requests[customer_id]), tuple(failed[customer_id]))
+            for customer_id in query.customer_ids
+        ]
+
+    async def span(self) -> tuple[datetime, datetime] | None:
+        span = await self._span()
+        return None if span is None else (from_us(span[0]), from_us(span[1]))
+
+    async def rejects(self, query: RejectsQuery) -> RejectsPage:
+        """Raises QueryError for a wrong cursor."""
+        before = _NEWEST if query.after is None else place_of("rejects", query.after)
+        rows = await self._all(
+            sa.select(
+                rejects.c.id,
+                sources.c.source_id,
+                sources.c.path,
+                rejects.c.offset,
+                rejects.c.reason,
+                rejects.c.line,
+                rejects.c.seen_us,
+            )
+            .join(sources, sources.c.source_key == rejects.c.source_key)
+            .where(rejects.c.id < before)
+            .order_by(rejects.c.id.desc())
+            .limit(query.limit + 1)
+        )
+        [(total,)] = await self._all(sa.select(store.c.rejects))
+        page = rows[: query.limit]
+        return RejectsPage(
+            tuple(
+                Reject(source_id, path, offset, reason, line, from_us(seen_us))
+                for _, source_id, path, offset, reason, line, seen_us in page
+            ),
+            total,
+            cursor_to("rejects", page[-1][0]) if len(rows) > len(page) else None,
+        )
+
+    async def status(self) -> StoreStatus:
+        """Without the sources when no processor has said anything of them."""
+        rows = await self._all(
+            sa.select(
+                store.c.store_id,
+                store.c.commits,
+                store.c.records,
+                store.c.rejects,
+                store.c.blanks,
+                reports.c.statuses,
+            )
+            .join_from(store, reports, sa.true(), isouter=True)
+            .order_by(reports.c.processor)
+        )
+        store_id, commits, records_count, rejects_count, blanks, _ = rows[0]
+        said = tuple(status for *_, report in rows if report for status in statuses_from(report))
+        return StoreStatus(f"{store_id}-{commits}", records_count, rejects_count, blanks, said)
+
+    async def stored_sources(self) -> tuple[SourceStatus, ...]:
+        """How far each file is in the store, for want of a processor that says more."""
+        rows = await self._all(sa.select(sources).order_by(sources.c.source_key))
+        return stored_statuses(map(source_of, rows))
+
+    async def ping(self) -> None:
+        await self._all(sa.select(store.c.id))
+
+    async def _all(self, statement: Any) -> Sequence[Any]:
+        rows: Sequence[Any] = (await self._connection.execute(statement)).all()
+        return rows
+
+    def _figures(
+        self, key: sa.ColumnElement[Any], where: sa.ColumnElement[bool], failures: Any
+    ) -> sa.Select[Any]:
+        return figures_of(key, where, failures, percentiles=self._is_postgresql)
+
+    async def _where(self, query: StatsQuery | BreakdownQuery) -> sa.ColumnElement[bool]:
+        if query.customer_id is None:
+            return await self._of_everyone(query.start, query.end)
+        key = await self._key_of(query.customer_id)
+        return _within(query.start, query.end) & (records.c.customer_key == key)
+
+    async def _of_everyone(self, start: datetime | None, end: datetime | None) -> sa.ColumnElement[bool]:
+        """The range as a condition on the records of all customers, who are named where they are few.
+
+        The index has the times of each customer apart.
+        """
+        where = _within(start, end)
+        if start is None and end is None:
+            return where
+        keys = await self._all(sa.select(customers.c.customer_key).limit(_FEW_CUSTOMERS + 1))
+        if len(keys) > _FEW_CUSTOMERS:
+            return where
+        return where & records.c.customer_key.in_([key for (key,) in keys])
+
+    async def _key_of(self, customer_id: str) -> int:
+        rows: Sequence[Any] = ()
+        if _can_be_stored(customer_id):
+            rows = await self._all(
+                sa.select(customers.c.customer_key).where(customers.c.customer_id == customer_id)
+            )
+        if not rows:
+            raise UnknownCustomer(customer_id)
+        return int(rows[0][0])
+
+    async def _check_known(self, customer_id: str) -> None:
+        key = await self._key_of(customer_id)
+        if not await self._all(sa.select(sa.literal(1)).where(records.c.customer_key == key).limit(1)):
+            raise UnknownCustomer(customer_id)
+
+    async def _in_one_window(self, query: StatsQuery, where: sa.ColumnElement[bool]) -> StatsAnswer:
+        zone_named(query.tz)
+        total = await self._total(query, where)
+        span = None
+        if total.total_requests and (query.start is None or query.end is None):
+            first, last = sa.func.min(records.c.time_us), sa.func.max(records.c.time_us)
+            [span] = await self._all(sa.select(first, last).where(where))
+        return answer_in_one_window(query, total, None if span is None else (span[0], span[1]))
+
+    async def _in_windows(self, query: StatsQuery, where: sa.ColumnElement[bool]) -> StatsAnswer:
+        zone = zone_named(query.tz)
+        spans = await self._spans(query, where) if clocks_change(zone) else []
+        grid = Grid(query.every, zone, spans)
+        if not grid.pieces:
+            return answer_in_windows(query, zone, grid, Summary(), ())
+        rows = await self._all(self._figures(window_key(grid.pieces), where, query.failures))
+        windows = sorted((int(row[0]), _summary(row[1:])) for row in rows) if rows else []
+        total = windows[0][1] if len(windows) == 1 else await self._total(query, where)
+        return answer_in_windows(query, zone, grid, total, windows)
+
+    async def _total(self, query: StatsQuery, where: sa.ColumnElement[bool]) -> Summary:
+        rows = await self._all(self._figures(sa.literal(0), where, query.failures))
+        return _summary(rows[0][1:]) if rows else Summary()
+
+    async def _spans(self, query: StatsQuery, where: sa.ColumnElement[bool]) -> list[tuple[int, int]]:
+        """Where the records of a query lie, roughly: the fewer clock changes, the cheaper the windows."""
+        span = await self._span()
+        if span is None:
+            return []
+        low = span[0] if query.start is None else max(span[0], to_us(query.start))
+        high = span[1] + 1 if query.end is None else min(span[1] + 1, to_us(query.end))
+        if high - low < _MANY_YEARS * _YEAR_US:
+            return [(low, high)] if low < high else []
+        # A few wrong dates must not make windows of millennia.
+        since = records.c.time_us - sa.literal(low, sa.BigInteger)
+        years = (
+            sa.select(
+                (since - since % sa.literal(_YEAR_US, sa.BigInteger)).label("year"),
+                records.c.time_us.label("time_us"),
+            )
+            .where(where)
+            .subquery("years")
+        )
+        rows = await self._all(
+            sa.select(sa.func.min(years.c.time_us), sa.func.max(years.c.time_us) + 1)
+            .group_by(years.c.year)
+            .order_by(years.c.year)
+        )
+        return [(int(first), int(end)) for first, end in rows]
+
+    async def _span(self) -> tuple[int, int] | None:
+        [(first, last)] = await self._all(sa.select(store.c.first_us, store.c.last_us))
+        return None if first is None else (first, last)
+
+    async def _paths(
+        self, where: sa.ColumnElement[bool], query: BreakdownQuery
+    ) -> tuple[tuple[PathCount, ...], int]:
+        key: sa.ColumnElement[Any] = records.c.path
+        if self._connection.dialect.name in {"mysql", "mariadb"}:
+            key = sa.func.md5(key)  # they group by sorting, and sort by the first KiB only
+        matching = (
+            sa.select(key.label("key"), records.c.path, failed_of(query.failures))
+            .where(where)
+            .subquery("matching")
+        )
+        number, path = sa.func.count(), sa.func.min(matching.c.path)
+        rows = await self._all(
+            sa.select(path, number, sa.func.sum(matching.c.failed), sa.func.count().over())
+            .group_by(matching.c.key)
+            .order_by(number.desc(), path)
+            .limit(query.top)
+        )
+        paths = tuple(PathCount(path, number, int(failed)) for path, number, failed, _ in rows)
+        return paths, rows[0][3] if rows else 0
+
+
+def statuses_from(report: str) -> tuple[SourceStatus, ...]:
+    """What a processor said, from the text that `report_of` makes of it."""
+    return tuple(
+        SourceStatus(
+            **{
+                **status,
+                "updated_at": None
+                if status["updated_at"] is None
+                else datetime.fromisoformat(status["updated_at"]),
+            }
+        )
+        for status in json.loads(report)
+    )
+
+
+def _within(start: datetime | None, end: datetime | None) -> sa.ColumnElement[bool]:
+    where: sa.ColumnElement[bool] = sa.true()
+    if start is not None:
+        where &= records.c.time_us >= sa.literal(to_us(start), sa.BigInteger)
+    if end is not None:
+        where &= records.c.time_us < sa.literal(to_us(end), sa.BigInteger)
+    return where
+
+
+def _rank(query: CustomersQuery, found: sa.Subquery) -> sa.ColumnElement[Any]:
+    if query.sort == "customer_id":
+        return customers.c.customer_id
+    if query.sort == "uptime":
+        return (found.c.requests - found.c.failed) * sa.literal(1.0, sa.Double) / found.c.requests
+    column = {"failures": "failed"}.get(query.sort, query.sort)
+    return found.c[column]
+
+
+def _summary(row: Sequence[Any]) -> Summary:
+    """The figures of a row of counts, which some databases give as decimals, and latencies."""
+    requests, failed, *latencies = row
+    return summary_of(int(requests), int(failed), *latencies)
+
+
+def _can_be_stored(text: str) -> bool:
+    """Whether text can be in the store at all: a NUL, or half of a surrogate pair, cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in text

@@ -1,0 +1,294 @@
+"""The store that is a database: PostgreSQL, MySQL, MariaDB or SQLite, shared by any number of processes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import weakref
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
+from concurrent.futures import Future
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import sqlalchemy as sa
+
+from tailmetrics.errors import SettingsError, StoreUnavailable
+from tailmetrics.settings import Settings
+from tailmetrics.sources import Batch, Source, SourceStatus
+from tailmetrics.stats import (
+    Breakdown,
+    BreakdownQuery,
+    CustomersPage,
+    CustomersQuery,
+    RejectsPage,
+    RejectsQuery,
+    StatsAnswer,
+    StatsQuery,
+    StoreStatus,
+    Trend,
+    TrendsQuery,
+)
+from tailmetrics.stores.base import LEAD
+from tailmetrics.stores.sql import schema
+from tailmetrics.stores.sql.dialect import Database, errors_translated, parameters_refused, took_too_long
+from tailmetrics.stores.sql.queries import Questions
+from tailmetrics.stores.sql.writer import Writer
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+_Answer = TypeVar("_Answer")
+
+_POOL_SAYS_SECONDS = 0.5
+_STOP_SECONDS = 2.0  # for a statement that was told to end
+
+
+class SqlStore:
+    """A Store in a database.
+
+    Questions are asked in an event loop of the store's own, whatever loop awaits them: a pool of connections
+    belongs to one loop. What asking needs is imported with the first question, as a load asks none. A server
+    that is away when the store is opened is waited for.
+    """
+
+    lead = LEAD
+
+    def __init__(self, settings: Settings) -> None:
+        """Open the database and make its tables. Raises SchemaMismatch or StoreError."""
+        self._timeout_seconds = settings.query_timeout_seconds
+        self._database = _database(settings)
+        self.commit_lines = self._database.commit_lines
+        with parameters_refused(self._database):
+            self._writing = self._database.writing()
+        self._asking: AsyncEngine | None = None
+        weakref.finalize(self, self._writing.dispose)  # should nobody close it
+        self._writer = Writer(self._writing, self._database, settings)
+        self._lock = threading.Lock()
+        self._prepared = False
+        self._closed = False
+        self._stored: tuple[str, tuple[SourceStatus, ...]] = ("", ())
+        self._questions = _LoopThread("sql-questions")
+        try:
+            self._prepare()
+        except StoreUnavailable:
+            pass  # whoever asks or writes is told, until it is back
+        except BaseException:
+            self.close()
+            raise
+
+    def sources(self, node_id: str) -> Sequence[Source]:
+        return self._write(lambda writer: writer.sources(node_id))
+
+    def register(self, source: Source) -> Source:
+        def register(writer: Writer) -> Source:
+            writer.register([source])
+            return writer.source(source.source_id) or source
+
+        return self._write(register)
+
+    def register_all(self, sources: Sequence[Source]) -> None:
+        self._write(lambda writer: writer.register(sources))
+
+    def position(self, source_id: str) -> int | None:
+        found = self._write(lambda writer: writer.source(source_id))
+        return None if found is None else found.position
+
+    def prepare(self, batch: Batch) -> Batch:
+        return self._writer.prepare(batch)
+
+    def write(self, batches: Sequence[Batch]) -> None:
+        self._write(lambda writer: writer.write(batches))
+
+    def forget(self, source_ids: Sequence[str], *, with_records: bool = False) -> int:
+        return self._write(lambda writer: writer.forget(source_ids, with_records=with_records))
+
+    def report(self, processor: str, statuses: Sequence[SourceStatus]) -> None:
+        self._write(lambda writer: writer.report(processor, statuses))
+
+    def watch(self, on_change: Callable[[Callable[[], Iterable[str]] | None], None]) -> bool:  # noqa: ARG002  # others may write
+        return False
+
+    async def stats(self, query: StatsQuery) -> StatsAnswer:
+        return await self._ask(lambda questions: questions.stats(query))
+
+    async def customers(self, query: CustomersQuery) -> CustomersPage:
+        return await self._ask(lambda questions: questions.customers(query))
+
+    async def breakdown(self, query: BreakdownQuery) -> Breakdown:
+        return await self._ask(lambda questions: questions.breakdown(query))
+
+    async def trends(self, query: TrendsQuery) -> Sequence[Trend]:
+        return await self._ask(lambda questions: questions.trends(query))
+
+    async def span(self) -> tuple[datetime, datetime] | None:
+        return await self._ask(lambda questions: questions.span())
+
+    async def rejects(self, query: RejectsQuery) -> RejectsPage:
+        return await self._ask(lambda questions: questions.rejects(query))
+
+    async def status(self) -> StoreStatus:
+        status = await self._ask(lambda questions: questions.status())
+        if status.sources:
+            return status
+        version, stored = self._stored
+        if version != status.version:
+            stored = await self._ask(lambda questions: questions.stored_sources())
+            self._stored = (status.version, stored)
+        return replace(status, sources=stored)
+
+    async def ping(self) -> None:
+        self._database.check_present()
+        await self._ask(lambda questions: questions.ping())
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self._questions.end(self._dispose)
+        self._writer.close()
+        self._database.close()
+        self._writing.dispose()
+
+    def _prepare(self) -> None:
+        """Make the tables where there are none, once."""
+        self._check_open()
+        with self._lock, errors_translated(self._database):
+            if self._prepared:
+                return
+            with self._connected() as connection, connection.begin(), self._database.alone(connection):
+                schema.prepare(connection, self._database.daily_stats(connection), self._database.name)
+            self._prepared = True
+
+    def _connected(self) -> sa.Connection:
+        with parameters_refused(self._database):
+            return self._writing.connect()
+
+    def _write(self, work: Callable[[Writer], _Answer]) -> _Answer:
+        self._prepare()
+        with errors_translated(self._database):
+            return work(self._writer)
+
+    async def _ask(self, question: Callable[[Questions], Awaitable[_Answer]]) -> _Answer:
+        """The answer to a question; it is stopped when its time is over or nobody waits for it any more."""
+        self._check_open()
+        if not self._prepared:
+            await asyncio.get_running_loop().run_in_executor(None, self._prepare)
+        asked = self._questions.run(self._answer(question))
+        try:
+            return await asyncio.wrap_future(asked)
+        except asyncio.CancelledError:
+            if self._closed and asked.cancelled():
+                raise StoreUnavailable(f"{self._database.name} was closed") from None
+            raise
+
+    async def _answer(self, question: Callable[[Questions], Awaitable[_Answer]]) -> _Answer:
+        if self._asking is None:
+            self._asking = self._database.asking()
+        with errors_translated(self._database):
+            async with self._connection(self._asking) as connection:
+                driver = (await connection.get_raw_connection()).driver_connection
+                work = asyncio.ensure_future(question(Questions(connection)))
+                try:
+                    await asyncio.wait({work}, timeout=self._timeout_seconds)
+                    if work.done():
+                        return work.result()
+                    raise took_too_long(self._timeout_seconds)
+                finally:
+                    if not work.done():
+                        await self._stop(work, self._asking, driver)
+
+    @contextlib.asynccontextmanager
+    async def _connection(self, asking: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+        """A connection, which a server that takes connections and says nothing does not give."""
+        async with contextlib.AsyncExitStack() as stack:
+            opening = stack.enter_async_context(asking.connect())
+            # The pool says first when it has none.
+            seconds = self._timeout_seconds + _POOL_SAYS_SECONDS
+            try:
+                connection = await asyncio.wait_for(opening, seconds)
+            except asyncio.TimeoutError:
+                raise StoreUnavailable(
+                    f"{self._database.name} does not answer: no connection within {seconds:g} seconds"
+                ) from None
+            yield connection
+
+    async def _stop(self, work: asyncio.Future[_Answer], asking: AsyncEngine, driver: object) -> None:
+        """End a statement on the server, too, and give the connection up when it does not end."""
+        with contextlib.suppress(Exception):
+            await asyncio.wait_for(self._database.stop(asking, driver), _STOP_SECONDS)
+        await asyncio.wait({work}, timeout=_STOP_SECONDS)
+        work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
+
+    async def _dispose(self) -> None:
+        if self._asking is not None:
+            await self._asking.dispose()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreUnavailable(f"{self._database.name} is closed")
+
+
+class _LoopThread:
+    """An event loop in a thread, both begun with the first coroutine."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._lock = threading.Lock()
+        self._begun: tuple[asyncio.AbstractEventLoop, threading.Thread] | None = None
+
+    def run(self, work: Coroutine[Any, Any, _Answer]) -> Future[_Answer]:
+        with self._lock:
+            if self._begun is None:
+                loop = asyncio.new_event_loop()
+                thread = threading.Thread(target=loop.run_forever, name=self._name, daemon=True)
+                thread.start()
+                self._begun = loop, thread
+            return asyncio.run_coroutine_threadsafe(work, self._begun[0])
+
+    def end(self, last: Callable[[], Awaitable[None]]) -> None:
+        """Cancel what is going on, and end when `last` was done."""
+        if self._begun is None:
+            return
+        loop, thread = self._begun
+
+        async def finish() -> None:
+            others = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in others:
+                task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
+            await last()
+
+        asyncio.run_coroutine_threadsafe(finish(), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+def _database(settings: Settings) -> Database:
+    """The adapter of the URL's scheme; only its drivers are imported."""
+    name, seconds = settings.store_name, settings.query_timeout_seconds
+    try:
+        if settings.store_scheme == "sqlite":
+            from tailmetrics.stores.sql.sqlite import SQLite
+
+            return SQLite(settings.store_path, name, seconds)
+        if settings.store_scheme == "postgresql":
+            from tailmetrics.stores.sql.postgresql.dialect import PostgreSQL
+
+            return PostgreSQL(settings.store_url, name, seconds)
+        from tailmetrics.stores.sql.mysql import MySQL
+
+        return MySQL(settings.store_url, name, seconds)
+    except sa.exc.ArgumentError:
+        raise SettingsError(
+            [f"STORE_URL: found {name}, expected a URL with a user, host and database"]
+        ) from None
+    except ModuleNotFoundError as error:
+        problem = (
+            f"STORE_URL: {name} needs the package {error.name}, which is not installed; "
+            f"pip install 'tailmetrics[{settings.store_scheme}]'"
+        )
+        raise SettingsError([problem]) from error

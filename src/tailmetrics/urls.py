@@ -1,0 +1,110 @@
+"""URLs of stores and queues: parsed once, and their secrets kept out of what is printed."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from urllib.parse import parse_qs, quote, unquote, urlsplit
+
+from tailmetrics.errors import SettingsError
+
+# What is listened on for all addresses of a machine, and the one that is asked for it.
+ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104  # not bound to here
+_MASK = "***"
+_PASSWORDS = (
+    re.compile(r"(https?://[^\s:@/]*):[^\s@/]*(?=@)"),
+    # To the last @ before another URL: a password that was not percent-encoded may hold any sign.
+    # What examples have is no secret, where no other @ says that the password goes on. A URL with a slash or
+    # the colon left out is none, but has a password all the same.
+    re.compile(
+        r"((?<!http)(?<!https)(?<![:/])(?::/{1,3}|//)(?!user:password@[^\s@]*(?!\S))[^\s:@/]*)"
+        r":(?:(?!,\w+://)[^\s'\"<>])*(?=@)"
+    ),
+    re.compile(
+        r"(\A['\"]?[^\s:@/'\"]+):[^\s/'\"<>][^\s'\"<>]*(?=@)"
+    ),  # nothing but what is behind the scheme
+)
+_PARAMETER = re.compile(r"([?&][\w-]*(?:password|passwd|token|secret|api_?key)=)[^\s&'\"<>]+", re.IGNORECASE)
+
+
+def masked(text: str) -> str:
+    """The text with the password, and parameters that are secrets, of each URL in it masked."""
+    for password in _PASSWORDS:
+        text = password.sub(rf"\1:{_MASK}", text)
+    return _PARAMETER.sub(rf"\1{_MASK}", text)
+
+
+EXAMPLE = "amqp://user:password@host:5672/vhost?queue=logs"
+_PARAMETERS = {"queue", "first_line"}
+_LONGEST_QUEUE_BYTES = 255
+_PORTS = {"amqp": 5672, "amqps": 5671}
+
+
+@dataclass(frozen=True, slots=True)
+class QueueAddress:
+    """A queue of a broker; `first_line_is_name` says that messages begin with the name of their log."""
+
+    scheme: str
+    host: str
+    port: int
+    vhost: str
+    queue: str
+    first_line_is_name: bool
+    user: str = field(repr=False)
+    password: str = field(repr=False)
+
+    @classmethod
+    def parse(cls, url: str, setting: str = "LOG_FILE_PATH") -> QueueAddress:
+        """Raises SettingsError, which shows nothing of the URL behind its scheme.
+
+        A password that is not percent-encoded may have become any other part of it.
+        """
+        scheme, separator, _ = url.partition("://")
+        if scheme.lower() not in _PORTS or not separator:
+            raise _wrong(setting, f"the scheme {scheme!r}" if separator and scheme.isalnum() else "no URL")
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError:
+            raise _wrong(setting, "a URL that cannot be read") from None
+        # The user and the password were cut off before their end.
+        if "@" in parts.path + parts.query or "#" in url:
+            raise _wrong(setting, "an @ behind the host, or a #")
+        if not parts.hostname:
+            raise _wrong(setting, "a URL without host")
+        parameters = parse_qs(parts.query, keep_blank_values=True)
+        if not parameters.keys() <= _PARAMETERS:
+            raise _wrong(setting, "a parameter other than queue and first_line")
+        queue = parameters.get("queue", [""])[-1]
+        if not queue:
+            raise _wrong(setting, "no queue")
+        if len(queue.encode()) > _LONGEST_QUEUE_BYTES:
+            raise _wrong(setting, f"the name of a queue of more than {_LONGEST_QUEUE_BYTES} bytes")
+        first_line = parameters.get("first_line", ["log"])[-1]
+        if first_line not in {"log", "name"}:
+            raise _wrong(setting, "a first_line that is neither log nor name")
+        return cls(
+            scheme=parts.scheme,
+            host=parts.hostname,
+            port=port or _PORTS[parts.scheme],
+            vhost=unquote(parts.path[1:]) or "/",
+            queue=queue,
+            first_line_is_name=first_line == "name",
+            user=unquote(parts.username or "guest"),
+            password=unquote(parts.password or "guest"),
+        )
+
+    def __str__(self) -> str:
+        """The address as it may be shown: without user and password."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        vhost = quote(self.vhost, safe="") if self.vhost != "/" else ""
+        return f"{self.scheme}://{host}:{self.port}/{vhost}?queue={quote(self.queue, safe='')}"
+
+
+def _wrong(setting: str, found: str) -> SettingsError:
+    problem = (
+        f"{setting}: found {found}, expected {EXAMPLE}, with &first_line=name when messages begin with the "
+        "name of their log; in the user, the password and names / ? # , @ : [ ] and % are written as "
+        "%2F %3F %23 %2C %40 %3A %5B %5D and %25"
+    )
+    return SettingsError([problem])

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tailmetrics.api.app import create_app
+from tailmetrics.errors import StoreError, StoreGone, StoreUnavailable
+from tailmetrics.stats import StatsAnswer, StatsQuery
+from tailmetrics.telemetry.metrics import Metrics
+from tests.api.conftest import settings_in
+from tests.api.serving import serving
+
+
+class FailingStore:
+    """A store whose answer to any question is an exception."""
+
+    error: Exception = StoreError("unset")
+
+    def watch(self, on_change: object) -> bool:
+        return False
+
+    async def stats(self, query: StatsQuery) -> StatsAnswer:
+        raise self.error
+
+
+@pytest.fixture
+def failing() -> FailingStore:
+    return FailingStore()
+
+
+@pytest.fixture
+def failing_client(tmp_path: Path, failing: FailingStore) -> Iterator[httpx.Client]:
+    app = create_app(settings_in(tmp_path), failing, None, Metrics())  # type: ignore[arg-type]  # stats only
+    with serving(app) as client:
+        yield client
+
+
+@pytest.mark.parametrize(("asked_for", "retry_after"), [(None, "5"), (2.3, "3"), (0.0, "1")])
+def test_a_store_that_is_away_is_503_with_retry_after(
+    failing_client: httpx.Client, failing: FailingStore, asked_for: float | None, retry_after: str
+) -> None:
+    failing.error = StoreUnavailable("the disk is full", asked_for)
+    response = failing_client.get("/stats")
+    assert (response.status_code, response.headers["retry-after"]) == (503, retry_after)
+    assert response.json()["detail"] == "the disk is full"
+
+
+def test_a_store_that_cannot_be_used_says_why(failing_client: httpx.Client, failing: FailingStore) -> None:
+    failing.error = StoreGone("the file was removed")
+    response = failing_client.get("/stats")
+    assert (response.status_code, response.json()["detail"]) == (500, "the file was removed")
+
+
+def test_an_unexpected_error_tells_nothing_of_the_inside(
+    failing_client: httpx.Client, failing: FailingStore
+) -> None:
+    failing.error = RuntimeError("password 1234")
+    response = failing_client.get("/stats")
+    assert (response.status_code, response.headers["content-type"]) == (500, "application/problem+json")
+    assert response.json() == {
+        "type": "about:blank",
+        "title": "Internal Server Error",
+        "status": 500,
+        "detail": "An error of the service itself; its log says more.",
+        "instance": "/stats",
+    }
+    assert response.headers["x-content-type-options"] == "nosniff"
+
+
+def test_an_unknown_address_is_a_problem(client: httpx.Client) -> None:
+    response = client.get("/no where")
+    assert (response.status_code, response.headers["content-type"]) == (404, "application/problem+json")
+    assert response.json()["instance"] == "/no%20where"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("DELETE", "/customers/cust_1/stats", "GET, HEAD"),
+        ("TRACE", "/stats", "GET, HEAD"),
+        ("GET", "/load", "POST"),
+        ("POST", "/static/docs.js", "GET, HEAD"),
+    ],
+)
+def test_a_method_that_is_not_there_is_405_with_those_that_are(
+    client: httpx.Client, method: str, path: str, allowed: str
+) -> None:
+    response = client.request(method, path)
+    assert (response.status_code, response.headers["allow"]) == (405, allowed)
+    assert response.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("path", ["/static/nothing.js", "/static/../app.py", "/static/", "/static/%00"])
+def test_static_files_that_are_not_there_are_404(client: httpx.Client, path: str) -> None:
+    assert client.get(path).status_code == 404
+
+
+def test_a_long_value_is_not_repeated_whole(client: httpx.Client) -> None:
+    response = client.get("/stats", params={"from": "x" * 10_000})
+    assert len(response.json()["errors"][0]["value"]) < 300
+
+
+def test_a_value_that_is_not_utf_8_does_not_break_the_answer(client: httpx.Client) -> None:
+    response = client.get("/stats?from=%ff%fe")
+    assert response.status_code == 422

@@ -1,0 +1,250 @@
+"""Questions that are asked again: the answer is kept as long as it is right, and never a moment longer."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tailmetrics.api import kept
+from tailmetrics.api.app import create_app
+from tailmetrics.api.kept import Answer, KeptAnswers, Question
+from tailmetrics.settings import Settings
+from tailmetrics.stats import StatsAnswer, StatsQuery
+from tailmetrics.stores import Store, open_store
+from tailmetrics.telemetry.metrics import Metrics
+from tests.api.conftest import settings_in
+from tests.api.serving import serving
+from tests.builders import Record, at, batch_of, moved, source_of
+
+
+class CountingStore:
+    """A store that counts how often it is asked; `told` is False as with a store that others write to."""
+
+    def __init__(self, store: Store, told: bool = True) -> None:
+        self._store = store
+        self._told = told
+        self.asked: list[StatsQuery] = []
+        self.hold: threading.Event | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def watch(self, on_change: Callable[[Callable[[], Iterable[str]] | None], None]) -> bool:
+        return self._told and self._store.watch(on_change)
+
+    async def stats(self, query: StatsQuery) -> StatsAnswer:
+        self.asked.append(query)
+        answer = await self._store.stats(query)
+        if self.hold is not None:
+            await asyncio.to_thread(self.hold.wait, 10)
+        return answer
+
+
+class Log:
+    """Adds requests to a store, one commit at a time."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._source = store.register(source_of())
+
+    def add(self, *customers: str) -> None:
+        records: list[Record] = [(at("2024-10-10"), customer, "/", 200, 0.1) for customer in customers]
+        batch = batch_of(self._source, records)
+        self._store.write([batch])
+        self._source = moved(self._source, batch)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return settings_in(tmp_path)
+
+
+@pytest.fixture
+def store(settings: Settings) -> Iterator[CountingStore]:
+    opened = open_store(settings)
+    yield CountingStore(opened)
+    opened.close()
+
+
+@pytest.fixture
+def log(store: CountingStore) -> Log:
+    log = Log(store)  # type: ignore[arg-type]  # a store in all it does
+    log.add("a", "b")
+    return log
+
+
+@pytest.fixture
+def client(settings: Settings, store: CountingStore, log: Log) -> Iterator[httpx.Client]:
+    with serving(create_app(settings, store, None, Metrics())) as client:  # type: ignore[arg-type]
+        yield client
+
+
+def requests_of(client: httpx.Client, path: str) -> int:
+    response = client.get(path)
+    assert response.status_code == 200
+    return int(response.json()["total_requests"])
+
+
+class TestWhatIsKept:
+    def test_the_same_question_is_asked_once(self, client: httpx.Client, store: CountingStore) -> None:
+        answers = {client.get("/customers/a/stats").content for _ in range(3)}
+        assert (len(answers), len(store.asked)) == (1, 1)
+
+    def test_a_request_of_the_customer_is_in_the_next_answer(self, client: httpx.Client, log: Log) -> None:
+        found = []
+        for _ in range(3):
+            found.append(requests_of(client, "/customers/a/stats"))
+            log.add("a")
+        assert found == [1, 2, 3]
+
+    def test_a_request_of_another_customer_changes_nothing(
+        self, client: httpx.Client, log: Log, store: CountingStore
+    ) -> None:
+        requests_of(client, "/customers/a/stats")
+        log.add("b")
+        requests_of(client, "/customers/a/stats")
+        assert len(store.asked) == 1
+
+    def test_a_request_of_anybody_is_in_the_next_answer_about_all(
+        self, client: httpx.Client, log: Log
+    ) -> None:
+        before = requests_of(client, "/stats")
+        log.add("c")
+        assert (before, requests_of(client, "/stats")) == (2, 3)
+
+    @pytest.mark.parametrize("path", ["/customers", "/breakdown", "/customers/a/breakdown"])
+    def test_other_answers_follow_the_records_too(self, client: httpx.Client, log: Log, path: str) -> None:
+        before = client.get(path).content
+        log.add("a")
+        assert client.get(path).content != before
+
+    def test_parameters_make_another_question(self, client: httpx.Client, store: CountingStore) -> None:
+        for every in ("1d", "1h", "none"):
+            requests_of(client, f"/stats?every={every}")
+        assert [query.every.text for query in store.asked] == ["1d", "1h", "none"]
+
+    @pytest.mark.parametrize("bound", ["from=-24h", "to=now", "from_date=%2D24h", "to_date=n%6Fw"])
+    def test_a_range_that_moves_with_the_clock_is_asked_anew(
+        self, client: httpx.Client, store: CountingStore, bound: str
+    ) -> None:
+        for _ in range(2):
+            client.get(f"/stats?{bound}")
+        assert len(store.asked) == 2
+
+    def test_json_and_csv_are_kept_apart(self, client: httpx.Client) -> None:
+        types = [
+            client.get("/stats", headers={"Accept": accept}).headers["content-type"].partition(";")[0]
+            for accept in ("application/json", "text/csv", "application/json")
+        ]
+        assert types == ["application/json", "text/csv", "application/json"]
+
+    def test_an_unknown_customer_is_known_after_its_first_request(
+        self, client: httpx.Client, log: Log
+    ) -> None:
+        before = client.get("/customers/new/stats").status_code
+        log.add("new")
+        assert (before, client.get("/customers/new/stats").status_code) == (404, 200)
+
+    def test_wrong_hosts_are_refused_whatever_is_kept(self, client: httpx.Client) -> None:
+        requests_of(client, "/stats")
+        assert client.get("/stats", headers={"Host": "evil.example"}).status_code == 403
+
+    def test_kept_answers_are_counted_like_others(self, client: httpx.Client) -> None:
+        for _ in range(3):
+            requests_of(client, "/stats")
+        metrics = client.get("/metrics").text
+        assert 'tailmetrics_queries_total{endpoint="/stats",status="200"} 3.0' in metrics
+
+
+class TestConditionalRequests:
+    def test_what_is_still_the_same_is_not_sent_again(self, client: httpx.Client) -> None:
+        first = client.get("/customers/a/stats")
+        second = client.get("/customers/a/stats", headers={"If-None-Match": first.headers["etag"]})
+        assert (second.status_code, second.content) == (304, b"")
+        assert second.headers["etag"] == first.headers["etag"]
+
+    def test_what_has_changed_is_sent(self, client: httpx.Client, log: Log) -> None:
+        etag = client.get("/customers/a/stats").headers["etag"]
+        log.add("a")
+        assert client.get("/customers/a/stats", headers={"If-None-Match": etag}).status_code == 200
+
+
+class TestAtTheSameTime:
+    def test_equal_questions_are_asked_once(
+        self, client: httpx.Client, store: CountingStore, log: Log
+    ) -> None:
+        store.hold = threading.Event()
+        with ThreadPoolExecutor(8) as pool:
+            asked = [pool.submit(requests_of, client, "/stats") for _ in range(8)]
+            while not store.asked:
+                pass
+            store.hold.set()
+            found = {each.result() for each in asked}
+        assert found == {2}
+        assert len(store.asked) <= 2
+
+    def test_a_question_after_a_commit_does_not_get_an_answer_of_before(
+        self, client: httpx.Client, store: CountingStore, log: Log
+    ) -> None:
+        """The first question has read the store, and is not answered yet, when a request is committed."""
+        store.hold = threading.Event()
+        with ThreadPoolExecutor(2) as pool:
+            first = pool.submit(requests_of, client, "/customers/a/stats")
+            while not store.asked:
+                pass
+            log.add("a")
+            second = pool.submit(requests_of, client, "/customers/a/stats")
+            store.hold.set()
+            assert second.result() == 2
+            first.result()
+        assert requests_of(client, "/customers/a/stats") == 2
+
+
+class TestWithAServer:
+    @pytest.mark.parametrize(("seconds", "asked"), [(60, 1), (0, 2)])
+    def test_an_answer_is_given_again_for_cache_seconds(
+        self, tmp_path: Path, store: CountingStore, log: Log, seconds: float, asked: int
+    ) -> None:
+        shared = CountingStore(store, told=False)  # type: ignore[arg-type]
+        app = create_app(settings_in(tmp_path, cache_seconds=seconds), shared, None, Metrics())  # type: ignore[arg-type]
+        with serving(app) as client:
+            for _ in range(2):
+                requests_of(client, "/customers/a/stats")
+        assert len(shared.asked) == asked
+
+
+class TestLimits:
+    def test_the_oldest_answers_make_room(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(kept, "_MOST_ANSWERS", 2)
+        answers = KeptAnswers(_Untold(), seconds=60)  # type: ignore[arg-type]  # all that is asked of it
+        for key in "abc":
+            question = Question(key)
+            answers.concerns(question, key)
+            answers.keep(question, _answer(b"x"))
+        assert [answers.get(key) is not None for key in "abc"] == [False, True, True]
+
+    def test_all_answers_together_stay_within_their_bytes(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(kept, "_MOST_BYTES", 250)
+        answers = KeptAnswers(_Untold(), seconds=60)  # type: ignore[arg-type]  # all that is asked of it
+        for key in "abc":
+            question = Question(key)
+            answers.concerns(question, key)
+            answers.keep(question, _answer(b"x" * 100))
+        assert [answers.get(key) is not None for key in "abc"] == [False, True, True]
+
+
+class _Untold:
+    def watch(self, on_change: object) -> bool:
+        return False
+
+
+def _answer(body: bytes) -> Answer:
+    start = {"type": "http.response.start", "status": 200, "headers": []}
+    return Answer(start, {"type": "http.response.body", "body": body}, b'"1"', "/stats")

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import csv
+import io
+
+import httpx
+import pytest
+
+from tailmetrics.api.csv import customers_csv, wants_csv
+
+
+def rows(response: httpx.Response) -> list[dict[str, str]]:
+    assert response.status_code == 200
+    assert response.headers["content-type"].startswith("text/csv")
+    return list(csv.DictReader(io.StringIO(response.text)))
+
+
+def as_text(value: object) -> str:
+    return "" if value is None else str(value)
+
+
+@pytest.mark.parametrize("headers", [{"Accept": "text/csv"}, {"Accept": "text/csv, application/json;q=0.5"}])
+def test_accept_decides_on_csv(client: httpx.Client, headers: dict[str, str]) -> None:
+    assert rows(client.get("/customers", headers=headers))
+
+
+@pytest.mark.parametrize(
+    "accept", ["*/*", "application/json", "application/json, text/csv;q=0.9", "text/csv;q=0"]
+)
+def test_json_is_given_where_csv_is_not_preferred(client: httpx.Client, accept: str) -> None:
+    response = client.get("/customers", headers={"Accept": accept})
+    assert response.headers["content-type"] == "application/json"
+
+
+def test_the_parameter_wins_over_accept(client: httpx.Client) -> None:
+    response = client.get("/stats", params={"format": "json"}, headers={"Accept": "text/csv"})
+    assert response.headers["content-type"] == "application/json"
+
+
+def test_no_header_means_json() -> None:
+    assert not wants_csv(None, None)
+
+
+def test_customers_have_the_figures_that_json_has(client: httpx.Client) -> None:
+    wanted = client.get("/customers").json()["customers"]
+    found = rows(client.get("/customers", params={"format": "csv"}))
+    assert found == [{name: as_text(value) for name, value in customer.items()} for customer in wanted]
+
+
+@pytest.mark.parametrize("path", ["/customers/cust_1/stats", "/stats?customer_id=cust_1"])
+def test_each_window_is_a_row_with_its_customer(client: httpx.Client, path: str) -> None:
+    wanted = client.get(path).json()["windows"]
+    found = rows(client.get(path, headers={"Accept": "text/csv"}))
+    assert len(found) == 2
+    for row, window in zip(found, wanted, strict=True):
+        assert row == {"customer_id": "cust_1"} | {name: as_text(value) for name, value in window.items()}
+
+
+def test_windows_without_requests_have_empty_figures(client: httpx.Client) -> None:
+    params = {"format": "csv", "from": "2030-01-01", "to": "2030-01-02", "fill": "true"}
+    [row] = rows(client.get("/customers/cust_1/stats", params=params))
+    assert (row["total_requests"], row["uptime"], row["p99_latency"]) == ("0", "", "")
+
+
+def test_a_further_page_is_linked_to(client: httpx.Client) -> None:
+    first = client.get("/customers", params={"format": "csv", "limit": 5, "sort": "-requests"})
+    second = client.get(first.links["next"]["url"])
+    wanted = client.get("/customers", params={"limit": 10, "sort": "-requests"}).json()["customers"]
+    assert [row["customer_id"] for row in rows(first) + rows(second)] == [
+        each["customer_id"] for each in wanted
+    ]
+
+
+def test_the_last_page_links_to_none(client: httpx.Client) -> None:
+    assert "link" not in client.get("/customers", params={"format": "csv"}).headers
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "  =1", "\t=1", "\r=1", "\uff1d1"])
+def test_text_that_a_spreadsheet_would_compute_is_made_text(text: str) -> None:
+    assert customer_cell(text) == f"'{text}"
+
+
+@pytest.mark.parametrize("text", ["cust_1", "a=b", 'it\'s "quoted", twice', "a\nb", "köln-東京-🙂"])
+def test_other_text_is_left_as_it_is(text: str) -> None:
+    assert customer_cell(text) == text
+
+
+def customer_cell(customer_id: str) -> str:
+    figures = {
+        "total_requests": 1,
+        "successful_requests": 1,
+        "failed_requests": 0,
+        "uptime": 100.0,
+        "average_latency": 0.5,
+        "median_latency": 0.5,
+        "p99_latency": 0.5,
+    }
+    answer = {"customers": [{"customer_id": customer_id, **figures}]}
+    body = bytes(customers_csv(answer).body).decode()  # type: ignore[arg-type]  # what it does not read is left out
+    [row] = csv.DictReader(io.StringIO(body, newline=""))
+    return row["customer_id"]

@@ -1,0 +1,193 @@
+"""The dataflow in a running service: restarted when it crashes, given up when that does not help."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tailmetrics.errors import PositionConflict, StoreError, StoreUnavailable
+from tailmetrics.ingest import supervisor as ingestion_module
+from tailmetrics.ingest.supervisor import Ingestion
+from tailmetrics.settings import Settings, load_settings
+from tailmetrics.sources import Batch, Source, SourceStatus
+from tailmetrics.telemetry.metrics import Metrics
+from tests.integration.running import await_that
+from tests.tailing.following import append, numbered
+
+WAIT_SECONDS = 20.0
+
+
+class BrokenStore:
+    """Stands in for a store that breaks at command; keeps the lines it was given in memory only.
+
+    Each write raises the next of `errors` if there is one; `always` is raised when there is none.
+    """
+
+    commit_lines = 1000
+    lead = 0.25
+
+    def __init__(self) -> None:
+        self.errors: list[Exception] = []
+        self.always: Exception | None = None
+        self.known: dict[str, Source] = {}
+        self.lines = 0
+        self.writes = 0
+
+    def sources(self, node_id: str) -> Sequence[Source]:
+        return list(self.known.values())
+
+    def register_all(self, sources: Sequence[Source]) -> None:
+        for source in sources:
+            self.known.setdefault(source.source_id, source)
+
+    def report(self, processor: str, statuses: Sequence[SourceStatus]) -> None:
+        pass
+
+    def write(self, batches: Sequence[Batch]) -> None:
+        self.writes += 1
+        if self.errors:
+            raise self.errors.pop(0)
+        if self.always is not None:
+            raise self.always
+        for batch in batches:
+            self.known[batch.source_id] = replace(self.known[batch.source_id], checkpoint=batch.checkpoint)
+            self.lines += batch.parsed.lines
+
+
+@pytest.fixture(autouse=True)
+def short_back_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ingestion_module, "_FIRST_RESTART_SECONDS", 0.01)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    append(tmp_path / "x.log", *numbered(0, 100))
+    return load_settings(None, log_file_path=str(tmp_path / "x.log"), node_id="node")
+
+
+@pytest.fixture
+def store() -> BrokenStore:
+    return BrokenStore()
+
+
+@pytest.fixture
+def given_up() -> threading.Event:
+    return threading.Event()
+
+
+@pytest.fixture
+def ingestion(settings: Settings, store: BrokenStore, given_up: threading.Event) -> Iterator[Ingestion]:
+    made = Ingestion(settings, store, Metrics(), on_give_up=given_up.set)  # type: ignore[arg-type]
+    yield made
+    made.stop()
+
+
+def test_a_crashed_dataflow_starts_again_and_reads_what_was_not_committed(ingestion, store):
+    store.errors = [RuntimeError("boom") for _ in range(4)]
+    ingestion.start()
+    await_that(lambda: store.lines == 100, WAIT_SECONDS)
+    assert ingestion.state().name == "running"
+
+
+def test_the_cause_of_the_last_crash_is_told(ingestion, store):
+    store.errors = [RuntimeError("boom")]
+    ingestion.start()
+    await_that(lambda: store.lines == 100, WAIT_SECONDS)
+    assert ingestion.state().last_error == "RuntimeError: boom"
+
+
+def test_five_crashes_in_a_row_are_the_end(ingestion, store, given_up):
+    store.always = RuntimeError("boom")
+    ingestion.start()
+    assert given_up.wait(WAIT_SECONDS)
+    assert (store.writes, ingestion.state().name, str(ingestion.failure)) == (5, "stopped", "boom")
+
+
+def test_an_error_that_waiting_does_not_help_is_the_end_at_once(ingestion, store, given_up):
+    store.always = PositionConflict("source", 5, 7)
+    ingestion.start()
+    assert given_up.wait(WAIT_SECONDS)
+    assert (store.writes, ingestion.state().name) == (1, "stopped")
+
+
+def test_an_error_of_the_store_is_told_with_what_to_do_and_not_as_its_driver_said_it(
+    ingestion, store, given_up
+):
+    store.always = StoreError("may not write; GRANT it")
+    store.always.__cause__ = ValueError("denied")
+    ingestion.start()
+    assert given_up.wait(WAIT_SECONDS)
+    assert (store.writes, ingestion.failure) == (1, store.always)
+
+
+def test_a_store_that_is_away_at_start_is_waited_for(ingestion, store, monkeypatch):
+    away = [StoreUnavailable("away", retry_after_seconds=0.01) for _ in range(3)]
+    known = store.sources
+
+    def sources(node_id: str) -> Sequence[Source]:
+        if away:
+            raise away.pop()
+        return known(node_id)
+
+    monkeypatch.setattr(store, "sources", sources)
+    ingestion.start()
+    await_that(lambda: store.lines == 100, WAIT_SECONDS)
+
+
+def test_while_the_store_is_away_the_state_says_so(ingestion, store):
+    store.always = StoreUnavailable("no space left on the disk", retry_after_seconds=3600)
+    ingestion.start()
+    await_that(lambda: ingestion.state().store_error is not None, WAIT_SECONDS)
+    assert ingestion.state().store_error == "no space left on the disk"
+
+
+def test_a_load_that_a_crash_interrupted_is_begun_again(ingestion, store, tmp_path):
+    append(tmp_path / "old.log", *numbered(100, 150))
+    ingestion.start()
+    await_that(lambda: store.lines == 100, WAIT_SECONDS)
+    store.errors = [RuntimeError("boom")]
+    path = tmp_path / "old.log"
+    assert ingestion.start_load(path, str(path), None).wait(WAIT_SECONDS)
+    assert store.lines == 150
+
+
+def test_a_load_in_a_format_whose_settings_cannot_be_used_fails_alone(ingestion, tmp_path):
+    append(tmp_path / "upload", *numbered(0, 3))
+    ingestion.start()
+    wrong, right = (ingestion.start_load(tmp_path / "upload", "x", name) for name in ("regex", None))
+    right.wait(WAIT_SECONDS)
+    assert "LOG_REGEX: found ''" in (wrong.progress().error or "")
+    assert (right.progress().state, ingestion.state().name) == ("done", "running")
+
+
+def test_a_load_of_a_dataflow_that_ended_fails(ingestion, tmp_path):
+    ingestion.start()
+    ingestion.stop()
+    job = ingestion.start_load(tmp_path / "x.log", "x.log", None)
+    assert job.progress().error == "the dataflow has stopped"
+
+
+def test_a_load_tells_of_all_its_lines_after_a_crash_in_the_middle(tmp_path, store, monkeypatch):
+    append(tmp_path / "finished.log", *numbered(0, 5000))
+    write = store.write
+
+    def crash_once(batches: Sequence[Batch]) -> None:
+        if store.writes == 2:
+            store.writes += 1
+            raise RuntimeError("boom")
+        write(batches)
+
+    monkeypatch.setattr(store, "write", crash_once)
+    settings = load_settings(
+        None, node_id="node", stream_max_size=1000, chunk_bytes=50_000, max_line_bytes=99
+    )
+    ingestion = Ingestion(settings, store, Metrics(), follow=False)  # type: ignore[arg-type]
+    ingestion.start()
+    job = ingestion.start_load(tmp_path / "finished.log", "finished.log", None)
+    assert job.wait(WAIT_SECONDS)
+    ingestion.stop()
+    assert (job.progress().state, job.progress().records, store.lines) == ("done", 5000, 5000)

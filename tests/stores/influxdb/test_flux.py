@@ -1,0 +1,177 @@
+"""Every Flux text that the InfluxDB store makes, checked by InfluxData's own language server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import random
+import shutil
+import subprocess
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from tailmetrics.api.parameters import MAX_PAGE
+from tailmetrics.errors import QueryError, UnknownCustomer
+from tailmetrics.stats import BreakdownQuery, CustomersQuery, RejectsQuery, StatsQuery, TrendsQuery
+from tailmetrics.stores.cursors import cursor_to
+from tailmetrics.stores.influxdb import counts_query, leases, meta_queries, stats_query
+from tailmetrics.windows import parse_every
+from tests.builders import at
+
+CHECKER = Path(__file__).parent / "flux_checker"
+# Of one customer and status, at a time that InfluxDB cannot keep: so that what such times ask for is asked.
+FAR_US = -(10**16)
+
+Check = Callable[[Sequence[str]], list[list[str]]]
+
+
+class RecordingReader:
+    """Stands in for the server: keeps what it is asked, and answers so that all that can follow does."""
+
+    bucket = "bucket"
+    meta_bucket = "bucket_meta"
+
+    def __init__(self, *, has_far: bool, has_rejects: bool) -> None:
+        self.asked: list[tuple[str, dict[str, Any]]] = []
+        self._answers: dict[str, pl.DataFrame] = {}
+        keys = {"lane": ["lane"], "customer_id": ["a"], "status_code": ["200"]}
+        if has_far:
+            self._answers["us_far"] = pl.DataFrame({"_time": [1], "_value": [FAR_US], **keys})
+        else:
+            self._answers["counts_s"] = pl.DataFrame({"_value": [1], **keys})
+            self._answers["first_s"] = self._answers["last_s"] = pl.DataFrame({"_time": [1]})
+        if has_rejects:
+            self._answers["newest"] = pl.DataFrame({"_time": [7], "lane": ["lane"], "_value": [9]})
+            self._answers["lines"] = pl.DataFrame(
+                {"_time": [7], "lane": ["lane"], "_value": [json.dumps(["s", "p", 0, "r", "l"])]}
+            )
+
+    async def run(self, text: str, params: dict[str, Any]) -> dict[str, pl.DataFrame]:
+        self.asked.append((text, params))
+        return {name: table for name, table in self._answers.items() if f'name: "{name}"' in text}
+
+
+def with_params(text: str, params: dict[str, Any]) -> str:
+    """The text after declarations of its parameters, as they come with a request."""
+    options = "".join(f"option {name} = {_literal(value)}\n" for name, value in params.items())
+    imports, separator, rest = text.partition('import "regexp"\n')
+    return imports + separator + options + rest if separator else options + text
+
+
+def _literal(value: Any) -> str:
+    if isinstance(value, datetime):
+        return value.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    if isinstance(value, list):
+        return "[" + ", ".join(_literal(part) for part in value) + "]"
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("${", "\\${") + '"'
+    return str(value)
+
+
+async def ask_everything(reader: Any, chance: random.Random) -> None:
+    """One question of each kind, with a range, customers and options by chance."""
+    moments = [at("0001-01-02"), at("1960-05-05T12:00:00.000001"), at("2024-10-10"), at("9999-01-01")]
+    start, end = (chance.choice([None, *moments]) for _ in range(2))
+    customer_id = chance.choice([None, "a", 'it"s ${x} \\'])
+    failures: Any = chance.choice(["4xx+5xx", "5xx", "5xx+429"])
+    every = parse_every(chance.choice(["none", "1d", "7h", "90m"]))
+    tz = chance.choice(["UTC", "America/New_York"])
+    sort: Any = chance.choice(["customer_id", "requests", "uptime", "median", "p99"])
+    first = chance.choice(moments)
+    span = chance.choice([timedelta(0), timedelta(microseconds=5), timedelta(days=3)])
+    ids = (*(f"customer {number}" for number in range(chance.choice([0, 1, 2, 3, MAX_PAGE - 1]))), "a")
+    questions = [
+        stats_query.stats(reader, StatsQuery(customer_id, every, start, end, tz, failures)),
+        stats_query.customers(reader, CustomersQuery(start, end, failures, "", sort)),
+        counts_query.breakdown(reader, BreakdownQuery(customer_id, start, end, failures)),
+        counts_query.trends(reader, TrendsQuery(ids, first, min(first + span, moments[-1]), 7, failures)),
+        counts_query.span(reader),
+        meta_queries.rejects(reader, RejectsQuery(after=chance.choice([None, cursor_to("rejects", 10)]))),
+        meta_queries.status(reader),
+        meta_queries.ping(reader),
+    ]
+    for question in questions:
+        with contextlib.suppress(UnknownCustomer, QueryError):
+            await question
+
+
+@pytest.fixture(scope="module")
+def texts() -> list[str]:
+    """Different texts, of questions by chance and of the write side."""
+    chance = random.Random(1)  # the same in each run
+    asked: list[tuple[str, dict[str, Any]]] = []
+    for number in range(60):
+        reader = RecordingReader(has_far=number % 2 == 1, has_rejects=number % 3 > 0)
+        asyncio.run(ask_everything(reader, chance))
+        asked += reader.asked
+    bucket = {"bucket": "bucket_meta"}
+    asked += [
+        (meta_queries.SOURCES, {**bucket, "node": "n"}),
+        *((meta_queries.sources_by_id(n), bucket | {f"id_{m}": "a" for m in range(n)}) for n in (1, 200)),
+        (leases.BEATS, {**bucket, "id": "x"}),
+    ]
+    return list(dict.fromkeys(with_params(text, params) for text, params in asked))
+
+
+@pytest.fixture(scope="module")
+def check(tmp_path_factory: pytest.TempPathFactory) -> Check:
+    """What the language server says against each of some texts."""
+    folder = tmp_path_factory.mktemp("flux") / "checker"
+    shutil.copytree(CHECKER, folder)
+    command = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--prefer-offline"]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=100)
+
+    def run(texts: Sequence[str]) -> list[list[str]]:
+        ended = subprocess.run(
+            ["node", "check.mjs"],
+            cwd=folder,
+            input=json.dumps(texts),
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=100,
+        )
+        return list(json.loads(ended.stdout))
+
+    return run
+
+
+def test_every_text_is_taken_by_the_language_server(texts: list[str], check: Check) -> None:
+    assert len(texts) > 100
+    complaints = {text: found for text, found in zip(texts, check(texts), strict=True) if found}
+    assert complaints == {}
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "complaint"),
+    [
+        ("count()", "count(", "expected RPAREN"),
+        ("count()", "coutn()", "undefined identifier coutn"),
+        ("bucket: bucket", "bucket: bukket", "undefined identifier bukket"),
+        ("group(columns:", "group(colums:", "unexpected argument colums"),
+        ("columns: [", "columns: [1, ", "expected int but found string"),
+        ("q: 0.5", 'q: "0.5"', "expected float but found string"),
+    ],
+)
+def test_a_mistake_is_found(texts: list[str], check: Check, right: str, wrong: str, complaint: str) -> None:
+    text = next(text for text in texts if right in text and "s_stop" in text)
+    [found] = check([text.replace(right, wrong, 1)])
+    assert complaint in " ".join(found)
+
+
+def test_what_a_user_gives_is_in_no_text() -> None:
+    reader = RecordingReader(has_far=False, has_rejects=False)
+    hostile = '") |> drop() // ${id}'
+    query = StatsQuery(hostile, parse_every("1d"), at("2024-01-01"), at("2024-02-01"))
+    with pytest.raises(UnknownCustomer):
+        asyncio.run(stats_query.stats(reader, query))  # type: ignore[arg-type]  # what it has suffices
+    assert len(reader.asked) == 2
+    for text, params in reader.asked:
+        assert "drop" not in text
+        assert hostile in params.values()

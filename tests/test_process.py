@@ -1,0 +1,83 @@
+"""That memory of arrays is kept for the next ones, as far as the C library can, and that of code is not."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+
+import pytest
+
+with_glibc = pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc", reason="other C libraries have no such settings"
+)
+
+# Prints how often the system gave a page of memory while arrays of 16 MB came and went ten times. None is so
+# large that NumPy asks for huge pages.
+PROGRAM = """
+import resource
+import numpy as np
+from tailmetrics.process import keep_arrays
+
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+keep_arrays()
+for turn in range(12):
+    if turn == 2:
+        before = faults()
+    arrays = [np.ones(200_000) for _ in range(10)]
+    del arrays
+print(faults() - before)
+"""
+PAGES_OF_A_TURN = 16_000_000 // os.sysconf("SC_PAGE_SIZE")
+
+
+def page_faults(**environment: str) -> int:
+    run = subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return int(run.stdout)
+
+
+@with_glibc
+def test_arrays_find_the_memory_of_those_before_them() -> None:
+    assert page_faults() < PAGES_OF_A_TURN
+
+
+@with_glibc
+def test_what_the_user_has_set_stays() -> None:
+    assert page_faults(MALLOC_TRIM_THRESHOLD_="131072") > 5 * PAGES_OF_A_TURN
+
+
+# Prints how many kB of files are in memory before and after, and what is reckoned then.
+PROGRAM_WITH_CODE = """
+import re
+from pathlib import Path
+import duckdb, polars
+from tailmetrics.process import let_go_of_code
+
+def of_files():
+    return int(re.search(r"RssFile:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+
+def answer():
+    return duckdb.sql("SELECT sum(range) FROM range(1000)").fetchall(), polars.Series([1, 2]).sum()
+
+before = answer()
+most = of_files()
+let_go_of_code()
+print(most, of_files(), answer() == before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what is in memory")
+def test_code_that_has_run_is_let_go_and_runs_again() -> None:
+    command = [sys.executable, "-c", PROGRAM_WITH_CODE]
+    most, left, same = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    assert int(left) < 0.7 * int(most)
+    assert same == "True"
