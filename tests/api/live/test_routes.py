@@ -10,7 +10,8 @@ import httpx
 import pytest
 
 from tailmetrics.api.app import create_app
-from tailmetrics.api.live.broadcast import LiveViews, Update, broadcast
+from tailmetrics.api.live import broadcast
+from tailmetrics.api.live.broadcast import LiveViews, Update
 from tailmetrics.api.live.view import MOST_WINDOWS, suitable_every
 from tailmetrics.errors import QueryError, StoreError, StoreUnavailable, UnknownCustomer
 from tailmetrics.formats import open_format
