@@ -12,7 +12,7 @@ import structlog
 from click.testing import CliRunner
 from dotenv import dotenv_values
 
-from tailmetrics.cli import main
+from tailmetrics.cli.commands import main
 from tailmetrics.settings import Settings, load_settings
 from tests.integration.running import free_port
 from tests.paths import ROOT

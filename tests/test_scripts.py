@@ -35,7 +35,7 @@ SCRIPTS = (
 START_SECONDS = 60.0
 
 _COMMAND = """#!{python}
-from tailmetrics.cli import main
+from tailmetrics.cli.commands import main
 main()
 """
 # Gives its child a terminal, so that what is written to its input is typed there: \\x03 is Ctrl-C.

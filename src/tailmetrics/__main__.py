@@ -10,7 +10,7 @@ import sys
 
 import click
 
-from tailmetrics.cli import EXIT_IO, main
+from tailmetrics.cli.commands import EXIT_IO, main
 from tailmetrics.process import collect_seldom
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}

@@ -23,9 +23,9 @@ import structlog
 from click.testing import CliRunner, Result
 
 from tailmetrics import __version__
-from tailmetrics.cli import check, main
 from tailmetrics.cli import check as checks
 from tailmetrics.cli import load as loading
+from tailmetrics.cli.commands import main
 from tailmetrics.settings import Settings
 from tailmetrics.stores import open_store
 from tests.builders import settings_of
@@ -305,7 +305,7 @@ def test_load_writes_plain_lines_when_not_on_a_terminal(run: Run) -> None:
 def test_load_without_a_terminal_does_not_import_what_draws() -> None:
     script = (
         "import sys\n"
-        "from tailmetrics.cli import main\n"
+        "from tailmetrics.cli.commands import main\n"
         f"main(['load', {str(LOG)!r}], standalone_mode=False)\n"
         "print([name for name in sys.modules if name.split('.')[0] == 'rich'])"
     )

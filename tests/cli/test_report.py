@@ -14,7 +14,7 @@ import pytest
 import structlog
 from click.testing import CliRunner, Result
 
-from tailmetrics.cli import main
+from tailmetrics.cli.commands import main
 from tailmetrics.cli.plot import MOST_NAMES, draw
 from tailmetrics.cli.report import markdown
 from tailmetrics.settings import Settings

@@ -20,7 +20,7 @@ import pytest
 import structlog
 from click.testing import CliRunner, Result
 
-from tailmetrics.cli import main
+from tailmetrics.cli.commands import main
 from tailmetrics.errors import QueueError
 from tailmetrics.formats.lines import BYTE_ORDER_MARK
 from tailmetrics.queues import QueueAddress

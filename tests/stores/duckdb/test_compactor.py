@@ -301,7 +301,9 @@ class TestCrashes:
             import sys
             from pathlib import Path
             from tailmetrics.stores import open_store
-                                                from tests.builders import *
+            from tailmetrics.stores.duckdb import compactor, dictionary
+            from tailmetrics.stores.duckdb import layout as duckdb_layout
+            from tests.builders import *
             dictionary.BULK_RECORDS = 200
             duckdb_layout.RUN_RECORDS, duckdb_layout.FEW_RECORDS = 500, 1
             duckdb_layout.MERGED_RUNS = 3
