@@ -557,7 +557,7 @@ def test_check_says_each_thing_it_looked_at(run: Run) -> None:
 
 def test_check_masks_passwords(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     text = "held by process 1 (up --log-file-path amqp://guest:s3cret@127.0.0.1/?queue=x)"
-    monkeypatch.setattr(checks, "check", lambda *_, **__: [check.Finding("wrong", "store", text)])
+    monkeypatch.setattr(checks, "check", lambda *_, **__: [checks.Finding("wrong", "store", text)])
     outputs = [run("check").stdout, run("check", "--json").stdout]
     assert ["s3cret" in output for output in outputs] == [False, False]
 
