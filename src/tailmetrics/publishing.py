@@ -11,7 +11,7 @@ from tailmetrics.errors import LoadError
 from tailmetrics.queue_address import QueueAddress
 from tailmetrics.queues.messages import MOST_BYTES
 from tailmetrics.queues.publisher import Publisher
-from tailmetrics.tailing.discovery import is_compressed
+from tailmetrics.tailing.rotation import is_compressed
 
 
 def publish(
