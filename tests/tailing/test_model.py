@@ -82,7 +82,7 @@ class Logs(RuleBasedStateMachine):
         self.header = b"# " + b"h" * header
         self.hold = hold
         self.paths = [self.folder / name for name in names]
-        patterns = {pattern.format(name=name, first=name[0], last=name[-1]) for name in names}
+        patterns = {pattern.format(name=name, first=name[0], last=name[1:][-1:]) for name in names}
         pattern = ",".join(f"{self.folder}/{each}" for each in sorted(patterns))
         self.following = Following(pattern, rotated_hold_seconds=hold)
         # Rotated files of a log that was never followed are from before the first start, and left alone.
