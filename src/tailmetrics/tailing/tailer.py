@@ -85,7 +85,7 @@ class Tailer:
         )
         self._parked: dict[Key, _Parked] = {}
         self._settled_siblings: dict[Key, int] = {}  # rotated files that need no look until they change
-        self._closed: set[int] = set()  # inodes of known files that are not open, whatever their names are now
+        self._closed: set[int] = set()  # inodes of known files that are not open, whatever their names
         self._empty: dict[Key, FoundFile] = {}
         self._found: dict[str, Key] = {}  # by path
         self._keys: dict[str, Key] = {}  # the same by all names that events may give
