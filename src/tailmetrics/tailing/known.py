@@ -74,13 +74,17 @@ class KnownSources:
 class Relatives:
     """What is known of the files beside a rotated one, as it is at one look at all of them."""
 
-    def __init__(self, known: Iterable[Source], names: LogNames, started: datetime) -> None:
+    def __init__(
+        self, known: Iterable[Source], at_start: Iterable[Source], names: LogNames, started: datetime
+    ) -> None:
         self._names = names
         self._started_ns = _nanoseconds(started)
         self._since_ns: dict[str, int] = {}  # by family
         self._positions: dict[str, list[int]] = defaultdict(list)  # by the name without any mark
         for source in known:
             self._positions[chain(source.path)[-1]].append(source.position)
+        # By the names of the start: a file may have been renamed to one that does not tell its log any more.
+        for source in at_start:
             if source.followed_since is not None:
                 family = names.family(source.path)
                 since = _nanoseconds(source.followed_since)

@@ -67,7 +67,8 @@ class Tailer:
         self._names = LogNames(self._log_paths)
         self._rotated_files = RotatedFiles(self._names)
         self._started = datetime.now(timezone.utc)
-        self._known = KnownSources(known)
+        self._at_start = tuple(known)
+        self._known = KnownSources(self._at_start)
         self._names.add(source.path for source in self._known)
         self._lock = threading.RLock()
         self._stopping = threading.Event()
@@ -439,7 +440,7 @@ class Tailer:
                 continue
             if self._settled_siblings.get(key) == status.st_mtime_ns or self._followers.of_file(key):
                 continue
-            relatives = relatives or Relatives(self._known, self._names, self._started)
+            relatives = relatives or Relatives(self._known, self._at_start, self._names, self._started)
             try:
                 if self._match_sibling(path, key, status.st_mtime_ns, relatives):
                     self._settled_siblings[key] = status.st_mtime_ns
