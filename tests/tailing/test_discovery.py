@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tailmetrics.settings import LogPath
 from tailmetrics.tailing.discovery import RotatedFiles, find_files
+from tailmetrics.tailing.rotation import LogNames
 
 NO_UTF8 = os.fsdecode(b"x\xff.log")
 
@@ -24,4 +25,6 @@ def test_a_name_that_is_not_utf8_is_told_and_leaves_the_others_alone(tmp_path: P
 def test_a_rotated_name_that_is_not_utf8_is_left_alone(tmp_path: Path) -> None:
     for name in ("a.log.1", f"{NO_UTF8}.1"):
         (tmp_path / name).write_bytes(b"line\n")
-    assert RotatedFiles([LogPath(f"{tmp_path}/*.log", "requests")]).find() == [f"{tmp_path}/a.log.1"]
+    assert RotatedFiles(LogNames([LogPath(f"{tmp_path}/*.log", "requests")])).find() == [
+        f"{tmp_path}/a.log.1"
+    ]

@@ -1058,3 +1058,16 @@ def test_a_copy_of_what_was_read_and_not_committed_when_it_was_truncated_counts_
     following.settle()
     following.store_comes_back()
     assert following.settle() == as_bytes(numbered(0, 1))
+
+
+def test_a_log_that_was_made_rotated_and_compressed_while_stopped_after_the_one_before_was_put_away(
+    log, follow
+):
+    append(log, *numbered(0, 5))
+    following = follow(log.parent / "*")
+    following.settle()
+    following.close()
+    log.rename(log.with_name("put away"))
+    log.with_name("x.log.1.gz").write_bytes(gzip.compress("\n".join([*numbered(5, 10), ""]).encode()))
+    following.restart()
+    assert following.settle() == as_bytes(numbered(0, 10))

@@ -21,12 +21,8 @@ from tailmetrics.settings import Settings, resolve_node_id
 from tailmetrics.sources import LoadProgress
 from tailmetrics.stores import open_store
 from tailmetrics.tailing import LoadJob
-from tailmetrics.tailing.discovery import (
-    NAME_PROBLEM,
-    format_of,
-    is_compressed,
-    name_that_is_not_utf8,
-)
+from tailmetrics.tailing.discovery import NAME_PROBLEM, name_that_is_not_utf8
+from tailmetrics.tailing.rotation import LogNames, is_compressed
 from tailmetrics.telemetry.metrics import Metrics
 
 _PROGRESS_SECONDS = 0.1
@@ -179,7 +175,7 @@ def _through_service(
     from tailmetrics.cli.client import send_log
 
     # The service sees a copy without its folder, and so cannot tell the format by LOG_FILE_PATH.
-    log_format = log_format or format_of(str(file), settings.log_paths)
+    log_format = log_format or LogNames(settings.log_paths).format_of(str(file))
     size = None if is_compressed(file.name) else file.stat().st_size
     with file.open("rb") as log:
         pieces = _pieces(log, file, size, on_progress)

@@ -10,7 +10,7 @@ from pathlib import Path
 from tailmetrics.errors import LoadError
 from tailmetrics.queues.messages import MOST_BYTES
 from tailmetrics.queues.publisher import Publisher
-from tailmetrics.tailing.discovery import is_compressed
+from tailmetrics.tailing.rotation import is_compressed
 from tailmetrics.urls import QueueAddress
 
 

@@ -162,7 +162,7 @@ class Ingestion:
     def _run_once(self) -> None:
         node_id = resolve_node_id(self._settings)
         known = self._store.sources(node_id)
-        if gone := forgettable(known, self._settings.max_sources_remembered):
+        if gone := forgettable(known, self._settings.max_sources_remembered, self._settings.log_paths):
             log.info("forgotten", sources=self._store.forget(gone))
             known = self._store.sources(node_id)
         inputs = Inputs(self._settings, node_id, known, follow=self._follow)

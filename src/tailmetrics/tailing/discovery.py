@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-import fnmatch
-import functools
 import glob
 import os
-import re
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from pathlib import Path
 
 from tailmetrics.settings import LogPath
+from tailmetrics.tailing.rotation import LogNames, is_compressed
 
-COMPRESSED_SUFFIXES = (".gz",)
 NAME_PROBLEM = "its name is not UTF-8, rename it"
-
-# What rotation puts behind a name or before its last suffix: a number, a date, "old" and the like.
-_ROTATION_MARK = r"(?:\d[\dT:._-]*Z?|old|bak|prev|copy|rotated)"
-_MARK_BEHIND = re.compile(rf"^(?P<stem>.+?)[._~-]{_ROTATION_MARK}$")
-_MARK_BEFORE_SUFFIX = re.compile(rf"^(?P<stem>.+?)[._-]{_ROTATION_MARK}(?P<suffix>\.[A-Za-z]\w*)$")
-# When the tests of a result log ran, in seconds since 1970.
-_RUN = re.compile(r"test_[0-9]{9,11}(?![0-9])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +33,6 @@ class FoundFile:
     @property
     def stamp(self) -> tuple[int, int]:
         return (self.size, self.modified_ns)
-
-
-def is_compressed(path: str) -> bool:
-    return path.endswith(COMPRESSED_SUFFIXES)
 
 
 def name_that_is_not_utf8(path: str) -> str | None:
@@ -125,43 +111,13 @@ def _existing(folder: Path) -> Path:
     return folder
 
 
-@functools.lru_cache(maxsize=65_536)
-def rotation_family(path: str) -> str:
-    """The name that a file had before rotation: `x.log` for x.log.1, x.log-20241010.gz and x-2.log."""
-    folder, name = os.path.split(path)
-    for suffix in COMPRESSED_SUFFIXES:
-        name = name.removesuffix(suffix)
-    while match := _MARK_BEHIND.match(name):
-        name = match["stem"]
-    while match := _MARK_BEFORE_SUFFIX.match(name):
-        name = match["stem"] + match["suffix"]
-    return os.path.join(os.path.abspath(folder), name)  # noqa: PTH100, PTH118
+@dataclass(frozen=True, slots=True)
+class _Listing:
+    """Regular files of a folder as they were when it was modified last."""
 
-
-def format_of(path: str, log_paths: Iterable[LogPath]) -> str | None:
-    """The format of the entry that a path matches, None when it matches none."""
-    path = os.path.abspath(path)  # noqa: PTH100
-    for entry in log_paths:
-        pattern = os.path.abspath(entry.pattern)  # noqa: PTH100
-        if path == pattern or fnmatch.fnmatchcase(path, pattern):
-            return entry.format_name
-    return None
-
-
-def is_rotated(path: str) -> bool:
-    """Whether a name is one that rotation derives from another."""
-    return path != rotation_family(path)
-
-
-def is_rotation_of(path: str, original: str) -> bool:
-    """Whether a name is derived by rotation from that of `original`, or both from the same one."""
-    return path != original and rotation_family(path) == rotation_family(original)
-
-
-def are_other_runs(path: str, other: str) -> bool:
-    """Whether the names of two result logs tell different times."""
-    run, other_run = _RUN.search(os.path.basename(path)), _RUN.search(os.path.basename(other))  # noqa: PTH119
-    return run is not None and other_run is not None and run[0] != other_run[0]
+    modified_ns: int
+    derived: list[str]
+    others: dict[int, str]  # by inode
 
 
 class RotatedFiles:
@@ -170,26 +126,28 @@ class RotatedFiles:
     A folder is read again only when its names changed.
     """
 
-    def __init__(self, log_paths: Sequence[LogPath]) -> None:
-        self._log_paths = log_paths
-        self._listed: dict[str, tuple[int, list[str]]] = {}
+    def __init__(self, names: LogNames) -> None:
+        self._names = names
+        self._listings: dict[str, _Listing] = {}
 
-    def find(self) -> list[str]:
-        """Their paths, compressed ones too; some may have gone meanwhile."""
+    def find(self, inodes: Set[int] = frozenset()) -> list[str]:
+        """Their paths, compressed ones too, and those of files with these inodes; some may be gone."""
         found: list[str] = []
         for folder in sorted(self._folders()):
             try:
                 modified_ns = Path(folder).stat().st_mtime_ns
-                if folder not in self._listed or self._listed[folder][0] != modified_ns:
-                    self._listed[folder] = (modified_ns, self._list(folder))
+                if folder not in self._listings or self._listings[folder].modified_ns != modified_ns:
+                    self._listings[folder] = self._list(folder, modified_ns)
             except OSError:
                 continue
-            found += self._listed[folder][1]
+            listing = self._listings[folder]
+            found += listing.derived
+            found += sorted(listing.others[inode] for inode in listing.others.keys() & inodes)
         return found
 
     def _folders(self) -> set[str]:
         folders: set[str] = set()
-        for entry in self._log_paths:
+        for entry in self._names.log_paths:
             folder = os.path.dirname(entry.pattern) or "."  # noqa: PTH120
             if glob.has_magic(folder):
                 folders.update(glob.glob(folder, recursive=True))  # noqa: PTH207
@@ -197,14 +155,16 @@ class RotatedFiles:
                 folders.add(folder)
         return folders
 
-    def _list(self, folder: str) -> list[str]:
-        paths = []
+    def _list(self, folder: str, modified_ns: int) -> _Listing:
+        listing = _Listing(modified_ns, [], {})
         with os.scandir(folder) as entries:
             for entry in entries:
                 if name_that_is_not_utf8(entry.path):
                     continue
-                family = rotation_family(entry.path)
-                is_derived = family != os.path.abspath(entry.path)  # noqa: PTH100
-                if is_derived and format_of(family, self._log_paths) and entry.is_file():
-                    paths.append(entry.path)
-        return sorted(paths)
+                if self._names.is_derived(entry.path):
+                    if entry.is_file():
+                        listing.derived.append(entry.path)
+                elif entry.is_file(follow_symlinks=False):
+                    listing.others[entry.inode()] = entry.path
+        listing.derived.sort()
+        return listing

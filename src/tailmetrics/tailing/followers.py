@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tailmetrics.tailing.discovery import rotation_family
 from tailmetrics.tailing.follower import Follower
 
 Key = tuple[int, int]  # device and inode
@@ -28,10 +27,6 @@ class Followers:
 
     def of_source(self, source_id: str) -> Follower | None:
         return self._by_source.get(source_id)
-
-    def of_family(self, family: str) -> list[Follower]:
-        """Those whose names rotation derived from one name, or that bear it."""
-        return [follower for follower in self if rotation_family(follower.path) == family]
 
     def add(self, follower: Follower) -> None:
         self._by_key[follower.key] = follower

@@ -2,41 +2,44 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 from datetime import datetime, timezone
 
+from tailmetrics.settings import LogPath
 from tailmetrics.sources import Source
-from tailmetrics.tailing.discovery import rotation_family
+from tailmetrics.tailing.rotation import LogNames
 
 _LONG_AGO = datetime.min.replace(tzinfo=timezone.utc)
 
 
-def forgettable(known: Sequence[Source], remembered: int) -> list[str]:
+def forgettable(known: Sequence[Source], remembered: int, log_paths: Sequence[LogPath]) -> list[str]:
     """Ids of the sources beyond the `remembered` newest ones of which no file is left.
 
-    A file of the same name or one that rotation derived from it counts as left, whatever it holds: it may be
-    the source itself, and forgetting it would count its lines again.
+    A file of the same log counts as left, whatever its mark and whatever it holds, and so does one of the
+    same inode under any name: it may be the source itself, and forgetting it would count its lines again.
     """
     excess = len(known) - remembered
     if excess <= 0:
         return []
     oldest = sorted(known, key=lambda source: source.committed_at or _LONG_AGO)[:excess]
-    families: dict[str, set[str]] = {}
-    for source in oldest:
-        folder = os.path.dirname(rotation_family(source.path))  # noqa: PTH120
-        if folder not in families:
-            families[folder] = _families_in(folder)
+    inodes: set[int] = set()
+    paths: list[str] = []
+    for folder in {_folder(source) for source in oldest}:
+        with contextlib.suppress(OSError), os.scandir(folder) as entries:
+            for entry in entries:
+                inodes.add(entry.inode())
+                paths.append(entry.path)
+    names = LogNames(log_paths)
+    names.add([*paths, *(source.path for source in known)])
+    logs = {names.log_of(path) for path in paths}
     return [
         source.source_id
         for source in oldest
-        if rotation_family(source.path) not in families[os.path.dirname(rotation_family(source.path))]  # noqa: PTH120
+        if source.inode not in inodes and names.log_of(source.path) not in logs
     ]
 
 
-def _families_in(folder: str) -> set[str]:
-    try:
-        with os.scandir(folder) as entries:
-            return {rotation_family(entry.path) for entry in entries}
-    except OSError:
-        return set()
+def _folder(source: Source) -> str:
+    return os.path.dirname(os.path.abspath(source.path))  # noqa: PTH100, PTH120

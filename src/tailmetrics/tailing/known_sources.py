@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from datetime import datetime
 
 from tailmetrics.sources import Checkpoint, Source, fingerprint
 from tailmetrics.tailing.identity import holds
-from tailmetrics.tailing.log_file import LogFile
+from tailmetrics.tailing.log_file import LogFile, may_hold_more
+from tailmetrics.tailing.rotation import LogNames, chain
 
 
 class KnownSources:
@@ -67,3 +69,36 @@ class KnownSources:
         self._by_inode[(source.device, source.inode)].add(source.source_id)
         heads = self._by_head.setdefault(source.checkpoint.head_length, {})
         heads.setdefault(source.checkpoint.head_hash, set()).add(source.source_id)
+
+
+class Relatives:
+    """What is known of the files beside a rotated one, as it is at one look at all of them."""
+
+    def __init__(
+        self, known: Iterable[Source], at_start: Iterable[Source], names: LogNames, started: datetime
+    ) -> None:
+        self._names = names
+        self._started_ns = _nanoseconds(started)
+        self._since_ns: dict[str, int] = {}  # by family
+        self._positions: dict[str, list[int]] = defaultdict(list)  # by the name without any mark
+        for source in known:
+            self._positions[chain(source.path)[-1]].append(source.position)
+        # By the names of the start: a file may have been renamed to one that does not tell its log any more.
+        for source in at_start:
+            if source.followed_since is not None:
+                family = names.family(source.path)
+                since = _nanoseconds(source.followed_since)
+                self._since_ns[family] = min(since, self._since_ns.get(family, since))
+
+    def followed_since_ns(self, path: str) -> int:
+        """Since when the log of a rotated file is followed, in nanoseconds since 1970."""
+        return self._since_ns.get(self._names.family(path), self._started_ns)
+
+    def may_go_on_in(self, path: str) -> bool:
+        """Whether a file can hold more than was read of any of a similar name, to which its log belongs."""
+        positions = self._positions.get(chain(path)[-1], [])
+        return bool(positions) and may_hold_more(path, positions)
+
+
+def _nanoseconds(moment: datetime) -> int:
+    return int(moment.timestamp() * 1e9)

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from tailmetrics.errors import LoadError
 from tailmetrics.sources import HEAD_BYTES, Source
-from tailmetrics.tailing.discovery import are_other_runs, is_rotated, is_rotation_of, rotation_family
 from tailmetrics.tailing.follower import Follower
 from tailmetrics.tailing.followers import Followers, Key
 from tailmetrics.tailing.identity import (
@@ -26,6 +25,7 @@ from tailmetrics.tailing.known_sources import KnownSources
 from tailmetrics.tailing.load_jobs import LoadJob
 from tailmetrics.tailing.log_file import LogFile, open_log
 from tailmetrics.tailing.orphans import Orphans
+from tailmetrics.tailing.rotation import LogNames, are_other_runs
 
 
 class Matcher:
@@ -39,6 +39,7 @@ class Matcher:
         followers: Followers,
         orphans: Orphans,
         *,
+        names: LogNames,
         from_beginning: bool,
     ) -> None:
         self._node_id = node_id
@@ -46,6 +47,7 @@ class Matcher:
         self._known = known
         self._followers = followers
         self._orphans = orphans
+        self._names = names
         self._from_beginning = from_beginning  # whether logs are read from there, so that all lines are known
         self._copies: dict[Key, str] = {}  # what was a copy when it was looked at, and of which source
 
@@ -75,7 +77,7 @@ class Matcher:
                 continue
             if self._is_free(source) and not _is_there(source):
                 return source
-            if is_rotation_of(path, source.path):
+            if self._names.is_rotation_of(path, source.path):
                 if self._is_outgrown(source, opened):
                     return start_at(source.position, self.new(opened, path), opened)
                 return None
@@ -220,7 +222,7 @@ class Matcher:
         All that is known of that are its first bytes, and many logs may have the same header.
         """
         for source in self._known.with_content_of(opened):
-            if source.position or self._is_free(source) or is_rotation_of(path, source.path):
+            if source.position or self._is_free(source) or self._names.is_rotation_of(path, source.path):
                 return source
         return None
 
@@ -241,13 +243,15 @@ class Matcher:
             return 0 < source.position == original.size() < opened.size()
 
     def _relatives(self, path: str) -> Iterable[Follower]:
-        return self._followers.of_family(rotation_family(path))
+        """What is followed of the same log."""
+        family = self._names.family(path)
+        return [follower for follower in self._followers if self._names.family(follower.path) == family]
 
     def _rest_of_copy(self, opened: LogFile, path: str) -> Source | None:
         """A source without unread lines, for a copy whose original was read further before its truncation."""
         source_id = self._copies.get((opened.device, opened.inode))
         original = None if source_id is None else self._truncated(source_id)
-        if original is None or not is_rotated(path):
+        if original is None or not self._names.is_rotated(path):
             return None
         size = opened.size()
         if size > original.position or not begins_like(opened, original.checkpoint):

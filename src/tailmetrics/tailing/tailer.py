@@ -21,21 +21,17 @@ from tailmetrics.tailing.discovery import (
     directories_to_watch,
     event_names,
     find_files,
-    format_of,
-    is_compressed,
-    is_rotated,
-    is_rotation_of,
-    rotation_family,
 )
 from tailmetrics.tailing.follower import Follower
 from tailmetrics.tailing.followers import Followers, Key
 from tailmetrics.tailing.identity import start_at_end
-from tailmetrics.tailing.known_sources import KnownSources
+from tailmetrics.tailing.known_sources import KnownSources, Relatives
 from tailmetrics.tailing.load_jobs import LoadJob
-from tailmetrics.tailing.log_file import LogFile, may_hold_more, open_finished, open_log
+from tailmetrics.tailing.log_file import LogFile, open_finished, open_log
 from tailmetrics.tailing.matching import Matcher
 from tailmetrics.tailing.orphans import Orphans
 from tailmetrics.tailing.reader import Rewritten
+from tailmetrics.tailing.rotation import LogNames, is_compressed
 from tailmetrics.tailing.wakeup import Wakeup
 from tailmetrics.telemetry.log import EventLog
 
@@ -68,9 +64,12 @@ class Tailer:
         self.wakeup = Wakeup()
         self._settings = settings
         self._log_paths = settings.log_paths if follow else ()
-        self._rotated_files = RotatedFiles(self._log_paths)
+        self._names = LogNames(self._log_paths)
+        self._rotated_files = RotatedFiles(self._names)
         self._started = datetime.now(timezone.utc)
-        self._known = KnownSources(known)
+        self._at_start = tuple(known)
+        self._known = KnownSources(self._at_start)
+        self._names.add(source.path for source in self._known)
         self._lock = threading.RLock()
         self._stopping = threading.Event()
         self._reopening = threading.Event()
@@ -82,11 +81,12 @@ class Tailer:
             self._known,
             self._followers,
             self._orphans,
+            names=self._names,
             from_beginning=settings.log_start == "beginning",
         )
         self._parked: dict[Key, _Parked] = {}
         self._settled_siblings: dict[Key, int] = {}  # rotated files that need no look until they change
-        self._begins_ns = _followed_since_ns(self._known)
+        self._closed: set[int] = set()  # inodes of known files that are not open, whatever their names
         self._empty: dict[Key, FoundFile] = {}
         self._found: dict[str, Key] = {}  # by path
         self._keys: dict[str, Key] = {}  # the same by all names that events may give
@@ -273,6 +273,8 @@ class Tailer:
         self._followers.remove(follower)
         if follower.registered:
             self._known.put(follower.as_read())
+            if not follower.finite:
+                self._closed.add(follower.file.inode)
         follower.file.close()
 
     # -- finding ---------------------------------------------------------------------------------------
@@ -295,6 +297,7 @@ class Tailer:
     def _scan(self) -> None:
         began = time.thread_time()
         found, missing = find_files(self._log_paths)
+        self._names.add(file.path for file in found)
         problems = {path: ("missing", reason) for path, reason in missing.items()}
         unidentified = self._match_names(found)
         self._identify(unidentified, problems)
@@ -338,7 +341,7 @@ class Tailer:
                 follower_here.compare(file.stamp)
                 if file.path == follower_here.source.path and not follower_here.finite:
                     follower_here.set_live()
-                elif is_rotation_of(file.path, follower_here.path) and not follower_here.finite:
+                elif self._names.is_rotation_of(file.path, follower_here.path) and not follower_here.finite:
                     follower_here.set_rotated()
                 follower_here.path = file.path
             elif file.size == 0:
@@ -359,8 +362,8 @@ class Tailer:
                 strangers.append((file, opened))
             else:
                 self._follow(source, opened, file.path, file.format_name)
-        # A log before what rotation made of it, as a copy can be told from what is followed.
-        for file, opened in sorted(strangers, key=lambda stranger: is_rotated(stranger[0].path)):
+        # A log before what rotation made of it, whose name is longer, to tell a copy from what is followed.
+        for file, opened in sorted(strangers, key=lambda stranger: len(stranger[0].path)):
             source = self._matcher.by_content(opened, file.path, name_counts=file.format_name == RESULTS)
             if source is None:
                 opened.close()
@@ -402,7 +405,7 @@ class Tailer:
             finite=finite,
         )
         follower.look()
-        if is_rotation_of(path, source.path):
+        if self._names.is_rotation_of(path, source.path):
             follower.set_rotated()
         if registered:
             self._known.put(replace(source, path=path))
@@ -418,42 +421,50 @@ class Tailer:
     def _adopt_orphans(self) -> None:
         """At start, look for what became of the sources that were not found under their names."""
         for source in self._known:
-            is_ours = format_of(rotation_family(source.path), self._log_paths)
+            is_ours = self._names.format_of_rotated(source.path) is not None
             if is_ours and self._followers.of_source(source.source_id) is None:
                 self._orphans.add(source)
+                self._closed.add(source.inode)
 
     def _look_at_siblings(self, found: set[Key]) -> None:
         """Follow what rotation made of the logs, whether LOG_FILE_PATH names it or not.
 
-        That is where an orphan goes on, and a file that was made and renamed between two looks.
+        That is where an orphan goes on, and a file that was made and renamed between two looks. A file that
+        was read before is looked at under any other name, too.
         """
-        for path in self._rotated_files.find():
+        relatives: Relatives | None = None
+        for path in self._rotated_files.find(self._closed - {inode for _, inode in found}):
             status = _stat(path)
             key = None if status is None else (status.st_dev, status.st_ino)
             if status is None or key is None or key in found or not status.st_size:
                 continue
             if self._settled_siblings.get(key) == status.st_mtime_ns or self._followers.of_file(key):
                 continue
+            relatives = relatives or Relatives(self._known, self._at_start, self._names, self._started)
             try:
-                if self._match_sibling(path, status.st_mtime_ns):
+                if self._match_sibling(path, key, status.st_mtime_ns, relatives):
                     self._settled_siblings[key] = status.st_mtime_ns
             except (OSError, LoadError) as error:
                 log.debug("cannot look at a rotated file", path=path, error=str(error))
 
-    def _match_sibling(self, path: str, modified_ns: int) -> bool:
+    def _match_sibling(self, path: str, key: Key, modified_ns: int, relatives: Relatives) -> bool:
         """Follow a rotated file when it has something to read; whether all is known of it."""
-        family = rotation_family(path)
-        positions = [source.position for source in self._known if rotation_family(source.path) == family]
+        is_derived = self._names.is_derived(path)
         # What was modified since the log is followed and is no known source was never read.
-        is_new = modified_ns > self._begins_ns.get(family, _nanoseconds(self._started))
-        if not is_new and not (positions and may_hold_more(path, positions)):
+        is_new = is_derived and modified_ns > relatives.followed_since_ns(path)
+        may_go_on = is_derived and relatives.may_go_on_in(path)
+        if not (is_new or may_go_on or self._known.with_inode(key)):
             return not self._orphans
         opened = open_log(path)
         try:
-            if self._matcher.is_copy_of_followed(opened, path):
-                opened.close()
-                return False
-            source = self._matcher.by_rotation(opened, path, is_new=is_new)
+            source = self._matcher.by_inode(opened, path)
+            # Before anything was read of a file, its first bytes may be those of many.
+            if source is None or not source.position:
+                if self._matcher.is_copy_of_followed(opened, path):
+                    opened.close()
+                    return False
+                if is_derived:
+                    source = self._matcher.by_rotation(opened, path, is_new=is_new)
             if source is None or self._followers.of_source(source.source_id):
                 opened.close()
                 return source is None and not self._orphans
@@ -464,7 +475,9 @@ class Tailer:
         except BaseException:
             opened.close()
             raise
-        format_name = format_of(family, self._log_paths) or self._settings.log_format
+        # A name that tells nothing is not kept: it would not tell the next start whose file this is.
+        path = path if is_derived else source.path
+        format_name = self._names.format_of_rotated(path) or self._settings.log_format
         follower = self._follow(source, opened, path, format_name)
         follower.found = False
         follower.set_rotated()
@@ -512,7 +525,7 @@ class Tailer:
         opened = open_finished(str(job.path))
         try:
             size = opened.size()
-            format_name = job.format_name or format_of(str(job.path), self._log_paths)
+            format_name = job.format_name or self._names.format_of(str(job.path))
             format_name = format_name or self._settings.log_format
             # A result log's name says when it ran: another one of equal content is another run.
             name_counts = format_name == RESULTS
@@ -571,20 +584,6 @@ def _followed_by(chunks: list[Chunk], *, more: bool) -> list[Chunk]:
     return [
         replace(chunk, more=True) if place < last or more else chunk for place, chunk in enumerate(chunks)
     ]
-
-
-def _followed_since_ns(known: Iterable[Source]) -> dict[str, int]:
-    """Since when each family of logs is followed, in nanoseconds since 1970."""
-    since: dict[str, int] = {}
-    for source in known:
-        if source.followed_since is not None:
-            family = rotation_family(source.path)
-            since[family] = min(_nanoseconds(source.followed_since), since.get(family, 1 << 63))
-    return since
-
-
-def _nanoseconds(moment: datetime) -> int:
-    return int(moment.timestamp() * 1e9)
 
 
 def _stat(path: str) -> os.stat_result | None:

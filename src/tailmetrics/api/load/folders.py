@@ -9,7 +9,7 @@ from pathlib import Path
 from tailmetrics.api.load.uploads import too_large
 from tailmetrics.errors import LoadError, QueryError
 from tailmetrics.settings import Settings
-from tailmetrics.tailing.discovery import is_compressed
+from tailmetrics.tailing.rotation import is_compressed
 
 _READ_BYTES = 4 * 1024 * 1024
 
