@@ -17,8 +17,8 @@ from tailmetrics.api.live.broadcast import LiveViews
 from tailmetrics.api.parameters import ViewParameters
 from tailmetrics.api.server import BoundedHttp
 from tailmetrics.errors import SettingsError, TailmetricsError
-from tailmetrics.ingest.supervisor import Ingestion
-from tailmetrics.process import collect_as_usual, let_go_of_code
+from tailmetrics.ingest.supervisor import Supervisor
+from tailmetrics.process import release_code_pages, resume_garbage_collection
 from tailmetrics.settings import Settings
 from tailmetrics.stores import open_store
 from tailmetrics.stores.base import Store
@@ -41,7 +41,7 @@ def run_up(settings: Settings, page: str | None = None) -> int:
     server = _Server()
     with _listening(settings.api_host, settings.api_port, "API_PORT") as listener, _opened(settings) as store:
         metrics = Metrics()
-        ingestion = Ingestion(settings, store, metrics, on_give_up=server.ask_to_end)
+        ingestion = Supervisor(settings, store, metrics, on_give_up=server.ask_to_end)
         _on_hangup(ingestion.reopen)
         ingestion.start()
         if page is not None:
@@ -65,7 +65,7 @@ def run_ingest(settings: Settings) -> int:
             listener = open_parts.enter_context(listening)
         store = open_parts.enter_context(_opened(settings))
         metrics = Metrics()
-        ingestion = Ingestion(settings, store, metrics, on_give_up=server.ask_to_end)
+        ingestion = Supervisor(settings, store, metrics, on_give_up=server.ask_to_end)
         _on_hangup(ingestion.reopen)
         ingestion.start()
         try:
@@ -96,8 +96,8 @@ class _Server:
         _on_signals(self.ask_to_end)
 
     def run_until_signal(self, app: FastAPI, listener: socket.socket) -> None:
-        collect_as_usual()
-        let_go_of_code()
+        resume_garbage_collection()
+        release_code_pages()
         config = uvicorn.Config(
             app,
             http=BoundedHttp,
@@ -114,8 +114,8 @@ class _Server:
 
     def wait_for_signal(self) -> None:
         """Where nothing is served."""
-        collect_as_usual()
-        let_go_of_code()
+        resume_garbage_collection()
+        release_code_pages()
         self._asked.wait()
 
     def ask_to_end(self) -> None:
@@ -185,7 +185,7 @@ def _opened(settings: Settings) -> Iterator[Store]:
         store.close()
 
 
-def _exit_status(ingestion: Ingestion) -> int:
+def _exit_status(ingestion: Supervisor) -> int:
     if ingestion.failure is None:
         return EXIT_OK
     if isinstance(ingestion.failure, TailmetricsError):

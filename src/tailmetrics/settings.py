@@ -15,7 +15,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from tailmetrics.errors import SettingsError
-from tailmetrics.urls import QueueAddress, masked
+from tailmetrics.urls import QueueUrl, masked
 
 FORMAT_NAMES = ("requests", "nginx", "json", "regex", "results")
 FormatName = Literal["requests", "nginx", "json", "regex", "results"]
@@ -272,7 +272,7 @@ class Settings(BaseSettings):
             _, pattern = _format_and_pattern(entry)
             if _is_queue(pattern):
                 try:
-                    QueueAddress.parse(
+                    QueueUrl.parse(
                         pattern, "LOG_FILE_PATH" if len(value) == 1 else f"LOG_FILE_PATH, entry {number}"
                     )
                 except SettingsError as error:

@@ -41,7 +41,7 @@ _PORTS = {"amqp": 5672, "amqps": 5671}
 
 
 @dataclass(frozen=True, slots=True)
-class QueueAddress:
+class QueueUrl:
     """A queue of a broker; `first_line_is_name` says that messages begin with the name of their log."""
 
     scheme: str
@@ -54,7 +54,7 @@ class QueueAddress:
     password: str = field(repr=False)
 
     @classmethod
-    def parse(cls, url: str, setting: str = "LOG_FILE_PATH") -> QueueAddress:
+    def parse(cls, url: str, setting: str = "LOG_FILE_PATH") -> QueueUrl:
         """Raises SettingsError, which shows nothing of the URL behind its scheme.
 
         A password that is not percent-encoded may have become any other part of it.

@@ -125,7 +125,7 @@ def read_growing(folder: Path, log: bytes, cuts: list[int], chunk_bytes: int) ->
         file = PlainFile(str(path))
         before = log[:offset]
         reader = LineReader(
-            file, offset, before, log[:cut][:50], units=BLOCKS, chunk_bytes=chunk_bytes, max_line_bytes=64
+            file, offset, before, log[:cut][:50], framing=BLOCKS, chunk_bytes=chunk_bytes, max_line_bytes=64
         )
         while lines := reader.read(1024, final=cut == len(log)):
             read_by = results(chunk_bytes=4096)

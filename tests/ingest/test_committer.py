@@ -27,7 +27,7 @@ class ScriptedStore:
     """
 
     commit_lines = 1000
-    lead = 0.25
+    read_ahead = 0.25
 
     def __init__(self) -> None:
         self.allowed = threading.Event()

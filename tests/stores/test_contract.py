@@ -14,7 +14,7 @@ import pytest
 from tailmetrics.errors import PositionConflict, QueryError, StoreBusy, StoreError, UnknownCustomer
 from tailmetrics.formats import open_format
 from tailmetrics.settings import Settings
-from tailmetrics.sources import Source, SourceStatus
+from tailmetrics.sources import Source
 from tailmetrics.stats import (
     MAX_FILLED_WINDOWS,
     Breakdown,
@@ -26,6 +26,7 @@ from tailmetrics.stats import (
     Summary,
     TrendsQuery,
 )
+from tailmetrics.status import SourceStatus
 from tailmetrics.stores import Store, open_store
 from tailmetrics.windows import parse_every
 from tests.builders import LINE_BYTES, Record, at, batch_of, moved, source_of

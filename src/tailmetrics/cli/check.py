@@ -19,7 +19,7 @@ from tailmetrics.cli.service_address import service_url
 from tailmetrics.cli.text import counted
 from tailmetrics.errors import FormatError, QueueError, SettingsError, StoreBusy, StoreError
 from tailmetrics.formats import open_format
-from tailmetrics.queues import QueueAddress
+from tailmetrics.queues import QueueUrl
 from tailmetrics.queues.broker import connected
 from tailmetrics.settings import LogPath, Settings, load_settings
 from tailmetrics.stores import open_store
@@ -103,7 +103,7 @@ def _log_path(entry: LogPath) -> Iterator[Finding]:
 
 def _queue(entry: LogPath) -> Finding:
     try:
-        address = QueueAddress.parse(entry.pattern)
+        address = QueueUrl.parse(entry.pattern)
         with connected(address, "check") as connection:
             connection.require_queue()
     except (QueueError, SettingsError) as error:

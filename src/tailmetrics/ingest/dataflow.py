@@ -7,6 +7,7 @@ The commands run it in a thread. It runs under Bytewax's own command as well, wi
 from __future__ import annotations
 
 import atexit
+from dataclasses import replace
 
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
@@ -17,8 +18,18 @@ from bytewax.testing import cluster_main, run_main
 from tailmetrics.formats import LineFormat, open_format
 from tailmetrics.ingest.committer import Committer
 from tailmetrics.ingest.inputs import Inputs
+from tailmetrics.records import ParsedLines, no_records, no_rejects
 from tailmetrics.settings import Settings, load_settings, resolve_node_id
-from tailmetrics.sources import Batch, Chunk
+from tailmetrics.sources import (
+    Acknowledgement,
+    Batch,
+    Checkpoint,
+    Chunk,
+    Delivery,
+    LongLine,
+    Registration,
+    Source,
+)
 from tailmetrics.stores import open_store
 from tailmetrics.telemetry.metrics import Metrics
 
@@ -89,8 +100,18 @@ class ChunkParser:
         }
 
     def __call__(self, chunk: Chunk) -> Batch:
+        if isinstance(chunk, Registration):
+            source = chunk.source
+            point = source.checkpoint
+            return _without_lines(source, source.position, point, more=chunk.more, registers=source)
+        if isinstance(chunk, Acknowledgement):
+            # A position behind its end says so in the store.
+            source = chunk.delivery.source
+            size = source.checkpoint.head_length
+            point = replace(source.checkpoint, position=size + 1)
+            return _without_lines(source, size, point, delivery=chunk.delivery)
         line_format = self._format(chunk.format_name).of_source(chunk.path, chunk.written_ns)
-        if chunk.too_long:
+        if isinstance(chunk, LongLine):
             parsed = line_format.parse_too_long(chunk.data, chunk.offset, self._settings.max_line_bytes)
         else:
             parsed = line_format.parse(chunk.data, chunk.offset)
@@ -101,7 +122,6 @@ class ChunkParser:
             checkpoint=chunk.checkpoint,
             parsed=parsed,
             more=chunk.more,
-            registers=chunk.registers,
             delivery=chunk.delivery,
         )
 
@@ -109,6 +129,19 @@ class ChunkParser:
         if name not in self._formats:
             self._formats[name] = open_format(name, self._settings)
         return self._formats[name]
+
+
+def _without_lines(
+    source: Source,
+    start: int,
+    checkpoint: Checkpoint,
+    *,
+    more: bool = False,
+    registers: Source | None = None,
+    delivery: Delivery | None = None,
+) -> Batch:
+    parsed = ParsedLines(no_records(), no_rejects(), 0)
+    return Batch(source.source_id, source.path, start, checkpoint, parsed, more, registers, delivery)
 
 
 def build_flow(settings: Settings, inputs: Inputs, committer: Committer) -> Dataflow:

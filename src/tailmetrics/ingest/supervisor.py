@@ -15,7 +15,7 @@ from tailmetrics.ingest.committer import Committer
 from tailmetrics.ingest.dataflow import build_flow, end_flow, run_flow
 from tailmetrics.ingest.inputs import Inputs
 from tailmetrics.settings import Settings, resolve_node_id
-from tailmetrics.sources import IngestionState, SourceStatus
+from tailmetrics.status import IngestionState, SourceStatus
 from tailmetrics.stores.base import Store
 from tailmetrics.tailing import LoadJob, forgettable
 from tailmetrics.telemetry.log import EventLog
@@ -40,7 +40,7 @@ class _Run:
     committer: Committer
 
 
-class Ingestion:
+class Supervisor:
     """Runs the dataflow until it is stopped; a crashed one is started again with back-off.
 
     After five crashes in a row it gives up and calls `on_give_up`. With `follow` off only loads are served.

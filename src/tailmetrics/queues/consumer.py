@@ -13,9 +13,9 @@ from tailmetrics.errors import QueueError
 from tailmetrics.queues.broker import Connection, Received, connected
 from tailmetrics.queues.messages import Message, Place
 from tailmetrics.settings import Settings
-from tailmetrics.sources import SourceStatus
+from tailmetrics.status import SourceStatus
 from tailmetrics.telemetry.log import EventLog
-from tailmetrics.urls import QueueAddress
+from tailmetrics.urls import QueueUrl
 
 log = EventLog()
 
@@ -33,7 +33,7 @@ class QueueConsumer:
     """
 
     def __init__(
-        self, address: QueueAddress, format_name: str, settings: Settings, wake: Callable[[], None]
+        self, address: QueueUrl, format_name: str, settings: Settings, wake: Callable[[], None]
     ) -> None:
         self.failure: BaseException | None = None
         self._address = address

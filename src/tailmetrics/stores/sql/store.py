@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from tailmetrics.errors import SettingsError, StoreUnavailable
 from tailmetrics.settings import Settings
-from tailmetrics.sources import Batch, Source, SourceStatus
+from tailmetrics.sources import Batch, Source
 from tailmetrics.stats import (
     Breakdown,
     BreakdownQuery,
@@ -30,7 +30,8 @@ from tailmetrics.stats import (
     Trend,
     TrendsQuery,
 )
-from tailmetrics.stores.base import LEAD
+from tailmetrics.status import SourceStatus
+from tailmetrics.stores.base import READ_AHEAD
 from tailmetrics.stores.sql import schema
 from tailmetrics.stores.sql.dialect import Database, errors_translated, parameters_refused, took_too_long
 from tailmetrics.stores.sql.queries import Questions
@@ -53,7 +54,7 @@ class SqlStore:
     that is away when the store is opened is waited for.
     """
 
-    lead = LEAD
+    read_ahead = READ_AHEAD
 
     def __init__(self, settings: Settings) -> None:
         """Open the database and make its tables. Raises SchemaMismatch or StoreError."""
