@@ -114,7 +114,7 @@ def test_settings_are_printed_without_passwords() -> None:
         log_file_path="amqp://user:s3cret@host/vhost?queue=logs",
         api_key="s3cret",
     )
-    assert "s3cret" not in f"{settings} {settings!r} {settings.store_name}"
+    assert "s3cret" not in f"{settings} {settings!r} {settings.store}"
 
 
 def test_what_a_node_keeps_is_beside_a_file_and_in_a_folder_of_its_own_for_a_server() -> None:

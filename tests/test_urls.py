@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tailmetrics.errors import SettingsError
-from tailmetrics.urls import QueueUrl, masked
+from tailmetrics.urls import QueueUrl, StoreUrl, bracketed, masked
 
 
 @pytest.mark.parametrize(
@@ -72,3 +74,40 @@ def test_a_password_may_hold_any_sign_percent_encoded() -> None:
 def test_a_name_that_no_queue_can_have_is_a_wrong_setting() -> None:
     with pytest.raises(SettingsError, match="more than 255 bytes"):
         QueueUrl.parse(f"amqp://host/?queue={'é' * 128}")
+
+
+def test_a_url_of_a_server_is_taken_apart() -> None:
+    url = StoreUrl.parse("postgresql://us%40er:p%2Fw@[::1]:5433/my%20data?sslmode=require&host=a&host=b")
+    assert (url.scheme, url.user, url.password) == ("postgresql", "us@er", "p/w")
+    assert (url.host, url.port, url.database) == ("::1", 5433, "my data")
+    assert url.parameters == {"sslmode": ["require"], "host": ["a", "b"]}
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("duckdb:///data/x.duckdb", "data/x.duckdb"),
+        ("sqlite:////var/lib/a?b#c%20.sqlite", "/var/lib/a?b#c%20.sqlite"),
+    ],
+)
+def test_of_a_url_of_a_file_all_behind_three_slashes_is_its_path(url: str, path: str) -> None:
+    assert (StoreUrl.parse(url).is_file, StoreUrl.parse(url).path) == (True, Path(path))
+
+
+def test_a_url_of_a_store_is_printed_without_its_secrets() -> None:
+    url = StoreUrl.parse("mysql://user:s3cret@host/database?ssl_password=s3cret")
+    assert str(url) == "mysql://user:***@host/database?ssl_password=***"
+    assert "s3cret" not in repr(url)
+
+
+@pytest.mark.parametrize(
+    "rest", ["u:a#b@host/x", "u:a?b@host/x", "u:a/b@host/x", "host#/x", "host//", "[host/x"]
+)
+def test_a_url_whose_password_may_have_been_cut_is_refused(rest: str) -> None:
+    with pytest.raises(ValueError, match=r"written as %2F and %40"):
+        StoreUrl.parse(f"postgresql://{rest}")
+
+
+@pytest.mark.parametrize(("host", "written"), [("host", "host"), ("::1", "[::1]")])
+def test_an_address_of_many_colons_is_in_brackets_before_a_port(host: str, written: str) -> None:
+    assert bracketed(host) == written

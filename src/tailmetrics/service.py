@@ -24,6 +24,7 @@ from tailmetrics.stores import open_store
 from tailmetrics.stores.base import Store
 from tailmetrics.telemetry.log import EventLog
 from tailmetrics.telemetry.metrics import Metrics
+from tailmetrics.urls import bracketed
 
 log = EventLog()
 
@@ -109,7 +110,7 @@ class _Server:
         self._server = _QuietServer(config, getattr(app.state, "live", None))
         self._server.should_exit = self._asked.is_set()
         host, port = listener.getsockname()[:2]
-        log.info("listening", address=f"http://{_bracketed(host)}:{port}")
+        log.info("listening", address=f"http://{bracketed(host)}:{port}")
         self._server.run(sockets=[listener])
 
     def wait_for_signal(self) -> None:
@@ -165,7 +166,7 @@ def _listening(host: str, port: int, setting: str) -> Iterator[socket.socket]:
             listener.bind((host, port))
         except OSError as error:
             problem = (
-                f"{setting}: cannot listen on {_bracketed(host)}:{port} ({error.strerror or error}); "
+                f"{setting}: cannot listen on {bracketed(host)}:{port} ({error.strerror or error}); "
                 "stop what uses it or choose another port"
             )
             raise SettingsError([problem]) from error
@@ -195,13 +196,9 @@ def _exit_status(ingestion: Supervisor) -> int:
 
 
 def _refuse_embedded_store(settings: Settings, command: str) -> None:
-    if settings.store_scheme == "duckdb":
+    if settings.store.scheme == "duckdb":
         problem = (
-            f"STORE_URL: found {settings.store_name}, a file that one process may open; {command} expected "
+            f"STORE_URL: found {settings.store}, a file that one process may open; {command} expected "
             "the URL of a server, or of an SQLite file. Use `tailmetrics up`, which does both in one process"
         )
         raise SettingsError([problem])
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host

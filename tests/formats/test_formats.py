@@ -33,7 +33,8 @@ in_every_format = pytest.mark.parametrize("name", FORMAT_NAMES)
 
 
 def opened(name: str, **settings: object) -> LineFormat:
-    return open_format(name, Settings(_env_file=None, log_regex=PATTERN, max_line_bytes=350, **settings))  # type: ignore[arg-type, call-arg]
+    given = Settings(_env_file=None, log_regex=PATTERN, max_line_bytes=350, **settings)  # type: ignore[arg-type, call-arg]
+    return open_format(name, given.format_options)
 
 
 @st.composite

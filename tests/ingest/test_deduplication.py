@@ -15,6 +15,7 @@ from tailmetrics.ingest.dataflow import ChunkParser
 from tailmetrics.queues import QueueUrl
 from tailmetrics.queues.broker import Received
 from tailmetrics.queues.messages import Message, Place
+from tailmetrics.settings import LogQueue
 from tailmetrics.sources import Acknowledgement, Batch
 from tailmetrics.stores import Store, open_store
 from tailmetrics.telemetry.metrics import Metrics
@@ -37,7 +38,7 @@ class Process:
     def store(self, *messages: Message, acknowledged: bool = False, most_chunks: int = 1000) -> None:
         """Read and commit messages, and the note that they are acknowledged."""
         committed: list[Batch] = []
-        committer = Committer(self._store, self._settings, Metrics(), committed.append)
+        committer = Committer(self._store, self._settings.commit_options, Metrics(), committed.append)
         for message in messages:
             for _ in range(most_chunks):
                 if not message.is_read:
@@ -53,10 +54,9 @@ class Process:
         return Message(
             Received(1, body, message_id, again, {}, None),
             place=Place(1, 1),
-            address=QueueUrl.parse(f"amqp://host/?queue={queue}"),
+            queue=LogQueue(QueueUrl.parse(f"amqp://host/?queue={queue}"), "requests"),
             broker_name="rabbit@host",
-            format_name="requests",
-            settings=self._settings,
+            options=self._settings.queue_options,
         )
 
 

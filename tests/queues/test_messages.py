@@ -10,7 +10,7 @@ import pytest
 from tailmetrics.queues import messages
 from tailmetrics.queues.broker import Received
 from tailmetrics.queues.messages import Message, Place
-from tailmetrics.settings import load_settings
+from tailmetrics.settings import LogQueue, load_settings
 from tailmetrics.sources import LineChunk, LongLine
 from tailmetrics.urls import QueueUrl
 from tests.queues.consuming import log_of
@@ -23,10 +23,9 @@ def message_of(body: bytes, url: str = URL, **given: Any) -> Message:
     return Message(
         Received(tag=1, body=body, **received),
         place=Place(1, 1),
-        address=QueueUrl.parse(url),
+        queue=LogQueue(QueueUrl.parse(url), "requests"),
         broker_name="rabbit@host",
-        format_name="requests",
-        settings=load_settings(None, max_line_bytes=64, chunk_bytes=4096),
+        options=load_settings(None, max_line_bytes=64, chunk_bytes=4096).queue_options,
     )
 
 

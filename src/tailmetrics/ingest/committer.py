@@ -13,7 +13,7 @@ import tenacity
 from tailmetrics.errors import PositionConflict, RecordsRefused, StoreUnavailable
 from tailmetrics.ingest.deduplication import Deduplication
 from tailmetrics.records import refused
-from tailmetrics.settings import Settings
+from tailmetrics.settings import CommitOptions
 from tailmetrics.sources import CHUNK_LINES, Batch
 from tailmetrics.stores.base import Preparing, Store
 from tailmetrics.telemetry.log import EventLog
@@ -60,21 +60,21 @@ class Committer:
     def __init__(
         self,
         store: Store,
-        settings: Settings,
+        options: CommitOptions,
         metrics: Metrics,
         on_commit: Callable[[Batch], None],
         on_failure: Callable[[], None] = lambda: None,
     ) -> None:
         self.store_error: str | None = None
         self._store = store
-        self._deduplication = Deduplication(store, settings.max_sources_remembered)
+        self._deduplication = Deduplication(store, options.max_messages_remembered)
         self._metrics = metrics
         self._on_commit = on_commit
         self._on_failure = on_failure
-        self._max_lines = settings.stream_max_size
+        self._max_lines = options.max_lines
         self._worth_lines = min(self._max_lines, store.commit_lines)
         self._enough_lines = min(self._worth_lines, CHUNK_LINES)  # nothing waits for more
-        self._max_wait_seconds = settings.stream_max_wait_time_in_seconds
+        self._max_wait_seconds = options.max_wait_seconds
         self._changed = threading.Condition()
         self._queue: deque[tuple[float, Batch]] = deque()
         self._queued = _Load()

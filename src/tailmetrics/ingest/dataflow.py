@@ -93,11 +93,10 @@ class ChunkParser:
     """Makes batches of chunks; each format is built once."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+        self._options = settings.format_options
         # At once, so that a wrong pattern is told at start and not with the first line.
-        self._formats = {
-            path.format_name: open_format(path.format_name, settings) for path in settings.log_entries
-        }
+        names = {entry.format_name for entry in settings.log_entries}
+        self._formats = {name: open_format(name, self._options) for name in names}
 
     def __call__(self, chunk: Chunk) -> Batch:
         if isinstance(chunk, Registration):
@@ -112,7 +111,7 @@ class ChunkParser:
             return _without_lines(source, size, point, delivery=chunk.delivery)
         line_format = self._format(chunk.format_name).of_source(chunk.path, chunk.written_ns)
         if isinstance(chunk, LongLine):
-            parsed = line_format.parse_too_long(chunk.data, chunk.offset, self._settings.max_line_bytes)
+            parsed = line_format.parse_too_long(chunk.data, chunk.offset, self._options.max_line_bytes)
         else:
             parsed = line_format.parse(chunk.data, chunk.offset)
         return Batch(
@@ -127,7 +126,7 @@ class ChunkParser:
 
     def _format(self, name: str) -> LineFormat:
         if name not in self._formats:
-            self._formats[name] = open_format(name, self._settings)
+            self._formats[name] = open_format(name, self._options)
         return self._formats[name]
 
 
@@ -181,7 +180,7 @@ def flow_from_settings() -> Dataflow:
     store = open_store(settings)
     node_id = resolve_node_id(settings)
     inputs = Inputs(settings, node_id, store.sources(node_id))
-    committer = Committer(store, settings, Metrics(), inputs.committed, inputs.stop)
+    committer = Committer(store, settings.commit_options, Metrics(), inputs.committed, inputs.stop)
 
     def close() -> None:
         inputs.stop()

@@ -20,7 +20,7 @@ class Inputs:
     ) -> None:
         self.tailer = Tailer(settings, node_id, known, follow=follow)
         try:
-            self._queues = QueueReader(settings, self.tailer.wakeup.wake) if follow else None
+            self._queues = QueueReader(settings.queue_options, self.tailer.wakeup.wake) if follow else None
         except BaseException:
             self.tailer.close()
             raise

@@ -121,7 +121,7 @@ class Supervisor:
         job = LoadJob(path, display_name, format_name, by_content=display_name != str(path))
         if format_name is not None:
             try:
-                open_format(format_name, self._settings)
+                open_format(format_name, self._settings.format_options)
             except FormatError as error:
                 job.fail(str(error))
                 return job
@@ -166,7 +166,8 @@ class Supervisor:
             log.info("forgotten", sources=self._store.forget(gone))
             known = self._store.sources(node_id)
         inputs = Inputs(self._settings, node_id, known, follow=self._follow)
-        committer = Committer(self._store, self._settings, self._metrics, inputs.committed, inputs.stop)
+        options = self._settings.commit_options
+        committer = Committer(self._store, options, self._metrics, inputs.committed, inputs.stop)
         with self._lock:
             self._run = _Run(inputs, committer)
             for job in self._jobs:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from tailmetrics.formats.framing import framing_of
 from tailmetrics.formats.lines import BYTE_ORDER_MARK
 from tailmetrics.queues.broker import Received
-from tailmetrics.settings import Settings
+from tailmetrics.settings import LogQueue, QueueOptions
 from tailmetrics.sources import (
     MESSAGES_NODE,
     Checkpoint,
@@ -59,10 +59,9 @@ class Message:
         received: Received,
         *,
         place: Place,
-        address: QueueUrl,
+        queue: LogQueue,
         broker_name: str,
-        format_name: str,
-        settings: Settings,
+        options: QueueOptions,
     ) -> None:
         received = replace(received, body=_unpacked(received.body))
         self.place = place
@@ -70,19 +69,19 @@ class Message:
         self.arrived_at = time.monotonic()
         message_id = _text(received.message_id)
         self.has_id = bool(message_id)
-        self._format_name = format_name
-        begin = self._begin(received, address)
+        self._format_name = queue.format_name
+        begin = self._begin(received, queue.url)
         self.is_empty = begin >= self.size
         content = fingerprint(received.body)
-        queue = fingerprint(f"{broker_name}\0{address.vhost}\0{address.queue}".encode())
+        queue_id = fingerprint(f"{broker_name}\0{queue.url.vhost}\0{queue.url.queue}".encode())
         if message_id:
-            node_id = f"{MESSAGES_NODE}{queue}"
-            source_id = fingerprint(f"{queue}\0{message_id}\0{content}".encode())
+            node_id = f"{MESSAGES_NODE}{queue_id}"
+            source_id = fingerprint(f"{queue_id}\0{message_id}\0{content}".encode())
         else:
-            node_id = f"{MESSAGES_NODE}{queue}-content"
-            source_id = fingerprint(f"{queue}\0{_process}\0{next(_numbers)}\0{content}".encode())
+            node_id = f"{MESSAGES_NODE}{queue_id}-content"
+            source_id = fingerprint(f"{queue_id}\0{_process}\0{next(_numbers)}\0{content}".encode())
         name = self._name(received, begin) or message_id or content[:16]
-        path = f"{_harmless(address.queue)}/{_harmless(name)}"
+        path = f"{_harmless(queue.url.queue)}/{_harmless(name)}"
         source = Source(source_id, node_id, 0, 0, 0, path, Checkpoint(begin, self.size, content, 0, ""))
         self.delivery = Delivery(source, received.redelivered, by_content=not self.has_id)
         self._written_ns = _written_ns(received.timestamp)
@@ -92,9 +91,9 @@ class Message:
             begin,
             b"",
             b"",
-            framing=framing_of(format_name),
-            chunk_bytes=settings.chunk_bytes,
-            max_line_bytes=settings.max_line_bytes,
+            framing=framing_of(queue.format_name),
+            chunk_bytes=options.chunk_bytes,
+            max_line_bytes=options.max_line_bytes,
         )
 
     @property
@@ -126,10 +125,10 @@ class Message:
             delivery=self.delivery,
         )
 
-    def _begin(self, received: Received, address: QueueUrl) -> int:
+    def _begin(self, received: Received, url: QueueUrl) -> int:
         """Where the lines of the log begin, behind its name when that is the first line."""
         said = _text(received.headers.get(FIRST_LINE_HEADER))
-        if not (said == "name" if said else address.first_line_is_name):
+        if not (said == "name" if said else url.first_line_is_name):
             return 0
         begin = received.body.find(b"\n") + 1 or len(received.body)
         if received.body.startswith(BYTE_ORDER_MARK, begin):

@@ -9,10 +9,9 @@ from collections.abc import Callable, Sequence
 from tailmetrics.queues.broker import require_client
 from tailmetrics.queues.consumer import QueueConsumer
 from tailmetrics.queues.messages import Message
-from tailmetrics.settings import Settings
+from tailmetrics.settings import QueueOptions
 from tailmetrics.sources import Acknowledgement, Batch, Chunk
 from tailmetrics.status import SourceStatus
-from tailmetrics.urls import QueueUrl
 
 _MOST_CHUNKS = 1000  # at a time
 _LEAVE_SECONDS = 2.0  # for all brokers together: one that is away need not be waited for
@@ -24,14 +23,11 @@ class QueueReader:
     Raises SettingsError without the client library.
     """
 
-    def __init__(self, settings: Settings, wake: Callable[[], None]) -> None:
-        addresses = [(QueueUrl.parse(entry.pattern), entry.format_name) for entry in settings.log_queues]
-        if addresses:
+    def __init__(self, options: QueueOptions, wake: Callable[[], None]) -> None:
+        if options.queues:
             require_client()
-        self._chunk_bytes = settings.chunk_bytes
-        self._consumers = [
-            QueueConsumer(address, format_name, settings, wake) for address, format_name in addresses
-        ]
+        self._chunk_bytes = options.chunk_bytes
+        self._consumers = [QueueConsumer(queue, options, wake) for queue in options.queues]
         self._lock = threading.Lock()
         self._being_read: dict[int, Message] = {}  # by worker
         self._turn = 0

@@ -70,7 +70,7 @@ def settings_of(url: str, **changes: Any) -> Settings:
 def run(settings: Settings, *statements: str) -> list[Any]:
     """Run statements beside the store; the rows of the last one."""
     driver = {"mariadb": "mysql+pymysql", "postgresql": "postgresql+psycopg", "sqlite": "sqlite"}
-    url = sa.make_url(settings.store_url).set(drivername=driver[settings.store_scheme])
+    url = sa.make_url(settings.store_url).set(drivername=driver[settings.store.scheme])
     with sa.create_engine(url, poolclass=sa.NullPool).begin() as connection:
         for statement in statements:
             result = connection.exec_driver_sql(statement)
