@@ -229,7 +229,7 @@ class TestOpening:
     ) -> None:
         url = f"{SERVERS[scheme]().new_database()}{parameters}"
         database = dialect.PostgreSQL if scheme == "postgresql" else mysql.MySQL
-        engine = database(url, "the store", 30).writing()
+        engine = database(sa.make_url(url), "the store", 30).writing()
         try:
             with engine.connect() as connection:
                 driver: Any = connection.connection.driver_connection
