@@ -18,12 +18,12 @@ with_glibc = pytest.mark.skipif(
 PROGRAM = """
 import resource
 import numpy as np
-from tailmetrics.process import keep_arrays
+from tailmetrics.process import keep_freed_memory
 
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 
-keep_arrays()
+keep_freed_memory()
 for turn in range(12):
     if turn == 2:
         before = faults()
@@ -60,7 +60,7 @@ PROGRAM_WITH_CODE = """
 import re
 from pathlib import Path
 import duckdb, polars
-from tailmetrics.process import let_go_of_code
+from tailmetrics.process import release_code_pages
 
 def of_files():
     return int(re.search(r"RssFile:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
@@ -70,7 +70,7 @@ def answer():
 
 before = answer()
 most = of_files()
-let_go_of_code()
+release_code_pages()
 print(most, of_files(), answer() == before)
 """
 

@@ -11,7 +11,7 @@ import sys
 import click
 
 from tailmetrics.cli.commands import EXIT_IO, main
-from tailmetrics.process import collect_seldom
+from tailmetrics.process import defer_garbage_collection
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
@@ -24,7 +24,7 @@ def run() -> None:
     # What takes time at every start and is of no use here: threads for matrices, looking for plugins.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-    collect_seldom()
+    defer_garbage_collection()
     try:
         main()
     except SystemExit as end:

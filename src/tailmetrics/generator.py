@@ -22,7 +22,7 @@ import polars as pl
 from tailmetrics.errors import SettingsError
 from tailmetrics.queues.publisher import Publisher
 from tailmetrics.settings import Settings
-from tailmetrics.urls import QueueAddress
+from tailmetrics.urls import QueueUrl
 
 Mode = Literal["realistic", "uniform"]
 
@@ -65,7 +65,7 @@ class GeneratorOptions:
     seed: int | None = None
     days: int | None = None
     now: datetime | None = None
-    queue: QueueAddress | None = None
+    queue: QueueUrl | None = None
     create_queue: bool = False
 
 
@@ -264,7 +264,7 @@ def _target(options: GeneratorOptions) -> AbstractContextManager[_Target]:
 class _Queue:
     """A queue that takes each batch of lines as a log."""
 
-    def __init__(self, address: QueueAddress, *, create: bool) -> None:
+    def __init__(self, address: QueueUrl, *, create: bool) -> None:
         self._publisher = Publisher(address, create=create)
 
     def __enter__(self) -> _Queue:

@@ -24,7 +24,7 @@ _USUAL = gc.get_threshold()
 _OBJECTS_OF_A_START = 1_000_000  # so many new ones until the first look
 
 
-def keep_arrays() -> None:
+def keep_freed_memory() -> None:
     """Have the C library keep some of the memory that arrays leave.
 
     glibc gives it back to the system, and gets it again, page by page, for the next question. That is a
@@ -38,7 +38,7 @@ def keep_arrays() -> None:
     mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
 
 
-def let_go_of_code() -> None:
+def release_code_pages() -> None:
     """Give back the memory of the libraries' code, most of which only a start needs.
 
     What runs again is mapped again when it does, from the system's cache of files. A tenth of the memory of a
@@ -54,7 +54,7 @@ def let_go_of_code() -> None:
                 madvise(ctypes.c_void_p(address), ctypes.c_size_t(length), _DONT_NEED)
 
 
-def collect_seldom() -> None:
+def defer_garbage_collection() -> None:
     """For the start of the program, and for commands that are soon over: what is imported stays.
 
     To look through it again and again is a tenth of the time that a start takes.
@@ -62,8 +62,8 @@ def collect_seldom() -> None:
     gc.set_threshold(_OBJECTS_OF_A_START)
 
 
-def collect_as_usual() -> None:
-    """After `collect_seldom`, for what goes on for long: all that is there now is taken for what stays."""
+def resume_garbage_collection() -> None:
+    """For what goes on for long: what is there after `defer_garbage_collection` is taken to stay."""
     if gc.get_threshold()[0] == _OBJECTS_OF_A_START:
         gc.freeze()
         gc.set_threshold(*_USUAL)

@@ -17,13 +17,14 @@ from tailmetrics.api.live.broadcast import LiveViews
 from tailmetrics.api.parameters import ViewParameters
 from tailmetrics.api.server import BoundedHttp
 from tailmetrics.errors import SettingsError, TailmetricsError
-from tailmetrics.ingest.supervisor import Ingestion
-from tailmetrics.process import collect_as_usual, let_go_of_code
+from tailmetrics.ingest.supervisor import Supervisor
+from tailmetrics.process import release_code_pages, resume_garbage_collection
 from tailmetrics.settings import Settings
 from tailmetrics.stores import open_store
 from tailmetrics.stores.base import Store
 from tailmetrics.telemetry.log import EventLog
 from tailmetrics.telemetry.metrics import Metrics
+from tailmetrics.urls import bracketed
 
 log = EventLog()
 
@@ -41,7 +42,7 @@ def run_up(settings: Settings, page: str | None = None) -> int:
     server = _Server()
     with _listening(settings.api_host, settings.api_port, "API_PORT") as listener, _opened(settings) as store:
         metrics = Metrics()
-        ingestion = Ingestion(settings, store, metrics, on_give_up=server.ask_to_end)
+        ingestion = Supervisor(settings, store, metrics, on_give_up=server.ask_to_end)
         _on_hangup(ingestion.reopen)
         ingestion.start()
         if page is not None:
@@ -65,7 +66,7 @@ def run_ingest(settings: Settings) -> int:
             listener = open_parts.enter_context(listening)
         store = open_parts.enter_context(_opened(settings))
         metrics = Metrics()
-        ingestion = Ingestion(settings, store, metrics, on_give_up=server.ask_to_end)
+        ingestion = Supervisor(settings, store, metrics, on_give_up=server.ask_to_end)
         _on_hangup(ingestion.reopen)
         ingestion.start()
         try:
@@ -96,8 +97,8 @@ class _Server:
         _on_signals(self.ask_to_end)
 
     def run_until_signal(self, app: FastAPI, listener: socket.socket) -> None:
-        collect_as_usual()
-        let_go_of_code()
+        resume_garbage_collection()
+        release_code_pages()
         config = uvicorn.Config(
             app,
             http=BoundedHttp,
@@ -109,13 +110,13 @@ class _Server:
         self._server = _QuietServer(config, getattr(app.state, "live", None))
         self._server.should_exit = self._asked.is_set()
         host, port = listener.getsockname()[:2]
-        log.info("listening", address=f"http://{_bracketed(host)}:{port}")
+        log.info("listening", address=f"http://{bracketed(host)}:{port}")
         self._server.run(sockets=[listener])
 
     def wait_for_signal(self) -> None:
         """Where nothing is served."""
-        collect_as_usual()
-        let_go_of_code()
+        resume_garbage_collection()
+        release_code_pages()
         self._asked.wait()
 
     def ask_to_end(self) -> None:
@@ -165,7 +166,7 @@ def _listening(host: str, port: int, setting: str) -> Iterator[socket.socket]:
             listener.bind((host, port))
         except OSError as error:
             problem = (
-                f"{setting}: cannot listen on {_bracketed(host)}:{port} ({error.strerror or error}); "
+                f"{setting}: cannot listen on {bracketed(host)}:{port} ({error.strerror or error}); "
                 "stop what uses it or choose another port"
             )
             raise SettingsError([problem]) from error
@@ -185,7 +186,7 @@ def _opened(settings: Settings) -> Iterator[Store]:
         store.close()
 
 
-def _exit_status(ingestion: Ingestion) -> int:
+def _exit_status(ingestion: Supervisor) -> int:
     if ingestion.failure is None:
         return EXIT_OK
     if isinstance(ingestion.failure, TailmetricsError):
@@ -195,13 +196,9 @@ def _exit_status(ingestion: Ingestion) -> int:
 
 
 def _refuse_embedded_store(settings: Settings, command: str) -> None:
-    if settings.store_scheme == "duckdb":
+    if settings.store.scheme == "duckdb":
         problem = (
-            f"STORE_URL: found {settings.store_name}, a file that one process may open; {command} expected "
+            f"STORE_URL: found {settings.store}, a file that one process may open; {command} expected "
             "the URL of a server, or of an SQLite file. Use `tailmetrics up`, which does both in one process"
         )
         raise SettingsError([problem])
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host

@@ -8,24 +8,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from tailmetrics.errors import SettingsError
-from tailmetrics.urls import QueueAddress, masked
+from tailmetrics.urls import QueueUrl, StoreUrl, masked
 
 FORMAT_NAMES = ("requests", "nginx", "json", "regex", "results")
 FormatName = Literal["requests", "nginx", "json", "regex", "results"]
-FILE_STORE_SCHEMES = ("duckdb", "sqlite")
-_DATABASE_SCHEMES = ("postgresql", "mysql", "mariadb")
-STORE_SCHEMES = (*FILE_STORE_SCHEMES, *_DATABASE_SCHEMES, "influxdb")
 _LIKE_A_QUEUE = re.compile(r"amqps?:|[^/]+:[^/]+@")
-_INFLUXDB_URL = re.compile(
-    r"influxdb://([^\s/?#@]+)?(/[^\s/?#]*)?(\?(org=[^\s&#]+|tls=(true|false))(&(org=[^\s&#]+|tls=(true|false)))*)?"
-)
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
 _MIB = 1024 * 1024
@@ -37,6 +30,46 @@ class LogPath:
 
     pattern: str
     format_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class LogQueue:
+    """An entry of LOG_FILE_PATH that is a queue, and the format of its messages."""
+
+    url: QueueUrl
+    format_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class FormatOptions:
+    """How lines are read; `zone` is an IANA name."""
+
+    zone: str
+    regex: str
+    nginx_regex: str
+    json_fields: str
+    timestamp_format: str
+    max_line_bytes: int
+    chunk_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class QueueOptions:
+    """Which queues are read, and how much of them at a time."""
+
+    queues: tuple[LogQueue, ...]
+    prefetch: int
+    max_line_bytes: int
+    chunk_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class CommitOptions:
+    """How lines are gathered into commits, and how many messages are known again."""
+
+    max_lines: int
+    max_wait_seconds: float
+    max_messages_remembered: int
 
 
 class Settings(BaseSettings):
@@ -209,13 +242,6 @@ class Settings(BaseSettings):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
-    @field_validator("log_file_path")
-    @classmethod
-    def _some_path(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if not value:
-            raise ValueError("at least one path or glob")
-        return value
-
     @field_validator("log_timezone")
     @classmethod
     def _known_zone(cls, value: str) -> str:
@@ -240,24 +266,7 @@ class Settings(BaseSettings):
     @field_validator("store_url")
     @classmethod
     def _known_store(cls, value: str) -> str:
-        scheme, separator, rest = value.partition("://")
-        if not separator or scheme not in STORE_SCHEMES:
-            raise ValueError(
-                "a URL that begins with " + ", ".join(f"{known}://" for known in STORE_SCHEMES) + "; such as "
-                "duckdb:///data/tailmetrics.duckdb or postgresql://user:password@host:5432/database"
-            )
-        if scheme in FILE_STORE_SCHEMES and not re.fullmatch(r"/.+", rest):
-            raise ValueError("three slashes and a relative path, or four slashes and an absolute one")
-        if scheme in _DATABASE_SCHEMES and not _names_server_and_database(value):
-            raise ValueError(
-                f"{scheme}://user:password@host:port/database, signs such as / and @ in the password written "
-                "as %2F and %40"
-            )
-        if scheme == "influxdb" and not (_INFLUXDB_URL.fullmatch(value) and _has_port_or_none(value)):
-            raise ValueError(
-                "influxdb://host:8086/bucket?org=NAME (&tls=true for https), or influxdb:// and INFLUXDB_*; "
-                "the token in INFLUXDB_TOKEN"
-            )
+        StoreUrl.parse(value)
         return value
 
     @field_validator("api_key", "influxdb_token")
@@ -267,12 +276,14 @@ class Settings(BaseSettings):
 
     @field_validator("log_file_path")
     @classmethod
-    def _known_queues(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+    def _known_entries(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value:
+            raise ValueError("at least one path or glob")
         for number, entry in enumerate(value, 1):
             _, pattern = _format_and_pattern(entry)
             if _is_queue(pattern):
                 try:
-                    QueueAddress.parse(
+                    QueueUrl.parse(
                         pattern, "LOG_FILE_PATH" if len(value) == 1 else f"LOG_FILE_PATH, entry {number}"
                     )
                 except SettingsError as error:
@@ -293,9 +304,13 @@ class Settings(BaseSettings):
         return tuple(entry for entry in self.log_entries if not _is_queue(entry.pattern))
 
     @property
-    def log_queues(self) -> tuple[LogPath, ...]:
-        """The queues of LOG_FILE_PATH, URLs, each with the format of its messages."""
-        return tuple(entry for entry in self.log_entries if _is_queue(entry.pattern))
+    def log_queues(self) -> tuple[LogQueue, ...]:
+        """The queues of LOG_FILE_PATH, each with the format of its messages."""
+        return tuple(
+            LogQueue(QueueUrl.parse(entry.pattern), entry.format_name)
+            for entry in self.log_entries
+            if _is_queue(entry.pattern)
+        )
 
     @property
     def log_entries(self) -> tuple[LogPath, ...]:
@@ -307,29 +322,36 @@ class Settings(BaseSettings):
         return tuple(entries)
 
     @property
-    def store_scheme(self) -> str:
-        """Which kind of store it is: the part of its URL before the colon."""
-        return self.store_url.partition(":")[0]
+    def format_options(self) -> FormatOptions:
+        return FormatOptions(
+            zone=self.log_timezone,
+            regex=self.log_regex,
+            nginx_regex=self.log_nginx_regex,
+            json_fields=self.log_json_fields,
+            timestamp_format=self.log_timestamp_format,
+            max_line_bytes=self.max_line_bytes,
+            chunk_bytes=self.chunk_bytes,
+        )
 
     @property
-    def store_name(self) -> str:
-        """The store's URL as it may be shown, without its secrets."""
-        return masked(self.store_url)
+    def queue_options(self) -> QueueOptions:
+        return QueueOptions(self.log_queues, self.queue_prefetch, self.max_line_bytes, self.chunk_bytes)
 
     @property
-    def store_is_file(self) -> bool:
-        """Whether the store is a file of this machine, not a server."""
-        return self.store_scheme in FILE_STORE_SCHEMES
+    def commit_options(self) -> CommitOptions:
+        return CommitOptions(
+            self.stream_max_size, self.stream_max_wait_time_in_seconds, self.max_sources_remembered
+        )
 
     @property
-    def store_path(self) -> Path:
-        """The file of a store that is a file."""
-        return Path(self.store_url.split(":///", 1)[1])
+    def store(self) -> StoreUrl:
+        """STORE_URL, in its parts."""
+        return StoreUrl.parse(self.store_url)
 
     @property
     def data_folder(self) -> Path:
         """Where this node keeps what it must not forget: beside a store that is a file, else in `data`."""
-        return self.store_path.parent if self.store_is_file else Path("data")
+        return self.store.path.parent if self.store.is_file else Path("data")
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         for name, value in super().__repr_args__():
@@ -375,22 +397,6 @@ def _is_queue(pattern: str) -> bool:
     # URLs of other schemes too, and what is no URL for a sign left out: to take one for a file would show its
     # password.
     return "://" in pattern or _LIKE_A_QUEUE.match(pattern) is not None
-
-
-def _names_server_and_database(url: str) -> bool:
-    if not _has_port_or_none(url):
-        return False
-    parts = urlsplit(url)
-    # Behind the host an @ is the end of a password that a / has cut off.
-    return bool(parts.path.strip("/")) and bool(parts.hostname or parts.query) and "@" not in parts.path
-
-
-def _has_port_or_none(url: str) -> bool:
-    try:
-        urlsplit(url).port  # noqa: B018  # raises for what is no port
-    except ValueError:
-        return False
-    return True
 
 
 def _masked_parts(value: Any) -> Any:

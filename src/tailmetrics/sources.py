@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, Literal
+from typing import Final, Protocol
+
+import polars as pl
 
 from tailmetrics.records import ParsedLines
 
 HEAD_BYTES = 1024  # of the first bytes of a source this many make its head fingerprint
 TAIL_BYTES = 1024  # of the bytes before the position this many make its tail fingerprint
-
-
 MESSAGES_NODE = "queue-"  # what the `node_id` of messages begins with: any node may be given them
 
 
@@ -83,15 +82,12 @@ CHUNK_LINES: Final = 1 << 15  # in one chunk, at most
 
 
 @dataclass(frozen=True, slots=True)
-class Chunk:
+class LineChunk:
     """Bytes of whole lines (or blocks of lines) read from one source.
 
     `data` begins at byte `offset` of the source and `checkpoint.position` is where the next chunk begins.
-    When `too_long` is set the chunk is one line (or block) over the limit and `data` only its beginning.
     `more` says that the source, or another one, had further bytes when the chunk was read. `written_ns` is
-    when the source was written to last, in nanoseconds since 1970. `registers` is set on the first
-    chunk of a source that the store does not know yet, which has no lines. `delivery` is set on those of a
-    message.
+    when the source was written to last, in nanoseconds since 1970. `delivery` is set when it is a message.
     """
 
     source_id: str
@@ -101,18 +97,48 @@ class Chunk:
     data: bytes
     checkpoint: Checkpoint
     more: bool
-    too_long: bool = False
-    written_ns: int = 0
-    registers: Source | None = None
+    written_ns: int
     delivery: Delivery | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LongLine(LineChunk):
+    """One line (or block) over the limit, of which `data` is only the beginning."""
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """A source that the store does not know yet; `more` says that lines follow."""
+
+    source: Source
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """A message that was delivered for the last time."""
+
+    delivery: Delivery
+
+
+Chunk = LineChunk | LongLine | Registration | Acknowledgement
+
+
+class Prepared(Protocol):
+    """What a store made ready of a batch before it is written; each store knows its own kind."""
+
+    @property
+    def made_of(self) -> pl.DataFrame:
+        """The records it stands for: a batch that has others by now is written without it."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Records and rejects of one source, and the position after them.
 
-    A store commits it only when its own position of the source is `start`. `prepared` is what the store has
-    made ready for that.
+    A store commits it only when its own position of the source is `start`. `registers` is set on the first
+    batch of a source that the store does not know yet, `delivery` on those of a message.
     """
 
     source_id: str
@@ -123,72 +149,4 @@ class Batch:
     more: bool = False
     registers: Source | None = None
     delivery: Delivery | None = None
-    prepared: object = field(default=None, compare=False, repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class SourceStatus:
-    """What a tailer says of one source: sizes and lags in bytes and seconds."""
-
-    source_id: str
-    path: str
-    device: int
-    inode: int
-    epoch: int
-    position: int
-    size: int
-    lag_bytes: int
-    lag_seconds: float
-    state: str  # "live", "rotated", "loading", "done", "stored", "missing", "unreadable"
-    last_error: str | None = None
-    updated_at: datetime | None = None
-
-
-def stored_statuses(sources: Iterable[Source]) -> tuple[SourceStatus, ...]:
-    """What is known of files when no processor says anything: how far each is in the store."""
-    return tuple(
-        SourceStatus(
-            source_id=source.source_id,
-            path=source.path,
-            device=source.device,
-            inode=source.inode,
-            epoch=source.epoch,
-            position=source.position,
-            size=source.position,
-            lag_bytes=0,
-            lag_seconds=0.0,
-            state="stored",
-            updated_at=source.committed_at,
-        )
-        for source in sources
-        if not source.is_message
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class IngestionState:
-    """How the dataflow is.
-
-    `store_error` is set while commits fail and are tried again. `lost_bytes` were destroyed by truncations
-    before they were read, and no copy of them was found.
-    """
-
-    name: Literal["running", "restarting", "stopped"]
-    last_error: str | None = None
-    store_error: str | None = None
-    lost_bytes: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class LoadProgress:
-    """How far a load of one finished file is; `error` says why it failed."""
-
-    state: Literal["queued", "running", "done", "failed"]
-    bytes_total: int = 0
-    bytes_done: int = 0
-    lines: int = 0
-    records: int = 0
-    rejects: int = 0
-    blanks: int = 0
-    already_loaded: bool = False
-    error: str | None = None
+    prepared: Prepared | None = field(default=None, compare=False, repr=False)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from tailmetrics.sources import SourceStatus
+from tailmetrics.status import SourceStatus
 
 Failures = Literal["4xx+5xx", "5xx", "5xx+429"]
 UptimeMethod = Literal["requests", "good_windows"]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from tailmetrics.errors import SettingsError
@@ -34,6 +36,100 @@ def masked(text: str) -> str:
     return _PARAMETER.sub(rf"\1{_MASK}", text)
 
 
+def bracketed(host: str) -> str:
+    """A host as it is written before a port."""
+    return f"[{host}]" if ":" in host else host
+
+
+FILE_STORE_SCHEMES = ("duckdb", "sqlite")
+STORE_SCHEMES = (*FILE_STORE_SCHEMES, "postgresql", "mysql", "mariadb", "influxdb")
+_INFLUXDB_URL = re.compile(
+    r"influxdb://([^\s/?#@]+)?(/[^\s/?#]*)?(\?(org=[^\s&#]+|tls=(true|false))(&(org=[^\s&#]+|tls=(true|false)))*)?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StoreUrl:
+    """Where records are kept: a file, whose path is `database`, or a server.
+
+    All parts are decoded. Printed it shows no secret.
+    """
+
+    text: str = field(repr=False)
+    scheme: str
+    database: str
+    host: str | None = None
+    port: int | None = None
+    user: str | None = field(default=None, repr=False)
+    password: str | None = field(default=None, repr=False)
+    parameters: Mapping[str, Sequence[str]] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def parse(cls, url: str) -> StoreUrl:
+        """Raises ValueError, which says what was expected and nothing of the URL."""
+        scheme, separator, rest = url.partition("://")
+        if not separator or scheme not in STORE_SCHEMES:
+            raise ValueError(
+                "a URL that begins with " + ", ".join(f"{known}://" for known in STORE_SCHEMES) + "; such as "
+                "duckdb:///data/tailmetrics.duckdb or postgresql://user:password@host:5432/database"
+            )
+        if scheme in FILE_STORE_SCHEMES:
+            if not re.fullmatch(r"/.+", rest):
+                raise ValueError("three slashes and a relative path, or four slashes and an absolute one")
+            return cls(url, scheme, rest[1:])
+        server = cls._server(url, scheme)
+        if server is None and scheme == "influxdb":
+            raise ValueError(
+                "influxdb://host:8086/bucket?org=NAME (&tls=true for https), or influxdb:// and INFLUXDB_*; "
+                "the token in INFLUXDB_TOKEN"
+            )
+        if server is None:
+            raise ValueError(
+                f"{scheme}://user:password@host:port/database, signs such as / and @ in the password written "
+                "as %2F and %40"
+            )
+        return server
+
+    @classmethod
+    def _server(cls, url: str, scheme: str) -> StoreUrl | None:
+        try:
+            parts = urlsplit(url, allow_fragments=False)
+            port = parts.port
+        except ValueError:
+            return None
+        if scheme == "influxdb":
+            fits = _INFLUXDB_URL.fullmatch(url) is not None
+        else:
+            # Behind the host an @ is the end of a password that a / has cut off, and a # is none of a host.
+            names = re.fullmatch(r"/[^@]*[^@/][^@]*", parts.path, re.DOTALL)
+            fits = names is not None and bool(parts.hostname or parts.query)
+        if not fits:
+            return None
+        return cls(
+            text=url,
+            scheme=scheme,
+            database=unquote(parts.path[1:]),
+            host=parts.hostname,
+            port=port,
+            user=None if parts.username is None else unquote(parts.username),
+            password=None if parts.password is None else unquote(parts.password),
+            parameters=parse_qs(parts.query),
+        )
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is a file of this machine, not a server."""
+        return self.scheme in FILE_STORE_SCHEMES
+
+    @property
+    def path(self) -> Path:
+        """The file of a store that is one."""
+        return Path(self.database)
+
+    def __str__(self) -> str:
+        return masked(self.text)
+
+
 EXAMPLE = "amqp://user:password@host:5672/vhost?queue=logs"
 _PARAMETERS = {"queue", "first_line"}
 _LONGEST_QUEUE_BYTES = 255
@@ -41,7 +137,7 @@ _PORTS = {"amqp": 5672, "amqps": 5671}
 
 
 @dataclass(frozen=True, slots=True)
-class QueueAddress:
+class QueueUrl:
     """A queue of a broker; `first_line_is_name` says that messages begin with the name of their log."""
 
     scheme: str
@@ -54,7 +150,7 @@ class QueueAddress:
     password: str = field(repr=False)
 
     @classmethod
-    def parse(cls, url: str, setting: str = "LOG_FILE_PATH") -> QueueAddress:
+    def parse(cls, url: str, setting: str = "LOG_FILE_PATH") -> QueueUrl:
         """Raises SettingsError, which shows nothing of the URL behind its scheme.
 
         A password that is not percent-encoded may have become any other part of it.
@@ -96,9 +192,10 @@ class QueueAddress:
 
     def __str__(self) -> str:
         """The address as it may be shown: without user and password."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
         vhost = quote(self.vhost, safe="") if self.vhost != "/" else ""
-        return f"{self.scheme}://{host}:{self.port}/{vhost}?queue={quote(self.queue, safe='')}"
+        return (
+            f"{self.scheme}://{bracketed(self.host)}:{self.port}/{vhost}?queue={quote(self.queue, safe='')}"
+        )
 
 
 def _wrong(setting: str, found: str) -> SettingsError:

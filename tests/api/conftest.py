@@ -69,7 +69,11 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     """A store with LINES and one request of each of ODD_IDS."""
     settings = settings_in(tmp_path_factory.mktemp("store"))
     store = open_store(settings)
-    commit(store, "requests.log", open_format("requests", settings).parse("\n".join(LINES).encode(), 0))
+    commit(
+        store,
+        "requests.log",
+        open_format("requests", settings.format_options).parse("\n".join(LINES).encode(), 0),
+    )
     noon = datetime(2024, 10, 12, 12)  # noqa: DTZ001  # the schema has no zone, it is UTC
     rows = [(noon, customer_id, "/", 200, 0.25, offset) for offset, customer_id in enumerate(ODD_IDS)]
     odd = pl.DataFrame(rows, schema=RECORD_SCHEMA, orient="row")

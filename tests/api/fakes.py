@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tailmetrics.sources import IngestionState, LoadProgress, SourceStatus
+from tailmetrics.status import IngestionState, LoadProgress, SourceStatus
 
 LIVE_SOURCE = SourceStatus(
     source_id="6a1f0c52b7d94e0f",

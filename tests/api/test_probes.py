@@ -11,8 +11,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from tailmetrics.api.app import create_app
 from tailmetrics.api.routes import probes
 from tailmetrics.errors import StoreUnavailable
-from tailmetrics.sources import IngestionState
 from tailmetrics.stats import StoreStatus
+from tailmetrics.status import IngestionState
 from tailmetrics.stores import Store
 from tailmetrics.telemetry.metrics import Metrics
 from tests.api.conftest import settings_in

@@ -13,9 +13,9 @@ from typing import Any
 
 import duckdb
 
-from tailmetrics.ingest.supervisor import Ingestion
+from tailmetrics.ingest.supervisor import Supervisor
 from tailmetrics.settings import load_settings
-from tailmetrics.sources import SourceStatus
+from tailmetrics.status import SourceStatus
 from tailmetrics.stores import open_store
 from tailmetrics.stores.base import Store
 from tailmetrics.telemetry.metrics import Metrics
@@ -79,12 +79,12 @@ class Living:
             **settings,
         )
         self.store: Store | None = None
-        self.ingestion: Ingestion | None = None
+        self.ingestion: Supervisor | None = None
         self.gave_up = False
 
     def start(self) -> None:
         self.store = self.wrap(open_store(self.settings))
-        self.ingestion = Ingestion(self.settings, self.store, Metrics(), on_give_up=self._note_end)
+        self.ingestion = Supervisor(self.settings, self.store, Metrics(), on_give_up=self._note_end)
         self.ingestion.start()
 
     def wrap(self, store: Store) -> Store:
@@ -106,7 +106,7 @@ class Living:
     # -- while it runs ---------------------------------------------------------------------------------
 
     @property
-    def running(self) -> Ingestion:
+    def running(self) -> Supervisor:
         assert self.ingestion is not None
         return self.ingestion
 

@@ -10,7 +10,7 @@ import pytest
 
 from tailmetrics.errors import PositionConflict, StoreError, StoreUnavailable
 from tailmetrics.ingest.committer import Committer
-from tailmetrics.ingest.supervisor import Ingestion
+from tailmetrics.ingest.supervisor import Supervisor
 from tailmetrics.settings import load_settings
 from tailmetrics.sources import Batch
 from tailmetrics.telemetry.metrics import Metrics
@@ -168,7 +168,7 @@ class Hanging(Living):
 def test_case_19_no_more_is_read_ahead_than_two_commits_while_the_store_is_away(tmp_path):
     class Away:
         commit_lines = 1000
-        lead = 0.25
+        read_ahead = 0.25
 
         def write(self, batches):
             raise StoreUnavailable("no connection")
@@ -251,7 +251,7 @@ def test_case_24_two_processors_on_one_file_of_a_shared_store(follow, log):
     living = follow(log)
     living.await_count(100)
     ended = threading.Event()
-    second = Ingestion(living.settings, living.store, Metrics(), on_give_up=ended.set)
+    second = Supervisor(living.settings, living.store, Metrics(), on_give_up=ended.set)
     second.start()
     try:
         number = 100

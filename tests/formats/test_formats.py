@@ -10,7 +10,7 @@ from polars.testing import assert_frame_equal
 
 from tailmetrics.errors import FormatError
 from tailmetrics.formats import LineFormat, open_format
-from tailmetrics.formats.framing import opens_block, units_of
+from tailmetrics.formats.framing import framing_of, opens_block
 from tailmetrics.records import RECORD_SCHEMA, REJECT_SCHEMA
 from tailmetrics.settings import FORMAT_NAMES, Settings
 from tailmetrics.sources import CHUNK_LINES
@@ -33,7 +33,8 @@ in_every_format = pytest.mark.parametrize("name", FORMAT_NAMES)
 
 
 def opened(name: str, **settings: object) -> LineFormat:
-    return open_format(name, Settings(_env_file=None, log_regex=PATTERN, max_line_bytes=350, **settings))  # type: ignore[arg-type, call-arg]
+    given = Settings(_env_file=None, log_regex=PATTERN, max_line_bytes=350, **settings)  # type: ignore[arg-type, call-arg]
+    return open_format(name, given.format_options)
 
 
 @st.composite
@@ -103,7 +104,7 @@ def test_records_and_rejects_have_their_schema_and_rise_by_offset(name: str, dat
 @given(data=st.data())
 def test_a_log_in_two_pieces_is_the_same_as_in_one(name: str, data: st.DataObject) -> None:
     log = data.draw(any_logs(name))
-    cut = units_of(name).whole(log[: data.draw(st.integers(0, len(log)))])
+    cut = framing_of(name).whole(log[: data.draw(st.integers(0, len(log)))])
     read = opened(name)
     whole, first, second = read.parse(log, 0), read.parse(log[:cut], 0), read.parse(log[cut:], cut)
     assert_frame_equal(pl.concat([first.records, second.records]), whole.records)
@@ -116,7 +117,7 @@ def test_a_log_in_two_pieces_is_the_same_as_in_one(name: str, data: st.DataObjec
 @given(data=st.data())
 def test_what_was_read_before_does_not_count_to_what_is_whole(name: str, data: st.DataObject) -> None:
     before, log = data.draw(any_logs(name)), data.draw(any_logs(name))
-    assert units_of(name).whole(before + log, len(before)) == units_of(name).whole(log)
+    assert framing_of(name).whole(before + log, len(before)) == framing_of(name).whole(log)
 
 
 @unhurried
@@ -124,7 +125,7 @@ def test_what_was_read_before_does_not_count_to_what_is_whole(name: str, data: s
 def test_of_many_lines_as_many_are_whole_as_a_chunk_may_have(lengths: list[int], before: int) -> None:
     lines = [b"x" * lengths[number % len(lengths)] + b"\n" for number in range(CHUNK_LINES + 1000)]
     data = b"-" * before + b"".join(lines)
-    assert units_of("requests").whole(data, before) == sum(map(len, lines[:CHUNK_LINES]))
+    assert framing_of("requests").whole(data, before) == sum(map(len, lines[:CHUNK_LINES]))
 
 
 @in_every_format

@@ -44,7 +44,7 @@ def blocks(name: str, seed: int) -> Iterator[bytes]:
 
 
 def check(name: str, lines: int, seed: int) -> None:
-    read = open_format(name, load_settings(None, log_regex=PATTERN, max_line_bytes=1000))
+    read = open_format(name, load_settings(None, log_regex=PATTERN, max_line_bytes=1000).format_options)
     seen = 0
     for data in blocks(name, seed):
         expected = data.count(b"\n") + (not data.endswith(b"\n"))

@@ -24,7 +24,7 @@ TIME = datetime.fromisoformat("2024-10-01 00:00:01")
 
 
 def json_lines(**settings: object) -> LineFormat:
-    return open_format("json", Settings(_env_file=None, **settings))  # type: ignore[arg-type, call-arg]
+    return open_format("json", Settings(_env_file=None, **settings).format_options)  # type: ignore[arg-type, call-arg]
 
 
 def line_of(**changes: object) -> str:

@@ -16,7 +16,7 @@ COMBINED = f'203.0.113.9 - bob {TIME} "GET /a/b?q=1 HTTP/1.1" 200 612 "https://e
 
 
 def nginx(**settings: object) -> LineFormat:
-    return open_format("nginx", Settings(_env_file=None, **settings))  # type: ignore[arg-type, call-arg]
+    return open_format("nginx", Settings(_env_file=None, **settings).format_options)  # type: ignore[arg-type, call-arg]
 
 
 def record(line: str, **settings: object) -> tuple[object, ...]:

@@ -15,7 +15,7 @@ TIME = datetime.fromisoformat("2024-10-01 00:00:01")
 
 
 def regex(pattern: str = PATTERN, **settings: object) -> LineFormat:
-    return open_format("regex", Settings(_env_file=None, log_regex=pattern, **settings))  # type: ignore[arg-type, call-arg]
+    return open_format("regex", Settings(_env_file=None, log_regex=pattern, **settings).format_options)  # type: ignore[arg-type, call-arg]
 
 
 @pytest.mark.parametrize(("end", "duration"), [("", None), (" 0.5", 0.5), (" -", None), (" ", None)])

@@ -28,7 +28,7 @@ FIELDS = "date time customer_id path status_code duration"
 
 
 def requests(**settings: object) -> LineFormat:
-    return open_format("requests", Settings(_env_file=None, **settings))  # type: ignore[arg-type, call-arg]
+    return open_format("requests", Settings(_env_file=None, **settings).format_options)  # type: ignore[arg-type, call-arg]
 
 
 def same(found: ParsedLines, expected: ParsedLines) -> None:

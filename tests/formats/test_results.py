@@ -26,7 +26,7 @@ NO_TEST = "test: found a result without one, expected Test: NAME before it"
 
 
 def results(name: str = "/logs/test_1700000000.log", **settings: object) -> LineFormat:
-    return open_format("results", Settings(_env_file=None, **settings)).of_source(name, 0)  # type: ignore[arg-type, call-arg]
+    return open_format("results", Settings(_env_file=None, **settings).format_options).of_source(name, 0)  # type: ignore[arg-type, call-arg]
 
 
 def read(log: bytes, offset: int = 0) -> ParsedLines:
@@ -125,7 +125,7 @@ def read_growing(folder: Path, log: bytes, cuts: list[int], chunk_bytes: int) ->
         file = PlainFile(str(path))
         before = log[:offset]
         reader = LineReader(
-            file, offset, before, log[:cut][:50], units=BLOCKS, chunk_bytes=chunk_bytes, max_line_bytes=64
+            file, offset, before, log[:cut][:50], framing=BLOCKS, chunk_bytes=chunk_bytes, max_line_bytes=64
         )
         while lines := reader.read(1024, final=cut == len(log)):
             read_by = results(chunk_bytes=4096)

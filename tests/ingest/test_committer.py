@@ -27,7 +27,7 @@ class ScriptedStore:
     """
 
     commit_lines = 1000
-    lead = 0.25
+    read_ahead = 0.25
 
     def __init__(self) -> None:
         self.allowed = threading.Event()
@@ -63,7 +63,7 @@ def start(store: ScriptedStore) -> Iterator[Callable[..., Committer]]:
     started: list[Committer] = []
 
     def make(on_commit: Callable[[Batch], None] = lambda _: None, **settings: Any) -> Committer:
-        committer = Committer(store, load_settings(None, **settings), Metrics(), on_commit)
+        committer = Committer(store, load_settings(None, **settings).commit_options, Metrics(), on_commit)
         started.append(committer)
         return committer
 
@@ -204,7 +204,7 @@ def test_after_the_end_nothing_is_prepared():
             prepared.append(batch)
             return batch
 
-    committer = Committer(PreparingStore(), load_settings(None), Metrics(), lambda _: None)
+    committer = Committer(PreparingStore(), load_settings(None).commit_options, Metrics(), lambda _: None)
     committer.abandon()
     committer.close()
     committer.put(batch("a"))
@@ -214,7 +214,7 @@ def test_after_the_end_nothing_is_prepared():
 def test_another_error_ends_it_and_is_told(store):
     failed = threading.Event()
     store.errors = [PositionConflict("a", 5, 7)]
-    committer = Committer(store, load_settings(None), Metrics(), lambda _: None, failed.set)
+    committer = Committer(store, load_settings(None).commit_options, Metrics(), lambda _: None, failed.set)
     committer.put(batch("a"))
     assert failed.wait(WAIT_SECONDS)
     committer.close()
@@ -271,7 +271,7 @@ def test_batches_without_a_refused_record_stay_as_they_are(store, start):
 def test_a_refusal_of_records_that_were_not_written_ends_it(store):
     failed = threading.Event()
     store.errors = [RecordsRefused([Refusal("a", 99, "too old")])]
-    committer = Committer(store, load_settings(None), Metrics(), lambda _: None, failed.set)
+    committer = Committer(store, load_settings(None).commit_options, Metrics(), lambda _: None, failed.set)
     committer.put(batch("a"))
     assert failed.wait(WAIT_SECONDS)
     committer.close()

@@ -11,9 +11,10 @@ import pytest
 
 from tailmetrics.errors import PositionConflict, StoreError, StoreUnavailable
 from tailmetrics.ingest import supervisor as ingestion_module
-from tailmetrics.ingest.supervisor import Ingestion
+from tailmetrics.ingest.supervisor import Supervisor
 from tailmetrics.settings import Settings, load_settings
-from tailmetrics.sources import Batch, Source, SourceStatus
+from tailmetrics.sources import Batch, Source
+from tailmetrics.status import SourceStatus
 from tailmetrics.telemetry.metrics import Metrics
 from tests.integration.running import await_that
 from tests.tailing.following import append, numbered
@@ -28,7 +29,7 @@ class BrokenStore:
     """
 
     commit_lines = 1000
-    lead = 0.25
+    read_ahead = 0.25
 
     def __init__(self) -> None:
         self.errors: list[Exception] = []
@@ -80,8 +81,8 @@ def given_up() -> threading.Event:
 
 
 @pytest.fixture
-def ingestion(settings: Settings, store: BrokenStore, given_up: threading.Event) -> Iterator[Ingestion]:
-    made = Ingestion(settings, store, Metrics(), on_give_up=given_up.set)  # type: ignore[arg-type]
+def ingestion(settings: Settings, store: BrokenStore, given_up: threading.Event) -> Iterator[Supervisor]:
+    made = Supervisor(settings, store, Metrics(), on_give_up=given_up.set)  # type: ignore[arg-type]
     yield made
     made.stop()
 
@@ -185,7 +186,7 @@ def test_a_load_tells_of_all_its_lines_after_a_crash_in_the_middle(tmp_path, sto
     settings = load_settings(
         None, node_id="node", stream_max_size=1000, chunk_bytes=50_000, max_line_bytes=99
     )
-    ingestion = Ingestion(settings, store, Metrics(), follow=False)  # type: ignore[arg-type]
+    ingestion = Supervisor(settings, store, Metrics(), follow=False)  # type: ignore[arg-type]
     ingestion.start()
     job = ingestion.start_load(tmp_path / "finished.log", "finished.log", None)
     assert job.wait(WAIT_SECONDS)

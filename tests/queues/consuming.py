@@ -10,9 +10,9 @@ from typing import Any
 
 import duckdb
 
-from tailmetrics.ingest.supervisor import Ingestion
+from tailmetrics.ingest.supervisor import Supervisor
 from tailmetrics.settings import Settings
-from tailmetrics.sources import SourceStatus
+from tailmetrics.status import SourceStatus
 from tailmetrics.stores import Store, open_store
 from tailmetrics.telemetry.metrics import Metrics
 from tests.builders import settings_of
@@ -24,7 +24,7 @@ AWAIT_SECONDS = 30.0
 class Consuming:
     """What a running dataflow has brought into its store."""
 
-    def __init__(self, settings: Settings, store: Store, ingestion: Ingestion, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, store: Store, ingestion: Supervisor, metrics: Metrics) -> None:
         self.settings = settings
         self.store = store
         self.ingestion = ingestion
@@ -54,7 +54,7 @@ def consuming(folder: Path, *urls: str, **changes: Any) -> Iterator[Consuming]:
     settings = settings_of(folder / "store.duckdb", log_file_path=urls, node_id="node", **changes)
     store = open_store(settings)
     metrics = Metrics()
-    ingestion = Ingestion(settings, store, metrics)
+    ingestion = Supervisor(settings, store, metrics)
     ingestion.start()
     try:
         await_that(lambda: ingestion.state().name == "running", AWAIT_SECONDS)

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from tailmetrics.api.app import create_app
-from tailmetrics.errors import SettingsError
-from tailmetrics.queues import QueueAddress
+from tailmetrics.queues import QueueUrl
 from tests.api.serving import serving
 from tests.integration.running import await_that, free_port
 from tests.queues.broker import Broker, Queue
@@ -221,50 +220,10 @@ def test_a_broker_that_is_away_is_told_in_ready_and_metrics(tmp_path: Path) -> N
     assert f'tailmetrics_source_up{{path="{source["path"]}",source=""}} 0.0' in metrics
 
 
-@pytest.mark.parametrize(
-    ("url", "found"),
-    [
-        ("amqp://user:secret@host/", "no queue"),
-        ("amqp://user:secret@/?queue=logs", "a URL without host"),
-        ("amqp://user:secret@host:x/?queue=logs", "a URL that cannot be read"),
-        ("amqp://user:secret@host/?queue=logs&durable=1", "a parameter other than queue and first_line"),
-        ("amqp://user:secret@host/?queue=logs&first_line=x", "a first_line that is neither log nor name"),
-        ("amqp://user:12/secret@host:1/?queue=logs", "an @ behind the host, or a #"),
-        ("amqp://user:12?secret@host/?queue=logs", "an @ behind the host, or a #"),
-        ("amqp://user:12?secret&secret=1", "a parameter other than queue and first_line"),
-        ("amqp://user:12#secret@host/?queue=logs", "an @ behind the host, or a #"),
-        ("amqp://user:sec@re/secret@host/?queue=logs", "an @ behind the host, or a #"),
-        ("amqp://user:secret/x@host/?queue=logs", "a URL that cannot be read"),
-        ("amqp://user:se[cret@host/?queue=logs", "a URL that cannot be read"),
-        ("http://user:secret@host/?queue=logs", "the scheme 'http'"),
-        ("user:secret@amqp://host/?queue=logs", "no URL"),
-        ("user:secret@host", "no URL"),
-    ],
-)
-def test_an_address_that_cannot_be_used_is_explained(url: str, found: str) -> None:
-    with pytest.raises(SettingsError) as error:
-        QueueAddress.parse(url)
-    assert str(error.value).startswith(f"LOG_FILE_PATH: found {found}, expected amqp://user:password@host")
-    assert "%2F %3F %23 %2C %40" in str(error.value)
-    assert "secret" not in str(error.value)
-
-
-def test_an_address_is_shown_without_user_and_password() -> None:
-    address = QueueAddress.parse("amqp://user:s%40cret@[::1]/my%2Fhost?queue=a%2Cb")
-    assert (address.vhost, address.password, address.queue) == ("my/host", "s@cret", "a,b")
-    assert str(address) == "amqp://[::1]:5672/my%2Fhost?queue=a%2Cb"
-    assert "cret" not in repr(address)
-
-
-def test_a_password_may_hold_any_sign_percent_encoded() -> None:
-    address = QueueAddress.parse("AMQP://us%3Aer:%2F%3F%23%2C%40%3A%5B%5D%25@host/?queue=logs")
-    assert (address.scheme, address.user, address.password) == ("amqp", "us:er", "/?#,@:[]%")
-
-
 def test_messages_are_not_listed_as_files(tmp_path: Path, queue: Queue) -> None:
     queue.send(log_of(1), log_of(2))
     with consuming(tmp_path, queue.url) as running:
         running.await_counts(2)
         stored = asyncio.run(running.store.status()).sources
         assert {status.state for status in stored} <= {"live"}
-        assert [status.path for status in running.ingestion.sources()] == [str(QueueAddress.parse(queue.url))]
+        assert [status.path for status in running.ingestion.sources()] == [str(QueueUrl.parse(queue.url))]

@@ -13,11 +13,11 @@ import pika.data
 import pytest
 import structlog
 
-from tailmetrics.errors import QueueError, SettingsError
+from tailmetrics.errors import QueueError
 from tailmetrics.queues import broker as broker_module
 from tailmetrics.queues import messages
 from tailmetrics.queues.broker import connected
-from tailmetrics.urls import QueueAddress
+from tailmetrics.urls import QueueUrl
 from tests.integration.running import await_that
 from tests.queues.broker import Broker, Queue
 from tests.queues.consuming import AWAIT_SECONDS, consuming, log_of, rows
@@ -78,7 +78,7 @@ def test_a_broker_that_says_nothing_is_tried_again(
     url = f"amqp://guest:s3cret@127.0.0.1:{silent_port}/?queue=logs"
     with (
         pytest.raises(QueueError, match="cannot be reached") as caught,
-        connected(QueueAddress.parse(url), "x"),
+        connected(QueueUrl.parse(url), "x"),
     ):
         pass
     assert not caught.value.is_final
@@ -109,11 +109,6 @@ def test_what_is_no_gzip_that_can_be_unpacked_is_a_reject(
     with consuming(tmp_path, queue.url) as running:
         await_that(lambda: running.counts()[1] > 0, AWAIT_SECONDS)
         assert running.counts()[0] == 0
-
-
-@pytest.mark.parametrize("unit", [1, 10**3, 10**6, 10**9], ids=["s", "ms", "us", "ns"])
-def test_the_time_of_a_message_may_be_in_any_unit(unit: int) -> None:
-    assert messages._written_ns(1_700_000_000 * unit) == 1_700_000_000 * 10**9
 
 
 def test_brokers_that_say_nothing_hold_back_neither_the_end_nor_each_other(
@@ -151,11 +146,6 @@ def test_a_queue_of_any_kind_that_is_there_need_not_be_made(
     name = f"of-its-own-kind-{len(arguments)}-{durable}-{'-'.join(arguments)}"
     with broker.connect() as connection:
         connection.channel().queue_declare(name, durable=durable, arguments=arguments)
-        with connected(QueueAddress.parse(broker.url(name)), "test") as own:
+        with connected(QueueUrl.parse(broker.url(name)), "test") as own:
             own.require_queue(create=True)
         connection.channel().queue_delete(name)
-
-
-def test_a_name_that_no_queue_can_have_is_a_wrong_setting() -> None:
-    with pytest.raises(SettingsError, match="more than 255 bytes"):
-        QueueAddress.parse(f"amqp://host/?queue={'é' * 128}")

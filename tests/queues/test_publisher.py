@@ -23,7 +23,7 @@ from click.testing import CliRunner, Result
 from tailmetrics.cli.commands import main
 from tailmetrics.errors import QueueError
 from tailmetrics.formats.lines import BYTE_ORDER_MARK
-from tailmetrics.queues import QueueAddress
+from tailmetrics.queues import QueueUrl
 from tailmetrics.queues.broker import Connection, connected
 from tailmetrics.queues.publisher import Publisher
 from tailmetrics.settings import Settings
@@ -143,7 +143,7 @@ def test_a_publisher_without_its_queue_leaves_no_connection_open(
                 ended.append(connection)
 
     monkeypatch.setattr("tailmetrics.queues.publisher.connected", watched)
-    publisher = Publisher(QueueAddress.parse(broker.url("nowhere")))
+    publisher = Publisher(QueueUrl.parse(broker.url("nowhere")))
     with pytest.raises(QueueError, match="nowhere"), publisher:
         pass
     assert len(ended) == 1

@@ -14,7 +14,7 @@ import pytest
 from tailmetrics.errors import PositionConflict, QueryError, StoreBusy, StoreError, UnknownCustomer
 from tailmetrics.formats import open_format
 from tailmetrics.settings import Settings
-from tailmetrics.sources import Source, SourceStatus
+from tailmetrics.sources import Source
 from tailmetrics.stats import (
     MAX_FILLED_WINDOWS,
     Breakdown,
@@ -26,6 +26,7 @@ from tailmetrics.stats import (
     Summary,
     TrendsQuery,
 )
+from tailmetrics.status import SourceStatus
 from tailmetrics.stores import Store, open_store
 from tailmetrics.windows import parse_every
 from tests.builders import LINE_BYTES, Record, at, batch_of, moved, source_of
@@ -627,7 +628,7 @@ class TestRejects:
             for value in ("a\0b", "\0", "sur\ud800", "\ude80\ud83d", "\x01\x85", {"\0": ["\0\ud800"]})
         ]
         lines += [b"\0", b"{\0}", b"\xff", b"{\x01}"]
-        json_lines = open_format("json", Settings(_env_file=None))  # type: ignore[call-arg]
+        json_lines = open_format("json", Settings(_env_file=None).format_options)  # type: ignore[call-arg]
         parsed = json_lines.parse(b"\n".join(lines), 0)
         rejects = list(parsed.rejects.select("reason", "line").iter_rows())
         store.write([batch_of(store.register(source_of()), parsed.records, 0, rejects=rejects)])

@@ -11,7 +11,7 @@ from typing import Any
 
 from tailmetrics.records import ParsedLines, no_records, no_rejects
 from tailmetrics.settings import load_settings
-from tailmetrics.sources import Batch, Chunk, Source
+from tailmetrics.sources import Batch, Chunk, LineChunk, Registration, Source
 from tailmetrics.tailing import LoadJob, Tailer
 
 
@@ -27,7 +27,7 @@ class Following:
         self.settings = load_settings(None, log_file_path=str(pattern), **settings)
         self.sources: dict[str, Source] = {}
         self.lines: list[bytes] = []
-        self.chunks: list[Chunk] = []
+        self.chunks: list[LineChunk] = []
         self.store_is_away = False
         self._waiting: list[Chunk] = []
         self.tailer = self._new_tailer()
@@ -56,18 +56,21 @@ class Following:
         self._waiting = []
 
     def commit(self, chunk: Chunk) -> None:
-        if chunk.registers is not None:
-            assert chunk.registers.source_id not in self.sources, "registered twice"
-            self.sources[chunk.source_id] = chunk.registers
+        parsed = ParsedLines(no_records(), no_rejects(), 0)
+        if isinstance(chunk, Registration):
+            new = chunk.source
+            assert new.source_id not in self.sources, "registered twice"
+            self.sources[new.source_id] = replace(new, committed_at=datetime.now(timezone.utc))
+            self.tailer.committed(Batch(new.source_id, new.path, new.position, new.checkpoint, parsed))
+            return
+        assert isinstance(chunk, LineChunk)
         source = self.sources[chunk.source_id]
         assert chunk.offset == source.position, "a batch begins where the store is"
         self.sources[chunk.source_id] = replace(
             source, checkpoint=chunk.checkpoint, path=chunk.path, committed_at=datetime.now(timezone.utc)
         )
-        if chunk.data:
-            self.chunks.append(chunk)
-            self.lines += [line.removesuffix(b"\r") for line in chunk.data.removesuffix(b"\n").split(b"\n")]
-        parsed = ParsedLines(no_records(), no_rejects(), 0)
+        self.chunks.append(chunk)
+        self.lines += [line.removesuffix(b"\r") for line in chunk.data.removesuffix(b"\n").split(b"\n")]
         self.tailer.committed(Batch(chunk.source_id, chunk.path, chunk.offset, chunk.checkpoint, parsed))
 
     def load(self, path: Path, name: str | None = None) -> LoadJob:
@@ -85,6 +88,12 @@ class Following:
 
     def close(self) -> None:
         self.tailer.close()
+
+
+def line_chunks(following: Following, worker: int = 0, workers: int = 1) -> list[LineChunk]:
+    """The chunks of lines that come next."""
+    chunks = following.tailer.next_chunks(worker, workers)
+    return [chunk for chunk in chunks if isinstance(chunk, LineChunk)]
 
 
 def append(path: Path, *lines: str | bytes, end: bytes = b"\n") -> None:

@@ -14,12 +14,13 @@ from typing import Any
 
 import pytest
 
+from tailmetrics.sources import LongLine
 from tailmetrics.tailing import LoadJob
 from tailmetrics.tailing.follower import Follower
 from tailmetrics.tailing.identity import new_source, start_at
 from tailmetrics.tailing.log_file import open_log
 from tailmetrics.tailing.reader import Rewritten
-from tests.tailing.following import Following, append, copy_truncate, numbered
+from tests.tailing.following import Following, append, copy_truncate, line_chunks, numbered
 
 
 @pytest.fixture
@@ -417,7 +418,7 @@ def test_a_line_over_the_limit_is_handed_out_as_one_and_the_file_goes_on(log, fo
     following = follow(log, max_line_bytes=100, chunk_bytes=4096)
     append(log, "before", "x" * 100_000, "after")
     following.settle()
-    assert [(chunk.offset, chunk.too_long) for chunk in following.chunks] == [
+    assert [(chunk.offset, isinstance(chunk, LongLine)) for chunk in following.chunks] == [
         (0, False),
         (7, True),
         (100_008, False),
@@ -753,7 +754,7 @@ def test_each_source_belongs_to_one_worker(tmp_path, follow):
     for n in range(20):
         append(tmp_path / f"{n}.log", *numbered(n, n + 1))
     following = follow(f"{tmp_path}/*.log")
-    shares = [{chunk.path for chunk in following.tailer.next_chunks(worker, 3)} for worker in range(3)]
+    shares = [{chunk.path for chunk in line_chunks(following, worker, 3)} for worker in range(3)]
     assert sum(map(len, shares)) == len(set().union(*shares)) == 20
 
 
@@ -778,8 +779,8 @@ def test_the_oldest_file_is_read_to_its_end_first_when_asked(tmp_path, follow):
 def test_of_chunks_at_a_time_all_but_the_last_are_followed_by_more(tmp_path, follow):
     for n in range(3):
         append(tmp_path / f"{n}.log", *numbered(n * 5, n * 5 + 5))
-    chunks = follow(f"{tmp_path}/*.log").tailer.next_chunks()
-    assert [chunk.more for chunk in chunks if chunk.data] == [True, True, False]
+    chunks = line_chunks(follow(f"{tmp_path}/*.log"))
+    assert [chunk.more for chunk in chunks] == [True, True, False]
 
 
 def test_an_unfinished_line_is_nothing_to_wait_for(log, follow):
@@ -794,8 +795,8 @@ def test_loads_that_have_to_wait_for_others_are_nothing_to_wait_for(tmp_path, lo
     for n in range(70):
         append(tmp_path / f"{n}.txt", *numbered(n, n + 1))
         following.tailer.load(LoadJob(tmp_path / f"{n}.txt", f"{n}.txt", None, by_content=False))
-    chunks = following.tailer.next_chunks()
-    assert (len([chunk for chunk in chunks if chunk.data]), chunks[-1].more) == (64, False)
+    chunks = line_chunks(following)
+    assert (len(chunks), chunks[-1].more) == (64, False)
 
 
 def test_the_last_chunk_is_followed_by_more_while_files_wait_for_their_turn(tmp_path, follow):

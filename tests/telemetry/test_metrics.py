@@ -6,7 +6,8 @@ import polars as pl
 import pytest
 
 from tailmetrics.records import REJECT_SCHEMA, ParsedLines, no_records, no_rejects
-from tailmetrics.sources import Batch, Checkpoint, SourceStatus
+from tailmetrics.sources import Batch, Checkpoint
+from tailmetrics.status import SourceStatus
 from tailmetrics.telemetry.metrics import Metrics
 
 STATUS = SourceStatus(

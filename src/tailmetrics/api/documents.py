@@ -23,7 +23,6 @@ from tailmetrics.api.schemas import (
     Stats,
 )
 from tailmetrics.api.times import formatter
-from tailmetrics.sources import LoadProgress, SourceStatus
 from tailmetrics.stats import Breakdown as BreakdownCounts
 from tailmetrics.stats import (
     BreakdownQuery,
@@ -33,6 +32,7 @@ from tailmetrics.stats import (
     StatsAnswer,
     Summary,
 )
+from tailmetrics.status import LoadProgress, SourceStatus
 
 _UTC = ZoneInfo("UTC")
 

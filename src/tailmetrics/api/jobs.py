@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 
 from tailmetrics.api.load.uploads import Upload
 from tailmetrics.api.ports import Ingestion, LoadJob
-from tailmetrics.sources import LoadProgress
+from tailmetrics.status import LoadProgress
 
 _MOST_ACTIVE = 100  # each may hold a file
 _MOST_REMEMBERED = 1000  # that have ended

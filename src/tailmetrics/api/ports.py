@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from tailmetrics.sources import IngestionState, LoadProgress, SourceStatus
+from tailmetrics.status import IngestionState, LoadProgress, SourceStatus
 
 
 class LoadJob(Protocol):

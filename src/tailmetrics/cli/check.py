@@ -19,7 +19,7 @@ from tailmetrics.cli.service_address import service_url
 from tailmetrics.cli.text import counted
 from tailmetrics.errors import FormatError, QueueError, SettingsError, StoreBusy, StoreError
 from tailmetrics.formats import open_format
-from tailmetrics.queues import QueueAddress
+from tailmetrics.queues import QueueUrl
 from tailmetrics.queues.broker import connected
 from tailmetrics.settings import LogPath, Settings, load_settings
 from tailmetrics.stores import open_store
@@ -54,8 +54,8 @@ def check(env_file: Path | None, **flags: Any) -> Iterator[Finding]:
         yield _format(name, settings)
     for entry in settings.log_paths:
         yield from _log_path(entry)
-    for entry in settings.log_queues:
-        yield _queue(entry)
+    for queue in settings.log_queues:
+        yield _queue(queue.url)
     service = find_service(settings)
     yield _store(settings, service)
     yield _port(settings, service)
@@ -76,7 +76,7 @@ def _env_file(env_file: Path | None) -> Iterator[Finding]:
 
 def _format(name: str, settings: Settings) -> Finding:
     try:
-        open_format(name, settings)
+        open_format(name, settings.format_options)
     except FormatError as error:
         return Finding("wrong", "format", str(error))
     return Finding("ok", "format", f"{name} can be read")
@@ -101,9 +101,8 @@ def _log_path(entry: LogPath) -> Iterator[Finding]:
         yield Finding("wrong", "log", f"{entry.pattern} is a folder, expected files: {entry.pattern}/*.log")
 
 
-def _queue(entry: LogPath) -> Finding:
+def _queue(address: QueueUrl) -> Finding:
     try:
-        address = QueueAddress.parse(entry.pattern)
         with connected(address, "check") as connection:
             connection.require_queue()
     except (QueueError, SettingsError) as error:
@@ -112,15 +111,15 @@ def _queue(entry: LogPath) -> Finding:
 
 
 def _store(settings: Settings, service: str | None) -> Finding:
-    if settings.store_is_file and not settings.store_path.exists():
-        folder = settings.store_path.absolute().parent
+    if settings.store.is_file and not settings.store.path.exists():
+        folder = settings.store.path.absolute().parent
         while not folder.exists():
             folder = folder.parent
         if not (folder.is_dir() and os.access(folder, os.W_OK)):
             return Finding(
-                "wrong", "store", f"{settings.store_path} cannot be made: {folder} may not be written"
+                "wrong", "store", f"{settings.store.path} cannot be made: {folder} may not be written"
             )
-        return Finding("ok", "store", f"{settings.store_path} does not exist yet and will be made")
+        return Finding("ok", "store", f"{settings.store.path} does not exist yet and will be made")
     try:
         store = open_store(settings)
         try:
@@ -129,17 +128,14 @@ def _store(settings: Settings, service: str | None) -> Finding:
             store.close()
     except StoreBusy as error:
         if service is not None:
-            return Finding(
-                "ok", "store", f"{settings.store_name} is in use, and a service answers at {service}"
-            )
+            return Finding("ok", "store", f"{settings.store} is in use, and a service answers at {service}")
         return Finding("wrong", "store", str(error))
     except (StoreError, SettingsError) as error:
         return Finding("wrong", "store", str(error))
     return Finding(
         "ok",
         "store",
-        f"{settings.store_name} answers: {counted(status.records, 'record')}, "
-        f"{counted(status.rejects, 'reject')}",
+        f"{settings.store} answers: {counted(status.records, 'record')}, {counted(status.rejects, 'reject')}",
     )
 
 

@@ -125,9 +125,9 @@ def _ask_store(settings: Settings, path: str, parameters: Mapping[str, str]) -> 
     from tailmetrics.stores import open_store
     from tailmetrics.telemetry.metrics import Metrics
 
-    if settings.store_is_file and not settings.store_path.exists():
+    if settings.store.is_file and not settings.store.path.exists():
         raise StoreUnavailable(
-            f"there is no store at {settings.store_path} yet, and no service answers at "
+            f"there is no store at {settings.store.path} yet, and no service answers at "
             f"{service_url(settings)}; `tailmetrics up` or `tailmetrics load FILE` makes one"
         )
     store = open_store(settings)
@@ -138,7 +138,7 @@ def _ask_store(settings: Settings, path: str, parameters: Mapping[str, str]) -> 
             async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
                 return await client.get(path, params=parameters)
 
-        return Answer(_document(asyncio.run(get())), settings.store_name)
+        return Answer(_document(asyncio.run(get())), str(settings.store))
     finally:
         store.close()
 

@@ -360,11 +360,11 @@ def generate(
     from zoneinfo import ZoneInfo
 
     from tailmetrics import generator
-    from tailmetrics.queues import QueueAddress
+    from tailmetrics.queues import QueueUrl
 
     if to is not None and file is not None:
         raise click.UsageError("--file and --to: found both, expected one of them.")
-    queue = None if to is None else QueueAddress.parse(to, "--to")
+    queue = None if to is None else QueueUrl.parse(to, "--to")
     if days is not None and mode == "realistic" and not settings.max_logs_to_generate:
         raise click.UsageError("--days spreads a number of lines over them, so it needs --max-logs.")
     options = generator.GeneratorOptions(
@@ -380,7 +380,7 @@ def generate(
         days=days,
         now=None if now is None else now.replace(tzinfo=ZoneInfo(settings.log_timezone)),
     )
-    process.collect_as_usual()
+    process.resume_garbage_collection()
     try:
         with generator.stop_on_signals(_give_up_generating) as wait:
             done = generator.generate(options, wait)
@@ -436,7 +436,7 @@ def load(files: tuple[Path, ...], env_file: Path | None, as_json: bool, **flags:
     with load.file_loads(
         settings, files, log_format=flags["log_format"], store_first=flags["store_url"] is not None
     ) as loads:
-        process.collect_as_usual()
+        process.resume_garbage_collection()
         for each in loads:
             with progress.load_display(each.file.name, sys.stderr) as show:
                 ended.append(each.finish(show))
@@ -473,9 +473,9 @@ def publish(files: tuple[Path, ...], to: str, *, create: bool, name_first: bool)
     Compressed files are sent decompressed. A log that is sent twice counts twice.
     """
     from tailmetrics.cli import load, publish, text
-    from tailmetrics.queues import QueueAddress
+    from tailmetrics.queues import QueueUrl
 
-    address = QueueAddress.parse(to, "--to")
+    address = QueueUrl.parse(to, "--to")
     load.check_files(files, "sent")
     for file, size in publish.publish(files, address, create=create, name_first=name_first):
         sent = text.counted(size, "byte") + " sent" if size else "empty, not sent"
@@ -694,7 +694,7 @@ def top(
     def ask(path: str, parameters: Mapping[str, str]) -> Answer:
         return _ask(path, {**parameters, **own}, env_file)
 
-    process.collect_as_usual()
+    process.resume_garbage_collection()
     if count is None and is_interactive():
         show(ask, _given(options), choice, interval)
         return

@@ -15,10 +15,10 @@ from typing import BinaryIO
 
 from tailmetrics.cli.service_address import is_listened_at
 from tailmetrics.errors import LoadError, StoreBusy, TailmetricsError
-from tailmetrics.ingest.supervisor import Ingestion
-from tailmetrics.process import let_go_of_code
+from tailmetrics.ingest.supervisor import Supervisor
+from tailmetrics.process import release_code_pages
 from tailmetrics.settings import Settings, resolve_node_id
-from tailmetrics.sources import LoadProgress
+from tailmetrics.status import LoadProgress
 from tailmetrics.stores import open_store
 from tailmetrics.tailing import LoadJob
 from tailmetrics.tailing.discovery import NAME_PROBLEM, name_that_is_not_utf8
@@ -119,8 +119,8 @@ def _jobs(settings: Settings, files: Sequence[Path]) -> Iterator[list[LoadJob]]:
     """A dataflow of this process that reads the files into the store; what ended it early is raised."""
     with contextlib.closing(open_store(_one_processor_less(settings))) as store:
         store.sources(resolve_node_id(settings))
-        ingestion = Ingestion(settings, store, Metrics(), follow=False)
-        let_go_of_code()
+        ingestion = Supervisor(settings, store, Metrics(), follow=False)
+        release_code_pages()
         ingestion.start()
         try:
             yield [ingestion.start_load(path.absolute(), str(path.absolute()), None) for path in files]

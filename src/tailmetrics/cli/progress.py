@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TextIO
 
 from tailmetrics.cli.text import counted, escaped
-from tailmetrics.sources import LoadProgress
+from tailmetrics.status import LoadProgress
 
 
 def load_summary(name: str, load: LoadProgress) -> str:

@@ -11,11 +11,11 @@ from tailmetrics.errors import LoadError
 from tailmetrics.queues.messages import MOST_BYTES
 from tailmetrics.queues.publisher import Publisher
 from tailmetrics.tailing.rotation import is_compressed
-from tailmetrics.urls import QueueAddress
+from tailmetrics.urls import QueueUrl
 
 
 def publish(
-    files: Sequence[Path], address: QueueAddress, *, create: bool = False, name_first: bool = False
+    files: Sequence[Path], address: QueueUrl, *, create: bool = False, name_first: bool = False
 ) -> Iterator[tuple[Path, int]]:
     """Send each file as a message; yields it with its size in bytes once the broker has it.
 

@@ -22,7 +22,7 @@ from tailmetrics.cli.tables import figures_of
 from tailmetrics.cli.text import escaped
 from tailmetrics.errors import LoadError
 from tailmetrics.settings import Settings
-from tailmetrics.sources import LoadProgress
+from tailmetrics.status import LoadProgress
 
 _PAGE = "1000"  # the most that one question may ask for
 _HEADINGS = ("customer", "requests", "passed", "failed", "uptime %", "average s", "median s", "p99 s")

@@ -7,32 +7,32 @@ from tailmetrics.formats import json_lines, nginx, regex, requests, results, tim
 from tailmetrics.formats.base import LineFormat
 from tailmetrics.formats.framing import RESULTS
 from tailmetrics.formats.text import Extract, TextFormat
-from tailmetrics.settings import FORMAT_NAMES, Settings
+from tailmetrics.settings import FORMAT_NAMES, FormatOptions
 
 __all__ = ["LineFormat", "open_format"]
 
 
-def open_format(name: str, settings: Settings) -> LineFormat:
-    """The format of that name (one of FORMAT_NAMES), as the settings describe it.
+def open_format(name: str, options: FormatOptions) -> LineFormat:
+    """The format of that name (one of FORMAT_NAMES), as the options describe it.
 
-    Raises FormatError when there is no such format, or when its settings cannot be used.
+    Raises FormatError when there is no such format, or when its options cannot be used.
     """
     if name == requests.NAME:
-        return requests.RequestsFormat(settings.log_timezone, settings.max_line_bytes)
+        return requests.RequestsFormat(options.zone, options.max_line_bytes)
     if name == RESULTS:
-        return results.ResultsFormat(settings.max_line_bytes, settings.chunk_bytes)
+        return results.ResultsFormat(options.max_line_bytes, options.chunk_bytes)
     extract: Extract
     own_timestamps = ""
     if name == nginx.NAME:
-        pattern = settings.log_nginx_regex
+        pattern = options.nginx_regex
         extract = regex.extract_by("LOG_NGINX_REGEX", pattern) if pattern else nginx.extract
     elif name == json_lines.NAME:
-        extract = json_lines.extract_by(settings.log_json_fields)
-        own_timestamps = settings.log_timestamp_format
+        extract = json_lines.extract_by(options.json_fields)
+        own_timestamps = options.timestamp_format
     elif name == regex.NAME:
-        extract = regex.extract_by("LOG_REGEX", settings.log_regex)
-        own_timestamps = settings.log_timestamp_format
+        extract = regex.extract_by("LOG_REGEX", options.regex)
+        own_timestamps = options.timestamp_format
     else:
         raise FormatError(f"LOG_FORMAT: found {name!r}, expected one of {', '.join(FORMAT_NAMES)}")
-    reader = timestamps.reader(settings.log_timezone, own_timestamps)
-    return TextFormat(name, extract, reader, settings.max_line_bytes)
+    reader = timestamps.reader(options.zone, own_timestamps)
+    return TextFormat(name, extract, reader, options.max_line_bytes)

@@ -23,7 +23,7 @@ class LineFormat(Protocol):
         ...
 
     def parse(self, data: bytes, offset: int) -> ParsedLines:
-        """Read whole lines, or blocks where units_of(name) says so; `data[0]` is byte `offset` of its source.
+        """Read whole lines, or blocks where framing_of(name) says so; `data` begins at byte `offset`.
 
         Lines end with LF or CRLF; the last one may lack its end. A UTF-8 byte order mark at offset 0 is no
         part of the first line, which begins at 0 all the same.

@@ -1,6 +1,6 @@
 """What a log is cut into: whole lines, or in the format `results` whole blocks of lines.
 
-Whatever is read at a time ends where a unit ends, so that what a unit means never depends on where reading
+Whatever is read at a time ends where a frame ends, so that what a frame means never depends on where reading
 began, nor on how much of the file was there.
 """
 
@@ -30,13 +30,13 @@ _LINE_END_BYTES = 2  # CR and LF, which do not count to a line's length
 
 
 @dataclass(frozen=True, slots=True)
-class Units:
+class Framing:
     """How the bytes of one format are cut."""
 
     are_blocks: bool
 
     def whole(self, data: bytes, begin: int = 0) -> int:
-        """How many of the bytes of `data` from `begin` on are whole units; a unit begins there.
+        """How many of the bytes of `data` from `begin` on are whole frames; a frame begins there.
 
         Of lines no more than CHUNK_LINES are told of at a time.
         """
@@ -46,13 +46,13 @@ class Units:
         return _end_of_lines(data, begin, end, CHUNK_LINES) - begin
 
     def is_too_long(self, beginning: bytes, max_line_bytes: int, max_block_bytes: int) -> bool:
-        """Whether a unit that is not whole is over its limit, as far as it is known."""
+        """Whether a frame that is not whole is over its limit, as far as it is known."""
         if self.are_blocks and opens_block(beginning):
             return len(beginning) >= max_block_bytes
         return len(beginning) >= max_line_bytes + _LINE_END_BYTES
 
     def end_of_long(self, beginning: bytes) -> re.Pattern[bytes]:
-        """At the end of its match a unit ends that is over its limit.
+        """At the end of its match a frame ends that is over its limit.
 
         It is to be searched for from the last line end in `beginning` on, and looks at `LOOKS_AHEAD` bytes
         behind its match.
@@ -60,11 +60,11 @@ class Units:
         return _BEFORE_MARK if self.are_blocks and opens_block(beginning) else _LINE_END
 
 
-LINES: Final = Units(are_blocks=False)
-BLOCKS: Final = Units(are_blocks=True)
+LINES: Final = Framing(are_blocks=False)
+BLOCKS: Final = Framing(are_blocks=True)
 
 
-def units_of(format_name: str) -> Units:
+def framing_of(format_name: str) -> Framing:
     """How a log of this format is cut."""
     return BLOCKS if format_name == RESULTS else LINES
 

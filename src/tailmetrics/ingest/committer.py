@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 import tenacity
 
 from tailmetrics.errors import PositionConflict, RecordsRefused, StoreUnavailable
-from tailmetrics.queues.deliveries import Deliveries
+from tailmetrics.ingest.deduplication import Deduplication
 from tailmetrics.records import refused
-from tailmetrics.settings import Settings
+from tailmetrics.settings import CommitOptions
 from tailmetrics.sources import CHUNK_LINES, Batch
 from tailmetrics.stores.base import Preparing, Store
 from tailmetrics.telemetry.log import EventLog
@@ -60,21 +60,21 @@ class Committer:
     def __init__(
         self,
         store: Store,
-        settings: Settings,
+        options: CommitOptions,
         metrics: Metrics,
         on_commit: Callable[[Batch], None],
         on_failure: Callable[[], None] = lambda: None,
     ) -> None:
         self.store_error: str | None = None
         self._store = store
-        self._deliveries = Deliveries(store, settings.max_sources_remembered)
+        self._deduplication = Deduplication(store, options.max_messages_remembered)
         self._metrics = metrics
         self._on_commit = on_commit
         self._on_failure = on_failure
-        self._max_lines = settings.stream_max_size
+        self._max_lines = options.max_lines
         self._worth_lines = min(self._max_lines, store.commit_lines)
         self._enough_lines = min(self._worth_lines, CHUNK_LINES)  # nothing waits for more
-        self._max_wait_seconds = settings.stream_max_wait_time_in_seconds
+        self._max_wait_seconds = options.max_wait_seconds
         self._changed = threading.Condition()
         self._queue: deque[tuple[float, Batch]] = deque()
         self._queued = _Load()
@@ -168,7 +168,7 @@ class Committer:
         )
 
     def _is_enough_ahead(self) -> bool:
-        return self._is_queued(self._enough_lines * (1 + self._store.lead))
+        return self._is_queued(self._enough_lines * (1 + self._store.read_ahead))
 
     def _is_queued(self, lines: float) -> bool:
         return self._queued.lines >= lines or self._queued.size >= _MAX_GROUP_BYTES
@@ -190,7 +190,7 @@ class Committer:
                     break
                 except RecordsRefused as error:
                     log.warning("the store refuses records, they become rejects", error=str(error))
-                    group = _without_refused(group, error, self._deliveries.source_id_of)
+                    group = _without_refused(group, error, self._deduplication.source_id_of)
                 except PositionConflict as error:
                     # Another consumer may have stored a message that was delivered to it as well.
                     conflicts += 1
@@ -206,7 +206,7 @@ class Committer:
             self._on_commit(batch)
 
     def _write(self, batches: list[Batch]) -> None:
-        group = self._deliveries.settle(batches)
+        group = self._deduplication.settle(batches)
         if not group:
             return
         if self.store_error is not None and self._is_committed(group):
@@ -216,7 +216,7 @@ class Committer:
         began = time.perf_counter()
         self._store.write(group)
         self._metrics.committed(group, time.perf_counter() - began)
-        self._deliveries.committed(group)
+        self._deduplication.committed(group)
 
     def _is_committed(self, group: list[Batch]) -> bool:
         """Whether a write that failed was made all the same, and only the answer was lost."""

@@ -7,6 +7,7 @@ The commands run it in a thread. It runs under Bytewax's own command as well, wi
 from __future__ import annotations
 
 import atexit
+from dataclasses import replace
 
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
@@ -17,8 +18,18 @@ from bytewax.testing import cluster_main, run_main
 from tailmetrics.formats import LineFormat, open_format
 from tailmetrics.ingest.committer import Committer
 from tailmetrics.ingest.inputs import Inputs
+from tailmetrics.records import ParsedLines, no_records, no_rejects
 from tailmetrics.settings import Settings, load_settings, resolve_node_id
-from tailmetrics.sources import Batch, Chunk
+from tailmetrics.sources import (
+    Acknowledgement,
+    Batch,
+    Checkpoint,
+    Chunk,
+    Delivery,
+    LongLine,
+    Registration,
+    Source,
+)
 from tailmetrics.stores import open_store
 from tailmetrics.telemetry.metrics import Metrics
 
@@ -82,16 +93,25 @@ class ChunkParser:
     """Makes batches of chunks; each format is built once."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+        self._options = settings.format_options
         # At once, so that a wrong pattern is told at start and not with the first line.
-        self._formats = {
-            path.format_name: open_format(path.format_name, settings) for path in settings.log_entries
-        }
+        names = {entry.format_name for entry in settings.log_entries}
+        self._formats = {name: open_format(name, self._options) for name in names}
 
     def __call__(self, chunk: Chunk) -> Batch:
+        if isinstance(chunk, Registration):
+            source = chunk.source
+            point = source.checkpoint
+            return _without_lines(source, source.position, point, more=chunk.more, registers=source)
+        if isinstance(chunk, Acknowledgement):
+            # A position behind its end says so in the store.
+            source = chunk.delivery.source
+            size = source.checkpoint.head_length
+            point = replace(source.checkpoint, position=size + 1)
+            return _without_lines(source, size, point, delivery=chunk.delivery)
         line_format = self._format(chunk.format_name).of_source(chunk.path, chunk.written_ns)
-        if chunk.too_long:
-            parsed = line_format.parse_too_long(chunk.data, chunk.offset, self._settings.max_line_bytes)
+        if isinstance(chunk, LongLine):
+            parsed = line_format.parse_too_long(chunk.data, chunk.offset, self._options.max_line_bytes)
         else:
             parsed = line_format.parse(chunk.data, chunk.offset)
         return Batch(
@@ -101,14 +121,26 @@ class ChunkParser:
             checkpoint=chunk.checkpoint,
             parsed=parsed,
             more=chunk.more,
-            registers=chunk.registers,
             delivery=chunk.delivery,
         )
 
     def _format(self, name: str) -> LineFormat:
         if name not in self._formats:
-            self._formats[name] = open_format(name, self._settings)
+            self._formats[name] = open_format(name, self._options)
         return self._formats[name]
+
+
+def _without_lines(
+    source: Source,
+    start: int,
+    checkpoint: Checkpoint,
+    *,
+    more: bool = False,
+    registers: Source | None = None,
+    delivery: Delivery | None = None,
+) -> Batch:
+    parsed = ParsedLines(no_records(), no_rejects(), 0)
+    return Batch(source.source_id, source.path, start, checkpoint, parsed, more, registers, delivery)
 
 
 def build_flow(settings: Settings, inputs: Inputs, committer: Committer) -> Dataflow:
@@ -148,7 +180,7 @@ def flow_from_settings() -> Dataflow:
     store = open_store(settings)
     node_id = resolve_node_id(settings)
     inputs = Inputs(settings, node_id, store.sources(node_id))
-    committer = Committer(store, settings, Metrics(), inputs.committed, inputs.stop)
+    committer = Committer(store, settings.commit_options, Metrics(), inputs.committed, inputs.stop)
 
     def close() -> None:
         inputs.stop()

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 
 from tailmetrics.queues import QueueReader
 from tailmetrics.settings import Settings
-from tailmetrics.sources import Batch, Chunk, Source, SourceStatus
+from tailmetrics.sources import Acknowledgement, Batch, Chunk, Source
+from tailmetrics.status import SourceStatus
 from tailmetrics.tailing import Tailer
 from tailmetrics.tailing.wakeup import Wakeup
 
@@ -19,7 +20,7 @@ class Inputs:
     ) -> None:
         self.tailer = Tailer(settings, node_id, known, follow=follow)
         try:
-            self._queues = QueueReader(settings, self.tailer.wakeup.wake) if follow else None
+            self._queues = QueueReader(settings.queue_options, self.tailer.wakeup.wake) if follow else None
         except BaseException:
             self.tailer.close()
             raise
@@ -35,7 +36,7 @@ class Inputs:
 
     def next_chunks(self, worker: int = 0, workers: int = 1) -> list[Chunk]:
         """What is new for one worker of `workers`; may be empty."""
-        chunks = self.tailer.next_chunks(worker, workers)
+        chunks: list[Chunk] = [*self.tailer.next_chunks(worker, workers)]
         if self._queues is not None:
             chunks += self._queues.next_chunks(worker)
         return chunks
@@ -44,7 +45,7 @@ class Inputs:
         """How long nothing is to be done as long as nothing wakes."""
         return self.tailer.rest_seconds()
 
-    def leave_queues(self) -> list[Chunk]:
+    def leave_queues(self) -> list[Acknowledgement]:
         """Acknowledge what is stored, and leave the brokers; returns what the store is to note of it."""
         if self._queues is None:
             return []

@@ -15,7 +15,7 @@ from tailmetrics.ingest.committer import Committer
 from tailmetrics.ingest.dataflow import build_flow, end_flow, run_flow
 from tailmetrics.ingest.inputs import Inputs
 from tailmetrics.settings import Settings, resolve_node_id
-from tailmetrics.sources import IngestionState, SourceStatus
+from tailmetrics.status import IngestionState, SourceStatus
 from tailmetrics.stores.base import Store
 from tailmetrics.tailing import LoadJob, forgettable
 from tailmetrics.telemetry.log import EventLog
@@ -40,7 +40,7 @@ class _Run:
     committer: Committer
 
 
-class Ingestion:
+class Supervisor:
     """Runs the dataflow until it is stopped; a crashed one is started again with back-off.
 
     After five crashes in a row it gives up and calls `on_give_up`. With `follow` off only loads are served.
@@ -121,7 +121,7 @@ class Ingestion:
         job = LoadJob(path, display_name, format_name, by_content=display_name != str(path))
         if format_name is not None:
             try:
-                open_format(format_name, self._settings)
+                open_format(format_name, self._settings.format_options)
             except FormatError as error:
                 job.fail(str(error))
                 return job
@@ -166,7 +166,8 @@ class Ingestion:
             log.info("forgotten", sources=self._store.forget(gone))
             known = self._store.sources(node_id)
         inputs = Inputs(self._settings, node_id, known, follow=self._follow)
-        committer = Committer(self._store, self._settings, self._metrics, inputs.committed, inputs.stop)
+        options = self._settings.commit_options
+        committer = Committer(self._store, options, self._metrics, inputs.committed, inputs.stop)
         with self._lock:
             self._run = _Run(inputs, committer)
             for job in self._jobs:

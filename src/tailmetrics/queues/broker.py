@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tailmetrics.errors import QueueError, SettingsError
-from tailmetrics.urls import QueueAddress
+from tailmetrics.urls import QueueUrl
 
 if TYPE_CHECKING:
     from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
@@ -83,9 +83,7 @@ class Connection:
     Every method raises QueueError when the broker is away or refuses; the connection is of no use then.
     """
 
-    def __init__(
-        self, address: QueueAddress, connection: BlockingConnection, channel: BlockingChannel
-    ) -> None:
+    def __init__(self, address: QueueUrl, connection: BlockingConnection, channel: BlockingChannel) -> None:
         self._address = address
         self._connection = connection
         self._channel = channel
@@ -195,7 +193,7 @@ class Connection:
 
 
 @contextmanager
-def connected(address: QueueAddress, purpose: str) -> Iterator[Connection]:
+def connected(address: QueueUrl, purpose: str) -> Iterator[Connection]:
     """A connection, closed at the end. Raises QueueError that says what to do."""
     require_client()
     import pika  # noqa: PLC0415  # an extra
@@ -226,7 +224,7 @@ def connected(address: QueueAddress, purpose: str) -> Iterator[Connection]:
 
 
 @contextmanager
-def _translated(address: QueueAddress) -> Iterator[None]:
+def _translated(address: QueueUrl) -> Iterator[None]:
     from pika import exceptions  # noqa: PLC0415  # an extra
     from pika.adapters.utils.connection_workflow import (  # noqa: PLC0415  # an extra
         AMQPConnectorException,
@@ -259,14 +257,14 @@ def _translated(address: QueueAddress) -> Iterator[None]:
         ) from None
 
 
-def _missing(address: QueueAddress) -> str:
+def _missing(address: QueueUrl) -> str:
     return (
         f"there is no queue {address.queue!r} in the virtual host {address.vhost!r}; correct the name, or "
         "make it: --create of `tailmetrics publish` and `generate`, or rabbitmqadmin declare queue"
     )
 
 
-def _of_channel(address: QueueAddress, code: int, text: str) -> str:
+def _of_channel(address: QueueUrl, code: int, text: str) -> str:
     if code == _NOT_FOUND:
         return _missing(address)
     if code == _ACCESS_REFUSED:
@@ -278,7 +276,7 @@ def _of_channel(address: QueueAddress, code: int, text: str) -> str:
     return f"the broker closed the channel: {code} {text}"
 
 
-def _of_connection(address: QueueAddress, code: int, text: str) -> str:
+def _of_connection(address: QueueUrl, code: int, text: str) -> str:
     if code == _ACCESS_REFUSED:
         return "the broker refuses the user or the password in the URL"
     if code == _NOT_ALLOWED:

@@ -12,10 +12,9 @@ from collections.abc import Callable
 from tailmetrics.errors import QueueError
 from tailmetrics.queues.broker import Connection, Received, connected
 from tailmetrics.queues.messages import Message, Place
-from tailmetrics.settings import Settings
-from tailmetrics.sources import SourceStatus
+from tailmetrics.settings import LogQueue, QueueOptions
+from tailmetrics.status import SourceStatus
 from tailmetrics.telemetry.log import EventLog
-from tailmetrics.urls import QueueAddress
 
 log = EventLog()
 
@@ -32,13 +31,10 @@ class QueueConsumer:
     A message that is not acknowledged when the connection is lost will be delivered again.
     """
 
-    def __init__(
-        self, address: QueueAddress, format_name: str, settings: Settings, wake: Callable[[], None]
-    ) -> None:
+    def __init__(self, queue: LogQueue, options: QueueOptions, wake: Callable[[], None]) -> None:
         self.failure: BaseException | None = None
-        self._address = address
-        self._format_name = format_name
-        self._settings = settings
+        self._queue = queue
+        self._options = options
         self._wake = wake
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
@@ -51,9 +47,9 @@ class QueueConsumer:
         self._broker_name = ""
         self._connection: Connection | None = None
         self._stopping = False
-        self._error: QueueError | None = QueueError(f"{address}: not connected yet", is_final=False)
+        self._error: QueueError | None = QueueError(f"{queue.url}: not connected yet", is_final=False)
         self._committed_bytes = 0
-        self._thread = threading.Thread(target=self._run, name=f"queue-{address.queue}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"queue-{queue.url.queue}", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
@@ -117,7 +113,7 @@ class QueueConsumer:
             error = self._error
             return SourceStatus(
                 source_id="",
-                path=str(self._address),
+                path=str(self._queue.url),
                 device=0,
                 inode=0,
                 epoch=0,
@@ -147,11 +143,11 @@ class QueueConsumer:
             self._wake()
 
     def _consume(self) -> None:
-        with connected(self._address, "ingest") as connection:
+        with connected(self._queue.url, "ingest") as connection:
             connection.require_queue()
             self._begin_session(connection)
             try:
-                connection.consume(self._settings.queue_prefetch, self._received)
+                connection.consume(self._options.prefetch, self._received)
                 self._note(None)
                 while not self._stopping:
                     self._acknowledge(connection)
@@ -174,10 +170,9 @@ class QueueConsumer:
         message = Message(
             received,
             place=Place(self._session, received.tag),
-            address=self._address,
+            queue=self._queue,
             broker_name=self._broker_name,
-            format_name=self._format_name,
-            settings=self._settings,
+            options=self._options,
         )
         with self._changed:
             # Nothing to store of an empty one.
@@ -220,7 +215,7 @@ class QueueConsumer:
         if error is not None and str(error) != str(self._error):
             log.warning("the queue cannot be read, trying again", error=str(error))
         elif error is None:
-            log.info("consuming", queue=str(self._address))
+            log.info("consuming", queue=str(self._queue.url))
         self._error = error
 
     def _pause(self, seconds: float) -> None:

@@ -10,14 +10,22 @@ import time
 import zlib
 from dataclasses import dataclass, replace
 
-from tailmetrics.formats.framing import units_of
+from tailmetrics.formats.framing import framing_of
 from tailmetrics.formats.lines import BYTE_ORDER_MARK
 from tailmetrics.queues.broker import Received
-from tailmetrics.settings import Settings
-from tailmetrics.sources import MESSAGES_NODE, Checkpoint, Chunk, Delivery, Source, fingerprint
+from tailmetrics.settings import LogQueue, QueueOptions
+from tailmetrics.sources import (
+    MESSAGES_NODE,
+    Checkpoint,
+    Delivery,
+    LineChunk,
+    LongLine,
+    Source,
+    fingerprint,
+)
 from tailmetrics.tailing.log_file import GZIP_BEGINS
 from tailmetrics.tailing.reader import LineReader
-from tailmetrics.urls import QueueAddress
+from tailmetrics.urls import QueueUrl
 
 NAME_HEADER = "file-name"
 FIRST_LINE_HEADER = "first-line"  # "name": the first line is the name of the log
@@ -51,10 +59,9 @@ class Message:
         received: Received,
         *,
         place: Place,
-        address: QueueAddress,
+        queue: LogQueue,
         broker_name: str,
-        format_name: str,
-        settings: Settings,
+        options: QueueOptions,
     ) -> None:
         received = replace(received, body=_unpacked(received.body))
         self.place = place
@@ -62,21 +69,20 @@ class Message:
         self.arrived_at = time.monotonic()
         message_id = _text(received.message_id)
         self.has_id = bool(message_id)
-        self._format_name = format_name
-        begin = self._begin(received, address)
+        self._format_name = queue.format_name
+        begin = self._begin(received, queue.url)
         self.is_empty = begin >= self.size
         content = fingerprint(received.body)
-        queue = fingerprint(f"{broker_name}\0{address.vhost}\0{address.queue}".encode())
+        queue_id = fingerprint(f"{broker_name}\0{queue.url.vhost}\0{queue.url.queue}".encode())
         if message_id:
-            node_id = f"{MESSAGES_NODE}{queue}"
-            source_id = fingerprint(f"{queue}\0{message_id}\0{content}".encode())
+            node_id = f"{MESSAGES_NODE}{queue_id}"
+            source_id = fingerprint(f"{queue_id}\0{message_id}\0{content}".encode())
         else:
-            node_id = f"{MESSAGES_NODE}{queue}-content"
-            source_id = fingerprint(f"{queue}\0{_process}\0{next(_numbers)}\0{content}".encode())
+            node_id = f"{MESSAGES_NODE}{queue_id}-content"
+            source_id = fingerprint(f"{queue_id}\0{_process}\0{next(_numbers)}\0{content}".encode())
         name = self._name(received, begin) or message_id or content[:16]
-        self._path = f"{_harmless(address.queue)}/{_harmless(name)}"
-        self._checkpoint = Checkpoint(begin, self.size, content, 0, "")
-        source = Source(source_id, node_id, 0, 0, 0, self._path, self._checkpoint)
+        path = f"{_harmless(queue.url.queue)}/{_harmless(name)}"
+        source = Source(source_id, node_id, 0, 0, 0, path, Checkpoint(begin, self.size, content, 0, ""))
         self.delivery = Delivery(source, received.redelivered, by_content=not self.has_id)
         self._written_ns = _written_ns(received.timestamp)
         self._file = _Bytes(received.body)
@@ -85,9 +91,9 @@ class Message:
             begin,
             b"",
             b"",
-            units=units_of(format_name),
-            chunk_bytes=settings.chunk_bytes,
-            max_line_bytes=settings.max_line_bytes,
+            framing=framing_of(queue.format_name),
+            chunk_bytes=options.chunk_bytes,
+            max_line_bytes=options.max_line_bytes,
         )
 
     @property
@@ -98,40 +104,31 @@ class Message:
     def is_read(self) -> bool:
         return self._reader.offset >= self.size
 
-    def next_chunk(self, *, more: bool) -> Chunk:
+    def next_chunk(self, *, more: bool) -> LineChunk:
         """The next chunk of a message that is not read yet; `more` says that other messages wait."""
         offset = self._reader.offset
         lines = self._reader.read(1, final=True)
         if lines is None:
             raise AssertionError("a message has an end")
-        chunk = self._chunk(offset, lines.data, lines.end, more=more or lines.end < self.size)
-        chunk = replace(chunk, too_long=lines.too_long)
         if self.is_read:
-            self._file.release()
-        return chunk
-
-    def acknowledged(self) -> Chunk:
-        """The chunk without lines by which the store learns that this delivery was the last one."""
-        return self._chunk(self.size, b"", self.size + 1, more=False)
-
-    def _chunk(self, offset: int, data: bytes, end: int, *, more: bool) -> Chunk:
-        point = self._checkpoint
-        return Chunk(
+            self._file.close()
+        kind = LongLine if lines.too_long else LineChunk
+        return kind(
             source_id=self.source_id,
             format_name=self._format_name,
-            path=self._path,
+            path=self.delivery.source.path,
             offset=offset,
-            data=data,
-            checkpoint=Checkpoint(end, point.head_length, point.head_hash, 0, ""),
-            more=more,
+            data=lines.data,
+            checkpoint=replace(self.delivery.source.checkpoint, position=lines.end),
+            more=more or lines.end < self.size,
             written_ns=self._written_ns,
             delivery=self.delivery,
         )
 
-    def _begin(self, received: Received, address: QueueAddress) -> int:
+    def _begin(self, received: Received, url: QueueUrl) -> int:
         """Where the lines of the log begin, behind its name when that is the first line."""
         said = _text(received.headers.get(FIRST_LINE_HEADER))
-        if not (said == "name" if said else address.first_line_is_name):
+        if not (said == "name" if said else url.first_line_is_name):
             return 0
         begin = received.body.find(b"\n") + 1 or len(received.body)
         if received.body.startswith(BYTE_ORDER_MARK, begin):
@@ -165,9 +162,6 @@ class _Bytes:
         return len(self._data), 0
 
     def close(self) -> None:
-        self.release()
-
-    def release(self) -> None:
         self._data = b""
 
 

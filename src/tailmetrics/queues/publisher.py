@@ -11,7 +11,7 @@ import tenacity
 from tailmetrics.errors import QueueError
 from tailmetrics.queues.broker import Connection, connected
 from tailmetrics.queues.messages import FIRST_LINE_HEADER, NAME_HEADER
-from tailmetrics.urls import QueueAddress
+from tailmetrics.urls import QueueUrl
 
 _TRY_AGAIN_SECONDS = 60.0  # a broker that is restarted is back by then
 _PAUSE_SECONDS = 0.5
@@ -23,7 +23,7 @@ class Publisher:
     Raises QueueError when the broker is away at the beginning, or later for a minute, or refuses.
     """
 
-    def __init__(self, address: QueueAddress, *, create: bool = False, name_first: bool = False) -> None:
+    def __init__(self, address: QueueUrl, *, create: bool = False, name_first: bool = False) -> None:
         self._address = address
         self._create = create
         self._name_first = name_first

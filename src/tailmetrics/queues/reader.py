@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from tailmetrics.queues.broker import require_client
 from tailmetrics.queues.consumer import QueueConsumer
 from tailmetrics.queues.messages import Message
-from tailmetrics.settings import Settings
-from tailmetrics.sources import Batch, Chunk, SourceStatus
-from tailmetrics.urls import QueueAddress
+from tailmetrics.settings import QueueOptions
+from tailmetrics.sources import Acknowledgement, Batch, Chunk
+from tailmetrics.status import SourceStatus
 
 _MOST_CHUNKS = 1000  # at a time
 _LEAVE_SECONDS = 2.0  # for all brokers together: one that is away need not be waited for
@@ -23,14 +23,11 @@ class QueueReader:
     Raises SettingsError without the client library.
     """
 
-    def __init__(self, settings: Settings, wake: Callable[[], None]) -> None:
-        addresses = [(QueueAddress.parse(entry.pattern), entry.format_name) for entry in settings.log_queues]
-        if addresses:
+    def __init__(self, options: QueueOptions, wake: Callable[[], None]) -> None:
+        if options.queues:
             require_client()
-        self._chunk_bytes = settings.chunk_bytes
-        self._consumers = [
-            QueueConsumer(address, format_name, settings, wake) for address, format_name in addresses
-        ]
+        self._chunk_bytes = options.chunk_bytes
+        self._consumers = [QueueConsumer(queue, options, wake) for queue in options.queues]
         self._lock = threading.Lock()
         self._being_read: dict[int, Message] = {}  # by worker
         self._turn = 0
@@ -47,7 +44,7 @@ class QueueReader:
             for consumer in self._consumers:
                 if consumer.failure is not None:
                     raise consumer.failure
-            chunks = self.acknowledged()
+            chunks: list[Chunk] = [*self.acknowledged()]
             room = self._chunk_bytes
             while room > 0 and len(chunks) < _MOST_CHUNKS:
                 message = self._being_read.pop(worker, None) or self._next_message()
@@ -60,10 +57,12 @@ class QueueReader:
                     self._being_read[worker] = message
             return chunks
 
-    def acknowledged(self) -> list[Chunk]:
-        """Chunks without lines, by which the store learns which messages will not be delivered again."""
+    def acknowledged(self) -> list[Acknowledgement]:
+        """By which the store learns which messages will not be delivered again."""
         return [
-            message.acknowledged() for consumer in self._consumers for message in consumer.take_acknowledged()
+            Acknowledgement(message.delivery)
+            for consumer in self._consumers
+            for message in consumer.take_acknowledged()
         ]
 
     def committed(self, batch: Batch) -> None:

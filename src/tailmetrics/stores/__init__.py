@@ -5,8 +5,9 @@ from __future__ import annotations
 import polars as pl
 
 from tailmetrics.errors import SettingsError
-from tailmetrics.settings import STORE_SCHEMES, Settings
+from tailmetrics.settings import Settings
 from tailmetrics.stores.base import Store
+from tailmetrics.urls import STORE_SCHEMES
 
 __all__ = ["Store", "open_store"]
 
@@ -20,7 +21,7 @@ def open_store(settings: Settings) -> Store:
     """
     # Polars makes its threads when they are first needed, and never again if no file can be opened then.
     pl.DataFrame({"key": [0]}).group_by("key").agg(pl.len())
-    scheme = settings.store_scheme
+    scheme = settings.store.scheme
     if scheme == "duckdb":
         from tailmetrics.stores.duckdb.store import DuckDBStore  # noqa: PLC0415  # only who uses DuckDB loads it
 
@@ -30,7 +31,7 @@ def open_store(settings: Settings) -> Store:
             from tailmetrics.stores.influxdb.store import InfluxDBStore  # noqa: PLC0415  # likewise
         except ModuleNotFoundError as error:
             raise SettingsError(
-                [f"STORE_URL: {settings.store_name} needs pip install 'tailmetrics[influxdb]' ({error})"]
+                [f"STORE_URL: {settings.store} needs pip install 'tailmetrics[influxdb]' ({error})"]
             ) from error
         return InfluxDBStore(settings)
     if scheme in {"sqlite", "postgresql", "mysql", "mariadb"}:
@@ -38,7 +39,7 @@ def open_store(settings: Settings) -> Store:
             from tailmetrics.stores.sql.store import SqlStore  # noqa: PLC0415  # likewise
         except ModuleNotFoundError as error:
             raise SettingsError(
-                [f"STORE_URL: {settings.store_name} needs pip install 'tailmetrics[{scheme}]' ({error})"]
+                [f"STORE_URL: {settings.store} needs pip install 'tailmetrics[{scheme}]' ({error})"]
             ) from error
         return SqlStore(settings)
     raise SettingsError(

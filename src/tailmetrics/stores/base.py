@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Final, Protocol, runtime_checkable
 
-from tailmetrics.sources import CHUNK_LINES, Batch, Source, SourceStatus
+from tailmetrics.sources import CHUNK_LINES, Batch, Source
 from tailmetrics.stats import (
     Breakdown,
     BreakdownQuery,
@@ -20,13 +20,14 @@ from tailmetrics.stats import (
     Trend,
     TrendsQuery,
 )
+from tailmetrics.status import SourceStatus
 
 # DuckDB writes the rows of a commit once if they fill one of its groups, else twice. So many lines do, even
 # with some rejects. Other stores take as many, or a multiple.
 COMMIT_LINES: Final = 4 * CHUNK_LINES
 # Without it nothing would be read while the end of a commit waits for a server or the disk, nor written while
 # that is read.
-LEAD: Final = 0.25
+READ_AHEAD: Final = 0.25
 
 
 class Store(Protocol):
@@ -37,7 +38,7 @@ class Store(Protocol):
     """
 
     commit_lines: int  # that are worth a commit, while there are more to come
-    lead: float  # how much is read ahead of the next commit, in commits
+    read_ahead: float  # how much is read ahead of the next commit, in commits
 
     def sources(self, node_id: str) -> Sequence[Source]:
         """Every source that a node has registered, with its durable position."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
-from tailmetrics.formats.framing import units_of
+from tailmetrics.formats.framing import framing_of
 from tailmetrics.settings import Settings
-from tailmetrics.sources import TAIL_BYTES, Chunk, Source, SourceStatus
+from tailmetrics.sources import TAIL_BYTES, LineChunk, LongLine, Registration, Source
+from tailmetrics.status import SourceState, SourceStatus
 from tailmetrics.tailing.identity import checkpoint_of, grown_head
 from tailmetrics.tailing.log_file import LogFile
 from tailmetrics.tailing.reader import LineReader, Rewritten
@@ -53,7 +54,7 @@ class Follower:
             source.position,
             before,
             self._head,
-            units=units_of(format_name),
+            framing=framing_of(format_name),
             chunk_bytes=settings.chunk_bytes,
             max_line_bytes=settings.max_line_bytes,
         )
@@ -143,7 +144,7 @@ class Follower:
         """Bytes that were seen in the file and not read, when its content is gone."""
         return max(0, self._largest_size - self.offset)
 
-    def read(self, *, final: bool = False) -> Chunk | None:
+    def read(self, *, final: bool = False) -> LineChunk | None:
         """The next chunk, None when there is no whole line. `final` takes an unfinished last line too.
 
         Raises Rewritten when the file was truncated, written anew or not.
@@ -159,7 +160,8 @@ class Follower:
             return None
         self._read_stamp = None
         self._head = grown_head(self._head, offset, lines.data)
-        return Chunk(
+        kind = LongLine if lines.too_long else LineChunk
+        return kind(
             source_id=self.source.source_id,
             format_name=self.format_name,
             path=self.path,
@@ -167,23 +169,13 @@ class Follower:
             data=lines.data,
             checkpoint=checkpoint_of(lines.end, self._head, self._reader.before),
             more=lines.more and lines.end < size,
-            too_long=lines.too_long,
             written_ns=stamp[1],
         )
 
-    def registration(self) -> Chunk:
-        """The chunk without lines by which a new source is made known to the store."""
+    def registration(self) -> Registration:
+        """By which a new source is made known to the store."""
         self.registered = True
-        return Chunk(
-            source_id=self.source.source_id,
-            format_name=self.format_name,
-            path=self.path,
-            offset=self.source.position,
-            data=b"",
-            checkpoint=self.source.checkpoint,
-            more=self.unread_bytes > 0,
-            registers=self.source,
-        )
+        return Registration(replace(self.source, path=self.path), more=self.unread_bytes > 0)
 
     def as_read(self) -> Source:
         """The source at the position up to which it was read, which may be ahead of the store."""
@@ -192,7 +184,7 @@ class Follower:
         checkpoint = checkpoint_of(self.offset, self._head, self._reader.before)
         return replace(self.source, checkpoint=checkpoint, path=self.path)
 
-    def state(self) -> str:
+    def state(self) -> SourceState:
         if self.last_error is not None:
             return "unreadable"
         if self.finite:

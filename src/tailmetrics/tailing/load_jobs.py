@@ -6,7 +6,8 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
-from tailmetrics.sources import Batch, LoadProgress
+from tailmetrics.sources import Batch
+from tailmetrics.status import LoadProgress
 
 
 class LoadJob:

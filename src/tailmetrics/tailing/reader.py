@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tailmetrics.formats.framing import LOOKS_AHEAD, Units
+from tailmetrics.formats.framing import LOOKS_AHEAD, Framing
 from tailmetrics.records import REJECT_LINE_BYTES
 from tailmetrics.tailing.log_file import LogFile
 
@@ -17,7 +17,7 @@ class Rewritten(Exception):  # a condition to act on, not a mistake
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """Whole units that end at byte `end`; of one that is too long only the beginning.
+    """Whole frames that end at byte `end`; of one that is too long only the beginning.
 
     `more` is False when no line end was there behind them.
     """
@@ -29,7 +29,7 @@ class Lines:
 
 
 class LineReader:
-    """Reads whole units onward from an offset and notices when the file was rewritten before it.
+    """Reads whole frames onward from an offset and notices when the file was rewritten before it.
 
     `before` are the bytes that end at `offset`, as they were read, and `head` those with which the file began
     when it was identified: at offset 0 they are what tells that it still is that file.
@@ -42,7 +42,7 @@ class LineReader:
         before: bytes,
         head: bytes,
         *,
-        units: Units,
+        framing: Framing,
         chunk_bytes: int,
         max_line_bytes: int,
     ) -> None:
@@ -50,25 +50,25 @@ class LineReader:
         self.offset = offset
         self.before = before
         self._head = head
-        self._units = units
+        self._framing = framing
         self._max_line_bytes = max_line_bytes
         self._read_bytes = max(chunk_bytes, max_line_bytes + _LINE_END_BYTES)
-        self._searched_to = 0  # of a unit that is too long no end was found before this offset
+        self._searched_to = 0  # of a frame that is too long no end was found before this offset
 
     def read(self, keep_before: int, *, final: bool = False) -> Lines | None:
-        """The next units, None when there is no whole one. Advances `offset`.
+        """The next frames, None when there is no whole one. Advances `offset`.
 
-        `final` takes an unfinished last unit for a whole one. Raises Rewritten.
+        `final` takes an unfinished last frame for a whole one. Raises Rewritten.
         """
         # One read for the bytes before and after the offset: nothing can come between the two.
         data = self.file.read(self.offset - len(self.before), len(self.before) + self._read_bytes)
         if not data.startswith(self.before if self.offset else self._head):
             raise Rewritten
         begin = len(self.before)
-        length = self._units.whole(data, begin)
+        length = self._framing.whole(data, begin)
         if length == 0:
             rest = data[begin:]
-            if self._units.is_too_long(rest, self._max_line_bytes, self._read_bytes):
+            if self._framing.is_too_long(rest, self._max_line_bytes, self._read_bytes):
                 return self._skip(rest, keep_before, final=final)
             if not final or not rest:
                 return None
@@ -81,7 +81,7 @@ class LineReader:
         return Lines(data, self.offset, more)
 
     def _skip(self, beginning: bytes, keep_before: int, *, final: bool) -> Lines | None:
-        end = self._units.end_of_long(beginning)
+        end = self._framing.end_of_long(beginning)
         last_line_end = beginning.rfind(b"\n")
         searched = len(beginning) if last_line_end < 0 else last_line_end
         position = max(self._searched_to, self.offset + searched)

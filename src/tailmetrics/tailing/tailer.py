@@ -14,7 +14,8 @@ from pathlib import Path
 from tailmetrics.errors import LoadError
 from tailmetrics.formats.framing import RESULTS
 from tailmetrics.settings import Settings
-from tailmetrics.sources import Batch, Chunk, Source, SourceStatus
+from tailmetrics.sources import Batch, LineChunk, Registration, Source
+from tailmetrics.status import SourceState, SourceStatus
 from tailmetrics.tailing.discovery import (
     FoundFile,
     RotatedFiles,
@@ -91,7 +92,7 @@ class Tailer:
         self._found: dict[str, Key] = {}  # by path
         self._keys: dict[str, Key] = {}  # the same by all names that events may give
         self._folders: set[str] = set()  # of these names
-        self._problems: dict[str, tuple[str, str]] = {}  # path -> state and reason
+        self._problems: dict[str, tuple[SourceState, str]] = {}  # path -> state and reason
         self._queued_loads: deque[LoadJob] = deque()
         self._jobs: list[LoadJob] = []  # under way, or waiting for another one of them
         self._scan_due_at = 0.0
@@ -99,7 +100,7 @@ class Tailer:
 
     # -- what the dataflow asks ------------------------------------------------------------------------
 
-    def next_chunks(self, worker: int = 0, workers: int = 1) -> list[Chunk]:
+    def next_chunks(self, worker: int = 0, workers: int = 1) -> list[LineChunk | Registration]:
         """What is new, at most one chunk of each source and about CHUNK_BYTES in all; may be empty.
 
         Each source belongs to one worker of `workers`, so that its chunks stay in order.
@@ -111,7 +112,7 @@ class Tailer:
             if self._is_scan_due():
                 self._scan()
             # All new sources before any line: then after a crash the store knows whatever had been found.
-            chunks = self._registrations(worker, workers)
+            chunks: list[LineChunk | Registration] = [*self._registrations(worker, workers)]
             room = self._settings.chunk_bytes
             oldest_first = self._settings.backlog_order == "oldest"
             polls = not self.wakeup.has_events
@@ -142,7 +143,7 @@ class Tailer:
                 return _POLL_SECONDS
             return max(0.0, self._scan_due_at - time.monotonic())
 
-    def _registrations(self, worker: int, workers: int) -> list[Chunk]:
+    def _registrations(self, worker: int, workers: int) -> list[Registration]:
         new = [f for f in self._followers if not f.registered and f.worker_hash % workers == worker]
         for follower in new:
             self._known.put(follower.source)
@@ -211,7 +212,7 @@ class Tailer:
 
     # -- reading ---------------------------------------------------------------------------------------
 
-    def _read(self, follower: Follower) -> Chunk | None:
+    def _read(self, follower: Follower) -> LineChunk | None:
         try:
             written = follower.look()
             hold = self._settings.rotated_hold_seconds
@@ -298,6 +299,7 @@ class Tailer:
         began = time.thread_time()
         found, missing = find_files(self._log_paths)
         self._names.add(file.path for file in found)
+        problems: dict[str, tuple[SourceState, str]]
         problems = {path: ("missing", reason) for path, reason in missing.items()}
         unidentified = self._match_names(found)
         self._identify(unidentified, problems)
@@ -350,7 +352,7 @@ class Tailer:
                 unidentified.append(file)
         return unidentified
 
-    def _identify(self, files: list[FoundFile], problems: dict[str, tuple[str, str]]) -> None:
+    def _identify(self, files: list[FoundFile], problems: dict[str, tuple[SourceState, str]]) -> None:
         """Follow what is known by its inode first: then a copy can be told from the file it was made of."""
         strangers: list[tuple[FoundFile, LogFile]] = []
         for file in files:
@@ -376,7 +378,7 @@ class Tailer:
             if (follower := self._followers.of_file(file.key)) is not None:
                 self._followers.end_turn(follower)
 
-    def _open(self, path: str, problems: dict[str, tuple[str, str]]) -> LogFile | None:
+    def _open(self, path: str, problems: dict[str, tuple[SourceState, str]]) -> LogFile | None:
         try:
             opened = open_log(path)
         except OSError as error:
@@ -494,7 +496,7 @@ class Tailer:
             for follower in sorted(idle, key=Follower.quiet_seconds, reverse=True)[:excess]:
                 self._park(follower)
 
-    def _note_problems(self, problems: dict[str, tuple[str, str]]) -> None:
+    def _note_problems(self, problems: dict[str, tuple[SourceState, str]]) -> None:
         for path, (state, reason) in problems.items():
             if self._problems.get(path) != (state, reason):
                 log.warning("cannot follow", path=path, state=state, reason=reason)
@@ -578,7 +580,7 @@ class Tailer:
         self._jobs = [job for job in self._jobs if not job.has_ended]
 
 
-def _followed_by(chunks: list[Chunk], *, more: bool) -> list[Chunk]:
+def _followed_by(chunks: list[LineChunk | Registration], *, more: bool) -> list[LineChunk | Registration]:
     """The chunks; each that another one follows says that more comes, and need not be committed alone."""
     last = len(chunks) - 1
     return [

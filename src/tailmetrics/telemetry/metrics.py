@@ -9,7 +9,8 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from tailmetrics.records import RECORD_SCHEMA
-from tailmetrics.sources import Batch, SourceStatus
+from tailmetrics.sources import Batch
+from tailmetrics.status import SourceStatus
 
 REJECT_REASONS = frozenset({*RECORD_SCHEMA, "line"} - {"offset"})
 OTHER_REASON = "other"

@@ -234,7 +234,7 @@ def growing(
     names = itertools.count()
 
     def add(lines: bytes) -> None:
-        commit(store, f"{next(names)}.log", open_format("requests", settings).parse(lines, 0))
+        commit(store, f"{next(names)}.log", open_format("requests", settings.format_options).parse(lines, 0))
 
     try:
         add("\n".join(LINES).encode())

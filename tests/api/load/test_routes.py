@@ -13,7 +13,7 @@ import pytest
 from tailmetrics.api.app import create_app
 from tailmetrics.ingest.supervisor import Ingestion
 from tailmetrics.settings import Settings
-from tailmetrics.sources import IngestionState, LoadProgress
+from tailmetrics.status import IngestionState, LoadProgress
 from tailmetrics.stores import Store, open_store
 from tailmetrics.telemetry.metrics import Metrics
 from tests.api.conftest import settings_in

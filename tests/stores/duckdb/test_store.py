@@ -86,7 +86,7 @@ class TestOpening:
 
     def test_a_second_process_is_told_who_holds_the_file(self, settings: Settings) -> None:
         body = "print('open', flush=True); sys.stdin.read(); store.close()"
-        command = [*program(body), str(settings.store_path)]
+        command = [*program(body), str(settings.store.path)]
         with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
             assert holder.stdout is not None
             holder.stdout.readline()
@@ -105,20 +105,20 @@ class TestOpening:
 
     def test_another_schema_version_is_named(self, settings: Settings) -> None:
         open_store(settings).close()
-        with duckdb.connect(str(settings.store_path)) as connection:
+        with duckdb.connect(str(settings.store.path)) as connection:
             connection.execute("UPDATE meta SET schema_version = 99").fetchall()
         with pytest.raises(SchemaMismatch, match="schema version 99, this program knows version 4"):
             open_store(settings)
 
     def test_a_file_that_is_no_database_is_left_alone(self, settings: Settings) -> None:
-        settings.store_path.write_bytes(b"2024-11-06 06:33:33 cust_40 /api 400 0.316\n" * 500)
-        before = settings.store_path.read_bytes()
+        settings.store.path.write_bytes(b"2024-11-06 06:33:33 cust_40 /api 400 0.316\n" * 500)
+        before = settings.store.path.read_bytes()
         with pytest.raises(StoreError, match="is no DuckDB database"):
             open_store(settings)
-        assert settings.store_path.read_bytes() == before
+        assert settings.store.path.read_bytes() == before
 
     def test_a_database_of_something_else_is_left_alone(self, settings: Settings) -> None:
-        with duckdb.connect(str(settings.store_path)) as connection:
+        with duckdb.connect(str(settings.store.path)) as connection:
             connection.execute("CREATE TABLE mine (a INTEGER)").fetchall()
         with pytest.raises(StoreError, match="something else"):
             open_store(settings)
@@ -133,7 +133,7 @@ class TestOpening:
             open_store(settings_of(tmp_path / "file" / "store.duckdb"))
 
     def test_the_log_of_a_removed_file_is_not_mistaken_for_a_new_ones(self, settings: Settings) -> None:
-        settings.store_path.with_name("store.duckdb.wal").write_bytes(b"committed")
+        settings.store.path.with_name("store.duckdb.wal").write_bytes(b"committed")
         with pytest.raises(StoreError, match=r"is missing but store\.duckdb\.wal"):
             open_store(settings)
 
@@ -155,16 +155,16 @@ class TestRunning:
     def test_a_file_that_went_away_ends_writing(self, settings: Settings, change: str) -> None:
         store = open_store(settings)
         source = store.register(source_of())
-        settings.store_path.unlink()
+        settings.store.path.unlink()
         if change == "replaced":
-            settings.store_path.touch()
+            settings.store.path.touch()
         with pytest.raises(StoreGone, match=f"was {change}"):
             store.write([batch_of(source, ONE)])
         store.close()
 
     def test_a_file_that_went_away_is_seen_by_ping(self, settings: Settings, ask: Ask[Any]) -> None:
         store = open_store(settings)
-        settings.store_path.unlink()
+        settings.store.path.unlink()
         with pytest.raises(StoreGone):
             ask(store.ping())
         store.close()
@@ -197,7 +197,7 @@ class TestRunning:
             print(store.position(source.source_id) == batch.checkpoint.position)
             store.close()
         """
-        command = [*program(body), str(settings.store_path)]
+        command = [*program(body), str(settings.store.path)]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
         assert done.stdout.splitlines() == ["StoreUnavailable 0", "True"]
 
@@ -339,7 +339,7 @@ class TestCrashes:
         """
         chance = random.Random(1)  # the same moments in each run
         for _ in range(5):
-            command = [*program(body), str(settings.store_path)]
+            command = [*program(body), str(settings.store.path)]
             with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as writer:
                 assert writer.stdout is not None
                 for _ in range(chance.randint(1, 40)):

@@ -7,7 +7,7 @@ import math
 import socket
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, wait
+from concurrent.futures import wait
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -25,7 +25,7 @@ from tailmetrics.errors import (
     StoreGone,
     StoreUnavailable,
 )
-from tailmetrics.ingest.supervisor import Ingestion
+from tailmetrics.ingest.supervisor import Supervisor
 from tailmetrics.settings import Settings, load_settings
 from tailmetrics.sources import Batch, Source
 from tailmetrics.stats import BreakdownQuery, CustomersQuery, RejectsQuery, StatsQuery
@@ -33,6 +33,7 @@ from tailmetrics.stores import Store, open_store
 from tailmetrics.stores.base import Preparing
 from tailmetrics.stores.sql import mysql, schema
 from tailmetrics.stores.sql.postgresql import dialect
+from tailmetrics.stores.sql.rows import RowsBegun
 from tailmetrics.telemetry.metrics import Metrics
 from tailmetrics.windows import parse_every
 from tests import servers
@@ -69,7 +70,7 @@ def settings_of(url: str, **changes: Any) -> Settings:
 def run(settings: Settings, *statements: str) -> list[Any]:
     """Run statements beside the store; the rows of the last one."""
     driver = {"mariadb": "mysql+pymysql", "postgresql": "postgresql+psycopg", "sqlite": "sqlite"}
-    url = sa.make_url(settings.store_url).set(drivername=driver[settings.store_scheme])
+    url = sa.make_url(settings.store_url).set(drivername=driver[settings.store.scheme])
     with sa.create_engine(url, poolclass=sa.NullPool).begin() as connection:
         for statement in statements:
             result = connection.exec_driver_sql(statement)
@@ -228,7 +229,7 @@ class TestOpening:
     ) -> None:
         url = f"{SERVERS[scheme]().new_database()}{parameters}"
         database = dialect.PostgreSQL if scheme == "postgresql" else mysql.MySQL
-        engine = database(url, "the store", 30).writing()
+        engine = database(sa.make_url(url), "the store", 30).writing()
         try:
             with engine.connect() as connection:
                 driver: Any = connection.connection.driver_connection
@@ -440,7 +441,7 @@ class TestSharing:
             settings.store_url, log_file_path=str(tmp_path / "x.log"), node_id="web-1", api_host="127.0.0.1"
         )
         processor = open_store(following)
-        ingestion = Ingestion(following, processor, Metrics())
+        ingestion = Supervisor(following, processor, Metrics())
         ingestion.start()
         await_that(lambda: [s.state for s in ask(store.status()).sources] == ["live"], 20.0)
         ingestion.stop()
@@ -461,7 +462,7 @@ class TestFaults:
             stream_max_size=1000,
         )
         store = open_store(settings)
-        ingestion = Ingestion(settings, store, Metrics())
+        ingestion = Supervisor(settings, store, Metrics())
         ingestion.start()
         try:
             for turn in range(3):
@@ -558,8 +559,8 @@ class TestRowsMadeAhead:
     def prepared(self, store: Store, batch: Batch) -> Batch:
         assert isinstance(store, Preparing)
         prepared = store.prepare(batch)
-        if isinstance(prepared.prepared, Future):
-            wait([prepared.prepared])
+        if isinstance(prepared.prepared, RowsBegun):
+            wait([prepared.prepared.rows])
         return prepared
 
     def test_a_batch_that_was_prepared_is_written_once(self, store: Store, ask: Ask[Any]) -> None:
@@ -572,8 +573,8 @@ class TestRowsMadeAhead:
         store = open_store(settings_of(server.new_database()))
         source = store.register(source_of())
         batch = self.prepared(store, self.batch(source))
-        assert isinstance(batch.prepared, Future)
-        assert batch.prepared.exception() is None
+        assert isinstance(batch.prepared, RowsBegun)
+        assert batch.prepared.rows.exception() is None
         assert [customer.customer_id for customer in ask(store.customers(CustomersQuery())).customers] == []
         store.close()
 

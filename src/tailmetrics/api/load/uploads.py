@@ -156,7 +156,7 @@ def too_large(found: str, settings: Settings) -> HTTPException:
     # A file store is held by the service, whatever is asked to write it.
     command = (
         "stop the service and run `tailmetrics load FILE`"
-        if settings.store_is_file
+        if settings.store.is_file
         else "run `tailmetrics load --store-url URL FILE`"
     )
     return HTTPException(

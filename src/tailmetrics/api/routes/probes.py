@@ -14,7 +14,7 @@ from tailmetrics.api.context import Context, Services
 from tailmetrics.api.http.openapi import problem_responses
 from tailmetrics.api.schemas import Health, IngestionReadiness, Readiness
 from tailmetrics.errors import StoreError
-from tailmetrics.sources import SourceStatus
+from tailmetrics.status import SourceStatus
 
 STORE_ANSWER_SECONDS = 5.0  # a store that takes longer to answer a ping counts as away
 

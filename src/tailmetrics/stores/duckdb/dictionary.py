@@ -18,12 +18,12 @@ _MOST_DIFFERENT = 7 / 8  # of a sample: some four thousand texts, if all are as 
 
 @dataclass(frozen=True, slots=True)
 class Numbered:
-    """Records with customer_number and path_number in place of the texts of `texts`.
+    """Records with customer_number and path_number in place of the texts of `made_of`.
 
     The numbers begin with 0, and all are below `end`.
     """
 
-    texts: pl.DataFrame
+    made_of: pl.DataFrame
     records: pl.DataFrame
     end: int
 
@@ -69,7 +69,7 @@ def split(batches: Iterable[Batch]) -> tuple[list[tuple[str, pl.DataFrame]], lis
     plain, numbered = [], []
     for batch in batches:
         made = batch.prepared
-        if isinstance(made, Numbered) and made.texts is batch.parsed.records:
+        if isinstance(made, Numbered) and made.made_of is batch.parsed.records:
             numbered.append((batch.source_id, made))
         else:
             plain.append((batch.source_id, batch.parsed.records))

@@ -202,7 +202,7 @@ class DuckDBFile:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self.path = settings.store_path.absolute()
+        self.path = settings.store.path.absolute()
         self.memory_limit = settings.duckdb_memory_limit  # checked to be a number with a unit
         self._config: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": settings.duckdb_memory_limit,

@@ -13,9 +13,9 @@ from datetime import datetime
 from typing import TypeVar
 
 from tailmetrics.errors import StoreUnavailable
-from tailmetrics.process import keep_arrays
+from tailmetrics.process import keep_freed_memory
 from tailmetrics.settings import Settings
-from tailmetrics.sources import Batch, Source, SourceStatus, stored_statuses
+from tailmetrics.sources import Batch, Source
 from tailmetrics.stats import (
     Breakdown,
     BreakdownQuery,
@@ -29,6 +29,7 @@ from tailmetrics.stats import (
     Trend,
     TrendsQuery,
 )
+from tailmetrics.status import SourceStatus, stored_statuses
 from tailmetrics.stores.base import COMMIT_LINES
 from tailmetrics.stores.duckdb import counts_query, customers_query, stats_query
 from tailmetrics.stores.duckdb.dictionary import Names
@@ -49,11 +50,11 @@ class DuckDBStore:
     """
 
     commit_lines = COMMIT_LINES
-    lead = 0.0  # reading is the quicker, and what it is ahead takes memory
+    read_ahead = 0.0  # reading is the quicker, and what it is ahead takes memory
 
     def __init__(self, settings: Settings) -> None:
         """Open the file. Raises StoreBusy, SchemaMismatch or StoreError."""
-        keep_arrays()
+        keep_freed_memory()
         self._timeout_seconds = settings.query_timeout_seconds
         self._file = DuckDBFile(settings)
         self._lock = threading.Lock()

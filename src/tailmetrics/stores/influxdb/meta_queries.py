@@ -7,8 +7,8 @@ import time
 from collections import defaultdict
 from typing import Any
 
-from tailmetrics.sources import SourceStatus, stored_statuses
 from tailmetrics.stats import Reject, RejectsPage, RejectsQuery, StoreStatus
+from tailmetrics.status import SourceStatus, stored_statuses
 from tailmetrics.stores.cursors import cursor_to, place_of
 from tailmetrics.stores.influxdb.csv import Tables
 from tailmetrics.stores.influxdb.flux import any_of

@@ -11,7 +11,6 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
-from urllib.parse import parse_qs, unquote, urlsplit
 
 import polars as pl
 from influxdb_client import (  # type: ignore[attr-defined]  # it re-exports them without saying so
@@ -30,6 +29,7 @@ from tailmetrics.errors import SettingsError, StoreError, StoreUnavailable
 from tailmetrics.settings import Settings
 from tailmetrics.stores.influxdb.csv import Tables, tables_of
 from tailmetrics.telemetry.log import EventLog
+from tailmetrics.urls import bracketed
 
 log = EventLog()
 
@@ -61,14 +61,13 @@ class Address:
     @classmethod
     def of(cls, settings: Settings) -> Address:
         """From STORE_URL, else from INFLUXDB_*. Raises SettingsError for what is missing."""
-        parts = urlsplit(settings.store_url)
-        options = parse_qs(parts.query)
-        secure = options.get("tls", ["false"])[0] == "true"
-        host = parts.netloc if parts.port or not parts.netloc else f"{parts.netloc}:8086"
+        store = settings.store
+        scheme = "https" if store.parameters.get("tls", ["false"])[0] == "true" else "http"
+        address = f"{scheme}://{bracketed(store.host)}:{store.port or 8086}" if store.host else None
         given = {
-            "INFLUXDB_URL": f"{'https' if secure else 'http'}://{host}" if host else settings.influxdb_url,
-            "INFLUXDB_ORG": options.get("org", [settings.influxdb_org])[0],
-            "INFLUXDB_BUCKET": unquote(parts.path.strip("/")) or settings.influxdb_bucket,
+            "INFLUXDB_URL": address or settings.influxdb_url,
+            "INFLUXDB_ORG": store.parameters.get("org", [settings.influxdb_org])[0],
+            "INFLUXDB_BUCKET": store.database or settings.influxdb_bucket,
             "INFLUXDB_TOKEN": settings.influxdb_token.get_secret_value() if settings.influxdb_token else "",
         }
         if missing := [name for name, value in given.items() if not value]:

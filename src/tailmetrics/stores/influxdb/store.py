@@ -9,7 +9,7 @@ from datetime import datetime
 
 from tailmetrics.errors import StoreUnavailable
 from tailmetrics.settings import Settings
-from tailmetrics.sources import Batch, Source, SourceStatus
+from tailmetrics.sources import Batch, Source
 from tailmetrics.stats import (
     Breakdown,
     BreakdownQuery,
@@ -23,7 +23,8 @@ from tailmetrics.stats import (
     Trend,
     TrendsQuery,
 )
-from tailmetrics.stores.base import COMMIT_LINES, LEAD
+from tailmetrics.status import SourceStatus
+from tailmetrics.stores.base import COMMIT_LINES, READ_AHEAD
 from tailmetrics.stores.influxdb import counts_query, meta_queries, stats_query
 from tailmetrics.stores.influxdb.reader import Reader
 from tailmetrics.stores.influxdb.server import CONNECT_SECONDS, Server
@@ -41,7 +42,7 @@ class InfluxDBStore:
     """
 
     commit_lines = COMMIT_LINES
-    lead = LEAD
+    read_ahead = READ_AHEAD
 
     def __init__(self, settings: Settings) -> None:
         """Raises SettingsError; a server that is away, or a wrong token, is logged and asked again later."""

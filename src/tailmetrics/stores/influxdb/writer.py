@@ -11,7 +11,8 @@ from datetime import datetime, timedelta, timezone
 import polars as pl
 
 from tailmetrics.errors import PositionConflict, RecordsRefused, Refusal, SourceHeld, StoreError
-from tailmetrics.sources import Batch, Source, SourceStatus
+from tailmetrics.sources import Batch, Source
+from tailmetrics.status import SourceStatus
 from tailmetrics.stores.influxdb.leases import Holder, Leases
 from tailmetrics.stores.influxdb.line_protocol import point, record_lines
 from tailmetrics.stores.influxdb.meta_queries import (

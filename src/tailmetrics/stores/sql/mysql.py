@@ -110,9 +110,9 @@ class MySQL(NothingInBackground):
     commit_lines = COMMIT_LINES
     rows_ahead = True
 
-    def __init__(self, url: str, name: str, timeout_seconds: float) -> None:
+    def __init__(self, url: sa.URL, name: str, timeout_seconds: float) -> None:
         self.name = name
-        self._url = sa.make_url(url)
+        self._url = url
         self._timeout_seconds = timeout_seconds
 
     def writing(self) -> sa.Engine:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from tailmetrics.errors import UnknownCustomer
-from tailmetrics.sources import SourceStatus, stored_statuses
 from tailmetrics.stats import (
     Breakdown,
     BreakdownQuery,
@@ -29,6 +28,7 @@ from tailmetrics.stats import (
     Trend,
     TrendsQuery,
 )
+from tailmetrics.status import SourceStatus, stored_statuses
 from tailmetrics.stores.cursors import cursor_to, place_of
 from tailmetrics.stores.results import answer_in_one_window, answer_in_windows, summary_of
 from tailmetrics.stores.sql.aggregates import counts_of, failed_of, figures_of, window_key

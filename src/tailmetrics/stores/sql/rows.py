@@ -64,6 +64,14 @@ class _Made:
     rows: Rows
 
 
+@dataclass(frozen=True, slots=True)
+class RowsBegun:
+    """Rows that a thread is making; None when the database does not know the source."""
+
+    made_of: pl.DataFrame
+    rows: Future[_Made | None]
+
+
 class RowsAhead:
     """Makes the rows of large batches in a thread of its own."""
 
@@ -77,13 +85,14 @@ class RowsAhead:
         """The batch, whose rows are being made if that pays."""
         if not self._database.rows_ahead or batch.parsed.records.height < _ROWS_AHEAD:
             return batch
-        return replace(batch, prepared=self._thread.submit(self._make_ahead, batch))
+        rows = self._thread.submit(self._make_ahead, batch)
+        return replace(batch, prepared=RowsBegun(batch.parsed.records, rows))
 
     def rows(self, batch: Batch, source_key: int) -> Rows:
         """The rows of a batch that was begun; made again if it or the key of its source is another by now."""
         made = None
-        if isinstance(batch.prepared, Future) and batch.prepared.exception() is None:
-            made = batch.prepared.result()
+        if isinstance(batch.prepared, RowsBegun) and batch.prepared.rows.exception() is None:
+            made = batch.prepared.rows.result()
         if made is None or made.records is not batch.parsed.records or made.source_key != source_key:
             made = self._make(batch.parsed.records, source_key)
         return made.rows

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from tailmetrics.errors import SettingsError, StoreUnavailable
 from tailmetrics.settings import Settings
-from tailmetrics.sources import Batch, Source, SourceStatus
+from tailmetrics.sources import Batch, Source
 from tailmetrics.stats import (
     Breakdown,
     BreakdownQuery,
@@ -30,7 +30,8 @@ from tailmetrics.stats import (
     Trend,
     TrendsQuery,
 )
-from tailmetrics.stores.base import LEAD
+from tailmetrics.status import SourceStatus
+from tailmetrics.stores.base import READ_AHEAD
 from tailmetrics.stores.sql import schema
 from tailmetrics.stores.sql.dialect import Database, errors_translated, parameters_refused, took_too_long
 from tailmetrics.stores.sql.queries import Questions
@@ -53,7 +54,7 @@ class SqlStore:
     that is away when the store is opened is waited for.
     """
 
-    lead = LEAD
+    read_ahead = READ_AHEAD
 
     def __init__(self, settings: Settings) -> None:
         """Open the database and make its tables. Raises SchemaMismatch or StoreError."""
@@ -269,26 +270,26 @@ class _LoopThread:
 
 def _database(settings: Settings) -> Database:
     """The adapter of the URL's scheme; only its drivers are imported."""
-    name, seconds = settings.store_name, settings.query_timeout_seconds
+    store, name, seconds = settings.store, str(settings.store), settings.query_timeout_seconds
+    parameters = {key: values[0] if len(values) == 1 else values for key, values in store.parameters.items()}
+    url = sa.URL.create(
+        store.scheme, store.user, store.password, store.host, store.port, store.database, parameters
+    )
     try:
-        if settings.store_scheme == "sqlite":
+        if store.scheme == "sqlite":
             from tailmetrics.stores.sql.sqlite import SQLite
 
-            return SQLite(settings.store_path, name, seconds)
-        if settings.store_scheme == "postgresql":
+            return SQLite(store.path, name, seconds)
+        if store.scheme == "postgresql":
             from tailmetrics.stores.sql.postgresql.dialect import PostgreSQL
 
-            return PostgreSQL(settings.store_url, name, seconds)
+            return PostgreSQL(url, name, seconds)
         from tailmetrics.stores.sql.mysql import MySQL
 
-        return MySQL(settings.store_url, name, seconds)
-    except sa.exc.ArgumentError:
-        raise SettingsError(
-            [f"STORE_URL: found {name}, expected a URL with a user, host and database"]
-        ) from None
+        return MySQL(url, name, seconds)
     except ModuleNotFoundError as error:
         problem = (
             f"STORE_URL: {name} needs the package {error.name}, which is not installed; "
-            f"pip install 'tailmetrics[{settings.store_scheme}]'"
+            f"pip install 'tailmetrics[{store.scheme}]'"
         )
         raise SettingsError([problem]) from error

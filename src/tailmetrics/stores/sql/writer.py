@@ -16,7 +16,8 @@ import sqlalchemy as sa
 
 from tailmetrics.errors import PositionConflict
 from tailmetrics.settings import Settings
-from tailmetrics.sources import Batch, Checkpoint, Source, SourceStatus
+from tailmetrics.sources import Batch, Checkpoint, Source
+from tailmetrics.status import SourceStatus
 from tailmetrics.stores.sql.dialect import Database, Rows
 from tailmetrics.stores.sql.lookup import in_questions, known_values
 from tailmetrics.stores.sql.rows import CustomerKeys, RowsAhead, in_parts, record_rows, with_source_keys

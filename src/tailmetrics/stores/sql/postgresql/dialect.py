@@ -85,9 +85,9 @@ class PostgreSQL:
     commit_lines = 2 * COMMIT_LINES  # each waits for the server's disk
     rows_ahead = True
 
-    def __init__(self, url: str, name: str, timeout_seconds: float) -> None:
+    def __init__(self, url: sa.URL, name: str, timeout_seconds: float) -> None:
         self.name = name
-        self._url = sa.make_url(url).set(drivername="postgresql+psycopg")
+        self._url = url.set(drivername="postgresql+psycopg")
         self._timeout_seconds = timeout_seconds
         self._segments: Segments | None = None
 

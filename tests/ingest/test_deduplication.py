@@ -12,16 +12,17 @@ import pytest
 from tailmetrics.errors import PositionConflict
 from tailmetrics.ingest.committer import Committer
 from tailmetrics.ingest.dataflow import ChunkParser
-from tailmetrics.queues import QueueAddress
+from tailmetrics.queues import QueueUrl
 from tailmetrics.queues.broker import Received
 from tailmetrics.queues.messages import Message, Place
-from tailmetrics.sources import Batch
+from tailmetrics.settings import LogQueue
+from tailmetrics.sources import Acknowledgement, Batch
 from tailmetrics.stores import Store, open_store
 from tailmetrics.telemetry.metrics import Metrics
 from tests.builders import settings_of
 from tests.queues.consuming import log_of
 
-ADDRESS = QueueAddress.parse("amqp://host/?queue=logs")
+ADDRESS = QueueUrl.parse("amqp://host/?queue=logs")
 LOG = log_of(1, 100)
 
 
@@ -37,13 +38,13 @@ class Process:
     def store(self, *messages: Message, acknowledged: bool = False, most_chunks: int = 1000) -> None:
         """Read and commit messages, and the note that they are acknowledged."""
         committed: list[Batch] = []
-        committer = Committer(self._store, self._settings, Metrics(), committed.append)
+        committer = Committer(self._store, self._settings.commit_options, Metrics(), committed.append)
         for message in messages:
             for _ in range(most_chunks):
                 if not message.is_read:
                     committer.put(self._parse(message.next_chunk(more=False)))
             if acknowledged:
-                committer.put(self._parse(message.acknowledged()))
+                committer.put(self._parse(Acknowledgement(message.delivery)))
         committer.close()
         assert committer.failure is None, committer.failure
 
@@ -53,10 +54,9 @@ class Process:
         return Message(
             Received(1, body, message_id, again, {}, None),
             place=Place(1, 1),
-            address=QueueAddress.parse(f"amqp://host/?queue={queue}"),
+            queue=LogQueue(QueueUrl.parse(f"amqp://host/?queue={queue}"), "requests"),
             broker_name="rabbit@host",
-            format_name="requests",
-            settings=self._settings,
+            options=self._settings.queue_options,
         )
 
 
@@ -156,8 +156,3 @@ def test_a_message_that_two_processes_store_at_the_same_time_counts_once(
     first = Process(tmp_path, rival)
     first.store(first.message(message_id="a"), first.message(message_id="b"))
     assert (logs(store), rival.conflicts) == (2, 1)
-
-
-def test_a_nul_in_the_name_of_a_queue_or_a_log_is_shown_as_an_escape(process: Process) -> None:
-    message = process.message(message_id="c\0d", queue="a%00b")
-    assert message.delivery.source.path == r"a\x00b/c\x00d"

@@ -19,7 +19,7 @@ _MESSAGES_BETWEEN_FORGETTING = 1000
 _LONG_AGO = datetime.min.replace(tzinfo=timezone.utc)
 
 
-class Deliveries:
+class Deduplication:
     """Called by the thread that writes, with what it is about to write.
 
     Of finished messages the `remembered` newest of each queue are known again.

@@ -1,0 +1,83 @@
+"""What processors say of their sources, of the dataflow and of loads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from tailmetrics.sources import Source
+
+SourceState = Literal["live", "rotated", "loading", "done", "stored", "missing", "unreadable"]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceStatus:
+    """What a processor says of one source: sizes and lags in bytes and seconds.
+
+    A queue, and a path without a file, have an empty `source_id`.
+    """
+
+    source_id: str
+    path: str
+    device: int
+    inode: int
+    epoch: int
+    position: int
+    size: int
+    lag_bytes: int
+    lag_seconds: float
+    state: SourceState
+    last_error: str | None = None
+    updated_at: datetime | None = None
+
+
+def stored_statuses(sources: Iterable[Source]) -> tuple[SourceStatus, ...]:
+    """What is known of files when no processor says anything: how far each is in the store."""
+    return tuple(
+        SourceStatus(
+            source_id=source.source_id,
+            path=source.path,
+            device=source.device,
+            inode=source.inode,
+            epoch=source.epoch,
+            position=source.position,
+            size=source.position,
+            lag_bytes=0,
+            lag_seconds=0.0,
+            state="stored",
+            updated_at=source.committed_at,
+        )
+        for source in sources
+        if not source.is_message
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class IngestionState:
+    """How the dataflow is.
+
+    `store_error` is set while commits fail and are tried again. `lost_bytes` were destroyed by truncations
+    before they were read, and no copy of them was found.
+    """
+
+    name: Literal["running", "restarting", "stopped"]
+    last_error: str | None = None
+    store_error: str | None = None
+    lost_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LoadProgress:
+    """How far a load of one finished file is; `error` says why it failed."""
+
+    state: Literal["queued", "running", "done", "failed"]
+    bytes_total: int = 0
+    bytes_done: int = 0
+    lines: int = 0
+    records: int = 0
+    rejects: int = 0
+    blanks: int = 0
+    already_loaded: bool = False
+    error: str | None = None
