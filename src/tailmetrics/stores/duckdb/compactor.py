@@ -15,7 +15,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 
 import duckdb
 
@@ -25,6 +25,7 @@ from tailmetrics.stores.duckdb.connections import errors_translated
 from tailmetrics.stores.duckdb.file import DuckDBFile
 from tailmetrics.stores.duckdb.layout import TABLES
 from tailmetrics.stores.duckdb.merge import Merge, delete_rows, note_deleted, read_layout, sort_run
+from tailmetrics.stores.duckdb.schema import utc_now
 from tailmetrics.stores.duckdb.vacuum import Vacuum
 from tailmetrics.telemetry.log import EventLog
 
@@ -216,8 +217,7 @@ class Compactor:
         if not self._retention_days or time.monotonic() < self._next_expiry:
             return
         began = time.monotonic()
-        now = datetime.now(timezone.utc).replace(tzinfo=None)
-        oldest = {"oldest": now - timedelta(days=self._retention_days)}
+        oldest = {"oldest": utc_now() - timedelta(days=self._retention_days)}
         with self._transaction() as cursor:
             records = sum(delete_rows(cursor, table, "timestamp < $oldest", oldest) for table in TABLES)
             rejects = delete_rows(cursor, "rejects", "seen_at < $oldest", oldest)

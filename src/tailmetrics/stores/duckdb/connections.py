@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,7 +62,7 @@ class Cursors:
 
     def __init__(self, root: duckdb.DuckDBPyConnection) -> None:
         self._root = root
-        self._idle: deque[duckdb.DuckDBPyConnection] = deque()
+        self._idle: list[duckdb.DuckDBPyConnection] = []
         self._closed = False
         self._changed = threading.Condition()
         self._lent = 0
@@ -78,24 +77,25 @@ class Cursors:
         """One without a transaction, to be given back: making one takes part of the time of a short query."""
         with self._changed:
             self._changed.wait_for(lambda: not self._paused)
+            cursor = self._idle.pop() if self._idle else self.new()
             self._lent += 1
-        try:
-            return self._idle.pop() if self._idle else self.new()
-        except BaseException:
-            self._count_back()
-            raise
+        return cursor
 
     def give_back(self, cursor: duckdb.DuckDBPyConnection) -> None:
         """End the transaction of a borrowed one, and keep it for others."""
         try:
             cursor.rollback()
         except duckdb.Error:
-            cursor.close()
+            is_usable = False
         else:
-            self._idle.append(cursor)
-        self._count_back()
-        if self._closed:
-            self._close_idle()
+            is_usable = True
+        with self._changed:
+            self._lent -= 1
+            self._changed.notify_all()
+            if is_usable and not self._closed:
+                self._idle.append(cursor)
+            else:
+                cursor.close()
 
     @contextlib.contextmanager
     def paused(self, seconds: float) -> Iterator[None]:
@@ -111,16 +111,8 @@ class Cursors:
                 self._changed.notify_all()
 
     def close(self) -> None:
-        self._closed = True
-        self._close_idle()
-        self._root.close()
-
-    def _count_back(self) -> None:
         with self._changed:
-            self._lent -= 1
-            self._changed.notify_all()
-
-    def _close_idle(self) -> None:
-        with contextlib.suppress(IndexError):
-            while True:
+            self._closed = True
+            while self._idle:
                 self._idle.pop().close()
+        self._root.close()

@@ -177,7 +177,7 @@ def note_deleted(cursor: duckdb.DuckDBPyConnection, records: int) -> None:
 
 
 def _by_keys(keys: Sequence[tuple[int, int]]) -> Iterator[Slice]:
-    """Slices of neighbouring keys, each given with the number of its records; one with many is alone."""
+    """Slices of neighbouring keys, each given with the number of its records; one with many is by itself."""
     low, high, records = keys[0][0], keys[0][0], 0
     for key, number in keys:
         if records and records + number > layout.RUN_RECORDS:

@@ -14,6 +14,7 @@ import polars as pl
 from tailmetrics.errors import PositionConflict
 from tailmetrics.sources import Batch, Checkpoint, Source
 from tailmetrics.stores.duckdb.arrow import FrameStream
+from tailmetrics.stores.duckdb.schema import utc_now
 
 _CHECKPOINT_COLUMNS = [field.name for field in fields(Checkpoint)]
 _FEW_SOURCES = 3  # planning a join takes as long as so many plain updates
@@ -29,11 +30,6 @@ _MOVE = """
 """
 _MOVE_ONE = _MOVE.format(new="$", source="")
 _MOVE_MANY = _MOVE.format(new="incoming.", source="FROM incoming")
-
-
-def utc_now() -> datetime:
-    """As the file has times: in UTC, without a zone."""
-    return datetime.now(timezone.utc).replace(tzinfo=None)
 
 
 class Positions:
@@ -62,8 +58,8 @@ class Positions:
                 epoch,
                 path,
                 Checkpoint(*point),
-                _aware(at),
-                _aware(since),
+                _utc(at),
+                _utc(since),
             )
             for _, source_id, node_id, device, inode, epoch, path, *point, at, since in rows
         }
@@ -100,7 +96,7 @@ class Positions:
         self.keys.update(keys)
         for source in new.values():
             self.sources[source.source_id] = replace(
-                source, committed_at=_aware(now), followed_since=source.followed_since or _aware(now)
+                source, committed_at=_utc(now), followed_since=source.followed_since or _utc(now)
             )
         return True
 
@@ -163,7 +159,7 @@ class Positions:
 
     def committed(self, moved: Iterable[Source], now: datetime) -> None:
         """Know the sources as they were written."""
-        committed_at = _aware(now)
+        committed_at = _utc(now)
         self.sources.update(
             (source.source_id, replace(source, committed_at=committed_at)) for source in moved
         )
@@ -177,7 +173,7 @@ def _columns(source: Source) -> dict[str, Any]:
     }
 
 
-def _aware(moment: datetime) -> datetime:
+def _utc(moment: datetime) -> datetime:
     return moment.replace(tzinfo=timezone.utc)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from pathlib import Path
 
 import duckdb
@@ -114,6 +115,11 @@ UPGRADES = {
             FROM numbered JOIN names ON number = customer_number;
     """,
 }
+
+
+def utc_now() -> datetime:
+    """As the tables have times: in UTC, without a zone."""
+    return datetime.now(timezone.utc).replace(tzinfo=None)
 
 
 def create(connection: duckdb.DuckDBPyConnection) -> None:

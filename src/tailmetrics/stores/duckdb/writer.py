@@ -15,8 +15,9 @@ from tailmetrics.stores.duckdb.compactor import Compactor
 from tailmetrics.stores.duckdb.connections import errors_translated
 from tailmetrics.stores.duckdb.dictionary import Dictionary
 from tailmetrics.stores.duckdb.file import DuckDBFile
-from tailmetrics.stores.duckdb.positions import Positions, utc_now
+from tailmetrics.stores.duckdb.positions import Positions
 from tailmetrics.stores.duckdb.rows import RowWriter
+from tailmetrics.stores.duckdb.schema import utc_now
 
 _MANY_RECORDS = 50_000
 _RECORDS_BETWEEN_GIVING_BACK = 500_000  # while more come: pages that were given back are made anew
