@@ -47,7 +47,7 @@ def test_another_schema_version_is_named(settings: Settings) -> None:
 def test_a_file_of_the_first_version_is_taken_over(tmp_path: Path, ask: Ask[Any]) -> None:
     path = tmp_path / "store.duckdb"
     with duckdb.connect(str(path)) as connection:
-        connection.execute(schema.FIRST_VERSION)
+        connection.execute(schema.UPGRADES[0])
         connection.execute(
             "INSERT INTO records "
             "SELECT 1, range * 54, TIMESTAMP '2024-10-10', 'a', '/', 200, 0.1 FROM range(10)"
@@ -64,7 +64,7 @@ def test_a_file_of_the_second_version_is_taken_over_and_merged(
     path = tmp_path / "store.duckdb"
     key = layout.key_of("customer_id")
     with duckdb.connect(str(path)) as connection:
-        connection.execute(schema.FIRST_VERSION)
+        connection.execute(schema.UPGRADES[0])
         connection.execute(schema.UPGRADES[1])
         connection.execute("UPDATE meta SET schema_version = 2")
         for run in range(2):
@@ -87,7 +87,7 @@ def test_a_file_of_the_second_version_is_taken_over_and_merged(
 
 def test_a_file_of_the_third_version_is_taken_over(tmp_path: Path, ask: Ask[Any], short_bulks: None) -> None:
     with duckdb.connect(str(tmp_path / "store.duckdb")) as connection:
-        connection.execute(schema.FIRST_VERSION)
+        connection.execute(schema.UPGRADES[0])
         connection.execute(schema.UPGRADES[1])
         connection.execute(schema.UPGRADES[2])
         connection.execute("UPDATE meta SET schema_version = 3")

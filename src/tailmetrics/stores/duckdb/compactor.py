@@ -11,6 +11,7 @@ names a customer's key passes over all others.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import threading
 import time
 from collections import deque
@@ -73,7 +74,7 @@ class Compactor:
         self._merging: Merge | None = None
         with self._transaction() as cursor:
             self._layout = read_layout(cursor)
-        self._last_run = max(self._layout.runs, default=0)
+        self._run_numbers = itertools.count(max(self._layout.runs, default=0) + 1)
         self._expire()
         self._thread = threading.Thread(target=self._run, name="compactor", daemon=True)
         self._thread.start()
@@ -163,7 +164,7 @@ class Compactor:
 
     def _sort(self) -> None:
         """Sort the records that came first into a run."""
-        run = self._next_run()
+        run = next(self._run_numbers)
         with self._transaction() as cursor:
             records = sort_run(cursor, run)
         with self._changed:
@@ -182,7 +183,7 @@ class Compactor:
             layout = self._layout
             records = sum(layout.runs[run] for run in runs)
             deleted = layout.deleted if len(runs) == len(layout.runs) else 0
-            self._merging = Merge(runs, self._next_run(), records, deleted)
+            self._merging = Merge(runs, next(self._run_numbers), records, deleted)
         merging = self._merging
         while not merging.is_over:
             with self._transaction() as cursor:
@@ -253,11 +254,6 @@ class Compactor:
                 break
         self._next_pass = time.monotonic() + _SECONDS_BETWEEN_PASSES
         return False
-
-    def _next_run(self) -> int:
-        """A number that is greater than all others."""
-        self._last_run += 1
-        return self._last_run
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:

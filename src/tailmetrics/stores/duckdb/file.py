@@ -119,7 +119,7 @@ class DuckDBFile:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             draft.unlink(missing_ok=True)
             _attach(root, draft)
-            schema.create(root)
+            schema.upgrade(root, 0)
             root.execute(f"USE memory; DETACH {DATABASE}")
             try:
                 os.link(draft, self.path)

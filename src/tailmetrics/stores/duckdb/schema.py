@@ -9,53 +9,50 @@ import duckdb
 
 from tailmetrics.errors import SchemaMismatch, StoreError
 
-VERSION = 4
-
-# device and inode are text because they may not fit a signed 64-bit integer.
-FIRST_VERSION = """
-CREATE TABLE meta (schema_version INTEGER NOT NULL);
-CREATE TABLE sources (
-    source_key INTEGER PRIMARY KEY,
-    source_id VARCHAR NOT NULL UNIQUE,
-    node_id VARCHAR NOT NULL,
-    device VARCHAR NOT NULL,
-    inode VARCHAR NOT NULL,
-    epoch BIGINT NOT NULL,
-    path VARCHAR NOT NULL,
-    position BIGINT NOT NULL,
-    head_length BIGINT NOT NULL,
-    head_hash VARCHAR NOT NULL,
-    tail_length BIGINT NOT NULL,
-    tail_hash VARCHAR NOT NULL,
-    records BIGINT NOT NULL,
-    rejects BIGINT NOT NULL,
-    blanks BIGINT NOT NULL,
-    registered_at TIMESTAMP NOT NULL,
-    updated_at TIMESTAMP NOT NULL
-);
-CREATE TABLE records (
-    source_key INTEGER,
-    "offset" BIGINT,
-    timestamp TIMESTAMP,
-    customer_id VARCHAR,
-    path VARCHAR,
-    status_code SMALLINT,
-    duration DOUBLE
-);
-CREATE TABLE rejects (
-    id BIGINT,
-    source_key INTEGER,
-    "offset" BIGINT,
-    reason VARCHAR,
-    line VARCHAR,
-    seen_at TIMESTAMP
-);
-INSERT INTO meta VALUES (1);
-"""
-
-# By the version that each begins with. A new file goes through all of them, so that there is one schema.
-UPGRADES = {
-    1: """
+# Each step leads to the next version. A new file goes through all of them, so that there is one schema.
+UPGRADES = (
+    # device and inode are text because they may not fit a signed 64-bit integer.
+    """
+        CREATE TABLE meta (schema_version INTEGER NOT NULL);
+        CREATE TABLE sources (
+            source_key INTEGER PRIMARY KEY,
+            source_id VARCHAR NOT NULL UNIQUE,
+            node_id VARCHAR NOT NULL,
+            device VARCHAR NOT NULL,
+            inode VARCHAR NOT NULL,
+            epoch BIGINT NOT NULL,
+            path VARCHAR NOT NULL,
+            position BIGINT NOT NULL,
+            head_length BIGINT NOT NULL,
+            head_hash VARCHAR NOT NULL,
+            tail_length BIGINT NOT NULL,
+            tail_hash VARCHAR NOT NULL,
+            records BIGINT NOT NULL,
+            rejects BIGINT NOT NULL,
+            blanks BIGINT NOT NULL,
+            registered_at TIMESTAMP NOT NULL,
+            updated_at TIMESTAMP NOT NULL
+        );
+        CREATE TABLE records (
+            source_key INTEGER,
+            "offset" BIGINT,
+            timestamp TIMESTAMP,
+            customer_id VARCHAR,
+            path VARCHAR,
+            status_code SMALLINT,
+            duration DOUBLE
+        );
+        CREATE TABLE rejects (
+            id BIGINT,
+            source_key INTEGER,
+            "offset" BIGINT,
+            reason VARCHAR,
+            line VARCHAR,
+            seen_at TIMESTAMP
+        );
+        INSERT INTO meta VALUES (1);
+    """,
+    """
         ALTER TABLE records RENAME TO fresh;
         CREATE TABLE settled AS SELECT *, NULL::UBIGINT AS customer_key FROM fresh LIMIT 0;
         CREATE VIEW records AS FROM settled UNION ALL SELECT *, NULL FROM fresh;
@@ -74,7 +71,7 @@ UPGRADES = {
         FROM records GROUP BY ALL;
     """,
     # What was not merged yet counts as deleted: where that is much, the compactor soon merges everything.
-    2: """
+    """
         ALTER TABLE settled ADD COLUMN run INTEGER DEFAULT 1;
         ALTER TABLE settled ALTER COLUMN run DROP DEFAULT;
         CREATE OR REPLACE VIEW records AS
@@ -86,7 +83,7 @@ UPGRADES = {
         DROP TABLE layout;
     """,
     # Bulk records are dictionary-encoded. The view requests spares queries that need no path one join.
-    3: """
+    """
         CREATE TABLE names (number INTEGER NOT NULL, name VARCHAR NOT NULL);
         CREATE TABLE numbered (
             source_key INTEGER USING COMPRESSION bitpacking,
@@ -114,18 +111,13 @@ UPGRADES = {
             UNION ALL SELECT timestamp, name, status_code, duration, NULL
             FROM numbered JOIN names ON number = customer_number;
     """,
-}
+)
+VERSION = len(UPGRADES)
 
 
 def utc_now() -> datetime:
     """As the tables have times: in UTC, without a zone."""
     return datetime.now(timezone.utc).replace(tzinfo=None)
-
-
-def create(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make the tables of the newest version in an empty database."""
-    connection.execute(FIRST_VERSION)
-    _upgrade(connection, 1)
 
 
 def bring_up_to_date(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
@@ -137,8 +129,8 @@ def bring_up_to_date(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
             f"{path} is a DuckDB database of something else (it has no table meta); STORE_URL must name a "
             "file of this program, or one that does not exist yet"
         ) from None
-    if len(found) == 1 and found[0][0] in UPGRADES:
-        _upgrade(connection, found[0][0])
+    if len(found) == 1 and 0 < found[0][0] < VERSION:
+        upgrade(connection, found[0][0])
     elif found != [(VERSION,)]:
         versions = ", ".join(str(version) for (version,) in found) or "none"
         raise SchemaMismatch(
@@ -147,10 +139,10 @@ def bring_up_to_date(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
         )
 
 
-def _upgrade(connection: duckdb.DuckDBPyConnection, version: int) -> None:
-    """From a version to the newest, all of it or nothing."""
+def upgrade(connection: duckdb.DuckDBPyConnection, version: int) -> None:
+    """From a version to the newest, all of it or nothing; that of an empty database is 0."""
     connection.begin()
-    for step in range(version, VERSION):
-        connection.execute(UPGRADES[step])
+    for step in UPGRADES[version:]:
+        connection.execute(step)
     connection.execute("UPDATE meta SET schema_version = ?", [VERSION])
     connection.commit()
