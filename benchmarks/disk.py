@@ -30,7 +30,7 @@ def main() -> None:
         load_files(settings, [log], lambda _: None)
         fresh = path.stat().st_size
         store = DuckDBStore(settings)
-        while not store.is_settled:
+        while not store.is_compacted:
             time.sleep(0.1)
         store.close()
         size = log.stat().st_size

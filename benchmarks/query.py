@@ -157,7 +157,7 @@ def settle(store: DuckDBStore) -> dict[str, Any]:
     )
     commits = []
     begun = time.perf_counter()
-    while not store.is_settled:
+    while not store.is_compacted:
         commits.append(seconds(lambda: again(feeding.commit, few)))
         time.sleep(0.05)
     taken = time.perf_counter() - begun
@@ -242,7 +242,7 @@ def alone(plain: duckdb.DuckDBPyConnection, customer_id: str, folder: Path) -> I
         store = DuckDBStore(settings_of(Path(name), "alone"))
         try:
             Feeding(store).commit(frame)
-            while not store.is_settled:
+            while not store.is_compacted:
                 time.sleep(0.05)
             yield store
         finally:

@@ -5,34 +5,33 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import polars as pl
 import pytest
 import structlog
 
 from tailmetrics.records import refused
-from tailmetrics.sources import Source
-from tailmetrics.stats import BreakdownQuery, CustomersQuery
-from tailmetrics.stores import open_store
-from tailmetrics.stores.duckdb import compactor, dictionary, file
+from tailmetrics.stores.duckdb import compactor, dictionary
 from tailmetrics.stores.duckdb import layout as duckdb_layout
-from tailmetrics.stores.duckdb.dictionary import Names
+from tailmetrics.stores.duckdb.dictionary import Dictionary
+from tailmetrics.stores.duckdb.positions import Positions
+from tailmetrics.stores.duckdb.rows import RowWriter
 from tailmetrics.stores.duckdb.store import DuckDBStore
-from tailmetrics.stores.duckdb.writer import Writer
-from tests.builders import Record, at, batch_of, moved, records_of, settings_of, source_of
+from tests.builders import batch_of, records_of, source_of
 from tests.stores.conftest import Ask
-from tests.stores.duckdb.test_compactor import wait_until
+from tests.stores.duckdb.support import (
+    BULK,
+    opened_at,
+    requests_of,
+    rows_of,
+    table_sizes,
+    wait_until,
+    written,
+)
 
-BULK = 200
-
-
-@pytest.fixture(autouse=True)
-def short_bulks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dictionary, "BULK_RECORDS", BULK)
+pytestmark = pytest.mark.usefixtures("short_bulks")
 
 
 @pytest.fixture
@@ -40,52 +39,6 @@ def store(tmp_path: Path) -> Iterator[DuckDBStore]:
     opened = opened_at(tmp_path)
     yield opened
     opened.close()
-
-
-def opened_at(folder: Path, **changes: Any) -> DuckDBStore:
-    opened = open_store(settings_of(folder / "store.duckdb", **changes))
-    assert isinstance(opened, DuckDBStore)
-    return opened
-
-
-def rows_of(number: int, customers: int = 3, paths: int = 2, prefix: str = "") -> list[Record]:
-    return [
-        (
-            at("2024-10-10") + timedelta(seconds=place),
-            f"{prefix}c{place % customers}",
-            f"/{prefix}{place % paths}",
-            200,
-            0.1,
-        )
-        for place in range(number)
-    ]
-
-
-def written(store: DuckDBStore, source: Source, rows: list[Record]) -> Source:
-    batch = batch_of(source, rows)
-    store.write([store.prepare(batch)])
-    return moved(source, batch)
-
-
-def table_sizes(store: DuckDBStore) -> dict[str, int]:
-    cursor = store._file.cursor()
-    try:
-        return {
-            table: cursor.execute(f"SELECT count(*) FROM {table}").fetchall()[0][0]
-            for table in ("settled", "fresh", "numbered", "names")
-        }
-    finally:
-        cursor.close()
-
-
-def requests_of(store: DuckDBStore, ask: Ask[Any]) -> tuple[dict[str, int], dict[str, int]]:
-    """The number of requests of each customer, and of each path."""
-    customers = ask(store.customers(CustomersQuery(limit=100))).customers
-    paths = ask(store.breakdown(BreakdownQuery(None))).paths
-    return (
-        {customer.customer_id: customer.summary.total_requests for customer in customers},
-        {part.path: part.requests for part in paths},
-    )
 
 
 class TestWhichRecords:
@@ -105,7 +58,7 @@ class TestWhichRecords:
     def test_texts_are_kept_when_there_are_too_many_names(
         self, store: DuckDBStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(dictionary, "MOST_NAMES", 4)
+        monkeypatch.setattr(dictionary, "MOST_ENTRIES", 4)
         source = written(store, store.register(source_of()), rows_of(BULK))
         written(store, source, rows_of(BULK))
         assert table_sizes(store) == {"settled": 0, "fresh": BULK, "numbered": BULK, "names": 5}
@@ -116,12 +69,12 @@ class TestWhichRecords:
         assert table_sizes(store)["names"] == 6
 
 
-class TestNames:
+class TestDictionary:
     def test_each_text_has_its_number_whoever_asks_first(self) -> None:
-        names = Names()
+        names = Dictionary()
         frames = [records_of(rows_of(BULK, 3 + number, 2, str(number % 3))) for number in range(40)]
         with ThreadPoolExecutor(8) as pool:
-            made = list(pool.map(names.numbered, frames))
+            made = list(pool.map(names.encode, frames))
         texts = names.between(0, max(each.end for each in made if each is not None))
         for frame, each in zip(frames, made, strict=True):
             assert each is not None
@@ -130,15 +83,15 @@ class TestNames:
 
     def test_they_are_looked_up_while_others_are_added(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(dictionary, "_MOST_DIFFERENT", 1)
-        monkeypatch.setattr(dictionary, "MOST_NAMES", 100_000)
+        monkeypatch.setattr(dictionary, "MOST_ENTRIES", 100_000)
         texts = [[f"{number}-{place // 2}" for place in range(32_768)] for number in range(4)]
         frames = [pl.DataFrame({"customer_id": each, "path": each}) for each in texts]
         with ThreadPoolExecutor(4) as pool:
             for _ in range(20):
-                names = Names()
+                names = Dictionary()
 
-                def known(frame: pl.DataFrame, names: Names = names) -> int:
-                    made = names.numbered(frame)
+                def known(frame: pl.DataFrame, names: Dictionary = names) -> int:
+                    made = names.encode(frame)
                     assert made is not None
                     return made.end - names.between(0, made.end)["name"].null_count()
 
@@ -159,7 +112,7 @@ class TestTextsAreFound:
         source = store.register(source_of())
         batch = store.prepare(batch_of(source, rows_of(BULK, 2, 1)))
         with monkeypatch.context() as patch:
-            patch.setattr(Writer, "_move_sources", lambda *_: 1 / 0)
+            patch.setattr(Positions, "move", lambda *_: 1 / 0)
             with pytest.raises(ZeroDivisionError):
                 store.write([batch])
         store.write([batch])
@@ -240,41 +193,9 @@ class TestSorting:
     def test_records_without_their_names_are_not_lost(
         self, store: DuckDBStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(Writer, "_insert_names", lambda *_: None)
+        monkeypatch.setattr(RowWriter, "_insert_texts", lambda *_: None)
         with structlog.testing.capture_logs() as events:
             written(store, store.register(source_of()), rows_of(BULK))
             wait_until(lambda: bool(events))
         expected = f"found the names of 0 of {BULK} records, expected those of all"
         assert (events[0]["error"], table_sizes(store)["numbered"]) == (expected, BULK)
-
-    def test_names_stay_when_they_are_written_anew(self, store: DuckDBStore, ask: Ask[Any]) -> None:
-        written(store, store.register(source_of()), rows_of(BULK, 1, 1))
-        store._writer._settler._move_small_tables()
-        assert requests_of(store, ask) == ({"c0": BULK}, {"/0": BULK})
-
-
-def test_retention_deletes_numbered_records(tmp_path: Path, ask: Ask[Any]) -> None:
-    store = opened_at(tmp_path)
-    written(store, store.register(source_of()), rows_of(BULK))
-    store.close()
-    store = opened_at(tmp_path, retention_days=1)
-    found = (table_sizes(store)["numbered"], ask(store.status()).records)
-    store.close()
-    assert found == (0, 0)
-
-
-def test_a_file_of_the_third_version_is_taken_over(tmp_path: Path, ask: Ask[Any]) -> None:
-    with duckdb.connect(str(tmp_path / "store.duckdb")) as connection:
-        connection.execute(file._SCHEMA)
-        connection.execute(file._UPGRADES[1])
-        connection.execute(file._UPGRADES[2])
-        connection.execute("UPDATE meta SET schema_version = 3")
-        connection.execute(
-            "INSERT INTO fresh SELECT 1, range * 54, TIMESTAMP '2024-10-10', 'a', '/', 200, 0.1 "
-            "FROM range(10)"
-        )
-    store = opened_at(tmp_path)
-    written(store, store.register(source_of()), rows_of(BULK, 1, 1))
-    found = requests_of(store, ask)
-    store.close()
-    assert found == ({"a": 10, "c0": BULK}, {"/": 10, "/0": BULK})

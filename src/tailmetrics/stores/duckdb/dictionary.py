@@ -1,9 +1,8 @@
-"""Customers and paths as numbers: those of many records repeat, and numbers are written sooner than texts."""
+"""Dictionary encoding of customers and paths, which repeat in many records: numbers are sooner written."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import polars as pl
@@ -11,14 +10,14 @@ import polars as pl
 from tailmetrics.sources import Batch
 
 BULK_RECORDS = 8192  # fewer are written sooner as they are
-MOST_NAMES = 8192  # with more no further numbers are made: questions about unsorted records look them up
+MOST_ENTRIES = 8192  # with more nothing is encoded any more: queries about unsorted records look them up
 _SAMPLE_RECORDS = 1024
 _MOST_DIFFERENT = 7 / 8  # of a sample: some four thousand texts, if all are as frequent
 
 
 @dataclass(frozen=True, slots=True)
-class Numbered:
-    """Records with customer_number and path_number in place of the texts of `made_of`.
+class EncodedRecords:
+    """The records `made_of` with customer_number and path_number in place of their texts.
 
     The numbers begin with 0, and all are below `end`.
     """
@@ -28,19 +27,19 @@ class Numbered:
     end: int
 
 
-class Names:
+class Dictionary:
     """Numbers for texts, the same ones for as long as it lives. Methods may be called from any thread."""
 
     def __init__(self) -> None:
         self._type = pl.Categorical(pl.Categories.random())
-        self._held = pl.Series(dtype=self._type)  # Polars forgets the names of a type that has no column
+        self._held = pl.Series(dtype=self._type)  # Polars forgets the texts of a type that has no column
         self._end = 0
         # While one thread adds a text, another one may have a greater number than can be looked up.
         self._lock = threading.Lock()
 
-    def numbered(self, records: pl.DataFrame) -> Numbered | None:
-        """The records with numbers; None when they are few, or their texts do not repeat."""
-        if records.height < BULK_RECORDS or self._end > MOST_NAMES:
+    def encode(self, records: pl.DataFrame) -> EncodedRecords | None:
+        """The records with numbers for texts; None when they are few, or their texts do not repeat."""
+        if records.height < BULK_RECORDS or self._end > MOST_ENTRIES:
             return None
         texts = [records["customer_id"], records["path"]]
         if not all(map(_repeats, texts)):
@@ -51,7 +50,7 @@ class Names:
         self._end = max(self._end, end)
         columns = [column for column in records if column.dtype != pl.String]
         columns += [customers.alias("customer_number"), paths.alias("path_number")]
-        return Numbered(records, pl.DataFrame(columns), end)
+        return EncodedRecords(records, pl.DataFrame(columns), end)
 
     def between(self, first: int, end: int) -> pl.DataFrame:
         """The texts of the numbers from `first` on and below `end`, as columns number and name."""
@@ -61,19 +60,10 @@ class Names:
         return pl.DataFrame([numbers, names.alias("name")])
 
 
-def split(batches: Iterable[Batch]) -> tuple[list[tuple[str, pl.DataFrame]], list[tuple[str, Numbered]]]:
-    """The records of batches by the ids of their sources: those without numbers, and those with.
-
-    Numbers that were made of other records than are in the batch now do not count.
-    """
-    plain, numbered = [], []
-    for batch in batches:
-        made = batch.prepared
-        if isinstance(made, Numbered) and made.made_of is batch.parsed.records:
-            numbered.append((batch.source_id, made))
-        else:
-            plain.append((batch.source_id, batch.parsed.records))
-    return plain, numbered
+def encoded_records(batch: Batch) -> EncodedRecords | None:
+    """Those of a batch, unless they were made of other records than are in it now."""
+    made = batch.prepared
+    return made if isinstance(made, EncodedRecords) and made.made_of is batch.parsed.records else None
 
 
 def _repeats(texts: pl.Series) -> bool:

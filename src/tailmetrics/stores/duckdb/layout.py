@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import types
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ MERGED_RUNS = 32  # at a time, where there are many: a slice of them is a quarte
 FEW_RECORDS = ROW_GROUP_RECORDS  # so many may stay unsorted for good
 _MOST_UNSORTED_RUNS = 256  # then even a load at full speed has to share processor and memory
 _IDLE_SHARE = 0.1  # of the merged run, that others may have grown to
-_DELETED_SHARE = 0.25  # of all records, that may be deleted before their room is given back
+_DELETED_SHARE = 0.25  # of all records, that may be deleted before the others are written anew
 
 
 def key_of(customer_id: str) -> str:
@@ -42,7 +43,19 @@ class Layout:
     unsorted: int = 0
     deleted: int = 0
 
-    def wants_seal(self, *, busy: bool, idle: bool) -> bool:
+    def changed(
+        self,
+        *,
+        runs: Mapping[int, int] = types.MappingProxyType({}),
+        gone: Sequence[int] = (),
+        unsorted: int = 0,
+        deleted: int = 0,
+    ) -> Layout:
+        """With these runs more, those gone, and the other figures changed by so many."""
+        there = {run: records for run, records in {**self.runs, **runs}.items() if run not in gone}
+        return Layout(there, max(0, self.unsorted + unsorted), max(0, self.deleted + deleted))
+
+    def wants_sort(self, *, busy: bool, idle: bool) -> bool:
         """Whether unsorted records are to be sorted into a run now."""
         if self.unsorted >= _MOST_UNSORTED_RUNS * RUN_RECORDS:
             return True
@@ -56,12 +69,11 @@ class Layout:
         """
         if busy:
             return ()
-        settled = sum(self.runs.values())
+        in_runs = sum(self.runs.values())
         largest = max(self.runs.values(), default=0)
-        grown = settled - largest >= largest * (_IDLE_SHARE if idle else 1)
-        wants_all = (len(self.runs) > 1 and grown) or self.deleted > _DELETED_SHARE * (
-            settled + self.unsorted
-        )
+        grown = in_runs - largest >= largest * (_IDLE_SHARE if idle else 1)
+        most_deleted = _DELETED_SHARE * (in_runs + self.unsorted)
+        wants_all = (len(self.runs) > 1 and grown) or self.deleted > most_deleted
         alike = self._most_alike()
         if len(alike) >= MERGED_RUNS and not (wants_all and len(self.runs) < 2 * MERGED_RUNS):
             return alike[:MERGED_RUNS]
@@ -76,5 +88,5 @@ class Layout:
 
 
 def _size_class(records: int) -> int:
-    """0 for a run as it was sealed, 1 for one of about MERGED_RUNS of those, 2 for as many of these."""
+    """0 for a run as it was sorted, 1 for one of about MERGED_RUNS of those, 2 for as many of these."""
     return max(0, round(math.log(max(records, 1) / RUN_RECORDS, MERGED_RUNS)))

@@ -1,17 +1,18 @@
-"""Merging sorted runs of a DuckDB file into one, a slice at a time."""
+"""Sorted runs of a DuckDB file: unsorted records become one, and several become one, a slice at a time."""
 
 from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import duckdb
 
+from tailmetrics.errors import StoreError
 from tailmetrics.stores.duckdb import layout
-from tailmetrics.stores.duckdb.layout import COLUMNS
+from tailmetrics.stores.duckdb.layout import COLUMNS, UNSORTED, Layout, key_of
 
 _KEYS = 2**64
 _MOST_RUNS_IN_SLICE = 3  # keys are hashes, so that equal shares of them have about as many records
@@ -43,7 +44,7 @@ class Merge:
     """One that is under way: the runs that are merged, the one they become, and the slices still to come.
 
     `deleted` of the records that are counted as deleted have left no gaps when it is over. A method that
-    takes a cursor belongs into a transaction; when that of `move` is committed, `moved` is called.
+    takes a cursor is called in a transaction; when that of `move` is committed, `moved` is called.
     """
 
     def __init__(self, sources: Sequence[int], target: int, records: int, deleted: int) -> None:
@@ -114,13 +115,69 @@ class Merge:
         return f"run IN ({', '.join(map(str, self.sources))})" if self.sources else "false"
 
 
+def sort_run(cursor: duckdb.DuckDBPyConnection, run: int) -> int:
+    """Sort records into a run, of each table those that came first; returns how many.
+
+    Raises StoreError, and the transaction is to be undone, when one would be lost.
+    """
+    until = _ends_of_run(cursor)
+    [(records,)] = cursor.execute(
+        f"INSERT INTO settled SELECT {COLUMNS}, {key_of('customer_id')} AS key, $run FROM ("
+        f"SELECT {COLUMNS} FROM fresh WHERE rowid < $fresh "
+        f"UNION ALL SELECT {COLUMNS} FROM named WHERE place < $numbered"
+        ") ORDER BY key, timestamp",
+        {**until, "run": run},
+    ).fetchall()
+    deleted = sum(delete_rows(cursor, table, "rowid < $end", {"end": end}) for table, end in until.items())
+    if deleted != records:
+        raise StoreError(f"found the names of {records} of {deleted} records, expected those of all")
+    if records:
+        note_run(cursor, run, records)
+    return int(records)
+
+
+def _ends_of_run(cursor: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    """By each table the row id before which are its records of the next run."""
+    until, left = {}, layout.RUN_RECORDS
+    for table in UNSORTED:
+        [(first, end)] = cursor.execute(
+            f"SELECT min(rowid), least(max(rowid) + 1, min(rowid) + $left) FROM {table}", {"left": left}
+        ).fetchall()
+        until[table] = end or 0
+        left -= until[table] - (first or 0)
+    return until
+
+
+def delete_rows(
+    cursor: duckdb.DuckDBPyConnection, table: str, condition: str, parameters: Mapping[str, int | datetime]
+) -> int:
+    """Delete the rows of a table for which an SQL condition holds; returns how many."""
+    [(gone,)] = cursor.execute(f"DELETE FROM {table} WHERE {condition}", dict(parameters)).fetchall()
+    return int(gone)
+
+
+def read_layout(cursor: duckdb.DuckDBPyConnection) -> Layout:
+    """How the records lie by the tables of runs and of deleted records."""
+    runs = cursor.execute("SELECT run, sum(records)::BIGINT FROM runs GROUP BY run").fetchall()
+    [(unsorted, deleted)] = cursor.execute(
+        "SELECT (SELECT count(*) FROM fresh) + (SELECT count(*) FROM numbered), (SELECT records FROM deleted)"
+    ).fetchall()
+    return Layout(dict(runs), unsorted, deleted)
+
+
 def note_run(cursor: duckdb.DuckDBPyConnection, run: int, records: int) -> None:
     """Count records as those of a run."""
     cursor.execute("INSERT INTO runs VALUES ($run, $records)", {"run": run, "records": records})
 
 
+def note_deleted(cursor: duckdb.DuckDBPyConnection, records: int) -> None:
+    """Count so many records more as deleted, or fewer when the number is negative."""
+    if records:
+        cursor.execute("UPDATE deleted SET records = greatest(0, records + $records)", {"records": records})
+
+
 def _by_keys(keys: Sequence[tuple[int, int]]) -> Iterator[Slice]:
-    """Slices of neighbouring keys, each given with the number of its records; one with many is alone."""
+    """Slices of neighbouring keys, each given with the number of its records; one with many is by itself."""
     low, high, records = keys[0][0], keys[0][0], 0
     for key, number in keys:
         if records and records + number > layout.RUN_RECORDS:

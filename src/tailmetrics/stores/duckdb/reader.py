@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy.typing as npt
 
 from tailmetrics.errors import StoreUnavailable
-from tailmetrics.stores.duckdb.file import DuckDBFile, errors_translated
+from tailmetrics.stores.duckdb.connections import errors_translated
+from tailmetrics.stores.duckdb.file import DuckDBFile
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

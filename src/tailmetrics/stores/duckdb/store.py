@@ -32,20 +32,20 @@ from tailmetrics.stats import (
 from tailmetrics.status import SourceStatus, stored_statuses
 from tailmetrics.stores.base import COMMIT_LINES
 from tailmetrics.stores.duckdb import counts_query, customers_query, stats_query
-from tailmetrics.stores.duckdb.dictionary import Names
+from tailmetrics.stores.duckdb.dictionary import Dictionary
 from tailmetrics.stores.duckdb.file import DuckDBFile
 from tailmetrics.stores.duckdb.reader import Reader
 from tailmetrics.stores.duckdb.writer import Writer
 
 _Answer = TypeVar("_Answer")
 
-_QUESTIONS_AT_ONCE = 8
+_QUERIES_AT_ONCE = 8
 
 
 class DuckDBStore:
     """A Store in one DuckDB file.
 
-    A lock sees to it that one thread writes at a time. Each question runs in a thread of its own and sees
+    A lock sees to it that one thread writes at a time. Each query runs in a thread of its own and sees
     the state after one commit.
     """
 
@@ -58,13 +58,13 @@ class DuckDBStore:
         self._timeout_seconds = settings.query_timeout_seconds
         self._file = DuckDBFile(settings)
         self._lock = threading.Lock()
-        self._names = Names()
-        self._writer = Writer(self._file, self._names, settings.retention_days, self._lock)
+        self._dictionary = Dictionary()
+        self._writer = Writer(self._file, self._dictionary, settings.retention_days, self._lock)
         self._closed = False
         self._reports: dict[str, tuple[SourceStatus, ...]] = {}
         self._opening = secrets.token_hex(4)
         self._readers: set[Reader] = set()
-        self._threads = ThreadPoolExecutor(_QUESTIONS_AT_ONCE, thread_name_prefix="duckdb-question")
+        self._threads = ThreadPoolExecutor(_QUERIES_AT_ONCE, thread_name_prefix="duckdb-query")
 
     def sources(self, node_id: str) -> Sequence[Source]:
         with self._lock:
@@ -89,20 +89,20 @@ class DuckDBStore:
             return self._open_writer().position(source_id)
 
     def prepare(self, batch: Batch) -> Batch:
-        made = self._names.numbered(batch.parsed.records)
-        return batch if made is None else replace(batch, prepared=made)
+        encoded = self._dictionary.encode(batch.parsed.records)
+        return batch if encoded is None else replace(batch, prepared=encoded)
 
     def write(self, batches: Sequence[Batch]) -> None:
         with self._lock:
             writer = self._open_writer()
             writer.write(batches)
-            if batches and not self._readers:  # a question must not find itself without memory
+            if batches and not self._readers:  # a query must not find itself without memory
                 writer.give_back_memory(more_come=batches[-1].more)
 
     @property
-    def is_settled(self) -> bool:
+    def is_compacted(self) -> bool:
         """Whether all records are sorted as far as they will be while nothing is added."""
-        return self._writer.is_settled
+        return self._writer.is_compacted
 
     def report(self, processor: str, statuses: Sequence[SourceStatus]) -> None:
         self._reports[processor] = tuple(statuses)
@@ -159,8 +159,8 @@ class DuckDBStore:
             raise StoreUnavailable(f"{self._file.path} is closed")
         return self._writer
 
-    async def _ask(self, question: Callable[[Reader], _Answer]) -> _Answer:
-        """Run a question in a thread; it is stopped when its time is over or nobody waits for it any more."""
+    async def _ask(self, query: Callable[[Reader], _Answer]) -> _Answer:
+        """Run a query in a thread; it is stopped when its time is over or nobody waits for it any more."""
         if self._closed:
             raise StoreUnavailable(f"{self._file.path} is closed")
         reader = Reader(self._file, self._writer.counts.records)
@@ -173,7 +173,7 @@ class DuckDBStore:
             "for a shorter range",
         )
         try:
-            return await loop.run_in_executor(self._threads, reader.answer, question)
+            return await loop.run_in_executor(self._threads, reader.answer, query)
         finally:
             timer.cancel()
             reader.stop("nobody waits for the answer any more")

@@ -1,0 +1,118 @@
+"""Connections to the DuckDB file: their settings, the file they are about, and cursors for many threads."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+
+from tailmetrics.errors import StoreError, StoreUnavailable
+from tailmetrics.settings import Settings
+
+DATABASE = "store"  # the name by which the file is attached to a database in memory, which stays empty
+
+# TransactionException is what a commit raises that finds no room on the disk.
+_PASSING = (
+    duckdb.FatalException,
+    duckdb.InterruptException,
+    duckdb.IOException,
+    duckdb.OutOfMemoryException,
+    duckdb.TransactionException,
+)
+
+
+def connect(settings: Settings, path: Path) -> duckdb.DuckDBPyConnection:
+    """A connection to an empty database in memory, to which a file is to be attached."""
+    return duckdb.connect(
+        config={
+            "memory_limit": settings.duckdb_memory_limit,
+            "threads": settings.duckdb_threads or os.cpu_count() or 1,
+            "preserve_insertion_order": False,
+            "temp_directory": f"{path}.tmp",
+            # The compactor brings the log into the file, between its transactions: a commit that did it
+            # would take as long as all that others have changed.
+            "checkpoint_threshold": "1GB",
+            # Nor does a checkpoint join row groups that lost rows, as commits would wait for that: a merge
+            # writes all rows anew, and row groups that lost all are dropped in any case.
+            "max_vacuum_tasks": 0,
+            # Nothing is ever fetched from the internet.
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+        }
+    )
+
+
+@contextlib.contextmanager
+def errors_translated() -> Iterator[None]:
+    """DuckDB's errors as this package's: what may pass is StoreUnavailable, all else StoreError."""
+    try:
+        yield
+    except _PASSING as error:
+        raise StoreUnavailable(f"DuckDB: {error}") from error
+    except duckdb.Error as error:
+        raise StoreError(f"DuckDB: {error}") from error
+
+
+class Cursors:
+    """The connections of one opening of the file. Methods may be called from any thread."""
+
+    def __init__(self, root: duckdb.DuckDBPyConnection) -> None:
+        self._root = root
+        self._idle: list[duckdb.DuckDBPyConnection] = []
+        self._closed = False
+        self._changed = threading.Condition()
+        self._lent = 0
+        self._paused = False
+
+    def new(self) -> duckdb.DuckDBPyConnection:
+        cursor = self._root.cursor()
+        cursor.execute(f"USE {DATABASE}")
+        return cursor
+
+    def borrow(self) -> duckdb.DuckDBPyConnection:
+        """One without a transaction, to be given back: making one takes part of the time of a short query."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._paused)
+            cursor = self._idle.pop() if self._idle else self.new()
+            self._lent += 1
+        return cursor
+
+    def give_back(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        """End the transaction of a borrowed one, and keep it for others."""
+        try:
+            cursor.rollback()
+        except duckdb.Error:
+            is_usable = False
+        else:
+            is_usable = True
+        with self._changed:
+            self._lent -= 1
+            self._changed.notify_all()
+            if is_usable and not self._closed:
+                self._idle.append(cursor)
+            else:
+                cursor.close()
+
+    @contextlib.contextmanager
+    def paused(self, seconds: float) -> Iterator[None]:
+        """Wait until none is lent, or so long at most; within this, whoever wants one waits."""
+        with self._changed:
+            self._paused = True
+            self._changed.wait_for(lambda: not self._lent, seconds)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._paused = False
+                self._changed.notify_all()
+
+    def close(self) -> None:
+        with self._changed:
+            self._closed = True
+            while self._idle:
+                self._idle.pop().close()
+        self._root.close()

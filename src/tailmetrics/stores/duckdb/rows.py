@@ -1,0 +1,95 @@
+"""Writing the records and rejects of a commit as rows of a DuckDB file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import duckdb
+import polars as pl
+
+from tailmetrics.sources import Batch
+from tailmetrics.stores.duckdb.arrow import FrameStream
+from tailmetrics.stores.duckdb.dictionary import Dictionary, encoded_records
+from tailmetrics.stores.duckdb.layout import COLUMNS
+
+_RECORDS_WORTH_A_FRAME = 4096  # frames of fewer are quicker joined than inserted one by one
+# A sample that is to be the same each time is taken by one thread, and a sample of all rows is all of them.
+# Several threads would each get some of the frames, and none enough to fill a row group.
+_BY_ONE_THREAD = "TABLESAMPLE SYSTEM (100 PERCENT) REPEATABLE (1)"
+
+
+class RowWriter:
+    """Inserts rows, and the texts of their numbers, which follow those that the file has already."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, dictionary: Dictionary) -> None:
+        """Drop the texts of records that were sorted: these have them themselves."""
+        self._connection = connection
+        self._dictionary = dictionary
+        self._end = self._inserted_end = 0  # of the numbers whose texts are in the file
+        connection.execute(
+            "DELETE FROM names WHERE number < (SELECT coalesce("
+            "least(min(customer_number), min(path_number)), 2147483647) FROM numbered)"
+        )
+        # What a number is in the file that is 0 in memory.
+        [(self._base,)] = connection.execute("SELECT coalesce(max(number) + 1, 0) FROM names").fetchall()
+
+    def insert(
+        self, batches: Iterable[Batch], keys: Mapping[str, int], first_reject_id: int, now: datetime
+    ) -> None:
+        """Insert the rows of batches, whose sources have these keys, in a transaction.
+
+        When that is committed, `committed` is called.
+        """
+        plain, encoded, rejects, end = [], [], [], self._end
+        for batch in batches:
+            key = keys[batch.source_id]
+            if made := encoded_records(batch):
+                encoded.append(_with_key(made.records, key))
+                end = max(end, made.end)
+            elif batch.parsed.records.height:
+                plain.append(_with_key(batch.parsed.records, key))
+            if batch.parsed.rejects.height:
+                rejects.append(_with_key(batch.parsed.rejects, key))
+        self._insert_texts(end)
+        self._inserted_end = end
+        self._insert_frames(
+            'INSERT INTO numbered SELECT source_key, "offset", timestamp, customer_number + $base, '
+            "path_number + $base, status_code, duration FROM",
+            encoded,
+            {"base": self._base},
+        )
+        if sum(frame.height for frame in plain) < len(plain) * _RECORDS_WORTH_A_FRAME:
+            plain = [pl.concat(plain, rechunk=True)]
+        self._insert_frames(f"INSERT INTO fresh SELECT {COLUMNS} FROM", plain, {})
+        if rejects:
+            rows = pl.concat(rejects, rechunk=True).with_row_index("id", first_reject_id)
+            self._insert_frames(
+                'INSERT INTO rejects SELECT id, source_key, "offset", reason, line, $now FROM',
+                [rows],
+                {"now": now},
+            )
+
+    def committed(self) -> None:
+        self._end = self._inserted_end
+
+    def _insert_texts(self, end: int) -> None:
+        """Those of the numbers below `end` that are not in the file yet."""
+        if end > self._end:
+            texts = self._dictionary.between(self._end, end)
+            insert = "INSERT INTO names SELECT number + $base, name FROM"
+            self._insert_frames(insert, [texts], {"base": self._base})
+
+    def _insert_frames(self, insert: str, frames: Sequence[pl.DataFrame], parameters: dict[str, Any]) -> None:
+        if frames:
+            # DuckDB finds them by their name among the local variables of whoever calls execute: registering
+            # a view for each commit would take as long as the insert of a short one.
+            incoming = FrameStream(*frames)  # noqa: F841
+            sharing = _BY_ONE_THREAD if len(frames) > 1 else ""
+            self._connection.execute(f"{insert} incoming {sharing}", parameters)
+
+
+def _with_key(frame: pl.DataFrame, key: int) -> pl.DataFrame:
+    column = pl.Series("source_key", [key], pl.Int32).new_from_index(0, frame.height)
+    return frame.clone().insert_column(0, column)
