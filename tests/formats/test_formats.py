@@ -126,7 +126,7 @@ def test_the_beginning_of_a_line_that_is_too_long_is_one_reject(
     name: str, beginning: bytes, offset: int
 ) -> None:
     assume(name != "results" or not opens_block(beginning))  # then it is a block that is too long
-    parsed = opened(name).parse_too_long(beginning, offset, 350)
+    parsed = opened(name).parse_too_long(beginning, offset)
     assert parsed.rejects.select("offset", "reason").rows() == [
         (offset, "line: found more than 350 bytes, expected at most that (MAX_LINE_BYTES)")
     ]

@@ -109,16 +109,13 @@ class ChunkParser:
             batch = _without_lines(source, size, replace(source.checkpoint, position=size + 1))
             return replace(batch, delivery=chunk.delivery)
         line_format = self._format(chunk.format_name).of_source(chunk.path, chunk.written_ns)
-        if isinstance(chunk, LongLine):
-            parsed = line_format.parse_too_long(chunk.data, chunk.offset, self._options.max_line_bytes)
-        else:
-            parsed = line_format.parse(chunk.data, chunk.offset)
+        parse = line_format.parse_too_long if isinstance(chunk, LongLine) else line_format.parse
         return Batch(
             source_id=chunk.source_id,
             path=chunk.path,
             start=chunk.offset,
             checkpoint=chunk.checkpoint,
-            parsed=parsed,
+            parsed=parse(chunk.data, chunk.offset),
             more=chunk.more,
             delivery=chunk.delivery,
         )
