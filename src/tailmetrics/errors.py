@@ -161,10 +161,6 @@ class PositionConflict(StoreError):
 class SourceHeld(PositionConflict):
     """Another processor, which lives, holds a source; `holder` says where it runs."""
 
-    def __init__(self, source_id: str, expected: int, found: int | None, holder: str) -> None:
-        super().__init__(source_id, expected, found)
-        self.holder = holder
-
     def __str__(self) -> str:
         return (
             f"source {self.source_id} is read by {self.holder}, which is alive; stop one of the two, or give "

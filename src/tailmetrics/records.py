@@ -68,6 +68,10 @@ def refused(parsed: ParsedLines, reasons: Mapping[int, str]) -> ParsedLines:
     )
 
 
+def no_lines() -> ParsedLines:
+    return ParsedLines(no_records(), no_rejects(), 0)
+
+
 def no_records() -> pl.DataFrame:
     return _NO_RECORDS.clone()
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError
+from pydantic.functional_validators import AfterValidator, BeforeValidator, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from tailmetrics.errors import SettingsError
@@ -19,9 +20,21 @@ from tailmetrics.urls import QueueUrl, StoreUrl, masked
 FORMAT_NAMES = ("requests", "nginx", "json", "regex", "results")
 FormatName = Literal["requests", "nginx", "json", "regex", "results"]
 _LIKE_A_QUEUE = re.compile(r"amqps?:|[^/]+:[^/]+@")
-LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
 _MIB = 1024 * 1024
+
+
+def _parts(value: Any) -> Any:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_parts)]
+LogLevel = Annotated[
+    Literal["DEBUG", "INFO", "WARNING", "ERROR"],
+    BeforeValidator(lambda value: value.upper() if isinstance(value, str) else value),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +92,7 @@ class Settings(BaseSettings):
         env_file_encoding="utf-8", extra="ignore", frozen=True, populate_by_name=True
     )
 
-    log_file_path: Annotated[tuple[str, ...], NoDecode] = Field(
+    log_file_path: CommaSeparated = Field(
         default=("data/requests.log",),
         description="Files to follow: paths or globs, separated by commas. `nginx=/var/log/nginx/*.log` "
         "gives an entry a format of its own. `amqp://USER:PASSWORD@HOST:5672/VHOST?queue=NAME` is a queue "
@@ -164,7 +177,7 @@ class Settings(BaseSettings):
         default=0, ge=0, description="Lines after which the generator ends; 0: for ever."
     )
 
-    store_url: str = Field(
+    store_url: Annotated[str, AfterValidator(lambda url: StoreUrl.parse(url).text)] = Field(
         default="duckdb:///data/tailmetrics.duckdb",
         description="Where records are kept: a file, `duckdb:///PATH` or `sqlite:///PATH` (four slashes "
         "before an absolute path), or a server, `postgresql://USER:PASSWORD@HOST/DATABASE`, and likewise "
@@ -214,7 +227,7 @@ class Settings(BaseSettings):
     api_key: SecretStr | None = Field(
         default=None, description="When set, requests that change something need it in the header X-API-Key."
     )
-    api_allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+    api_allowed_hosts: CommaSeparated = Field(
         default=(), description="Further names under which the API may be asked (Host header), by commas."
     )
     load_max_bytes: int = Field(
@@ -235,13 +248,6 @@ class Settings(BaseSettings):
     )
     logging_level: LogLevel = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR.")
 
-    @field_validator("log_file_path", "api_allowed_hosts", mode="before")
-    @classmethod
-    def _split_commas(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            return tuple(part.strip() for part in value.split(",") if part.strip())
-        return value
-
     @field_validator("log_timezone")
     @classmethod
     def _known_zone(cls, value: str) -> str:
@@ -251,22 +257,11 @@ class Settings(BaseSettings):
             raise ValueError("an IANA time zone such as UTC or Europe/Berlin") from error
         return value
 
-    @field_validator("logging_level", mode="before")
-    @classmethod
-    def _upper(cls, value: Any) -> Any:
-        return value.upper() if isinstance(value, str) else value
-
     @field_validator("duckdb_memory_limit")
     @classmethod
     def _memory(cls, value: str) -> str:
         if not re.fullmatch(r"\d+(\.\d+)?\s*(KB|MB|GB|TB|KiB|MiB|GiB|TiB)", value):
             raise ValueError("a number with a unit, such as 256MB or 2GB")
-        return value
-
-    @field_validator("store_url")
-    @classmethod
-    def _known_store(cls, value: str) -> str:
-        StoreUrl.parse(value)
         return value
 
     @field_validator("api_key", "influxdb_token")
@@ -281,13 +276,12 @@ class Settings(BaseSettings):
             raise ValueError("at least one path or glob")
         for number, entry in enumerate(value, 1):
             _, pattern = _format_and_pattern(entry)
-            if _is_queue(pattern):
-                try:
-                    QueueUrl.parse(
-                        pattern, "LOG_FILE_PATH" if len(value) == 1 else f"LOG_FILE_PATH, entry {number}"
-                    )
-                except SettingsError as error:
-                    raise ValueError(str(error)) from None
+            setting = "LOG_FILE_PATH" if len(value) == 1 else f"LOG_FILE_PATH, entry {number}"
+            try:
+                if _is_queue(pattern):
+                    QueueUrl.parse(pattern, setting)
+            except SettingsError as error:
+                raise ValueError(str(error)) from None
         return value
 
     @model_validator(mode="after")
@@ -306,20 +300,14 @@ class Settings(BaseSettings):
     @property
     def log_queues(self) -> tuple[LogQueue, ...]:
         """The queues of LOG_FILE_PATH, each with the format of its messages."""
-        return tuple(
-            LogQueue(QueueUrl.parse(entry.pattern), entry.format_name)
-            for entry in self.log_entries
-            if _is_queue(entry.pattern)
-        )
+        queues = [entry for entry in self.log_entries if _is_queue(entry.pattern)]
+        return tuple(LogQueue(QueueUrl.parse(entry.pattern), entry.format_name) for entry in queues)
 
     @property
     def log_entries(self) -> tuple[LogPath, ...]:
         """All entries of LOG_FILE_PATH, each with its format."""
-        entries = []
-        for entry in self.log_file_path:
-            name, pattern = _format_and_pattern(entry)
-            entries.append(LogPath(pattern, name or self.log_format))
-        return tuple(entries)
+        parts = map(_format_and_pattern, self.log_file_path)
+        return tuple(LogPath(pattern, name or self.log_format) for name, pattern in parts)
 
     @property
     def format_options(self) -> FormatOptions:
@@ -355,7 +343,10 @@ class Settings(BaseSettings):
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         for name, value in super().__repr_args__():
-            yield name, masked(value) if isinstance(value, str) else _masked_parts(value)
+            if isinstance(value, tuple):
+                yield name, tuple(map(masked, value))
+            else:
+                yield name, masked(value) if isinstance(value, str) else value
 
 
 def load_settings(env_file: Path | None = Path(".env.local"), **flags: Any) -> Settings:
@@ -377,9 +368,8 @@ def resolve_node_id(settings: Settings) -> str:
     """
     if "node_id" in settings.model_fields_set:
         return settings.node_id
-    folder = settings.data_folder
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / "node_id"
+    file = settings.data_folder / "node_id"
+    file.parent.mkdir(parents=True, exist_ok=True)
     try:
         return file.read_text(encoding="utf-8").strip() or settings.node_id
     except FileNotFoundError:
@@ -399,18 +389,11 @@ def _is_queue(pattern: str) -> bool:
     return "://" in pattern or _LIKE_A_QUEUE.match(pattern) is not None
 
 
-def _masked_parts(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return tuple(masked(part) if isinstance(part, str) else part for part in value)
-    return value
-
-
 def _sentence(problem: Any) -> str:
     reason = str(problem["msg"]).removeprefix("Value error, ")
     key = str(problem["loc"][0]).upper() if problem["loc"] else ""
     if reason.startswith(key):
         return reason  # which is a sentence already
     shown = "***" if "KEY" in key or "PASSWORD" in key or "TOKEN" in key else masked(repr(problem["input"]))
-    expected = reason[0].lower() + reason[1:]
-    expected = expected.removeprefix("input should be ")
+    expected = (reason[0].lower() + reason[1:]).removeprefix("input should be ")
     return f"{key}: found {shown}, expected {expected}"

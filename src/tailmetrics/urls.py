@@ -77,18 +77,17 @@ class StoreUrl:
             if not re.fullmatch(r"/.+", rest):
                 raise ValueError("three slashes and a relative path, or four slashes and an absolute one")
             return cls(url, scheme, rest[1:])
-        server = cls._server(url, scheme)
-        if server is None and scheme == "influxdb":
+        if server := cls._server(url, scheme):
+            return server
+        if scheme == "influxdb":
             raise ValueError(
                 "influxdb://host:8086/bucket?org=NAME (&tls=true for https), or influxdb:// and INFLUXDB_*; "
                 "the token in INFLUXDB_TOKEN"
             )
-        if server is None:
-            raise ValueError(
-                f"{scheme}://user:password@host:port/database, signs such as / and @ in the password written "
-                "as %2F and %40"
-            )
-        return server
+        raise ValueError(
+            f"{scheme}://user:password@host:port/database, signs such as / and @ in the password written "
+            "as %2F and %40"
+        )
 
     @classmethod
     def _server(cls, url: str, scheme: str) -> StoreUrl | None:

@@ -13,7 +13,6 @@ from tailmetrics.formats import LineFormat, open_format
 from tailmetrics.formats.framing import framing_of, opens_block
 from tailmetrics.records import RECORD_SCHEMA, REJECT_SCHEMA
 from tailmetrics.settings import FORMAT_NAMES, Settings
-from tailmetrics.sources import CHUNK_LINES
 
 from .logs import GOOD, logs_of, request_lines, unhurried
 from .reference import lines_of
@@ -113,22 +112,6 @@ def test_a_log_in_two_pieces_is_the_same_as_in_one(name: str, data: st.DataObjec
 
 
 @in_every_format
-@unhurried
-@given(data=st.data())
-def test_what_was_read_before_does_not_count_to_what_is_whole(name: str, data: st.DataObject) -> None:
-    before, log = data.draw(any_logs(name)), data.draw(any_logs(name))
-    assert framing_of(name).whole(before + log, len(before)) == framing_of(name).whole(log)
-
-
-@unhurried
-@given(lengths=st.lists(st.integers(0, 60), min_size=1), before=st.integers(0, 5))
-def test_of_many_lines_as_many_are_whole_as_a_chunk_may_have(lengths: list[int], before: int) -> None:
-    lines = [b"x" * lengths[number % len(lengths)] + b"\n" for number in range(CHUNK_LINES + 1000)]
-    data = b"-" * before + b"".join(lines)
-    assert framing_of("requests").whole(data, before) == sum(map(len, lines[:CHUNK_LINES]))
-
-
-@in_every_format
 def test_ends_of_either_kind_make_the_same_records(name: str) -> None:
     read = opened(name)
     lines = [LINES[name].encode()] * 3
@@ -143,7 +126,7 @@ def test_the_beginning_of_a_line_that_is_too_long_is_one_reject(
     name: str, beginning: bytes, offset: int
 ) -> None:
     assume(name != "results" or not opens_block(beginning))  # then it is a block that is too long
-    parsed = opened(name).parse_too_long(beginning, offset, 350)
+    parsed = opened(name).parse_too_long(beginning, offset)
     assert parsed.rejects.select("offset", "reason").rows() == [
         (offset, "line: found more than 350 bytes, expected at most that (MAX_LINE_BYTES)")
     ]

@@ -15,7 +15,6 @@ from polars.testing import assert_frame_equal
 
 from tailmetrics.formats import LineFormat, open_format
 from tailmetrics.formats.requests import by_rules
-from tailmetrics.formats.scan import scan_lines
 from tailmetrics.records import RECORD_SCHEMA, REJECT_LINE_BYTES, REJECT_SCHEMA, ParsedLines
 from tailmetrics.settings import Settings
 from tests.paths import DATA
@@ -154,7 +153,7 @@ def test_of_a_long_reject_the_beginning_is_kept() -> None:
 def test_a_line_over_the_limit_is_the_same_reject_whole_or_by_its_beginning() -> None:
     line = b"\xef\xbb\xbf" + "é".encode() * 100
     read = requests(max_line_bytes=101)
-    same(read.parse_too_long(line[:110], 0, 101), read.parse(line + b"\n", 0))
+    same(read.parse_too_long(line[:110], 0), read.parse(line + b"\n", 0))
 
 
 def test_a_line_just_at_the_limit_is_a_record_whatever_its_end() -> None:
@@ -181,18 +180,6 @@ def test_a_byte_order_mark_further_on_is_part_of_its_line() -> None:
 def test_no_bytes_are_no_lines() -> None:
     parsed = requests().parse(b"", 0)
     assert (parsed.lines, parsed.records.schema, parsed.rejects.schema) == (0, RECORD_SCHEMA, REJECT_SCHEMA)
-
-
-@pytest.mark.parametrize("end", ["\n", "\r\n"])
-@pytest.mark.parametrize("customer", ["cust_39", "客户_7"])
-def test_right_lines_are_known_as_clean_by_their_bytes(end: str, customer: str) -> None:
-    line = GOOD.replace("cust_39", customer) + end
-    assert scan_lines((line * 3).encode(), 0, LIMIT).clean.tolist() == [True] * 3
-
-
-def test_one_bad_line_does_not_make_its_neighbours_unclean() -> None:
-    scan = scan_lines(f"{GOOD}\nbad\n{GOOD}\r\n\n{GOOD}".encode(), 0, LIMIT)
-    assert scan.clean.tolist() == [True, False, True, False, True]
 
 
 @pytest.mark.parametrize("first", [GOOD, f"{GOOD} extra", GOOD.replace(" 0.388", "")])

@@ -130,7 +130,7 @@ def read_growing(folder: Path, log: bytes, cuts: list[int], chunk_bytes: int) ->
         while lines := reader.read(1024, final=cut == len(log)):
             read_by = results(chunk_bytes=4096)
             one = (
-                read_by.parse_too_long(lines.data, offset, 64)
+                results(chunk_bytes=4096, max_line_bytes=64).parse_too_long(lines.data, offset)
                 if lines.too_long
                 else read_by.parse(lines.data, offset)
             )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -39,3 +40,10 @@ def queue(broker: Broker) -> Iterator[Queue]:
     queue = Queue(broker, f"logs-{next(_numbers)}")
     yield queue
     queue.close()
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """Of a server that takes connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]

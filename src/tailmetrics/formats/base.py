@@ -30,8 +30,8 @@ class LineFormat(Protocol):
         """
         ...
 
-    def parse_too_long(self, data: bytes, offset: int, max_line_bytes: int) -> ParsedLines:
-        """The one reject that a line of more than `max_line_bytes` is; `data` is only its beginning.
+    def parse_too_long(self, data: bytes, offset: int) -> ParsedLines:
+        """The one reject that a line over MAX_LINE_BYTES is; `data` is only its beginning.
 
         A block that is over its limit is one reject too.
         """

@@ -46,8 +46,8 @@ class RequestsFormat:
         both = pl.concat([records, others.records]).sort("offset") if others.records.height else records
         return ParsedLines(both, others.rejects, others.blanks)
 
-    def parse_too_long(self, data: bytes, offset: int, max_line_bytes: int) -> ParsedLines:
-        return self._by_rules.parse_too_long(data, offset, max_line_bytes)
+    def parse_too_long(self, data: bytes, offset: int) -> ParsedLines:
+        return self._by_rules.parse_too_long(data, offset)
 
     def _clean_records(self, scan: Scan) -> tuple[pl.DataFrame, Bools]:
         """The records of the lines that are clean indeed, and which these are."""

@@ -86,8 +86,8 @@ class ResultsFormat:
         rejected = pl.concat([*rejects, bad]).sort("offset")
         return ParsedLines(self._records(good), rejected, len(lines) - good.height - rejected.height)
 
-    def parse_too_long(self, data: bytes, offset: int, max_line_bytes: int) -> ParsedLines:
-        parsed = too_long_line(data, offset, max_line_bytes)
+    def parse_too_long(self, data: bytes, offset: int) -> ParsedLines:
+        parsed = too_long_line(data, offset, self._max_line_bytes)
         if not opens_block(data):
             return parsed
         reason = (

@@ -58,8 +58,8 @@ class TextFormat:
             blanks=sum(part.blanks for part in parts),
         )
 
-    def parse_too_long(self, data: bytes, offset: int, max_line_bytes: int) -> ParsedLines:
-        return too_long_line(data, offset, max_line_bytes)
+    def parse_too_long(self, data: bytes, offset: int) -> ParsedLines:
+        return too_long_line(data, offset, self._max_line_bytes)
 
     def _parse_part(self, lines: Lines) -> ParsedLines:
         text = text_of(lines)

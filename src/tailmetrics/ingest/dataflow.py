@@ -18,14 +18,13 @@ from bytewax.testing import cluster_main, run_main
 from tailmetrics.formats import LineFormat, open_format
 from tailmetrics.ingest.committer import Committer
 from tailmetrics.ingest.inputs import Inputs
-from tailmetrics.records import ParsedLines, no_records, no_rejects
+from tailmetrics.records import no_lines
 from tailmetrics.settings import Settings, load_settings, resolve_node_id
 from tailmetrics.sources import (
     Acknowledgement,
     Batch,
     Checkpoint,
     Chunk,
-    Delivery,
     LongLine,
     Registration,
     Source,
@@ -101,25 +100,22 @@ class ChunkParser:
     def __call__(self, chunk: Chunk) -> Batch:
         if isinstance(chunk, Registration):
             source = chunk.source
-            point = source.checkpoint
-            return _without_lines(source, source.position, point, more=chunk.more, registers=source)
+            batch = _without_lines(source, source.position, source.checkpoint)
+            return replace(batch, more=chunk.more, registers=source)
         if isinstance(chunk, Acknowledgement):
             # A position behind its end says so in the store.
             source = chunk.delivery.source
             size = source.checkpoint.head_length
-            point = replace(source.checkpoint, position=size + 1)
-            return _without_lines(source, size, point, delivery=chunk.delivery)
+            batch = _without_lines(source, size, replace(source.checkpoint, position=size + 1))
+            return replace(batch, delivery=chunk.delivery)
         line_format = self._format(chunk.format_name).of_source(chunk.path, chunk.written_ns)
-        if isinstance(chunk, LongLine):
-            parsed = line_format.parse_too_long(chunk.data, chunk.offset, self._options.max_line_bytes)
-        else:
-            parsed = line_format.parse(chunk.data, chunk.offset)
+        parse = line_format.parse_too_long if isinstance(chunk, LongLine) else line_format.parse
         return Batch(
             source_id=chunk.source_id,
             path=chunk.path,
             start=chunk.offset,
             checkpoint=chunk.checkpoint,
-            parsed=parsed,
+            parsed=parse(chunk.data, chunk.offset),
             more=chunk.more,
             delivery=chunk.delivery,
         )
@@ -130,17 +126,8 @@ class ChunkParser:
         return self._formats[name]
 
 
-def _without_lines(
-    source: Source,
-    start: int,
-    checkpoint: Checkpoint,
-    *,
-    more: bool = False,
-    registers: Source | None = None,
-    delivery: Delivery | None = None,
-) -> Batch:
-    parsed = ParsedLines(no_records(), no_rejects(), 0)
-    return Batch(source.source_id, source.path, start, checkpoint, parsed, more, registers, delivery)
+def _without_lines(source: Source, start: int, checkpoint: Checkpoint) -> Batch:
+    return Batch(source.source_id, source.path, start, checkpoint, no_lines())
 
 
 def build_flow(settings: Settings, inputs: Inputs, committer: Committer) -> Dataflow:

@@ -101,7 +101,7 @@ class Connection:
 
     def require_queue(self, *, create: bool = False) -> None:
         """Look whether the queue is there, or make it, durable, when it is not and `create` is set."""
-        with self._translated():
+        with _translated(self._address):
             if create and self._is_missing():
                 self._channel.queue_declare(self._address.queue, durable=True)
             else:
@@ -136,7 +136,7 @@ class Connection:
                 )
             )
 
-        with self._translated():
+        with _translated(self._address):
             self._prefetch = prefetch
             self._channel.basic_qos(prefetch_count=prefetch)
             self._channel.add_on_cancel_callback(self._note_cancel)
@@ -144,7 +144,7 @@ class Connection:
 
     def process(self, seconds: float) -> None:
         """Take what comes for at most so long; returns at once after a message, or when it is woken."""
-        with self._translated():
+        with _translated(self._address):
             self._connection.process_data_events(seconds)
         if self._cancelled:
             raise QueueError(f"{self._address}: the queue was deleted, or its node went away", is_final=False)
@@ -157,7 +157,7 @@ class Connection:
 
     def acknowledge(self, tags: Sequence[int], *, surely: bool) -> None:
         """Acknowledge deliveries; with `surely` return only when the broker has taken note of it."""
-        with self._translated():
+        with _translated(self._address):
             for tag in tags:
                 self._channel.basic_ack(tag)
             if surely:
@@ -166,7 +166,7 @@ class Connection:
 
     def confirm_publishes(self) -> None:
         """Have the broker confirm each message that is published from now on."""
-        with self._translated():
+        with _translated(self._address):
             self._channel.confirm_delivery()
 
     def publish(self, body: bytes, message_id: str, timestamp: int, headers: dict[str, str]) -> None:
@@ -180,16 +180,11 @@ class Connection:
             timestamp=timestamp,
             headers=headers,
         )
-        with self._translated():
+        with _translated(self._address):
             self._channel.basic_publish("", self._address.queue, body, properties, mandatory=True)
 
     def _note_cancel(self, _frame: object) -> None:
         self._cancelled = True
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        with _translated(self._address):
-            yield
 
 
 @contextmanager

@@ -136,7 +136,9 @@ class QueueConsumer:
                     self._note(error)
                 if time.monotonic() - began > _LONGEST_RETRY_SECONDS:
                     retry_seconds = _FIRST_RETRY_SECONDS
-                self._pause(retry_seconds * random.uniform(0.5, 1.0))  # noqa: S311  # spreads consumers, no secret
+                with self._changed:
+                    seconds = retry_seconds * random.uniform(0.5, 1.0)  # noqa: S311  # spreads consumers, no secret
+                    self._changed.wait_for(lambda: self._stopping, seconds)
                 retry_seconds = min(2 * retry_seconds, _LONGEST_RETRY_SECONDS)
         except BaseException as error:  # noqa: BLE001  # handed to whoever asks for chunks
             self.failure = error
@@ -145,7 +147,10 @@ class QueueConsumer:
     def _consume(self) -> None:
         with connected(self._queue.url, "ingest") as connection:
             connection.require_queue()
-            self._begin_session(connection)
+            with self._changed:
+                self._session += 1
+                self._connection = connection
+                self._broker_name = connection.broker_name
             try:
                 connection.consume(self._options.prefetch, self._received)
                 self._note(None)
@@ -159,12 +164,6 @@ class QueueConsumer:
                     # What waits will be delivered again; what was taken is known again when it is.
                     self._inbox.clear()
                     self._stored.clear()
-
-    def _begin_session(self, connection: Connection) -> None:
-        with self._changed:
-            self._session += 1
-            self._connection = connection
-            self._broker_name = connection.broker_name
 
     def _received(self, received: Received) -> None:
         message = Message(
@@ -217,7 +216,3 @@ class QueueConsumer:
         elif error is None:
             log.info("consuming", queue=str(self._queue.url))
         self._error = error
-
-    def _pause(self, seconds: float) -> None:
-        with self._changed:
-            self._changed.wait_for(lambda: self._stopping, seconds)

@@ -95,6 +95,18 @@ class Metrics:
         return generate_latest(self.registry)
 
 
+_SOURCE_GAUGES: tuple[tuple[str, str, Callable[[SourceStatus], float]], ...] = (
+    (
+        "up",
+        "Whether a source can be read: 1, else 0.",
+        lambda each: each.state not in {"missing", "unreadable"},
+    ),
+    ("position_bytes", "Byte up to which a source is in the store.", lambda each: each.position),
+    ("lag_bytes", "Bytes of a source that are not in the store yet.", lambda each: each.lag_bytes),
+    ("lag_seconds", "Seconds for which a source has been behind.", lambda each: each.lag_seconds),
+)
+
+
 class _SourceGauges(Collector):
     """Lag and position of each source, and what was lost.
 
@@ -106,28 +118,16 @@ class _SourceGauges(Collector):
         self.lost_bytes: Callable[[], int] = int
 
     def collect(self) -> Iterable[Metric]:
-        labels = ["source", "path"]
-        position = GaugeMetricFamily(
-            "tailmetrics_source_position_bytes", "Byte up to which a source is in the store.", labels=labels
-        )
-        lag_bytes = GaugeMetricFamily(
-            "tailmetrics_source_lag_bytes", "Bytes of a source that are not in the store yet.", labels=labels
-        )
-        lag_seconds = GaugeMetricFamily(
-            "tailmetrics_source_lag_seconds", "Seconds for which a source has been behind.", labels=labels
-        )
-        up = GaugeMetricFamily(
-            "tailmetrics_source_up", "Whether a source can be read: 1, else 0.", labels=labels
-        )
-        for status in self.ask():
-            values = [status.source_id, status.path]
-            up.add_metric(values, 0 if status.state in {"missing", "unreadable"} else 1)
-            position.add_metric(values, status.position)
-            lag_bytes.add_metric(values, status.lag_bytes)
-            lag_seconds.add_metric(values, status.lag_seconds)
+        statuses = self.ask()
+        gauges = []
+        for name, text, value in _SOURCE_GAUGES:
+            gauge = GaugeMetricFamily(f"tailmetrics_source_{name}", text, labels=["source", "path"])
+            for status in statuses:
+                gauge.add_metric([status.source_id, status.path], value(status))
+            gauges.append(gauge)
         lost_bytes = CounterMetricFamily(
             "tailmetrics_lost_bytes",
             "Bytes that truncations destroyed before they were read, no copy having been found.",
             value=self.lost_bytes(),
         )
-        return (up, position, lag_bytes, lag_seconds, lost_bytes)
+        return (*gauges, lost_bytes)

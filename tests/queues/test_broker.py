@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import gzip
-import socket
 import struct
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pika.data
 import pytest
-import structlog
 
 from tailmetrics.errors import QueueError
 from tailmetrics.queues import broker as broker_module
@@ -41,13 +38,6 @@ def raw_headers(monkeypatch: pytest.MonkeyPatch) -> None:
         return encode(pieces, value)
 
     monkeypatch.setattr(pika.data, "encode_value", encode_value)
-
-
-@pytest.fixture
-def silent_port() -> Iterator[int]:
-    """Of a server that takes connections and says nothing."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        yield listener.getsockname()[1]
 
 
 @pytest.mark.parametrize("seconds", [1_764_000_000_000, 2**64 - 1])
@@ -109,17 +99,6 @@ def test_what_is_no_gzip_that_can_be_unpacked_is_a_reject(
     with consuming(tmp_path, queue.url) as running:
         await_that(lambda: running.counts()[1] > 0, AWAIT_SECONDS)
         assert running.counts()[0] == 0
-
-
-def test_brokers_that_say_nothing_hold_back_neither_the_end_nor_each_other(
-    tmp_path: Path, silent_port: int, queue: Queue
-) -> None:
-    queue.send(log_of(1))
-    silent = [f"amqp://guest:s3cret@127.0.0.1:{silent_port}/?queue=logs-{number}" for number in range(3)]
-    with structlog.testing.capture_logs() as events, consuming(tmp_path, *silent, queue.url) as running:
-        await_that(lambda: running.counts() == (1, 0), AWAIT_SECONDS)
-    ends = [event for event in events if event["event"] == "ended while the store does not answer"]
-    assert (ends, queue.waiting()) == ([], 0)
 
 
 def test_equal_messages_without_an_id_count_each_over_any_number_of_stops(

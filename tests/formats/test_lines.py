@@ -1,0 +1,39 @@
+"""Where lines begin and end in bytes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tailmetrics.formats.lines import Lines, split
+
+
+def texts(lines: Lines) -> list[bytes]:
+    return [lines.data[start:end] for start, end in zip(lines.starts, lines.ends, strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("data", "expected", "offsets"),
+    [
+        (b"", [], []),
+        (b"a\nbc\n", [b"a", b"bc"], [0, 2]),
+        (b"a\r\nb", [b"a", b"b"], [0, 3]),
+        (b"\n\r\n\r", [b"", b"", b""], [0, 1, 3]),
+        (b"\xef\xbb\xbfa\nb\n", [b"a", b"b"], [0, 5]),
+    ],
+)
+def test_lines_are_found_without_their_ends(data: bytes, expected: list[bytes], offsets: list[int]) -> None:
+    lines = split(data, 0)
+    assert (texts(lines), lines.offsets.tolist()) == (expected, offsets)
+
+
+def test_further_on_a_byte_order_mark_is_part_of_its_line() -> None:
+    assert texts(split(b"\xef\xbb\xbfa", 10)) == [b"\xef\xbb\xbfa"]
+
+
+def test_some_lines_keep_their_texts_and_offsets() -> None:
+    lines = split(b"a\nbb\r\nccc\nd\n", 100)
+    chosen = lines.only(np.array([True, False, True, True]))
+    assert (texts(chosen), chosen.offsets.tolist()) == ([b"a", b"ccc", b"d"], [100, 106, 110])
+    part = lines.part(1, 2)
+    assert (texts(part), part.offsets.tolist()) == ([b"bb", b"ccc"], [102, 106])
