@@ -7,12 +7,12 @@ import select
 import signal
 import stat
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -21,7 +21,7 @@ import polars as pl
 
 from tailmetrics.errors import SettingsError
 from tailmetrics.queues.publisher import Publisher
-from tailmetrics.settings import Settings
+from tailmetrics.settings import LogPath
 from tailmetrics.urls import QueueAddress
 
 Mode = Literal["realistic", "uniform"]
@@ -53,10 +53,10 @@ class GeneratorOptions:
 
     Lines carry the time of their append, or times of the last `days` days: in rising order in the realistic
     mode (which needs `max_lines`), in random order in the uniform mode (where None means 30). `now` stands in
-    for the clock and must be aware. Lines go to `file`, or each batch as a message to `queue`.
+    for the clock and must be aware.
     """
 
-    file: Path | None
+    target: Path | QueueAddress
     mode: Mode = "realistic"
     batch_size: int = 10
     interval_seconds: float = 0.1
@@ -65,7 +65,6 @@ class GeneratorOptions:
     seed: int | None = None
     days: int | None = None
     now: datetime | None = None
-    queue: QueueAddress | None = None
     create_queue: bool = False
 
 
@@ -78,15 +77,15 @@ class Generated:
     seconds: float
 
 
-def generated_file(settings: Settings) -> Path:
+def generated_file(log_paths: Sequence[LogPath]) -> Path:
     """The file that LOG_FILE_PATH gives the generator to write: its first entry that is no queue.
 
     Raises SettingsError when that is a glob, or says that its lines are not of the format `requests`.
     """
-    if not settings.log_paths:
+    if not log_paths:
         problem = "LOG_FILE_PATH: found queues only, expected a file to write as well; name it with --file"
         raise SettingsError([problem])
-    entry = settings.log_paths[0]
+    entry = log_paths[0]
     if any(character in entry.pattern for character in "*?["):
         problem = (
             f"LOG_FILE_PATH: found the glob {entry.pattern!r} as first entry, "
@@ -111,12 +110,14 @@ def generate(options: GeneratorOptions, wait: Callable[[float], bool]) -> Genera
     lines = _Lines(options)
     written = size = batches = 0
     started = due = time.monotonic()
-    with _target(options) as target:
+    with _appending(options) as append:
         while not wait(due - time.monotonic()):
             count = options.batch_size
             if options.max_lines:
                 count = min(count, options.max_lines - written)
-            size += target.append(lines.take(count, batches * options.interval_seconds))
+            batch = lines.take(count, batches * options.interval_seconds)
+            append(batch)
+            size += len(batch)
             written += count
             batches += 1
             if written == options.max_lines:
@@ -247,36 +248,15 @@ class _Lines:
         )
 
 
-class _Target(Protocol):
-    """Takes whole lines; returns how many bytes they were."""
-
-    def append(self, data: bytes) -> int: ...
-
-
-def _target(options: GeneratorOptions) -> AbstractContextManager[_Target]:
-    if options.queue is not None:
-        return _Queue(options.queue, create=options.create_queue)
-    if options.file is None:
-        raise ValueError("neither a file nor a queue to write to")
-    return _AppendedFile(options.file)
-
-
-class _Queue:
-    """A queue that takes each batch of lines as a log."""
-
-    def __init__(self, address: QueueAddress, *, create: bool) -> None:
-        self._publisher = Publisher(address, create=create)
-
-    def __enter__(self) -> _Queue:
-        self._publisher.__enter__()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._publisher.__exit__()
-
-    def append(self, data: bytes) -> int:
-        self._publisher.send(f"requests_{time.time_ns()}.log", data)
-        return len(data)
+@contextmanager
+def _appending(options: GeneratorOptions) -> Iterator[Callable[[bytes], object]]:
+    """Yield a function that takes whole lines: a batch is appended to a file, or a message of a queue."""
+    if isinstance(options.target, Path):
+        with _AppendedFile(options.target) as file:
+            yield file.append
+    else:
+        with Publisher(options.target, create=options.create_queue) as publisher:
+            yield lambda lines: publisher.send(f"requests_{time.time_ns()}.log", lines)
 
 
 class _AppendedFile:
@@ -295,8 +275,7 @@ class _AppendedFile:
     def __exit__(self, *_: object) -> None:
         os.close(self._descriptor)
 
-    def append(self, data: bytes) -> int:
-        """Append `data` and return its length in bytes."""
+    def append(self, data: bytes) -> None:
         try:
             found = self._path.stat()
             rotated = (found.st_dev, found.st_ino) != self._identity
@@ -309,7 +288,6 @@ class _AppendedFile:
         rest = memoryview(data)
         while rest:
             rest = rest[os.write(self._descriptor, rest) :]
-        return len(data)
 
     def _open(self) -> None:
         self._descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
