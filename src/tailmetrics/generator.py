@@ -82,23 +82,22 @@ def generated_file(log_paths: Sequence[LogPath]) -> Path:
 
     Raises SettingsError when that is a glob, or says that its lines are not of the format `requests`.
     """
-    if not log_paths:
+    entry = log_paths[0] if log_paths else None
+    if entry is None:
         problem = "LOG_FILE_PATH: found queues only, expected a file to write as well; name it with --file"
-        raise SettingsError([problem])
-    entry = log_paths[0]
-    if any(character in entry.pattern for character in "*?["):
+    elif any(character in entry.pattern for character in "*?["):
         problem = (
             f"LOG_FILE_PATH: found the glob {entry.pattern!r} as first entry, "
             "expected the path of one file to write; name it with --file"
         )
-        raise SettingsError([problem])
-    if entry.format_name != "requests":
+    elif entry.format_name != "requests":
         problem = (
             f"LOG_FORMAT: found {entry.format_name!r} for {entry.pattern}, "
             "expected 'requests', the format that the generator writes; name another file with --file"
         )
-        raise SettingsError([problem])
-    return Path(entry.pattern)
+    else:
+        return Path(entry.pattern)
+    raise SettingsError([problem])
 
 
 def generate(options: GeneratorOptions, wait: Callable[[float], bool]) -> Generated:

@@ -131,16 +131,8 @@ def send_log(
     if not response.is_success:
         raise _refusal(response)
     loaded = response.json()["files"][0]
-    return LoadProgress(
-        "done",
-        bytes_total=loaded["bytes"],
-        bytes_done=loaded["bytes"],
-        lines=loaded["lines"],
-        records=loaded["records"],
-        rejects=loaded["rejects"],
-        blanks=loaded["blanks"],
-        already_loaded=loaded["already_loaded"],
-    )
+    same = {name: loaded[name] for name in ("lines", "records", "rejects", "blanks", "already_loaded")}
+    return LoadProgress("done", bytes_total=loaded["bytes"], bytes_done=loaded["bytes"], **same)
 
 
 def _http(url: str, seconds: float | None) -> httpx.Client:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import Field
+from pydantic import AliasPath, Field
 
 
 @dataclass(frozen=True)
@@ -76,21 +76,6 @@ class Report(TimeRange):
 
 
 @dataclass(frozen=True)
-class StoreReadiness:
-    error: str | None
-
-
-@dataclass(frozen=True)
-class IngestionReadiness:
-    """How the dataflow is; `state` is None in a process without one."""
-
-    state: str | None
-    last_error: str | None
-    store_error: str | None
-    lost_bytes: int
-
-
-@dataclass(frozen=True)
 class SourceReadiness:
     """How far one log is read; sizes and positions in bytes."""
 
@@ -107,13 +92,20 @@ class SourceReadiness:
     last_error: str | None
 
 
+def _of_ingestion(name: str) -> Any:
+    return Field(validation_alias=AliasPath("ingestion", name))
+
+
 @dataclass(frozen=True)
 class Readiness:
-    """Whether questions can be answered and lines are being read."""
+    """Whether questions can be answered and lines are being read; `state` is None without a dataflow."""
 
     path: ClassVar = "/ready"
 
     ready: bool
-    store: StoreReadiness
-    ingestion: IngestionReadiness
+    store_error: Annotated[str | None, Field(validation_alias=AliasPath("store", "error"))]
+    state: Annotated[str | None, _of_ingestion("state")]
+    last_error: Annotated[str | None, _of_ingestion("last_error")]
+    commit_error: Annotated[str | None, _of_ingestion("store_error")]
+    lost_bytes: Annotated[int, _of_ingestion("lost_bytes")]
     sources: tuple[SourceReadiness, ...]

@@ -60,15 +60,11 @@ def load(settings: Settings, *, files: tuple[Path, ...], as_json: bool) -> None:
     total = total_progress(ended)
     if as_json:
         from tailmetrics.api.documents import loaded_file
+        from tailmetrics.api.schemas import LoadTotals
 
         documents = [loaded_file(str(file), each) for file, each in zip(files, ended, strict=True)]
-        totals = {
-            "bytes": total.bytes_total,
-            "lines": total.lines,
-            "records": total.records,
-            "rejects": total.rejects,
-            "blanks": total.blanks,
-        }
+        of_all = loaded_file("all", total)
+        totals = {name: value for name, value in of_all.items() if name in LoadTotals.__annotations__}
         options.print_json({"files": documents, "totals": totals})
     if total.state == "failed":
         options.say(str(total.error))

@@ -11,16 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
-from tailmetrics.errors import (
-    FormatError,
-    LoadError,
-    QueryError,
-    QueueError,
-    ServiceError,
-    SettingsError,
-    StoreError,
-    TailmetricsError,
-)
+from tailmetrics import errors
 from tailmetrics.urls import masked
 
 DEFAULT_ENV_FILE = Path(".env.local")
@@ -48,22 +39,6 @@ class Exit(IntEnum):
         return member
 
 
-_SERVICE_EXITS = {
-    0: Exit.UNAVAILABLE,
-    401: Exit.REFUSED,
-    403: Exit.REFUSED,
-    422: Exit.USAGE,
-    503: Exit.UNAVAILABLE,
-}
-_ERROR_EXITS: tuple[tuple[type[TailmetricsError], int], ...] = (
-    (SettingsError, Exit.CONFIGURATION),
-    (FormatError, Exit.CONFIGURATION),
-    (QueryError, Exit.USAGE),
-    (LoadError, Exit.NO_INPUT),
-    (QueueError, Exit.UNAVAILABLE),
-    (StoreError, Exit.UNAVAILABLE),
-)
-
 _Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
 
 
@@ -73,7 +48,7 @@ class _Command(click.Command):
     def invoke(self, context: click.Context) -> Any:
         try:
             return super().invoke(context)
-        except TailmetricsError as error:
+        except errors.TailmetricsError as error:
             say(str(error))
             context.exit(_exit_status(error))
         except KeyboardInterrupt:
@@ -97,10 +72,20 @@ def command(
     return click.command(cls=_Command, short_help=short_help, epilog=epilog.rstrip("\n"))
 
 
-def _exit_status(error: TailmetricsError) -> int:
-    if isinstance(error, ServiceError):
-        return _SERVICE_EXITS.get(error.status, Exit.FAILED)
-    return next((status for kind, status in _ERROR_EXITS if isinstance(error, kind)), Exit.FAILED)
+def _exit_status(error: errors.TailmetricsError) -> Exit:
+    match error:
+        case errors.SettingsError() | errors.FormatError():
+            return Exit.CONFIGURATION
+        case errors.QueryError() | errors.ServiceError(status=422):
+            return Exit.USAGE
+        case errors.LoadError():
+            return Exit.NO_INPUT
+        case errors.ServiceError(status=401 | 403):
+            return Exit.REFUSED
+        case errors.QueueError() | errors.StoreError() | errors.ServiceError(status=0 | 503):
+            return Exit.UNAVAILABLE
+        case _:
+            return Exit.FAILED
 
 
 def say(text: str) -> None:
@@ -113,11 +98,15 @@ def print_json(document: object) -> None:
     click.echo(json.dumps(json.loads(document) if isinstance(document, bytes) else document, indent=2))
 
 
-def setting(flag: str, name: str, text: str, **options: Any) -> Callable[[_Decorated], _Decorated]:
+def setting(
+    name: str, text: str, flag: str | None = None, **options: Any
+) -> Callable[[_Decorated], _Decorated]:
     """An option that wins over the setting of that name."""
+    flag = flag or f"--{name.replace('_', '-')}"
     return click.option(flag, name, help=f"{text} [{name.upper()}]", **options)
 
 
+_FORMATS = click.Choice(["requests", "nginx", "json", "regex", "results"])
 _OPTIONS: dict[str, Callable[[Any], Any]] = {
     "env_file": click.option(
         "--env-file",
@@ -125,30 +114,22 @@ _OPTIONS: dict[str, Callable[[Any], Any]] = {
         help="Settings are read from this file instead of .env.local.",
     ),
     "log_file_path": setting(
-        "--log-file-path",
-        "log_file_path",
-        "A file to follow, or a glob; may be given several times.",
-        multiple=True,
+        "log_file_path", "A file to follow, or a glob; may be given several times.", multiple=True
     ),
-    "log_format": setting(
-        "--log-format",
-        "log_format",
-        "Format of the lines.",
-        type=click.Choice(["requests", "nginx", "json", "regex", "results"]),
-    ),
-    "log_timezone": setting("--log-timezone", "log_timezone", "Time zone of timestamps without one."),
+    "log_format": setting("log_format", "Format of the lines.", type=_FORMATS),
+    "log_timezone": setting("log_timezone", "Time zone of timestamps without one."),
     "log_start": setting(
-        "--log-start", "log_start", "Where to begin in a new file.", type=click.Choice(["beginning", "end"])
+        "log_start", "Where to begin in a new file.", type=click.Choice(["beginning", "end"])
     ),
-    "store_url": setting("--store-url", "store_url", "Where records are kept."),
-    "workers": setting("--workers", "workers", "Workers of the dataflow.", type=int),
-    "api_host": setting("--host", "api_host", "Address of the service."),
-    "api_port": setting("--port", "api_port", "Port of the service.", type=int),
-    "metrics_host": setting("--host", "metrics_host", "Address of /metrics, /health and /ready."),
+    "store_url": setting("store_url", "Where records are kept."),
+    "workers": setting("workers", "Workers of the dataflow.", type=int),
+    "api_host": setting("api_host", "Address of the service.", "--host"),
+    "api_port": setting("api_port", "Port of the service.", "--port", type=int),
+    "metrics_host": setting("metrics_host", "Address of /metrics, /health and /ready.", "--host"),
     "metrics_port": setting(
-        "--port", "metrics_port", "Port of /metrics, /health and /ready; 0: none.", type=int
+        "metrics_port", "Port of /metrics, /health and /ready; 0: none.", "--port", type=int
     ),
-    "logging_level": setting("--logging-level", "logging_level", "DEBUG, INFO, WARNING or ERROR."),
+    "logging_level": setting("logging_level", "DEBUG, INFO, WARNING or ERROR."),
     "json": click.option("--json", "as_json", is_flag=True, help="Print JSON."),
     "from": click.option(
         "--from", "from", help="Beginning of the range, included: 2024-10-10, RFC 3339, epoch seconds, -24h."

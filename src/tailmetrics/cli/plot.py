@@ -7,11 +7,10 @@ import math
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tailmetrics.cli.documents import Figures, Report
+from tailmetrics.cli.documents import Customer, Report
 from tailmetrics.cli.text import escaped
 from tailmetrics.errors import SettingsError
 
@@ -33,13 +32,7 @@ _DOTS_PER_INCH = 110
 _PASSED, _FAILED, _MEDIAN, _P99 = "#0072b2", "#d55e00", "#009e73", "#cc79a7"  # told apart by everyone
 _GRID, _TEXT = "#d8d8d8", "#333333"
 
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """A customer, and the name that stands beside its bars."""
-
-    name: str
-    figures: Figures
+_Row = tuple[str, Customer]  # with the name that stands beside its bars
 
 
 def draw(report: Report, title: str, file: Path) -> None:
@@ -59,7 +52,7 @@ def draw(report: Report, title: str, file: Path) -> None:
     with_latency = any(customer.median_latency is not None for customer in customers)
     name_inches = 0.3 + max(map(len, names), default=0) * _NAME_INCHES_PER_CHARACTER
     column_inches = name_inches + _BARS_INCHES + (_LATENCY_INCHES if with_latency else 0)
-    columns = _columns([_Row(*row) for row in zip(names, customers, strict=True)], column_inches)
+    columns = _columns(list(zip(names, customers, strict=True)), column_inches)
     rows = len(columns[0])
     size = (max(len(columns) * column_inches, 6.0), _HEAD_INCHES + max(rows, 3) * _ROW_INCHES + 0.5)
     figure = Figure(figsize=size, dpi=_DOTS_PER_INCH, facecolor="white")
@@ -98,9 +91,9 @@ def _bodies(
     figure: Figure, columns: Sequence[Sequence[_Row]], name_inches: float, *, with_latency: bool
 ) -> None:
     height = figure.get_figheight()
-    everyone = [row.figures for column in columns for row in column]
-    most = max((max(_counts(figures)) for figures in everyone), default=0) or 1
-    slowest = max((figures.p99_latency or 0.0 for figures in everyone), default=0.0) or 1.0
+    everyone = [customer for column in columns for _, customer in column]
+    most = max((max(_counts(customer)) for customer in everyone), default=0) or 1
+    slowest = max((customer.p99_latency or 0.0 for customer in everyone), default=0.0) or 1.0
     column_width = figure.get_figwidth() / len(columns)
     bars_width = column_width - name_inches - (_LATENCY_INCHES if with_latency else 0) - 0.25
     for place, rows in enumerate(columns):
@@ -122,7 +115,7 @@ def _axes(figure: Figure, left: float, bottom: float, width: float, height: floa
 
 
 def _bars(axes: Axes, rows: Sequence[_Row], most: int) -> None:
-    counts = [_counts(row.figures) for row in rows]
+    counts = [_counts(customer) for _, customer in rows]
     for kind, shift, colour, label in ((0, -0.19, _PASSED, "passed"), (1, 0.19, _FAILED, "failed")):
         lengths = [count[kind] for count in counts]
         # Without a customer a bar of no length gives the legend its colour.
@@ -131,7 +124,7 @@ def _bars(axes: Axes, rows: Sequence[_Row], most: int) -> None:
         labels = [f"{length:,}" for length in lengths] or [""]
         axes.bar_label(bars, labels, padding=2, fontsize=5.5, color=_TEXT)
     axes.set_xlim(0, most * 1.18)
-    _style(axes, [row.name for row in rows], integer=True)
+    _style(axes, [name for name, _ in rows], integer=True)
 
 
 def _latencies(axes: Axes, rows: Sequence[_Row], slowest: float) -> None:
@@ -140,9 +133,9 @@ def _latencies(axes: Axes, rows: Sequence[_Row], slowest: float) -> None:
         return [seconds for seconds, _ in pairs], [place for _, place in pairs]
 
     # Where both are equal, one is seen within the other.
-    medians = known(row.figures.median_latency for row in rows)
+    medians = known(customer.median_latency for _, customer in rows)
     axes.plot(*medians, "o", color=_MEDIAN, label="median s", markersize=3.5)
-    highest = known(row.figures.p99_latency for row in rows)
+    highest = known(customer.p99_latency for _, customer in rows)
     axes.plot(*highest, "o", color=_P99, label="p99 s", markersize=5.5, mfc="none")
     axes.set_xlim(0, slowest * 1.08)
     _style(axes, [""] * len(rows), integer=False)
@@ -170,8 +163,8 @@ def _style(axes: Axes, names: Sequence[str], *, integer: bool) -> None:
     axes.legend(loc="lower left", bbox_to_anchor=(0, above), ncols=2, fontsize=7, **compact)
 
 
-def _counts(figures: Figures) -> tuple[int, int]:
-    return figures.successful_requests, figures.failed_requests
+def _counts(customer: Customer) -> tuple[int, int]:
+    return customer.successful_requests, customer.failed_requests
 
 
 def _shown(names: Sequence[str]) -> list[str]:

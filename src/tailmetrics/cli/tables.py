@@ -86,13 +86,12 @@ def print_status(answer: Answer[Readiness]) -> None:
             Text(escaped(source.last_error or "")),
         )
     _console().print(table)
-    ingestion = readiness.ingestion
-    if ingestion.lost_bytes:
-        _print(f"{counted(ingestion.lost_bytes, 'byte')} destroyed by truncations before they were read")
-    for error in (readiness.store.error, ingestion.store_error, ingestion.last_error):
+    if readiness.lost_bytes:
+        _print(f"{counted(readiness.lost_bytes, 'byte')} destroyed by truncations before they were read")
+    for error in (readiness.store_error, readiness.commit_error, readiness.last_error):
         if error:
             _print(f"error: {escaped(error)}")
-    state = ingestion.state or "no dataflow in this process"
+    state = readiness.state or "no dataflow in this process"
     _print(f"{'ready' if readiness.ready else 'not ready'}; {state}; from {answer.origin}")
 
 

@@ -48,9 +48,9 @@ if TYPE_CHECKING:
     help="Realistic: mostly successful requests of more and less active customers. Uniform: every choice "
     "equally likely, timestamps shuffled over the last 30 days.",
 )
-@options.setting("--batch-size", "log_batch_size", "Lines appended at once.", type=int)
-@options.setting("--interval", "log_interval_seconds", "Seconds between two appends.", type=float)
-@options.setting("--max-logs", "max_logs_to_generate", "Lines after which it ends; 0: never.", type=int)
+@options.setting("log_batch_size", "Lines appended at once.", "--batch-size", type=int)
+@options.setting("log_interval_seconds", "Seconds between two appends.", "--interval", type=float)
+@options.setting("max_logs_to_generate", "Lines after which it ends; 0: never.", "--max-logs", type=int)
 @click.option(
     "--seed", type=click.IntRange(min=0), help="The same seed gives the same lines, but for the time."
 )
