@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import select
 import signal
@@ -129,8 +130,8 @@ def generate(options: GeneratorOptions, wait: Callable[[float], bool]) -> Genera
 def stop_on_signals(give_up: Callable[[], None]) -> Iterator[Callable[[float], bool]]:
     """Yield a `wait(seconds)` that says True, at once, when SIGINT or SIGTERM has asked to stop.
 
-    `give_up` is called when this is not over some seconds later, as what is written to keeps us waiting.
-    A pipe carries the news, as a lock taken in a signal handler could be held by what it interrupted.
+    `give_up` is called when the context is still open some seconds later, since a write does not return.
+    The handler writes to a pipe, as a lock that it takes could be held by what it interrupted.
     """
     reader, writer = os.pipe()
 
@@ -158,9 +159,7 @@ class _Lines:
 
     def __init__(self, options: GeneratorOptions) -> None:
         self._options = options
-        self._days = options.days
-        if options.days is None and options.mode == "uniform":
-            self._days = UNIFORM_DAYS
+        self._days = options.days or (UNIFORM_DAYS if options.mode == "uniform" else None)
         self._random = np.random.default_rng(options.seed)
         self._zone = ZoneInfo(options.zone)
         self._begin = options.now or datetime.now(self._zone)
@@ -170,8 +169,6 @@ class _Lines:
         self._block: list[bytes] = []
         self._rendered = 0
         self._at = 0
-        self._stamp_second = -1
-        self._stamp = b""
 
     def take(self, count: int, elapsed_seconds: float) -> bytes:
         """The next `count` lines; `elapsed_seconds` moves a clock that `now` stands in for."""
@@ -185,22 +182,14 @@ class _Lines:
         return stamp + stamp.join(parts)
 
     def _now(self, elapsed_seconds: float) -> bytes:
-        if self._options.now is not None:
-            second = int(self._options.now.timestamp() + elapsed_seconds)
-        else:
-            second = int(time.time())
-        if second != self._stamp_second:
-            self._stamp_second = second
-            local = datetime.fromtimestamp(second, self._zone)
-            self._stamp = local.strftime("%Y-%m-%d %H:%M:%S ").encode()
-        return self._stamp
+        now = self._options.now
+        seconds = time.time() if now is None else now.timestamp() + elapsed_seconds
+        return _stamp(int(seconds), self._zone)
 
     def _render(self, count: int) -> list[bytes]:
         """Lines with their ends; without the timestamp where that is the time of the append."""
-        if self._options.mode == "uniform":
-            customers, paths, statuses, milliseconds = self._uniform(count)
-        else:
-            customers, paths, statuses, milliseconds = self._realistic(count)
+        choose = self._uniform if self._options.mode == "uniform" else self._realistic
+        customers, paths, statuses, milliseconds = choose(count)
         columns = [
             pl.Series(CUSTOMERS).gather(customers),
             pl.Series(PATHS).gather(paths),
@@ -245,6 +234,11 @@ class _Lines:
             .dt.convert_time_zone(self._options.zone)
             .dt.strftime("%Y-%m-%d %H:%M:%S")
         )
+
+
+@functools.lru_cache(maxsize=1)
+def _stamp(second: int, zone: ZoneInfo) -> bytes:
+    return datetime.fromtimestamp(second, zone).strftime("%Y-%m-%d %H:%M:%S ").encode()
 
 
 @contextmanager

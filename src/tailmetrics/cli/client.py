@@ -1,11 +1,12 @@
-"""Asks a running service over HTTP, or the store by way of the same API.
+"""Asks a running service over HTTP; where none runs, the API is called in this process, on the store.
 
-Both give the same documents, since without a service its API is asked within this process.
+So both give the same documents.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -36,9 +37,9 @@ class Answer(Generic[Asked]):
 
 
 class Client:
-    """Asks the running service, else the store.
+    """Asks the running service, and the store when none runs.
 
-    With `store_first` the store is asked, and the service only when it holds the store.
+    With `store_first` it is the other way round: the service is asked only when it has the store open.
     """
 
     def __init__(self, settings: Settings, *, store_first: bool = False) -> None:
@@ -47,7 +48,10 @@ class Client:
         self._address = ServiceAddress(settings.api_host, settings.api_port)
 
     def ask(self, kind: type[Asked], parameters: Mapping[str, str]) -> Answer[Asked]:
-        """The document of that kind. Raises ServiceError when it is refused, StoreError without an answer."""
+        """GET the document of that kind.
+
+        Raises ServiceError when the service refuses or breaks off, StoreError when the store cannot be read.
+        """
         url = None if self._store_first else find_service(self._address)
         if url is None:
             try:
@@ -75,8 +79,7 @@ class Client:
                 f"there is no store at {settings.store_path} yet, and no service answers at "
                 f"{self._address.url}; `tailmetrics up` or `tailmetrics load FILE` makes one"
             )
-        store = open_store(settings)
-        try:
+        with contextlib.closing(open_store(settings)) as store:
             transport = httpx.ASGITransport(create_app(settings, store, None, Metrics()))
 
             async def get() -> httpx.Response:
@@ -84,8 +87,6 @@ class Client:
                     return await client.get(kind.path, params=parameters)
 
             response = asyncio.run(get())
-        finally:
-            store.close()
         return Answer(_document(kind, response), response.content, settings.store_name)
 
 
@@ -93,10 +94,10 @@ def find_service(address: ServiceAddress) -> str | None:
     """The URL of the service that answers there, None when nothing does or when it is another program."""
     try:
         with _http(address.url, CONNECT_SECONDS) as client:
-            document = client.get("/health").json()
-    except (httpx.HTTPError, ValueError):
+            is_alive = client.get("/health").json()["status"] == "alive"
+    except (httpx.HTTPError, ValueError, TypeError, LookupError):
         return None
-    return address.url if isinstance(document, dict) and document.get("status") == "alive" else None
+    return address.url if is_alive else None
 
 
 def send_log(
@@ -121,8 +122,6 @@ def send_log(
         headers["Content-Length"] = str(size)
     if api_key is not None:
         headers["X-API-Key"] = api_key.get_secret_value()
-    from tailmetrics.sources import LoadProgress  # slow to import, and only a load needs it
-
     with _http(url, None) as client:  # the answer comes when all lines are stored, however long that takes
         try:
             response = client.post("/load", params=parameters, headers=headers, content=pieces)
@@ -130,6 +129,8 @@ def send_log(
             raise _no_answer(url, error) from error
     if not response.is_success:
         raise _refusal(response)
+    from tailmetrics.sources import LoadProgress  # slow to import, and only a load needs it
+
     loaded = response.json()["files"][0]
     same = {name: loaded[name] for name in ("lines", "records", "rejects", "blanks", "already_loaded")}
     return LoadProgress("done", bytes_total=loaded["bytes"], bytes_done=loaded["bytes"], **same)
