@@ -1,4 +1,4 @@
-"""Looking at everything that a service needs, before it is started."""
+"""Checks of everything that a service needs, before it is started."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Level = Literal["ok", "note", "wrong"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at: `note` is worth knowing, `wrong` keeps the service from its work."""
+    """The result of one check: `note` is worth knowing, `wrong` keeps the service from its work."""
 
     level: Level
     subject: str
@@ -40,7 +40,7 @@ class Finding:
 
 
 def check(env_file: Path | None, **flags: Any) -> Iterator[Finding]:
-    """Everything that was found, in the order in which it was looked at."""
+    """Run all checks and yield what each finds; `flags` win over the environment and the file."""
     yield from _env_file(env_file)
     try:
         settings = load_settings(env_file, **flags)

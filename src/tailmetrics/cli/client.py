@@ -29,7 +29,7 @@ Asked = TypeVar("Asked", Stats, Customers, Readiness)
 
 @dataclass(frozen=True, slots=True)
 class Answer(Generic[Asked]):
-    """A document of the API, and who gave it: an address, or the URL of the store; `json` is how it came."""
+    """A document, its JSON text, and its origin: the URL of the service or of the store."""
 
     document: Asked
     json: bytes

@@ -1,4 +1,4 @@
-"""The documents of the API as the commands read them: what is shown of each, not all that it says."""
+"""The documents of the API as values: of each, the fields that commands show."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Customer(Figures):
 
 @dataclass(frozen=True)
 class TimeRange:
-    """The range that was asked for, as text in the zone `tz`; an end is None when it is open and empty."""
+    """The range of the figures: ends are RFC 3339 text in the zone `tz`, None when open and without data."""
 
     start: Annotated[str | None, Field(alias="from")]
     end: Annotated[str | None, Field(alias="to")]

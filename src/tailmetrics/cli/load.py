@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gzip
 import itertools
 import sys
 import zlib
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from tailmetrics.sources import LoadProgress
 
     OnProgress = Callable[[LoadProgress], None]
-    # Waits until a log is read to its end, and tells several times a second how far it is.
+    # Waits until a log is loaded; calls what it is given several times a second.
     Finish = Callable[[OnProgress], LoadProgress]
 
 _PIECE_BYTES = 1024 * 1024  # of a log that is sent, at a time
@@ -72,7 +71,7 @@ def load(settings: Settings, *, files: tuple[Path, ...], as_json: bool) -> None:
 
 
 def check_files(files: Sequence[Path], done: str) -> None:
-    """Raise LoadError that names each file which cannot be read, before anything is `done`: loaded, say."""
+    """Raise LoadError with each file that cannot be read; `done` ends its text: nothing was loaded, sent."""
     from tailmetrics.tailing.discovery import NAME_PROBLEM, name_that_is_not_utf8
 
     problems = []
@@ -94,9 +93,9 @@ def check_files(files: Sequence[Path], done: str) -> None:
 
 @contextlib.contextmanager
 def _loads(settings: Settings, files: Sequence[Path]) -> Iterator[list[Finish]]:
-    """The loads of the files while the context is open, each to be finished in turn.
+    """One function a file, which waits until that file is loaded; all are to be called in this order.
 
-    The service is asked first, or with --store-url only when it holds the store. Raises StoreUnavailable.
+    A running service loads them, with --store-url only when it has the store open. Raises StoreUnavailable.
     """
     from tailmetrics.ingest.load import finish, load_jobs
 
@@ -152,7 +151,9 @@ def _through_service(settings: Settings, url: str, file: Path, on_progress: OnPr
 
 
 def _pieces(log: BinaryIO, file: Path, size: int | None, on_progress: OnProgress) -> Iterator[bytes]:
-    """The bytes of the lines: of a compressed log all, of another the first `size`, as it may grow."""
+    """The decompressed bytes of a log; of a plain one only the first `size`, as it may grow meanwhile."""
+    import gzip
+
     from tailmetrics.sources import LoadProgress
 
     total = file.stat().st_size

@@ -1,4 +1,4 @@
-"""What the commands share: their options, their exit statuses, and how an error ends them."""
+"""Shared by all commands: options, exit statuses, and how an error ends a command."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DEFAULT_ENV_FILE = Path(".env.local")
 
 
 class Exit(IntEnum):
-    """How a command ends, and what its help says of that; the numbers above 2 are those of sysexits.h."""
+    """Exit statuses and their help texts; those from 64 to 78 have the meaning of sysexits.h."""
 
     text: str
 
@@ -59,7 +59,7 @@ class _Command(click.Command):
 def command(
     short_help: str, *examples: str, exits: tuple[Exit, ...] = (Exit.UNAVAILABLE, Exit.CONFIGURATION)
 ) -> Callable[[Callable[..., Any]], click.Command]:
-    """A command whose help ends with examples, and with its exit statuses: `exits` and those of all."""
+    """Make a command; its help ends with examples and exit statuses: `exits` and those every command has."""
     statuses = sorted((Exit.DONE, Exit.FAILED, Exit.USAGE, Exit.IO, *exits))
     # In click's epilogs, this mark before a paragraph keeps its lines apart.
     epilog = "".join(
@@ -89,12 +89,12 @@ def _exit_status(error: errors.TailmetricsError) -> Exit:
 
 
 def say(text: str) -> None:
-    """Tell a problem of the command that runs on standard error; passwords in it are masked."""
+    """Print a problem to standard error, after the command's name, with passwords masked."""
     click.echo(masked(f"tailmetrics {click.get_current_context().info_name}: {text}"), err=True)
 
 
 def print_json(document: object) -> None:
-    """The document, or its text in bytes, indented."""
+    """Print a document, given as an object or as JSON text, indented."""
     click.echo(json.dumps(json.loads(document) if isinstance(document, bytes) else document, indent=2))
 
 
@@ -162,9 +162,9 @@ def shared(*names: str) -> Callable[[_Decorated], _Decorated]:
 
 
 def with_settings(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command `settings`, instead of --env-file and the options that have the name of a setting.
+    """Pass `settings` to a command instead of --env-file and all options that have the name of a setting.
 
-    A command that has no --logging-level tells of nothing below a warning.
+    A command without the option --logging-level logs warnings and errors only.
     """
 
     @functools.wraps(function)
@@ -187,5 +187,5 @@ def given(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def option_value(name: str) -> Any:
-    """What the command that runs was given for an option, None when nothing."""
+    """The value that the running command was given for an option, None without one."""
     return click.get_current_context().params[name]

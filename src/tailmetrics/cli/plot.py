@@ -1,4 +1,4 @@
-"""The report as a picture: passed beside failed of each customer, and latencies where there are any."""
+"""The report as a picture: bars of passed and failed requests a customer, and dots for latencies."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ def _counts(customer: Customer) -> tuple[int, int]:
 
 
 def _shown(names: Sequence[str]) -> list[str]:
-    """The names; of a long one what tells it from the others is there in any case."""
+    """The names, long ones shortened so that names which differ still look different."""
     texts = [escaped(name) for name in names]
     shortened = [_shortened(text) for text in texts]
     alike = Counter(shortened)
@@ -194,7 +194,7 @@ def _shortened(text: str) -> str:
 
 
 def _part(text: str, place: int) -> str:
-    """As much as is shown, with the character at that place and what follows it."""
+    """The part of a name around the character at `place`, as long as a label may be."""
     begin = max(0, min(place - _LONGEST_NAME // 2, len(text) - _LONGEST_NAME + 1))
     end = begin + _LONGEST_NAME - 1 - (begin > 0)
     return f"{'…' if begin else ''}{text[begin:end]}{'…' if end < len(text) else ''}"

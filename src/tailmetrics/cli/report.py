@@ -1,4 +1,4 @@
-"""The condensed summary: one row a customer (or test), of the store or of files alone."""
+"""The report: one row a customer (or test) and their total, of the store or of files alone."""
 
 from __future__ import annotations
 
@@ -34,10 +34,7 @@ _MARKUP = re.compile(r"[\\`*\[\]<>|&~$#]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 
 
 def of_store(client: Client, asked: Mapping[str, str]) -> tuple[Report, str]:
-    """Every customer and the total, and who gave them; parameters as of GET /customers.
-
-    Raises what `Client.ask` raises.
-    """
+    """The report and its origin; parameters as of GET /customers. Raises what `Client.ask` raises."""
     customers: list[Customer] = []
     cursor: str | None = ""
     while cursor is not None:
@@ -57,7 +54,7 @@ def of_files(
     asked: Mapping[str, str],
     on_progress: Callable[[LoadProgress], None],
 ) -> tuple[Report, LoadProgress]:
-    """The same of files alone, and how their lines were read. Raises LoadError."""
+    """The report of files alone, and how many of their lines were read. Raises LoadError."""
     check_files(files, "reported")
     with tempfile.TemporaryDirectory(prefix="tailmetrics-report-") as folder:
         own = settings.model_copy(

@@ -1,4 +1,4 @@
-"""Where a service answers, told without a client for HTTP."""
+"""The address of a service, without importing a client for HTTP."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ CONNECT_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class ServiceAddress:
-    """The host and port that a service is set to listen on; the host may stand for all of a machine's."""
+    """The host and port on which a service listens; 0.0.0.0 and :: stand for all addresses of a machine."""
 
     host: str
     port: int
 
     @property
     def url(self) -> str:
-        """The address at which this machine reaches the service."""
+        """The URL at which this machine reaches the service."""
         return (
             f"http://[{self._host}]:{self.port}" if ":" in self._host else f"http://{self._host}:{self.port}"
         )
 
     def is_listened_at(self) -> bool:
-        """Whether some program takes connections there."""
+        """Whether a program accepts connections there."""
         try:
             socket.create_connection((self._host, self.port), CONNECT_SECONDS).close()
         except OSError:

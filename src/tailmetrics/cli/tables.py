@@ -1,4 +1,4 @@
-"""What the commands show as tables."""
+"""Tables for the terminal: figures a window, a customer or a log."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def figures_table(first: str, *others: str) -> Table:
 
 
 def print_table(title: str, table: Table, asked: TimeRange, origin: str) -> None:
-    """A table of figures with what was asked for above, and where they are from below."""
+    """Print a table, the range above it, the definition of failed and the origin below it."""
     _print(f"{escaped(title)}, {asked.range_text}")
     _console().print(table)
     _print(f"failed: {asked.failures}; from {origin}")

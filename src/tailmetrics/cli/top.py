@@ -1,4 +1,4 @@
-"""The customers of a service in a terminal, live: what `tailmetrics top` shows and which keys it knows."""
+"""The live screen of `tailmetrics top`, and its keys."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Choice:
     ended: bool = False
 
     def press(self, key: str, next_cursor: str | None) -> None:
-        """Take a key, or what a terminal sends for one; `next_cursor` leads to the page after this one."""
+        """Apply a key or its escape sequence; `next_cursor` leads to the page after this one."""
         if self.typed is not None:
             self._type(key)
             return
