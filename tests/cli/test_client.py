@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ import pytest
 from tailmetrics.stores import open_store
 from tests.builders import settings_of
 from tests.cli.running import Run, as_json
-from tests.integration.running import Service
+from tests.integration.running import Service, free_port
 
 
 def test_the_store_asked_for_wins_over_a_running_service(run: Run, service: Service, tmp_path: Path) -> None:
@@ -147,3 +148,13 @@ def test_customers_of_the_store_are_those_of_the_service(run: Run, service: Serv
     from_store = as_json(run(*arguments, "--store-url", stored))
     assert as_json(run(*arguments, "--port", service.port)) == from_store
     assert len(from_store["customers"]) == 3
+
+
+@pytest.mark.parametrize("command", [["stats", "--json"], ["customers", "--json"], ["top"]])
+def test_events_of_a_store_do_not_mix_with_what_is_printed(
+    run: Run, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    monkeypatch.setenv("INFLUXDB_TOKEN", "token")
+    result = run(*command, "--store-url", f"influxdb://127.0.0.1:{free_port()}/bucket?org=shop")
+    assert (result.exit_code, result.stdout) == (69, "")
+    assert re.match(r"timestamp=\S+ level=warning event=.*the store is not ready", result.stderr)

@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 from tailmetrics.errors import TailmetricsError
 from tailmetrics.ingest.supervisor import Ingestion
@@ -65,13 +66,11 @@ def finish(job: LoadJob, on_progress: Callable[[LoadProgress], None]) -> LoadPro
 def total_progress(loads: Sequence[LoadProgress]) -> LoadProgress:
     """The sum of several loads: failed when one failed, already loaded when all were."""
     states = {load.state for load in loads}
-    errors = [load.error for load in loads if load.error]
-    if "failed" in states and states <= {"failed", "done"}:
-        state = "failed"
-    else:
-        state = "done" if states <= {"done"} else "running"
+    state: Literal["running", "failed", "done"] = "running"
+    if states <= {"failed", "done"}:
+        state = "failed" if "failed" in states else "done"
     return LoadProgress(
-        state=state,  # type: ignore[arg-type]  # one of its literals
+        state,
         bytes_total=sum(load.bytes_total for load in loads),
         bytes_done=sum(load.bytes_done for load in loads),
         lines=sum(load.lines for load in loads),
@@ -79,7 +78,7 @@ def total_progress(loads: Sequence[LoadProgress]) -> LoadProgress:
         rejects=sum(load.rejects for load in loads),
         blanks=sum(load.blanks for load in loads),
         already_loaded=all(load.already_loaded for load in loads),
-        error="; ".join(errors) or None,
+        error="; ".join(load.error for load in loads if load.error) or None,
     )
 
 
