@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from ingest import write_log
-from tailmetrics.cli.load import load_files
+from tailmetrics.ingest.load import load_files
 from tailmetrics.settings import load_settings
 from tailmetrics.stores.duckdb.store import DuckDBStore
 from tailmetrics.telemetry.log import configure_logging

@@ -24,7 +24,7 @@ PER_LINE_BATCH = 10_000
 
 
 def tailmetrics(log: Path, folder: Path) -> float:
-    from tailmetrics.cli.load import load_files
+    from tailmetrics.ingest.load import load_files
     from tailmetrics.settings import load_settings
     from tailmetrics.stores.duckdb import store  # noqa: F401  # to import it is part of the start
     from tailmetrics.telemetry.log import configure_logging

@@ -252,19 +252,19 @@ def test_handlers_are_as_before_afterwards() -> None:
 
 def test_the_file_is_the_first_entry_of_the_log_paths() -> None:
     settings = load_settings(None, log_file_path="a.log,b-*.log")
-    assert generated_file(settings) == Path("a.log")
+    assert generated_file(settings.log_paths) == Path("a.log")
 
 
 def test_a_glob_is_refused_with_what_to_do() -> None:
     settings = load_settings(None, log_file_path="logs/*.log")
     with pytest.raises(SettingsError, match=r"found the glob 'logs/\*\.log'.*--file"):
-        generated_file(settings)
+        generated_file(settings.log_paths)
 
 
 def test_a_path_of_another_format_is_refused() -> None:
     settings = load_settings(None, log_file_path="nginx=access.log")
     with pytest.raises(SettingsError, match=r"found 'nginx' for access\.log, expected 'requests'"):
-        generated_file(settings)
+        generated_file(settings.log_paths)
 
 
 @pytest.mark.parametrize("mode", ["realistic", "uniform"])

@@ -10,7 +10,8 @@ import sys
 
 import click
 
-from tailmetrics.cli.commands import EXIT_IO, main
+from tailmetrics.cli.commands import main
+from tailmetrics.cli.options import Exit
 from tailmetrics.process import defer_garbage_collection
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
@@ -38,7 +39,7 @@ def run() -> None:
         with contextlib.suppress(OSError):
             click.echo(f"{command}: the output cannot be written: {error.strerror}", err=True)
         atexit._run_exitfuncs()
-        os._exit(EXIT_IO)  # an ordinary end would try to write the output once more
+        os._exit(Exit.IO)  # an ordinary end would try to write the output once more
 
 
 def _end_at_once(status: int) -> None:

@@ -22,7 +22,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 
 class TailmetricsError(Exception):
@@ -78,14 +77,10 @@ class QueueError(TailmetricsError):
 
 
 class ServiceError(TailmetricsError):
-    """A running service answered with an error.
+    """A running service answered with an error; `status` is the HTTP status, 0 when no answer came."""
 
-    `status` is the HTTP status, 0 when no answer came; `document` is the JSON that came with it, if any.
-    """
-
-    def __init__(self, message: str, status: int = 0, document: dict[str, Any] | None = None) -> None:
+    def __init__(self, message: str, status: int = 0) -> None:
         self.status = status
-        self.document = document
         super().__init__(message)
 
 

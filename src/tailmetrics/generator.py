@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import select
 import signal
 import stat
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -21,7 +22,7 @@ import polars as pl
 
 from tailmetrics.errors import SettingsError
 from tailmetrics.queues.publisher import Publisher
-from tailmetrics.settings import Settings
+from tailmetrics.settings import LogPath
 from tailmetrics.urls import QueueUrl
 
 Mode = Literal["realistic", "uniform"]
@@ -53,10 +54,10 @@ class GeneratorOptions:
 
     Lines carry the time of their append, or times of the last `days` days: in rising order in the realistic
     mode (which needs `max_lines`), in random order in the uniform mode (where None means 30). `now` stands in
-    for the clock and must be aware. Lines go to `file`, or each batch as a message to `queue`.
+    for the clock and must be aware.
     """
 
-    file: Path | None
+    target: Path | QueueUrl
     mode: Mode = "realistic"
     batch_size: int = 10
     interval_seconds: float = 0.1
@@ -65,7 +66,6 @@ class GeneratorOptions:
     seed: int | None = None
     days: int | None = None
     now: datetime | None = None
-    queue: QueueUrl | None = None
     create_queue: bool = False
 
 
@@ -78,28 +78,27 @@ class Generated:
     seconds: float
 
 
-def generated_file(settings: Settings) -> Path:
+def generated_file(log_paths: Sequence[LogPath]) -> Path:
     """The file that LOG_FILE_PATH gives the generator to write: its first entry that is no queue.
 
     Raises SettingsError when that is a glob, or says that its lines are not of the format `requests`.
     """
-    if not settings.log_paths:
+    entry = log_paths[0] if log_paths else None
+    if entry is None:
         problem = "LOG_FILE_PATH: found queues only, expected a file to write as well; name it with --file"
-        raise SettingsError([problem])
-    entry = settings.log_paths[0]
-    if any(character in entry.pattern for character in "*?["):
+    elif any(character in entry.pattern for character in "*?["):
         problem = (
             f"LOG_FILE_PATH: found the glob {entry.pattern!r} as first entry, "
             "expected the path of one file to write; name it with --file"
         )
-        raise SettingsError([problem])
-    if entry.format_name != "requests":
+    elif entry.format_name != "requests":
         problem = (
             f"LOG_FORMAT: found {entry.format_name!r} for {entry.pattern}, "
             "expected 'requests', the format that the generator writes; name another file with --file"
         )
-        raise SettingsError([problem])
-    return Path(entry.pattern)
+    else:
+        return Path(entry.pattern)
+    raise SettingsError([problem])
 
 
 def generate(options: GeneratorOptions, wait: Callable[[float], bool]) -> Generated:
@@ -111,12 +110,14 @@ def generate(options: GeneratorOptions, wait: Callable[[float], bool]) -> Genera
     lines = _Lines(options)
     written = size = batches = 0
     started = due = time.monotonic()
-    with _target(options) as target:
+    with _appending(options) as append:
         while not wait(due - time.monotonic()):
             count = options.batch_size
             if options.max_lines:
                 count = min(count, options.max_lines - written)
-            size += target.append(lines.take(count, batches * options.interval_seconds))
+            batch = lines.take(count, batches * options.interval_seconds)
+            append(batch)
+            size += len(batch)
             written += count
             batches += 1
             if written == options.max_lines:
@@ -129,8 +130,8 @@ def generate(options: GeneratorOptions, wait: Callable[[float], bool]) -> Genera
 def stop_on_signals(give_up: Callable[[], None]) -> Iterator[Callable[[float], bool]]:
     """Yield a `wait(seconds)` that says True, at once, when SIGINT or SIGTERM has asked to stop.
 
-    `give_up` is called when this is not over some seconds later, as what is written to keeps us waiting.
-    A pipe carries the news, as a lock taken in a signal handler could be held by what it interrupted.
+    `give_up` is called when the context is still open some seconds later, since a write does not return.
+    The handler writes to a pipe, as a lock that it takes could be held by what it interrupted.
     """
     reader, writer = os.pipe()
 
@@ -158,9 +159,7 @@ class _Lines:
 
     def __init__(self, options: GeneratorOptions) -> None:
         self._options = options
-        self._days = options.days
-        if options.days is None and options.mode == "uniform":
-            self._days = UNIFORM_DAYS
+        self._days = options.days or (UNIFORM_DAYS if options.mode == "uniform" else None)
         self._random = np.random.default_rng(options.seed)
         self._zone = ZoneInfo(options.zone)
         self._begin = options.now or datetime.now(self._zone)
@@ -170,8 +169,6 @@ class _Lines:
         self._block: list[bytes] = []
         self._rendered = 0
         self._at = 0
-        self._stamp_second = -1
-        self._stamp = b""
 
     def take(self, count: int, elapsed_seconds: float) -> bytes:
         """The next `count` lines; `elapsed_seconds` moves a clock that `now` stands in for."""
@@ -185,22 +182,14 @@ class _Lines:
         return stamp + stamp.join(parts)
 
     def _now(self, elapsed_seconds: float) -> bytes:
-        if self._options.now is not None:
-            second = int(self._options.now.timestamp() + elapsed_seconds)
-        else:
-            second = int(time.time())
-        if second != self._stamp_second:
-            self._stamp_second = second
-            local = datetime.fromtimestamp(second, self._zone)
-            self._stamp = local.strftime("%Y-%m-%d %H:%M:%S ").encode()
-        return self._stamp
+        now = self._options.now
+        seconds = time.time() if now is None else now.timestamp() + elapsed_seconds
+        return _stamp(int(seconds), self._zone)
 
     def _render(self, count: int) -> list[bytes]:
         """Lines with their ends; without the timestamp where that is the time of the append."""
-        if self._options.mode == "uniform":
-            customers, paths, statuses, milliseconds = self._uniform(count)
-        else:
-            customers, paths, statuses, milliseconds = self._realistic(count)
+        choose = self._uniform if self._options.mode == "uniform" else self._realistic
+        customers, paths, statuses, milliseconds = choose(count)
         columns = [
             pl.Series(CUSTOMERS).gather(customers),
             pl.Series(PATHS).gather(paths),
@@ -247,36 +236,20 @@ class _Lines:
         )
 
 
-class _Target(Protocol):
-    """Takes whole lines; returns how many bytes they were."""
-
-    def append(self, data: bytes) -> int: ...
-
-
-def _target(options: GeneratorOptions) -> AbstractContextManager[_Target]:
-    if options.queue is not None:
-        return _Queue(options.queue, create=options.create_queue)
-    if options.file is None:
-        raise ValueError("neither a file nor a queue to write to")
-    return _AppendedFile(options.file)
+@functools.lru_cache(maxsize=1)
+def _stamp(second: int, zone: ZoneInfo) -> bytes:
+    return datetime.fromtimestamp(second, zone).strftime("%Y-%m-%d %H:%M:%S ").encode()
 
 
-class _Queue:
-    """A queue that takes each batch of lines as a log."""
-
-    def __init__(self, address: QueueUrl, *, create: bool) -> None:
-        self._publisher = Publisher(address, create=create)
-
-    def __enter__(self) -> _Queue:
-        self._publisher.__enter__()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._publisher.__exit__()
-
-    def append(self, data: bytes) -> int:
-        self._publisher.send(f"requests_{time.time_ns()}.log", data)
-        return len(data)
+@contextmanager
+def _appending(options: GeneratorOptions) -> Iterator[Callable[[bytes], object]]:
+    """Yield a function that takes whole lines: a batch is appended to a file, or a message of a queue."""
+    if isinstance(options.target, Path):
+        with _AppendedFile(options.target) as file:
+            yield file.append
+    else:
+        with Publisher(options.target, create=options.create_queue) as publisher:
+            yield lambda lines: publisher.send(f"requests_{time.time_ns()}.log", lines)
 
 
 class _AppendedFile:
@@ -295,8 +268,7 @@ class _AppendedFile:
     def __exit__(self, *_: object) -> None:
         os.close(self._descriptor)
 
-    def append(self, data: bytes) -> int:
-        """Append `data` and return its length in bytes."""
+    def append(self, data: bytes) -> None:
         try:
             found = self._path.stat()
             rotated = (found.st_dev, found.st_ino) != self._identity
@@ -309,7 +281,6 @@ class _AppendedFile:
         rest = memoryview(data)
         while rest:
             rest = rest[os.write(self._descriptor, rest) :]
-        return len(data)
 
     def _open(self) -> None:
         self._descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)

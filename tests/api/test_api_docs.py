@@ -14,7 +14,6 @@ import httpx
 import pytest
 
 from tailmetrics.api.app import create_app
-from tailmetrics.ingest.supervisor import Ingestion
 from tailmetrics.stores import open_store
 from tailmetrics.telemetry.metrics import Metrics
 from tests.api.conftest import settings_in
@@ -74,7 +73,7 @@ def approximate(value: Any) -> Any:
 def empty_service(tmp_path: Path) -> Iterator[httpx.Client]:
     settings, metrics = settings_in(tmp_path), Metrics()
     store = open_store(settings)
-    ingestion = Ingestion(settings, store, metrics)
+    ingestion = Supervisor(settings, store, metrics)
     ingestion.start()
     try:
         with serving(create_app(settings, store, ingestion, metrics)) as client:

@@ -1,4 +1,4 @@
-"""`tailmetrics top` and the charts of `tailmetrics stats`, also in a real terminal."""
+"""`tailmetrics top`, also in a real terminal."""
 
 from __future__ import annotations
 
@@ -11,18 +11,14 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from rich.console import Console
 
-from tailmetrics.cli import tables
 from tailmetrics.cli.top import SORTS, Choice
 from tests.integration.running import Service
 from tests.paths import DATA
 
 LOG = DATA / "requests-10k.log"
-EVIL = "evil\x1b]0;title\x07\x1b[31m"
 
 
 class TestKeys:
@@ -83,43 +79,6 @@ class TestKeys:
         choice = Choice()
         choice.press(key, None)
         assert choice.ended
-
-
-def figures(requests: int, failed: int, p99: float | None) -> dict[str, Any]:
-    return {
-        "total_requests": requests,
-        "successful_requests": requests - failed,
-        "failed_requests": failed,
-        "uptime": 100 * (requests - failed) / requests if requests else None,
-        "average_latency": p99,
-        "median_latency": p99,
-        "p99_latency": p99,
-    }
-
-
-class TestCharts:
-    def drawn(self, *windows: tuple[int, int, float | None]) -> list[list[str]]:
-        """The bars of each window."""
-        console = Console(width=200, legacy_windows=False, _environ={})
-        charts = tables._charts([figures(*window) for window in windows], console)
-        return [
-            [text.plain.translate({0x2588: "#", 0x2592: "x"}) for text in column]
-            for column in charts.values()
-        ]
-
-    def test_bars_are_as_long_as_their_share_of_the_largest(self) -> None:
-        requests, latencies = self.drawn((100, 0, 1.0), (50, 0, 0.25))
-        assert (requests, latencies) == (["#" * 20, "#" * 10], ["#" * 20, "#" * 5])
-
-    def test_what_failed_is_seen_however_little_it_is(self) -> None:
-        requests, _ = self.drawn((10_000, 1, 1.0), (10_000, 9_999, 1.0))
-        assert requests == ["#" * 19 + "x", "#" + "x" * 19]
-
-    def test_windows_without_requests_have_no_bar(self) -> None:
-        assert self.drawn((0, 0, None), (0, 0, None)) == [["", ""], ["", ""]]
-
-    def test_one_window_needs_no_chart(self) -> None:
-        assert self.drawn((1, 0, 1.0)) == []
 
 
 @pytest.fixture(scope="module")
@@ -230,12 +189,3 @@ def test_a_service_that_is_gone_is_said_and_what_was_shown_stays(
     finally:
         top.close()
         service.close()
-
-
-def test_text_of_logs_cannot_steer_the_terminal(tmp_path: Path) -> None:
-    document = {"customers": [{"customer_id": EVIL, **figures(1, 0, 0.1)}], "total": 1, "next_cursor": None}
-    console = Console(width=200, force_terminal=True, color_system=None)
-    with console.capture() as captured:
-        console.print(tables.customers_table(document))
-    assert not {"\x1b", "\x07"} & set(captured.get())
-    assert "evil\\x1b]0;title\\x07" in captured.get()

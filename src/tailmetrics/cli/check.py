@@ -1,8 +1,9 @@
-"""Looking at everything that a service needs, before it is started."""
+"""Checks of everything that a service needs, before it is started."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import difflib
 import glob
 import os
@@ -15,7 +16,7 @@ from typing import Any, Literal
 from dotenv import dotenv_values
 
 from tailmetrics.cli.client import find_service
-from tailmetrics.cli.service_address import service_url
+from tailmetrics.cli.service_address import ServiceAddress
 from tailmetrics.cli.text import counted
 from tailmetrics.errors import FormatError, QueueError, SettingsError, StoreBusy, StoreError
 from tailmetrics.formats import open_format
@@ -31,7 +32,7 @@ Level = Literal["ok", "note", "wrong"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at: `note` is worth knowing, `wrong` keeps the service from its work."""
+    """The result of one check: `note` is worth knowing, `wrong` keeps the service from its work."""
 
     level: Level
     subject: str
@@ -39,7 +40,7 @@ class Finding:
 
 
 def check(env_file: Path | None, **flags: Any) -> Iterator[Finding]:
-    """Everything that was found, in the order in which it was looked at."""
+    """Run all checks and yield what each finds; `flags` win over the environment and the file."""
     yield from _env_file(env_file)
     try:
         settings = load_settings(env_file, **flags)
@@ -56,9 +57,10 @@ def check(env_file: Path | None, **flags: Any) -> Iterator[Finding]:
         yield from _log_path(entry)
     for queue in settings.log_queues:
         yield _queue(queue.url)
-    service = find_service(settings)
+    address = ServiceAddress(settings.api_host, settings.api_port)
+    service = find_service(address)
     yield _store(settings, service)
-    yield _port(settings, service)
+    yield _port(address, service)
 
 
 def _env_file(env_file: Path | None) -> Iterator[Finding]:
@@ -112,46 +114,42 @@ def _queue(address: QueueUrl) -> Finding:
 
 def _store(settings: Settings, service: str | None) -> Finding:
     if settings.store.is_file and not settings.store.path.exists():
-        folder = settings.store.path.absolute().parent
-        while not folder.exists():
-            folder = folder.parent
-        if not (folder.is_dir() and os.access(folder, os.W_OK)):
-            return Finding(
-                "wrong", "store", f"{settings.store.path} cannot be made: {folder} may not be written"
-            )
-        return Finding("ok", "store", f"{settings.store.path} does not exist yet and will be made")
+        return _future_store(settings.store.path)
     try:
-        store = open_store(settings)
-        try:
+        with contextlib.closing(open_store(settings)) as store:
             status = asyncio.run(store.status())
-        finally:
-            store.close()
     except StoreBusy as error:
-        if service is not None:
-            return Finding("ok", "store", f"{settings.store} is in use, and a service answers at {service}")
-        return Finding("wrong", "store", str(error))
+        if service is None:
+            return Finding("wrong", "store", str(error))
+        text = f"{settings.store} is in use, and a service answers at {service}"
+        return Finding("ok", "store", text)
     except (StoreError, SettingsError) as error:
         return Finding("wrong", "store", str(error))
-    return Finding(
-        "ok",
-        "store",
-        f"{settings.store} answers: {counted(status.records, 'record')}, {counted(status.rejects, 'reject')}",
-    )
+    found = f"{counted(status.records, 'record')}, {counted(status.rejects, 'reject')}"
+    return Finding("ok", "store", f"{settings.store} answers: {found}")
 
 
-def _port(settings: Settings, service: str | None) -> Finding:
+def _future_store(file: Path) -> Finding:
+    folder = file.absolute().parent
+    while not folder.exists():
+        folder = folder.parent
+    if folder.is_dir() and os.access(folder, os.W_OK):
+        return Finding("ok", "store", f"{file} does not exist yet and will be made")
+    return Finding("wrong", "store", f"{file} cannot be made: {folder} may not be written")
+
+
+def _port(address: ServiceAddress, service: str | None) -> Finding:
     if service is not None:
         return Finding("ok", "port", f"a service of this program answers at {service}")
-    family = socket.AF_INET6 if ":" in settings.api_host else socket.AF_INET
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((settings.api_host, settings.api_port))
+            probe.bind((address.host, address.port))
         except OSError as error:
-            return Finding(
-                "wrong",
-                "port",
-                f"{settings.api_host}:{settings.api_port} cannot be listened on ({error.strerror or error}); "
-                "stop what uses it, or choose another one with API_PORT",
+            text = (
+                f"{address.host}:{address.port} cannot be listened on ({error.strerror or error}); "
+                "stop what uses it, or choose another one with API_PORT"
             )
-    return Finding("ok", "port", f"{service_url(settings)} is free")
+            return Finding("wrong", "port", text)
+    return Finding("ok", "port", f"{address.url} is free")

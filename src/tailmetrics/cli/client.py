@@ -1,84 +1,115 @@
-"""Questions of the commands: to a running service over HTTP, or to the store by way of the same API.
+"""Asks a running service over HTTP; where none runs, the API is called in this process, on the store.
 
-Both give the same documents, since without a service its API is asked within this process.
+So both give the same documents.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import httpx
+from pydantic import SecretStr, TypeAdapter, ValidationError
 
-from tailmetrics.cli.service_address import service_url
+from tailmetrics.cli.documents import Customers, Readiness, Stats
+from tailmetrics.cli.service_address import CONNECT_SECONDS, ServiceAddress
 from tailmetrics.errors import ServiceError, StoreBusy, StoreUnavailable
 from tailmetrics.settings import Settings
 
-_CONNECT_SECONDS = 2.0
+if TYPE_CHECKING:
+    from tailmetrics.status import LoadProgress
+
 _MORE_THAN_THE_SERVICE_TAKES = 5.0  # seconds; it ends a question by itself before
+
+Asked = TypeVar("Asked", Stats, Customers, Readiness)
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """A document of the API, and who gave it: an address, or the URL of the store."""
+class Answer(Generic[Asked]):
+    """A document, its JSON text, and its origin: the URL of the service or of the store."""
 
-    document: dict[str, Any]
+    document: Asked
+    json: bytes
     origin: str
 
 
-def find_service(settings: Settings) -> str | None:
-    """The address of the service that answers there, None when nothing does or when it is another program."""
-    url = service_url(settings)
-    try:
-        with _http(settings, url) as client:
-            document = client.get("/health", timeout=_CONNECT_SECONDS).json()
-    except (httpx.HTTPError, ValueError):
-        return None
-    return url if isinstance(document, dict) and document.get("status") == "alive" else None
+class Client:
+    """Asks the running service, and the store when none runs.
 
-
-def ask(settings: Settings, path: str, parameters: Mapping[str, str], *, store_first: bool = False) -> Answer:
-    """The answer to GET `path`: of the running service, else of the store.
-
-    With `store_first` the store is asked, and the service only when it holds the store. Raises ServiceError
-    for a refused question, and StoreError when neither can be asked.
+    With `store_first` it is the other way round: the service is asked only when it has the store open.
     """
-    if store_first:
-        try:
-            return _ask_store(settings, path, parameters)
-        except StoreBusy:
-            url = find_service(settings)
-            if url is None:
-                raise
-            return _ask_service(settings, url, path, parameters)
-    url = find_service(settings)
-    if url is not None:
-        return _ask_service(settings, url, path, parameters)
-    return _ask_store(settings, path, parameters)
+
+    def __init__(self, settings: Settings, *, store_first: bool = False) -> None:
+        self._settings = settings
+        self._store_first = store_first
+        self._address = ServiceAddress(settings.api_host, settings.api_port)
+
+    def ask(self, kind: type[Asked], parameters: Mapping[str, str]) -> Answer[Asked]:
+        """GET the document of that kind.
+
+        Raises ServiceError when the service refuses or breaks off, StoreError when the store cannot be read.
+        """
+        url = None if self._store_first else find_service(self._address)
+        if url is None:
+            try:
+                return self._ask_store(kind, parameters)
+            except StoreBusy:
+                url = find_service(self._address) if self._store_first else None
+                if url is None:
+                    raise
+        seconds = self._settings.query_timeout_seconds + _MORE_THAN_THE_SERVICE_TAKES
+        with _http(url, seconds) as client:
+            try:
+                response = client.get(kind.path, params=parameters)
+            except httpx.HTTPError as error:
+                raise _no_answer(url, error) from error
+        return Answer(_document(kind, response), response.content, url)
+
+    def _ask_store(self, kind: type[Asked], parameters: Mapping[str, str]) -> Answer[Asked]:
+        from tailmetrics.api.app import create_app  # slow to import, and not needed with a service
+        from tailmetrics.stores import open_store
+        from tailmetrics.telemetry.metrics import Metrics
+
+        settings = self._settings
+        if settings.store.is_file and not settings.store.path.exists():
+            raise StoreUnavailable(
+                f"there is no store at {settings.store.path} yet, and no service answers at "
+                f"{self._address.url}; `tailmetrics up` or `tailmetrics load FILE` makes one"
+            )
+        with contextlib.closing(open_store(settings)) as store:
+            transport = httpx.ASGITransport(create_app(settings, store, None, Metrics()))
+
+            async def get() -> httpx.Response:
+                async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+                    return await client.get(kind.path, params=parameters)
+
+            response = asyncio.run(get())
+        return Answer(_document(kind, response), response.content, str(settings.store))
 
 
-def readiness(settings: Settings) -> Answer:
-    """What /ready says, ready or not: of the running service, else of the store."""
+def find_service(address: ServiceAddress) -> str | None:
+    """The URL of the service that answers there, None when nothing does or when it is another program."""
     try:
-        return ask(settings, "/ready", {})
-    except ServiceError as error:
-        if error.document is None or "sources" not in error.document:
-            raise
-        return Answer(error.document, service_url(settings))
+        with _http(address.url, CONNECT_SECONDS) as client:
+            is_alive = client.get("/health").json()["status"] == "alive"
+    except (httpx.HTTPError, ValueError, TypeError, LookupError):
+        return None
+    return address.url if is_alive else None
 
 
 def send_log(
-    settings: Settings,
     url: str,
     name: str,
     pieces: Iterable[bytes],
     *,
+    api_key: SecretStr | None = None,
     size: int | None = None,
     log_format: str | None = None,
-) -> dict[str, Any]:
-    """Load a finished log through a running service; returns the answer of POST /load when all is stored.
+) -> LoadProgress:
+    """Load a finished log through a running service; returns when all of it is stored.
 
     `size` in bytes is told beforehand when it is known. There must be something to send: without a body the
     service would load its own logs. Raises ServiceError, and what reading the pieces raises.
@@ -89,71 +120,45 @@ def send_log(
     headers = {"Content-Type": "text/plain"}
     if size is not None:
         headers["Content-Length"] = str(size)
-    if settings.api_key is not None:
-        headers["X-API-Key"] = settings.api_key.get_secret_value()
-    # The answer comes when all lines are stored, however long that takes.
-    timeout = httpx.Timeout(None, connect=_CONNECT_SECONDS)
-    with _http(settings, url) as client:
+    if api_key is not None:
+        headers["X-API-Key"] = api_key.get_secret_value()
+    with _http(url, None) as client:  # the answer comes when all lines are stored, however long that takes
         try:
-            response = client.post(
-                "/load", params=parameters, headers=headers, content=pieces, timeout=timeout
-            )
+            response = client.post("/load", params=parameters, headers=headers, content=pieces)
         except httpx.HTTPError as error:
             raise _no_answer(url, error) from error
-    return _document(response)
+    if not response.is_success:
+        raise _refusal(response)
+    from tailmetrics.status import LoadProgress  # slow to import, and only a load needs it
+
+    loaded = response.json()["files"][0]
+    same = {name: loaded[name] for name in ("lines", "records", "rejects", "blanks", "already_loaded")}
+    return LoadProgress("done", bytes_total=loaded["bytes"], bytes_done=loaded["bytes"], **same)
 
 
-def _http(settings: Settings, url: str) -> httpx.Client:
+def _http(url: str, seconds: float | None) -> httpx.Client:
     # A proxy of the environment is for other machines, and must not learn what is asked here.
-    seconds = settings.query_timeout_seconds + _MORE_THAN_THE_SERVICE_TAKES
     return httpx.Client(
-        base_url=url, trust_env=False, timeout=httpx.Timeout(seconds, connect=_CONNECT_SECONDS)
+        base_url=url, trust_env=False, timeout=httpx.Timeout(seconds, connect=CONNECT_SECONDS)
     )
 
 
-def _ask_service(settings: Settings, url: str, path: str, parameters: Mapping[str, str]) -> Answer:
-    with _http(settings, url) as client:
+def _document(kind: type[Asked], response: httpx.Response) -> Asked:
+    # A service that is not ready says so with an error's status.
+    if response.is_success or kind is Readiness:
         try:
-            response = client.get(path, params=parameters)
-        except httpx.HTTPError as error:
-            raise _no_answer(url, error) from error
-    return Answer(_document(response), url)
+            return TypeAdapter(kind).validate_json(response.content)
+        except ValidationError:
+            pass
+    raise _refusal(response)
 
 
-def _ask_store(settings: Settings, path: str, parameters: Mapping[str, str]) -> Answer:
-    from tailmetrics.api.app import create_app  # slow to import, and not needed with a service
-    from tailmetrics.stores import open_store
-    from tailmetrics.telemetry.metrics import Metrics
-
-    if settings.store.is_file and not settings.store.path.exists():
-        raise StoreUnavailable(
-            f"there is no store at {settings.store.path} yet, and no service answers at "
-            f"{service_url(settings)}; `tailmetrics up` or `tailmetrics load FILE` makes one"
-        )
-    store = open_store(settings)
+def _refusal(response: httpx.Response) -> ServiceError:
     try:
-        transport = httpx.ASGITransport(create_app(settings, store, None, Metrics()))
-
-        async def get() -> httpx.Response:
-            async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
-                return await client.get(path, params=parameters)
-
-        return Answer(_document(asyncio.run(get())), str(settings.store))
-    finally:
-        store.close()
-
-
-def _document(response: httpx.Response) -> dict[str, Any]:
-    try:
-        document = response.json()
-    except ValueError:
-        document = None
-    if response.is_success and isinstance(document, dict):
-        return document
-    detail = document.get("detail") if isinstance(document, dict) else None
-    if detail is None:
+        detail = str(response.json()["detail"])
+    except (ValueError, TypeError, LookupError):
         detail = f"{response.url}: found status {response.status_code}, expected an answer of tailmetrics"
-    raise ServiceError(detail, response.status_code, document if isinstance(document, dict) else None)
+    return ServiceError(detail, response.status_code)
 
 
 def _no_answer(url: str, error: httpx.HTTPError) -> ServiceError:

@@ -1,36 +1,79 @@
-"""Loading finished logs from a command: through the service while one runs, into the store otherwise."""
+"""The command load: finished logs through the service while one runs, into the store otherwise."""
 
 from __future__ import annotations
 
 import contextlib
-import gzip
 import itertools
-import os
+import sys
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
-from tailmetrics.cli.service_address import is_listened_at
-from tailmetrics.errors import LoadError, StoreBusy, TailmetricsError
-from tailmetrics.ingest.supervisor import Supervisor
-from tailmetrics.process import release_code_pages
-from tailmetrics.settings import Settings, resolve_node_id
-from tailmetrics.status import LoadProgress
-from tailmetrics.stores import open_store
-from tailmetrics.tailing import LoadJob
-from tailmetrics.tailing.discovery import NAME_PROBLEM, name_that_is_not_utf8
-from tailmetrics.tailing.rotation import LogNames, is_compressed
-from tailmetrics.telemetry.metrics import Metrics
+import click
 
-_PROGRESS_SECONDS = 0.1
+from tailmetrics import process
+from tailmetrics.cli import options
+from tailmetrics.cli.options import Exit
+from tailmetrics.errors import LoadError, StoreBusy
+
+if TYPE_CHECKING:
+    from tailmetrics.settings import Settings
+    from tailmetrics.status import LoadProgress
+
+    OnProgress = Callable[[LoadProgress], None]
+    # Waits until a log is loaded; calls what it is given several times a second.
+    Finish = Callable[[OnProgress], LoadProgress]
+
 _PIECE_BYTES = 1024 * 1024  # of a log that is sent, at a time
 
 
+@options.command(
+    "Read finished logs to their ends.",
+    "tailmetrics load requests-2024-10.log requests-2024-11.log",
+    "tailmetrics load --log-format nginx /var/log/nginx/access.log.1 --json",
+    exits=(Exit.NO_INPUT, Exit.UNAVAILABLE, Exit.REFUSED, Exit.CONFIGURATION, Exit.INTERRUPTED),
+)
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
+@options.shared("env_file", "log_format", "store_url", *options.API, "json")
+@options.with_settings
+def load(settings: Settings, *, files: tuple[Path, ...], as_json: bool) -> None:
+    """Read finished logs to their ends into the store.
+
+    A file that was loaded before adds nothing. Lines that cannot be read are kept as rejects and are no
+    failure. While a service runs the files are sent to it; otherwise the store is written here.
+    """
+    from tailmetrics.cli import progress
+    from tailmetrics.ingest.load import total_progress
+
+    check_files(files, "loaded")
+    ended = []
+    with _loads(settings, files) as loads:
+        process.resume_garbage_collection()
+        for file, finish in zip(files, loads, strict=True):
+            with progress.load_display(file.name, sys.stderr) as show:
+                ended.append(finish(show))
+            if not as_json:
+                click.echo(progress.load_summary(str(file), ended[-1]))
+    total = total_progress(ended)
+    if as_json:
+        from tailmetrics.api.documents import loaded_file
+        from tailmetrics.api.schemas import LoadTotals
+
+        documents = [loaded_file(str(file), each) for file, each in zip(files, ended, strict=True)]
+        of_all = loaded_file("all", total)
+        totals = {name: value for name, value in of_all.items() if name in LoadTotals.__annotations__}
+        options.print_json({"files": documents, "totals": totals})
+    if total.state == "failed":
+        options.say(str(total.error))
+        sys.exit(Exit.FAILED)
+
+
 def check_files(files: Sequence[Path], done: str) -> None:
-    """Raise LoadError that names each file which cannot be read, before anything is `done`: loaded, say."""
+    """Raise LoadError with each file that cannot be read; `done` ends its text: nothing was loaded, sent."""
+    from tailmetrics.tailing.discovery import NAME_PROBLEM, name_that_is_not_utf8
+
     problems = []
     for file in files:
         if shown := name_that_is_not_utf8(str(file)):
@@ -48,134 +91,45 @@ def check_files(files: Sequence[Path], done: str) -> None:
         raise LoadError("\n".join([*problems, f"Nothing was {done}."]))
 
 
-@dataclass(frozen=True, slots=True)
-class FileLoad:
-    """One of the files of a command.
-
-    `finish` waits until it is read to its end, and returns how that ended; what it is given it calls several
-    times a second with how far it is.
-    """
-
-    file: Path
-    finish: Callable[[Callable[[LoadProgress], None]], LoadProgress]
-
-
 @contextlib.contextmanager
-def file_loads(
-    settings: Settings, files: Sequence[Path], *, log_format: str | None = None, store_first: bool = False
-) -> Iterator[list[FileLoad]]:
-    """Finished logs, to be read to their ends while the context is open; each is to be finished in turn.
+def _loads(settings: Settings, files: Sequence[Path]) -> Iterator[list[Finish]]:
+    """One function a file, which waits until that file is loaded; all are to be called in this order.
 
-    The service is asked first, or with `store_first` only when it holds the store. Raises StoreUnavailable
-    when the store is away: a command ends rather than wait for it, which a service does.
+    A running service loads them, with --store-url only when it has the store open. Raises StoreUnavailable.
     """
+    from tailmetrics.ingest.load import finish, load_jobs
+
     with contextlib.ExitStack() as stack:
-        url = None if store_first else _service(settings)
+        url = _service(settings) if options.option_value("store_url") is None else None
         if url is None:
             try:
-                jobs = stack.enter_context(_jobs(settings, files))
+                jobs = stack.enter_context(load_jobs(settings, files))
             except StoreBusy:
                 url = _service(settings)
                 if url is None:
                     raise
         if url is None:
-            loads = [FileLoad(file, partial(_finish, job)) for file, job in zip(files, jobs, strict=True)]
+            yield [partial(finish, job) for job in jobs]
         else:
-            loads = [
-                FileLoad(file, partial(_through_service, settings, url, file, log_format)) for file in files
-            ]
-        yield loads
-
-
-def load_files(
-    settings: Settings, files: Sequence[Path], on_progress: Callable[[LoadProgress], None]
-) -> LoadProgress:
-    """Read finished files to their ends into the store; returns the sum over all files.
-
-    `on_progress` is called several times a second with the sum so far. Raises StoreUnavailable.
-    """
-    with _jobs(settings, files) as jobs:
-
-        def total() -> LoadProgress:
-            return total_progress([job.progress() for job in jobs])
-
-        for job in jobs:
-            _finish(job, lambda _: on_progress(total()))
-        return total()
-
-
-def _one_processor_less(settings: Settings) -> Settings:
-    """The settings as they are for a load: reading has a processor to itself, DuckDB the others.
-
-    Of two processors one is enough for all that it writes meanwhile, and a third thread would only wait.
-    """
-    if settings.duckdb_threads:
-        return settings
-    return settings.model_copy(update={"duckdb_threads": max(1, (os.cpu_count() or 1) - 1)})
-
-
-@contextlib.contextmanager
-def _jobs(settings: Settings, files: Sequence[Path]) -> Iterator[list[LoadJob]]:
-    """A dataflow of this process that reads the files into the store; what ended it early is raised."""
-    with contextlib.closing(open_store(_one_processor_less(settings))) as store:
-        store.sources(resolve_node_id(settings))
-        ingestion = Supervisor(settings, store, Metrics(), follow=False)
-        release_code_pages()
-        ingestion.start()
-        try:
-            yield [ingestion.start_load(path.absolute(), str(path.absolute()), None) for path in files]
-        finally:
-            ingestion.stop()
-        if isinstance(ingestion.failure, TailmetricsError):
-            raise ingestion.failure
-
-
-def _finish(job: LoadJob, on_progress: Callable[[LoadProgress], None]) -> LoadProgress:
-    while not job.wait(_PROGRESS_SECONDS):
-        on_progress(job.progress())
-    return job.progress()
-
-
-def total_progress(loads: Sequence[LoadProgress]) -> LoadProgress:
-    """The sum of several loads: failed when one failed, already loaded when all were."""
-    states = {load.state for load in loads}
-    errors = [load.error for load in loads if load.error]
-    if "failed" in states and states <= {"failed", "done"}:
-        state = "failed"
-    else:
-        state = "done" if states <= {"done"} else "running"
-    return LoadProgress(
-        state=state,  # type: ignore[arg-type]  # one of its literals
-        bytes_total=sum(load.bytes_total for load in loads),
-        bytes_done=sum(load.bytes_done for load in loads),
-        lines=sum(load.lines for load in loads),
-        records=sum(load.records for load in loads),
-        rejects=sum(load.rejects for load in loads),
-        blanks=sum(load.blanks for load in loads),
-        already_loaded=all(load.already_loaded for load in loads),
-        error="; ".join(errors) or None,
-    )
+            yield [partial(_through_service, settings, url, file) for file in files]
 
 
 def _service(settings: Settings) -> str | None:
-    if not is_listened_at(settings):
+    from tailmetrics.cli.service_address import ServiceAddress
+
+    address = ServiceAddress(settings.api_host, settings.api_port)
+    if not address.is_listened_at():
         return None  # and no client is needed, which takes time and memory
     from tailmetrics.cli.client import find_service
 
-    return find_service(settings)
+    return find_service(address)
 
 
-def _through_service(
-    settings: Settings,
-    url: str,
-    file: Path,
-    log_format: str | None,
-    on_progress: Callable[[LoadProgress], None],
-) -> LoadProgress:
+def _through_service(settings: Settings, url: str, file: Path, on_progress: OnProgress) -> LoadProgress:
     from tailmetrics.cli.client import send_log
+    from tailmetrics.status import LoadProgress
+    from tailmetrics.tailing.rotation import LogNames, is_compressed
 
-    # The service sees a copy without its folder, and so cannot tell the format by LOG_FILE_PATH.
-    log_format = log_format or LogNames(settings.log_paths).format_of(str(file))
     size = None if is_compressed(file.name) else file.stat().st_size
     with file.open("rb") as log:
         pieces = _pieces(log, file, size, on_progress)
@@ -183,28 +137,26 @@ def _through_service(
             first = next(pieces, None)
             if first is None:
                 return LoadProgress("done")
-            answer = send_log(
-                settings, url, file.name, itertools.chain([first], pieces), size=size, log_format=log_format
+            return send_log(
+                url,
+                file.name,
+                itertools.chain([first], pieces),
+                api_key=settings.api_key,
+                size=size,
+                # The service sees a copy without its folder, and so cannot tell the format by LOG_FILE_PATH.
+                log_format=options.option_value("log_format")
+                or LogNames(settings.log_paths).format_of(str(file)),
             )
         except (OSError, EOFError, zlib.error) as error:
             raise LoadError(f"{file} cannot be read to its end: {error}") from error
-    loaded = answer["files"][0]
-    return LoadProgress(
-        "done",
-        bytes_total=loaded["bytes"],
-        bytes_done=loaded["bytes"],
-        lines=loaded["lines"],
-        records=loaded["records"],
-        rejects=loaded["rejects"],
-        blanks=loaded["blanks"],
-        already_loaded=loaded["already_loaded"],
-    )
 
 
-def _pieces(
-    log: BinaryIO, file: Path, size: int | None, on_progress: Callable[[LoadProgress], None]
-) -> Iterator[bytes]:
-    """The bytes of the lines: of a compressed log all, of another the first `size`, as it may grow."""
+def _pieces(log: BinaryIO, file: Path, size: int | None, on_progress: OnProgress) -> Iterator[bytes]:
+    """The decompressed bytes of a log; of a plain one only the first `size`, as it may grow meanwhile."""
+    import gzip
+
+    from tailmetrics.status import LoadProgress
+
     total = file.stat().st_size
     lines = log if size is not None else gzip.GzipFile(fileobj=log)
     sent = 0

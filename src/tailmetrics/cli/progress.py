@@ -1,4 +1,4 @@
-"""How far a load is and what became of it, as the commands show it."""
+"""Progress and result of a load, as text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tailmetrics.status import LoadProgress
 
 
 def load_summary(name: str, load: LoadProgress) -> str:
-    """What became of a log, in one line."""
+    """The result of a load, in one line."""
     if load.state == "failed":
         return f"{escaped(name)}: failed after {counted(load.lines, 'line')}"
     if load.already_loaded:
@@ -25,7 +25,7 @@ def load_summary(name: str, load: LoadProgress) -> str:
 
 @contextmanager
 def load_display(name: str, stream: TextIO) -> Iterator[Callable[[LoadProgress], None]]:
-    """Yield a function that shows how far a load is: as a bar on a terminal, else as a line now and then."""
+    """Yield a function that shows progress: as a bar on a terminal, else as a line now and then."""
     if stream.isatty():
         with _bar(name, stream) as show:
             yield show

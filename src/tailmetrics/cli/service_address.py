@@ -1,29 +1,37 @@
-"""Where the service of these settings answers, told without a client for HTTP."""
+"""The address of a service, without importing a client for HTTP."""
 
 from __future__ import annotations
 
 import socket
+from dataclasses import dataclass
 
-from tailmetrics.settings import Settings
 from tailmetrics.urls import ANY_ADDRESS
 
-_CONNECT_SECONDS = 2.0
+CONNECT_SECONDS = 2.0
 
 
-def service_url(settings: Settings) -> str:
-    """The address at which a service with these settings answers."""
-    host = _host(settings)
-    return f"http://[{host}]:{settings.api_port}" if ":" in host else f"http://{host}:{settings.api_port}"
+@dataclass(frozen=True, slots=True)
+class ServiceAddress:
+    """The host and port on which a service listens; 0.0.0.0 and :: stand for all addresses of a machine."""
 
+    host: str
+    port: int
 
-def is_listened_at(settings: Settings) -> bool:
-    """Whether some program takes connections there."""
-    try:
-        socket.create_connection((_host(settings), settings.api_port), _CONNECT_SECONDS).close()
-    except OSError:
-        return False
-    return True
+    @property
+    def url(self) -> str:
+        """The URL at which this machine reaches the service."""
+        return (
+            f"http://[{self._host}]:{self.port}" if ":" in self._host else f"http://{self._host}:{self.port}"
+        )
 
+    def is_listened_at(self) -> bool:
+        """Whether a program accepts connections there."""
+        try:
+            socket.create_connection((self._host, self.port), CONNECT_SECONDS).close()
+        except OSError:
+            return False
+        return True
 
-def _host(settings: Settings) -> str:
-    return ANY_ADDRESS.get(settings.api_host, settings.api_host)
+    @property
+    def _host(self) -> str:
+        return ANY_ADDRESS.get(self.host, self.host)

@@ -1,15 +1,16 @@
-"""What the commands show as tables."""
+"""Tables for the terminal: figures a window, a customer or a log."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tailmetrics.cli.client import Answer
+from tailmetrics.cli.documents import Customer, Customers, Figures, Readiness, Stats, TimeRange
 from tailmetrics.cli.text import counted, escaped
 
 _WIDTH_OF_A_FILE = 200  # columns, when the output is no terminal and nothing need be cut
@@ -20,34 +21,35 @@ _SORTED_COLUMNS = ("customer_id", "requests", "failures", "uptime", "average", "
 _FIGURES = ("requests", "failed", "uptime %", "average s", "median s", "p99 s")
 
 
-def print_stats(document: Mapping[str, Any], origin: str) -> None:
+def print_stats(answer: Answer[Stats]) -> None:
     """One row a window and one for the whole range, in the zone of the question."""
-    table = _table("window")
-    charts = _charts(document["windows"], _console())
+    stats = answer.document
+    table = figures_table("window", *_FIGURES)
+    charts = _charts(stats.windows, _console())
     for name in charts:
         table.add_column(name, no_wrap=True)
-    for place, window in enumerate(document["windows"]):
+    for place, window in enumerate(stats.windows):
         bars = (column[place] for column in charts.values())
-        table.add_row(_short_time(window["start"], document["every"]), *figures_of(window), *bars)
+        table.add_row(_short_time(window.start, stats.every), *figures_of(window), *bars)
     table.add_section()
-    table.add_row("total", *figures_of(document), style="bold")
-    print_table(document["customer_id"] or "all customers", table, document, origin)
+    table.add_row("total", *figures_of(stats), style="bold")
+    print_table(stats.customer_id or "all customers", table, stats, answer.origin)
 
 
-def print_customers(document: Mapping[str, Any], origin: str) -> None:
+def print_customers(answer: Answer[Customers]) -> None:
     """One row a customer; says how to get the next page when there is one."""
-    table = customers_table(document)
-    shown = f"{len(document['customers'])} of {counted(document['total'], 'customer')}"
-    print_table(shown, table, document, origin)
-    if document["next_cursor"] is not None:
-        _print(f"More of them: the same command with --cursor {document['next_cursor']}")
+    page = answer.document
+    shown = f"{len(page.customers)} of {counted(page.total, 'customer')}"
+    print_table(shown, customers_table(page.customers), page, answer.origin)
+    if page.next_cursor is not None:
+        _print(f"More of them: the same command with --cursor {page.next_cursor}")
 
 
-def customers_table(document: Mapping[str, Any], sort: str = "", *, descending: bool = False) -> Table:
+def customers_table(customers: Iterable[Customer], sort: str = "", *, descending: bool = False) -> Table:
     """One row a customer; the column that it is sorted by is marked."""
-    table = _table("customer")
-    for customer in document["customers"]:
-        table.add_row(Text(escaped(customer["customer_id"])), *figures_of(customer))
+    table = figures_table("customer", *_FIGURES)
+    for customer in customers:
+        table.add_row(Text(escaped(customer.customer_id)), *figures_of(customer))
     if sort in _SORTED_COLUMNS:
         column = table.columns[_SORTED_COLUMNS.index(sort)]
         column.header = f"{column.header} {'▼' if descending else '▲'}"
@@ -55,7 +57,7 @@ def customers_table(document: Mapping[str, Any], sort: str = "", *, descending: 
     return table
 
 
-def totals_line(figures: Mapping[str, Any]) -> str:
+def totals_line(figures: Figures) -> str:
     """The figures of all requests together, in one line."""
     requests, failed, uptime, average, median, p99 = figures_of(figures)
     return (
@@ -64,8 +66,9 @@ def totals_line(figures: Mapping[str, Any]) -> str:
     )
 
 
-def print_status(document: Mapping[str, Any], origin: str) -> None:
+def print_status(answer: Answer[Readiness]) -> None:
     """How far each source is read, as /ready says it."""
+    readiness = answer.document
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     table.add_column("log", overflow="fold")
     table.add_column("state")
@@ -73,24 +76,23 @@ def print_status(document: Mapping[str, Any], origin: str) -> None:
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("device:inode:epoch")
     table.add_column("error", overflow="fold")
-    for source in document["sources"]:
+    for source in readiness.sources:
         table.add_row(
-            Text(escaped(source["path"])),
-            source["state"],
-            *(f"{source[figure]:,}" for figure in ("position", "size", "lag_bytes")),
-            f"{source['lag_seconds']:.1f}",
-            f"{source['device']}:{source['inode']}:{source['epoch']}" if source["source_id"] else "-",
-            Text(escaped(source["last_error"] or "")),
+            Text(escaped(source.path)),
+            source.state,
+            *(f"{figure:,}" for figure in (source.position, source.size, source.lag_bytes)),
+            f"{source.lag_seconds:.1f}",
+            f"{source.device}:{source.inode}:{source.epoch}" if source.source_id else "-",
+            Text(escaped(source.last_error or "")),
         )
     _console().print(table)
-    ingestion = document["ingestion"]
-    if ingestion["lost_bytes"]:
-        _print(f"{counted(ingestion['lost_bytes'], 'byte')} destroyed by truncations before they were read")
-    for error in (document["store"]["error"], ingestion["store_error"], ingestion["last_error"]):
+    if readiness.lost_bytes:
+        _print(f"{counted(readiness.lost_bytes, 'byte')} destroyed by truncations before they were read")
+    for error in (readiness.store_error, readiness.commit_error, readiness.last_error):
         if error:
             _print(f"error: {escaped(error)}")
-    state = ingestion["state"] or "no dataflow in this process"
-    _print(f"{'ready' if document['ready'] else 'not ready'}; {state}; from {origin}")
+    state = readiness.state or "no dataflow in this process"
+    _print(f"{'ready' if readiness.ready else 'not ready'}; {state}; from {answer.origin}")
 
 
 def print_finding(level: str, subject: str, text: str) -> None:
@@ -99,54 +101,53 @@ def print_finding(level: str, subject: str, text: str) -> None:
     _console().print(line, soft_wrap=True)
 
 
-def _table(first: str) -> Table:
+def figures_table(first: str, *others: str) -> Table:
+    """An empty table: names in the first column, figures in the others."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     table.add_column(first, overflow="fold")
-    for figure in _FIGURES:
-        table.add_column(figure, justify="right", no_wrap=True)
+    for heading in others:
+        table.add_column(heading, justify="right", no_wrap=True)
     return table
 
 
-def print_table(title: str, table: Table, document: Mapping[str, Any], origin: str) -> None:
-    """A table of figures with what was asked for above, and where they are from below."""
-    _print(f"{escaped(title)}, {document['from'] or 'beginning'} to {document['to'] or 'end'}")
+def print_table(title: str, table: Table, asked: TimeRange, origin: str) -> None:
+    """Print a table, the range above it, the definition of failed and the origin below it."""
+    _print(f"{escaped(title)}, {asked.range_text}")
     _console().print(table)
-    _print(f"failed: {document['failures']}; from {origin}")
+    _print(f"failed: {asked.failures}; from {origin}")
 
 
 def _print(text: str) -> None:
     _console().print(text, markup=False, soft_wrap=True)
 
 
-def figures_of(figures: Mapping[str, Any]) -> list[str]:
+def figures_of(figures: Figures) -> list[str]:
     """Requests, failed, uptime, and average, median and 99th percentile of the latency, as text."""
+    latencies = (figures.average_latency, figures.median_latency, figures.p99_latency)
     return [
-        f"{figures['total_requests']:,}",
-        f"{figures['failed_requests']:,}",
-        _number(figures["uptime"], 2),
-        *(_number(figures[name], 3) for name in ("average_latency", "median_latency", "p99_latency")),
+        f"{figures.total_requests:,}",
+        f"{figures.failed_requests:,}",
+        _number(figures.uptime, 2),
+        *(_number(seconds, 3) for seconds in latencies),
     ]
 
 
-def _charts(windows: Sequence[Mapping[str, Any]], console: Console) -> dict[str, list[Text]]:
+def _charts(windows: Sequence[Figures], console: Console) -> dict[str, list[Text]]:
     """Bars beside the figures of each window, by the title of their column; none where there is no room."""
     if len(windows) < 2 or console.width < _WIDTH_FOR_CHARTS:
         return {}
     succeeded, failed_mark = ("#", "x") if console.options.ascii_only else ("█", "▒")
-    most = max(window["total_requests"] for window in windows) or 1
-    slowest = max(window["p99_latency"] or 0 for window in windows) or 1
+    most = max(window.total_requests for window in windows) or 1
+    slowest = max(window.p99_latency or 0 for window in windows) or 1
     requests, latencies = [], []
     for window in windows:
-        length = _cells(window["total_requests"], most)
+        length = _cells(window.total_requests, most)
         # What failed is never too little to be seen, and never all where something succeeded.
-        failed = _cells(window["failed_requests"], most)
-        failed = min(failed, length - 1 if window["successful_requests"] and length > 1 else length)
-        requests.append(
-            Text.assemble(
-                (succeeded * (length - failed), _STYLES["ok"]), (failed_mark * failed, _STYLES["wrong"])
-            )
-        )
-        latencies.append(Text(succeeded * _cells(window["p99_latency"] or 0, slowest), _STYLES["note"]))
+        failed = _cells(window.failed_requests, most)
+        failed = min(failed, length - 1 if window.successful_requests and length > 1 else length)
+        bar = (succeeded * (length - failed), _STYLES["ok"]), (failed_mark * failed, _STYLES["wrong"])
+        requests.append(Text.assemble(*bar))
+        latencies.append(Text(succeeded * _cells(window.p99_latency or 0, slowest), _STYLES["note"]))
     return {f"requests, {failed_mark} failed": requests, "p99": latencies}
 
 

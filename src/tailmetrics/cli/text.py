@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import unicodedata
 
+# Control and format characters (among them those that turn the direction of writing), line separators, lone
+# surrogates.
+_HARMFUL = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+
 
 def escaped(text: str) -> str:
     r"""The text with what could move the cursor, change colours or turn letters round written as \xNN."""
-    return "".join(character if _is_harmless(character) else _escape(character) for character in text)
-
-
-def _is_harmless(character: str) -> bool:
-    # Control and format characters (among them those that turn the direction of writing), line separators,
-    # lone surrogates.
-    return unicodedata.category(character) not in {"Cc", "Cf", "Cs", "Zl", "Zp"}
-
-
-def _escape(character: str) -> str:
-    return character.encode("unicode_escape", "surrogatepass").decode()
+    return "".join(
+        each.encode("unicode_escape", "surrogatepass").decode()
+        if unicodedata.category(each) in _HARMFUL
+        else each
+        for each in text
+    )
 
 
 def counted(number: int, noun: str) -> str:

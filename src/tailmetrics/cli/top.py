@@ -1,4 +1,4 @@
-"""The customers of a service in a terminal, live: what `tailmetrics top` shows and which keys it knows."""
+"""The live screen of `tailmetrics top`, and its keys."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from tailmetrics.cli.client import Answer
+from tailmetrics.cli.client import Answer, Client
+from tailmetrics.cli.documents import Customers, Stats
 from tailmetrics.cli.tables import customers_table, totals_line
 from tailmetrics.cli.text import counted, escaped
 from tailmetrics.errors import TailmetricsError
@@ -26,9 +26,6 @@ KEYS = "q quit  s sort by the next column  r other order  / filter  n p pages  s
 _OTHER_LINES = 10  # around the rows of the table
 _KEY_NAMES = {"\x1b[C": "s", "\x1b[B": "n", "\x1b[6~": "n", "\x1b[A": "p", "\x1b[5~": "p", "\x1b": "q"}
 _BACKSPACE = {"\x7f", "\b"}
-
-# Asks the API: a path and its parameters.
-Ask = Callable[[str, Mapping[str, str]], Answer]
 
 
 @dataclass
@@ -44,7 +41,7 @@ class Choice:
     ended: bool = False
 
     def press(self, key: str, next_cursor: str | None) -> None:
-        """Take a key, or what a terminal sends for one; `next_cursor` leads to the page after this one."""
+        """Apply a key or its escape sequence; `next_cursor` leads to the page after this one."""
         if self.typed is not None:
             self._type(key)
             return
@@ -98,10 +95,10 @@ def is_interactive() -> bool:
     return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
 
 
-def show(ask: Ask, asked: Mapping[str, str], choice: Choice, interval_seconds: float) -> None:
+def show(client: Client, asked: Mapping[str, str], choice: Choice, interval_seconds: float) -> None:
     """Show customers until a key ends it; `asked` are the parameters of the range."""
     console = Console(highlight=False)
-    page = _Page(ask, asked, console)
+    page = _Page(client, asked, console)
     with _keys() as next_key, Live(console=console, screen=True, auto_refresh=False) as screen:
         due = 0.0
         while not choice.ended:
@@ -111,54 +108,56 @@ def show(ask: Ask, asked: Mapping[str, str], choice: Choice, interval_seconds: f
             screen.update(page.drawn(choice), refresh=True)
             key = next_key(max(0.0, due - time.monotonic()))
             if key is None:
-                due = due if not choice.paused else time.monotonic() + interval_seconds
+                if choice.paused:
+                    due = time.monotonic() + interval_seconds
                 continue
             before = choice.parameters(1)
             choice.press(key, page.next_cursor)
-            if choice.parameters(1) != before or key == " ":
-                due = 0.0 if not choice.paused or choice.parameters(1) != before else due
+            if choice.parameters(1) != before or (key == " " and not choice.paused):
+                due = 0.0
 
 
 class _Page:
-    def __init__(self, ask: Ask, asked: Mapping[str, str], console: Console) -> None:
-        self._ask = ask
+    def __init__(self, client: Client, asked: Mapping[str, str], console: Console) -> None:
+        self._client = client
         self._asked = asked
         self._console = console
-        self._customers: Answer | None = None
-        self._totals: Mapping[str, Any] = {}
+        self._current: tuple[Stats, Answer[Customers]] | None = None
         self._problem = ""
-        self.next_cursor: str | None = None
+
+    @property
+    def next_cursor(self) -> str | None:
+        return self._current[1].document.next_cursor if self._current else None
 
     def refresh(self, choice: Choice) -> None:
         limit = max(1, min(1000, self._console.height - _OTHER_LINES))
         try:
-            self._totals = self._ask("/stats", {**self._asked, "every": "none"}).document
-            self._customers = self._ask("/customers", {**self._asked, **choice.parameters(limit)})
+            totals = self._client.ask(Stats, {**self._asked, "every": "none"}).document
+            customers = self._client.ask(Customers, {**self._asked, **choice.parameters(limit)})
         except TailmetricsError as error:
             # What was shown stays, with the reason why it is not current.
             self._problem = str(error)
             return
+        self._current = totals, customers
         self._problem = ""
-        self.next_cursor = self._customers.document["next_cursor"]
 
     def drawn(self, choice: Choice) -> Group:
-        parts: list[Any] = []
-        if self._customers is not None:
-            parts.append(Text(totals_line(self._totals), style="bold"))
-            parts.append(customers_table(self._customers.document, choice.sort, descending=choice.descending))
-            shown = len(self._customers.document["customers"])
-            total = counted(self._customers.document["total"], "customer")
-            parts.append(Text(f"{shown} of {total}; from {self._customers.origin}", style="dim"))
+        parts: list[RenderableType] = []
+        if self._current is not None:
+            totals, customers = self._current
+            page = customers.document
+            parts.append(Text(totals_line(totals), style="bold"))
+            parts.append(customers_table(page.customers, choice.sort, descending=choice.descending))
+            shown = f"{len(page.customers)} of {counted(page.total, 'customer')}"
+            parts.append(Text(f"{shown}; from {customers.origin}", style="dim"))
         if self._problem:
             parts.append(Text(f"Not current: {escaped(self._problem)}", style="bold red"))
         if choice.typed is not None:
             parts.append(Text(f"Filter: {escaped(choice.typed)}▏  Enter to apply, Esc to leave it"))
         else:
-            notes = [
-                "paused" if choice.paused else "",
-                f"filter {escaped(choice.search)!r}" if choice.search else "",
-            ]
-            parts.append(Text("  ".join(filter(None, [*notes, KEYS])), style="dim"))
+            paused = "paused" if choice.paused else ""
+            search = f"filter {escaped(choice.search)!r}" if choice.search else ""
+            parts.append(Text("  ".join(filter(None, [paused, search, KEYS])), style="dim"))
         return Group(*parts)
 
 

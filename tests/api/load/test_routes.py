@@ -11,7 +11,6 @@ import httpx
 import pytest
 
 from tailmetrics.api.app import create_app
-from tailmetrics.ingest.supervisor import Ingestion
 from tailmetrics.settings import Settings
 from tailmetrics.status import IngestionState, LoadProgress
 from tailmetrics.stores import Store, open_store
@@ -457,7 +456,7 @@ def test_the_same_content_counts_once_however_it_comes(tmp_path: Path) -> None:
     (folder / "c.log.gz").write_bytes(gzip.compress(LOG))
     settings, metrics = settings_in(tmp_path, load_folder=str(folder)), Metrics()
     store = open_store(settings)
-    ingestion = Ingestion(settings, store, metrics)
+    ingestion = Supervisor(settings, store, metrics)
     ingestion.start()
     try:
         with serving(create_app(settings, store, ingestion, metrics)) as client:

@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from tailmetrics.cli.load import load_files
 from tailmetrics.errors import (
     PositionConflict,
     SchemaMismatch,
@@ -25,6 +24,7 @@ from tailmetrics.errors import (
     StoreGone,
     StoreUnavailable,
 )
+from tailmetrics.ingest.load import load_files
 from tailmetrics.ingest.supervisor import Supervisor
 from tailmetrics.settings import Settings, load_settings
 from tailmetrics.sources import Batch, Source

@@ -224,7 +224,7 @@ _LOADING = f"""
 import sys
 from pathlib import Path
 import sqlalchemy as sa
-from tailmetrics.cli.load import load_files
+from tailmetrics.ingest.load import load_files
 from tailmetrics.settings import load_settings
 from tailmetrics.stores.sql.postgresql import segments
 

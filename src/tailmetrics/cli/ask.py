@@ -1,0 +1,262 @@
+"""The commands that ask the service or the store: stats, customers, report, status, top; and check."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tailmetrics import process
+from tailmetrics.cli import options
+from tailmetrics.cli.options import Exit
+from tailmetrics.cli.text import counted
+from tailmetrics.urls import masked
+
+if TYPE_CHECKING:
+    from tailmetrics.cli.client import Answer, Asked, Client
+    from tailmetrics.cli.documents import Report
+    from tailmetrics.settings import Settings
+
+_SORTS = ("customer_id", "requests", "failures", "uptime", "average", "median", "p99")
+_SORT_HELP = (
+    "customer_id, requests, failures, uptime, average, median or p99; with - before it, from the largest."
+)
+
+
+def _sort_option(default: str) -> Callable[[Any], Any]:
+    return click.option(
+        "--sort",
+        default=default,
+        show_default=True,
+        type=click.Choice([sign + name for name in _SORTS for sign in ("", "-")]),
+        metavar="COLUMN",
+        help=_SORT_HELP,
+    )
+
+
+def _client(settings: Settings) -> Client:
+    from tailmetrics.cli.client import Client
+
+    return Client(settings, store_first=options.option_value("store_url") is not None)
+
+
+def _show(answer: Answer[Asked], print_table: Callable[[Answer[Asked]], None], *, as_json: bool) -> None:
+    if as_json:
+        options.print_json(answer.json)
+    else:
+        print_table(answer)
+
+
+@options.command(
+    "Statistics of a customer, or of all together.",
+    "tailmetrics stats cust_1",
+    "tailmetrics stats cust_1 --from 2024-10-10 --to 2024-10-20 --every 1h --tz Europe/Berlin",
+    "tailmetrics stats cust_1 --from=-24h --every none --json",
+    "tailmetrics stats",
+)
+@click.argument("customer", required=False)
+@options.shared(*options.RANGE)
+@click.option("--every", help="Length of the windows: a number with s, m, h or d, or none.  [default: 1d]")
+@click.option(
+    "--uptime-method",
+    type=click.Choice(["requests", "good_windows"]),
+    help="Percent of the requests, or of the windows that reach --objective.  [default: requests]",
+)
+@click.option("--objective", help="Uptime that makes a window good, in percent.  [default: 99]")
+@click.option("--fill", is_flag=True, help="Also show windows without requests.")
+@options.shared("env_file", "store_url", *options.API, "json")
+@options.with_settings
+def stats(settings: Settings, *, customer: str | None, fill: bool, as_json: bool, **asked: Any) -> None:
+    """Requests, uptime and latencies of CUSTOMER per window; without CUSTOMER, of all together."""
+    from tailmetrics.cli import documents, tables
+
+    parameters = {"customer_id": customer, "fill": "true" if fill else None, **asked}
+    answer = _client(settings).ask(documents.Stats, options.given(parameters))
+    _show(answer, tables.print_stats, as_json=as_json)
+
+
+@options.command(
+    "All customers with their totals.",
+    "tailmetrics customers",
+    "tailmetrics customers --sort=-failures --limit 10 --from=-7d",
+    "tailmetrics customers --search shop --json",
+)
+@options.shared(*options.RANGE, "search")
+@click.option("--sort", help=_SORT_HELP)
+@click.option("--limit", help="Customers on a page.  [default: 100]")
+@click.option("--cursor", help="Where the page begins: what the page before said.")
+@options.shared("env_file", "store_url", *options.API, "json")
+@options.with_settings
+def customers(settings: Settings, *, as_json: bool, **asked: Any) -> None:
+    """All customers with their totals over a range, a page at a time."""
+    from tailmetrics.cli import documents, tables
+
+    answer = _client(settings).ask(documents.Customers, options.given(asked))
+    _show(answer, tables.print_customers, as_json=as_json)
+
+
+@options.command(
+    "The summary of the store, or of files alone.",
+    "tailmetrics report",
+    "tailmetrics report --from=-7d --sort=-failures --format markdown > report.md",
+    "tailmetrics report --log-format results test_*.log --plot results.png",
+    exits=(Exit.NO_INPUT, Exit.UNAVAILABLE, Exit.CONFIGURATION, Exit.INTERRUPTED),
+)
+@click.argument("files", nargs=-1, metavar="[FILE]...", type=click.Path(path_type=Path))
+@options.shared(*options.RANGE)
+@_sort_option("customer_id")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "markdown", "csv", "json"]),
+    default="table",
+    show_default=True,
+    help="What to print.",
+)
+@click.option(
+    "--plot",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Also draw passed beside failed, and latencies, into this .png or .svg file.",
+)
+@options.shared("env_file", "log_format", "log_timezone", "store_url", *options.API)
+@options.with_settings
+def report(
+    settings: Settings, *, files: tuple[Path, ...], form: str, plot: Path | None, **asked: Any
+) -> None:
+    """One row a customer (or test) with its totals: of everything in the store, or of FILEs alone.
+
+    Files are read without a store: nothing is kept.
+    """
+    from tailmetrics.cli import plot as plots
+    from tailmetrics.cli import report as reports
+    from tailmetrics.cli import tables
+
+    if plot is not None and plot.suffix.lower() not in plots.SUFFIXES:
+        raise click.UsageError(f"--plot: found {plot.name!r}, expected a name that ends in .png or .svg.")
+    if files:
+        document, origin = _report_of_files(settings, files, options.given(asked)), ", ".join(map(str, files))
+    else:
+        document, origin = reports.of_store(_client(settings), options.given(asked))
+    title = counted(len(document.customers), "customer")
+    if form == "table":
+        tables.print_table(title, reports.table(document), document, origin)
+    else:
+        click.echo(reports.TEXTS[form](document), nl=False)
+    if plot is not None:
+        try:
+            plots.draw(document, title, plot)
+        except OSError as error:
+            options.say(f"{plot} cannot be written: {error.strerror}")
+            sys.exit(Exit.IO)
+
+
+def _report_of_files(settings: Settings, files: tuple[Path, ...], asked: dict[str, Any]) -> Report:
+    from tailmetrics.cli import progress
+    from tailmetrics.cli import report as reports
+
+    with progress.load_display("report", sys.stderr) as show:
+        document, loaded = reports.of_files(settings, files, asked, show)
+    if loaded.rejects:
+        unread = f"{counted(loaded.rejects, 'line')} of {loaded.lines:,} could not be read"
+        options.say(f"{unread}; `tailmetrics load` keeps them with the reason")
+    return document
+
+
+@options.command("How far each log is read.", "tailmetrics status", "tailmetrics status --json")
+@options.shared("env_file", "store_url", *options.API, "json")
+@options.with_settings
+def status(settings: Settings, *, as_json: bool) -> None:
+    """Name, identity, position, size, lag and state of each log: of the running service, else of the store.
+
+    The status is 1 when a service is running and not ready.
+    """
+    from tailmetrics.cli import client, documents, tables
+
+    answer = client.Client(settings).ask(documents.Readiness, {})
+    _show(answer, tables.print_status, as_json=as_json)
+    sys.exit(0 if answer.document.ready else Exit.FAILED)
+
+
+@options.command(
+    "Customers, live.",
+    "tailmetrics top",
+    "tailmetrics top --from=-15m --sort=-failures --search shop",
+    "tailmetrics top --count 1 > customers.txt",
+    exits=(Exit.UNAVAILABLE, Exit.CONFIGURATION, Exit.INTERRUPTED),
+)
+@options.shared(*options.RANGE, "search")
+@_sort_option("-requests")
+@click.option(
+    "--interval",
+    type=click.FloatRange(0.1, 3600),
+    default=1.0,
+    show_default=True,
+    help="Seconds from one look to the next.",
+)
+@click.option(
+    "--count",
+    type=click.IntRange(min=1),
+    help="Print so many tables instead of a live screen.  [default: 1 when the output is no terminal]",
+)
+@options.shared("env_file", "store_url", *options.API)
+@options.with_settings
+def top(
+    settings: Settings,
+    *,
+    search: str | None,
+    sort: str,
+    interval: float,
+    count: int | None,
+    **asked: Any,
+) -> None:
+    """Customers with their totals over a range (default: the last hour), live, until q.
+
+    Keys: s sorts by the next column, r turns the order round, / filters, n and p turn pages, space pauses.
+    """
+    from tailmetrics.cli import documents, tables
+    from tailmetrics.cli.top import Choice, is_interactive, show
+
+    asked = {**options.given(asked), "from": asked["from"] or "-1h"}
+    choice = Choice(sort.removeprefix("-"), sort.startswith("-"), search or "")
+    client = _client(settings)
+    process.resume_garbage_collection()
+    if count is None and is_interactive():
+        show(client, asked, choice, interval)
+        return
+    for turn in range(count or 1):
+        if turn:
+            time.sleep(interval)
+        tables.print_customers(client.ask(documents.Customers, {**asked, **choice.parameters(100)}))
+
+
+@options.command(
+    "Look at everything a service needs.",
+    "tailmetrics check",
+    "tailmetrics check --env-file production.env --json",
+    exits=(Exit.CONFIGURATION,),
+)
+@options.shared("env_file", *options.FOLLOWING, *options.API, "json")
+def check(env_file: Path | None, as_json: bool, **flags: Any) -> None:
+    """Look at settings, format, logs, store and port, and say what was found.
+
+    Changes nothing. The status is 0 when a service could start, else 78.
+    """
+    from dataclasses import asdict, replace
+
+    from tailmetrics.cli import check, tables
+
+    findings = []
+    for found in check.check(env_file or options.DEFAULT_ENV_FILE, **options.given(flags)):
+        finding = replace(found, text=masked(found.text))
+        findings.append(finding)
+        if not as_json:
+            tables.print_finding(finding.level, finding.subject, finding.text)
+    good = all(finding.level != "wrong" for finding in findings)
+    if as_json:
+        options.print_json({"ok": good, "findings": [asdict(finding) for finding in findings]})
+    sys.exit(0 if good else Exit.CONFIGURATION)

@@ -1,0 +1,111 @@
+"""The documents of the API as values: of each, the fields that commands show."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
+
+from pydantic import AliasPath, Field
+
+
+@dataclass(frozen=True)
+class Figures:
+    """The seven figures of a set of requests: uptime in percent, latencies in seconds, None when unknown."""
+
+    total_requests: int
+    successful_requests: int
+    failed_requests: int
+    uptime: float | None
+    average_latency: float | None
+    median_latency: float | None
+    p99_latency: float | None
+
+
+@dataclass(frozen=True)
+class Window(Figures):
+    start: str
+
+
+@dataclass(frozen=True)
+class Customer(Figures):
+    customer_id: str
+
+
+@dataclass(frozen=True)
+class TimeRange:
+    """The range of the figures: ends are RFC 3339 text in the zone `tz`, None when open and without data."""
+
+    start: Annotated[str | None, Field(alias="from")]
+    end: Annotated[str | None, Field(alias="to")]
+    tz: str
+    failures: str
+
+    @property
+    def range_text(self) -> str:
+        return f"{self.start or 'beginning'} to {self.end or 'end'}"
+
+
+@dataclass(frozen=True)
+class Stats(Figures, TimeRange):
+    """Totals over the range, and one entry a window; `customer_id` is None for all together."""
+
+    path: ClassVar = "/stats"
+
+    customer_id: str | None
+    every: str
+    windows: tuple[Window, ...]
+
+
+@dataclass(frozen=True)
+class Customers(TimeRange):
+    """One page of customers; `total` counts those of all pages."""
+
+    path: ClassVar = "/customers"
+
+    total: int
+    next_cursor: str | None
+    customers: tuple[Customer, ...]
+
+
+@dataclass(frozen=True)
+class Report(TimeRange):
+    """Every customer, and all of them together."""
+
+    customers: tuple[Customer, ...]
+    total: Figures
+
+
+@dataclass(frozen=True)
+class SourceReadiness:
+    """How far one log is read; sizes and positions in bytes."""
+
+    source_id: str
+    path: str
+    device: int
+    inode: int
+    epoch: int
+    state: str
+    position: int
+    size: int
+    lag_bytes: int
+    lag_seconds: float
+    last_error: str | None
+
+
+def _of_ingestion(name: str) -> Any:
+    return Field(validation_alias=AliasPath("ingestion", name))
+
+
+@dataclass(frozen=True)
+class Readiness:
+    """Whether questions can be answered and lines are being read; `state` is None without a dataflow."""
+
+    path: ClassVar = "/ready"
+
+    ready: bool
+    store_error: Annotated[str | None, Field(validation_alias=AliasPath("store", "error"))]
+    state: Annotated[str | None, _of_ingestion("state")]
+    last_error: Annotated[str | None, _of_ingestion("last_error")]
+    commit_error: Annotated[str | None, _of_ingestion("store_error")]
+    lost_bytes: Annotated[int, _of_ingestion("lost_bytes")]
+    sources: tuple[SourceReadiness, ...]

@@ -1,0 +1,66 @@
+"""The commands that run until a signal: up, ingest and serve."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from tailmetrics.cli import options
+
+if TYPE_CHECKING:
+    from tailmetrics.settings import Settings
+
+
+@options.command(
+    "Follow the logs and answer questions, in one process.",
+    "tailmetrics up",
+    "tailmetrics up --log-file-path '/var/log/shop/*.log' --store-url duckdb:////var/lib/shop.duckdb",
+    "tailmetrics up --log-format nginx --log-file-path /var/log/nginx/access.log --port 8080",
+)
+@click.option("--open", "open_page", is_flag=True, help="Open the dashboard in the browser.")
+@options.shared("env_file", *options.FOLLOWING, *options.API, "logging_level")
+@options.with_settings
+def up(settings: Settings, *, open_page: bool) -> None:
+    """Follow the logs and answer questions, in one process, until Ctrl-C.
+
+    All that is needed on one machine: the dataflow, the dashboard, the API with its documentation at /docs,
+    and a DuckDB file that holds the records.
+    """
+    from tailmetrics import service
+    from tailmetrics.cli.service_address import ServiceAddress
+
+    page = ServiceAddress(settings.api_host, settings.api_port).url if open_page else None
+    sys.exit(service.run_up(settings, page))
+
+
+@options.command(
+    "Follow the logs only.",
+    "tailmetrics ingest --store-url postgresql://user:password@db.example/shop",
+    "tailmetrics ingest --log-file-path '/var/log/shop/*.log' --port 9465",
+)
+@options.shared("env_file", *options.FOLLOWING, "metrics_host", "metrics_port", "logging_level")
+@options.with_settings
+def ingest(settings: Settings) -> None:
+    """Follow the logs only, until Ctrl-C; the store must be a server, or an SQLite file.
+
+    A DuckDB file can be opened by one process, so `tailmetrics up` is the command for it. Several of these
+    may share a store, each with a NODE_ID of its own.
+    """
+    from tailmetrics import service
+
+    sys.exit(service.run_ingest(settings))
+
+
+@options.command("Answer questions only.", "tailmetrics serve --host 0.0.0.0 --port 8000")
+@options.shared("env_file", "store_url", *options.API, "logging_level")
+@options.with_settings
+def serve(settings: Settings) -> None:
+    """Answer questions only, until Ctrl-C; the store must be a server, or an SQLite file.
+
+    A DuckDB file can be opened by one process, so `tailmetrics up` is the command for it.
+    """
+    from tailmetrics import service
+
+    sys.exit(service.run_serve(settings))

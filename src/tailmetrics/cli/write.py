@@ -1,0 +1,148 @@
+"""The commands that write logs: generate to a file or queue, publish to a queue."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from tailmetrics import process
+from tailmetrics.cli import options
+from tailmetrics.cli.options import Exit
+from tailmetrics.cli.text import counted, escaped
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from tailmetrics.generator import Mode
+    from tailmetrics.settings import Settings
+
+
+@options.command(
+    "Write log lines to a file or queue at a steady pace.",
+    "tailmetrics generate",
+    "tailmetrics generate --file demo.log --batch-size 1000 --interval 0 --max-logs 1000000 --seed 1",
+    "tailmetrics generate --file past.log --days 7 --max-logs 50000 --interval 0",
+    "tailmetrics generate --file shuffled.log --mode uniform --max-logs 50000 --interval 0",
+    "tailmetrics generate --to 'amqp://user:password@localhost/?queue=logs' --create --interval 3",
+)
+@click.option(
+    "--file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File to append to.  [default: the first entry of LOG_FILE_PATH]",
+)
+@click.option(
+    "--to",
+    metavar="URL",
+    help=f"Queue that takes each batch of lines as a log, instead of a file. {options.QUEUE_URL}",
+)
+@options.shared("create")
+@click.option(
+    "--mode",
+    type=click.Choice(["realistic", "uniform"]),
+    default="realistic",
+    show_default=True,
+    help="Realistic: mostly successful requests of more and less active customers. Uniform: every choice "
+    "equally likely, timestamps shuffled over the last 30 days.",
+)
+@options.setting("log_batch_size", "Lines appended at once.", "--batch-size", type=int)
+@options.setting("log_interval_seconds", "Seconds between two appends.", "--interval", type=float)
+@options.setting("max_logs_to_generate", "Lines after which it ends; 0: never.", "--max-logs", type=int)
+@click.option(
+    "--seed", type=click.IntRange(min=0), help="The same seed gives the same lines, but for the time."
+)
+@click.option(
+    "--days",
+    type=click.IntRange(1, 3650),
+    help="Timestamps of the last so many days instead of now: rising, or shuffled in the uniform mode.",
+)
+@click.option(
+    "--now",
+    type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S"]),
+    help="The time to take for now, in LOG_TIMEZONE; with --seed every byte is the same again.",
+)
+@options.shared("log_timezone", "env_file")
+@options.with_settings
+def generate(
+    settings: Settings,
+    *,
+    file: Path | None,
+    to: str | None,
+    create: bool,
+    mode: Mode,
+    seed: int | None,
+    days: int | None,
+    now: datetime | None,
+) -> None:
+    """Write log lines to a file or queue at a steady pace, until Ctrl-C or until there are enough.
+
+    A line: 2024-11-06 06:33:33 cust_40 /api/v1/resource1 400 0.316
+    """
+    from zoneinfo import ZoneInfo
+
+    from tailmetrics import generator
+    from tailmetrics.urls import QueueUrl
+
+    if to is not None and file is not None:
+        raise click.UsageError("--file and --to: found both, expected one of them.")
+    queue = None if to is None else QueueUrl.parse(to, "--to")
+    if days is not None and mode == "realistic" and not settings.max_logs_to_generate:
+        raise click.UsageError("--days spreads a number of lines over them, so it needs --max-logs.")
+    target = queue or file or generator.generated_file(settings.log_paths)
+    asked = generator.GeneratorOptions(
+        target,
+        create_queue=create,
+        mode=mode,
+        batch_size=settings.log_batch_size,
+        interval_seconds=settings.log_interval_seconds,
+        max_lines=settings.max_logs_to_generate,
+        zone=settings.log_timezone,
+        seed=seed,
+        days=days,
+        now=None if now is None else now.replace(tzinfo=ZoneInfo(settings.log_timezone)),
+    )
+    process.resume_garbage_collection()
+    try:
+        with generator.stop_on_signals(_give_up_generating) as wait:
+            done = generator.generate(asked, wait)
+    except OSError as error:
+        options.say(f"{target} cannot be written: {error.strerror}")
+        sys.exit(Exit.IO)
+    wrote = f"{counted(done.lines, 'line')}, {counted(done.size, 'byte')} in {done.seconds:.1f} s"
+    click.echo(f"{wrote} {'sent' if queue else 'appended'} to {target}", err=True)
+
+
+def _give_up_generating() -> None:
+    options.say("ended while the broker does not answer; it may not have the last log")
+    # To close the connection would wait for its answer too.
+    os._exit(Exit.UNAVAILABLE)
+
+
+@options.command(
+    "Send logs to a queue, each as a message.",
+    "tailmetrics publish requests-2024-10.log --to 'amqp://user:password@localhost/?queue=logs' --create",
+    "tailmetrics publish test_*.log --to 'amqp://user:password@broker.example/tests?queue=results'",
+    exits=(Exit.NO_INPUT, Exit.UNAVAILABLE, Exit.CONFIGURATION, Exit.INTERRUPTED),
+)
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
+@click.option("--to", required=True, metavar="URL", help=f"Queue to send to. {options.QUEUE_URL}")
+@options.shared("create")
+@click.option(
+    "--name-first", is_flag=True, help="Send the log's name as the first line instead of in a header."
+)
+def publish(files: tuple[Path, ...], to: str, *, create: bool, name_first: bool) -> None:
+    """Send finished logs to a queue, each as one message that the broker has confirmed.
+
+    Compressed files are sent decompressed. A log that is sent twice counts twice.
+    """
+    from tailmetrics.cli import load, publish
+    from tailmetrics.urls import QueueUrl
+
+    address = QueueUrl.parse(to, "--to")
+    load.check_files(files, "sent")
+    for file, size in publish.publish(files, address, create=create, name_first=name_first):
+        sent = counted(size, "byte") + " sent" if size else "empty, not sent"
+        click.echo(f"{escaped(str(file))}: {sent}")

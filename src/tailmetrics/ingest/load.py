@@ -1,0 +1,92 @@
+"""Loading finished logs by this process: a dataflow that reads them to their ends into the store."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+from tailmetrics.errors import TailmetricsError
+from tailmetrics.ingest.supervisor import Supervisor
+from tailmetrics.process import release_code_pages
+from tailmetrics.settings import Settings, resolve_node_id
+from tailmetrics.status import LoadProgress
+from tailmetrics.stores import open_store
+from tailmetrics.tailing import LoadJob
+from tailmetrics.telemetry.metrics import Metrics
+
+_PROGRESS_SECONDS = 0.1
+
+
+def load_files(
+    settings: Settings, files: Sequence[Path], on_progress: Callable[[LoadProgress], None]
+) -> LoadProgress:
+    """Read finished files to their ends into the store; returns the sum over all files.
+
+    `on_progress` is called several times a second with the sum so far. Raises StoreUnavailable.
+    """
+    with load_jobs(settings, files) as jobs:
+
+        def total() -> LoadProgress:
+            return total_progress([job.progress() for job in jobs])
+
+        for job in jobs:
+            finish(job, lambda _: on_progress(total()))
+        return total()
+
+
+@contextlib.contextmanager
+def load_jobs(settings: Settings, files: Sequence[Path]) -> Iterator[list[LoadJob]]:
+    """One job for each file, read while the context is open; raises at its end what ended the dataflow early.
+
+    Raises StoreUnavailable when the store is away: a load ends rather than wait for it.
+    """
+    with contextlib.closing(open_store(_one_processor_less(settings))) as store:
+        store.sources(resolve_node_id(settings))
+        ingestion = Supervisor(settings, store, Metrics(), follow=False)
+        release_code_pages()
+        ingestion.start()
+        try:
+            yield [ingestion.start_load(path.absolute(), str(path.absolute()), None) for path in files]
+        finally:
+            ingestion.stop()
+        if isinstance(ingestion.failure, TailmetricsError):
+            raise ingestion.failure
+
+
+def finish(job: LoadJob, on_progress: Callable[[LoadProgress], None]) -> LoadProgress:
+    """Wait until the job ends; returns how. `on_progress` is called several times a second meanwhile."""
+    while not job.wait(_PROGRESS_SECONDS):
+        on_progress(job.progress())
+    return job.progress()
+
+
+def total_progress(loads: Sequence[LoadProgress]) -> LoadProgress:
+    """The sum of several loads: failed when one failed, already loaded when all were."""
+    states = {load.state for load in loads}
+    state: Literal["running", "failed", "done"] = "running"
+    if states <= {"failed", "done"}:
+        state = "failed" if "failed" in states else "done"
+    return LoadProgress(
+        state,
+        bytes_total=sum(load.bytes_total for load in loads),
+        bytes_done=sum(load.bytes_done for load in loads),
+        lines=sum(load.lines for load in loads),
+        records=sum(load.records for load in loads),
+        rejects=sum(load.rejects for load in loads),
+        blanks=sum(load.blanks for load in loads),
+        already_loaded=all(load.already_loaded for load in loads),
+        error="; ".join(load.error for load in loads if load.error) or None,
+    )
+
+
+def _one_processor_less(settings: Settings) -> Settings:
+    """The settings as they are for a load: reading has a processor to itself, DuckDB the others.
+
+    Of two processors one is enough for all that it writes meanwhile, and a third thread would only wait.
+    """
+    if settings.duckdb_threads:
+        return settings
+    return settings.model_copy(update={"duckdb_threads": max(1, (os.cpu_count() or 1) - 1)})

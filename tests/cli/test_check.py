@@ -1,0 +1,113 @@
+"""`tailmetrics check`."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+
+from tailmetrics.cli import check as checks
+from tests.cli.running import Run
+from tests.integration.running import Service, free_port
+
+
+def found(result: Result) -> dict[str, list[str]]:
+    texts: dict[str, list[str]] = {}
+    for finding in json.loads(result.stdout)["findings"]:
+        texts.setdefault(f"{finding['level']} {finding['subject']}", []).append(finding["text"])
+    return texts
+
+
+def test_check_is_content_with_the_defaults(run: Run) -> None:
+    result = run("check", "--json")
+    assert (result.exit_code, json.loads(result.stdout)["ok"]) == (0, True)
+
+
+def test_check_says_each_thing_it_looked_at(run: Run) -> None:
+    subjects = {line.split()[1] for line in run("check").stdout.splitlines()}
+    assert subjects == {"settings:", "format:", "log:", "store:", "port:"}
+
+
+def test_check_masks_passwords(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "held by process 1 (up --log-file-path amqp://guest:s3cret@127.0.0.1/?queue=x)"
+    monkeypatch.setattr(checks, "check", lambda *_, **__: [checks.Finding("wrong", "store", text)])
+    outputs = [run("check").stdout, run("check", "--json").stdout]
+    assert ["s3cret" in output for output in outputs] == [False, False]
+
+
+def test_check_changes_nothing(run: Run, tmp_path: Path) -> None:
+    run("check")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_check_lists_every_wrong_setting(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORKERS", "0")
+    monkeypatch.setenv("LOG_TIMEZONE", "Mars/Olympus")
+    result = run("check", "--json")
+    assert result.exit_code == 78
+    assert [text.split(":")[0] for text in found(result)["wrong settings"]] == ["LOG_TIMEZONE", "WORKERS"]
+
+
+def test_check_notices_a_mistyped_key_of_the_file(run: Run) -> None:
+    Path(".env.local").write_text("LOG_BATCHSIZE=3\n")
+    assert found(run("check", "--json"))["note settings"] == [
+        ".env.local: LOG_BATCHSIZE is no setting of this program; is LOG_BATCH_SIZE meant?"
+    ]
+
+
+def test_check_refuses_a_pattern_that_cannot_be_used(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOG_FORMAT", "regex")
+    monkeypatch.setenv("LOG_REGEX", "(unclosed")
+    result = run("check", "--json")
+    assert (result.exit_code, "LOG_REGEX" in found(result)["wrong format"][0]) == (78, True)
+
+
+def test_check_counts_the_files_of_a_glob(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a.log", "b.log"):
+        Path(name).touch()
+    monkeypatch.setenv("LOG_FILE_PATH", "*.log")
+    assert found(run("check", "--json"))["ok log"] == ["*.log matches 2 files, 2 can be read"]
+
+
+def test_check_takes_a_missing_log_for_one_to_come(run: Run) -> None:
+    result = run("check", "--json", "--log-file-path", "later.log")
+    assert (result.exit_code, found(result)["note log"][0].startswith("later.log: No such file")) == (0, True)
+
+
+def test_check_refuses_a_folder_as_log(run: Run, tmp_path: Path) -> None:
+    result = run("check", "--json", "--log-file-path", tmp_path)
+    assert (result.exit_code, "is a folder" in found(result)["wrong log"][0]) == (78, True)
+
+
+def test_check_connects_to_the_store(run: Run, stored: str) -> None:
+    assert found(run("check", "--json", "--store-url", stored))["ok store"] == [
+        f"{stored} answers: 10,000 records, 0 rejects"
+    ]
+
+
+def test_check_writes_events_as_other_commands_do(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INFLUXDB_TOKEN", "token")
+    result = run("check", "--json", "--store-url", f"influxdb://127.0.0.1:{free_port()}/bucket?org=shop")
+    assert re.fullmatch(r"timestamp=\S+ level=warning event=.*the store is not ready.*\n", result.stderr)
+
+
+def test_check_refuses_a_store_that_is_none(run: Run) -> None:
+    Path("x.duckdb").write_bytes(b"no database at all" * 1000)
+    result = run("check", "--json", "--store-url", "duckdb:///x.duckdb")
+    assert (result.exit_code, len(found(result)["wrong store"])) == (78, 1)
+
+
+def test_check_refuses_a_taken_port(run: Run) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        result = run("check", "--json", "--port", other.getsockname()[1])
+    assert (result.exit_code, "cannot be listened on" in found(result)["wrong port"][0]) == (78, True)
+
+
+def test_check_is_content_with_a_running_service(run: Run, service: Service) -> None:
+    result = run("check", "--json", "--port", service.port, "--store-url", f"duckdb:///{service.store}")
+    assert result.exit_code == 0
+    assert found(result)["ok store"][0].endswith(f"a service answers at http://127.0.0.1:{service.port}")

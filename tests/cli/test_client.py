@@ -1,0 +1,160 @@
+"""Who answers: the service where one runs, else the store."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from tailmetrics.stores import open_store
+from tests.builders import settings_of
+from tests.cli.running import Run, as_json
+from tests.integration.running import Service, free_port
+
+
+def test_the_store_asked_for_wins_over_a_running_service(run: Run, service: Service, tmp_path: Path) -> None:
+    (tmp_path / "one.log").write_text("2024-11-06 06:33:33 other /x 200 0.1\n")
+    url = f"duckdb:///{tmp_path}/own.duckdb"
+    run("load", "one.log", "--store-url", url, "--port", service.port)
+    answer = as_json(run("stats", "--json", "--store-url", url, "--port", service.port))
+    assert answer["total_requests"] == 1
+
+
+def test_a_store_that_the_service_holds_is_asked_through_it(run: Run, service: Service) -> None:
+    url = f"duckdb:///{service.store}"
+    answer = as_json(run("stats", "cust_1", "--json", "--store-url", url, "--port", service.port))
+    assert answer["total_requests"] == 161
+
+
+def test_a_held_store_without_an_answering_service_says_who_holds_it(run: Run, service: Service) -> None:
+    assert service.process is not None
+    result = run("stats", "cust_1", "--store-url", f"duckdb:///{service.store}")
+    assert (result.exit_code, f"process {service.process.pid}" in result.stderr) == (69, True)
+
+
+def test_the_table_says_who_answered(run: Run, service: Service) -> None:
+    assert f"from http://127.0.0.1:{service.port}" in run("stats", "cust_1", "--port", service.port).stdout
+
+
+def test_without_store_and_service_nothing_is_made(run: Run, tmp_path: Path) -> None:
+    result = run("stats", "cust_1")
+    assert (result.exit_code, "there is no store at data/tailmetrics.duckdb" in result.stderr) == (69, True)
+    assert list(tmp_path.iterdir()) == []
+
+
+@contextmanager
+def program(answers: Mapping[str, tuple[int, bytes]], other: bytes = b"") -> Iterator[int]:
+    """The port of a program that gives these answers by path, and `other` everywhere else."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status, body = answers.get(self.path.partition("?")[0], (200, other))
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+ALIVE = {"/health": (200, b'{"status": "alive"}')}
+
+
+def test_another_program_at_the_port_is_not_taken_for_the_service(run: Run, stored: str) -> None:
+    with program({}, b"hello") as port:
+        result = run("stats", "--port", port)
+    assert "there is no store" in result.stderr
+
+
+@pytest.mark.parametrize("body", [b"hello", b"[]", b'{"windows": []}'])
+def test_an_answer_of_another_kind_is_refused(run: Run, body: bytes) -> None:
+    with program({**ALIVE, "/stats": (200, body)}) as port:
+        result = run("stats", "--port", port)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "found status 200, expected an answer of tailmetrics" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("status", "exit_status"), [(401, 77), (403, 77), (422, 2), (404, 1), (500, 1), (503, 69)]
+)
+def test_a_refusal_is_told_with_a_status_of_its_own(run: Run, status: int, exit_status: int) -> None:
+    with program({**ALIVE, "/stats": (status, b'{"detail": "because"}')}) as port:
+        result = run("stats", "--port", port)
+    assert (result.exit_code, result.stderr) == (exit_status, "tailmetrics stats: because\n")
+
+
+def test_a_service_that_is_not_ready_says_why(run: Run) -> None:
+    ingestion = {"state": "restarting", "last_error": "crashed", "store_error": "no room", "lost_bytes": 1}
+    document = {"ready": False, "store": {"answers": True, "error": None}, "ingestion": ingestion}
+    body = json.dumps({**document, "sources": []}).encode()
+    with program({**ALIVE, "/ready": (503, body)}) as port:
+        result = run("status", "--port", port)
+        shown = json.loads(run("status", "--port", port, "--json").stdout)
+    assert (result.exit_code, shown) == (1, json.loads(body))
+    assert result.stdout.splitlines()[-4:] == [
+        "1 byte destroyed by truncations before they were read",
+        "error: no room",
+        "error: crashed",
+        f"not ready; restarting; from http://127.0.0.1:{port}",
+    ]
+
+
+@pytest.mark.parametrize("through_service", [True, False])
+def test_a_wrong_parameter_is_named(run: Run, service: Service, stored: str, through_service: bool) -> None:
+    where = ("--port", service.port) if through_service else ("--store-url", stored)
+    result = run("stats", "cust_1", "--from", "2024-02-30", *where)
+    assert (result.exit_code, "from: found '2024-02-30'" in result.stderr) == (2, True)
+
+
+def test_a_store_is_closed_after_a_question(run: Run, stored: str) -> None:
+    run("stats", "--store-url", stored)
+    open_store(settings_of(Path(stored.removeprefix("duckdb:///")))).close()
+
+
+def test_stats_of_the_store_are_those_of_the_service(run: Run, service: Service, stored: str) -> None:
+    arguments = (
+        "stats",
+        "cust_7",
+        "--from",
+        "2024-09-05",
+        "--every",
+        "12h",
+        "--tz",
+        "Asia/Kolkata",
+        "--json",
+    )
+    from_store = as_json(run(*arguments, "--store-url", stored))
+    assert as_json(run(*arguments, "--port", service.port)) == from_store
+    assert from_store["total_requests"] > 0
+
+
+def test_customers_of_the_store_are_those_of_the_service(run: Run, service: Service, stored: str) -> None:
+    arguments = ("customers", "--sort=-requests", "--limit", 3, "--search", "cust_1", "--json")
+    from_store = as_json(run(*arguments, "--store-url", stored))
+    assert as_json(run(*arguments, "--port", service.port)) == from_store
+    assert len(from_store["customers"]) == 3
+
+
+@pytest.mark.parametrize("command", [["stats", "--json"], ["customers", "--json"], ["top"]])
+def test_events_of_a_store_do_not_mix_with_what_is_printed(
+    run: Run, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    monkeypatch.setenv("INFLUXDB_TOKEN", "token")
+    result = run(*command, "--store-url", f"influxdb://127.0.0.1:{free_port()}/bucket?org=shop")
+    assert (result.exit_code, result.stdout) == (69, "")
+    assert re.match(r"timestamp=\S+ level=warning event=.*the store is not ready", result.stderr)

@@ -1,0 +1,181 @@
+"""`tailmetrics load`, by this process and through a service."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tailmetrics.ingest import load as loading
+from tailmetrics.stores import open_store
+from tests.cli.running import LOG, MESSY, Run, as_json
+from tests.integration.running import Service
+
+
+def test_load_reads_every_line(run: Run) -> None:
+    loaded = as_json(run("load", LOG, MESSY, "--json"))
+    assert loaded["totals"] == {
+        "bytes": LOG.stat().st_size + MESSY.stat().st_size,
+        "lines": 12_042,
+        "records": 12_013,
+        "rejects": 26,
+        "blanks": 3,
+    }
+
+
+def test_load_of_a_loaded_file_adds_nothing_and_says_so(run: Run) -> None:
+    run("load", LOG)
+    result = run("load", LOG)
+    assert (result.exit_code, result.stdout) == (0, f"{LOG}: already loaded, nothing was added\n")
+
+
+def test_load_says_what_became_of_each_file(run: Run) -> None:
+    result = run("load", MESSY)
+    assert result.stdout == f"{MESSY}: 2,042 lines loaded: 2,013 records, 26 rejects, 3 blank\n", (
+        result.stderr
+    )
+
+
+def test_a_file_that_is_named_twice_is_loaded_once(run: Run) -> None:
+    Path("another-name.log").symlink_to(LOG)
+    assert as_json(run("load", LOG, LOG, "another-name.log", "--json"))["totals"]["records"] == 10_000
+
+
+@pytest.mark.parametrize("scheme", ["duckdb", "sqlite"])
+@pytest.mark.parametrize("copy", ["x.log.1", "y.log", "x.log.gz"])
+def test_a_copy_adds_nothing_in_one_command_or_in_the_next(run: Run, scheme: str, copy: str) -> None:
+    log = Path("x.log")
+    log.write_bytes(LOG.read_bytes())
+    Path(copy).write_bytes(gzip.compress(LOG.read_bytes()) if copy.endswith(".gz") else LOG.read_bytes())
+    url = f"{scheme}:///data/store.{scheme}"
+    together = as_json(run("load", log, copy, "--json", "--store-url", url))
+    again = as_json(run("load", copy, "--json", "--store-url", url))
+    assert (together["totals"]["records"], again["totals"]["records"]) == (10_000, 0)
+    assert [file["already_loaded"] for file in together["files"] + again["files"]] == [False, True, True]
+
+
+def test_a_log_loaded_in_a_wrong_format_is_another_one_behind_an_empty_line(run: Run) -> None:
+    wrong = as_json(run("load", LOG, "--log-format", "json", "--json"))
+    Path("again.log").write_bytes(b"\n" + LOG.read_bytes())
+    right = as_json(run("load", "again.log", "--json"))
+    assert (wrong["totals"]["rejects"], right["totals"]["records"]) == (10_000, 10_000)
+
+
+def test_more_files_are_loaded_than_may_be_open_at_a_time() -> None:
+    for number in range(300):
+        Path(f"{number}.log").write_text(f"2024-10-01 00:00:00 c /{number} 200 1\n")
+    command = f"ulimit -n 150; exec '{sys.executable}' -m tailmetrics load --json *.log"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["totals"]["records"] == 300
+
+
+def test_however_many_files_are_loaded_the_store_is_opened_once(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = []
+    monkeypatch.setattr(
+        loading, "open_store", lambda settings: opened.append(settings) or open_store(settings)
+    )
+    for number in range(3):
+        Path(f"{number}.log").write_text(f"2024-10-01 00:00:0{number} c / 200 1\n")
+    loaded = as_json(run("load", *Path().glob("*.log"), "--json"))
+    assert (loaded["totals"]["records"], len(opened)) == (3, 1)
+
+
+def test_load_writes_plain_lines_when_not_on_a_terminal(run: Run) -> None:
+    result = run("load", LOG)
+    assert "\x1b" not in result.stdout + result.stderr
+
+
+def test_load_without_a_terminal_does_not_import_what_draws() -> None:
+    script = (
+        "import sys\n"
+        "from tailmetrics.cli.commands import main\n"
+        f"main(['load', {str(LOG)!r}], standalone_mode=False)\n"
+        "print([name for name in sys.modules if name.split('.')[0] == 'rich'])"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (result.stdout.splitlines()[-1:], result.stderr) == (["[]"], "")
+
+
+def test_load_names_a_file_whose_name_is_not_utf8(run: Run) -> None:
+    path = os.fsdecode(b"x\xff.log")
+    Path(path).write_bytes(b"2024-10-10 00:00:00 c / 200 0.1\n")
+    result = run("load", path)
+    assert (result.exit_code, "x\\udcff.log cannot be read: its name is not UTF-8" in result.stderr) == (
+        66,
+        True,
+    )
+
+
+def test_load_names_every_file_that_cannot_be_read_and_loads_none(run: Run) -> None:
+    result = run("load", LOG, "missing.log", ".")
+    assert (
+        result.exit_code,
+        "missing.log cannot be read" in result.stderr,
+        ". is a folder" in result.stderr,
+    ) == (
+        66,
+        True,
+        True,
+    )
+    assert result.stderr.endswith("\nNothing was loaded.\n")
+    assert not Path("data").exists()
+
+
+def test_load_through_the_service_gives_the_same_document(run: Run, tmp_path: Path) -> None:
+    without = as_json(run("load", MESSY, "--json"))
+    service = Service(tmp_path, str(tmp_path / "nothing.log"))
+    try:
+        service.start()
+        through = as_json(run("load", MESSY, "--json", "--port", service.port))
+    finally:
+        service.close()
+    assert through["totals"] == without["totals"]
+
+
+def test_load_through_the_service_without_the_key_is_refused(run: Run, service: Service) -> None:
+    result = run("load", LOG, "--port", service.port)
+    assert (result.exit_code, "X-API-Key" in result.stderr) == (77, True)
+
+
+def test_load_of_what_the_service_follows_adds_nothing(
+    run: Run, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("API_KEY", "secret")
+    result = run("load", LOG, "--port", service.port)
+    assert (result.exit_code, result.stdout) == (0, f"{LOG}: already loaded, nothing was added\n")
+
+
+def test_load_of_a_compressed_log_through_the_service_sends_its_lines(
+    run: Run, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("API_KEY", "secret")
+    Path("old.log.gz").write_bytes(gzip.compress(LOG.read_bytes()))
+    loaded = as_json(run("load", "old.log.gz", "--json", "--port", service.port))
+    assert (loaded["files"][0]["already_loaded"], loaded["totals"]["bytes"]) == (True, LOG.stat().st_size)
+
+
+def test_load_of_a_broken_compressed_log_through_the_service_adds_nothing(
+    run: Run, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("API_KEY", "secret")
+    Path("old.log.gz").write_bytes(gzip.compress(b"x\n" * 10_000_000)[:-100])
+    result = run("load", "old.log.gz", "--port", service.port)
+    assert (result.exit_code, "old.log.gz cannot be read to its end" in result.stderr) == (66, True)
+    assert service.client.get("/rejects").json()["total"] == 0
+
+
+@pytest.mark.parametrize("name", ["empty.log", "empty.log.gz"])
+def test_load_of_an_empty_file_through_the_service_is_no_load_of_its_own_logs(
+    run: Run, service: Service, name: str
+) -> None:
+    Path(name).write_bytes(gzip.compress(b"") if name.endswith(".gz") else b"")
+    loaded = as_json(run("load", name, "--json", "--port", service.port))
+    assert loaded["totals"]["lines"] == 0

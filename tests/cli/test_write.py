@@ -1,0 +1,64 @@
+"""`tailmetrics generate`; what `publish` sends is tested with the queues."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.running import Run
+from tests.integration.running import await_that
+
+
+def test_generate_writes_the_configured_file(run: Run) -> None:
+    run("generate", "--max-logs", 12, "--interval", 0)
+    assert Path("data/requests.log").read_text().count("\n") == 12
+
+
+def test_generate_says_what_it_wrote(run: Run) -> None:
+    result = run("generate", "--file", "x.log", "--max-logs", 1200, "--interval", 0)
+    assert result.stderr.startswith("1,200 lines, ") and "appended to x.log" in result.stderr
+
+
+def test_generate_says_one_line_of_one(run: Run) -> None:
+    result = run("generate", "--file", "x.log", "--max-logs", 1, "--interval", 0)
+    assert result.stderr.startswith("1 line, ")
+
+
+def test_generate_with_seed_and_now_gives_the_same_bytes(run: Run) -> None:
+    for name in ("a.log", "b.log"):
+        run("generate", "--file", name, "--max-logs", 50, "--interval", 0, "--seed", 1, "--now", "2024-11-06")
+    assert Path("a.log").read_bytes() == Path("b.log").read_bytes()
+
+
+def test_generate_refuses_a_glob(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOG_FILE_PATH", "logs/*.log")
+    result = run("generate")
+    assert (result.exit_code, "found the glob 'logs/*.log'" in result.stderr) == (78, True)
+
+
+def test_generate_over_days_needs_a_number_of_lines(run: Run) -> None:
+    assert run("generate", "--days", 3).exit_code == 2
+
+
+def test_generate_says_when_the_file_cannot_be_written(run: Run) -> None:
+    Path("file").touch()
+    result = run("generate", "--file", "file/x.log")
+    assert (result.exit_code, result.stderr.startswith("tailmetrics generate: file/x.log cannot be")) == (
+        74,
+        True,
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_generate_with_status_0_after_a_whole_line(number: signal.Signals) -> None:
+    log = Path("x.log")
+    command = [sys.executable, "-m", "tailmetrics", "generate", "--file", str(log), "--interval", "0.01"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
+        await_that(lambda: log.exists() and log.stat().st_size > 0, 20)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=20)
+    assert (process.returncode, b"Traceback" in said, log.read_bytes()[-1:]) == (0, False, b"\n")
