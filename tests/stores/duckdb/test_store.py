@@ -326,6 +326,7 @@ class TestCursors:
             lent.execute("SELECT 1")
 
 
+@pytest.mark.slow
 class TestCrashes:
     def test_kill_leaves_each_line_once(self, settings: Settings, ask: Ask[Any]) -> None:
         """Positions and records agree after each kill, and nothing that was committed is lost."""
@@ -357,6 +358,7 @@ class TestCrashes:
             )
 
 
+@pytest.mark.slow
 class TestMemory:
     """Quantiles found in memory and on disk are the same, and the disk is used where memory ends."""
 

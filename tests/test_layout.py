@@ -1,0 +1,186 @@
+"""How the code is laid out: few rooms, small files, imports one way, and tests where one looks for them."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+from tests.paths import ROOT
+
+PACKAGE = ROOT / "src" / "tailmetrics"
+TESTS = ROOT / "tests"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+FOLDERS = sorted({PACKAGE, *(module.parent for module in MODULES)})
+
+MOST_ROOMS = 22
+MOST_FILES = 22
+MOST_LINES = 450
+MOST_CLASS_LINES = 300
+MOST_FUNCTION_LINES = 50
+
+# Modules whose tests are elsewhere, or that hold nothing to test by itself.
+TESTED_ELSEWHERE: dict[str, str] = {
+    "stores/base.py": "protocols: every store is held to them by tests/stores/test_contract.py",
+}
+# Modules that lack tests of their own; the list may only become shorter.
+UNTESTED: frozenset[str] = frozenset()
+
+
+def _name(path: Path) -> str:
+    return path.relative_to(PACKAGE).as_posix()
+
+
+def _entries(folder: Path) -> list[str]:
+    left_out = {"__init__.py", "__pycache__"}
+    return sorted(entry.name for entry in folder.iterdir() if entry.name not in left_out)
+
+
+def _lines(module: Path) -> int:
+    return len(module.read_text().splitlines())
+
+
+def _longer_than(limit: int, kinds: tuple[type[ast.AST], ...]) -> dict[str, int]:
+    """Definitions with more lines than the limit, their decorators not counted."""
+    return {
+        f"{_name(module)}:{node.name}": length
+        for module in MODULES
+        for node in ast.walk(ast.parse(module.read_text()))
+        if isinstance(node, kinds) and isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        if (length := (node.end_lineno or node.lineno) - node.lineno + 1) > limit
+    }
+
+
+def test_the_package_has_few_rooms() -> None:
+    assert len(_entries(PACKAGE)) <= MOST_ROOMS, _entries(PACKAGE)
+
+
+def test_no_folder_holds_more_files_than_one_can_look_through() -> None:
+    files = {_name(folder): [entry for entry in folder.iterdir() if entry.is_file()] for folder in FOLDERS}
+    assert {name: len(found) for name, found in files.items() if len(found) > MOST_FILES} == {}
+
+
+def test_no_module_is_too_long() -> None:
+    lengths = {_name(module): _lines(module) for module in MODULES}
+    assert {name: length for name, length in lengths.items() if length > MOST_LINES} == {}
+
+
+def test_no_class_is_too_long() -> None:
+    assert _longer_than(MOST_CLASS_LINES, (ast.ClassDef,)) == {}
+
+
+def test_no_function_is_too_long() -> None:
+    assert _longer_than(MOST_FUNCTION_LINES, (ast.FunctionDef, ast.AsyncFunctionDef)) == {}
+
+
+# Tests at the path of what they test.
+
+
+def _has_code(module: Path) -> bool:
+    """Whether a module defines something with a body; constants and imports alone need no test."""
+    if module.name == "__init__.py":
+        return False
+    functions = ast.FunctionDef | ast.AsyncFunctionDef
+    return any(isinstance(node, functions) for node in ast.walk(ast.parse(module.read_text())))
+
+
+def _test_of(module: Path) -> Path:
+    return TESTS / module.relative_to(PACKAGE).parent / f"test_{module.stem.strip('_')}.py"
+
+
+def test_each_module_has_tests_at_its_path() -> None:
+    missing = {_name(module) for module in MODULES if _has_code(module) and not _test_of(module).exists()}
+    assert missing - TESTED_ELSEWHERE.keys() == UNTESTED
+
+
+def test_the_exceptions_are_modules_without_tests_at_their_path() -> None:
+    excepted = [PACKAGE / name for name in (*TESTED_ELSEWHERE, *UNTESTED)]
+    assert [path for path in excepted if not path.exists() or _test_of(path).exists()] == []
+
+
+# The linter that holds the direction of the imports.
+
+# A forbidden import: the module that has it, the line, the arrow that the linter shows, the contract's name.
+FORBIDDEN = [
+    ("formats/base.py", "from tailmetrics.api import app", "imports point one way"),
+    ("ingest/committer.py", "from tailmetrics.api import app", "imports point one way"),
+    ("stores/__init__.py", "from tailmetrics.cli import text", "imports point one way"),
+    ("errors.py", "from tailmetrics import settings", "imports point one way"),
+    (
+        "stores/duckdb/store.py",
+        "from tailmetrics.stores.sql import store",
+        "stores know nothing of each other",
+    ),
+    ("api/app.py", "import duckdb", "only its store knows DuckDB"),
+    ("tailing/tailer.py", "import pika", "only queues know RabbitMQ's client"),
+    ("service.py", "import sqlalchemy", "only the SQL store knows SQLAlchemy and its drivers"),
+    ("generator.py", "import click", "only the commands know Click, Matplotlib and Rich"),
+]
+
+
+def _copy(folder: Path) -> Path:
+    """The package of a copy of the code and of the linter's contracts."""
+    ignored = shutil.ignore_patterns("__pycache__", "static")
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    return Path(shutil.copytree(PACKAGE, folder / "src/tailmetrics", ignore=ignored))
+
+
+def _lint(package: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [f"{sysconfig.get_path('scripts')}/lint-imports", "--no-cache"],
+        cwd=package.parent.parent,
+        env=os.environ | {"PYTHONPATH": str(package.parent)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def _broken(output: str) -> set[str]:
+    """Names of the contracts that are told to be broken."""
+    return set(re.findall(r"^(.+?) BROKEN\b", output, re.MULTILINE))
+
+
+def _arrow(module: str, line: str) -> str:
+    """The import as the linter shows it."""
+    importer = module.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+    imported = line.removeprefix("from ").replace(" import ", ".").removeprefix("import ")
+    return f"tailmetrics.{importer} -> {imported} "
+
+
+@pytest.fixture(scope="module")
+def spoilt(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProcess[str]:
+    """What the linter says of a copy of the code with all forbidden imports in it."""
+    package = _copy(tmp_path_factory.mktemp("spoilt"))
+    for module, line, _ in FORBIDDEN:
+        with (package / module).open("a") as file:
+            file.write(f"{line}\n")
+    return _lint(package)
+
+
+def test_the_imports_keep_the_contracts(tmp_path: Path) -> None:
+    done = _lint(_copy(tmp_path))
+    assert (done.returncode, _broken(done.stdout)) == (0, set()), done.stdout
+
+
+@pytest.mark.parametrize(("module", "line", "contract"), FORBIDDEN)
+def test_the_linter_finds_a_forbidden_import(
+    spoilt: subprocess.CompletedProcess[str], module: str, line: str, contract: str
+) -> None:
+    said = spoilt.stdout.partition("\nBroken contracts\n")[2].partition(f"\n{contract}\n---")[2]
+    assert (spoilt.returncode, contract in _broken(spoilt.stdout)) == (1, True), spoilt.stdout
+    assert _arrow(module, line) in said, spoilt.stdout
+
+
+def test_a_room_without_a_floor_is_found(tmp_path: Path) -> None:
+    """The layers name every room, so that a new one cannot stand outside of the rule."""
+    package = _copy(tmp_path)
+    (package / "attic.py").write_text("")
+    done = _lint(package)
+    assert (done.returncode, "attic" in done.stdout + done.stderr) == (1, True), done.stdout
