@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 
@@ -23,37 +24,42 @@ from tests.conftest import _used_by
 class Listing:
     def pytest_collection_finish(self, session):
         for item in session.items:
-            file = str(item.path.relative_to(item.config.rootpath))
-            print("collected", json.dumps([file, sorted(_used_by(item))]))
+            marks = {mark.name for mark in item.iter_markers()}
+            print("collected", json.dumps([item.originalname, sorted(marks), sorted(_used_by(item))]))
 
 sys.exit(pytest.main(["--collect-only", "-q", "-p", "no:cacheprovider", *sys.argv[1:]], plugins=[Listing()]))
 """
 
 
-def _collected(*arguments: str) -> list[tuple[str, set[str]]]:
-    """Each test that pytest would run: its file, and what it uses."""
-    command = [sys.executable, "-c", _COLLECT, *arguments]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+def _collected() -> list[tuple[str, set[str], set[str]]]:
+    """Each test: its name, its marks, and what it uses."""
+    done = subprocess.run(
+        [sys.executable, "-c", _COLLECT], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     rows = [line.removeprefix("collected ") for line in done.stdout.splitlines() if "collected [" in line]
-    return [(file, set(used)) for file, used in map(json.loads, rows)]
+    return [(name, set(marks), set(used)) for name, marks, used in map(json.loads, rows)]
 
 
-def _fast_expression() -> str:
-    found = re.search(r"set -- -m '([^']+)'", (ROOT / "run_tests.sh").read_text())
+def _marks_left_out() -> set[str]:
+    found = re.search(r"set -- -m 'not ([^']+)'", (ROOT / "run_tests.sh").read_text())
     assert found is not None
-    return found[1]
+    return set(found[1].split(" and not "))
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_no_fast_test_uses_a_server_or_a_browser() -> None:
-    fast, whole = _collected("-m", _fast_expression()), _collected()
+    whole, left_out = _collected(), _marks_left_out()
     starting = set().union(*NEEDS.values()) - {"influxdb"}  # of which there is one only when it is given
-    assert set().union(*(used for _, used in whole)) >= starting
-    assert [(file, used & starting) for file, used in fast if used & starting] == []
+    assert left_out > NEEDS.keys()
+    assert set().union(*(used for _, _, used in whole)) >= starting
+    fast = [(name, used & starting) for name, marks, used in whole if not marks & left_out]
+    assert [(name, used) for name, used in fast if used] == []
     assert len(fast) > len(whole) / 2
 
 
 @pytest.mark.parametrize("start", [servers.postgresql, servers.mariadb])
-def test_a_server_is_not_started_by_a_test_without_the_mark(start) -> None:  # type: ignore[no-untyped-def]
+def test_a_server_is_not_started_by_a_test_without_the_mark(start: Callable[[], servers.Server]) -> None:
     with pytest.raises(RuntimeError, match=r"expected @pytest\.mark\.servers"):
         start()

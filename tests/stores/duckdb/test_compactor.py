@@ -292,6 +292,7 @@ class TestMemory:
         assert moments == ["at rest"]
 
 
+@pytest.mark.slow
 class TestCrashes:
     def test_kill_leaves_each_record_once(self, tmp_path: Path, ask: Ask[Any]) -> None:
         path = tmp_path / "store.duckdb"
@@ -381,6 +382,7 @@ class TestRetention:
         assert events == []
 
 
+@pytest.mark.slow
 class TestRoom:
     def test_it_comes_back_although_somebody_read_what_was_moved(
         self, store: DuckDBStore, monkeypatch: pytest.MonkeyPatch
