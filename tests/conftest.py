@@ -17,6 +17,8 @@ NEEDS = {
 # Folders whose tests start processes, one after the other.
 SLOW_FOLDERS = tuple(ROOT / "tests" / name for name in ("faults", "integration", "stack"))
 
+SLOW_STORES = {"duckdb-numbered"}  # the contract of DuckDB once more, in its way of writing a bulk
+
 
 def _used_by(item: pytest.Item) -> set[str]:
     """The fixtures of a test, and the stores among its parameters."""
@@ -28,7 +30,7 @@ def _used_by(item: pytest.Item) -> set[str]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         used = _used_by(item)
-        if any(folder in item.path.parents for folder in SLOW_FOLDERS):
+        if used & SLOW_STORES or any(folder in item.path.parents for folder in SLOW_FOLDERS):
             item.add_marker("slow")
         for mark, names in NEEDS.items():
             if used & names:
