@@ -1,6 +1,6 @@
 # The containers of docker-compose.yml, and the checks. `make` alone shows what there is.
 .DEFAULT_GOAL := help
-.PHONY: build start ingest test down help
+.PHONY: build start ingest test fast down help
 
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 ENGINE := @docker info >/dev/null 2>&1 || { echo 'No Docker engine answers (docker info says more). Start it, or run ./start.sh, which needs none.' >&2; exit 69; }
@@ -18,8 +18,11 @@ ingest: ## read FILE=requests.log to its end into the InfluxDB of the running co
 	$(COMPOSE) run --rm --no-deps -e NODE_ID=make_ingest -v "$(abspath $(FILE)):/input/$(notdir $(FILE)):ro" \
 		log_processor load "/input/$(notdir $(FILE))"
 
-test: ## run all checks
+test: ## run all checks and tests
 	./run_tests.sh
+
+fast: ## run all checks, and the tests that need no server, browser or container
+	./run_tests.sh --fast
 
 down: ## stop and remove the containers; what they stored is kept
 	$(ENGINE)

@@ -1,8 +1,14 @@
 #!/usr/bin/env bash
-# Sets up .venv and runs every check and test; arguments go on to pytest: ./run_tests.sh -k generator
+# Sets up .venv and runs every check and test; with --fast none that needs a server, a browser or a container, or takes
+# long. Other arguments go on to pytest: ./run_tests.sh --fast -k generator
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 . scripts/environment.sh
+
+if [ "${1:-}" = --fast ]; then
+    shift
+    set -- -m 'not servers and not browser and not containers and not nightly and not slow' "$@"
+fi
 
 prepare_environment test
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Every figure of the README, one script after the other: about half an hour on two cores that do nothing else.
+# Every figure of docs/performance.md, one script after the other: about half an hour on two cores that do nothing else.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 python=../.venv/bin/python

@@ -1,8 +1,45 @@
-"""What all tests share: database servers that run as long as they do."""
+"""What all tests share: the marks of what they need, and database servers that run as long as they do."""
 
 from __future__ import annotations
 
+import pytest
+
 from tests import servers
+from tests.paths import ROOT
+
+# What starts a server or a browser, by the name of a fixture or of a store that a test is run with.
+NEEDS = {
+    "servers": {"broker", "mariadb", "postgresql", "influxdb"},
+    "browser": {"browser"},
+}
+
+
+# Folders whose tests start processes, one after the other.
+SLOW_FOLDERS = tuple(ROOT / "tests" / name for name in ("faults", "integration", "stack"))
+
+SLOW_STORES = {"duckdb-numbered"}  # the contract of DuckDB once more, in its way of writing a bulk
+
+
+def _used_by(item: pytest.Item) -> set[str]:
+    """The fixtures of a test, and the stores among its parameters."""
+    parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    return {*getattr(item, "fixturenames", ()), *(value for value in parameters if isinstance(value, str))}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        used = _used_by(item)
+        if used & SLOW_STORES or any(folder in item.path.parents for folder in SLOW_FOLDERS):
+            item.add_marker("slow")
+        for mark, names in NEEDS.items():
+            if used & names:
+                item.add_marker(mark)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    servers.may_start = item.get_closest_marker("servers") is not None
 
 
 def pytest_sessionfinish() -> None:

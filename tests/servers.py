@@ -208,17 +208,30 @@ class MariaDB(Server):
 
 _running = contextlib.ExitStack()
 
+may_start = True  # whether the test that runs is marked as one that needs servers; set by tests/conftest.py
 
-@functools.cache
+
+def require_mark() -> None:
+    """Raises RuntimeError in a test that would start a server in a run that promises to start none."""
+    if not may_start:
+        raise RuntimeError("found a test that starts a server, expected @pytest.mark.servers on it")
+
+
 def postgresql() -> Server:
     """PostgreSQL for all tests, started by the first that needs it."""
-    return _running.enter_context(running(PostgreSQL))
+    require_mark()
+    return _started(PostgreSQL)
+
+
+def mariadb() -> Server:
+    """MariaDB for all tests, started by the first that needs it."""
+    require_mark()
+    return _started(MariaDB)
 
 
 @functools.cache
-def mariadb() -> Server:
-    """MariaDB for all tests, started by the first that needs it."""
-    return _running.enter_context(running(MariaDB))
+def _started(kind: Callable[[Path], Server]) -> Server:
+    return _running.enter_context(running(kind))
 
 
 def stop_all() -> None:

@@ -17,6 +17,8 @@ import yaml
 from tests.paths import ROOT
 from tests.test_scripts import Checkout
 
+pytestmark = pytest.mark.slow
+
 HADOLINT = Path(sys.executable).parent / "hadolint"
 STORES = ("postgres", "mysql")
 PROFILES = (*STORES, "rabbitmq")
@@ -348,7 +350,7 @@ def test_cleanup_asks_no_engine_when_there_were_no_containers(machine: Machine) 
 
 # Makefile
 
-TARGETS = ("build", "start", "ingest", "test", "down", "help")
+TARGETS = ("build", "start", "ingest", "test", "fast", "down", "help")
 
 
 def _make(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -367,6 +369,7 @@ def test_make_alone_shows_every_target() -> None:
         (["start", "PORT=1", "PROFILES=a b"], "./start.sh --docker --port 1 --profile a --profile b"),
         (["ingest", "FILE=README.md"], 'load "/input/README.md"'),
         (["test"], "./run_tests.sh"),
+        (["fast"], "./run_tests.sh --fast"),
         (["down"], "compose down"),
     ],
 )

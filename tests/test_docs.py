@@ -1,4 +1,4 @@
-"""The README and .env.local say what is true."""
+"""The README, the pages of docs/ and .env.local say what is true."""
 
 from __future__ import annotations
 
@@ -18,7 +18,12 @@ from tests.integration.running import free_port
 from tests.paths import ROOT
 
 README = (ROOT / "README.md").read_text()
-PAGES = [README, *(page.read_text() for page in sorted((ROOT / "docs").glob("*.md")))]
+SETTINGS = (ROOT / "docs/settings.md").read_text()
+PAGES = {
+    str(page.relative_to(ROOT)): page.read_text()
+    for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
+}
+MOST_LINES = {"README.md": 150, "docs/architecture.md": 150}
 
 _COMPUTED = {"node_id", "api_key", "influxdb_token"}  # the one is the host's name, the others are secrets
 
@@ -57,7 +62,7 @@ def test_the_outputs_of_the_readme_are_real(empty_folder: Path, monkeypatch: pyt
 
 def _mentioned_commands() -> set[str]:
     """Every `tailmetrics …` line of the pages that is shown without its output."""
-    lines = [line for page in PAGES for block in _blocks("sh", page) for line in block.splitlines()]
+    lines = [line for page in PAGES.values() for block in _blocks("sh", page) for line in block.splitlines()]
     return {line for line in lines if line.startswith("tailmetrics ")}
 
 
@@ -99,8 +104,8 @@ def _plain(value: object) -> str:
 
 
 @pytest.mark.parametrize("name", Settings.model_fields)
-def test_every_setting_is_in_the_readme_with_its_default_and_meaning(name: str) -> None:
-    assert _table_row(name) in README.splitlines()
+def test_every_setting_is_on_its_page_with_its_default_and_meaning(name: str) -> None:
+    assert _table_row(name) in SETTINGS.splitlines()
 
 
 @pytest.mark.parametrize("name", Settings.model_fields)
@@ -118,6 +123,50 @@ def test_the_env_file_holds_the_defaults_and_nothing_else(empty_folder: Path) ->
     assert load_settings(ROOT / ".env.local") == load_settings(None)
 
 
-@pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\((?!https?:)([^)#]+)", README))))
-def test_links_of_the_readme_lead_somewhere(target: str) -> None:
-    assert (ROOT / target).exists()
+def _anchors(text: str) -> set[str]:
+    """What a link to a heading of a page may say behind its #, as GitHub makes it."""
+    headings = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```", "", text, flags=re.M | re.S), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+LINKS = sorted(
+    {
+        (page, target)
+        for page, text in PAGES.items()
+        for target in re.findall(r"(?:\]\(|src=\"|srcset=\")(?!https?:)([^)\"]+)", text)
+    }
+)
+
+
+@pytest.mark.parametrize(("page", "target"), LINKS)
+def test_links_lead_somewhere(page: str, target: str) -> None:
+    path, _, anchor = target.partition("#")
+    file = (ROOT / page).parent / path if path else ROOT / page
+    assert file.exists()
+    assert not anchor or anchor in _anchors(file.read_text())
+
+
+def test_every_decision_is_in_the_index() -> None:
+    decisions = PAGES["docs/decisions.md"]
+    indexed = re.findall(r"\[([^\]]+)\]\(#", decisions.partition("\n## ")[0])
+    assert sorted(indexed) == sorted(re.findall(r"^## (.*)$", decisions, re.MULTILINE))
+
+
+@pytest.mark.parametrize(("page", "limit"), MOST_LINES.items())
+def test_a_page_for_the_first_look_is_short(page: str, limit: int) -> None:
+    assert len(PAGES[page].splitlines()) < limit
+
+
+def _paths_told(page: str) -> list[str]:
+    """Files and folders that a page names in its text and tables, those in blocks left out."""
+    text = re.sub(r"^```.*?^```", "", PAGES[page], flags=re.MULTILINE | re.DOTALL)
+    told = set(re.findall(r"`([\w./-]+(?:/|\.py|\.sh|\.toml|\.lock|\.md))`", text))
+    return sorted(path for path in told if "NAME" not in path)
+
+
+@pytest.mark.parametrize("path", _paths_told("docs/architecture.md"))
+def test_a_path_of_the_architecture_exists(path: str) -> None:
+    """Below the package, or the project; a name without a folder is that of a module in several."""
+    package = ROOT / "src/tailmetrics"
+    somewhere = "/" not in path and any(package.rglob(path))
+    assert somewhere or (package / path).exists() or (ROOT / path).exists()

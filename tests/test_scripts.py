@@ -24,6 +24,8 @@ from tailmetrics.settings import Settings
 from tests.integration.running import await_that, free_port
 from tests.paths import ROOT
 
+pytestmark = pytest.mark.slow
+
 SCRIPTS = (
     "start.sh",
     "run_tests.sh",
@@ -421,6 +423,14 @@ def test_every_check_is_run(tools: Checkout) -> None:
         "called lint-imports ",
         "called python -m pytest -n 2 --dist loadfile -k generator",
     ], done.stderr
+
+
+def test_the_fast_run_has_all_checks_and_leaves_out_what_needs_more_than_python(tools: Checkout) -> None:
+    done = tools.run("run_tests.sh", "--fast", "-k", "generator")
+    *checks, tests = [line for line in done.stdout.splitlines() if line.startswith("called")]
+    assert len(checks) == 4, done.stderr
+    left_out = "not servers and not browser and not containers and not nightly and not slow"
+    assert tests == f"called python -m pytest -n 2 --dist loadfile -m {left_out} -k generator"
 
 
 @pytest.mark.parametrize("tool", ["ruff", "mypy", "lint-imports"])

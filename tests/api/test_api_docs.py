@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from tailmetrics.api.app import create_app
+from tailmetrics.ingest.supervisor import Supervisor
 from tailmetrics.stores import open_store
 from tailmetrics.telemetry.metrics import Metrics
 from tests.api.conftest import settings_in

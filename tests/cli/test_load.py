@@ -66,6 +66,7 @@ def test_a_log_loaded_in_a_wrong_format_is_another_one_behind_an_empty_line(run:
     assert (wrong["totals"]["rejects"], right["totals"]["records"]) == (10_000, 10_000)
 
 
+@pytest.mark.slow
 def test_more_files_are_loaded_than_may_be_open_at_a_time() -> None:
     for number in range(300):
         Path(f"{number}.log").write_text(f"2024-10-01 00:00:00 c /{number} 200 1\n")
@@ -129,6 +130,7 @@ def test_load_names_every_file_that_cannot_be_read_and_loads_none(run: Run) -> N
     assert not Path("data").exists()
 
 
+@pytest.mark.slow
 def test_load_through_the_service_gives_the_same_document(run: Run, tmp_path: Path) -> None:
     without = as_json(run("load", MESSY, "--json"))
     service = Service(tmp_path, str(tmp_path / "nothing.log"))

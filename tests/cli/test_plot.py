@@ -49,7 +49,7 @@ def size_of(picture: Path) -> tuple[int, int]:
     return int.from_bytes(header[16:20], "big"), int.from_bytes(header[20:24], "big")
 
 
-@pytest.mark.parametrize("number", [0, 1, 5, 50, 500])
+@pytest.mark.parametrize("number", [0, 1, 5, 50, pytest.param(500, marks=pytest.mark.slow)])
 def test_names_have_room_however_many_they_are(tmp_path: Path, number: int) -> None:
     picture = tmp_path / "picture.png"
     draw(report_of(*(f"customer {place}" for place in range(number))), "many", picture)
@@ -58,13 +58,14 @@ def test_names_have_room_however_many_they_are(tmp_path: Path, number: int) -> N
     assert max(width, height) < 4000
 
 
+@pytest.mark.slow
 def test_more_names_than_a_picture_holds_are_told(tmp_path: Path) -> None:
     picture = tmp_path / "picture.svg"
     draw(report_of(*map(str, range(MOST_NAMES + 1))), "many", picture)
     assert any("the first 1,000 of 1,001 names" in text for text in texts_of(picture))
 
 
-@pytest.mark.parametrize("number", [2, 50, 500])
+@pytest.mark.parametrize("number", [2, 50, pytest.param(500, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     "pattern",
     [

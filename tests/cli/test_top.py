@@ -170,6 +170,7 @@ def test_keys_sort_filter_and_end(terminal_with_top: Terminal) -> None:
     assert top.process.wait(10) == 0
 
 
+@pytest.mark.slow
 def test_a_service_that_is_gone_is_said_and_what_was_shown_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

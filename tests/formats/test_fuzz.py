@@ -56,6 +56,7 @@ def check(name: str, lines: int, seed: int) -> None:
             return
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FORMAT_NAMES)
 def test_a_hundred_thousand_damaged_lines(name: str) -> None:
     check(name, 100_000, seed=1)

@@ -17,6 +17,8 @@ from tests import servers
 from tests.integration.running import await_that, free_port
 from tests.tailing.following import append, numbered
 
+pytestmark = pytest.mark.servers
+
 Start = Callable[..., "Process"]
 
 _SECONDS = 60.0  # for several processes to start

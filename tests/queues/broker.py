@@ -15,6 +15,7 @@ from typing import Any
 
 import pika
 
+from tests import servers
 from tests.integration.running import await_that
 
 logging.getLogger("pika").setLevel(logging.CRITICAL)  # a broker that is away is no news here
@@ -51,6 +52,7 @@ class Broker:
     """Starts, kills and restarts one broker; what is durable stays."""
 
     def __init__(self, folder: Path) -> None:
+        servers.require_mark()
         self.port = lasting_port()
         self._folder = folder
         self._names_port = lasting_port()

@@ -19,7 +19,7 @@ from tests.builders import settings_of
 from tests.stores.influxdb import server as influxdb
 
 # What needs a real server is no part of the run without one.
-collect_ignore = [] if influxdb.IS_GIVEN else ["test_influxdb_real.py"]
+collect_ignore = [] if influxdb.IS_GIVEN else ["influxdb/test_server.py"]
 
 NUMBERED = "duckdb-numbered"  # which writes numbers for all texts, as it does of many records
 

@@ -43,6 +43,7 @@ def schema() -> schemathesis.BaseSchema:
     return schemathesis.openapi.from_dict(app.openapi(), config=config)
 
 
+@pytest.mark.slow
 @schema().parametrize()
 def test_answers_are_as_the_document_says(case: schemathesis.Case, client: httpx.Client) -> None:
     # What one parameter may be can depend on another, which a schema cannot say.

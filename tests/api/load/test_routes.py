@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from tailmetrics.api.app import create_app
+from tailmetrics.ingest.supervisor import Supervisor
 from tailmetrics.settings import Settings
 from tailmetrics.status import IngestionState, LoadProgress
 from tailmetrics.stores import Store, open_store

@@ -94,6 +94,7 @@ class TestSorting:
         again.close()
 
 
+@pytest.mark.slow
 class TestMemory:
     def test_it_is_not_taken_away_while_records_are_sorted(self, tmp_path: Path) -> None:
         store = open_store(settings_of(tmp_path / "store.duckdb"))
@@ -107,6 +108,7 @@ class TestMemory:
         assert moments == ["at rest"]
 
 
+@pytest.mark.slow
 class TestCrashes:
     def test_kill_leaves_each_record_once(self, tmp_path: Path, ask: Ask[Any]) -> None:
         path = tmp_path / "store.duckdb"

@@ -83,6 +83,7 @@ class TestRunning:
         assert all(count % 10 == 0 for count in counts)
 
 
+@pytest.mark.slow
 class TestMemory:
     """Quantiles found in memory and on disk are the same, and the disk is used where memory ends."""
 

@@ -82,6 +82,7 @@ class TestFailures:
         assert position == batch.checkpoint.position
 
 
+@pytest.mark.slow
 class TestCrashes:
     def test_kill_leaves_each_line_once(self, settings: Settings, ask: Ask[Any]) -> None:
         """Positions and records agree after each kill, and nothing that was committed is lost."""

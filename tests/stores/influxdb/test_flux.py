@@ -24,6 +24,8 @@ from tailmetrics.stores.influxdb import counts_query, leases, meta_queries, stat
 from tailmetrics.windows import parse_every
 from tests.builders import at
 
+pytestmark = pytest.mark.slow  # it needs npm
+
 CHECKER = Path(__file__).parent / "flux_checker"
 # Of one customer and status, at a time that InfluxDB cannot keep: so that what such times ask for is asked.
 FAR_US = -(10**16)

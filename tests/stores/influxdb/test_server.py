@@ -31,6 +31,8 @@ from tests.integration.running import Service, await_that
 from tests.stores.conftest import Ask
 from tests.stores.influxdb.server import ORG, TOKEN, URL, settings_of_bucket
 
+pytestmark = pytest.mark.servers
+
 NOON = at("2024-10-10T12:00:00")
 DAILY = parse_every("1d")
 TOTAL = parse_every("none")

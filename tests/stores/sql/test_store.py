@@ -196,6 +196,7 @@ class TestOpening:
         assert "s3cret" not in str(wrong.value)
         assert servers.PASSWORD not in str(wrong.value)
 
+    @pytest.mark.servers
     @pytest.mark.parametrize(
         "parameter",
         [
@@ -515,6 +516,7 @@ class TestFaults:
             finally:
                 store.close()
 
+    @pytest.mark.servers
     def test_a_question_to_a_server_that_stands_still_ends(self, ask: Ask[Any]) -> None:
         server = servers.mariadb()  # the processes of PostgreSQL go on without the one that can be stopped
         store = open_store(settings_of(server.new_database(), query_timeout_seconds=0.5))

@@ -28,6 +28,8 @@ from tests.integration.running import await_that
 from tests.stores.conftest import Ask
 from tests.tailing.following import append, numbered
 
+pytestmark = pytest.mark.servers
+
 NOON = at("2024-10-10T12:00:00")
 WHOLE = parse_every("none")
 ROWS = segments.BULK_ROWS

@@ -1,0 +1,272 @@
+"""How the code is laid out: few rooms, small files, imports one way, and tests where one looks for them."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+from tests.paths import ROOT
+
+PACKAGE = ROOT / "src" / "tailmetrics"
+TESTS = ROOT / "tests"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+FOLDERS = sorted({PACKAGE, *(module.parent for module in MODULES)})
+
+MOST_ROOMS = 22
+MOST_FILES = 22
+MOST_LINES = 450
+MOST_CLASS_LINES = 300
+MOST_FUNCTION_LINES = 50
+
+# Modules without a test file at their path, by the one that holds them to what they promise. An entry whose
+# module has a test file by now is an error.
+TESTED_BY: dict[str, tuple[str, ...]] = {
+    "api/http/test_guard.py": ("api/http/middleware.py",),
+    "api/live/test_routes.py": ("api/live/broadcast.py", "api/live/view.py"),
+    "api/load/test_routes.py": ("api/jobs.py", "api/load/folders.py", "api/load/uploads.py"),
+    "api/test_badge.py": ("api/routes/badge.py",),
+    "api/test_breakdown.py": ("api/routes/breakdown.py",),
+    "api/test_cache.py": ("api/kept.py", "api/repeating.py"),
+    "api/test_customers.py": ("api/routes/customers.py",),
+    "api/test_pages.py": ("api/static_files.py",),
+    "api/test_probes.py": ("api/app.py", "api/context.py", "api/ports.py", "api/routes/probes.py"),
+    "api/test_rejects.py": ("api/routes/rejects.py",),
+    "api/http/test_sessions.py": ("api/routes/session.py",),
+    "api/test_stats.py": ("api/documents.py", "api/parameters.py", "api/queries.py", "api/routes/stats.py"),
+    "cli/test_cli.py": (
+        "cli/check.py",
+        "cli/client.py",
+        "cli/commands.py",
+        "cli/load.py",
+        "cli/progress.py",
+        "cli/service_address.py",
+        "cli/tables.py",
+        "cli/text.py",
+    ),
+    "cli/test_report.py": ("cli/plot.py",),
+    "formats/test_formats.py": (
+        "formats/base.py",
+        "formats/fields.py",
+        "formats/framing.py",
+        "formats/lines.py",
+        "formats/reasons.py",
+        "formats/text.py",
+    ),
+    "formats/test_requests.py": ("formats/scan.py",),
+    "ingest/test_supervisor.py": ("ingest/dataflow.py", "ingest/inputs.py"),
+    "integration/test_http_limits.py": ("api/server.py",),
+    "integration/test_processes.py": ("__main__.py",),
+    "queues/test_consumer.py": ("queues/broker.py", "queues/messages.py", "queues/reader.py"),
+    "queues/test_publisher.py": ("cli/publish.py",),
+    "stores/duckdb/test_compactor.py": ("stores/duckdb/layout.py", "stores/duckdb/merge.py"),
+    "stores/duckdb/test_store.py": ("stores/duckdb/file.py", "stores/duckdb/writer.py"),
+    "stores/influxdb/test_flux.py": (
+        "stores/influxdb/counts_query.py",
+        "stores/influxdb/leases.py",
+        "stores/influxdb/meta_queries.py",
+        "stores/influxdb/stats_query.py",
+    ),
+    "stores/influxdb/test_writer.py": (
+        "stores/influxdb/csv.py",
+        "stores/influxdb/source_points.py",
+        "stores/influxdb/store.py",
+    ),
+    "stores/influxdb/test_server.py": ("stores/influxdb/points_read.py", "stores/influxdb/reader.py"),
+    "stores/sql/test_store.py": ("stores/sql/mysql.py", "stores/sql/schema.py", "stores/sql/writer.py"),
+    "stores/sql/postgresql/test_segments.py": (
+        "stores/sql/postgresql/copy.py",
+        "stores/sql/postgresql/dialect.py",
+    ),
+    "stores/test_contract.py": (
+        "records.py",
+        "sources.py",
+        "stats.py",
+        "stores/base.py",
+        "stores/cursors.py",
+        "stores/results.py",
+        "stores/duckdb/aggregates.py",
+        "stores/duckdb/counts_query.py",
+        "stores/duckdb/customers_query.py",
+        "stores/duckdb/in_memory.py",
+        "stores/duckdb/reader.py",
+        "stores/duckdb/stats_query.py",
+        "stores/sql/aggregates.py",
+        "stores/sql/dialect.py",
+        "stores/sql/lookup.py",
+        "stores/sql/queries.py",
+        "stores/sql/rows.py",
+        "stores/sql/sqlite.py",
+    ),
+    "tailing/test_tailer.py": (
+        "tailing/follower.py",
+        "tailing/followers.py",
+        "tailing/identity.py",
+        "tailing/known_sources.py",
+        "tailing/load_jobs.py",
+        "tailing/log_file.py",
+        "tailing/matching.py",
+        "tailing/orphans.py",
+        "tailing/reader.py",
+    ),
+    "test_settings.py": ("errors.py", "telemetry/log.py", "urls.py"),
+}
+
+
+def _name(path: Path) -> str:
+    return path.relative_to(PACKAGE).as_posix()
+
+
+def _entries(folder: Path) -> list[str]:
+    left_out = {"__init__.py", "__pycache__"}
+    return sorted(entry.name for entry in folder.iterdir() if entry.name not in left_out)
+
+
+def _lines(module: Path) -> int:
+    return len(module.read_text().splitlines())
+
+
+def _longer_than(limit: int, kinds: tuple[type[ast.AST], ...]) -> dict[str, int]:
+    """Definitions with more lines than the limit, their decorators not counted."""
+    return {
+        f"{_name(module)}:{node.name}": length
+        for module in MODULES
+        for node in ast.walk(ast.parse(module.read_text()))
+        if isinstance(node, kinds) and isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        if (length := (node.end_lineno or node.lineno) - node.lineno + 1) > limit
+    }
+
+
+def test_the_package_has_few_rooms() -> None:
+    assert len(_entries(PACKAGE)) <= MOST_ROOMS, _entries(PACKAGE)
+
+
+def test_no_folder_holds_more_files_than_one_can_look_through() -> None:
+    files = {_name(folder): [entry for entry in folder.iterdir() if entry.is_file()] for folder in FOLDERS}
+    assert {name: len(found) for name, found in files.items() if len(found) > MOST_FILES} == {}
+
+
+def test_no_module_is_too_long() -> None:
+    lengths = {_name(module): _lines(module) for module in MODULES}
+    assert {name: length for name, length in lengths.items() if length > MOST_LINES} == {}
+
+
+def test_no_class_is_too_long() -> None:
+    assert _longer_than(MOST_CLASS_LINES, (ast.ClassDef,)) == {}
+
+
+def test_no_function_is_too_long() -> None:
+    assert _longer_than(MOST_FUNCTION_LINES, (ast.FunctionDef, ast.AsyncFunctionDef)) == {}
+
+
+# Tests at the path of what they test.
+
+
+def _has_code(module: Path) -> bool:
+    """Whether a module defines something with a body; constants and imports alone need no test."""
+    if module.name == "__init__.py":
+        return False
+    functions = ast.FunctionDef | ast.AsyncFunctionDef
+    return any(isinstance(node, functions) for node in ast.walk(ast.parse(module.read_text())))
+
+
+def _test_of(module: Path) -> Path:
+    return TESTS / module.relative_to(PACKAGE).parent / f"test_{module.stem.strip('_')}.py"
+
+
+def test_each_module_has_tests_at_its_path() -> None:
+    missing = {_name(module) for module in MODULES if _has_code(module) and not _test_of(module).exists()}
+    assert sorted(missing) == sorted(name for names in TESTED_BY.values() for name in names)
+
+
+@pytest.mark.parametrize("tests", TESTED_BY)
+def test_the_tests_of_other_modules_exist(tests: str) -> None:
+    assert (TESTS / tests).exists()
+
+
+# The linter that holds the direction of the imports.
+
+# A forbidden import: the module that has it, the line, the arrow that the linter shows, the contract's name.
+FORBIDDEN = [
+    ("formats/base.py", "from tailmetrics.api import app", "imports point one way"),
+    ("ingest/committer.py", "from tailmetrics.api import app", "imports point one way"),
+    ("stores/__init__.py", "from tailmetrics.cli import text", "imports point one way"),
+    ("errors.py", "from tailmetrics import settings", "imports point one way"),
+    (
+        "stores/duckdb/store.py",
+        "from tailmetrics.stores.sql import store",
+        "stores know nothing of each other",
+    ),
+    ("api/app.py", "import duckdb", "only its store knows DuckDB"),
+    ("tailing/tailer.py", "import pika", "only queues know RabbitMQ's client"),
+    ("service.py", "import sqlalchemy", "only the SQL store knows SQLAlchemy and its drivers"),
+    ("generator.py", "import click", "only the commands know Click, Matplotlib and Rich"),
+]
+
+
+def _copy(folder: Path) -> Path:
+    """The package of a copy of the code and of the linter's contracts."""
+    ignored = shutil.ignore_patterns("__pycache__", "static")
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    return Path(shutil.copytree(PACKAGE, folder / "src/tailmetrics", ignore=ignored))
+
+
+def _lint(package: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [f"{sysconfig.get_path('scripts')}/lint-imports", "--no-cache"],
+        cwd=package.parent.parent,
+        env=os.environ | {"PYTHONPATH": str(package.parent)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def _broken(output: str) -> set[str]:
+    """Names of the contracts that are told to be broken."""
+    return set(re.findall(r"^(.+?) BROKEN\b", output, re.MULTILINE))
+
+
+def _arrow(module: str, line: str) -> str:
+    """The import as the linter shows it."""
+    importer = module.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+    imported = line.removeprefix("from ").replace(" import ", ".").removeprefix("import ")
+    return f"tailmetrics.{importer} -> {imported} "
+
+
+@pytest.fixture(scope="module")
+def spoilt(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProcess[str]:
+    """What the linter says of a copy of the code with all forbidden imports in it."""
+    package = _copy(tmp_path_factory.mktemp("spoilt"))
+    for module, line, _ in FORBIDDEN:
+        with (package / module).open("a") as file:
+            file.write(f"{line}\n")
+    return _lint(package)
+
+
+def test_the_imports_keep_the_contracts(tmp_path: Path) -> None:
+    done = _lint(_copy(tmp_path))
+    assert (done.returncode, _broken(done.stdout)) == (0, set()), done.stdout
+
+
+@pytest.mark.parametrize(("module", "line", "contract"), FORBIDDEN)
+def test_the_linter_finds_a_forbidden_import(
+    spoilt: subprocess.CompletedProcess[str], module: str, line: str, contract: str
+) -> None:
+    said = spoilt.stdout.partition("\nBroken contracts\n")[2].partition(f"\n{contract}\n---")[2]
+    assert (spoilt.returncode, contract in _broken(spoilt.stdout)) == (1, True), spoilt.stdout
+    assert _arrow(module, line) in said, spoilt.stdout
+
+
+def test_a_room_without_a_floor_is_found(tmp_path: Path) -> None:
+    """The layers name every room, so that a new one cannot stand outside of the rule."""
+    package = _copy(tmp_path)
+    (package / "attic.py").write_text("")
+    done = _lint(package)
+    assert (done.returncode, "attic" in done.stdout + done.stderr) == (1, True), done.stdout
