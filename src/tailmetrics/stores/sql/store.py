@@ -34,7 +34,7 @@ from tailmetrics.stores.base import LEAD
 from tailmetrics.stores.sql import schema
 from tailmetrics.stores.sql.dialect import Database, errors_translated, parameters_refused, took_too_long
 from tailmetrics.stores.sql.queries import Questions
-from tailmetrics.stores.sql.writer import Writer
+from tailmetrics.stores.sql.writer import SqlWriter
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -61,10 +61,10 @@ class SqlStore:
         self._database = _database(settings)
         self.commit_lines = self._database.commit_lines
         with parameters_refused(self._database):
-            self._writing = self._database.writing()
-        self._asking: AsyncEngine | None = None
-        weakref.finalize(self, self._writing.dispose)  # should nobody close it
-        self._writer = Writer(self._writing, self._database, settings)
+            self._engine = self._database.writer_engine()
+        self._reader_engine: AsyncEngine | None = None
+        weakref.finalize(self, self._engine.dispose)  # should nobody close it
+        self._writer = SqlWriter(self._engine, self._database, settings)
         self._lock = threading.Lock()
         self._prepared = False
         self._closed = False
@@ -82,7 +82,7 @@ class SqlStore:
         return self._write(lambda writer: writer.sources(node_id))
 
     def register(self, source: Source) -> Source:
-        def register(writer: Writer) -> Source:
+        def register(writer: SqlWriter) -> Source:
             writer.register([source])
             return writer.source(source.source_id) or source
 
@@ -149,7 +149,7 @@ class SqlStore:
         self._questions.end(self._dispose)
         self._writer.close()
         self._database.close()
-        self._writing.dispose()
+        self._engine.dispose()
 
     def _prepare(self) -> None:
         """Make the tables where there are none, once."""
@@ -157,15 +157,15 @@ class SqlStore:
         with self._lock, errors_translated(self._database):
             if self._prepared:
                 return
-            with self._connected() as connection, connection.begin(), self._database.alone(connection):
+            with self._connected() as connection, connection.begin(), self._database.schema_lock(connection):
                 schema.prepare(connection, self._database.daily_stats(connection), self._database.name)
             self._prepared = True
 
     def _connected(self) -> sa.Connection:
         with parameters_refused(self._database):
-            return self._writing.connect()
+            return self._engine.connect()
 
-    def _write(self, work: Callable[[Writer], _Answer]) -> _Answer:
+    def _write(self, work: Callable[[SqlWriter], _Answer]) -> _Answer:
         self._prepare()
         with errors_translated(self._database):
             return work(self._writer)
@@ -184,10 +184,10 @@ class SqlStore:
             raise
 
     async def _answer(self, question: Callable[[Questions], Awaitable[_Answer]]) -> _Answer:
-        if self._asking is None:
-            self._asking = self._database.asking()
+        if self._reader_engine is None:
+            self._reader_engine = self._database.reader_engine()
         with errors_translated(self._database):
-            async with self._connection(self._asking) as connection:
+            async with self._connection(self._reader_engine) as connection:
                 driver = (await connection.get_raw_connection()).driver_connection
                 work = asyncio.ensure_future(question(Questions(connection)))
                 try:
@@ -197,13 +197,13 @@ class SqlStore:
                     raise took_too_long(self._timeout_seconds)
                 finally:
                     if not work.done():
-                        await self._stop(work, self._asking, driver)
+                        await self._stop(work, self._reader_engine, driver)
 
     @contextlib.asynccontextmanager
-    async def _connection(self, asking: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    async def _connection(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         """A connection, which a server that takes connections and says nothing does not give."""
         async with contextlib.AsyncExitStack() as stack:
-            opening = stack.enter_async_context(asking.connect())
+            opening = stack.enter_async_context(engine.connect())
             # The pool says first when it has none.
             seconds = self._timeout_seconds + _POOL_SAYS_SECONDS
             try:
@@ -214,17 +214,17 @@ class SqlStore:
                 ) from None
             yield connection
 
-    async def _stop(self, work: asyncio.Future[_Answer], asking: AsyncEngine, driver: object) -> None:
+    async def _stop(self, work: asyncio.Future[_Answer], engine: AsyncEngine, driver: object) -> None:
         """End a statement on the server, too, and give the connection up when it does not end."""
         with contextlib.suppress(Exception):
-            await asyncio.wait_for(self._database.stop(asking, driver), _STOP_SECONDS)
+            await asyncio.wait_for(self._database.stop(engine, driver), _STOP_SECONDS)
         await asyncio.wait({work}, timeout=_STOP_SECONDS)
         work.cancel()
         await asyncio.gather(work, return_exceptions=True)
 
     async def _dispose(self) -> None:
-        if self._asking is not None:
-            await self._asking.dispose()
+        if self._reader_engine is not None:
+            await self._reader_engine.dispose()
 
     def _check_open(self) -> None:
         if self._closed:
