@@ -13,7 +13,6 @@ from tailmetrics.settings import Settings
 from tailmetrics.sources import Batch, Source
 from tailmetrics.stats import BreakdownQuery, CustomersQuery, RejectsQuery, StatsQuery
 from tailmetrics.stores import Store, open_store
-from tailmetrics.stores.base import Preparing
 from tests import servers
 from tests.builders import Record, batch_of, source_of
 from tests.stores.conftest import Ask
@@ -62,7 +61,6 @@ class TestRowsMadeAhead:
         return batch_of(source, [(NOON, "ab"[place % 2], "/", 200, 0.1) for place in range(self.ROWS)])
 
     def prepared(self, store: Store, batch: Batch) -> Batch:
-        assert isinstance(store, Preparing)
         prepared = store.prepare(batch)
         if isinstance(prepared.prepared, Future):
             wait([prepared.prepared])

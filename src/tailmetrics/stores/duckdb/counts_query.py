@@ -8,7 +8,8 @@ from typing import Any
 from tailmetrics.stats import Breakdown, BreakdownQuery, PathCount, StatusCount, Trend, TrendsQuery
 from tailmetrics.stores.duckdb.aggregates import counts_sql
 from tailmetrics.stores.duckdb.reader import Reader
-from tailmetrics.stores.duckdb.stats_query import SPAN, check_known, conditions, conditions_of, is_utf8
+from tailmetrics.stores.duckdb.stats_query import check_known, conditions, conditions_of, edges
+from tailmetrics.stores.results import can_be_stored, trends_of
 from tailmetrics.windows import from_us, to_us
 
 
@@ -38,7 +39,7 @@ def breakdown(reader: Reader, query: BreakdownQuery) -> Breakdown:
 def trends(reader: Reader, query: TrendsQuery) -> list[Trend]:
     """Raises StoreUnavailable."""
     where, parameters = conditions(query.start, query.end)
-    asked = [customer_id for customer_id in query.customer_ids if is_utf8(customer_id)]
+    asked = [customer_id for customer_id in query.customer_ids if can_be_stored(customer_id)]
     part = f"(epoch_us(timestamp) - {to_us(query.start)}) // {query.part_us}"
     rows = _counts(
         reader,
@@ -47,21 +48,14 @@ def trends(reader: Reader, query: TrendsQuery) -> list[Trend]:
         query,
         {**parameters, "asked": asked},
     )
-    requests = {customer_id: [0] * query.parts for customer_id in query.customer_ids}
-    failed = {customer_id: [0] * query.parts for customer_id in query.customer_ids}
-    for key, count, failures in rows:
-        requests[key["customer_id"]][key["part"]] = count
-        failed[key["customer_id"]][key["part"]] = failures
-    return [
-        Trend(customer_id, tuple(requests[customer_id]), tuple(failed[customer_id]))
-        for customer_id in query.customer_ids
-    ]
+    counted = ((key["customer_id"], key["part"], count, failed) for key, count, failed in rows)
+    return trends_of(query, counted)
 
 
 def span(reader: Reader) -> tuple[datetime, datetime] | None:
-    """The times of the first and the last request, from DuckDB's own notes. Raises StoreUnavailable."""
-    [(first, last)] = reader.run(SPAN)
-    return None if first is None else (from_us(first), from_us(last))
+    """The times of the first and the last request. Raises StoreUnavailable."""
+    found = edges(reader)
+    return None if found is None else (from_us(found[0]), from_us(found[1]))
 
 
 def _counts(

@@ -140,13 +140,6 @@ class Database(ABC):
         )
 
 
-def took_too_long(seconds: float) -> StoreUnavailable:
-    """What is said of a query that was stopped when its time was over."""
-    return StoreUnavailable(
-        f"the question took longer than {seconds:g} seconds (QUERY_TIMEOUT_SECONDS); ask for a shorter range"
-    )
-
-
 def tables_removed(name: str, text: str) -> StoreGone:
     """What is said when tables are not there any more that were."""
     return StoreGone(

@@ -12,8 +12,9 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
 from tailmetrics.errors import StoreError, StoreUnavailable
+from tailmetrics.stores.results import took_too_long
 from tailmetrics.stores.sql.daily_stats import daily_stats
-from tailmetrics.stores.sql.dialect import Database, Rows, tables_removed, took_too_long
+from tailmetrics.stores.sql.dialect import Database, Rows, tables_removed
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine

@@ -16,8 +16,9 @@ from sqlalchemy.dialects import postgresql
 
 from tailmetrics.errors import StoreError, StoreUnavailable
 from tailmetrics.stores.base import COMMIT_LINES
+from tailmetrics.stores.results import took_too_long
 from tailmetrics.stores.sql.daily_stats import daily_stats
-from tailmetrics.stores.sql.dialect import CONNECT_SECONDS, Database, Rows, tables_removed, took_too_long
+from tailmetrics.stores.sql.dialect import CONNECT_SECONDS, Database, Rows, tables_removed
 from tailmetrics.stores.sql.postgresql.copy import COPY_END, COPY_HEAD, binary_rows, columns_of
 from tailmetrics.stores.sql.postgresql.segments import BULK_ROWS, Segments
 from tailmetrics.stores.sql.schema import records
