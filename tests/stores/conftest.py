@@ -18,9 +18,6 @@ from tests import servers
 from tests.builders import settings_of
 from tests.stores.influxdb import server as influxdb
 
-# What needs a real server is no part of the run without one.
-collect_ignore = [] if influxdb.IS_GIVEN else ["test_influxdb_real.py"]
-
 NUMBERED = "duckdb-numbered"  # which writes numbers for all texts, as it does of many records
 
 _Answer = TypeVar("_Answer")

@@ -10,11 +10,12 @@ from typing import Any, TypeVar
 
 import aiohttp
 from influxdb_client.client.influxdb_client_async import InfluxDBClientAsync
-from influxdb_client.rest import ApiException
 
 from tailmetrics.errors import StoreUnavailable
+from tailmetrics.stores.influxdb.address import Address
 from tailmetrics.stores.influxdb.csv import Tables, tables_of
-from tailmetrics.stores.influxdb.server import CONNECT_SECONDS, Address, translated
+from tailmetrics.stores.influxdb.errors import errors_translated
+from tailmetrics.stores.influxdb.server import CONNECT_SECONDS
 from tailmetrics.stores.results import took_too_long
 
 _Result = TypeVar("_Result")
@@ -55,10 +56,8 @@ class Reader:
         if self._client is None:
             self._client = _client(self._address, self._timeout_seconds)
         api = self._client.query_api()
-        try:
+        with errors_translated(self._address):
             answer = await api.query_raw(text, params=params)
-        except (ApiException, aiohttp.ClientError, OSError) as error:
-            raise translated(error, self._address) from error
         return await asyncio.to_thread(tables_of, answer.encode())
 
     def close(self) -> None:

@@ -27,7 +27,7 @@ from tailmetrics.stores.base import COMMIT_LINES, READ_AHEAD
 from tailmetrics.stores.influxdb import counts_query, meta_queries, stats_query
 from tailmetrics.stores.influxdb.reader import Reader
 from tailmetrics.stores.influxdb.server import CONNECT_SECONDS, Server
-from tailmetrics.stores.influxdb.writer import Writer
+from tailmetrics.stores.influxdb.writer import InfluxDBWriter
 from tailmetrics.telemetry.log import EventLog
 
 log = EventLog()
@@ -46,7 +46,7 @@ class InfluxDBStore:
     def __init__(self, settings: Settings) -> None:
         """Raises SettingsError; a server that is away, or a wrong token, is logged and asked again later."""
         self._server = Server(settings)
-        self._writer = Writer(self._server)
+        self._writer = InfluxDBWriter(self._server)
         self._reader = Reader(self._server.address, settings.query_timeout_seconds)
         self._lock = threading.Lock()
         self._closed = False
@@ -55,7 +55,7 @@ class InfluxDBStore:
 
     def sources(self, node_id: str) -> Sequence[Source]:
         with self._lock:
-            return [stored.source for stored in self._open_writer().known(node_id).values()]
+            return [stored.source for stored in self._open_writer().sources(node_id).values()]
 
     def register(self, source: Source) -> Source:
         with self._lock:
@@ -126,7 +126,7 @@ class InfluxDBStore:
             log.warning("the store is not ready", error=str(error))
             raise
 
-    def _open_writer(self) -> Writer:
+    def _open_writer(self) -> InfluxDBWriter:
         if self._closed:
             raise StoreUnavailable(f"the store at {self._server.address.url} is closed")
         return self._writer
