@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tailmetrics.api import kept
+from tailmetrics.api import cache
 from tailmetrics.api.app import create_app
-from tailmetrics.api.kept import Answer, KeptAnswers, Question
+from tailmetrics.api.cache import CachedResponse, ResponseCache
 from tailmetrics.settings import Settings
 from tailmetrics.stats import StatsAnswer, StatsQuery
 from tailmetrics.stores import Store, open_store
@@ -36,8 +36,8 @@ class CountingStore:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
-    def watch(self, on_change: Callable[[Callable[[], Iterable[str]] | None], None]) -> bool:
-        return self._told and self._store.watch(on_change)
+    def version_of(self, customer_id: str | None) -> int | None:
+        return self._store.version_of(customer_id) if self._told else None
 
     async def stats(self, query: StatsQuery) -> StatsAnswer:
         self.asked.append(query)
@@ -222,29 +222,25 @@ class TestWithAServer:
 
 class TestLimits:
     def test_the_oldest_answers_make_room(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(kept, "_MOST_ANSWERS", 2)
-        answers = KeptAnswers(_Untold(), seconds=60)  # type: ignore[arg-type]  # all that is asked of it
+        monkeypatch.setattr(cache, "_MOST_RESPONSES", 2)
+        answers = ResponseCache(_Untold(), seconds=60)  # type: ignore[arg-type]  # all that is asked of it
         for key in "abc":
-            question = Question(key)
-            answers.concerns(question, key)
-            answers.keep(question, _answer(b"x"))
+            answers.keep(key, answers.state_of(key), _answer(b"x"))
         assert [answers.get(key) is not None for key in "abc"] == [False, True, True]
 
     def test_all_answers_together_stay_within_their_bytes(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(kept, "_MOST_BYTES", 250)
-        answers = KeptAnswers(_Untold(), seconds=60)  # type: ignore[arg-type]  # all that is asked of it
+        monkeypatch.setattr(cache, "_MOST_BYTES", 250)
+        answers = ResponseCache(_Untold(), seconds=60)  # type: ignore[arg-type]  # all that is asked of it
         for key in "abc":
-            question = Question(key)
-            answers.concerns(question, key)
-            answers.keep(question, _answer(b"x" * 100))
+            answers.keep(key, answers.state_of(key), _answer(b"x" * 100))
         assert [answers.get(key) is not None for key in "abc"] == [False, True, True]
 
 
 class _Untold:
-    def watch(self, on_change: object) -> bool:
-        return False
+    def version_of(self, customer_id: str | None) -> int | None:
+        return None
 
 
-def _answer(body: bytes) -> Answer:
+def _answer(body: bytes) -> CachedResponse:
     start = {"type": "http.response.start", "status": 200, "headers": []}
-    return Answer(start, {"type": "http.response.body", "body": body}, b'"1"', "/stats")
+    return CachedResponse(start, {"type": "http.response.body", "body": body}, b'"1"', "/stats")

@@ -26,8 +26,8 @@ class AwayStore:
     def __init__(self, error: StoreUnavailable | None) -> None:
         self._error = error
 
-    def watch(self, on_change: object) -> bool:
-        return False
+    def version_of(self, customer_id: str | None) -> int | None:
+        return None
 
     async def ping(self) -> None:
         if self._error is not None:

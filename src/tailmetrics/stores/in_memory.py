@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 
@@ -143,8 +143,9 @@ class InMemoryStore:
     def report(self, processor: str, statuses: Sequence[SourceStatus]) -> None:
         self._open().reports[processor] = tuple(statuses)
 
-    def watch(self, on_change: Callable[[Callable[[], Iterable[str]] | None], None]) -> bool:  # noqa: ARG002  # others may have its memory
-        return False
+    def version_of(self, customer_id: str | None) -> int | None:
+        records = self._memory.records
+        return records.height if customer_id is None else (records["customer_id"] == customer_id).sum()
 
     async def stats(self, query: StatsQuery) -> StatsAnswer:
         memory = await self._asked(query)

@@ -22,8 +22,8 @@ METHODS = ("get", "post")
 class _NoStore:
     """The document needs none."""
 
-    def watch(self, on_change: object) -> bool:
-        return False
+    def version_of(self, customer_id: str | None) -> int | None:
+        return None
 
 
 NO_STORE: Any = _NoStore()

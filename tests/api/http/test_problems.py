@@ -19,8 +19,8 @@ class FailingStore:
 
     error: Exception = StoreError("unset")
 
-    def watch(self, on_change: object) -> bool:
-        return False
+    def version_of(self, customer_id: str | None) -> int | None:
+        return None
 
     async def stats(self, query: StatsQuery) -> StatsAnswer:
         raise self.error
