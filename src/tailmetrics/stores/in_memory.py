@@ -145,7 +145,9 @@ class InMemoryStore:
 
     def version_of(self, customer_id: str | None) -> int | None:
         records = self._memory.records
-        return records.height if customer_id is None else (records["customer_id"] == customer_id).sum()
+        if customer_id is None:
+            return records.height
+        return records.filter(pl.col("customer_id") == customer_id).height
 
     async def stats(self, query: StatsQuery) -> StatsAnswer:
         memory = await self._asked(query)
