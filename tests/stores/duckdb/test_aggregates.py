@@ -27,11 +27,11 @@ def connection() -> Iterator[duckdb.DuckDBPyConnection]:
     with duckdb.connect() as connection:
         connection.execute("CREATE TABLE requests (timestamp TIMESTAMP, status_code INT, duration DOUBLE)")
         rows = [
-            (time.replace(tzinfo=None), status, chance.choice((None, 0.25, chance.expovariate(0.1))))
+            f"(make_timestamp({to_us(time)}), {status}, {chance.choice(('NULL', 0.25, chance.random()))})"
             for time in TIMES
             for status in STATUSES
         ]
-        connection.executemany("INSERT INTO requests VALUES (?, ?, ?)", rows)
+        connection.execute(f"INSERT INTO requests VALUES {', '.join(rows)}")
         yield connection
 
 
