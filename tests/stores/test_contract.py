@@ -27,7 +27,8 @@ from tailmetrics.stats import (
     Summary,
     TrendsQuery,
 )
-from tailmetrics.stores import Store, open_store
+from tailmetrics.stores import Store
+from tailmetrics.stores.in_memory import Memory
 from tailmetrics.windows import parse_every
 from tests.builders import LINE_BYTES, Record, at, batch_of, moved, source_of
 from tests.stores.brute_force import (
@@ -38,7 +39,7 @@ from tests.stores.brute_force import (
     expected_summary,
     expected_trends,
 )
-from tests.stores.conftest import BACKENDS, Ask
+from tests.stores.conftest import BACKENDS, Ask, open_store
 
 DAILY = parse_every("1d")
 NOON = at("2024-10-10T12:00:00")
@@ -136,7 +137,7 @@ class TestSources:
         store.register(source_of("b", node_id="second"))
         assert [source.path for source in store.sources("second")] == ["/logs/b"]
 
-    def test_the_largest_device_and_inode_are_kept(self, settings: Settings, store: Store) -> None:
+    def test_the_largest_device_and_inode_are_kept(self, settings: Settings | Memory, store: Store) -> None:
         source = source_of(inode=2**128 - 1, device=2**64 - 1)
         store.register(source)
         store.close()
@@ -203,7 +204,7 @@ class TestWriting:
         store.write([])
         assert ask(store.status()) == before
 
-    def test_the_last_name_and_fingerprints_are_kept(self, settings: Settings, store: Store) -> None:
+    def test_the_last_name_and_fingerprints_are_kept(self, settings: Settings | Memory, store: Store) -> None:
         source = store.register(source_of())
         batch = replace(batch_of(source, ONE), path="/logs/requests.log.1")
         store.write([batch])
@@ -248,7 +249,9 @@ class TestWriting:
         status = ask(store.status())
         assert (status.records, status.rejects) == (1, 1)
 
-    def test_a_second_processor_of_a_source_is_refused(self, settings: Settings, store: Store) -> None:
+    def test_a_second_processor_of_a_source_is_refused(
+        self, settings: Settings | Memory, store: Store
+    ) -> None:
         source = store.register(source_of())
         batch = batch_of(source, ONE)
         store.write([batch])
@@ -256,7 +259,7 @@ class TestWriting:
             open_store(settings).write([batch])
 
     def test_what_was_committed_is_there_after_reopening(
-        self, settings: Settings, store: Store, ask: Ask[Any]
+        self, settings: Settings | Memory, store: Store, ask: Ask[Any]
     ) -> None:
         source = store.register(source_of())
         store.write([batch_of(source, ONE, rejects=[("r", "l")], blanks=3)])

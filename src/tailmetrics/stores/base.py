@@ -6,7 +6,7 @@ not help.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final, Protocol
 
@@ -86,11 +86,11 @@ class Writes(Protocol):
 class Reads(Protocol):
     """What a store is asked, by any number of callers at once."""
 
-    def watch(self, on_change: Callable[[Callable[[], Iterable[str]] | None], None]) -> bool:
-        """Have `on_change` called by each commit of records, before anybody can know of the commit.
+    def version_of(self, customer_id: str | None) -> int | None:
+        """The version of a customer's records, of all records for None; cheap, from any thread.
 
-        It is given a function that tells whose records were added, or None when any customer's may have
-        changed. Returns False, and never calls it, when other processes may write to the store.
+        An answer holds as long as the version that was read before asking. None when other processes may
+        write to the store, which nobody is told of.
         """
         ...
 

@@ -16,13 +16,18 @@ from tailmetrics.errors import QueryError, StoreUnavailable, UnknownCustomer
 from tailmetrics.stats import (
     DAY_SECONDS,
     MAX_FILLED_WINDOWS,
+    Breakdown,
+    BreakdownQuery,
     CustomersPage,
+    CustomersQuery,
     CustomerStats,
     Failures,
+    PathCount,
     Reject,
     RejectsPage,
     StatsAnswer,
     StatsQuery,
+    StatusCount,
     Summary,
     Trend,
     TrendsQuery,
@@ -168,6 +173,31 @@ def rejects_page(found: Sequence[tuple[int, Reject]], total: int, limit: int) ->
     page = found[:limit]
     following = cursor_to("rejects", page[-1][0]) if len(found) > len(page) else None
     return RejectsPage(tuple(reject for _, reject in page), total, following)
+
+
+def ranked(totals: pl.DataFrame, query: CustomersQuery) -> pl.DataFrame:
+    """Customers with the columns of `aggregates`, in the order of a query; equal ones by the bytes of ids."""
+    if query.sort == "customer_id":
+        return totals.sort("customer_id", descending=query.descending)
+    ranks = {
+        "failures": pl.col("failed"),
+        "uptime": (pl.col("requests") - pl.col("failed")) / pl.col("requests"),
+    }
+    rank = ranks.get(query.sort, pl.col(query.sort))
+    return totals.sort(rank, "customer_id", descending=[query.descending, False], nulls_last=True)
+
+
+def breakdown_of(query: BreakdownQuery, rows: pl.DataFrame) -> Breakdown:
+    """What rows with `path` and `status_code` make."""
+    failed = FAILURE_RULES[query.failures](pl.col("status_code")).sum()
+    counts = (pl.len().alias("requests"), failed.alias("failed"))
+    paths = rows.group_by("path").agg(*counts).sort("requests", "path", descending=[True, False])
+    statuses = rows.group_by("status_code").agg(*counts).sort("status_code")
+    return Breakdown(
+        tuple(PathCount(*row) for row in paths.head(query.top).iter_rows()),
+        paths.height,
+        tuple(StatusCount(*row) for row in statuses.iter_rows()),
+    )
 
 
 def trends_of(query: TrendsQuery, counted: Iterable[tuple[str, int, int, int]]) -> list[Trend]:

@@ -13,6 +13,7 @@ from tailmetrics.settings import Settings
 from tailmetrics.sources import Batch, Source
 from tailmetrics.stats import BreakdownQuery, CustomersQuery, RejectsQuery, StatsQuery
 from tailmetrics.stores import Store, open_store
+from tailmetrics.stores.sql.store import SqlStore
 from tests import servers
 from tests.builders import Record, batch_of, source_of
 from tests.stores.conftest import Ask
@@ -61,6 +62,7 @@ class TestRowsMadeAhead:
         return batch_of(source, [(NOON, "ab"[place % 2], "/", 200, 0.1) for place in range(self.ROWS)])
 
     def prepared(self, store: Store, batch: Batch) -> Batch:
+        assert isinstance(store, SqlStore)
         prepared = store.prepare(batch)
         if isinstance(prepared.prepared, Future):
             wait([prepared.prepared])

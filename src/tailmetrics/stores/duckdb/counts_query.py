@@ -5,32 +5,28 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from tailmetrics.stats import Breakdown, BreakdownQuery, PathCount, StatusCount, Trend, TrendsQuery
+from tailmetrics.stats import Breakdown, BreakdownQuery, Failures, PathCount, StatusCount, Trend, TrendsQuery
 from tailmetrics.stores.duckdb.aggregates import counts_sql
-from tailmetrics.stores.duckdb.reader import Reader
-from tailmetrics.stores.duckdb.stats_query import check_known, conditions, conditions_of, edges
+from tailmetrics.stores.duckdb.reader import Condition, Reader
+from tailmetrics.stores.duckdb.stats_query import check_known, edges, of_customer, within
 from tailmetrics.stores.results import can_be_stored, trends_of
 from tailmetrics.windows import from_us, to_us
 
 
 def breakdown(reader: Reader, query: BreakdownQuery) -> Breakdown:
     """Raises UnknownCustomer and StoreUnavailable."""
-    where, parameters = conditions_of(query.start, query.end, query.customer_id)
-    statuses = _counts(reader, "status_code", where, query, parameters, order="ORDER BY key")
+    where = of_customer(query)
+    statuses = _counts(reader, "status_code", where, query.failures, order="ORDER BY key")
     if not statuses:
         if query.customer_id is not None:
             check_known(reader, query.customer_id)
         return Breakdown()
-    paths = _counts(
-        reader,
-        "path",
-        where,
-        query,
-        {**parameters, "top": query.top},
-        view="records",
-        order="ORDER BY requests DESC, key LIMIT $top",
+    order = "ORDER BY requests DESC, key LIMIT $top"
+    of_top = Condition(where.sql, {**where.parameters, "top": query.top})
+    paths = _counts(reader, "path", of_top, query.failures, view="records", order=order)
+    [(paths_total,)] = reader.run(
+        f"SELECT count(DISTINCT path) FROM records WHERE {where.sql}", where.parameters
     )
-    [(paths_total,)] = reader.run(f"SELECT count(DISTINCT path) FROM records WHERE {where}", parameters)
     return Breakdown(
         tuple(PathCount(*row) for row in paths), paths_total, tuple(StatusCount(*row) for row in statuses)
     )
@@ -38,16 +34,10 @@ def breakdown(reader: Reader, query: BreakdownQuery) -> Breakdown:
 
 def trends(reader: Reader, query: TrendsQuery) -> list[Trend]:
     """Raises StoreUnavailable."""
-    where, parameters = conditions(query.start, query.end)
     asked = [customer_id for customer_id in query.customer_ids if can_be_stored(customer_id)]
+    where = within(query.start, query.end).also("customer_id IN (SELECT unnest($asked))", asked=asked)
     part = f"(epoch_us(timestamp) - {to_us(query.start)}) // {query.part_us}"
-    rows = _counts(
-        reader,
-        f"struct_pack(customer_id, part := {part})",
-        f"{where} AND customer_id IN (SELECT unnest($asked))",
-        query,
-        {**parameters, "asked": asked},
-    )
+    rows = _counts(reader, f"struct_pack(customer_id, part := {part})", where, query.failures)
     counted = ((key["customer_id"], key["part"], count, failed) for key, count, failed in rows)
     return trends_of(query, counted)
 
@@ -61,12 +51,11 @@ def span(reader: Reader) -> tuple[datetime, datetime] | None:
 def _counts(
     reader: Reader,
     key: str,
-    where: str,
-    query: BreakdownQuery | TrendsQuery,
-    parameters: dict[str, Any],
+    where: Condition,
+    failures: Failures,
     *,
     view: str = "requests",
     order: str = "",
 ) -> list[tuple[Any, int, int]]:
-    counted = counts_sql(key, where, query.failures, view)
-    return reader.run(f"SELECT key, requests, failed FROM ({counted}) {order}", parameters)
+    counted = counts_sql(key, where.sql, failures, view)
+    return reader.run(f"SELECT key, requests, failed FROM ({counted}) {order}", where.parameters)

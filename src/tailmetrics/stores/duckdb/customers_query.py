@@ -9,8 +9,8 @@ from tailmetrics.stats import CustomersPage, CustomersQuery
 from tailmetrics.stores.cursors import place_of
 from tailmetrics.stores.duckdb.aggregates import Groups, Method, aggregates_sql, counts_sql
 from tailmetrics.stores.duckdb.in_memory import few_rows
-from tailmetrics.stores.duckdb.reader import Reader
-from tailmetrics.stores.duckdb.stats_query import conditions, with_memory_or_disk
+from tailmetrics.stores.duckdb.reader import Condition, Reader
+from tailmetrics.stores.duckdb.stats_query import with_memory_or_disk, within
 from tailmetrics.stores.results import can_be_stored, customers_page, latencies
 
 _RANKS = {
@@ -30,34 +30,33 @@ _MOST_COMPARISONS = 25_000_000  # of ids, beyond which a join is quicker
 def customers(reader: Reader, query: CustomersQuery) -> CustomersPage:
     """Raises QueryError for a wrong cursor, and StoreUnavailable."""
     offset = place_of("customers", query.after, 0)
-    where, parameters = conditions(query.start, query.end)
+    where = within(query.start, query.end)
     if query.search:
         if not can_be_stored(query.search):
             return CustomersPage((), 0, None)
-        where += " AND contains(customer_id, $search)"
-        parameters["search"] = query.search
+        where = where.also("contains(customer_id, $search)", search=query.search)
 
     def ask(method: Method) -> CustomersPage:
-        def aggregates(condition: str) -> str:
-            [sql] = aggregates_sql(method, _BY_CUSTOMER, condition, query.failures)
+        def aggregates(condition: Condition) -> str:
+            [sql] = aggregates_sql(method, _BY_CUSTOMER, condition.sql, query.failures)
             return sql
 
         # Quantiles of all customers are found only where the order asks for them.
         by_quantile = query.sort in _QUANTILES
-        ranking = aggregates(where) if by_quantile else counts_sql("customer_id", where, query.failures)
+        ranking = aggregates(where) if by_quantile else counts_sql("customer_id", where.sql, query.failures)
         direction = "DESC" if query.descending else "ASC"
         ranked = reader.run(
             f"SELECT count(*) OVER (), * FROM ({ranking}) "
             f"ORDER BY {_RANKS[query.sort]} {direction} NULLS LAST, key LIMIT $limit OFFSET $offset",
-            {**parameters, "limit": query.limit, "offset": offset},
+            {**where.parameters, "limit": query.limit, "offset": offset},
         )
         if not ranked:
             [(total,)] = reader.run(
-                f"SELECT count(DISTINCT customer_id) FROM requests WHERE {where}", parameters
+                f"SELECT count(DISTINCT customer_id) FROM requests WHERE {where.sql}", where.parameters
             )
             return CustomersPage((), total, None)
         counted = [row[1:] for row in ranked]
-        page = counted if by_quantile else _with_quantiles(reader, aggregates, counted, where, parameters)
+        page = counted if by_quantile else _with_quantiles(reader, aggregates, counted, where)
         return customers_page(page, ranked[0][0], offset)
 
     return with_memory_or_disk(reader, Method.IN_MEMORY, ask)
@@ -65,26 +64,21 @@ def customers(reader: Reader, query: CustomersQuery) -> CustomersPage:
 
 def _with_quantiles(
     reader: Reader,
-    aggregates: Callable[[str], str],
+    aggregates: Callable[[Condition], str],
     counted: Sequence[tuple[Any, ...]],
-    where: str,
-    parameters: dict[str, Any],
+    where: Condition,
 ) -> list[tuple[Any, ...]]:
     """Rows (customer_id, requests, failed, average) with median and p99 at their ends."""
     page = [row[0] for row in counted]
     records = sum(row[1] for row in counted)
     rows = None
     if records * len(page) <= _MOST_COMPARISONS:
-        rows = few_rows(
-            reader,
-            "list_position($page, customer_id) - 1 AS place, duration",
-            f"{where} AND list_contains($page, customer_id)",
-            {**parameters, "page": page},
-        )
+        listed = where.also("list_contains($page, customer_id)", page=page)
+        rows = few_rows(reader, "list_position($page, customer_id) - 1 AS place, duration", listed)
     if rows is not None:
         found = rows.group_by("place").agg(latencies()).rows()
         by_place = {place: quantiles for place, _, *quantiles in found}
         return [(*row, *by_place[place]) for place, row in enumerate(counted)]
-    of_page = f"{where} AND customer_id IN (SELECT unnest($page))"
-    by_customer = {row[0]: row for row in reader.run(aggregates(of_page), {**parameters, "page": page})}
+    joined = where.also("customer_id IN (SELECT unnest($page))", page=page)
+    by_customer = {row[0]: row for row in reader.run(aggregates(joined), joined.parameters)}
     return [by_customer[customer_id] for customer_id in page]

@@ -6,21 +6,21 @@ selection is planned at once, and the aggregates of so many rows take a few mill
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from tailmetrics.stores.duckdb.reader import Reader
+from tailmetrics.stores.duckdb.reader import Condition, Reader
 
 MOST_ROWS = 500_000
 
 
-def few_rows(reader: Reader, columns: str, where: str, parameters: Mapping[str, Any]) -> pl.DataFrame | None:
-    """These columns, of numbers, of the records for which `where` holds; None when they are too many."""
-    found = reader.columns(f"SELECT {columns} FROM requests WHERE {where} LIMIT {MOST_ROWS + 1}", parameters)
+def few_rows(reader: Reader, columns: str, where: Condition) -> pl.DataFrame | None:
+    """These columns, of numbers, of the records that a condition selects; None when they are too many."""
+    sql = f"SELECT {columns} FROM requests WHERE {where.sql} LIMIT {MOST_ROWS + 1}"
+    found = reader.columns(sql, where.parameters)
     rows = pl.DataFrame({name: _series(values) for name, values in found.items()})
     return None if rows.height > MOST_ROWS else rows
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy.typing as npt
@@ -16,6 +17,17 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 _Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """Which records a query is about: an SQL text that is never empty, and its named parameters."""
+
+    sql: str
+    parameters: dict[str, Any]
+
+    def also(self, sql: str, **parameters: Any) -> Condition:
+        return Condition(f"{self.sql} AND {sql}", {**self.parameters, **parameters})
 
 
 class Reader:

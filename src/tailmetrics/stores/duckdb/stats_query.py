@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timezone
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import duckdb
 
 from tailmetrics.errors import StoreUnavailable, UnknownCustomer
 from tailmetrics.stats import (
+    BreakdownQuery,
     Reject,
     RejectsPage,
     RejectsQuery,
@@ -21,7 +22,7 @@ from tailmetrics.stores.cursors import LAST, place_of
 from tailmetrics.stores.duckdb.aggregates import Groups, Method, aggregates_sql, window_key
 from tailmetrics.stores.duckdb.in_memory import MOST_ROWS, few_rows
 from tailmetrics.stores.duckdb.layout import key_of
-from tailmetrics.stores.duckdb.reader import Reader
+from tailmetrics.stores.duckdb.reader import Condition, Reader
 from tailmetrics.stores.results import (
     check_storable,
     rejects_page,
@@ -50,34 +51,23 @@ _EDGES = (
 
 def stats(reader: Reader, query: StatsQuery) -> StatsAnswer:
     """Raises UnknownCustomer, QueryError and StoreUnavailable."""
-    where, parameters = conditions_of(query.start, query.end, query.customer_id)
-    answer = None
-    if parameters or reader.records <= MOST_ROWS:
-        answer = _stats_of_few(reader, query, where, parameters)
-    if answer is None:
-        answer = _stats_of_many(reader, query, where, parameters)
+    where = of_customer(query)
+    rows = None
+    if where.parameters or reader.records <= MOST_ROWS:
+        rows = few_rows(reader, "epoch_us(timestamp) AS time, status_code, duration", where)
+
+    def ask(method: Method) -> StatsAnswer:
+        return (_in_windows if query.every.cuts else _in_one_window)(reader, query, method, where)
+
+    if rows is not None:
+        answer = result_of_rows(query, rows)
+    else:
+        # Of all customers it is the quicker one, too, where durations repeat.
+        first = Method.ON_DISK if query.customer_id is None else Method.IN_MEMORY
+        answer = with_memory_or_disk(reader, first, ask)
     if query.customer_id is not None and not answer.summary.total_requests:
         check_known(reader, query.customer_id)
     return answer
-
-
-def _stats_of_few(
-    reader: Reader, query: StatsQuery, where: str, parameters: dict[str, Any]
-) -> StatsAnswer | None:
-    """The answer from the rows themselves, None when they are too many."""
-    rows = few_rows(reader, "epoch_us(timestamp) AS time, status_code, duration", where, parameters)
-    return None if rows is None else result_of_rows(query, rows)
-
-
-def _stats_of_many(reader: Reader, query: StatsQuery, where: str, parameters: dict[str, Any]) -> StatsAnswer:
-    def ask(method: Method) -> StatsAnswer:
-        if query.every.cuts:
-            return _in_windows(reader, query, method, where, parameters)
-        return _in_one_window(reader, query, method, where, parameters)
-
-    # Of all customers it is the quicker one, too, where durations repeat.
-    first = Method.ON_DISK if query.customer_id is None else Method.IN_MEMORY
-    return with_memory_or_disk(reader, first, ask)
 
 
 def rejects(reader: Reader, query: RejectsQuery) -> RejectsPage:
@@ -99,41 +89,35 @@ def rejects(reader: Reader, query: RejectsQuery) -> RejectsPage:
     return rejects_page(found, total, query.limit)
 
 
-def _in_one_window(
-    reader: Reader, query: StatsQuery, method: Method, where: str, parameters: dict[str, Any]
-) -> StatsAnswer:
-    statements = aggregates_sql(method, Groups(None, total=True), where, query.failures)
-    total, _ = _summaries(reader, statements, parameters)
+def _in_one_window(reader: Reader, query: StatsQuery, method: Method, where: Condition) -> StatsAnswer:
+    total, _ = _summaries(reader, query, method, where, Groups(None, total=True))
     span = None
     if total.total_requests and (query.start is None or query.end is None):
         [span] = reader.run(
-            f"SELECT min(epoch_us(timestamp)), max(epoch_us(timestamp)) FROM requests WHERE {where}",
-            parameters,
+            f"SELECT min(epoch_us(timestamp)), max(epoch_us(timestamp)) FROM requests WHERE {where.sql}",
+            where.parameters,
         )
     return result_in_one_window(query, total, span)
 
 
-def _in_windows(
-    reader: Reader, query: StatsQuery, method: Method, where: str, parameters: dict[str, Any]
-) -> StatsAnswer:
-    spans = _spans(reader, query, where, parameters) if clocks_change(query.zone) else []
+def _in_windows(reader: Reader, query: StatsQuery, method: Method, where: Condition) -> StatsAnswer:
+    spans = _spans(reader, query, where) if clocks_change(query.zone) else []
     grid = Grid(query.every, query.zone, spans)
     if not grid.pieces:
         return result_in_windows(query, grid, Summary(), ())
     groups = Groups(window_key(grid.pieces), total=True)
-    statements = aggregates_sql(method, groups, where, query.failures)
-    total, windows = _summaries(reader, statements, parameters)
+    total, windows = _summaries(reader, query, method, where, groups)
     return result_in_windows(query, grid, total, sorted(windows.items()))
 
 
-def _spans(reader: Reader, query: StatsQuery, where: str, parameters: dict[str, Any]) -> list[Span]:
+def _spans(reader: Reader, query: StatsQuery, where: Condition) -> list[Span]:
     spans = short_spans(query, edges(reader))
     if spans is not None:
         return spans
     return reader.run(
         "SELECT min(epoch_us(timestamp)), max(epoch_us(timestamp)) + 1 FROM requests "
-        f"WHERE {where} GROUP BY (epoch_us(timestamp) - ({EARLIEST_US})) // {STRETCH_US} ORDER BY 1",
-        parameters,
+        f"WHERE {where.sql} GROUP BY (epoch_us(timestamp) - ({EARLIEST_US})) // {STRETCH_US} ORDER BY 1",
+        where.parameters,
     )
 
 
@@ -144,9 +128,12 @@ def edges(reader: Reader) -> Span | None:
 
 
 def _summaries(
-    reader: Reader, statements: list[str], parameters: dict[str, Any]
+    reader: Reader, query: StatsQuery, method: Method, where: Condition, groups: Groups
 ) -> tuple[Summary, dict[int, Summary]]:
-    by_key = {key: summary_of(*row) for sql in statements for key, *row in reader.run(sql, parameters)}
+    """Of all records together, and of each group."""
+    statements = aggregates_sql(method, groups, where.sql, query.failures)
+    rows = (row for sql in statements for row in reader.run(sql, where.parameters))
+    by_key = {key: summary_of(*row) for key, *row in rows}
     return by_key.pop(None, Summary()), by_key
 
 
@@ -156,30 +143,26 @@ def check_known(reader: Reader, customer_id: str) -> None:
         raise UnknownCustomer(customer_id)
 
 
-def conditions_of(
-    start: datetime | None, end: datetime | None, customer_id: str | None
-) -> tuple[str, dict[str, Any]]:
-    """The range, and the customer if one is given, as a condition with its parameters.
+def of_customer(query: StatsQuery | BreakdownQuery) -> Condition:
+    """The records in the range, and of the customer if one is given.
 
     Raises UnknownCustomer for an id that no store can hold.
     """
-    where, parameters = conditions(start, end)
-    check_storable(customer_id)
-    if customer_id is None:
-        return where, parameters
-    return f"{where} AND {_IS_CUSTOMER}", {**parameters, "customer_id": customer_id}
+    check_storable(query.customer_id)
+    where = within(query.start, query.end)
+    if query.customer_id is None:
+        return where
+    return where.also(_IS_CUSTOMER, customer_id=query.customer_id)
 
 
-def conditions(start: datetime | None, end: datetime | None) -> tuple[str, dict[str, Any]]:
-    """The range as a condition that is never empty, and its parameters."""
-    conditions, parameters = ["TRUE"], {}
+def within(start: datetime | None, end: datetime | None) -> Condition:
+    """The records in a range."""
+    where = Condition("TRUE", {})
     if start is not None:
-        conditions.append("timestamp >= $start")
-        parameters["start"] = _naive(start)
+        where = where.also("timestamp >= $start", start=_naive(start))
     if end is not None:
-        conditions.append("timestamp < $end")
-        parameters["end"] = _naive(end)
-    return " AND ".join(conditions), parameters
+        where = where.also("timestamp < $end", end=_naive(end))
+    return where
 
 
 def _naive(moment: datetime) -> datetime:

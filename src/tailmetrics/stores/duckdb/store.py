@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import secrets
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
@@ -107,9 +107,8 @@ class DuckDBStore:
     def report(self, processor: str, statuses: Sequence[SourceStatus]) -> None:
         self._reports[processor] = tuple(statuses)
 
-    def watch(self, on_change: Callable[[Callable[[], Iterable[str]] | None], None]) -> bool:
-        self._writer.on_change = on_change
-        return True
+    def version_of(self, customer_id: str | None) -> int | None:
+        return self._writer.versions.of(customer_id)
 
     async def stats(self, query: StatsQuery) -> StatsAnswer:
         return await self._ask(lambda reader: stats_query.stats(reader, query))

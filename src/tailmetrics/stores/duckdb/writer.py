@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
@@ -19,6 +19,7 @@ from tailmetrics.stores.duckdb.compactor import Settler
 from tailmetrics.stores.duckdb.dictionary import Names, split
 from tailmetrics.stores.duckdb.file import DuckDBFile, errors_translated
 from tailmetrics.stores.duckdb.layout import COLUMNS
+from tailmetrics.stores.duckdb.versions import Versions
 
 _MANY_RECORDS = 50_000
 _RECORDS_BETWEEN_GIVING_BACK = 500_000  # while more come: pages that were given back are made anew
@@ -56,7 +57,7 @@ class Writer:
         self._names_end = 0  # in memory, of those in the file
         self._retention_days = retention_days
         self._damaged = False
-        self.on_change: Callable[[Callable[[], Iterable[str]] | None], None] = lambda _: None
+        self.versions = Versions()
         self._counting = threading.Lock()
         self._records_since_giving_back = 0
         self._frames = FramesStream()
@@ -155,8 +156,9 @@ class Writer:
         rejects = self._with_keys((batch.source_id, batch.parsed.rejects) for batch in batches)
         record_count = sum(frame.height for frame in (*fresh, *numbered))
         reject_count = sum(frame.height for frame in rejects)
+        customers = [records["customer_id"] for batch in batches if (records := batch.parsed.records).height]
         now = _utc_now()
-        with self._transaction():
+        with self._transaction(customers):
             self._insert_names(names_end)
             self._insert_numbered(numbered)
             self._insert_records(fresh)
@@ -167,9 +169,6 @@ class Writer:
         self.sources.update(
             (source.source_id, replace(source, committed_at=committed_at)) for source in moved
         )
-        if record_count:
-            customers = [batch.parsed.records["customer_id"] for batch in batches]
-            self.on_change(lambda: pl.concat(customers).unique())
         with self._counting:
             self.counts.records += record_count
             self.counts.rejects += reject_count
@@ -204,7 +203,7 @@ class Writer:
             raise
 
     def _expired(self, records: int, rejects: int) -> None:
-        self.on_change(None)
+        self.versions.all_changed()
         with self._counting:
             self.counts.records -= records
             self.counts.rejects -= rejects
@@ -261,12 +260,14 @@ class Writer:
         self._file.check_present()
 
     @contextlib.contextmanager
-    def _transaction(self) -> Iterator[None]:
+    def _transaction(self, customers: Sequence[pl.Series] = ()) -> Iterator[None]:
+        """What is done in it is committed together; `customers` are those whose records it adds."""
         with errors_translated():
             try:
                 self._connection.begin()
                 yield
-                self._connection.commit()
+                with self.versions.changing(customers) if customers else contextlib.nullcontext():
+                    self._connection.commit()
             except BaseException as error:
                 self._damaged = isinstance(error, duckdb.FatalException)
                 # A commit that failed has rolled back already.

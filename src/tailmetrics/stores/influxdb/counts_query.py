@@ -7,13 +7,13 @@ from datetime import datetime
 
 import polars as pl
 
-from tailmetrics.stats import Breakdown, BreakdownQuery, PathCount, StatusCount, Trend, TrendsQuery
+from tailmetrics.stats import Breakdown, BreakdownQuery, Trend, TrendsQuery
 from tailmetrics.stores.influxdb import flux
 from tailmetrics.stores.influxdb.flux import Asked
 from tailmetrics.stores.influxdb.points_read import edges, failed, far_requests, merged
 from tailmetrics.stores.influxdb.reader import Reader
 from tailmetrics.stores.influxdb.stats_query import asked_of, check_known
-from tailmetrics.stores.results import can_be_stored, trends_of
+from tailmetrics.stores.results import breakdown_of, can_be_stored, trends_of
 from tailmetrics.windows import from_us, to_us
 
 
@@ -29,14 +29,7 @@ async def breakdown(reader: Reader, query: BreakdownQuery) -> Breakdown:
     if not rows.height:
         await check_known(reader, query.customer_id)
         return Breakdown()
-    counts = (pl.len().alias("requests"), failed(query.failures).sum().alias("failed"))
-    paths = rows.group_by("path").agg(*counts).sort("requests", "path", descending=[True, False])
-    statuses = rows.group_by("status_code").agg(*counts).sort("status_code")
-    return Breakdown(
-        tuple(PathCount(*row) for row in paths.head(query.top).iter_rows()),
-        paths.height,
-        tuple(StatusCount(*row) for row in statuses.iter_rows()),
-    )
+    return breakdown_of(query, rows)
 
 
 async def trends(reader: Reader, query: TrendsQuery) -> Sequence[Trend]:

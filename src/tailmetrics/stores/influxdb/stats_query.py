@@ -20,6 +20,7 @@ from tailmetrics.stores.results import (
     check_storable,
     customers_page,
     latencies,
+    ranked,
     result_in_one_window,
     result_of_rows,
     summary_of,
@@ -72,7 +73,7 @@ async def customers(reader: Reader, query: CustomersQuery) -> CustomersPage:
         if far.height:
             ids = far["customer_id"].unique().to_list()
             totals = totals.update(await _latencies_by_rows(reader, query, ids), on="customer_id")
-    page = _ranked(totals, query).slice(offset, query.limit)
+    page = ranked(totals, query).slice(offset, query.limit)
     if page.height and not by_latency:
         page = page.join(
             await _latencies_of(reader, query, page["customer_id"].to_list(), far),
@@ -203,20 +204,6 @@ async def _latencies_by_rows(reader: Reader, query: CustomersQuery, ids: Sequenc
         reader, asked, [*flux.rows(asked, ["duration"], columns), *flux.far_rows(asked, ["duration"])]
     )
     return all_requests(found, asked, ["customer_id"]).group_by("customer_id").agg(latencies())
-
-
-def _ranked(totals: pl.DataFrame, query: CustomersQuery) -> pl.DataFrame:
-    """In the order of a query; equal ones by the bytes of their ids."""
-    rank = {
-        "requests": pl.col("requests"),
-        "failures": pl.col("failed"),
-        "uptime": (pl.col("requests") - pl.col("failed")) / pl.col("requests"),
-    }.get(query.sort, pl.col(query.sort))
-    if query.sort == "customer_id":
-        return totals.sort("customer_id", descending=query.descending)
-    return totals.with_columns(rank=rank).sort(
-        "rank", "customer_id", descending=[query.descending, False], nulls_last=True
-    )
 
 
 async def _run(reader: Reader, asked: Asked, statements: Sequence[str]) -> dict[str, pl.DataFrame]:

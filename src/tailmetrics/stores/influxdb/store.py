@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 from tailmetrics.errors import StoreUnavailable
@@ -83,8 +83,8 @@ class InfluxDBStore:
     def report(self, processor: str, statuses: Sequence[SourceStatus]) -> None:
         self._open_writer().report(processor, statuses)
 
-    def watch(self, on_change: Callable[[Callable[[], Iterable[str]] | None], None]) -> bool:  # noqa: ARG002  # others may write
-        return False
+    def version_of(self, customer_id: str | None) -> int | None:  # noqa: ARG002  # others may write
+        return None
 
     async def stats(self, query: StatsQuery) -> StatsAnswer:
         return await self._reader.ask(lambda reader: stats_query.stats(reader, query))

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import threading
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from datetime import datetime
@@ -108,8 +108,8 @@ class SqlStore:
     def report(self, processor: str, statuses: Sequence[SourceStatus]) -> None:
         self._write(lambda writer: writer.report(processor, statuses))
 
-    def watch(self, on_change: Callable[[Callable[[], Iterable[str]] | None], None]) -> bool:  # noqa: ARG002  # others may write
-        return False
+    def version_of(self, customer_id: str | None) -> int | None:  # noqa: ARG002  # others may write
+        return None
 
     async def stats(self, query: StatsQuery) -> StatsAnswer:
         return await self._ask(lambda queries: queries.stats(query))
