@@ -6,8 +6,7 @@ import asyncio
 import contextlib
 import threading
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from concurrent.futures import Future
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -31,6 +30,7 @@ from tailmetrics.stats import (
     TrendsQuery,
 )
 from tailmetrics.stores.base import READ_AHEAD
+from tailmetrics.stores.loop_thread import LoopThread
 from tailmetrics.stores.results import took_too_long
 from tailmetrics.stores.sql import schema
 from tailmetrics.stores.sql.dialect import Database, errors_translated, parameters_refused
@@ -49,9 +49,8 @@ _STOP_SECONDS = 2.0  # for a statement that was told to end
 class SqlStore:
     """A Store in a database.
 
-    Questions are asked in an event loop of the store's own, whatever loop awaits them: a pool of connections
-    belongs to one loop. What asking needs is imported with the first question, as a load asks none. A server
-    that is away when the store is opened is waited for.
+    What queries need is imported with the first one, as a load has none. A server that is away when the store
+    is opened is waited for.
     """
 
     read_ahead = READ_AHEAD
@@ -70,7 +69,7 @@ class SqlStore:
         self._prepared = False
         self._closed = False
         self._stored: tuple[str, tuple[SourceStatus, ...]] = ("", ())
-        self._questions = _LoopThread("sql-questions")
+        self._loop = LoopThread("sql-queries", self._database.name)
         try:
             self._prepare()
         except StoreUnavailable:
@@ -147,7 +146,7 @@ class SqlStore:
         if self._closed:
             return
         self._closed = True
-        self._questions.end(self._dispose)
+        self._loop.end(self._dispose)
         self._writer.close()
         self._database.close()
         self._engine.dispose()
@@ -171,12 +170,12 @@ class SqlStore:
         with errors_translated(self._database):
             return work(self._writer)
 
-    async def _ask(self, question: Callable[[Queries], Awaitable[_Answer]]) -> _Answer:
+    async def _ask(self, question: Callable[[Queries], Coroutine[Any, Any, _Answer]]) -> _Answer:
         """The answer to a question; it is stopped when its time is over or nobody waits for it any more."""
         self._check_open()
         if not self._prepared:
             await asyncio.get_running_loop().run_in_executor(None, self._prepare)
-        asked = self._questions.run(self._answer(question))
+        asked = self._loop.run(self._answer(question))
         try:
             return await asyncio.wrap_future(asked)
         except asyncio.CancelledError:
@@ -184,7 +183,7 @@ class SqlStore:
                 raise StoreUnavailable(f"{self._database.name} was closed") from None
             raise
 
-    async def _answer(self, question: Callable[[Queries], Awaitable[_Answer]]) -> _Answer:
+    async def _answer(self, question: Callable[[Queries], Coroutine[Any, Any, _Answer]]) -> _Answer:
         if self._reader_engine is None:
             self._reader_engine = self._database.reader_engine()
         with errors_translated(self._database):
@@ -230,42 +229,6 @@ class SqlStore:
     def _check_open(self) -> None:
         if self._closed:
             raise StoreUnavailable(f"{self._database.name} is closed")
-
-
-class _LoopThread:
-    """An event loop in a thread, both begun with the first coroutine."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._lock = threading.Lock()
-        self._begun: tuple[asyncio.AbstractEventLoop, threading.Thread] | None = None
-
-    def run(self, work: Coroutine[Any, Any, _Answer]) -> Future[_Answer]:
-        with self._lock:
-            if self._begun is None:
-                loop = asyncio.new_event_loop()
-                thread = threading.Thread(target=loop.run_forever, name=self._name, daemon=True)
-                thread.start()
-                self._begun = loop, thread
-            return asyncio.run_coroutine_threadsafe(work, self._begun[0])
-
-    def end(self, last: Callable[[], Awaitable[None]]) -> None:
-        """Cancel what is going on, and end when `last` was done."""
-        if self._begun is None:
-            return
-        loop, thread = self._begun
-
-        async def finish() -> None:
-            others = asyncio.all_tasks() - {asyncio.current_task()}
-            for task in others:
-                task.cancel()
-            await asyncio.gather(*others, return_exceptions=True)
-            await last()
-
-        asyncio.run_coroutine_threadsafe(finish(), loop).result()
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
 
 
 def _database(settings: Settings) -> Database:
