@@ -11,13 +11,13 @@ from tailmetrics.stats import Breakdown, BreakdownQuery, Trend, TrendsQuery
 from tailmetrics.stores.influxdb import flux
 from tailmetrics.stores.influxdb.flux import Asked
 from tailmetrics.stores.influxdb.points_read import edges, failed, far_requests, merged
-from tailmetrics.stores.influxdb.reader import Reader
+from tailmetrics.stores.influxdb.reader import InfluxDBReader
 from tailmetrics.stores.influxdb.stats_query import asked_of, check_known
 from tailmetrics.stores.results import breakdown_of, can_be_stored, trends_of
 from tailmetrics.windows import from_us, to_us
 
 
-async def breakdown(reader: Reader, query: BreakdownQuery) -> Breakdown:
+async def breakdown(reader: InfluxDBReader, query: BreakdownQuery) -> Breakdown:
     """Raises UnknownCustomer and StoreUnavailable."""
     asked = asked_of(reader, query)
     statements = [*flux.rows(asked, ["path"], ["_value", "status_code"]), *flux.far_rows(asked, ["path"])]
@@ -32,7 +32,7 @@ async def breakdown(reader: Reader, query: BreakdownQuery) -> Breakdown:
     return breakdown_of(query, rows)
 
 
-async def trends(reader: Reader, query: TrendsQuery) -> Sequence[Trend]:
+async def trends(reader: InfluxDBReader, query: TrendsQuery) -> Sequence[Trend]:
     """Raises StoreUnavailable."""
     ids = [customer_id for customer_id in dict.fromkeys(query.customer_ids) if can_be_stored(customer_id)]
     asked = Asked.of(reader.bucket, ids, query.start, query.end)
@@ -67,7 +67,7 @@ async def trends(reader: Reader, query: TrendsQuery) -> Sequence[Trend]:
     return trends_of(query, counted.select("customer_id", "part", "_value", failures).iter_rows())
 
 
-async def span(reader: Reader) -> tuple[datetime, datetime] | None:
+async def span(reader: InfluxDBReader) -> tuple[datetime, datetime] | None:
     """The times of the first and the last request. Raises StoreUnavailable."""
     asked = Asked.of(reader.bucket, None, None, None)
     found = await reader.run(

@@ -22,7 +22,7 @@ _Result = TypeVar("_Result")
 _QUERIES_AT_ONCE = 8
 
 
-class Reader:
+class InfluxDBReader:
     """Runs queries over one client, which belongs to one event loop."""
 
     def __init__(self, address: Address, timeout_seconds: float) -> None:
@@ -40,7 +40,7 @@ class Reader:
     def meta_bucket(self) -> str:
         return self._address.meta_bucket
 
-    async def ask(self, query: Callable[[Reader], Coroutine[Any, Any, _Result]]) -> _Result:
+    async def ask(self, query: Callable[[InfluxDBReader], Coroutine[Any, Any, _Result]]) -> _Result:
         """The result of a query, which is stopped when its time is over or nobody waits any more."""
         return await asyncio.wrap_future(self._loop.run(self._answer(query)))
 
@@ -59,13 +59,13 @@ class Reader:
     def close(self) -> None:
         self._loop.end(self._close_client)
 
-    async def _answer(self, query: Callable[[Reader], Coroutine[Any, Any, _Result]]) -> _Result:
+    async def _answer(self, query: Callable[[InfluxDBReader], Coroutine[Any, Any, _Result]]) -> _Result:
         try:
             return await asyncio.wait_for(self._in_turn(query), self._timeout_seconds)
         except asyncio.TimeoutError as error:
             raise took_too_long(self._timeout_seconds) from error
 
-    async def _in_turn(self, query: Callable[[Reader], Coroutine[Any, Any, _Result]]) -> _Result:
+    async def _in_turn(self, query: Callable[[InfluxDBReader], Coroutine[Any, Any, _Result]]) -> _Result:
         if self._places is None:
             self._places = asyncio.Semaphore(_QUERIES_AT_ONCE)
         async with self._places:

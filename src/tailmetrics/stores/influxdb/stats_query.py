@@ -14,7 +14,7 @@ from tailmetrics.stores.cursors import place_of
 from tailmetrics.stores.influxdb import flux
 from tailmetrics.stores.influxdb.flux import Asked
 from tailmetrics.stores.influxdb.points_read import all_requests, edges, failed, far_requests, merged
-from tailmetrics.stores.influxdb.reader import Reader
+from tailmetrics.stores.influxdb.reader import InfluxDBReader
 from tailmetrics.stores.results import (
     can_be_stored,
     check_storable,
@@ -31,7 +31,7 @@ _BY_CUSTOMER: dict[str, pl.DataType] = {"customer_id": pl.String(), "_value": pl
 _STATUS_COUNTS: dict[str, pl.DataType] = {"status_code": pl.Int16(), "_value": pl.Int64()}
 
 
-async def stats(reader: Reader, query: StatsQuery) -> StatsAnswer:
+async def stats(reader: InfluxDBReader, query: StatsQuery) -> StatsAnswer:
     """Raises UnknownCustomer, QueryError and StoreUnavailable."""
     asked = asked_of(reader, query)
     answer = None if query.every.cuts else await _by_the_server(reader, query, asked)
@@ -42,7 +42,7 @@ async def stats(reader: Reader, query: StatsQuery) -> StatsAnswer:
     return answer
 
 
-async def customers(reader: Reader, query: CustomersQuery) -> CustomersPage:
+async def customers(reader: InfluxDBReader, query: CustomersQuery) -> CustomersPage:
     """Raises QueryError for a wrong cursor, and StoreUnavailable.
 
     A first request ranks the customers, a second one has the latencies of those on the page; where the rank
@@ -87,7 +87,7 @@ async def customers(reader: Reader, query: CustomersQuery) -> CustomersPage:
 
 
 async def _latencies_of(
-    reader: Reader, query: CustomersQuery, ids: Sequence[str], far: pl.DataFrame
+    reader: InfluxDBReader, query: CustomersQuery, ids: Sequence[str], far: pl.DataFrame
 ) -> pl.DataFrame:
     if far.filter(pl.col("customer_id").is_in(ids)).height:
         return await _latencies_by_rows(reader, query, ids)
@@ -95,14 +95,14 @@ async def _latencies_of(
     return _customer_latencies(await _run(reader, asked, _latencies(asked)))
 
 
-def asked_of(reader: Reader, query: StatsQuery | BreakdownQuery) -> Asked:
+def asked_of(reader: InfluxDBReader, query: StatsQuery | BreakdownQuery) -> Asked:
     """The requests that a query is about. Raises UnknownCustomer for an id that no request can have."""
     check_storable(query.customer_id)
     ids = None if query.customer_id is None else [query.customer_id]
     return Asked.of(reader.bucket, ids, query.start, query.end)
 
 
-async def check_known(reader: Reader, customer_id: str | None) -> None:
+async def check_known(reader: InfluxDBReader, customer_id: str | None) -> None:
     """Raise UnknownCustomer when a customer has no request at any time."""
     if customer_id is None:
         return
@@ -112,7 +112,7 @@ async def check_known(reader: Reader, customer_id: str | None) -> None:
         raise UnknownCustomer(customer_id)
 
 
-async def _by_the_server(reader: Reader, query: StatsQuery, asked: Asked) -> StatsAnswer | None:
+async def _by_the_server(reader: InfluxDBReader, query: StatsQuery, asked: Asked) -> StatsAnswer | None:
     """One window for all; None where a time that InfluxDB cannot keep is among those asked for."""
     is_open = query.start is None or query.end is None
     found = await _run(
@@ -146,7 +146,7 @@ async def _by_the_server(reader: Reader, query: StatsQuery, asked: Asked) -> Sta
     return result_in_one_window(query, total, span)
 
 
-async def _by_rows(reader: Reader, query: StatsQuery, asked: Asked) -> StatsAnswer:
+async def _by_rows(reader: InfluxDBReader, query: StatsQuery, asked: Asked) -> StatsAnswer:
     """Any windows: Flux would take ten times as long to cut rows into windows as they take to be sent."""
     found = await _run(
         reader,
@@ -196,7 +196,9 @@ def _summed(rows: pl.DataFrame, name: str) -> pl.DataFrame:
     return rows.group_by("customer_id").agg(pl.col("_value").sum().alias(name))
 
 
-async def _latencies_by_rows(reader: Reader, query: CustomersQuery, ids: Sequence[str]) -> pl.DataFrame:
+async def _latencies_by_rows(
+    reader: InfluxDBReader, query: CustomersQuery, ids: Sequence[str]
+) -> pl.DataFrame:
     """For customers with a request of a time that InfluxDB cannot keep: the server leaves it out."""
     asked = Asked.of(reader.bucket, ids, query.start, query.end)
     columns = ["_time", "_value", "customer_id", "status_code"]
@@ -206,7 +208,7 @@ async def _latencies_by_rows(reader: Reader, query: CustomersQuery, ids: Sequenc
     return all_requests(found, asked, ["customer_id"]).group_by("customer_id").agg(latencies())
 
 
-async def _run(reader: Reader, asked: Asked, statements: Sequence[str]) -> dict[str, pl.DataFrame]:
+async def _run(reader: InfluxDBReader, asked: Asked, statements: Sequence[str]) -> dict[str, pl.DataFrame]:
     if not statements:
         return {}
     return await reader.run(flux.text_of(asked, statements), asked.params)

@@ -25,7 +25,7 @@ from tailmetrics.stats import (
 )
 from tailmetrics.stores.base import COMMIT_LINES, READ_AHEAD
 from tailmetrics.stores.influxdb import counts_query, meta_queries, stats_query
-from tailmetrics.stores.influxdb.reader import Reader
+from tailmetrics.stores.influxdb.reader import InfluxDBReader
 from tailmetrics.stores.influxdb.server import CONNECT_SECONDS, Server
 from tailmetrics.stores.influxdb.writer import InfluxDBWriter
 from tailmetrics.telemetry.log import EventLog
@@ -47,7 +47,7 @@ class InfluxDBStore:
         """Raises SettingsError; a server that is away, or a wrong token, is logged and asked again later."""
         self._server = Server(settings)
         self._writer = InfluxDBWriter(self._server)
-        self._reader = Reader(self._server.address, settings.query_timeout_seconds)
+        self._reader = InfluxDBReader(self._server.address, settings.query_timeout_seconds)
         self._lock = threading.Lock()
         self._closed = False
         with contextlib.suppress(StoreUnavailable):
