@@ -6,6 +6,7 @@ from concurrent.futures import Future, wait
 from dataclasses import replace
 from typing import Any
 
+import polars as pl
 import pytest
 
 from tailmetrics.errors import StoreGone
@@ -13,9 +14,10 @@ from tailmetrics.settings import Settings
 from tailmetrics.sources import Batch, Source
 from tailmetrics.stats import BreakdownQuery, CustomersQuery, RejectsQuery, StatsQuery
 from tailmetrics.stores import Store, open_store
+from tailmetrics.stores.sql.rows import in_parts, record_rows
 from tailmetrics.stores.sql.store import SqlStore
 from tests import servers
-from tests.builders import Record, batch_of, source_of
+from tests.builders import Record, at, batch_of, records_of, source_of
 from tests.stores.conftest import Ask
 from tests.stores.sql.database import NOON, WHOLE, run, settings_of
 
@@ -117,3 +119,31 @@ class TestRowsMadeAhead:
         batch = self.prepared(store, self.batch(source))
         with pytest.raises(StoreGone, match="removed"):
             store.write([batch])
+
+
+@pytest.mark.parametrize("largest_key", [3, 2**31 - 1])
+def test_rows_are_in_the_order_of_the_index(largest_key: int) -> None:
+    times = [at("9999-12-31"), NOON, at("0001-01-01"), NOON]
+    frame = records_of([(time, name, "/", 200, 0.1) for name in ("b", "a") for time in times])
+    keys = pl.DataFrame({"customer_id": ["a", "b"], "customer_key": [1, largest_key]}).cast(
+        {"customer_key": pl.Int32}
+    )
+    rows = record_rows([(7, frame)], keys)
+    places = rows.select("customer_key", "time_us").rows()
+    assert places == sorted(places)
+    assert {
+        (key, source_key) for key, source_key in rows.select("customer_key", "source_key").iter_rows()
+    } == {
+        (1, 7),
+        (largest_key, 7),
+    }
+
+
+def test_batches_are_sorted_together_in_parts() -> None:
+    frames = [pl.DataFrame({"offset": range(number)}) for number in (30_000, 30_000, 10, 0)]
+    parts = list(in_parts(list(enumerate(frames))))
+    assert [[key for key, _ in part] for part in parts] == [[0, 1], [2, 3]]
+
+
+def test_nothing_is_no_part() -> None:
+    assert list(in_parts([(0, pl.DataFrame({"offset": []}))])) == []

@@ -44,7 +44,7 @@ class InfluxDBStore:
     read_ahead = READ_AHEAD
 
     def __init__(self, settings: Settings) -> None:
-        """Raises SettingsError; a server that is away, or a wrong token, is logged and asked again later."""
+        """Raises SettingsError; a server that is away, or a wrong token, is logged and tried again later."""
         self._server = Server(settings)
         self._writer = InfluxDBWriter(self._server)
         self._reader = InfluxDBReader(self._server.address, settings.query_timeout_seconds)

@@ -40,7 +40,7 @@ from tailmetrics.stores.sql.writer import SqlWriter
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-_Answer = TypeVar("_Answer")
+_Result = TypeVar("_Result")
 
 _POOL_SAYS_SECONDS = 0.5
 _STOP_SECONDS = 2.0  # for a statement that was told to end
@@ -152,8 +152,9 @@ class SqlStore:
         self._engine.dispose()
 
     def _prepare(self) -> None:
-        """Make the tables where there are none, once."""
-        self._check_open()
+        """Make the tables where there are none, once. Raises StoreUnavailable when the store is closed."""
+        if self._closed:
+            raise StoreUnavailable(f"{self._database.name} is closed")
         with self._lock, errors_translated(self._database):
             if self._prepared:
                 return
@@ -165,31 +166,30 @@ class SqlStore:
         with parameters_refused(self._database):
             return self._engine.connect()
 
-    def _write(self, work: Callable[[SqlWriter], _Answer]) -> _Answer:
+    def _write(self, work: Callable[[SqlWriter], _Result]) -> _Result:
         self._prepare()
         with errors_translated(self._database):
             return work(self._writer)
 
-    async def _ask(self, question: Callable[[Queries], Coroutine[Any, Any, _Answer]]) -> _Answer:
-        """The answer to a question; it is stopped when its time is over or nobody waits for it any more."""
-        self._check_open()
+    async def _ask(self, query: Callable[[Queries], Coroutine[Any, Any, _Result]]) -> _Result:
+        """The result of a query; it is stopped when its time is over or nobody waits for it any more."""
         if not self._prepared:
             await asyncio.get_running_loop().run_in_executor(None, self._prepare)
-        asked = self._loop.run(self._answer(question))
+        running = self._loop.run(self._run(query))
         try:
-            return await asyncio.wrap_future(asked)
+            return await asyncio.wrap_future(running)
         except asyncio.CancelledError:
-            if self._closed and asked.cancelled():
+            if self._closed and running.cancelled():
                 raise StoreUnavailable(f"{self._database.name} was closed") from None
             raise
 
-    async def _answer(self, question: Callable[[Queries], Coroutine[Any, Any, _Answer]]) -> _Answer:
+    async def _run(self, query: Callable[[Queries], Coroutine[Any, Any, _Result]]) -> _Result:
         if self._reader_engine is None:
             self._reader_engine = self._database.reader_engine()
         with errors_translated(self._database):
             async with self._connection(self._reader_engine) as connection:
                 driver = (await connection.get_raw_connection()).driver_connection
-                work = asyncio.ensure_future(question(Queries(connection)))
+                work = asyncio.ensure_future(query(Queries(connection)))
                 try:
                     await asyncio.wait({work}, timeout=self._timeout_seconds)
                     if work.done():
@@ -214,7 +214,7 @@ class SqlStore:
                 ) from None
             yield connection
 
-    async def _stop(self, work: asyncio.Future[_Answer], engine: AsyncEngine, driver: object) -> None:
+    async def _stop(self, work: asyncio.Future[_Result], engine: AsyncEngine, driver: object) -> None:
         """End a statement on the server, too, and give the connection up when it does not end."""
         with contextlib.suppress(Exception):
             await asyncio.wait_for(self._database.stop(engine, driver), _STOP_SECONDS)
@@ -225,10 +225,6 @@ class SqlStore:
     async def _dispose(self) -> None:
         if self._reader_engine is not None:
             await self._reader_engine.dispose()
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise StoreUnavailable(f"{self._database.name} is closed")
 
 
 def _database(settings: Settings) -> Database:
