@@ -38,7 +38,7 @@ class Every:
 
 @dataclass(frozen=True, slots=True)
 class StatsQuery:
-    """One question: without `customer_id` about all customers together, without bounds about all time."""
+    """Statistics: without `customer_id` about all customers together, without bounds about all time."""
 
     customer_id: str | None
     every: Every
@@ -141,7 +141,7 @@ class PathCount:
 
 @dataclass(frozen=True, slots=True)
 class StatusCount:
-    """`failed` is all of `requests` or 0, as the question's `failures` has it."""
+    """`failed` is all of `requests` or 0, as the query's `failures` has it."""
 
     status_code: int
     requests: int
