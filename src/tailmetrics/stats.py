@@ -53,7 +53,7 @@ class StatsQuery:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The seven figures of a set of requests. Without requests the counts are 0 and the others None."""
+    """The seven aggregates of a set of requests. Without requests the counts are 0 and the others None."""
 
     total_requests: int = 0
     successful_requests: int = 0
@@ -66,7 +66,7 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class WindowStats:
-    """The figures of one window, [start, end)."""
+    """The aggregates of one window, [start, end)."""
 
     start: datetime
     end: datetime
