@@ -38,7 +38,7 @@ class Every:
 
 @dataclass(frozen=True, slots=True)
 class StatsQuery:
-    """One question: without `customer_id` about all customers together, without bounds about all time."""
+    """Statistics: without `customer_id` about all customers together, without bounds about all time."""
 
     customer_id: str | None
     every: Every
@@ -53,7 +53,7 @@ class StatsQuery:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The seven figures of a set of requests. Without requests the counts are 0 and the others None."""
+    """The seven aggregates of a set of requests. Without requests the counts are 0 and the others None."""
 
     total_requests: int = 0
     successful_requests: int = 0
@@ -66,7 +66,7 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class WindowStats:
-    """The figures of one window, [start, end)."""
+    """The aggregates of one window, [start, end)."""
 
     start: datetime
     end: datetime
@@ -141,7 +141,7 @@ class PathCount:
 
 @dataclass(frozen=True, slots=True)
 class StatusCount:
-    """`failed` is all of `requests` or 0, as the question's `failures` has it."""
+    """`failed` is all of `requests` or 0, as the query's `failures` has it."""
 
     status_code: int
     requests: int

@@ -95,7 +95,7 @@ class Reads(Protocol):
         ...
 
     async def stats(self, query: StatsQuery) -> StatsAnswer:
-        """The figures of one customer (or of all together) over a range and per window.
+        """The aggregates of one customer (or of all together) over a range and per window.
 
         Raises UnknownCustomer when the store has no request of the customer at any time.
         """

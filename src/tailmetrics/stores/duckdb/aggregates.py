@@ -110,56 +110,60 @@ _MAGNITUDE = """
          WHEN duration < 1e3 THEN 3e4 + floor(duration * 10)
          ELSE 5e4 + least(floor(duration / 10), 1e5) END
 """
+# Of rows (key, failed, duration, magnitude), named `matching`.
+_QUANTILES_ON_DISK = """
+    counted AS (
+        SELECT key, magnitude, count(*) AS n, count(*) FILTER (WHERE failed) AS failed,
+            count(duration) AS timed, fsum(duration) AS seconds
+        FROM matching GROUP BY ALL
+    ),
+    totals AS (
+        SELECT key, sum(n)::BIGINT AS requests, sum(failed)::BIGINT AS failed,
+            sum(timed)::BIGINT AS timed, fsum(seconds) / sum(timed)::DOUBLE AS average
+        FROM counted GROUP BY key
+    ),
+    magnitudes AS (
+        SELECT key, magnitude, timed,
+            sum(timed) OVER (PARTITION BY key ORDER BY magnitude) - timed AS below
+        FROM counted WHERE magnitude IS NOT NULL
+    ),
+    ranks AS (
+        SELECT key, q, q * (timed - 1) AS exact, floor(q * (timed - 1)) + step AS rank, step
+        FROM totals, (VALUES (0.5::DOUBLE), (0.99)) quantiles (q), (VALUES (0), (1)) steps (step)
+        WHERE timed > 0
+    ),
+    wanted AS (
+        SELECT ranks.*, magnitude, rank - below AS rank_within
+        FROM ranks JOIN magnitudes USING (key) WHERE rank >= below AND rank < below + timed
+    ),
+    near AS (
+        SELECT key, magnitude, duration, count(*) AS n
+        FROM matching SEMI JOIN wanted USING (key, magnitude) GROUP BY ALL
+    ),
+    ordered AS (
+        SELECT *, sum(n) OVER (PARTITION BY key, magnitude ORDER BY duration) AS through FROM near
+    ),
+    ends AS (
+        SELECT key, q, step, any_value(exact - floor(exact)) AS fraction, min(duration) AS duration
+        FROM wanted JOIN ordered USING (key, magnitude) WHERE through > rank_within
+        GROUP BY key, q, step
+    ),
+    quantiles AS (
+        SELECT key, q, any_value(duration) FILTER (WHERE step = 0) AS low,
+            any_value(duration) FILTER (WHERE step = 1) AS high, any_value(fraction) AS fraction
+        FROM ends GROUP BY key, q
+    ),
+    interpolated AS (
+        -- The highest value has none above it.
+        SELECT key, q, low + coalesce((high - low) * fraction, 0) AS value FROM quantiles
+    )
+"""
 
 
 def _on_disk(rows: str, shown_key: str) -> str:
     return f"""
         WITH matching AS NOT MATERIALIZED (SELECT *, {_MAGNITUDE} AS magnitude FROM ({rows})),
-        counted AS (
-            SELECT key, magnitude, count(*) AS n, count(*) FILTER (WHERE failed) AS failed,
-                count(duration) AS timed, fsum(duration) AS seconds
-            FROM matching GROUP BY ALL
-        ),
-        totals AS (
-            SELECT key, sum(n)::BIGINT AS requests, sum(failed)::BIGINT AS failed,
-                sum(timed)::BIGINT AS timed, fsum(seconds) / sum(timed)::DOUBLE AS average
-            FROM counted GROUP BY key
-        ),
-        magnitudes AS (
-            SELECT key, magnitude, timed,
-                sum(timed) OVER (PARTITION BY key ORDER BY magnitude) - timed AS below
-            FROM counted WHERE magnitude IS NOT NULL
-        ),
-        ranks AS (
-            SELECT key, q, q * (timed - 1) AS exact, floor(q * (timed - 1)) + step AS rank, step
-            FROM totals, (VALUES (0.5::DOUBLE), (0.99)) quantiles (q), (VALUES (0), (1)) steps (step)
-            WHERE timed > 0
-        ),
-        wanted AS (
-            SELECT ranks.*, magnitude, rank - below AS rank_within
-            FROM ranks JOIN magnitudes USING (key) WHERE rank >= below AND rank < below + timed
-        ),
-        near AS (
-            SELECT key, magnitude, duration, count(*) AS n
-            FROM matching SEMI JOIN wanted USING (key, magnitude) GROUP BY ALL
-        ),
-        ordered AS (
-            SELECT *, sum(n) OVER (PARTITION BY key, magnitude ORDER BY duration) AS through FROM near
-        ),
-        ends AS (
-            SELECT key, q, step, any_value(exact - floor(exact)) AS fraction, min(duration) AS duration
-            FROM wanted JOIN ordered USING (key, magnitude) WHERE through > rank_within
-            GROUP BY key, q, step
-        ),
-        quantiles AS (
-            SELECT key, q, any_value(duration) FILTER (WHERE step = 0) AS low,
-                any_value(duration) FILTER (WHERE step = 1) AS high, any_value(fraction) AS fraction
-            FROM ends GROUP BY key, q
-        ),
-        interpolated AS (
-            -- The highest value has none above it.
-            SELECT key, q, low + coalesce((high - low) * fraction, 0) AS value FROM quantiles
-        )
+        {_QUANTILES_ON_DISK}
         SELECT {shown_key}, requests, failed, average,
             any_value(value) FILTER (WHERE q = 0.5) AS median, any_value(value) FILTER (WHERE q = 0.99) AS p99
         FROM totals LEFT JOIN interpolated USING (key)

@@ -319,17 +319,12 @@ class Queries:
 
 def statuses_from(report: str) -> tuple[SourceStatus, ...]:
     """What a processor said, from the text that `report_of` makes of it."""
-    return tuple(
-        SourceStatus(
-            **{
-                **status,
-                "updated_at": None
-                if status["updated_at"] is None
-                else datetime.fromisoformat(status["updated_at"]),
-            }
-        )
-        for status in json.loads(report)
-    )
+
+    def status(updated_at: str | None, **said: Any) -> SourceStatus:
+        at = None if updated_at is None else datetime.fromisoformat(updated_at)
+        return SourceStatus(**said, updated_at=at)
+
+    return tuple(status(**row) for row in json.loads(report))
 
 
 def _within(start: datetime | None, end: datetime | None) -> sa.ColumnElement[bool]:
