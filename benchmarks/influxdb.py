@@ -24,7 +24,7 @@ from tailmetrics.records import RECORD_SCHEMA, ParsedLines, no_rejects
 from tailmetrics.settings import Settings, load_settings
 from tailmetrics.sources import Batch, Checkpoint, Source, derive_source_id
 from tailmetrics.stores.influxdb.line_protocol import record_lines
-from tailmetrics.stores.influxdb.record_points import Progress, places
+from tailmetrics.stores.influxdb.record_points import Progress, point_keys
 from tailmetrics.stores.influxdb.server import LINES_A_REQUEST
 from tailmetrics.stores.influxdb.store import InfluxDBStore
 from tailmetrics.telemetry.log import configure_logging
@@ -93,7 +93,7 @@ def plainly(bodies: list[bytes], bucket: str) -> float:
 
 
 def prepared(records: pl.DataFrame) -> list[bytes]:
-    placed, _ = places(ParsedLines(records, no_rejects(), 0), "benchmark-0", 0, Progress())
+    placed, _ = point_keys(ParsedLines(records, no_rejects(), 0), "benchmark-0", 0, Progress())
     lines = record_lines(pl.concat([records, placed], how="horizontal"))
     return [
         gzip.compress(lines.slice(begin, LINES_A_REQUEST).str.join("\n").item().encode(), 1)

@@ -67,11 +67,10 @@ def settle(url: str) -> None:
 
 
 def run_ingest(url: str, log: Path) -> None:
-    from tailmetrics.stores.sql.store.postgresql import dialect  # noqa: F401  # to import them is part of the start
-
     from tailmetrics.ingest.load import load_files
     from tailmetrics.settings import load_settings
-    from tailmetrics.stores.sql.store import store  # noqa: F401  # to import them is part of the start
+    from tailmetrics.stores.sql import store  # noqa: F401  # to import them is part of the start
+    from tailmetrics.stores.sql.postgresql import dialect  # noqa: F401  # to import them is part of the start
     from tailmetrics.telemetry.log import configure_logging
 
     settings = load_settings(None, store_url=url, logging_level="ERROR")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
+from zoneinfo import ZoneInfo
 
 from tailmetrics.status import SourceStatus
 
@@ -18,6 +19,7 @@ CustomerSort = Literal["customer_id", "requests", "failures", "uptime", "average
 
 MAX_FILLED_WINDOWS = 10_000
 DAY_SECONDS = 86_400
+UTC = ZoneInfo("UTC")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +30,21 @@ class Every:
     days: int = 0
     seconds: int = 0
 
+    @property
+    def cuts(self) -> bool:
+        """Whether there are more windows than the one for all."""
+        return bool(self.days or self.seconds)
+
 
 @dataclass(frozen=True, slots=True)
 class StatsQuery:
-    """One question: without `customer_id` about all customers together, without bounds about all time."""
+    """Statistics: without `customer_id` about all customers together, without bounds about all time."""
 
     customer_id: str | None
     every: Every
     start: datetime | None = None
     end: datetime | None = None
-    tz: str = "UTC"
+    zone: ZoneInfo = UTC
     failures: Failures = "4xx+5xx"
     uptime_method: UptimeMethod = "requests"
     objective: float = 99.0
@@ -46,7 +53,7 @@ class StatsQuery:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The seven figures of a set of requests. Without requests the counts are 0 and the others None."""
+    """The seven aggregates of a set of requests. Without requests the counts are 0 and the others None."""
 
     total_requests: int = 0
     successful_requests: int = 0
@@ -59,7 +66,7 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class WindowStats:
-    """The figures of one window, [start, end)."""
+    """The aggregates of one window, [start, end)."""
 
     start: datetime
     end: datetime
@@ -134,7 +141,7 @@ class PathCount:
 
 @dataclass(frozen=True, slots=True)
 class StatusCount:
-    """`failed` is all of `requests` or 0, as the question's `failures` has it."""
+    """`failed` is all of `requests` or 0, as the query's `failures` has it."""
 
     status_code: int
     requests: int

@@ -7,17 +7,16 @@ from importlib.metadata import version
 from fastapi import FastAPI
 
 from tailmetrics.api import pages
+from tailmetrics.api.cache import CacheMiddleware, ResponseCache
 from tailmetrics.api.context import Services
 from tailmetrics.api.http import problems
 from tailmetrics.api.http.guard import Guard
 from tailmetrics.api.http.middleware import HeadAsGet, QueryTiming, SecurityHeaders
 from tailmetrics.api.http.openapi import DESCRIPTION, DescribedFastAPI
-from tailmetrics.api.kept import KeptAnswers
 from tailmetrics.api.live import routes as live_routes
 from tailmetrics.api.load import routes as load_routes
 from tailmetrics.api.load.uploads import remove_leftovers
 from tailmetrics.api.ports import Ingestion
-from tailmetrics.api.repeating import Repeating
 from tailmetrics.api.routes import badge, breakdown, customers, probes, rejects, session, stats
 from tailmetrics.settings import Settings
 from tailmetrics.stores.base import Store
@@ -41,8 +40,7 @@ def create_app(settings: Settings, store: Store, ingestion: Ingestion | None, me
     if ingestion is not None:
         remove_leftovers(settings)
     _install(app, services, settings.api_host)
-    app.state.kept = KeptAnswers(store, settings.cache_seconds)
-    app.add_middleware(Repeating, kept=app.state.kept, metrics=metrics)
+    app.add_middleware(CacheMiddleware, cache=ResponseCache(store, settings.cache_seconds), metrics=metrics)
     for router in (
         stats.router,
         breakdown.router,

@@ -15,7 +15,7 @@ from tailmetrics.ingest.deduplication import Deduplication
 from tailmetrics.records import refused
 from tailmetrics.settings import CommitOptions
 from tailmetrics.sources import CHUNK_LINES, Batch
-from tailmetrics.stores.base import Preparing, Store
+from tailmetrics.stores.base import Store
 from tailmetrics.telemetry.log import EventLog
 from tailmetrics.telemetry.metrics import Metrics
 
@@ -90,7 +90,7 @@ class Committer:
         """Queue a batch, and wait while too much is queued. After the end batches are dropped."""
         if self._abandoned.is_set():
             return  # the store may be closed, and prepares nothing any more
-        prepared = self._store.prepare(batch) if isinstance(self._store, Preparing) else batch
+        prepared = self._store.prepare(batch)
         with self._changed:
             if not self._abandoned.is_set():
                 self._queue.append((time.monotonic(), prepared))

@@ -1,10 +1,14 @@
-"""What every store can do. Writing is called from one thread; reading is asynchronous."""
+"""What every store can do, in two parts: writing, called from one thread, and reading, which is asynchronous.
+
+Every method raises StoreUnavailable when the store is away for now, and another StoreError when waiting does
+not help.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Final, Protocol, runtime_checkable
+from typing import Final, Protocol
 
 from tailmetrics.sources import CHUNK_LINES, Batch, Source
 from tailmetrics.stats import (
@@ -30,12 +34,8 @@ COMMIT_LINES: Final = 4 * CHUNK_LINES
 READ_AHEAD: Final = 0.25
 
 
-class Store(Protocol):
-    """A place where records, rejects and positions are kept together.
-
-    Every method raises StoreUnavailable when the store is away for now, and another StoreError when waiting
-    does not help.
-    """
+class Writes(Protocol):
+    """Where records, rejects and the positions of their sources are committed together."""
 
     commit_lines: int  # that are worth a commit, while there are more to come
     read_ahead: float  # how much is read ahead of the next commit, in commits
@@ -54,6 +54,13 @@ class Store(Protocol):
 
     def position(self, source_id: str) -> int | None:
         """The byte offset up to which a source is durably in the store; None when it is not registered."""
+        ...
+
+    def prepare(self, batch: Batch) -> Batch:
+        """The same batch; what `write` needs of it is made from now on, where that is worth while.
+
+        May be called by another thread than those that write.
+        """
         ...
 
     def write(self, batches: Sequence[Batch]) -> None:
@@ -76,16 +83,20 @@ class Store(Protocol):
         """Note what a processor says of its sources, for `status`."""
         ...
 
-    def watch(self, on_change: Callable[[Callable[[], Iterable[str]] | None], None]) -> bool:
-        """Have `on_change` called by each commit of records, before anybody can know of the commit.
 
-        It is given a function that tells whose records were added, or None when any customer's may have
-        changed. Returns False, and never calls it, when other processes may write to the store.
+class Reads(Protocol):
+    """What a store is asked, by any number of callers at once."""
+
+    def version_of(self, customer_id: str | None) -> int | None:
+        """The version of a customer's records, of all records for None; cheap, from any thread.
+
+        An answer holds as long as the version that was read before asking. None when other processes may
+        write to the store, which nobody is told of.
         """
         ...
 
     async def stats(self, query: StatsQuery) -> StatsAnswer:
-        """The figures of one customer (or of all together) over a range and per window.
+        """The aggregates of one customer (or of all together) over a range and per window.
 
         Raises UnknownCustomer when the store has no request of the customer at any time.
         """
@@ -122,18 +133,10 @@ class Store(Protocol):
         """Return when the store answers."""
         ...
 
+
+class Store(Writes, Reads, Protocol):
+    """A place where records, rejects and positions are kept together."""
+
     def close(self) -> None:
         """End cleanly; what was committed stays."""
-        ...
-
-
-@runtime_checkable
-class Preparing(Protocol):
-    """A store that makes rows of one batch while those of another are being written."""
-
-    def prepare(self, batch: Batch) -> Batch:
-        """The same batch; what `write` needs of it is made from now on, where that is worth while.
-
-        May be called by another thread than those that write.
-        """
         ...

@@ -1,8 +1,9 @@
 """An HTTP server that answers writes as InfluxDB is documented to.
 
 Its limits: it takes every line for right that a test did not name as poison, keeps points by their series
-and times as text, knows one organisation and any bucket, and answers only those questions of the write side
-that ask for sources and beats. What InfluxDB really takes, deletes and computes only a real server shows.
+and times as text, knows one organisation and any bucket or none, and answers only those questions of the
+write side that ask for sources and beats. What InfluxDB really takes, deletes and computes only a real
+server shows.
 """
 
 from __future__ import annotations
@@ -46,6 +47,10 @@ class Stub:
         self.writes: list[tuple[str, int, int]] = []  # bucket, status, lines
         self.sizes: list[int] = []
         self.retention_seconds = 0
+        self.has_buckets = True
+        self.orgs = [{"id": "0123456789abcdef", "name": "org"}]
+        self.made: list[dict[str, Any]] = []  # buckets
+        self.makes = Answer(201)
         self.released = threading.Event()
         self.url = ""
         self._lock = threading.Lock()
@@ -111,7 +116,14 @@ class _Handler(BaseHTTPRequestHandler):
     stub: Stub
 
     def do_GET(self) -> None:
+        if urlsplit(self.path).path == "/api/v2/orgs":
+            self._send(200, json.dumps({"orgs": self.stub.orgs}).encode())
+            return
         name = parse_qs(urlsplit(self.path).query)["name"][0]
+        if not self.stub.has_buckets:
+            message = {"code": "not found", "message": f'bucket "{name}" not found'}
+            self._send(404, json.dumps(message).encode())
+            return
         rules = [{"type": "expire", "everySeconds": self.stub.retention_seconds}]
         bucket = {"id": "b", "name": name, "orgID": "o", "retentionRules": rules if name == "bucket" else []}
         self._send(200, json.dumps({"buckets": [bucket]}).encode())
@@ -121,6 +133,12 @@ class _Handler(BaseHTTPRequestHandler):
         target = urlsplit(self.path)
         if target.path == "/api/v2/query":
             self._send(200, self.stub.answer_to(json.loads(body)).encode(), {"Content-Type": "text/csv"})
+            return
+        if target.path == "/api/v2/buckets":
+            made, answer = json.loads(body), self.stub.makes
+            if answer.status == 201:
+                self.stub.made.append(made)
+            self._send(int(answer.status), json.dumps({"message": answer.message, **made}).encode())
             return
         assert self.headers["Content-Encoding"] == "gzip"
         answer = self.stub.write(parse_qs(target.query)["bucket"][0], gzip.decompress(body))

@@ -1,12 +1,10 @@
-"""Line protocol and Flux's CSV: what goes in comes out."""
+"""Line protocol: what goes in comes out."""
 
 from __future__ import annotations
 
 import polars as pl
 import pytest
 
-from tailmetrics.errors import StoreUnavailable
-from tailmetrics.stores.influxdb.csv import tables_of
 from tailmetrics.stores.influxdb.line_protocol import decoded, encoded, point, record_lines
 from tests.builders import at, records_of
 
@@ -79,40 +77,3 @@ def test_no_text_makes_another_line(text: str) -> None:
 def test_what_was_encoded_is_decoded() -> None:
     texts = [*HOSTILE, *(encoded(text) for text in HOSTILE)]
     assert decoded(pl.Series([encoded(text) for text in texts])).to_list() == texts
-
-
-CSV = (
-    "#datatype,string,long,dateTime:RFC3339,double,string\r\n"
-    "#group,false,false,false,false,true\r\n"
-    "#default,rows,,,,\r\n"
-    ",result,table,_time,_value,customer_id\r\n"
-    ',,0,2024-10-10T12:00:00.000000123Z,0.5,"a, ""b"""\r\n'
-    ",,0,1969-12-31T23:59:59.5Z,,\r\n"
-    "\r\n"
-    "#datatype,string,long,long\r\n"
-    "#group,false,false,false\r\n"
-    "#default,numbers,,\r\n"
-    ",result,table,_value\r\n"
-    ",,0,7\r\n"
-    "\r\n"
-)
-
-
-def test_results_are_told_apart_by_their_names() -> None:
-    found = tables_of(CSV.encode())
-    assert found["rows"].rows() == [
-        (1728561600000000123, 0.5, 'a, "b"'),
-        (-500000000, None, ""),
-    ]
-    assert found["numbers"].rows() == [(7,)]
-
-
-def test_nothing_is_no_result() -> None:
-    assert tables_of(b"\r\n") == {}
-
-
-def test_an_error_in_the_midst_of_an_answer_is_raised() -> None:
-    head = "#datatype,string,string\r\n#group,true,true\r\n#default,,\r\n"
-    error = f'{head},error,reference\r\n,"out of, memory",897\r\n'
-    with pytest.raises(StoreUnavailable, match="out of, memory"):
-        tables_of((CSV + error).encode())

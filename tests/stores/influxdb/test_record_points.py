@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import itertools
 import random
-from dataclasses import replace
-from datetime import timedelta
 
 import polars as pl
 import pytest
 
 from tailmetrics.records import RECORD_SCHEMA, REJECT_SCHEMA, ParsedLines, refused
-from tailmetrics.sources import Source
-from tailmetrics.stores.influxdb.record_points import FAR, TICKS, Progress, places
-from tailmetrics.stores.influxdb.source_points import StoredSource, moved, settled
+from tailmetrics.stores.influxdb.record_points import FAR, TICKS, Progress, point_keys
+from tailmetrics.stores.influxdb.source_points import assign_lanes
 from tailmetrics.windows import from_us, to_us
 from tests.builders import at, source_of
+from tests.stores.influxdb.writing import NOW_US, stored
 
 NOON_US = to_us(at("2024-10-10T12:00:00"))
 STEPS_US = {"s": 1_000_000, "ms": 1_000, "us": 1}
-NOW_US = to_us(at("2024-10-10T13:00:00"))
 
 
 def lines_of(times_us: list[int], first: int = 0) -> ParsedLines:
@@ -41,7 +38,7 @@ def placed(times_us: list[int], cuts: list[int] | None = None, base: int = 0) ->
     rows: list[tuple[str, str, int]] = []
     bounds = [0, *(cuts or []), len(times_us)]
     for begin, end in itertools.pairwise(bounds):
-        frame, progress = places(lines_of(times_us[begin:end], begin), "l", base, progress)
+        frame, progress = point_keys(lines_of(times_us[begin:end], begin), "l", base, progress)
         rows += frame.select("tick", "lane", "time").rows()
     return rows
 
@@ -107,8 +104,8 @@ def test_places_do_not_depend_on_how_the_lines_are_cut_into_batches(tick: str, s
 
 def test_a_record_that_becomes_a_reject_leaves_the_places_of_the_others() -> None:
     parsed = lines_of([NOON_US] * 5)
-    whole, after = places(parsed, "l", 0, Progress())
-    rest, after_rest = places(refused(parsed, {54: "too old"}), "l", 0, Progress())
+    whole, after = point_keys(parsed, "l", 0, Progress())
+    rest, after_rest = point_keys(refused(parsed, {54: "too old"}), "l", 0, Progress())
     assert rest.rows() == [row for number, row in enumerate(whole.rows()) if number != 1]
     assert after_rest.lines == after.lines == 5
 
@@ -121,60 +118,14 @@ def test_a_time_that_cannot_be_kept_is_a_point_of_its_own_that_never_expires(dat
     assert all(from_us(time // 1_000).year == 2200 for *_, time in found)
 
 
-def stored(source: Source, **changes: object) -> StoredSource:
-    [made] = settled([source], [], NOW_US)
-    return moved(replace(made, source=replace(source, committed_at=from_us(NOW_US))), **changes)
-
-
 @pytest.mark.parametrize("tick", TICKS)
 @pytest.mark.parametrize("lines", [1, 5_000, 3_000_000])
 def test_a_file_and_its_successor_share_a_tick_without_sharing_a_point(tick: str, lines: int) -> None:
     """Rotation within a second: the last lines of the one and the first of the other, at the same time."""
     before = stored(source_of("x.log", inode=1), progress=Progress(lines, NOON_US - 1))
-    [after] = settled([source_of("x.log", inode=2)], [before], NOW_US)
+    [after] = assign_lanes([source_of("x.log", inode=2)], [before], NOW_US)
     assert after.lane == before.lane
     times = [NOON_US + (0 if tick == "s" else STEPS_US[tick])] * 200
-    old, _ = places(lines_of(times), before.lane_name, before.base, before.progress)
-    new, _ = places(lines_of(times), after.lane_name, after.base, Progress())
+    old, _ = point_keys(lines_of(times), before.lane_name, before.base, before.progress)
+    new, _ = point_keys(lines_of(times), after.lane_name, after.base, Progress())
     assert not set(old.rows()) & set(new.rows())
-
-
-def test_files_beside_each_other_have_lanes_of_their_own() -> None:
-    first = stored(source_of("a.log", inode=1))
-    others = settled([source_of("b.log", inode=2), source_of("c.log", inode=3)], [first], NOW_US)
-    assert [first.lane, *(other.lane for other in others)] == [0, 1, 2]
-
-
-def test_a_lane_in_which_nothing_goes_on_is_used_again() -> None:
-    first = stored(source_of("a-10.log", inode=1), progress=Progress(1_000, NOON_US))
-    [second] = settled([source_of("a-11.log", inode=2)], [first], NOW_US + 3_600_000_000)
-    assert second.lane == first.lane
-    assert second.base - first.base > 500_000_000
-
-
-def test_lanes_are_bounded_however_many_files_there_are() -> None:
-    made = settled([source_of(f"{number}.log", inode=number) for number in range(500)], [], NOW_US)
-    assert max(each.lane for each in made) < 64
-    assert len({(each.lane, each.base) for each in made}) == 500
-
-
-def test_two_hosts_with_equal_device_and_inode_numbers_share_nothing() -> None:
-    one, two = (stored(source_of("x.log", node_id=node)) for node in ("web-1", "web-2"))
-    assert one.source.source_id != two.source.source_id
-    assert one.lane_name != two.lane_name
-
-
-def test_registering_again_would_give_the_same_place() -> None:
-    known = [stored(source_of("a.log", inode=1), progress=Progress(77, NOON_US))]
-    new = source_of("b.log", inode=2)
-    assert settled([new], known, NOW_US) == settled([new], known, NOW_US)
-
-
-def test_the_time_since_the_last_commit_says_whether_a_file_goes_on() -> None:
-    busy = stored(source_of("a.log", inode=1))
-    minute = int(timedelta(minutes=1).total_seconds() * 1_000_000)
-    lanes = [
-        settled([source_of("b.log", inode=2)], [busy], NOW_US + wait)[0].lane
-        for wait in (minute, 60 * minute)
-    ]
-    assert lanes == [1, 0]

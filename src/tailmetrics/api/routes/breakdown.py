@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import APIRouter, Depends, Path, Query
 from starlette.responses import Response
 
 from tailmetrics.api import documents
@@ -17,7 +17,6 @@ from tailmetrics.api.parameters import (
     only_parameters_of,
 )
 from tailmetrics.api.queries import breakdown_query
-from tailmetrics.api.repeating import is_about
 from tailmetrics.api.schemas import Breakdown
 
 router = APIRouter(tags=["statistics"])
@@ -33,11 +32,10 @@ router = APIRouter(tags=["statistics"])
 async def customer_breakdown(
     customer_id: Annotated[CustomerId, Path(description="The customer, percent-encoded.")],
     parameters: Annotated[BreakdownParameters, Query()],
-    request: Request,
     services: Context,
 ) -> Response:
     """The paths with the most requests, and every status, with how many of the requests failed."""
-    return await _answer(parameters, customer_id, request, services)
+    return await _answer(parameters, customer_id, services)
 
 
 @router.get(
@@ -48,15 +46,12 @@ async def customer_breakdown(
     responses={200: {"model": Breakdown}, **problem_responses(404, 422, 503)},
 )
 async def all_breakdown(
-    parameters: Annotated[AllBreakdownParameters, Query()], request: Request, services: Context
+    parameters: Annotated[AllBreakdownParameters, Query()], services: Context
 ) -> Response:
     """The same over the requests of all customers; `customer_id` is null in the answer."""
-    return await _answer(parameters, parameters.customer_id, request, services)
+    return await _answer(parameters, parameters.customer_id, services)
 
 
-async def _answer(
-    parameters: BreakdownParameters, customer_id: str | None, request: Request, services: Services
-) -> Response:
+async def _answer(parameters: BreakdownParameters, customer_id: str | None, services: Services) -> Response:
     query, asked = breakdown_query(parameters, customer_id)
-    is_about(request, customer_id)
     return documents.json_response(documents.breakdown(await services.store.breakdown(query), query, asked))

@@ -12,7 +12,6 @@ from tailmetrics.api.context import Context
 from tailmetrics.api.http.openapi import problem_responses
 from tailmetrics.api.parameters import CustomersParameters, only_parameters_of
 from tailmetrics.api.queries import customers_query
-from tailmetrics.api.repeating import is_about
 from tailmetrics.api.schemas import Customers
 
 router = APIRouter(tags=["statistics"])
@@ -30,7 +29,6 @@ async def customers(
 ) -> Response:
     """Customers with requests in the range, a page at a time: `next_cursor` is the next page's `cursor`."""
     query, asked = customers_query(parameters)
-    is_about(request, None)
     answer = documents.customers(await services.store.customers(query), query, asked)
     if csv.wants_csv(parameters.format, request.headers.get("accept")):
         response = csv.customers_csv(answer)

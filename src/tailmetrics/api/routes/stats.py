@@ -17,7 +17,6 @@ from tailmetrics.api.parameters import (
     only_parameters_of,
 )
 from tailmetrics.api.queries import stats_query
-from tailmetrics.api.repeating import is_about
 from tailmetrics.api.schemas import Stats
 from tailmetrics.stats import StatsQuery
 
@@ -67,7 +66,6 @@ async def all_stats(
 async def _answer(
     query: StatsQuery, parameters: StatsParameters, request: Request, services: Services
 ) -> Response:
-    is_about(request, query.customer_id)
     answer = documents.stats(await services.store.stats(query))
     if csv.wants_csv(parameters.format, request.headers.get("accept")):
         return csv.stats_csv(answer)

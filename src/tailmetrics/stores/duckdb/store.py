@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import secrets
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
@@ -36,6 +36,7 @@ from tailmetrics.stores.duckdb.dictionary import Dictionary
 from tailmetrics.stores.duckdb.file import DuckDBFile
 from tailmetrics.stores.duckdb.reader import Reader
 from tailmetrics.stores.duckdb.writer import Writer
+from tailmetrics.stores.results import took_too_long
 
 _Answer = TypeVar("_Answer")
 
@@ -107,9 +108,8 @@ class DuckDBStore:
     def report(self, processor: str, statuses: Sequence[SourceStatus]) -> None:
         self._reports[processor] = tuple(statuses)
 
-    def watch(self, on_change: Callable[[Callable[[], Iterable[str]] | None], None]) -> bool:
-        self._writer.on_change = on_change
-        return True
+    def version_of(self, customer_id: str | None) -> int | None:
+        return self._writer.versions.of(customer_id)
 
     async def stats(self, query: StatsQuery) -> StatsAnswer:
         return await self._ask(lambda reader: stats_query.stats(reader, query))
@@ -169,8 +169,7 @@ class DuckDBStore:
         timer = loop.call_later(
             self._timeout_seconds,
             reader.stop,
-            f"the question took longer than {self._timeout_seconds:g} seconds (QUERY_TIMEOUT_SECONDS); ask "
-            "for a shorter range",
+            str(took_too_long(self._timeout_seconds)),
         )
         try:
             return await loop.run_in_executor(self._threads, reader.answer, query)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import duckdb
@@ -18,6 +18,7 @@ from tailmetrics.stores.duckdb.file import DuckDBFile
 from tailmetrics.stores.duckdb.positions import Positions
 from tailmetrics.stores.duckdb.rows import RowWriter
 from tailmetrics.stores.duckdb.schema import utc_now
+from tailmetrics.stores.duckdb.versions import Versions
 
 _MANY_RECORDS = 50_000
 _RECORDS_BETWEEN_GIVING_BACK = 500_000  # while more come: pages that were given back are made anew
@@ -49,7 +50,7 @@ class Writer:
         self._dictionary = dictionary
         self._retention_days = retention_days
         self._damaged = False
-        self.on_change: Callable[[Callable[[], Iterable[str]] | None], None] = lambda _: None
+        self.versions = Versions()
         self._counting = threading.Lock()
         self._records_since_giving_back = 0
         self._open()
@@ -95,15 +96,13 @@ class Writer:
             return
         records = sum(batch.parsed.records.height for batch in batches)
         rejects = sum(batch.parsed.rejects.height for batch in batches)
+        customers = [frame["customer_id"] for batch in batches if (frame := batch.parsed.records).height]
         now = utc_now()
-        with self._transaction():
+        with self._transaction(customers):
             self._rows.insert(batches, self._positions.keys, self.counts.last_reject_id + 1, now)
             self._positions.move(moved, batches, now)
         self._rows.committed()
         self._positions.committed(moved, now)
-        if records:
-            customers = [batch.parsed.records["customer_id"] for batch in batches]
-            self.on_change(lambda: pl.concat(customers).unique())
         with self._counting:
             self.counts.records += records
             self.counts.rejects += rejects
@@ -149,7 +148,7 @@ class Writer:
         return Counts(*counts)
 
     def _expired(self, records: int, rejects: int) -> None:
-        self.on_change(None)
+        self.versions.all_changed()
         with self._counting:
             self.counts.records -= records
             self.counts.rejects -= rejects
@@ -167,12 +166,14 @@ class Writer:
         self._file.check_present()
 
     @contextlib.contextmanager
-    def _transaction(self) -> Iterator[None]:
+    def _transaction(self, customers: Sequence[pl.Series] = ()) -> Iterator[None]:
+        """What is done in it is committed together; `customers` are those whose records it adds."""
         with errors_translated():
             try:
                 self._connection.begin()
                 yield
-                self._connection.commit()
+                with self.versions.changing(customers) if customers else contextlib.nullcontext():
+                    self._connection.commit()
             except BaseException as error:
                 self._damaged = isinstance(error, duckdb.FatalException)
                 # A commit that failed has rolled back already.

@@ -16,14 +16,13 @@ from typing import Any
 from tailmetrics.stats import Failures
 from tailmetrics.stores.influxdb.line_protocol import encoded
 from tailmetrics.stores.influxdb.record_points import FAR, NEAR_HIGH_US, NEAR_LOW_US, TICKS
+from tailmetrics.stores.results import FAILURE_RULES
 from tailmetrics.windows import from_us, to_us
-
-FAILED_STATUSES: dict[Failures, str] = {"4xx+5xx": "/^[45]/", "5xx": "/^5/", "5xx+429": "/^(5|429)/"}
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Which requests a question is about: of one customer, of some, or of all (None), in a range (us)."""
+    """Which requests a query is about: of one customer, of some, or of all (None), in a range (us)."""
 
     bucket: str
     customer_ids: tuple[str, ...] | None
@@ -100,30 +99,21 @@ def rounded_up(tick: str, us: int) -> int:
 
 def counts(asked: Asked, keys: Sequence[str], *, statuses: str = "", name: str = "counts") -> list[str]:
     """Requests by some tags, as results NAME_TICK: Flux takes 0.1 ms for each combination of their values."""
-    return [
-        f"{asked.source(tick, 'path', statuses=statuses)}\n    |> group(columns: {_list(keys)})\n"
-        f'    |> count()\n    |> yield(name: "{name}_{tick}")'
-        for tick in asked.ticks
-    ]
+    return _of_each_tick(asked, "path", [_group(keys), "count()"], name, statuses)
 
 
 def latency_sums(asked: Asked, keys: Sequence[str]) -> list[str]:
     """Sums of durations and their number by some tags, as results seconds_TICK and timed_TICK."""
     return [
-        f"{asked.source(tick, 'duration')}\n    |> group(columns: {_list(keys)})\n    |> {function}()\n"
-        f'    |> yield(name: "{name}_{tick}")'
-        for tick in asked.ticks
-        for name, function in (("seconds", "sum"), ("timed", "count"))
+        *_of_each_tick(asked, "duration", [_group(keys), "sum()"], "seconds"),
+        *_of_each_tick(asked, "duration", [_group(keys), "count()"], "timed"),
     ]
 
 
 def quantiles(asked: Asked, keys: Sequence[str]) -> list[str]:
     """Median and 99th percentile of the durations by some tags, as results median and p99."""
-    rows = [
-        f"{asked.source(tick, 'duration')}\n    |> group(columns: {_list(keys)})\n"
-        f"    |> keep(columns: {_list([*keys, '_value'])})"
-        for tick in asked.ticks
-    ]
+    steps = [_group(keys), f"keep(columns: {_list([*keys, '_value'])})"]
+    rows = [_piped(asked.source(tick, "duration"), steps) for tick in asked.ticks]
     if not rows:
         return []
     joined = rows[0] if len(rows) == 1 else "union(tables: [\n" + ",\n".join(rows) + ",\n])"
@@ -138,23 +128,18 @@ def quantiles(asked: Asked, keys: Sequence[str]) -> list[str]:
 
 def edges(asked: Asked) -> list[str]:
     """The first and the last point, as results first_TICK and last_TICK."""
-    return [
-        f'{asked.source(tick, "path")}\n    |> {name}()\n    |> keep(columns: ["_time"])\n    |> group()\n'
-        f'    |> sort(columns: ["_time"], desc: {desc})\n    |> limit(n: 1)\n'
-        f'    |> yield(name: "{name}_{tick}")'
-        for tick in asked.ticks
-        for name, desc in (("first", "false"), ("last", "true"))
-    ]
+    statements = []
+    for name, descending in (("first", "false"), ("last", "true")):
+        newest = f'sort(columns: ["_time"], desc: {descending})'
+        steps = [f"{name}()", 'keep(columns: ["_time"])', "group()", newest, "limit(n: 1)"]
+        statements += _of_each_tick(asked, "path", steps, name)
+    return statements
 
 
 def rows(asked: Asked, fields: Iterable[str], columns: Sequence[str]) -> list[str]:
     """All points of some fields, as results FIELD_TICK."""
-    return [
-        f"{asked.source(tick, field)}\n    |> keep(columns: {_list(columns)})\n"
-        f'    |> yield(name: "{field}_{tick}")'
-        for tick in asked.ticks
-        for field in fields
-    ]
+    keep = f"keep(columns: {_list(columns)})"
+    return [text for field in fields for text in _of_each_tick(asked, field, [keep], field)]
 
 
 def far_rows(asked: Asked, fields: Iterable[str]) -> list[str]:
@@ -162,10 +147,9 @@ def far_rows(asked: Asked, fields: Iterable[str]) -> list[str]:
     if not asked.reaches_far:
         return []
     columns = _list(["_time", "_value", "customer_id", "lane", "status_code"])
+    steps = [f"keep(columns: {columns})", "group()"]
     return [
-        f"{asked.source(FAR, field)}\n    |> keep(columns: {columns})\n    |> group()\n"
-        f'    |> yield(name: "{field}_far")'
-        for field in ("us", *fields)
+        _piped(asked.source(FAR, field), [*steps, f'yield(name: "{field}_far")']) for field in ("us", *fields)
     ]
 
 
@@ -173,28 +157,30 @@ def spread(asked: Asked, bounds: Sequence[int]) -> tuple[list[str], dict[str, An
     """Requests by customer and status between each two of `bounds` (us), as PART_TICK; and parameters."""
     statements: list[str] = []
     params: dict[str, Any] = {}
+    steps = [_group(["customer_id", "status_code"]), "count()"]
     for tick in asked.ticks:
         edges_us = [rounded_up(tick, bound) for bound in bounds]
         params |= {f"{tick}_{place}": from_us(edge) for place, edge in enumerate(edges_us)}
-        statements += [
-            f"{asked.source(tick, 'path', start=f'{tick}_{part}', stop=f'{tick}_{part + 1}')}\n"
-            '    |> group(columns: ["customer_id", "status_code"])\n    |> count()\n'
-            f'    |> yield(name: "{part}_{tick}")'
-            for part in range(len(bounds) - 1)
-            if edges_us[part] < edges_us[part + 1]  # Flux takes an empty range for a mistake
-        ]
+        for part in range(len(bounds) - 1):
+            if edges_us[part] < edges_us[part + 1]:  # Flux takes an empty range for a mistake
+                source = asked.source(tick, "path", start=f"{tick}_{part}", stop=f"{tick}_{part + 1}")
+                statements.append(_piped(source, [*steps, f'yield(name: "{part}_{tick}")']))
     return statements, params
 
 
 def known(asked: Asked) -> str:
     """Whether a customer has a point at any time, as the result known."""
     anywhere = Asked(asked.bucket, asked.customer_ids, None, None)
-    found = [
-        f'{anywhere.source(tick, "path")}\n    |> first()\n    |> keep(columns: ["_time"])\n    |> group()\n'
-        "    |> limit(n: 1)"
-        for tick in (*anywhere.ticks, FAR)
-    ]
+    steps = ["first()", 'keep(columns: ["_time"])', "group()", "limit(n: 1)"]
+    found = [_piped(anywhere.source(tick, "path"), steps) for tick in (*anywhere.ticks, FAR)]
     return "union(tables: [\n" + ",\n".join(found) + ',\n])\n    |> yield(name: "known")'
+
+
+def failed_statuses(failures: Failures) -> str:
+    """A pattern of the statuses, of three digits, of requests that failed."""
+    rule = FAILURE_RULES[failures]
+    hundreds = range(rule.least // 100, 6)
+    return f"/^({'|'.join(map(str, (*hundreds, *rule.others)))})/"
 
 
 def any_of(conditions: Sequence[str]) -> str:
@@ -217,6 +203,22 @@ def text_of(asked: Asked, statements: Sequence[str]) -> str:
 def _quoted(text: str) -> str:
     """Text for a pattern that matches it alone."""
     return re.sub(r"([\\.+*?()|\[\]{}^$])", r"\\\1", text)
+
+
+def _of_each_tick(asked: Asked, field: str, steps: Sequence[str], name: str, statuses: str = "") -> list[str]:
+    """What steps make of the points of a field, as results NAME_TICK."""
+    return [
+        _piped(asked.source(tick, field, statuses=statuses), [*steps, f'yield(name: "{name}_{tick}")'])
+        for tick in asked.ticks
+    ]
+
+
+def _piped(source: str, steps: Sequence[str]) -> str:
+    return "\n    |> ".join([source, *steps])
+
+
+def _group(keys: Sequence[str]) -> str:
+    return f"group(columns: {_list(keys)})"
 
 
 def _list(names: Sequence[str]) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tailmetrics.errors import StoreError, StoreUnavailable
 from tailmetrics.stores.influxdb.line_protocol import point
-from tailmetrics.stores.influxdb.server import Server, joined
+from tailmetrics.stores.influxdb.server import Server
 
 BEAT_SECONDS = 2.0
 LEASE_SECONDS = 10.0  # a processor elsewhere that has said nothing for so long has ended
@@ -83,10 +83,7 @@ class Leases:
 
     def living(self, holder: Holder) -> bool:
         """Whether another processor lives. Raises StoreUnavailable while that cannot be told yet."""
-        found = self._server.query(
-            BEATS, {"bucket": self._server.address.meta_bucket, "id": holder.processor}
-        )
-        rows = found.get("beats")
+        rows = self._server.query_meta(BEATS, {"id": holder.processor}).get("beats")
         beat = 0 if rows is None or rows.is_empty() else int(rows["_value"][0])
         if not beat:
             return False
@@ -118,7 +115,7 @@ class Leases:
     def _beat(self, number: int) -> None:
         line = point("processor", {"processor": self.me.processor}, {"beat": number}, 0)
         asked_at = time.monotonic()
-        self._server.write(self._server.address.meta_bucket, joined([line]))
+        self._server.write_meta([line])
         self._beats = number
         self._beaten_at = asked_at
 

@@ -9,10 +9,10 @@ from typing import Any
 
 from tailmetrics.stats import Reject, RejectsPage, RejectsQuery, StoreStatus
 from tailmetrics.status import SourceStatus, stored_statuses
-from tailmetrics.stores.cursors import cursor_to, place_of
+from tailmetrics.stores.cursors import LAST, cursor_to, place_of
 from tailmetrics.stores.influxdb.csv import Tables
 from tailmetrics.stores.influxdb.flux import any_of
-from tailmetrics.stores.influxdb.reader import Reader
+from tailmetrics.stores.influxdb.reader import InfluxDBReader
 from tailmetrics.stores.influxdb.source_points import stored_source
 from tailmetrics.windows import from_us
 
@@ -91,12 +91,12 @@ def sources_by_id(number: int) -> str:
     return _SOURCE_ROWS.format(condition=f" and {ids}")
 
 
-async def ping(reader: Reader) -> None:
+async def ping(reader: InfluxDBReader) -> None:
     """Raises StoreUnavailable."""
     await reader.run(PING, {"bucket": reader.meta_bucket})
 
 
-async def status(reader: Reader) -> StoreStatus:
+async def status(reader: InfluxDBReader) -> StoreStatus:
     """Counts are of all lines ever committed of the sources that are remembered. Raises StoreUnavailable."""
     found = await reader.run(STATUS, {"bucket": reader.meta_bucket})
     counts: dict[str, int] = {}
@@ -112,9 +112,9 @@ async def status(reader: Reader) -> StoreStatus:
     )
 
 
-async def rejects(reader: Reader, query: RejectsQuery) -> RejectsPage:
+async def rejects(reader: InfluxDBReader, query: RejectsQuery) -> RejectsPage:
     """Raises QueryError for a wrong cursor, and StoreUnavailable."""
-    before = 2**63 - 1 if query.after is None else place_of("rejects", query.after)
+    before = place_of("rejects", query.after, LAST)
     found = await reader.run(
         REJECT_ORDERS, {"bucket": reader.meta_bucket, "before": before, "number": query.limit + 1}
     )
@@ -175,7 +175,7 @@ def _status(row: dict[str, Any]) -> SourceStatus:
     return SourceStatus(**row, updated_at=None if updated_at is None else from_us(updated_at))
 
 
-async def _stored(reader: Reader) -> tuple[SourceStatus, ...]:
+async def _stored(reader: InfluxDBReader) -> tuple[SourceStatus, ...]:
     """What is known of files when no processor says anything: how far each is in the store."""
     found = (await reader.run(ALL_SOURCES, {"bucket": reader.meta_bucket})).get("sources")
     if found is None:

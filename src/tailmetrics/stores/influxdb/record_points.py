@@ -55,7 +55,7 @@ def line_numbers(parsed: ParsedLines, first: int) -> tuple[np.ndarray, np.ndarra
     )
 
 
-def places(parsed: ParsedLines, lane: str, base: int, before: Progress) -> tuple[pl.DataFrame, Progress]:
+def point_keys(parsed: ParsedLines, lane: str, base: int, before: Progress) -> tuple[pl.DataFrame, Progress]:
     """For each record its `tick` (a name of TICKS, or FAR), `lane` and `time` (ns); and what follows.
 
     Lines in order of their times have lines of one time beside each other: these never share a slot, as

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from tailmetrics.sources import Checkpoint, Source, fingerprint
@@ -15,14 +15,18 @@ from tailmetrics.windows import from_us, to_us
 MOST_LANES = 64  # of a node: sources beside each other beyond this share one, far apart in their slots
 _ACTIVE_SECONDS = 600.0  # a source that was committed to so recently may go on
 
-_PLACE = ("position", "head_length", "head_hash", "tail_length", "tail_hash")
+# What the point of a source holds of it, besides its checkpoint and progress; times are microseconds.
+_SOURCE = ("node_id", "device", "inode", "epoch", "path")
+_TIMES = ("committed_at", "followed_since")
+_LANE = ("lane", "base", "family", "holder")
+_COUNTS = ("records", "rejects", "blanks", "commits")
 
 
 @dataclass(frozen=True, slots=True)
 class StoredSource:
     """A source with all that its point holds.
 
-    `lane` and `base` are where its lines lie (see influxdb_places), `family` the name it was registered
+    `lane` and `base` are where its lines lie (see record_points), `family` the name it was registered
     under. `records`, `rejects` and `blanks` count lines since its beginning, `commits` the changes.
     """
 
@@ -51,53 +55,34 @@ def line_of(stored: StoredSource) -> str:
     """The point of a source. Whole in one field, so that no reader sees a half of it."""
     source = stored.source
     state = {
-        "node_id": source.node_id,
-        "device": source.device,
-        "inode": source.inode,
-        "epoch": source.epoch,
-        "path": source.path,
-        **{name: getattr(source.checkpoint, name) for name in _PLACE},
-        "committed_at": None if source.committed_at is None else to_us(source.committed_at),
-        "followed_since": None if source.followed_since is None else to_us(source.followed_since),
-        "lane": stored.lane,
-        "base": stored.base,
-        "family": stored.family,
+        **{name: getattr(source, name) for name in _SOURCE},
+        **asdict(source.checkpoint),
+        **{name: None if (time := getattr(source, name)) is None else to_us(time) for name in _TIMES},
+        **{name: getattr(stored, name) for name in (*_LANE, *_COUNTS)},
         "progress": asdict(stored.progress),
-        "holder": stored.holder,
     }
-    counts = {name: getattr(stored, name) for name in ("records", "rejects", "blanks", "commits")}
+    counts = {name: state[name] for name in _COUNTS}
     tags = {"node": node_tag(source.node_id), "source": source.source_id}
-    return point("source", tags, {"state": json.dumps(state | counts), **counts}, 0)
+    return point("source", tags, {"state": json.dumps(state), **counts}, 0)
 
 
 def stored_source(source_id: str, text: str) -> StoredSource:
     """A source from the `state` of its point."""
     state: dict[str, Any] = json.loads(text)
+    times: dict[str, Any] = {name: None if state[name] is None else from_us(state[name]) for name in _TIMES}
     return StoredSource(
-        source=Source(
+        Source(
             source_id,
-            state["node_id"],
-            state["device"],
-            state["inode"],
-            state["epoch"],
-            state["path"],
-            Checkpoint(*(state[name] for name in _PLACE)),
-            None if state["committed_at"] is None else from_us(state["committed_at"]),
-            None if state["followed_since"] is None else from_us(state["followed_since"]),
+            **{name: state[name] for name in _SOURCE},
+            checkpoint=Checkpoint(**{each.name: state[each.name] for each in fields(Checkpoint)}),
+            **times,
         ),
-        lane=state["lane"],
-        base=state["base"],
-        family=state["family"],
+        **{name: state[name] for name in (*_LANE, *_COUNTS)},
         progress=Progress(**state["progress"]),
-        records=state["records"],
-        rejects=state["rejects"],
-        blanks=state["blanks"],
-        commits=state["commits"],
-        holder=state["holder"],
     )
 
 
-def settled(new: Sequence[Source], known: Iterable[StoredSource], now_us: int) -> list[StoredSource]:
+def assign_lanes(new: Sequence[Source], known: Iterable[StoredSource], now_us: int) -> list[StoredSource]:
     """New sources of one node, each with a lane and the base of its lines in it.
 
     A file goes on in the lane of the one whose name it has taken over. Others get the first lane in which
@@ -116,7 +101,7 @@ def settled(new: Sequence[Source], known: Iterable[StoredSource], now_us: int) -
         committed_at = stored.source.committed_at
         if committed_at is not None and now_us - to_us(committed_at) < _ACTIVE_SECONDS * 1_000_000:
             busy.add(stored.lane)
-    settled_sources = []
+    assigned = []
     for source in new:
         family = lane_of_family.get(source.path)
         free = (lane for lane in range(MOST_LANES) if lane not in busy)
@@ -126,13 +111,14 @@ def settled(new: Sequence[Source], known: Iterable[StoredSource], now_us: int) -
         jitter = _hash(source.source_id) % BASE_JITTER
         base = jitter if last is None else last.base + last.progress.lines + BASE_STEP + jitter
         stored = StoredSource(source, lane, base, source.path)
-        settled_sources.append(stored)
+        assigned.append(stored)
         last_in_lane[lane] = lane_of_family[source.path] = stored
         busy.add(lane)
-    return settled_sources
+    return assigned
 
 
-def moved(stored: StoredSource, **changes: Any) -> StoredSource:
+def committed(stored: StoredSource, **changes: Any) -> StoredSource:
+    """The source after one more commit."""
     return replace(stored, commits=stored.commits + 1, **changes)
 
 

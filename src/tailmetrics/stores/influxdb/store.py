@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 from tailmetrics.errors import StoreUnavailable
@@ -26,9 +26,9 @@ from tailmetrics.stats import (
 from tailmetrics.status import SourceStatus
 from tailmetrics.stores.base import COMMIT_LINES, READ_AHEAD
 from tailmetrics.stores.influxdb import counts_query, meta_queries, stats_query
-from tailmetrics.stores.influxdb.reader import Reader
+from tailmetrics.stores.influxdb.reader import InfluxDBReader
 from tailmetrics.stores.influxdb.server import CONNECT_SECONDS, Server
-from tailmetrics.stores.influxdb.writer import Writer
+from tailmetrics.stores.influxdb.writer import InfluxDBWriter
 from tailmetrics.telemetry.log import EventLog
 
 log = EventLog()
@@ -45,10 +45,10 @@ class InfluxDBStore:
     read_ahead = READ_AHEAD
 
     def __init__(self, settings: Settings) -> None:
-        """Raises SettingsError; a server that is away, or a wrong token, is logged and asked again later."""
+        """Raises SettingsError; a server that is away, or a wrong token, is logged and tried again later."""
         self._server = Server(settings)
-        self._writer = Writer(self._server)
-        self._reader = Reader(self._server.address, settings.query_timeout_seconds)
+        self._writer = InfluxDBWriter(self._server)
+        self._reader = InfluxDBReader(self._server.address, settings.query_timeout_seconds)
         self._lock = threading.Lock()
         self._closed = False
         with contextlib.suppress(StoreUnavailable):
@@ -56,7 +56,7 @@ class InfluxDBStore:
 
     def sources(self, node_id: str) -> Sequence[Source]:
         with self._lock:
-            return [stored.source for stored in self._open_writer().known(node_id).values()]
+            return [stored.source for stored in self._open_writer().sources(node_id).values()]
 
     def register(self, source: Source) -> Source:
         with self._lock:
@@ -70,6 +70,9 @@ class InfluxDBStore:
         with self._lock:
             return self._open_writer().position(source_id)
 
+    def prepare(self, batch: Batch) -> Batch:
+        return batch
+
     def write(self, batches: Sequence[Batch]) -> None:
         with self._lock:
             self._open_writer().write(batches)
@@ -81,8 +84,8 @@ class InfluxDBStore:
     def report(self, processor: str, statuses: Sequence[SourceStatus]) -> None:
         self._open_writer().report(processor, statuses)
 
-    def watch(self, on_change: Callable[[Callable[[], Iterable[str]] | None], None]) -> bool:  # noqa: ARG002  # others may write
-        return False
+    def version_of(self, customer_id: str | None) -> int | None:  # noqa: ARG002  # others may write
+        return None
 
     async def stats(self, query: StatsQuery) -> StatsAnswer:
         return await self._reader.ask(lambda reader: stats_query.stats(reader, query))
@@ -124,7 +127,7 @@ class InfluxDBStore:
             log.warning("the store is not ready", error=str(error))
             raise
 
-    def _open_writer(self) -> Writer:
+    def _open_writer(self) -> InfluxDBWriter:
         if self._closed:
             raise StoreUnavailable(f"the store at {self._server.address.url} is closed")
         return self._writer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Iterator, Sequence
@@ -21,22 +22,22 @@ from tailmetrics.stores.influxdb.meta_queries import (
     STATUSES_A_POINT,
     sources_by_id,
 )
-from tailmetrics.stores.influxdb.record_points import line_numbers, places
-from tailmetrics.stores.influxdb.server import Server, joined
+from tailmetrics.stores.influxdb.record_points import line_numbers, point_keys
+from tailmetrics.stores.influxdb.server import Server
 from tailmetrics.stores.influxdb.source_points import (
     StoredSource,
+    assign_lanes,
+    committed,
     line_of,
-    moved,
     node_tag,
-    settled,
     stored_source,
 )
 from tailmetrics.windows import to_us
 
-_IDS_A_QUESTION = 200
+_IDS_A_QUERY = 200
 
 
-class Writer:
+class InfluxDBWriter:
     """Commits for the sources that this processor holds, of which it keeps the state in memory.
 
     Another processor that holds a source, and lives, is an error; of one that has ended the sources are
@@ -50,7 +51,7 @@ class Writer:
         self._of_node: dict[str, dict[str, StoredSource]] = {}
         self._last_order = 0
 
-    def known(self, node_id: str) -> dict[str, StoredSource]:
+    def sources(self, node_id: str) -> dict[str, StoredSource]:
         """All sources of a node by their ids."""
         found = self._stored(SOURCES, {"node": node_tag(node_id)})
         self._of_node[node_id] = found
@@ -58,20 +59,20 @@ class Writer:
 
     def register(self, sources: Sequence[Source]) -> dict[str, StoredSource]:
         """Write those that are not known yet; returns all of them as the store has them."""
-        found = self._by_id([source.source_id for source in sources])
+        found = self._lookup([source.source_id for source in sources])
         new = {source.source_id: source for source in sources if source.source_id not in found}
         if not new:
             return found
         now = _utc_now()
         for node_id in dict.fromkeys(source.node_id for source in new.values()):
             # Where others of the node lie only helps to keep apart; what another process adds may be missing.
-            neighbours = self._of_node.get(node_id) or self.known(node_id)
+            neighbours = self._of_node.get(node_id) or self.sources(node_id)
             of_node = [source for source in new.values() if source.node_id == node_id]
             held = {key: stored for key, stored in self._held.items() if stored.source.node_id == node_id}
-            for stored in settled(of_node, (neighbours | held).values(), to_us(now)):
+            for stored in assign_lanes(of_node, (neighbours | held).values(), to_us(now)):
                 source = stored.source
                 followed_since = source.followed_since or now
-                found[source.source_id] = moved(
+                found[source.source_id] = committed(
                     stored,
                     source=replace(source, committed_at=now, followed_since=followed_since),
                     holder=self._leases.me.as_text(),
@@ -81,7 +82,7 @@ class Writer:
         return found
 
     def position(self, source_id: str) -> int | None:
-        held = self._held.get(source_id) or self._by_id([source_id]).get(source_id)
+        held = self._held.get(source_id) or self._lookup([source_id]).get(source_id)
         return None if held is None else held.source.position
 
     def write(self, batches: Sequence[Batch]) -> None:
@@ -90,53 +91,43 @@ class Writer:
             return
         self._hold({batch.source_id: batch.start for batch in reversed(batches)})
         after = {batch.source_id: self._held[batch.source_id] for batch in batches}
-        for batch in batches:
-            stored = after[batch.source_id]
-            if stored.source.position != batch.start:
-                raise PositionConflict(batch.source_id, batch.start, stored.source.position)
-            after[batch.source_id] = replace(stored, source=_source_after(stored.source, batch))
-        self._refuse_expired(batches)
-        after = {batch.source_id: self._held[batch.source_id] for batch in batches}
         frames: list[pl.DataFrame] = []
         rejects: list[str] = []
         now = _utc_now()
         for batch in batches:
             stored = after[batch.source_id]
-            try:
-                placed, progress = places(batch.parsed, stored.lane_name, stored.base, stored.progress)
-                frames.append(pl.concat([batch.parsed.records, placed], how="horizontal"))
-            except pl.exceptions.PolarsError as error:
-                raise StoreError(
-                    f"the records of a batch have no shape that can be stored: {error}"
-                ) from error
+            if stored.source.position != batch.start:
+                raise PositionConflict(batch.source_id, batch.start, stored.source.position)
+            with _shape_refused():
+                keys, progress = point_keys(batch.parsed, stored.lane_name, stored.base, stored.progress)
+                frames.append(pl.concat([batch.parsed.records, keys], how="horizontal"))
             rejects += self._reject_lines(batch, stored)
-            after[batch.source_id] = moved(
+            after[batch.source_id] = committed(
                 stored,
-                source=replace(_source_after(stored.source, batch), committed_at=now),
+                source=replace(stored.source, path=batch.path, checkpoint=batch.checkpoint, committed_at=now),
                 progress=progress,
                 records=stored.records + batch.parsed.records.height,
                 rejects=stored.rejects + batch.parsed.rejects.height,
                 blanks=stored.blanks + batch.parsed.blanks,
             )
+        self._refuse_expired(batches)
         self._write_records(batches, frames)
         if rejects:
-            self._write_meta(joined(rejects))
+            self._server.write_meta(rejects)
         self._write_sources(after)
 
     def forget(self, source_ids: Sequence[str], *, with_records: bool) -> int:
         """Drop sources of which no record is left that has not expired; returns how many."""
         expired_us = self._expired_us()
         gone = 0
-        for source_id, stored in self._by_id(source_ids).items():
+        for source_id, stored in self._lookup(source_ids).items():
             latest_us = stored.progress.latest_us
             has_records = stored.records > 0 and (
                 expired_us is None or latest_us is None or latest_us >= expired_us
             )
             if stored.rejects or (has_records and not with_records):
                 continue
-            self._server.delete(
-                self._server.address.meta_bucket, f'_measurement="source" AND source="{source_id}"'
-            )
+            self._server.delete_meta(f'_measurement="source" AND source="{source_id}"')
             self._held.pop(source_id, None)
             self._of_node.get(stored.source.node_id, {}).pop(source_id, None)
             gone += 1
@@ -150,7 +141,7 @@ class Writer:
             said = [_status_row(status) for status in statuses[begin : begin + STATUSES_A_POINT]]
             tags = {"part": str(part), "processor": processor}
             lines.append(point("report", tags, {"report": json.dumps({"at": at, "statuses": said})}, 0))
-        self._write_meta(joined(lines))
+        self._server.write_meta(lines)
 
     def close(self) -> None:
         self._leases.end()
@@ -163,7 +154,7 @@ class Writer:
         if not missing:
             return
         self._leases.begin()
-        found = self._by_id(missing)
+        found = self._lookup(missing)
         for source_id in missing:
             if source_id not in found:
                 raise PositionConflict(source_id, starts[source_id], None)
@@ -191,17 +182,16 @@ class Writer:
         days = self._server.retention_seconds / 86_400
         refusals = []
         for batch in batches:
-            if "timestamp" in batch.parsed.records.columns:
-                old = batch.parsed.records.filter(pl.col("timestamp").to_physical() < expired_us)
-                refusals += [
-                    Refusal(
-                        batch.source_id,
-                        offset,
-                        f"timestamp: found {moment:%Y-%m-%d %H:%M:%S}, expected the last {days:g} days, "
-                        f"which the bucket {self._server.address.bucket!r} keeps (RETENTION_DAYS)",
-                    )
-                    for offset, moment in old.select("offset", "timestamp").iter_rows()
-                ]
+            old = batch.parsed.records.filter(pl.col("timestamp").to_physical() < expired_us)
+            refusals += [
+                Refusal(
+                    batch.source_id,
+                    offset,
+                    f"timestamp: found {moment:%Y-%m-%d %H:%M:%S}, expected the last {days:g} days, "
+                    f"which the bucket {self._server.address.bucket!r} keeps (RETENTION_DAYS)",
+                )
+                for offset, moment in old.select("offset", "timestamp").iter_rows()
+            ]
         if refusals:
             raise RecordsRefused(refusals)
 
@@ -216,10 +206,8 @@ class Writer:
         records = pl.concat(frames, rechunk=False)
         if records.is_empty():
             return
-        try:
+        with _shape_refused():
             lines = record_lines(records)
-        except pl.exceptions.PolarsError as error:
-            raise StoreError(f"the records of a batch have no shape that can be stored: {error}") from error
         refused = self._server.write(self._server.address.bucket, lines)
         if not refused:
             return
@@ -241,30 +229,20 @@ class Writer:
             yield point("reject", {"lane": stored.lane_name}, fields, stored.base + int(number))
 
     def _write_sources(self, sources: dict[str, StoredSource]) -> None:
-        self._write_meta(joined([line_of(stored) for stored in sources.values()]))
+        self._server.write_meta([line_of(stored) for stored in sources.values()])
         self._held |= sources
 
-    def _write_meta(self, lines: pl.Series) -> None:
-        refused = self._server.write(self._server.address.meta_bucket, lines)
-        if refused:
-            raise StoreError(
-                f"the bucket {self._server.address.meta_bucket!r} does not take what this program must keep: "
-                f"{refused[0].reason}"
-            )
-
-    def _by_id(self, source_ids: Sequence[str]) -> dict[str, StoredSource]:
+    def _lookup(self, source_ids: Sequence[str]) -> dict[str, StoredSource]:
         found: dict[str, StoredSource] = {}
-        for begin in range(0, len(source_ids), _IDS_A_QUESTION):
-            ids = source_ids[begin : begin + _IDS_A_QUESTION]
+        for begin in range(0, len(source_ids), _IDS_A_QUERY):
+            ids = source_ids[begin : begin + _IDS_A_QUERY]
             found |= self._stored(
                 sources_by_id(len(ids)), {f"id_{place}": source_id for place, source_id in enumerate(ids)}
             )
         return found
 
     def _stored(self, text: str, params: dict[str, str]) -> dict[str, StoredSource]:
-        found = self._server.query(text, {"bucket": self._server.address.meta_bucket, **params}).get(
-            "sources"
-        )
+        found = self._server.query_meta(text, params).get("sources")
         if found is None:
             return {}
         return {
@@ -273,8 +251,12 @@ class Writer:
         }
 
 
-def _source_after(source: Source, batch: Batch) -> Source:
-    return replace(source, path=batch.path, checkpoint=batch.checkpoint)
+@contextlib.contextmanager
+def _shape_refused() -> Iterator[None]:
+    try:
+        yield
+    except pl.exceptions.PolarsError as error:
+        raise StoreError(f"the records of a batch have no shape that can be stored: {error}") from error
 
 
 def _status_row(status: SourceStatus) -> dict[str, object]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import polars as pl
 import sqlalchemy as sa
 
 from tailmetrics.errors import SettingsError, StoreError, StoreGone, StoreUnavailable
+from tailmetrics.stores.base import COMMIT_LINES
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -26,93 +28,116 @@ class Rows:
     pieces: Iterable[Any]
 
 
-class Database(Protocol):
+class Database(ABC):
     """One kind of database. Engines are made by it, so that each connection is set up as it needs to be."""
 
-    name: str  # of the store, as it may be shown
-    driver_error: type[Exception]  # base of the errors of the driver that writes
-    commit_lines: int  # that are worth a commit
-    rows_ahead: bool  # whether rows are made in one thread while others are written in another
+    driver_error: ClassVar[type[Exception]]  # base of the errors of the driver that writes
+    commit_lines: ClassVar[int] = COMMIT_LINES  # that are worth a commit
+    rows_ahead: ClassVar[bool] = True  # whether a thread makes rows while others are written
+    _drivers: ClassVar[tuple[str, str]]  # which writes, and which reads
+    _readers: ClassVar[int] = 8  # connections for queries
+    _is_remote: ClassVar[bool] = True  # so that connections may be lost while nobody uses them
 
-    def writing(self) -> sa.Engine:
+    def __init__(self, url: str | sa.URL, name: str, timeout_seconds: float) -> None:
+        """`name` is the store's as it may be shown, `timeout_seconds` the longest that a query may take."""
+        self.name = name
+        self._url = sa.make_url(url)
+        self._timeout_seconds = timeout_seconds
+
+    @abstractmethod
+    def writer_engine(self) -> sa.Engine:
         """Connections on which one transaction at a time writes."""
-        ...
 
-    def asking(self) -> AsyncEngine:
-        """Connections for questions: each transaction is read-only and sees the state after one commit."""
-        ...
+    @abstractmethod
+    def reader_engine(self) -> AsyncEngine:
+        """Connections for queries: each transaction is read-only and sees the state after one commit."""
 
-    def alone(self, connection: sa.Connection) -> contextlib.AbstractContextManager[None]:
+    @abstractmethod
+    def schema_lock(self, connection: sa.Connection) -> contextlib.AbstractContextManager[None]:
         """Keep other processes out while tables are made."""
-        ...
 
+    @abstractmethod
     def daily_stats(self, connection: sa.Connection) -> sa.TextClause:
         """The statement that makes the view of that name."""
-        ...
 
+    @abstractmethod
     def insert_new(self, table: sa.Table) -> sa.Insert:
         """An insert that leaves rows alone which are there already."""
-        ...
 
+    @abstractmethod
     def rows(self, frame: pl.DataFrame) -> Rows:
         """The rows of a frame that has the columns of a table; pieces may be made one by one."""
-        ...
 
-    def insert(self, connection: sa.Connection, table: sa.Table, parts: Iterable[Rows], number: int) -> None:
+    def insert(
+        self,
+        connection: sa.Connection,
+        table: sa.Table,
+        parts: Iterable[Rows],
+        number: int,  # noqa: ARG002
+    ) -> None:
         """Insert rows, `number` in all, as fast as can be; all parts have the same columns.
 
         A part is taken when it is needed, so that it may be made while those before it are being inserted.
         """
-        ...
+        driver: Any = connection.connection.driver_connection
+        quote = connection.dialect.identifier_preparer.quote
+        with contextlib.closing(driver.cursor()) as cursor:
+            for rows in parts:
+                insert = f"INSERT INTO {table.name} ({', '.join(map(quote, rows.columns))}) VALUES "
+                for piece in rows.pieces:
+                    self._insert_piece(cursor, insert, piece)
 
-    def begun(self, engine: sa.Engine) -> None:
+    def _insert_piece(self, cursor: Any, insert: str, piece: Any) -> None:
+        raise NotImplementedError
+
+    def start_background(self, engine: sa.Engine) -> None:  # noqa: B027  # most have nothing to do there
         """A process begins to write: what there is to do in the background is done from now on."""
-        ...
 
-    def committed(self) -> None:
+    def committed(self) -> None:  # noqa: B027  # likewise
         """Records were committed."""
-        ...
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027  # likewise
         """End what is done in the background."""
-        ...
 
-    def check_present(self) -> None:
+    def check_present(self) -> None:  # noqa: B027  # a server says so itself
         """Raise StoreGone when what was opened is not there any more."""
-        ...
 
+    @abstractmethod
     async def stop(self, engine: AsyncEngine, connection: Any) -> None:
         """End the statement that the driver's connection is running."""
-        ...
 
-    def meaning(self, error: BaseException) -> StoreError:
-        """What an error of the driver means, and what can be done about it."""
-        ...
+    @abstractmethod
+    def translate(self, error: BaseException) -> StoreError:
+        """An error of the driver as this package's, with what can be done about it."""
 
+    def _connect_args(self, **defaults: Any) -> dict[str, Any]:
+        """Arguments of a server's driver, of which what the URL says itself is left to it."""
+        arguments = {"connect_timeout": CONNECT_SECONDS, **defaults}
+        return {name: value for name, value in arguments.items() if name not in self._url.query}
 
-class NothingInBackground:
-    """The part of a Database that does nothing in the background."""
+    def _writer_engine(self, connect_args: dict[str, Any], **options: Any) -> sa.Engine:
+        return sa.create_engine(
+            self._url.set(drivername=self._drivers[0]),
+            connect_args=connect_args,
+            pool_size=2,
+            pool_pre_ping=self._is_remote,
+            hide_parameters=True,
+            **options,
+        )
 
-    def begun(self, engine: sa.Engine) -> None:
-        pass
+    def _reader_engine(self, connect_args: dict[str, Any], **options: Any) -> AsyncEngine:
+        from sqlalchemy.ext.asyncio import create_async_engine
 
-    def committed(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
-
-def unless_given(url: sa.URL, **parameters: Any) -> dict[str, Any]:
-    """Those of the driver's parameters of which the URL says nothing itself."""
-    return {name: value for name, value in parameters.items() if name not in url.query}
-
-
-def took_too_long(seconds: float) -> StoreUnavailable:
-    """What is said of a question that was stopped when its time was over."""
-    return StoreUnavailable(
-        f"the question took longer than {seconds:g} seconds (QUERY_TIMEOUT_SECONDS); ask for a shorter range"
-    )
+        return create_async_engine(
+            self._url.set(drivername=self._drivers[1]),
+            connect_args=connect_args,
+            pool_size=self._readers,
+            max_overflow=0,
+            pool_timeout=self._timeout_seconds,
+            pool_pre_ping=self._is_remote,
+            hide_parameters=True,
+            **options,
+        )
 
 
 def tables_removed(name: str, text: str) -> StoreGone:
@@ -143,13 +168,13 @@ def errors_translated(database: Database) -> Iterator[None]:
     try:
         yield
     except sa.exc.DBAPIError as error:
-        raise database.meaning(error.orig or error) from error
+        raise database.translate(error.orig or error) from error
     except sa.exc.TimeoutError as error:
         raise StoreUnavailable(
             f"{database.name}: all connections are in use; ask again, or for shorter ranges"
         ) from error
     except database.driver_error as error:
-        raise database.meaning(error) from error
+        raise database.translate(error) from error
     except (sa.exc.SQLAlchemyError, pl.exceptions.PolarsError) as error:
         raise StoreError(f"{database.name}: {error}") from error
     except OSError as error:

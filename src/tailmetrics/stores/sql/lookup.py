@@ -7,26 +7,25 @@ from typing import Any
 
 import sqlalchemy as sa
 
-_VALUES_AT_ONCE = 1000  # in one question
+_VALUES_A_STATEMENT = 1000
 
 
-def known_values(
+def lookup(
     connection: sa.Connection,
     column: sa.Column[Any],
     wanted: Sequence[Any],
     value: sa.Column[Any] | None = None,
 ) -> dict[Any, Any]:
     """Which of the wanted values a column has, each with the value of another column."""
-    found: dict[Any, Any] = {}
-    for part in in_questions(wanted):
-        rows = connection.execute(
-            sa.select(column, column if value is None else value).where(column.in_(part))
-        )
-        found.update((row[0], row[1]) for row in rows)
-    return found
+    selected = sa.select(column, column if value is None else value)
+    return {
+        key: found
+        for part in per_statement(wanted)
+        for key, found in connection.execute(selected.where(column.in_(part)))
+    }
 
 
-def in_questions(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    """Values in as many parts as questions are needed for them."""
-    for first in range(0, len(values), _VALUES_AT_ONCE):
-        yield values[first : first + _VALUES_AT_ONCE]
+def per_statement(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    """Values in as many parts as statements are needed for them."""
+    for first in range(0, len(values), _VALUES_A_STATEMENT):
+        yield values[first : first + _VALUES_A_STATEMENT]

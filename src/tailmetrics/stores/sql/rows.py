@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from tailmetrics.sources import Batch
 from tailmetrics.stores.sql.dialect import Database, Rows
-from tailmetrics.stores.sql.lookup import known_values
+from tailmetrics.stores.sql.lookup import lookup
 from tailmetrics.stores.sql.schema import customers, sources
 
 _MOST_KEYS_KEPT = 200_000  # of customers, in memory
@@ -48,11 +48,11 @@ class CustomerKeys:
 
     def _numbers_of(self, ids: Sequence[str]) -> dict[str, int]:
         with self._engine.begin() as connection:
-            known = known_values(connection, customers.c.customer_id, ids, customers.c.customer_key)
-            if new := [{"customer_id": customer_id} for customer_id in ids if customer_id not in known]:
+            keys = lookup(connection, customers.c.customer_id, ids, customers.c.customer_key)
+            if new := [{"customer_id": customer_id} for customer_id in ids if customer_id not in keys]:
                 connection.execute(self._database.insert_new(customers), new)
-                known = known_values(connection, customers.c.customer_id, ids, customers.c.customer_key)
-            return known
+                keys = lookup(connection, customers.c.customer_id, ids, customers.c.customer_key)
+            return keys
 
 
 @dataclass(frozen=True, slots=True)

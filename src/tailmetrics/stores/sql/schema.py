@@ -144,8 +144,8 @@ reports = sa.Table(
 _UPGRADES: tuple[Callable[[sa.Connection], None], ...] = ()
 
 
-def prepare(connection: sa.Connection, daily_stats: sa.TextClause, name: str) -> str:
-    """Make the tables and the view where there are none; returns the id of the store.
+def prepare(connection: sa.Connection, daily_stats: sa.TextClause, name: str) -> None:
+    """Make the tables and the view where there are none.
 
     The caller sees to it that one process at a time is here. `name` is that of the store in errors. Raises
     SchemaMismatch for tables of a later version, StoreError for those of another program, and StoreGone when
@@ -160,30 +160,22 @@ def prepare(connection: sa.Connection, daily_stats: sa.TextClause, name: str) ->
                 "STORE_URL must name a database of its own, which may be empty"
             )
         _metadata.create_all(connection, [store])
-    rows = [tuple(row) for row in connection.execute(sa.select(store.c.schema_version, store.c.store_id))]
-    if not rows:
+    version = connection.scalar(sa.select(store.c.schema_version))
+    if version is None:
         # A beginning that was interrupted is gone on with: not every database takes tables back.
         clustered = connection.dialect.name != "postgresql"
         (_clustered_records if clustered else records).create(connection, checkfirst=True)
         _metadata.create_all(connection)
-        rows = [(SCHEMA_VERSION, secrets.token_hex(4))]
+        version = SCHEMA_VERSION
+        counts = dict.fromkeys(("commits", "records", "rejects", "blanks"), 0)
         connection.execute(
-            store.insert().values(
-                id=1,
-                schema_version=rows[0][0],
-                store_id=rows[0][1],
-                commits=0,
-                records=0,
-                rejects=0,
-                blanks=0,
-            )
+            store.insert().values(id=1, schema_version=version, store_id=secrets.token_hex(4), **counts)
         )
     elif missing := sorted(own - found):
         raise StoreGone(
             f"{name}: of its tables these were removed: {', '.join(missing)}; put them back, or "
             "drop the others too and restart to begin with empty ones"
         )
-    [(version, store_id)] = rows
     if version > SCHEMA_VERSION:
         raise SchemaMismatch(
             f"{name} has schema version {version}, this program knows version {SCHEMA_VERSION}; use the "
@@ -195,4 +187,3 @@ def prepare(connection: sa.Connection, daily_stats: sa.TextClause, name: str) ->
     # Not with the tables alone: a view is easily dropped, and nothing is lost with it.
     if "daily_stats" not in sa.inspect(connection).get_view_names():
         connection.execute(daily_stats)
-    return str(store_id)

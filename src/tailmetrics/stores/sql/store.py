@@ -6,8 +6,7 @@ import asyncio
 import contextlib
 import threading
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
-from concurrent.futures import Future
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -32,15 +31,17 @@ from tailmetrics.stats import (
 )
 from tailmetrics.status import SourceStatus
 from tailmetrics.stores.base import READ_AHEAD
+from tailmetrics.stores.loop_thread import LoopThread
+from tailmetrics.stores.results import took_too_long
 from tailmetrics.stores.sql import schema
-from tailmetrics.stores.sql.dialect import Database, errors_translated, parameters_refused, took_too_long
-from tailmetrics.stores.sql.queries import Questions
-from tailmetrics.stores.sql.writer import Writer
+from tailmetrics.stores.sql.dialect import Database, errors_translated, parameters_refused
+from tailmetrics.stores.sql.queries import Queries
+from tailmetrics.stores.sql.writer import SqlWriter
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-_Answer = TypeVar("_Answer")
+_Result = TypeVar("_Result")
 
 _POOL_SAYS_SECONDS = 0.5
 _STOP_SECONDS = 2.0  # for a statement that was told to end
@@ -49,9 +50,8 @@ _STOP_SECONDS = 2.0  # for a statement that was told to end
 class SqlStore:
     """A Store in a database.
 
-    Questions are asked in an event loop of the store's own, whatever loop awaits them: a pool of connections
-    belongs to one loop. What asking needs is imported with the first question, as a load asks none. A server
-    that is away when the store is opened is waited for.
+    What queries need is imported with the first one, as a load has none. A server that is away when the store
+    is opened is waited for.
     """
 
     read_ahead = READ_AHEAD
@@ -62,15 +62,15 @@ class SqlStore:
         self._database = _database(settings)
         self.commit_lines = self._database.commit_lines
         with parameters_refused(self._database):
-            self._writing = self._database.writing()
-        self._asking: AsyncEngine | None = None
-        weakref.finalize(self, self._writing.dispose)  # should nobody close it
-        self._writer = Writer(self._writing, self._database, settings)
+            self._engine = self._database.writer_engine()
+        self._reader_engine: AsyncEngine | None = None
+        weakref.finalize(self, self._engine.dispose)  # should nobody close it
+        self._writer = SqlWriter(self._engine, self._database, settings)
         self._lock = threading.Lock()
         self._prepared = False
         self._closed = False
         self._stored: tuple[str, tuple[SourceStatus, ...]] = ("", ())
-        self._questions = _LoopThread("sql-questions")
+        self._loop = LoopThread("sql-queries", self._database.name)
         try:
             self._prepare()
         except StoreUnavailable:
@@ -83,7 +83,7 @@ class SqlStore:
         return self._write(lambda writer: writer.sources(node_id))
 
     def register(self, source: Source) -> Source:
-        def register(writer: Writer) -> Source:
+        def register(writer: SqlWriter) -> Source:
             writer.register([source])
             return writer.source(source.source_id) or source
 
@@ -108,89 +108,89 @@ class SqlStore:
     def report(self, processor: str, statuses: Sequence[SourceStatus]) -> None:
         self._write(lambda writer: writer.report(processor, statuses))
 
-    def watch(self, on_change: Callable[[Callable[[], Iterable[str]] | None], None]) -> bool:  # noqa: ARG002  # others may write
-        return False
+    def version_of(self, customer_id: str | None) -> int | None:  # noqa: ARG002  # others may write
+        return None
 
     async def stats(self, query: StatsQuery) -> StatsAnswer:
-        return await self._ask(lambda questions: questions.stats(query))
+        return await self._ask(lambda queries: queries.stats(query))
 
     async def customers(self, query: CustomersQuery) -> CustomersPage:
-        return await self._ask(lambda questions: questions.customers(query))
+        return await self._ask(lambda queries: queries.customers(query))
 
     async def breakdown(self, query: BreakdownQuery) -> Breakdown:
-        return await self._ask(lambda questions: questions.breakdown(query))
+        return await self._ask(lambda queries: queries.breakdown(query))
 
     async def trends(self, query: TrendsQuery) -> Sequence[Trend]:
-        return await self._ask(lambda questions: questions.trends(query))
+        return await self._ask(lambda queries: queries.trends(query))
 
     async def span(self) -> tuple[datetime, datetime] | None:
-        return await self._ask(lambda questions: questions.span())
+        return await self._ask(lambda queries: queries.span())
 
     async def rejects(self, query: RejectsQuery) -> RejectsPage:
-        return await self._ask(lambda questions: questions.rejects(query))
+        return await self._ask(lambda queries: queries.rejects(query))
 
     async def status(self) -> StoreStatus:
-        status = await self._ask(lambda questions: questions.status())
+        status = await self._ask(lambda queries: queries.status())
         if status.sources:
             return status
         version, stored = self._stored
         if version != status.version:
-            stored = await self._ask(lambda questions: questions.stored_sources())
+            stored = await self._ask(lambda queries: queries.stored_sources())
             self._stored = (status.version, stored)
         return replace(status, sources=stored)
 
     async def ping(self) -> None:
         self._database.check_present()
-        await self._ask(lambda questions: questions.ping())
+        await self._ask(lambda queries: queries.ping())
 
     def close(self) -> None:
         if self._closed:
             return
         self._closed = True
-        self._questions.end(self._dispose)
+        self._loop.end(self._dispose)
         self._writer.close()
         self._database.close()
-        self._writing.dispose()
+        self._engine.dispose()
 
     def _prepare(self) -> None:
-        """Make the tables where there are none, once."""
-        self._check_open()
+        """Make the tables where there are none, once. Raises StoreUnavailable when the store is closed."""
+        if self._closed:
+            raise StoreUnavailable(f"{self._database.name} is closed")
         with self._lock, errors_translated(self._database):
             if self._prepared:
                 return
-            with self._connected() as connection, connection.begin(), self._database.alone(connection):
+            with self._connected() as connection, connection.begin(), self._database.schema_lock(connection):
                 schema.prepare(connection, self._database.daily_stats(connection), self._database.name)
             self._prepared = True
 
     def _connected(self) -> sa.Connection:
         with parameters_refused(self._database):
-            return self._writing.connect()
+            return self._engine.connect()
 
-    def _write(self, work: Callable[[Writer], _Answer]) -> _Answer:
+    def _write(self, work: Callable[[SqlWriter], _Result]) -> _Result:
         self._prepare()
         with errors_translated(self._database):
             return work(self._writer)
 
-    async def _ask(self, question: Callable[[Questions], Awaitable[_Answer]]) -> _Answer:
-        """The answer to a question; it is stopped when its time is over or nobody waits for it any more."""
-        self._check_open()
+    async def _ask(self, query: Callable[[Queries], Coroutine[Any, Any, _Result]]) -> _Result:
+        """The result of a query; it is stopped when its time is over or nobody waits for it any more."""
         if not self._prepared:
             await asyncio.get_running_loop().run_in_executor(None, self._prepare)
-        asked = self._questions.run(self._answer(question))
+        running = self._loop.run(self._run(query))
         try:
-            return await asyncio.wrap_future(asked)
+            return await asyncio.wrap_future(running)
         except asyncio.CancelledError:
-            if self._closed and asked.cancelled():
+            if self._closed and running.cancelled():
                 raise StoreUnavailable(f"{self._database.name} was closed") from None
             raise
 
-    async def _answer(self, question: Callable[[Questions], Awaitable[_Answer]]) -> _Answer:
-        if self._asking is None:
-            self._asking = self._database.asking()
+    async def _run(self, query: Callable[[Queries], Coroutine[Any, Any, _Result]]) -> _Result:
+        if self._reader_engine is None:
+            self._reader_engine = self._database.reader_engine()
         with errors_translated(self._database):
-            async with self._connection(self._asking) as connection:
+            async with self._connection(self._reader_engine) as connection:
                 driver = (await connection.get_raw_connection()).driver_connection
-                work = asyncio.ensure_future(question(Questions(connection)))
+                work = asyncio.ensure_future(query(Queries(connection)))
                 try:
                     await asyncio.wait({work}, timeout=self._timeout_seconds)
                     if work.done():
@@ -198,13 +198,13 @@ class SqlStore:
                     raise took_too_long(self._timeout_seconds)
                 finally:
                     if not work.done():
-                        await self._stop(work, self._asking, driver)
+                        await self._stop(work, self._reader_engine, driver)
 
     @contextlib.asynccontextmanager
-    async def _connection(self, asking: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    async def _connection(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         """A connection, which a server that takes connections and says nothing does not give."""
         async with contextlib.AsyncExitStack() as stack:
-            opening = stack.enter_async_context(asking.connect())
+            opening = stack.enter_async_context(engine.connect())
             # The pool says first when it has none.
             seconds = self._timeout_seconds + _POOL_SAYS_SECONDS
             try:
@@ -215,57 +215,17 @@ class SqlStore:
                 ) from None
             yield connection
 
-    async def _stop(self, work: asyncio.Future[_Answer], asking: AsyncEngine, driver: object) -> None:
+    async def _stop(self, work: asyncio.Future[_Result], engine: AsyncEngine, driver: object) -> None:
         """End a statement on the server, too, and give the connection up when it does not end."""
         with contextlib.suppress(Exception):
-            await asyncio.wait_for(self._database.stop(asking, driver), _STOP_SECONDS)
+            await asyncio.wait_for(self._database.stop(engine, driver), _STOP_SECONDS)
         await asyncio.wait({work}, timeout=_STOP_SECONDS)
         work.cancel()
         await asyncio.gather(work, return_exceptions=True)
 
     async def _dispose(self) -> None:
-        if self._asking is not None:
-            await self._asking.dispose()
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise StoreUnavailable(f"{self._database.name} is closed")
-
-
-class _LoopThread:
-    """An event loop in a thread, both begun with the first coroutine."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._lock = threading.Lock()
-        self._begun: tuple[asyncio.AbstractEventLoop, threading.Thread] | None = None
-
-    def run(self, work: Coroutine[Any, Any, _Answer]) -> Future[_Answer]:
-        with self._lock:
-            if self._begun is None:
-                loop = asyncio.new_event_loop()
-                thread = threading.Thread(target=loop.run_forever, name=self._name, daemon=True)
-                thread.start()
-                self._begun = loop, thread
-            return asyncio.run_coroutine_threadsafe(work, self._begun[0])
-
-    def end(self, last: Callable[[], Awaitable[None]]) -> None:
-        """Cancel what is going on, and end when `last` was done."""
-        if self._begun is None:
-            return
-        loop, thread = self._begun
-
-        async def finish() -> None:
-            others = asyncio.all_tasks() - {asyncio.current_task()}
-            for task in others:
-                task.cancel()
-            await asyncio.gather(*others, return_exceptions=True)
-            await last()
-
-        asyncio.run_coroutine_threadsafe(finish(), loop).result()
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
+        if self._reader_engine is not None:
+            await self._reader_engine.dispose()
 
 
 def _database(settings: Settings) -> Database:

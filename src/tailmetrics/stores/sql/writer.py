@@ -19,7 +19,7 @@ from tailmetrics.settings import Settings
 from tailmetrics.sources import Batch, Checkpoint, Source
 from tailmetrics.status import SourceStatus
 from tailmetrics.stores.sql.dialect import Database, Rows
-from tailmetrics.stores.sql.lookup import in_questions, known_values
+from tailmetrics.stores.sql.lookup import lookup, per_statement
 from tailmetrics.stores.sql.rows import CustomerKeys, RowsAhead, in_parts, record_rows, with_source_keys
 from tailmetrics.stores.sql.schema import customers, records, rejects, reports, sources, store
 from tailmetrics.windows import from_us, to_us
@@ -27,7 +27,7 @@ from tailmetrics.windows import from_us, to_us
 _SECONDS_BETWEEN_EXPIRIES = 60.0
 
 
-class Writer:
+class SqlWriter:
     """Transactions on a database that other processes may write to as well."""
 
     def __init__(self, engine: sa.Engine, database: Database, settings: Settings) -> None:
@@ -43,7 +43,7 @@ class Writer:
         self._ahead.close()
 
     def sources(self, node_id: str) -> Sequence[Source]:
-        self._database.begun(self._engine)
+        self._database.start_background(self._engine)
         with self._engine.begin() as connection:
             rows = connection.execute(sa.select(sources).where(sources.c.node_id == node_id))
             return [source_of(row) for row in rows]
@@ -57,7 +57,7 @@ class Writer:
         """Write those of the sources that are not known yet, all in one commit."""
         now = _now_us()
         with self._engine.begin() as connection:
-            known = known_values(connection, sources.c.source_id, [source.source_id for source in new])
+            known = lookup(connection, sources.c.source_id, [source.source_id for source in new])
             unknown = [source for source in new if source.source_id not in known]
             if not unknown:
                 return
@@ -86,14 +86,11 @@ class Writer:
     def forget(self, source_ids: Sequence[str], *, with_records: bool) -> int:
         """Drop sources without a reject, and without a record unless `with_records`; returns how many."""
         with self._engine.begin() as connection:
-            known = known_values(connection, sources.c.source_id, source_ids, sources.c.source_key)
-            gone = (
-                set(known.values())
-                - known_values(connection, rejects.c.source_key, list(known.values())).keys()
-            )
+            keys = list(lookup(connection, sources.c.source_id, source_ids, sources.c.source_key).values())
+            gone = set(keys) - lookup(connection, rejects.c.source_key, keys).keys()
             if gone and not with_records:
                 gone -= set(connection.scalars(sa.select(records.c.source_key).distinct()))
-            for part in in_questions(sorted(gone)):
+            for part in per_statement(sorted(gone)):
                 connection.execute(sources.delete().where(sources.c.source_key.in_(part)))
             return len(gone)
 
@@ -104,7 +101,7 @@ class Writer:
     def write(self, batches: Sequence[Batch]) -> None:
         """Commit all batches together or nothing of them. Raises PositionConflict."""
         self._database.check_present()
-        self._database.begun(self._engine)
+        self._database.start_background(self._engine)
         self._delete_expired()
         if not batches:
             return
@@ -148,7 +145,7 @@ class Writer:
         """The key and the last batch of each source, whose row is locked. Raises PositionConflict."""
         ids = sorted({batch.source_id for batch in batches})
         found: dict[str, Any] = {}
-        for part in in_questions(ids):
+        for part in per_statement(ids):
             # Locked in one order by all processes, so that none waits for another that waits for it.
             rows = connection.execute(
                 sa.select(sources.c.source_id, sources.c.source_key, sources.c.position, sources.c.processor)

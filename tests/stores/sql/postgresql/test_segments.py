@@ -84,7 +84,7 @@ def write(store: Store, source: Source, count: int) -> Source:
     return source
 
 
-def segments(settings: Settings) -> dict[str, bool]:
+def indexed_segments(settings: Settings) -> dict[str, bool]:
     """Each segment, and whether it has its index."""
     rows = run(
         settings,
@@ -96,13 +96,13 @@ def segments(settings: Settings) -> dict[str, bool]:
 
 def is_settled(settings: Settings) -> Callable[[], bool]:
     """Whether all segments but the newest have their index."""
-    return lambda: all(list(segments(settings).values())[:-1])
+    return lambda: all(list(indexed_segments(settings).values())[:-1])
 
 
 def test_small_commits_make_no_segment(store: Store, settings: Settings) -> None:
     batch = batch_of(store.register(source_of()), bulk(0, ROWS - 1))
     store.write([batch])
-    assert segments(settings) == {}
+    assert indexed_segments(settings) == {}
     assert run(settings, "SELECT count(*) FROM ONLY records") == [(ROWS - 1,)]
 
 
@@ -124,7 +124,7 @@ def test_what_comes_in_bulk_is_answered_about_as_what_comes_in_small_commits(
             assert ask(store.stats(query)) == ask(small.stats(query))
     finally:
         small.close()
-    assert len(segments(settings)) == 2
+    assert len(indexed_segments(settings)) == 2
 
 
 def test_rows_of_a_store_without_segments_stay_where_they_are(
@@ -141,9 +141,9 @@ def test_rows_of_a_store_without_segments_stay_where_they_are(
 
 def test_a_full_segment_gets_its_index_while_the_next_is_written(store: Store, settings: Settings) -> None:
     source = write(store, store.register(source_of()), 4)
-    await_that(lambda: segments(settings) == {"records_1": True, "records_2": False}, 10.0)
+    await_that(lambda: indexed_segments(settings) == {"records_1": True, "records_2": False}, 10.0)
     write(store, source, 1)
-    assert segments(settings) == {"records_1": True, "records_2": False}
+    assert indexed_segments(settings) == {"records_1": True, "records_2": False}
 
 
 def test_the_last_segment_gets_its_index_when_the_store_is_closed(
@@ -152,18 +152,18 @@ def test_the_last_segment_gets_its_index_when_the_store_is_closed(
     store = open_store(settings)
     write(store, store.register(source_of()), 5)
     store.close()
-    await_that(lambda: segments(settings) == {"records_1": True, "records_2": True}, 10.0)
+    await_that(lambda: indexed_segments(settings) == {"records_1": True, "records_2": True}, 10.0)
 
 
 def test_a_segment_with_an_index_is_not_written_to(settings: Settings, small_segments: None) -> None:
     store = open_store(settings)
     source = write(store, store.register(source_of()), 2)
     store.close()
-    await_that(lambda: segments(settings) == {"records_1": True}, 10.0)
+    await_that(lambda: indexed_segments(settings) == {"records_1": True}, 10.0)
     again = open_store(settings)
     write(again, source, 1)
     again.close()
-    assert list(segments(settings)) == ["records_1", "records_2"]
+    assert list(indexed_segments(settings)) == ["records_1", "records_2"]
 
 
 def test_an_index_that_nobody_finished_is_built_when_the_next_process_begins(
@@ -173,13 +173,13 @@ def test_an_index_that_nobody_finished_is_built_when_the_next_process_begins(
     write(store, store.register(source_of()), 4)
     await_that(is_settled(settings), 10.0)
     store.close()
-    await_that(lambda: all(segments(settings).values()), 10.0)
+    await_that(lambda: all(indexed_segments(settings).values()), 10.0)
     run(settings, "DROP INDEX records_1_customer_key_time_us_idx")
     run(settings, "VACUUM records_1")  # it notes that there is no index
-    assert segments(settings)["records_1"] is False
+    assert indexed_segments(settings)["records_1"] is False
     following = open_store(settings)
     following.sources("web-1")
-    await_that(lambda: all(segments(settings).values()), 10.0)
+    await_that(lambda: all(indexed_segments(settings).values()), 10.0)
     following.close()
 
 
@@ -218,7 +218,7 @@ def test_counts_are_exact_at_each_moment_while_two_processes_write_and_segments_
     assert run(settings, 'SELECT count(*), count(DISTINCT (source_key, "offset")) FROM records') == [
         (24 * ROWS, 24 * ROWS)
     ]
-    assert len(segments(settings)) > 4
+    assert len(indexed_segments(settings)) > 4
     await_that(is_settled(settings), 20.0)
 
 
@@ -248,7 +248,7 @@ def test_a_process_killed_while_segments_are_made_and_indexed_loses_and_doubles_
     for wanted in (1, 3):
         process = subprocess.Popen(command, stderr=subprocess.PIPE)
         # While the index of the segment before is being built, or about to be.
-        await_that(lambda wanted=wanted: len(segments(settings)) > wanted, 30.0)
+        await_that(lambda wanted=wanted: len(indexed_segments(settings)) > wanted, 30.0)
         process.kill()
         _, said = process.communicate(timeout=20)
         assert (process.returncode, said) == (-9, b"")
@@ -280,7 +280,7 @@ def test_a_segment_of_which_retention_leaves_nothing_is_dropped(
     store = open_store(settings)
     source = write(store, store.register(source_of()), 4)
     store.close()
-    await_that(lambda: all(segments(settings).values()), 10.0)
+    await_that(lambda: all(indexed_segments(settings).values()), 10.0)
     keeping = open_store(load_settings(None, store_url=settings.store_url, retention_days=1))
     now = datetime.now(timezone.utc)
     keeping.write([batch_of(source, [(now, "new", "/", 200, 0.1)])])
@@ -290,5 +290,5 @@ def test_a_segment_of_which_retention_leaves_nothing_is_dropped(
     run(settings, "VACUUM")  # as the server does by itself
     again = open_store(settings)
     again.sources("web-1")
-    await_that(lambda: segments(settings) == {}, 10.0)
+    await_that(lambda: indexed_segments(settings) == {}, 10.0)
     again.close()

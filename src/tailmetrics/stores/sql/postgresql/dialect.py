@@ -16,13 +16,9 @@ from sqlalchemy.dialects import postgresql
 
 from tailmetrics.errors import StoreError, StoreUnavailable
 from tailmetrics.stores.base import COMMIT_LINES
-from tailmetrics.stores.sql.dialect import (
-    CONNECT_SECONDS,
-    Rows,
-    tables_removed,
-    took_too_long,
-    unless_given,
-)
+from tailmetrics.stores.results import took_too_long
+from tailmetrics.stores.sql.daily_stats import daily_stats
+from tailmetrics.stores.sql.dialect import CONNECT_SECONDS, Database, Rows, tables_removed
 from tailmetrics.stores.sql.postgresql.copy import COPY_END, COPY_HEAD, binary_rows, columns_of
 from tailmetrics.stores.sql.postgresql.segments import BULK_ROWS, Segments
 from tailmetrics.stores.sql.schema import records
@@ -31,23 +27,6 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
 _LOCK = 0x7461696C  # any number that no other program is likely to lock
-_POOL = 8
-
-_DAILY_STATS = """
-CREATE VIEW daily_stats AS
-SELECT customer_id, day, total_requests, total_requests - failed_requests AS successful_requests,
-    failed_requests, 100.0::DOUBLE PRECISION * (total_requests - failed_requests) / total_requests AS uptime,
-    average_latency, median_latency, p99_latency
-FROM (
-    SELECT customer_key,
-        DATE '1970-01-01' + (time_us / 86400000000 - (time_us % 86400000000 < 0)::INTEGER)::INTEGER AS day,
-        count(*) AS total_requests, count(*) FILTER (WHERE status_code >= 400) AS failed_requests,
-        sum(duration) / count(duration) AS average_latency,
-        percentile_cont(0.5) WITHIN GROUP (ORDER BY duration) AS median_latency,
-        percentile_cont(0.99) WITHIN GROUP (ORDER BY duration) AS p99_latency
-    FROM records GROUP BY 1, 2
-) AS days JOIN customers USING (customer_key)
-"""
 
 # SQLSTATE classes and states after which the same may succeed: connections, transactions that met, resources,
 # an operator's interventions (a restart, or a statement that was cancelled).
@@ -78,46 +57,27 @@ _WRONG_PARAMETER = re.compile(
 )
 
 
-class PostgreSQL:
-    """A Database."""
+class PostgreSQL(Database):
+    """PostgreSQL, over psycopg on both sides."""
 
-    driver_error: type[Exception] = psycopg.Error
+    driver_error = psycopg.Error
     commit_lines = 2 * COMMIT_LINES  # each waits for the server's disk
-    rows_ahead = True
+    _drivers = ("postgresql+psycopg", "postgresql+psycopg")
 
-    def __init__(self, url: sa.URL, name: str, timeout_seconds: float) -> None:
-        self.name = name
-        self._url = url.set(drivername="postgresql+psycopg")
-        self._timeout_seconds = timeout_seconds
+    def __init__(self, url: str | sa.URL, name: str, timeout_seconds: float) -> None:
+        super().__init__(url, name, timeout_seconds)
         self._segments: Segments | None = None
 
-    def writing(self) -> sa.Engine:
-        return sa.create_engine(
-            self._url,
-            connect_args=self._connect_args(),
-            isolation_level="READ COMMITTED",
-            pool_size=2,
-            pool_pre_ping=True,
-            hide_parameters=True,
-        )
+    def writer_engine(self) -> sa.Engine:
+        return self._writer_engine(self._server_args(), isolation_level="READ COMMITTED")
 
-    def asking(self) -> AsyncEngine:
-        from sqlalchemy.ext.asyncio import create_async_engine
-
+    def reader_engine(self) -> AsyncEngine:
         timeout = f"-c statement_timeout={self._timeout_seconds * 1000:.0f} -c jit=off"
-        return create_async_engine(
-            self._url,
-            connect_args=self._connect_args(timeout),
-            execution_options={"isolation_level": "REPEATABLE READ", "postgresql_readonly": True},
-            pool_size=_POOL,
-            max_overflow=0,
-            pool_timeout=self._timeout_seconds,
-            pool_pre_ping=True,
-            hide_parameters=True,
-        )
+        options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        return self._reader_engine(self._server_args(timeout), execution_options=options)
 
     @contextlib.contextmanager
-    def alone(self, connection: sa.Connection) -> Iterator[None]:
+    def schema_lock(self, connection: sa.Connection) -> Iterator[None]:
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
         [(encoding,)] = connection.execute(sa.text("SHOW server_encoding"))
         if encoding != "UTF8":
@@ -128,7 +88,11 @@ class PostgreSQL:
         yield
 
     def daily_stats(self, connection: sa.Connection) -> sa.TextClause:  # noqa: ARG002
-        return sa.text(_DAILY_STATS)
+        return daily_stats(
+            "DATE '1970-01-01' + (day_us / 86400000000)::INTEGER",
+            hundred="100::DOUBLE PRECISION",
+            percentiles=True,
+        )
 
     def insert_new(self, table: sa.Table) -> sa.Insert:
         return postgresql.insert(table).on_conflict_do_nothing()
@@ -153,7 +117,7 @@ class PostgreSQL:
                     copy.write(piece)
             copy.write(COPY_END)
 
-    def begun(self, engine: sa.Engine) -> None:
+    def start_background(self, engine: sa.Engine) -> None:
         if self._segments is None:
             self._segments = Segments(engine)
 
@@ -165,13 +129,10 @@ class PostgreSQL:
         if self._segments is not None:
             self._segments.close()
 
-    def check_present(self) -> None:
-        pass  # the server says so itself
-
     async def stop(self, engine: AsyncEngine, connection: Any) -> None:  # noqa: ARG002
         await connection.cancel_safe(timeout=CONNECT_SECONDS)
 
-    def meaning(self, error: BaseException) -> StoreError:
+    def translate(self, error: BaseException) -> StoreError:
         text = " ".join(str(error).split())
         state = getattr(error, "sqlstate", None) or ""
         if state == "57014":
@@ -194,15 +155,10 @@ class PostgreSQL:
             return StoreUnavailable(f"{self.name} does not answer: {text}")
         return StoreError(f"{self.name}: {text}")
 
-    def _connect_args(self, options: str = "") -> dict[str, Any]:
+    def _server_args(self, options: str = "") -> dict[str, Any]:
         own = self._url.query.get("options", "")
         return {
-            **unless_given(
-                self._url,
-                connect_timeout=CONNECT_SECONDS,
-                application_name="tailmetrics",
-                tcp_user_timeout=30_000,
-            ),
+            **self._connect_args(application_name="tailmetrics", tcp_user_timeout=30_000),
             "client_encoding": "utf8",
             "options": " ".join(
                 part for part in (options, *([own] if isinstance(own, str) else own)) if part

@@ -7,7 +7,7 @@ in bulk any more or many are waiting. Small commits go to `records` itself, whic
 store that follows logs has no segments at all.
 
 Whatever reads or deletes names `records` alone, which stands for its segments as well: a row lies in one
-place from its commit on, and no answer depends on whether an index is there yet.
+place from its commit on, and no result depends on whether an index is there yet.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _SEGMENTS = 32  # into so many a store is divided, and more as it grows past the
 _MOST_WITHOUT_INDEX = 512 * 1024 * 1024  # bytes, while more comes in bulk, from whose speed an index takes
 _QUIET_SECONDS = 5.0  # without a bulk write: also a segment that is a quarter full gets its index then
 _POLL_SECONDS = 0.05  # whether an index is done
-_DROP_LOCK_MS = 100  # those who ask questions wait behind whoever waits for this lock
+_DROP_LOCK_MS = 100  # queries wait behind whoever waits for this lock
 _CLOSE_SECONDS = 1.0  # for a server that does not even take what it is told
 
 # The newest segment, whether this user may write to it, how large it is, and when segments of this store are

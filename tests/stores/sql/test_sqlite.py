@@ -1,0 +1,50 @@
+"""SQLite: whose file it is, and what errors mean."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from tailmetrics.errors import StoreError, StoreGone, StoreUnavailable
+from tailmetrics.stores import open_store
+from tailmetrics.stores.sql.sqlite import SQLite
+from tests.builders import batch_of, source_of
+from tests.stores.sql.database import ONE, settings_of
+
+
+def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
+    file = tmp_path / "x.sqlite"
+    file.write_bytes(b"2024-11-06 06:33:33 cust_40 /api 400 0.316\n" * 500)
+    with pytest.raises(StoreError, match="is no SQLite database"):
+        open_store(settings_of(f"sqlite:///{file}"))
+    assert file.read_bytes().startswith(b"2024-11-06")
+
+
+def test_a_file_that_is_removed_under_a_running_store_is_missed(tmp_path: Path) -> None:
+    store = open_store(settings_of(f"sqlite:///{tmp_path}/x.sqlite"))
+    source = store.register(source_of())
+    (tmp_path / "x.sqlite").unlink()
+    with pytest.raises(StoreGone, match="was removed"):
+        store.write([batch_of(source, ONE)])
+    store.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected", "said"),
+    [
+        ("interrupted", StoreUnavailable, "was stopped"),
+        ("database is locked", StoreUnavailable, "x.sqlite: database is locked"),
+        ("database or disk is full", StoreUnavailable, "is full"),
+        ("attempt to write a readonly database", StoreError, "a folder that this user may write to"),
+        ("no such table: main.records", StoreGone, "its tables were removed"),
+        ("datatype mismatch", StoreError, "x.sqlite: datatype mismatch"),
+    ],
+)
+def test_an_error_says_what_can_be_done(
+    tmp_path: Path, text: str, expected: type[StoreError], said: str
+) -> None:
+    translated = SQLite(tmp_path / "x.sqlite", "the store", 7).translate(sqlite3.OperationalError(text))
+    assert type(translated) is expected
+    assert said in str(translated)
