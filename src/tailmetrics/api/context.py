@@ -8,7 +8,7 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 
 from tailmetrics.api.jobs import LoadJobs
-from tailmetrics.api.ports import Ingestion
+from tailmetrics.api.ports import Supervisor
 from tailmetrics.settings import Settings
 from tailmetrics.stores.base import Store
 from tailmetrics.telemetry.metrics import Metrics
@@ -20,7 +20,7 @@ class Services:
 
     settings: Settings
     store: Store
-    ingestion: Ingestion | None
+    ingestion: Supervisor | None
     metrics: Metrics
     jobs: LoadJobs = field(default_factory=LoadJobs)
 

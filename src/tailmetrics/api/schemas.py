@@ -191,12 +191,15 @@ class Readiness(TypedDict):
     sources: list[SourceReadiness]
 
 
-class LoadTotals(TypedDict):
-    bytes: Annotated[Count, Field(description="Bytes.", examples=[540000])]
+class LineTotals(TypedDict):
     lines: Annotated[Count, Field(description="Lines, of any kind.", examples=[10000])]
     records: Annotated[Count, Field(description="Lines that are requests.", examples=[9996])]
     rejects: Annotated[Count, Field(description="Lines that could not be read; see /rejects.", examples=[3])]
     blanks: Annotated[Count, Field(description="Lines of white space only.", examples=[1])]
+
+
+class LoadTotals(LineTotals):
+    bytes: Annotated[Count, Field(description="Bytes.", examples=[540000])]
 
 
 class LoadedFile(LoadTotals):

@@ -38,12 +38,6 @@ def remove_leftovers(settings: Settings) -> None:
         path.unlink(missing_ok=True)
 
 
-async def received(request: Request, settings: Settings, *, compressed: bool) -> Upload:
-    """Write the body to a file, as `written` does; one that is announced as too large is not read."""
-    check_announced(request, settings)
-    return await written(request.stream(), settings, compressed=compressed)
-
-
 def check_announced(request: Request, settings: Settings, *, bytes_beside: int = 0) -> None:
     """Raises HTTPException 413 for a body that is larger by what its header says.
 
