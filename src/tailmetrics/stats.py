@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
+from zoneinfo import ZoneInfo
 
 from tailmetrics.sources import SourceStatus
 
@@ -18,6 +19,7 @@ CustomerSort = Literal["customer_id", "requests", "failures", "uptime", "average
 
 MAX_FILLED_WINDOWS = 10_000
 DAY_SECONDS = 86_400
+UTC = ZoneInfo("UTC")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,11 @@ class Every:
     days: int = 0
     seconds: int = 0
 
+    @property
+    def cuts(self) -> bool:
+        """Whether there are more windows than the one for all."""
+        return bool(self.days or self.seconds)
+
 
 @dataclass(frozen=True, slots=True)
 class StatsQuery:
@@ -37,7 +44,7 @@ class StatsQuery:
     every: Every
     start: datetime | None = None
     end: datetime | None = None
-    tz: str = "UTC"
+    zone: ZoneInfo = UTC
     failures: Failures = "4xx+5xx"
     uptime_method: UptimeMethod = "requests"
     objective: float = 99.0

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -17,31 +16,29 @@ from tailmetrics.api.app import create_app
 from tailmetrics.api.cache import CachedResponse, ResponseCache
 from tailmetrics.settings import Settings
 from tailmetrics.stats import StatsAnswer, StatsQuery
-from tailmetrics.stores import Store, open_store
+from tailmetrics.stores import Store
+from tailmetrics.stores.in_memory import InMemoryStore, Memory
 from tailmetrics.telemetry.metrics import Metrics
 from tests.api.conftest import settings_in
 from tests.api.serving import serving
 from tests.builders import Record, at, batch_of, moved, source_of
 
 
-class CountingStore:
+class CountingStore(InMemoryStore):
     """A store that counts how often it is asked; `told` is False as with a store that others write to."""
 
-    def __init__(self, store: Store, told: bool = True) -> None:
-        self._store = store
+    def __init__(self, memory: Memory, told: bool = True) -> None:
+        super().__init__(memory)
         self._told = told
         self.asked: list[StatsQuery] = []
         self.hold: threading.Event | None = None
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._store, name)
-
     def version_of(self, customer_id: str | None) -> int | None:
-        return self._store.version_of(customer_id) if self._told else None
+        return super().version_of(customer_id) if self._told else None
 
     async def stats(self, query: StatsQuery) -> StatsAnswer:
         self.asked.append(query)
-        answer = await self._store.stats(query)
+        answer = await super().stats(query)
         if self.hold is not None:
             await asyncio.to_thread(self.hold.wait, 10)
         return answer
@@ -67,22 +64,25 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def store(settings: Settings) -> Iterator[CountingStore]:
-    opened = open_store(settings)
-    yield CountingStore(opened)
-    opened.close()
+def memory() -> Memory:
+    return Memory()
+
+
+@pytest.fixture
+def store(memory: Memory) -> CountingStore:
+    return CountingStore(memory)
 
 
 @pytest.fixture
 def log(store: CountingStore) -> Log:
-    log = Log(store)  # type: ignore[arg-type]  # a store in all it does
+    log = Log(store)
     log.add("a", "b")
     return log
 
 
 @pytest.fixture
 def client(settings: Settings, store: CountingStore, log: Log) -> Iterator[httpx.Client]:
-    with serving(create_app(settings, store, None, Metrics())) as client:  # type: ignore[arg-type]
+    with serving(create_app(settings, store, None, Metrics())) as client:
         yield client
 
 
@@ -210,10 +210,10 @@ class TestAtTheSameTime:
 class TestWithAServer:
     @pytest.mark.parametrize(("seconds", "asked"), [(60, 1), (0, 2)])
     def test_an_answer_is_given_again_for_cache_seconds(
-        self, tmp_path: Path, store: CountingStore, log: Log, seconds: float, asked: int
+        self, tmp_path: Path, memory: Memory, log: Log, seconds: float, asked: int
     ) -> None:
-        shared = CountingStore(store, told=False)  # type: ignore[arg-type]
-        app = create_app(settings_in(tmp_path, cache_seconds=seconds), shared, None, Metrics())  # type: ignore[arg-type]
+        shared = CountingStore(memory, told=False)
+        app = create_app(settings_in(tmp_path, cache_seconds=seconds), shared, None, Metrics())
         with serving(app) as client:
             for _ in range(2):
                 requests_of(client, "/customers/a/stats")
@@ -223,22 +223,17 @@ class TestWithAServer:
 class TestLimits:
     def test_the_oldest_answers_make_room(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(cache, "_MOST_RESPONSES", 2)
-        answers = ResponseCache(_Untold(), seconds=60)  # type: ignore[arg-type]  # all that is asked of it
+        answers = ResponseCache(CountingStore(Memory(), told=False), seconds=60)
         for key in "abc":
             answers.keep(key, answers.state_of(key), _answer(b"x"))
         assert [answers.get(key) is not None for key in "abc"] == [False, True, True]
 
     def test_all_answers_together_stay_within_their_bytes(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(cache, "_MOST_BYTES", 250)
-        answers = ResponseCache(_Untold(), seconds=60)  # type: ignore[arg-type]  # all that is asked of it
+        answers = ResponseCache(CountingStore(Memory(), told=False), seconds=60)
         for key in "abc":
             answers.keep(key, answers.state_of(key), _answer(b"x" * 100))
         assert [answers.get(key) is not None for key in "abc"] == [False, True, True]
-
-
-class _Untold:
-    def version_of(self, customer_id: str | None) -> int | None:
-        return None
 
 
 def _answer(body: bytes) -> CachedResponse:

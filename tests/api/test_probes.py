@@ -12,35 +12,24 @@ from tailmetrics.api.app import create_app
 from tailmetrics.api.routes import probes
 from tailmetrics.errors import StoreUnavailable
 from tailmetrics.sources import IngestionState
-from tailmetrics.stats import StoreStatus
 from tailmetrics.stores import Store
+from tailmetrics.stores.in_memory import InMemoryStore
 from tailmetrics.telemetry.metrics import Metrics
 from tests.api.conftest import settings_in
 from tests.api.fakes import LIVE_SOURCE, FakeIngestion
 from tests.api.serving import serving
 
 
-class AwayStore:
-    """A store that does not answer: at once when `error` is set, else for ever."""
-
-    def __init__(self, error: StoreUnavailable | None) -> None:
-        self._error = error
-
-    def version_of(self, customer_id: str | None) -> int | None:
-        return None
-
-    async def ping(self) -> None:
-        if self._error is not None:
-            raise self._error
-        await asyncio.Event().wait()
-
-    async def status(self) -> StoreStatus:
-        await self.ping()
-        return StoreStatus("1", 0, 0, 0)
+async def hangs(_: object) -> None:
+    await asyncio.Event().wait()
 
 
-def ready(folder: Path, store: object, ingestion: FakeIngestion | None) -> httpx.Response:
-    with serving(create_app(settings_in(folder), store, ingestion, Metrics())) as client:  # type: ignore[arg-type]  # only what /ready asks
+async def is_away(_: object) -> None:
+    raise StoreUnavailable("the disk is gone")
+
+
+def ready(folder: Path, store: Store, ingestion: FakeIngestion | None) -> httpx.Response:
+    with serving(create_app(settings_in(folder), store, ingestion, Metrics())) as client:
         return client.get("/ready")
 
 
@@ -103,14 +92,14 @@ def test_a_dataflow_that_does_not_commit_is_503(tmp_path: Path, store: Store, st
 
 @pytest.mark.parametrize("ingestion", [None, FakeIngestion()])
 def test_a_store_that_is_away_is_503(tmp_path: Path, ingestion: FakeIngestion | None) -> None:
-    response = ready(tmp_path, AwayStore(StoreUnavailable("the disk is gone")), ingestion)
+    response = ready(tmp_path, InMemoryStore(before_read=is_away), ingestion)
     assert response.status_code == 503
     assert response.json()["store"] == {"answers": False, "error": "the disk is gone"}
 
 
 def test_a_store_that_hangs_is_503(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probes, "STORE_ANSWER_SECONDS", 0.01)
-    response = ready(tmp_path, AwayStore(None), None)
+    response = ready(tmp_path, InMemoryStore(before_read=hangs), None)
     assert response.status_code == 503
     assert response.json()["store"]["error"] == "no answer within 0.01 seconds"
 

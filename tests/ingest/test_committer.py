@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,36 +15,36 @@ from tailmetrics.ingest.committer import Committer
 from tailmetrics.records import ParsedLines, no_records, no_rejects
 from tailmetrics.settings import load_settings
 from tailmetrics.sources import CHUNK_LINES, Batch, Checkpoint
+from tailmetrics.stores.in_memory import InMemoryStore
 from tailmetrics.telemetry.metrics import Metrics
 from tests.builders import LINE_BYTES, at, batch_of, source_of
 
 WAIT_SECONDS = 10.0
 
 
-class ScriptedStore:
-    """Stands in for a store that is slow or away, which no real one is at command. Keeps what was written.
+class ScriptedStore(InMemoryStore):
+    """A store that is slow or away at command, and keeps which sources were written together.
 
     Each write waits for `allowed`, and raises the next of `errors` if there is one.
     """
 
     commit_lines = 1000
-    lead = 0.25
 
     def __init__(self) -> None:
+        super().__init__()
         self.allowed = threading.Event()
         self.allowed.set()
         self.begun = threading.Semaphore(0)
         self.errors: list[Exception] = []
         self.commits: list[list[str]] = []
 
-    def position(self, source_id: str) -> int | None:
-        return 0 if any(source_id in commit for commit in self.commits) else None
-
     def write(self, batches: Sequence[Batch]) -> None:
         self.begun.release()
         assert self.allowed.wait(WAIT_SECONDS)
         if self.errors:
             raise self.errors.pop(0)
+        self.register_all([replace(source_of(), source_id=batch.source_id) for batch in batches])
+        super().write(batches)
         self.commits.append([batch.source_id for batch in batches])
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,8 @@ from tailmetrics.errors import PositionConflict, StoreError, StoreUnavailable
 from tailmetrics.ingest import supervisor as ingestion_module
 from tailmetrics.ingest.supervisor import Ingestion
 from tailmetrics.settings import Settings, load_settings
-from tailmetrics.sources import Batch, Source, SourceStatus
+from tailmetrics.sources import Batch, Source
+from tailmetrics.stores.in_memory import InMemoryStore
 from tailmetrics.telemetry.metrics import Metrics
 from tests.integration.running import await_that
 from tests.tailing.following import append, numbered
@@ -21,31 +21,20 @@ from tests.tailing.following import append, numbered
 WAIT_SECONDS = 20.0
 
 
-class BrokenStore:
-    """Stands in for a store that breaks at command; keeps the lines it was given in memory only.
+class BrokenStore(InMemoryStore):
+    """A store that breaks at command.
 
     Each write raises the next of `errors` if there is one; `always` is raised when there is none.
     """
 
     commit_lines = 1000
-    lead = 0.25
 
     def __init__(self) -> None:
+        super().__init__()
         self.errors: list[Exception] = []
         self.always: Exception | None = None
-        self.known: dict[str, Source] = {}
         self.lines = 0
         self.writes = 0
-
-    def sources(self, node_id: str) -> Sequence[Source]:
-        return list(self.known.values())
-
-    def register_all(self, sources: Sequence[Source]) -> None:
-        for source in sources:
-            self.known.setdefault(source.source_id, source)
-
-    def report(self, processor: str, statuses: Sequence[SourceStatus]) -> None:
-        pass
 
     def write(self, batches: Sequence[Batch]) -> None:
         self.writes += 1
@@ -53,9 +42,8 @@ class BrokenStore:
             raise self.errors.pop(0)
         if self.always is not None:
             raise self.always
-        for batch in batches:
-            self.known[batch.source_id] = replace(self.known[batch.source_id], checkpoint=batch.checkpoint)
-            self.lines += batch.parsed.lines
+        super().write(batches)
+        self.lines += sum(batch.parsed.lines for batch in batches)
 
 
 @pytest.fixture(autouse=True)
@@ -81,7 +69,7 @@ def given_up() -> threading.Event:
 
 @pytest.fixture
 def ingestion(settings: Settings, store: BrokenStore, given_up: threading.Event) -> Iterator[Ingestion]:
-    made = Ingestion(settings, store, Metrics(), on_give_up=given_up.set)  # type: ignore[arg-type]
+    made = Ingestion(settings, store, Metrics(), on_give_up=given_up.set)
     yield made
     made.stop()
 
@@ -185,7 +173,7 @@ def test_a_load_tells_of_all_its_lines_after_a_crash_in_the_middle(tmp_path, sto
     settings = load_settings(
         None, node_id="node", stream_max_size=1000, chunk_bytes=50_000, max_line_bytes=99
     )
-    ingestion = Ingestion(settings, store, Metrics(), follow=False)  # type: ignore[arg-type]
+    ingestion = Ingestion(settings, store, Metrics(), follow=False)
     ingestion.start()
     job = ingestion.start_load(tmp_path / "finished.log", "finished.log", None)
     assert job.wait(WAIT_SECONDS)

@@ -163,7 +163,7 @@ def _window_of(
     if not query.every.days and not query.every.seconds:
         first, end = span or (moment, moment)
         return query.start or first, query.end or end
-    zone = ZoneInfo(query.tz)
+    zone = query.zone
     today = moment.astimezone(zone).date()
     if query.every.days:
         begin = today - timedelta(days=(today - date(1970, 1, 1)).days % query.every.days)

@@ -9,11 +9,13 @@ from typing import Any, TypeVar
 
 import pytest
 
+from tailmetrics import stores
 from tailmetrics.settings import Settings, load_settings
 from tailmetrics.sources import Batch
-from tailmetrics.stores import Store, open_store
+from tailmetrics.stores import Store
 from tailmetrics.stores.duckdb import dictionary
 from tailmetrics.stores.duckdb.store import DuckDBStore
+from tailmetrics.stores.in_memory import InMemoryStore, Memory
 from tests import servers
 from tests.builders import settings_of
 from tests.stores.influxdb import server as influxdb
@@ -43,15 +45,22 @@ def _mariadb(_: Path) -> Settings:
     return load_settings(None, store_url=servers.mariadb().new_database())
 
 
-# Each makes the settings of an empty store; the folder is the test's own.
-BACKENDS: dict[str, Callable[[Path], Settings]] = {
+# Each makes what an empty store is opened with; the folder is the test's own.
+BACKENDS: dict[str, Callable[[Path], Settings | Memory]] = {
     "duckdb": _duckdb,
     NUMBERED: _duckdb,
     "mariadb": _mariadb,
+    "memory": lambda _: Memory(),
     "postgresql": _postgresql,
     "sqlite": _sqlite,
     **influxdb.backends(),
 }
+
+
+def open_store(opened_with: Settings | Memory) -> Store:
+    if isinstance(opened_with, Memory):
+        return InMemoryStore(opened_with)
+    return stores.open_store(opened_with)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -81,14 +90,16 @@ def _write_numbered(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(params=sorted(BACKENDS))
-def settings(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+def settings(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Settings | Memory:
     if request.param == NUMBERED:
         _write_numbered(monkeypatch)
     return BACKENDS[request.param](tmp_path)
 
 
 @pytest.fixture
-def store(settings: Settings) -> Iterator[Store]:
+def store(settings: Settings | Memory) -> Iterator[Store]:
     opened = open_store(settings)
     yield opened
     opened.close()

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -26,7 +27,8 @@ from tailmetrics.stats import (
     Summary,
     TrendsQuery,
 )
-from tailmetrics.stores import Store, open_store
+from tailmetrics.stores import Store
+from tailmetrics.stores.in_memory import Memory
 from tailmetrics.windows import parse_every
 from tests.builders import LINE_BYTES, Record, at, batch_of, moved, source_of
 from tests.stores.brute_force import (
@@ -37,7 +39,7 @@ from tests.stores.brute_force import (
     expected_summary,
     expected_trends,
 )
-from tests.stores.conftest import BACKENDS, Ask
+from tests.stores.conftest import BACKENDS, Ask, open_store
 
 DAILY = parse_every("1d")
 NOON = at("2024-10-10T12:00:00")
@@ -135,7 +137,7 @@ class TestSources:
         store.register(source_of("b", node_id="second"))
         assert [source.path for source in store.sources("second")] == ["/logs/b"]
 
-    def test_the_largest_device_and_inode_are_kept(self, settings: Settings, store: Store) -> None:
+    def test_the_largest_device_and_inode_are_kept(self, settings: Settings | Memory, store: Store) -> None:
         source = source_of(inode=2**128 - 1, device=2**64 - 1)
         store.register(source)
         store.close()
@@ -202,7 +204,7 @@ class TestWriting:
         store.write([])
         assert ask(store.status()) == before
 
-    def test_the_last_name_and_fingerprints_are_kept(self, settings: Settings, store: Store) -> None:
+    def test_the_last_name_and_fingerprints_are_kept(self, settings: Settings | Memory, store: Store) -> None:
         source = store.register(source_of())
         batch = replace(batch_of(source, ONE), path="/logs/requests.log.1")
         store.write([batch])
@@ -247,7 +249,9 @@ class TestWriting:
         status = ask(store.status())
         assert (status.records, status.rejects) == (1, 1)
 
-    def test_a_second_processor_of_a_source_is_refused(self, settings: Settings, store: Store) -> None:
+    def test_a_second_processor_of_a_source_is_refused(
+        self, settings: Settings | Memory, store: Store
+    ) -> None:
         source = store.register(source_of())
         batch = batch_of(source, ONE)
         store.write([batch])
@@ -255,7 +259,7 @@ class TestWriting:
             open_store(settings).write([batch])
 
     def test_what_was_committed_is_there_after_reopening(
-        self, settings: Settings, store: Store, ask: Ask[Any]
+        self, settings: Settings | Memory, store: Store, ask: Ask[Any]
     ) -> None:
         source = store.register(source_of())
         store.write([batch_of(source, ONE, rejects=[("r", "l")], blanks=3)])
@@ -294,7 +298,7 @@ class TestStats:
     def test_windows_and_totals_equal_brute_force(
         self, filled: Store, ask: Ask[Any], every: str, tz: str, span: Span
     ) -> None:
-        query = StatsQuery("cust_1", parse_every(every), *span, tz=tz)
+        query = StatsQuery("cust_1", parse_every(every), *span, zone=ZoneInfo(tz))
         assert_same(ask(filled.stats(query)), expected_stats(RECORDS, query))
 
     @pytest.mark.parametrize("customer_id", [*IDS, None])
@@ -313,7 +317,7 @@ class TestStats:
         query = StatsQuery(
             customer_id,
             parse_every("6h"),
-            tz="America/New_York",
+            zone=ZoneInfo("America/New_York"),
             failures=failures,
             uptime_method=uptime_method,
             objective=60.0,
@@ -334,12 +338,14 @@ class TestStats:
     def test_filling_gives_every_window_of_the_range(
         self, filled: Store, ask: Ask[Any], every: str, tz: str, span: Span
     ) -> None:
-        query = StatsQuery("abc", parse_every(every), *span, tz=tz, fill=True)
+        query = StatsQuery("abc", parse_every(every), *span, zone=ZoneInfo(tz), fill=True)
         assert_same(ask(filled.stats(query)), expected_stats(RECORDS, query))
 
     def test_a_day_on_which_clocks_go_back_has_25_hours(self, filled: Store, ask: Ask[Any]) -> None:
         query = StatsQuery(None, DAILY, at("2024-11-03T12:00:00"), at("2024-11-03T12:00:01"), fill=True)
-        whole = ask(filled.stats(replace(query, tz="America/New_York", start=at("2024-11-01"), end=None)))
+        whole = ask(
+            filled.stats(replace(query, zone=ZoneInfo("America/New_York"), start=at("2024-11-01"), end=None))
+        )
         lengths = {window.start: window.end - window.start for window in whole.windows}
         assert lengths[at("2024-11-03T04:00:00")] == timedelta(hours=25)
 
@@ -348,7 +354,9 @@ class TestStats:
     def test_more_filled_windows_than_allowed_are_refused(
         self, filled: Store, ask: Ask[Any], every: str, tz: str
     ) -> None:
-        query = StatsQuery("cust_1", parse_every(every), at("0001-01-01"), at("9999-12-31"), tz=tz, fill=True)
+        query = StatsQuery(
+            "cust_1", parse_every(every), at("0001-01-01"), at("9999-12-31"), zone=ZoneInfo(tz), fill=True
+        )
         with pytest.raises(QueryError, match=f"at most {MAX_FILLED_WINDOWS}") as refused:
             ask(filled.stats(query))
         assert refused.value.parameter == "every"
@@ -384,7 +392,7 @@ class TestStats:
 
     @pytest.mark.parametrize("every", ["1d", "none"])
     def test_an_empty_store_answers_for_all_customers(self, store: Store, ask: Ask[Any], every: str) -> None:
-        answer = ask(store.stats(StatsQuery(None, parse_every(every), tz="America/New_York")))
+        answer = ask(store.stats(StatsQuery(None, parse_every(every), zone=ZoneInfo("America/New_York"))))
         assert (answer.start, answer.end, answer.summary, answer.windows) == (None, None, Summary(), ())
 
     def test_requests_without_durations_have_no_latencies(self, store: Store, ask: Ask[Any]) -> None:
@@ -416,7 +424,7 @@ class TestStats:
         records: list[Record] = [(at(date), "a", "/", 200, 0.5) for date in dates]
         store.write([batch_of(source, records)])
         for tz in ("UTC", "America/New_York"):
-            query = StatsQuery("a", parse_every(every), tz=tz)
+            query = StatsQuery("a", parse_every(every), zone=ZoneInfo(tz))
             assert_same(ask(store.stats(query)), expected_stats(records, query))
 
     @pytest.mark.parametrize(
@@ -440,7 +448,7 @@ class TestStats:
             for step in range(-400, 400)
         ]
         store.write([batch_of(source, records)])
-        query = StatsQuery("a", parse_every(every), tz=tz)
+        query = StatsQuery("a", parse_every(every), zone=ZoneInfo(tz))
         assert_same(ask(store.stats(query)), expected_stats(records, query))
 
 

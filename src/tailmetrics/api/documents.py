@@ -49,13 +49,13 @@ def json_response(content: Any, status: int = 200) -> Response:
 
 def stats(answer: StatsAnswer) -> Stats:
     query = answer.query
-    write = formatter(ZoneInfo(query.tz))
+    write = formatter(query.zone)
     return {
         "customer_id": query.customer_id,
         "from": write(answer.start) if answer.start is not None else None,
         "to": write(answer.end) if answer.end is not None else None,
         "every": query.every.text,
-        "tz": query.tz,
+        "tz": query.zone.key,
         "failures": query.failures,
         "uptime_method": query.uptime_method,
         **_figures(answer.summary),

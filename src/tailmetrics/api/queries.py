@@ -74,7 +74,7 @@ def stats_query(parameters: StatsParameters, customer_id: str | None) -> StatsQu
         every=every,
         start=asked.start,
         end=asked.end,
-        tz=asked.zone.key,
+        zone=asked.zone,
         failures=parameters.failures,
         uptime_method=parameters.uptime_method,
         objective=parameters.objective,

@@ -15,7 +15,7 @@ from tailmetrics.queues.deliveries import Deliveries
 from tailmetrics.records import refused
 from tailmetrics.settings import Settings
 from tailmetrics.sources import CHUNK_LINES, Batch
-from tailmetrics.stores.base import Preparing, Store
+from tailmetrics.stores.base import Store
 from tailmetrics.telemetry.log import EventLog
 from tailmetrics.telemetry.metrics import Metrics
 
@@ -90,7 +90,7 @@ class Committer:
         """Queue a batch, and wait while too much is queued. After the end batches are dropped."""
         if self._abandoned.is_set():
             return  # the store may be closed, and prepares nothing any more
-        prepared = self._store.prepare(batch) if isinstance(self._store, Preparing) else batch
+        prepared = self._store.prepare(batch)
         with self._changed:
             if not self._abandoned.is_set():
                 self._queue.append((time.monotonic(), prepared))
@@ -168,7 +168,7 @@ class Committer:
         )
 
     def _is_enough_ahead(self) -> bool:
-        return self._is_queued(self._enough_lines * (1 + self._store.lead))
+        return self._is_queued(self._enough_lines * (1 + self._store.read_ahead))
 
     def _is_queued(self, lines: float) -> bool:
         return self._queued.lines >= lines or self._queued.size >= _MAX_GROUP_BYTES

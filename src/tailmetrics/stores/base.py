@@ -1,10 +1,14 @@
-"""What every store can do. Writing is called from one thread; reading is asynchronous."""
+"""What every store can do, in two parts: writing, called from one thread, and reading, which is asynchronous.
+
+Every method raises StoreUnavailable when the store is away for now, and another StoreError when waiting does
+not help.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Final, Protocol, runtime_checkable
+from typing import Final, Protocol
 
 from tailmetrics.sources import CHUNK_LINES, Batch, Source, SourceStatus
 from tailmetrics.stats import (
@@ -26,18 +30,14 @@ from tailmetrics.stats import (
 COMMIT_LINES: Final = 4 * CHUNK_LINES
 # Without it nothing would be read while the end of a commit waits for a server or the disk, nor written while
 # that is read.
-LEAD: Final = 0.25
+READ_AHEAD: Final = 0.25
 
 
-class Store(Protocol):
-    """A place where records, rejects and positions are kept together.
-
-    Every method raises StoreUnavailable when the store is away for now, and another StoreError when waiting
-    does not help.
-    """
+class Writes(Protocol):
+    """Where records, rejects and the positions of their sources are committed together."""
 
     commit_lines: int  # that are worth a commit, while there are more to come
-    lead: float  # how much is read ahead of the next commit, in commits
+    read_ahead: float  # how much is read ahead of the next commit, in commits
 
     def sources(self, node_id: str) -> Sequence[Source]:
         """Every source that a node has registered, with its durable position."""
@@ -53,6 +53,13 @@ class Store(Protocol):
 
     def position(self, source_id: str) -> int | None:
         """The byte offset up to which a source is durably in the store; None when it is not registered."""
+        ...
+
+    def prepare(self, batch: Batch) -> Batch:
+        """The same batch; what `write` needs of it is made from now on, where that is worth while.
+
+        May be called by another thread than those that write.
+        """
         ...
 
     def write(self, batches: Sequence[Batch]) -> None:
@@ -74,6 +81,10 @@ class Store(Protocol):
     def report(self, processor: str, statuses: Sequence[SourceStatus]) -> None:
         """Note what a processor says of its sources, for `status`."""
         ...
+
+
+class Reads(Protocol):
+    """What a store is asked, by any number of callers at once."""
 
     def version_of(self, customer_id: str | None) -> int | None:
         """The version of a customer's records, of all records for None; cheap, from any thread.
@@ -121,18 +132,10 @@ class Store(Protocol):
         """Return when the store answers."""
         ...
 
+
+class Store(Writes, Reads, Protocol):
+    """A place where records, rejects and positions are kept together."""
+
     def close(self) -> None:
         """End cleanly; what was committed stays."""
-        ...
-
-
-@runtime_checkable
-class Preparing(Protocol):
-    """A store that makes rows of one batch while those of another are being written."""
-
-    def prepare(self, batch: Batch) -> Batch:
-        """The same batch; what `write` needs of it is made from now on, where that is worth while.
-
-        May be called by another thread than those that write.
-        """
         ...

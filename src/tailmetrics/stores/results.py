@@ -1,35 +1,113 @@
-"""The answer to a StatsQuery put together from what a store has computed, the same for every store."""
+"""What stores answer, put together from what they have computed, and the rules that all of them keep to.
+
+Rows are Polars frames with `status_code` and `duration` (seconds), and with `time` (microseconds since 1970)
+where windows are made of them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
-from zoneinfo import ZoneInfo
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
-from tailmetrics.errors import QueryError
+import polars as pl
+
+from tailmetrics.errors import QueryError, StoreUnavailable, UnknownCustomer
 from tailmetrics.stats import (
     DAY_SECONDS,
     MAX_FILLED_WINDOWS,
-    Every,
+    Breakdown,
+    BreakdownQuery,
+    CustomersPage,
+    CustomersQuery,
+    CustomerStats,
+    Failures,
+    PathCount,
+    Reject,
+    RejectsPage,
     StatsAnswer,
     StatsQuery,
+    StatusCount,
     Summary,
+    Trend,
+    TrendsQuery,
     WindowStats,
 )
-from tailmetrics.windows import Grid, from_us, to_us
+from tailmetrics.stores.cursors import cursor_to
+from tailmetrics.stores.windowing import spans_of, window_starts
+from tailmetrics.windows import Grid, clocks_change, from_us, to_us
+
+
+@dataclass(frozen=True, slots=True)
+class FailureRule:
+    """A request failed when its status is `least` or above, or one of `others`."""
+
+    least: int
+    others: tuple[int, ...] = ()
+
+    def __call__(self, status: Any) -> Any:
+        """Whether it failed, of anything that compares as numbers do: arrays, expressions of a library."""
+        failed = status >= self.least
+        for other in self.others:
+            failed = failed | (status == other)
+        return failed
+
+
+FAILURE_RULES: Mapping[Failures, FailureRule] = {
+    "4xx+5xx": FailureRule(400),
+    "5xx": FailureRule(500),
+    "5xx+429": FailureRule(500, (429,)),
+}
+
+
+def can_be_stored(text: str) -> bool:
+    """Whether a record can have this text: it has characters, no NUL and no half of a surrogate pair."""
+    try:
+        return bool(text.encode()) and "\0" not in text
+    except UnicodeEncodeError:
+        return False
+
+
+def check_storable(customer_id: str | None) -> None:
+    """Raises UnknownCustomer for an id that no record can have."""
+    if customer_id is not None and not can_be_stored(customer_id):
+        raise UnknownCustomer(customer_id)
+
+
+def took_too_long(seconds: float) -> StoreUnavailable:
+    """What is said of a query that was stopped when its time was over."""
+    return StoreUnavailable(
+        f"the question took longer than {seconds:g} seconds (QUERY_TIMEOUT_SECONDS); ask for a shorter range"
+    )
+
+
+def aggregates(failures: Failures) -> list[pl.Expr]:
+    """The arguments of `summary_of`, over rows."""
+    failed = FAILURE_RULES[failures](pl.col("status_code")).sum()
+    return [pl.len().alias("requests"), failed.alias("failed"), *latencies()]
+
+
+def latencies() -> list[pl.Expr]:
+    """The columns average, median and p99, over rows; null where no row has a duration."""
+    duration = pl.col("duration")
+    return [
+        duration.mean().alias("average"),
+        duration.quantile(0.5, "linear").alias("median"),
+        duration.quantile(0.99, "linear").alias("p99"),
+    ]
 
 
 def summary_of(
     requests: int, failed: int, average: float | None, median: float | None, p99: float | None
 ) -> Summary:
-    """The figures of `requests` requests of which `failed` failed; latencies in seconds."""
+    """The aggregates of `requests` requests of which `failed` failed; latencies in seconds."""
     if not requests:
         return Summary()
     successful = requests - failed
     return Summary(requests, successful, failed, 100 * successful / requests, average, median, p99)
 
 
-def answer_in_one_window(query: StatsQuery, total: Summary, span_us: tuple[int, int] | None) -> StatsAnswer:
+def result_in_one_window(query: StatsQuery, total: Summary, span_us: tuple[int, int] | None) -> StatsAnswer:
     """The answer without windows within the range; `span_us` is the first and the last request's time."""
     start, end = query.start, query.end
     if span_us is not None:
@@ -41,10 +119,10 @@ def answer_in_one_window(query: StatsQuery, total: Summary, span_us: tuple[int, 
     return StatsAnswer(query, start, end, _with_uptime(query, total, windows), windows)
 
 
-def answer_in_windows(
-    query: StatsQuery, zone: ZoneInfo, grid: Grid, total: Summary, found: Sequence[tuple[int, Summary]]
+def result_in_windows(
+    query: StatsQuery, grid: Grid, total: Summary, found: Sequence[tuple[int, Summary]]
 ) -> StatsAnswer:
-    """The answer from the windows that have requests: their uncut starts in `grid`, and figures, by time.
+    """The answer from the windows that have requests: their uncut starts in `grid`, and summaries, by time.
 
     Raises QueryError when the query wants empty windows too and there are too many.
     """
@@ -58,7 +136,7 @@ def answer_in_windows(
         return StatsAnswer(query, bound, from_us(high) if high is not None else None, total, ())
     spans: Sequence[tuple[int, int]] = [(start, grid.end_of(start)) for start, _ in found]
     if query.fill:
-        spans = _every_window(query.every, zone, low, high)
+        spans = _every_window(query, low, high)
     by_start = dict(found)
     windows = tuple(
         WindowStats(from_us(max(start, low)), from_us(min(end, high)), by_start.get(start, Summary()))
@@ -67,11 +145,80 @@ def answer_in_windows(
     return StatsAnswer(query, from_us(low), from_us(high), _with_uptime(query, total, windows), windows)
 
 
-def _every_window(every: Every, zone: ZoneInfo, low_us: int, high_us: int) -> list[tuple[int, int]]:
+def result_of_rows(query: StatsQuery, rows: pl.DataFrame) -> StatsAnswer:
+    """The answer from the rows that a query is about. Raises QueryError as `result_in_windows`."""
+    [total] = (summary_of(*row) for row in rows.select(aggregates(query.failures)).iter_rows())
+    times = rows["time"].to_numpy()
+    if not query.every.cuts:
+        span = (int(times.min()), int(times.max())) if len(times) else None
+        return result_in_one_window(query, total, span)
+    grid = Grid(query.every, query.zone, spans_of(times) if clocks_change(query.zone) else [])
+    if not len(times):
+        return result_in_windows(query, grid, total, ())
+    by_window = rows.group_by(pl.Series("window", window_starts(times, grid))).agg(aggregates(query.failures))
+    windows = ((start, summary_of(*row)) for start, *row in by_window.sort("window").iter_rows())
+    return result_in_windows(query, grid, total, list(windows))
+
+
+def customers_page(rows: Iterable[Sequence[Any]], total: int, offset: int) -> CustomersPage:
+    """A page of rows (customer_id, requests, failed, average, median, p99), of `total` from `offset` on."""
+    customers = tuple(CustomerStats(customer_id, summary_of(*row)) for customer_id, *row in rows)
+    following = offset + len(customers)
+    has_next = customers and following < total
+    return CustomersPage(customers, total, cursor_to("customers", following) if has_next else None)
+
+
+def rejects_page(found: Sequence[tuple[int, Reject]], total: int, limit: int) -> RejectsPage:
+    """A page of rejects with their places, newest first, of which one more than `limit` was asked for."""
+    page = found[:limit]
+    following = cursor_to("rejects", page[-1][0]) if len(found) > len(page) else None
+    return RejectsPage(tuple(reject for _, reject in page), total, following)
+
+
+def ranked(totals: pl.DataFrame, query: CustomersQuery) -> pl.DataFrame:
+    """Customers with the columns of `aggregates`, in the order of a query; equal ones by the bytes of ids."""
+    if query.sort == "customer_id":
+        return totals.sort("customer_id", descending=query.descending)
+    ranks = {
+        "failures": pl.col("failed"),
+        "uptime": (pl.col("requests") - pl.col("failed")) / pl.col("requests"),
+    }
+    rank = ranks.get(query.sort, pl.col(query.sort))
+    return totals.sort(rank, "customer_id", descending=[query.descending, False], nulls_last=True)
+
+
+def breakdown_of(query: BreakdownQuery, rows: pl.DataFrame) -> Breakdown:
+    """What rows with `path` and `status_code` make."""
+    failed = FAILURE_RULES[query.failures](pl.col("status_code")).sum()
+    counts = (pl.len().alias("requests"), failed.alias("failed"))
+    paths = rows.group_by("path").agg(*counts).sort("requests", "path", descending=[True, False])
+    statuses = rows.group_by("status_code").agg(*counts).sort("status_code")
+    return Breakdown(
+        tuple(PathCount(*row) for row in paths.head(query.top).iter_rows()),
+        paths.height,
+        tuple(StatusCount(*row) for row in statuses.iter_rows()),
+    )
+
+
+def trends_of(query: TrendsQuery, counted: Iterable[tuple[str, int, int, int]]) -> list[Trend]:
+    """Trends from rows (customer_id, part, requests, failed), which add up; parts without one have none."""
+    requests = {customer_id: [0] * query.parts for customer_id in query.customer_ids}
+    failed = {customer_id: [0] * query.parts for customer_id in query.customer_ids}
+    for customer_id, part, number, failures in counted:
+        requests[customer_id][part] += number
+        failed[customer_id][part] += failures
+    return [
+        Trend(customer_id, tuple(requests[customer_id]), tuple(failed[customer_id]))
+        for customer_id in query.customer_ids
+    ]
+
+
+def _every_window(query: StatsQuery, low_us: int, high_us: int) -> list[tuple[int, int]]:
+    every = query.every
     # Counted roughly first: a grid over thousands of years with changing clocks takes seconds to make.
     number = (high_us - low_us) // ((every.days * DAY_SECONDS or every.seconds) * 1_000_000)
     if number <= MAX_FILLED_WINDOWS + 10:
-        grid = Grid(every, zone, [(low_us, high_us)])
+        grid = Grid(every, query.zone, [(low_us, high_us)])
         number = grid.count(low_us, high_us)
         if number <= MAX_FILLED_WINDOWS:
             return list(grid.windows(low_us, high_us))

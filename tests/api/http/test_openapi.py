@@ -12,21 +12,12 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 from tailmetrics.api.app import create_app
 from tailmetrics.settings import Settings, load_settings
 from tailmetrics.stores import Store
+from tailmetrics.stores.in_memory import InMemoryStore
 from tailmetrics.telemetry.metrics import Metrics
 from tests.api.conftest import settings_in
 from tests.api.serving import serving
 
 METHODS = ("get", "post")
-
-
-class _NoStore:
-    """The document needs none."""
-
-    def version_of(self, customer_id: str | None) -> int | None:
-        return None
-
-
-NO_STORE: Any = _NoStore()
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +30,7 @@ def schema() -> schemathesis.BaseSchema:
     generation = GenerationConfig(max_examples=50, deterministic=True, database="none")
     project = ProjectConfig(generation=generation)
     config = SchemathesisConfig(seed=1, projects=ProjectsConfig(default=project))
-    app = create_app(load_settings(None), NO_STORE, None, Metrics())
+    app = create_app(load_settings(None), InMemoryStore(), None, Metrics())
     return schemathesis.openapi.from_dict(app.openapi(), config=config)
 
 

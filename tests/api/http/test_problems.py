@@ -8,39 +8,36 @@ import pytest
 
 from tailmetrics.api.app import create_app
 from tailmetrics.errors import StoreError, StoreGone, StoreUnavailable
-from tailmetrics.stats import StatsAnswer, StatsQuery
+from tailmetrics.stores.in_memory import InMemoryStore
 from tailmetrics.telemetry.metrics import Metrics
 from tests.api.conftest import settings_in
 from tests.api.serving import serving
 
 
-class FailingStore:
-    """A store whose answer to any question is an exception."""
+class Failing:
+    """What a store raises whatever it is asked."""
 
     error: Exception = StoreError("unset")
 
-    def version_of(self, customer_id: str | None) -> int | None:
-        return None
-
-    async def stats(self, query: StatsQuery) -> StatsAnswer:
+    async def __call__(self, query: object) -> None:
         raise self.error
 
 
 @pytest.fixture
-def failing() -> FailingStore:
-    return FailingStore()
+def failing() -> Failing:
+    return Failing()
 
 
 @pytest.fixture
-def failing_client(tmp_path: Path, failing: FailingStore) -> Iterator[httpx.Client]:
-    app = create_app(settings_in(tmp_path), failing, None, Metrics())  # type: ignore[arg-type]  # stats only
-    with serving(app) as client:
+def failing_client(tmp_path: Path, failing: Failing) -> Iterator[httpx.Client]:
+    store = InMemoryStore(before_read=failing)
+    with serving(create_app(settings_in(tmp_path), store, None, Metrics())) as client:
         yield client
 
 
 @pytest.mark.parametrize(("asked_for", "retry_after"), [(None, "5"), (2.3, "3"), (0.0, "1")])
 def test_a_store_that_is_away_is_503_with_retry_after(
-    failing_client: httpx.Client, failing: FailingStore, asked_for: float | None, retry_after: str
+    failing_client: httpx.Client, failing: Failing, asked_for: float | None, retry_after: str
 ) -> None:
     failing.error = StoreUnavailable("the disk is full", asked_for)
     response = failing_client.get("/stats")
@@ -48,14 +45,14 @@ def test_a_store_that_is_away_is_503_with_retry_after(
     assert response.json()["detail"] == "the disk is full"
 
 
-def test_a_store_that_cannot_be_used_says_why(failing_client: httpx.Client, failing: FailingStore) -> None:
+def test_a_store_that_cannot_be_used_says_why(failing_client: httpx.Client, failing: Failing) -> None:
     failing.error = StoreGone("the file was removed")
     response = failing_client.get("/stats")
     assert (response.status_code, response.json()["detail"]) == (500, "the file was removed")
 
 
 def test_an_unexpected_error_tells_nothing_of_the_inside(
-    failing_client: httpx.Client, failing: FailingStore
+    failing_client: httpx.Client, failing: Failing
 ) -> None:
     failing.error = RuntimeError("password 1234")
     response = failing_client.get("/stats")

@@ -24,7 +24,7 @@ from tailmetrics.settings import Settings
 from tailmetrics.stats import CustomersQuery, StatsQuery
 from tailmetrics.stores import open_store
 from tailmetrics.stores.duckdb import file
-from tailmetrics.stores.duckdb.aggregates import Groups, Method, figures_sql
+from tailmetrics.stores.duckdb.aggregates import Groups, Method, aggregates_sql
 from tailmetrics.stores.duckdb.file import DuckDBFile
 from tailmetrics.stores.duckdb.store import DuckDBStore
 from tailmetrics.stores.duckdb.writer import Writer
@@ -381,7 +381,7 @@ class TestMemory:
         assert isinstance(store, DuckDBStore)
         store.write([batch_of(store.register(source_of()), records)])
         found = {}
-        for sql in figures_sql(method, Groups(key, total), "TRUE", "4xx+5xx"):
+        for sql in aggregates_sql(method, Groups(key, total), "TRUE", "4xx+5xx"):
             for found_key, *row in ask(store._ask(lambda reader, sql=sql: reader.run(sql))):
                 found[found_key] = summary_of(*row)
         store.close()

@@ -30,9 +30,9 @@ from tailmetrics.settings import Settings, load_settings
 from tailmetrics.sources import Batch, Source
 from tailmetrics.stats import BreakdownQuery, CustomersQuery, RejectsQuery, StatsQuery
 from tailmetrics.stores import Store, open_store
-from tailmetrics.stores.base import Preparing
 from tailmetrics.stores.sql import mysql, schema
 from tailmetrics.stores.sql.postgresql import dialect
+from tailmetrics.stores.sql.store import SqlStore
 from tailmetrics.telemetry.metrics import Metrics
 from tailmetrics.windows import parse_every
 from tests import servers
@@ -556,7 +556,7 @@ class TestRowsMadeAhead:
         return batch_of(source, [(NOON, "ab"[place % 2], "/", 200, 0.1) for place in range(self.ROWS)])
 
     def prepared(self, store: Store, batch: Batch) -> Batch:
-        assert isinstance(store, Preparing)
+        assert isinstance(store, SqlStore)
         prepared = store.prepare(batch)
         if isinstance(prepared.prepared, Future):
             wait([prepared.prepared])

@@ -48,7 +48,7 @@ async def view_json(services: Services, asked: ViewParameters) -> bytes:
         _every(asked.every, within),
         within.start,
         within.end,
-        within.zone.key,
+        within.zone,
         asked.failures,
         fill=True,
     )

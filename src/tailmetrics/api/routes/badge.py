@@ -51,9 +51,7 @@ async def customer_badge(
     """Percent of the requests in the range that did not fail, rounded down; grey without requests."""
     asked = asked_range(parameters)
     answer = await services.store.stats(
-        StatsQuery(
-            customer_id, parse_every("none"), asked.start, asked.end, asked.zone.key, parameters.failures
-        )
+        StatsQuery(customer_id, parse_every("none"), asked.start, asked.end, asked.zone, parameters.failures)
     )
     return Response(badge(answer.summary.uptime), media_type=MEDIA_TYPE, headers=_HEADERS)
 

@@ -1,4 +1,4 @@
-"""The seven figures as SQL over records, in a fast way and in one that finds room on the disk.
+"""Counts, uptime and latencies as SQL over records, in a fast way and in one that finds room on the disk.
 
 Each statement gives rows (key, requests, failed, average, median, p99). The key is that of a group, and
 NULL in the row of all records together.
@@ -11,13 +11,9 @@ from dataclasses import dataclass
 from enum import Enum
 
 from tailmetrics.stats import Failures
+from tailmetrics.stores.results import FAILURE_RULES
+from tailmetrics.stores.windowing import by_piece
 from tailmetrics.windows import Piece
-
-_FAILED = {
-    "4xx+5xx": "status_code >= 400",
-    "5xx": "status_code >= 500",
-    "5xx+429": "(status_code >= 500 OR status_code = 429)",
-}
 
 
 class Method(Enum):
@@ -33,17 +29,17 @@ class Method(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Groups:
-    """What figures are asked for: of groups by an SQL expression, of all records together, or both."""
+    """What aggregates are of: groups by an SQL expression, of all records together, or both."""
 
     key: str | None
     total: bool
 
 
-def figures_sql(method: Method, groups: Groups, where: str, failures: Failures) -> list[str]:
-    """Statements that together give the figures of the records for which `where` holds, by the groups."""
+def aggregates_sql(method: Method, groups: Groups, where: str, failures: Failures) -> list[str]:
+    """Statements that together give the aggregates of the records for which `where` holds, by the groups."""
 
     def rows(key: str) -> str:
-        return f"SELECT {key} AS key, {_FAILED[failures]} AS failed, duration FROM requests WHERE {where}"
+        return f"SELECT {key} AS key, {_failed(failures)} AS failed, duration FROM requests WHERE {where}"
 
     if method is Method.IN_MEMORY:
         return [_in_memory(rows(groups.key or "NULL"), groups)]
@@ -61,37 +57,42 @@ def counts_sql(key: str, where: str, failures: Failures, view: str = "requests")
     Groups by path are those of the view records.
     """
     return (
-        f"SELECT {key} AS key, count(*) AS requests, count(*) FILTER (WHERE {_FAILED[failures]}) AS failed, "
+        f"SELECT {key} AS key, count(*) AS requests, count(*) FILTER (WHERE {_failed(failures)}) AS failed, "
         f"favg(duration) AS average FROM {view} WHERE {where} GROUP BY 1"
     )
 
 
 def window_key(pieces: Sequence[Piece]) -> str:
     """The start of the window of a record, in microseconds, as an expression over its timestamp."""
-    if len(pieces) > 1:
-        # A tree of comparisons, so that decades of clock changes stay cheap.
-        middle = len(pieces) // 2
-        return (
-            f"CASE WHEN epoch_us(timestamp) < {pieces[middle].start_us} THEN {window_key(pieces[:middle])} "
-            f"ELSE {window_key(pieces[middle:])} END"
-        )
-    [piece] = pieces
-    since = f"(epoch_us(timestamp) - ({piece.anchor_us}))"
-    if piece.day_us is not None:
-        since = f"({since} % {piece.day_us})"
-    return f"epoch_us(timestamp) - {since} % {piece.step_us}"
+
+    def start_in(piece: Piece) -> str:
+        since = f"(epoch_us(timestamp) - ({piece.anchor_us}))"
+        if piece.day_us is not None:
+            since = f"({since} % {piece.day_us})"
+        return f"epoch_us(timestamp) - {since} % {piece.step_us}"
+
+    def choose(us: int, earlier: str, later: str) -> str:
+        return f"CASE WHEN epoch_us(timestamp) < {us} THEN {earlier} ELSE {later} END"
+
+    return by_piece(pieces, start_in, choose)
+
+
+def _failed(failures: Failures) -> str:
+    rule = FAILURE_RULES[failures]
+    others = "".join(f" OR status_code = {status}" for status in rule.others)
+    return f"(status_code >= {rule.least}{others})"
 
 
 def _in_memory(rows: str, groups: Groups) -> str:
-    figures = (
+    aggregates = (
         "count(*) AS requests, count(*) FILTER (WHERE failed) AS failed, favg(duration) AS average, "
         "quantile_cont(duration, [0.5, 0.99]) AS quantiles FROM matching"
     )
     parts = []
     if groups.total:
-        parts.append(f"SELECT NULL AS key, {figures}")
+        parts.append(f"SELECT NULL AS key, {aggregates}")
     if groups.key is not None:
-        parts.append(f"SELECT key, {figures} GROUP BY key")
+        parts.append(f"SELECT key, {aggregates} GROUP BY key")
     # Rows that are read twice are found once.
     hint = "MATERIALIZED" if len(parts) > 1 else "NOT MATERIALIZED"
     return (

@@ -1,10 +1,11 @@
-"""One question to the DuckDB file: a cursor, a snapshot, and a way to stop it from another thread."""
+"""One query to the DuckDB file: a cursor, a snapshot, and a way to stop it from another thread."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy.typing as npt
@@ -15,11 +16,22 @@ from tailmetrics.stores.duckdb.file import DuckDBFile, errors_translated
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-_Answer = TypeVar("_Answer")
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """Which records a query is about: an SQL text that is never empty, and its named parameters."""
+
+    sql: str
+    parameters: dict[str, Any]
+
+    def also(self, sql: str, **parameters: Any) -> Condition:
+        return Condition(f"{self.sql} AND {sql}", {**self.parameters, **parameters})
 
 
 class Reader:
-    """Runs the statements of one question, all on the state after the same commit.
+    """Runs the statements of one query, all on the state after the same commit.
 
     `records` is how many there were in the file a moment ago.
     """
@@ -31,8 +43,8 @@ class Reader:
         self._cursor: DuckDBPyConnection | None = None
         self._stopped: str | None = None
 
-    def answer(self, question: Callable[[Reader], _Answer]) -> _Answer:
-        """Call `question` with this reader. Raises StoreUnavailable when it was stopped meanwhile."""
+    def answer(self, query: Callable[[Reader], _Result]) -> _Result:
+        """Call `query` with this reader. Raises StoreUnavailable when it was stopped meanwhile."""
         cursors = self._file.cursors
         cursor = cursors.borrow()
         try:
@@ -41,7 +53,7 @@ class Reader:
                 self._cursor = cursor
             with self._stoppable():
                 cursor.begin()
-            return question(self)
+            return query(self)
         finally:
             with self._lock:
                 self._cursor = None
@@ -49,19 +61,13 @@ class Reader:
 
     def run(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
         """All rows that a statement gives; parameters are named."""
-        if self._cursor is None:
-            raise StoreUnavailable("the question has ended")
-        self._check_going_on()
-        with self._stoppable():
-            return self._cursor.execute(sql, dict(parameters or {})).fetchall()
+        with self._executed(sql, parameters or {}) as cursor:
+            return cursor.fetchall()
 
     def columns(self, sql: str, parameters: Mapping[str, Any]) -> dict[str, npt.NDArray[Any]]:
         """The same as an array for each column, masked where there are nulls: quick for numbers only."""
-        if self._cursor is None:
-            raise StoreUnavailable("the question has ended")
-        self._check_going_on()
-        with self._stoppable():
-            found: dict[str, npt.NDArray[Any]] = self._cursor.execute(sql, dict(parameters)).fetchnumpy()
+        with self._executed(sql, parameters) as cursor:
+            found: dict[str, npt.NDArray[Any]] = cursor.fetchnumpy()
             return found
 
     def begin_again(self) -> None:
@@ -72,12 +78,20 @@ class Reader:
                 self._cursor.begin()
 
     def stop(self, reason: str) -> None:
-        """End the question as soon as can be, from any thread; the first reason is the one that is given."""
+        """End the query as soon as can be, from any thread; the first reason is the one that is given."""
         with self._lock:
             if self._stopped is None:
                 self._stopped = reason
             if self._cursor is not None:
                 self._cursor.interrupt()
+
+    @contextmanager
+    def _executed(self, sql: str, parameters: Mapping[str, Any]) -> Iterator[DuckDBPyConnection]:
+        if self._cursor is None:
+            raise StoreUnavailable("the question has ended")
+        self._check_going_on()
+        with self._stoppable():
+            yield self._cursor.execute(sql, dict(parameters))
 
     @contextmanager
     def _stoppable(self) -> Iterator[None]:

@@ -35,6 +35,7 @@ from tailmetrics.stores.duckdb.dictionary import Names
 from tailmetrics.stores.duckdb.file import DuckDBFile
 from tailmetrics.stores.duckdb.reader import Reader
 from tailmetrics.stores.duckdb.writer import Writer
+from tailmetrics.stores.results import took_too_long
 
 _Answer = TypeVar("_Answer")
 
@@ -49,7 +50,7 @@ class DuckDBStore:
     """
 
     commit_lines = COMMIT_LINES
-    lead = 0.0  # reading is the quicker, and what it is ahead takes memory
+    read_ahead = 0.0  # reading is the quicker, and what it is ahead takes memory
 
     def __init__(self, settings: Settings) -> None:
         """Open the file. Raises StoreBusy, SchemaMismatch or StoreError."""
@@ -167,8 +168,7 @@ class DuckDBStore:
         timer = loop.call_later(
             self._timeout_seconds,
             reader.stop,
-            f"the question took longer than {self._timeout_seconds:g} seconds (QUERY_TIMEOUT_SECONDS); ask "
-            "for a shorter range",
+            str(took_too_long(self._timeout_seconds)),
         )
         try:
             return await loop.run_in_executor(self._threads, reader.answer, question)

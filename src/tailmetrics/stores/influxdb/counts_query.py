@@ -7,23 +7,19 @@ from datetime import datetime
 
 import polars as pl
 
-from tailmetrics.errors import UnknownCustomer
-from tailmetrics.stats import Breakdown, BreakdownQuery, PathCount, StatusCount, Trend, TrendsQuery
+from tailmetrics.stats import Breakdown, BreakdownQuery, Trend, TrendsQuery
 from tailmetrics.stores.influxdb import flux
 from tailmetrics.stores.influxdb.flux import Asked
-from tailmetrics.stores.influxdb.points_read import failed, far_requests, merged
+from tailmetrics.stores.influxdb.points_read import edges, failed, far_requests, merged
 from tailmetrics.stores.influxdb.reader import Reader
-from tailmetrics.stores.influxdb.record_points import TICKS
-from tailmetrics.stores.influxdb.stats_query import check_known, is_storable
+from tailmetrics.stores.influxdb.stats_query import asked_of, check_known
+from tailmetrics.stores.results import breakdown_of, can_be_stored, trends_of
 from tailmetrics.windows import from_us, to_us
 
 
 async def breakdown(reader: Reader, query: BreakdownQuery) -> Breakdown:
     """Raises UnknownCustomer and StoreUnavailable."""
-    if query.customer_id is not None and not is_storable(query.customer_id):
-        raise UnknownCustomer(query.customer_id)
-    ids = None if query.customer_id is None else [query.customer_id]
-    asked = Asked.of(reader.bucket, ids, query.start, query.end)
+    asked = asked_of(reader, query)
     statements = [*flux.rows(asked, ["path"], ["_value", "status_code"]), *flux.far_rows(asked, ["path"])]
     found = await reader.run(flux.text_of(asked, statements), asked.params) if statements else {}
     near = merged(found, "path", {"_value": pl.String(), "status_code": pl.Int16()}).rename(
@@ -33,19 +29,12 @@ async def breakdown(reader: Reader, query: BreakdownQuery) -> Breakdown:
     if not rows.height:
         await check_known(reader, query.customer_id)
         return Breakdown()
-    counts = (pl.len().alias("requests"), failed(query.failures).sum().alias("failed"))
-    paths = rows.group_by("path").agg(*counts).sort("requests", "path", descending=[True, False])
-    statuses = rows.group_by("status_code").agg(*counts).sort("status_code")
-    return Breakdown(
-        tuple(PathCount(*row) for row in paths.head(query.top).iter_rows()),
-        paths.height,
-        tuple(StatusCount(*row) for row in statuses.iter_rows()),
-    )
+    return breakdown_of(query, rows)
 
 
 async def trends(reader: Reader, query: TrendsQuery) -> Sequence[Trend]:
     """Raises StoreUnavailable."""
-    ids = [customer_id for customer_id in dict.fromkeys(query.customer_ids) if is_storable(customer_id)]
+    ids = [customer_id for customer_id in dict.fromkeys(query.customer_ids) if can_be_stored(customer_id)]
     asked = Asked.of(reader.bucket, ids, query.start, query.end)
     start_us, end_us = to_us(query.start), to_us(query.end)
     bounds = [min(end_us, start_us + part * query.part_us) for part in range(query.parts + 1)]
@@ -74,17 +63,8 @@ async def trends(reader: Reader, query: TrendsQuery) -> Sequence[Trend]:
             ),
         ]
     )
-    requests = {customer_id: [0] * query.parts for customer_id in query.customer_ids}
-    failures = {customer_id: [0] * query.parts for customer_id in query.customer_ids}
-    for customer_id, count, part, has_failed in counted.select(
-        "customer_id", "_value", "part", failed(query.failures).alias("failed")
-    ).iter_rows():
-        requests[customer_id][part] += count
-        failures[customer_id][part] += count if has_failed else 0
-    return [
-        Trend(customer_id, tuple(requests[customer_id]), tuple(failures[customer_id]))
-        for customer_id in query.customer_ids
-    ]
+    failures = pl.when(failed(query.failures)).then("_value").otherwise(0).alias("failed")
+    return trends_of(query, counted.select("customer_id", "part", "_value", failures).iter_rows())
 
 
 async def span(reader: Reader) -> tuple[datetime, datetime] | None:
@@ -93,9 +73,5 @@ async def span(reader: Reader) -> tuple[datetime, datetime] | None:
     found = await reader.run(
         flux.text_of(asked, [*flux.edges(asked), *flux.far_rows(asked, [])]), asked.params
     )
-    times = far_requests(found, asked)["time"].to_list()
-    for tick, length in TICKS.items():
-        for name in ("first", "last"):
-            if f"{name}_{tick}" in found:
-                times.append(found[f"{name}_{tick}"]["_time"][0] // length * length // 1_000)
+    times = [*far_requests(found, asked)["time"], *edges(found)]
     return (from_us(min(times)), from_us(max(times))) if times else None

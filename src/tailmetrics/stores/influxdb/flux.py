@@ -16,14 +16,13 @@ from typing import Any
 from tailmetrics.stats import Failures
 from tailmetrics.stores.influxdb.line_protocol import encoded
 from tailmetrics.stores.influxdb.record_points import FAR, NEAR_HIGH_US, NEAR_LOW_US, TICKS
+from tailmetrics.stores.results import FAILURE_RULES
 from tailmetrics.windows import from_us, to_us
-
-FAILED_STATUSES: dict[Failures, str] = {"4xx+5xx": "/^[45]/", "5xx": "/^5/", "5xx+429": "/^(5|429)/"}
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Which requests a question is about: of one customer, of some, or of all (None), in a range (us)."""
+    """Which requests a query is about: of one customer, of some, or of all (None), in a range (us)."""
 
     bucket: str
     customer_ids: tuple[str, ...] | None
@@ -195,6 +194,13 @@ def known(asked: Asked) -> str:
         for tick in (*anywhere.ticks, FAR)
     ]
     return "union(tables: [\n" + ",\n".join(found) + ',\n])\n    |> yield(name: "known")'
+
+
+def failed_statuses(failures: Failures) -> str:
+    """A pattern of the statuses, of three digits, of requests that failed."""
+    rule = FAILURE_RULES[failures]
+    hundreds = range(rule.least // 100, 6)
+    return f"/^({'|'.join(map(str, (*hundreds, *rule.others)))})/"
 
 
 def any_of(conditions: Sequence[str]) -> str:

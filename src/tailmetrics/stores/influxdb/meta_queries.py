@@ -9,7 +9,7 @@ from typing import Any
 
 from tailmetrics.sources import SourceStatus, stored_statuses
 from tailmetrics.stats import Reject, RejectsPage, RejectsQuery, StoreStatus
-from tailmetrics.stores.cursors import cursor_to, place_of
+from tailmetrics.stores.cursors import LAST, cursor_to, place_of
 from tailmetrics.stores.influxdb.csv import Tables
 from tailmetrics.stores.influxdb.flux import any_of
 from tailmetrics.stores.influxdb.reader import Reader
@@ -114,7 +114,7 @@ async def status(reader: Reader) -> StoreStatus:
 
 async def rejects(reader: Reader, query: RejectsQuery) -> RejectsPage:
     """Raises QueryError for a wrong cursor, and StoreUnavailable."""
-    before = 2**63 - 1 if query.after is None else place_of("rejects", query.after)
+    before = place_of("rejects", query.after, LAST)
     found = await reader.run(
         REJECT_ORDERS, {"bucket": reader.meta_bucket, "before": before, "number": query.limit + 1}
     )

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import polars as pl
 
-from tailmetrics.stats import Failures, Summary
+from tailmetrics.stats import Failures
 from tailmetrics.stores.influxdb.csv import Tables
 from tailmetrics.stores.influxdb.flux import Asked
 from tailmetrics.stores.influxdb.record_points import FAR, TICKS
-from tailmetrics.stores.results import summary_of
+from tailmetrics.stores.results import FAILURE_RULES
 
-_FAILED = {
-    "4xx+5xx": pl.col("status_code") >= 400,
-    "5xx": pl.col("status_code") >= 500,
-    "5xx+429": (pl.col("status_code") >= 500) | (pl.col("status_code") == 429),
-}
 _KEYS = ("_time", "lane", "customer_id", "status_code")
 
 
 def failed(failures: Failures) -> pl.Expr:
-    """Whether a request failed, as a question defines it."""
-    return _FAILED[failures]
+    """Whether a request failed, as a query defines it."""
+    has_failed: pl.Expr = FAILURE_RULES[failures](pl.col("status_code"))
+    return has_failed
 
 
 def merged(found: dict[str, Tables], name: str, columns: dict[str, pl.DataType]) -> pl.DataFrame:
@@ -55,6 +51,12 @@ def requests(found: dict[str, Tables], columns: Iterable[str] = ()) -> pl.DataFr
     return pl.concat(frames)
 
 
+def all_requests(found: dict[str, Tables], asked: Asked, columns: Sequence[str] = ()) -> pl.DataFrame:
+    """Requests of all times as rows, with `columns`."""
+    near = requests(found, columns)
+    return pl.concat([near, far_requests(found, asked).select(near.columns)])
+
+
 def far_requests(found: dict[str, Tables], asked: Asked) -> pl.DataFrame:
     """Requests in the range of times that InfluxDB cannot keep: as `requests`, with customers and paths."""
     columns = ("customer_id", "path")
@@ -76,16 +78,14 @@ def far_requests(found: dict[str, Tables], asked: Asked) -> pl.DataFrame:
     )
 
 
-def summaries(rows: pl.DataFrame, key: str, failures: Failures) -> dict[object, Summary]:
-    """The seven figures by a column."""
-    figures = rows.group_by(key).agg(
-        pl.len().alias("requests"),
-        failed(failures).sum().alias("failed"),
-        pl.col("duration").mean().alias("average"),
-        pl.col("duration").quantile(0.5, "linear").alias("median"),
-        pl.col("duration").quantile(0.99, "linear").alias("p99"),
-    )
-    return {key: summary_of(*row) for key, *row in figures.iter_rows()}
+def edges(found: dict[str, Tables]) -> list[int]:
+    """The logged times (us) of the first and the last point of each tick that has points."""
+    return [
+        found[f"{name}_{tick}"]["_time"][0] // length * length // 1_000
+        for name in ("first", "last")
+        for tick, length in TICKS.items()
+        if f"{name}_{tick}" in found
+    ]
 
 
 def _no_requests(columns: Iterable[str]) -> pl.DataFrame:

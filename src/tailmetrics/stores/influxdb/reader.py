@@ -1,4 +1,4 @@
-"""Questions to the InfluxDB server: one request each, over one client for as long as the store is open."""
+"""Queries to the InfluxDB server: one request each, over one client for as long as the store is open."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from influxdb_client.rest import ApiException
 from tailmetrics.errors import StoreUnavailable
 from tailmetrics.stores.influxdb.csv import Tables, tables_of
 from tailmetrics.stores.influxdb.server import CONNECT_SECONDS, Address, translated
+from tailmetrics.stores.results import took_too_long
 
-_Answer = TypeVar("_Answer")
+_Result = TypeVar("_Result")
 
-_QUESTIONS_AT_ONCE = 8
+_QUERIES_AT_ONCE = 8
 
 
 class Reader:
-    """Runs questions in the event loop of a thread of its own, as a client belongs to one loop."""
+    """Runs queries in the event loop of a thread of its own, as a client belongs to one loop."""
 
     def __init__(self, address: Address, timeout_seconds: float) -> None:
         self._address = address
@@ -41,9 +42,9 @@ class Reader:
     def meta_bucket(self) -> str:
         return self._address.meta_bucket
 
-    async def ask(self, question: Callable[[Reader], Coroutine[Any, Any, _Answer]]) -> _Answer:
-        """The answer to a question, which is stopped when its time is over or nobody waits any more."""
-        answer = asyncio.run_coroutine_threadsafe(self._answer(question), self._started())
+    async def ask(self, query: Callable[[Reader], Coroutine[Any, Any, _Result]]) -> _Result:
+        """The result of a query, which is stopped when its time is over or nobody waits any more."""
+        answer = asyncio.run_coroutine_threadsafe(self._answer(query), self._started())
         return await asyncio.wrap_future(answer)
 
     async def run(self, text: str, params: dict[str, Any]) -> dict[str, Tables]:
@@ -68,20 +69,17 @@ class Reader:
             asyncio.run_coroutine_threadsafe(self._end(), loop).result()
             loop.call_soon_threadsafe(loop.stop)
 
-    async def _answer(self, question: Callable[[Reader], Coroutine[Any, Any, _Answer]]) -> _Answer:
+    async def _answer(self, query: Callable[[Reader], Coroutine[Any, Any, _Result]]) -> _Result:
         try:
-            return await asyncio.wait_for(self._in_turn(question), self._timeout_seconds)
+            return await asyncio.wait_for(self._in_turn(query), self._timeout_seconds)
         except asyncio.TimeoutError as error:
-            raise StoreUnavailable(
-                f"the question took longer than {self._timeout_seconds:g} seconds (QUERY_TIMEOUT_SECONDS); "
-                "ask for a shorter range"
-            ) from error
+            raise took_too_long(self._timeout_seconds) from error
 
-    async def _in_turn(self, question: Callable[[Reader], Coroutine[Any, Any, _Answer]]) -> _Answer:
+    async def _in_turn(self, query: Callable[[Reader], Coroutine[Any, Any, _Result]]) -> _Result:
         if self._places is None:
-            self._places = asyncio.Semaphore(_QUESTIONS_AT_ONCE)
+            self._places = asyncio.Semaphore(_QUERIES_AT_ONCE)
         async with self._places:
-            return await question(self)
+            return await query(self)
 
     def _started(self) -> asyncio.AbstractEventLoop:
         with self._lock:
@@ -89,7 +87,7 @@ class Reader:
                 raise StoreUnavailable(f"the store at {self._address.url} is closed")
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
-                threading.Thread(target=self._serve, name="influxdb-questions", daemon=True).start()
+                threading.Thread(target=self._serve, name="influxdb-queries", daemon=True).start()
             return self._loop
 
     def _serve(self) -> None:
@@ -114,7 +112,7 @@ def _client(address: Address, timeout_seconds: float) -> InfluxDBClientAsync:
         address.token,
         org=address.org,
         timeout=aiohttp.ClientTimeout(total=timeout_seconds, sock_connect=CONNECT_SECONDS),
-        connection_pool_maxsize=_QUESTIONS_AT_ONCE,
+        connection_pool_maxsize=_QUERIES_AT_ONCE,
         # Compressing rows takes the server four times as long as sending them over a local network.
         client_session_kwargs={"headers": {"Accept-Encoding": "identity"}},
     )

@@ -1,4 +1,4 @@
-"""Figures from InfluxDB: totals computed by the server, windows from the rows of their requests."""
+"""Statistics from InfluxDB: totals computed by the server, windows from the points of their requests."""
 
 from __future__ import annotations
 
@@ -6,28 +6,26 @@ import asyncio
 import math
 from collections.abc import Sequence
 
-import numpy as np
 import polars as pl
 
 from tailmetrics.errors import UnknownCustomer
-from tailmetrics.stats import (
-    CustomersPage,
-    CustomersQuery,
-    CustomerStats,
-    StatsAnswer,
-    StatsQuery,
-    Summary,
-)
-from tailmetrics.stores.cursors import cursor_to, place_of
+from tailmetrics.stats import BreakdownQuery, CustomersPage, CustomersQuery, StatsAnswer, StatsQuery
+from tailmetrics.stores.cursors import place_of
 from tailmetrics.stores.influxdb import flux
 from tailmetrics.stores.influxdb.flux import Asked
-from tailmetrics.stores.influxdb.points_read import failed, far_requests, merged, requests, summaries
+from tailmetrics.stores.influxdb.points_read import all_requests, edges, failed, far_requests, merged
 from tailmetrics.stores.influxdb.reader import Reader
-from tailmetrics.stores.influxdb.record_points import TICKS
-from tailmetrics.stores.results import answer_in_one_window, answer_in_windows, summary_of
-from tailmetrics.windows import DAY_US, Grid, clocks_change, zone_named
+from tailmetrics.stores.results import (
+    can_be_stored,
+    check_storable,
+    customers_page,
+    latencies,
+    ranked,
+    result_in_one_window,
+    result_of_rows,
+    summary_of,
+)
 
-_YEAR_US = 366 * DAY_US
 _QUANTILES = ("median", "p99")
 _BY_CUSTOMER: dict[str, pl.DataType] = {"customer_id": pl.String(), "_value": pl.Int64()}
 _STATUS_COUNTS: dict[str, pl.DataType] = {"status_code": pl.Int16(), "_value": pl.Int64()}
@@ -35,13 +33,8 @@ _STATUS_COUNTS: dict[str, pl.DataType] = {"status_code": pl.Int16(), "_value": p
 
 async def stats(reader: Reader, query: StatsQuery) -> StatsAnswer:
     """Raises UnknownCustomer, QueryError and StoreUnavailable."""
-    zone_named(query.tz)
-    ids = None if query.customer_id is None else [query.customer_id]
-    if query.customer_id is not None and not is_storable(query.customer_id):
-        raise UnknownCustomer(query.customer_id)
-    asked = Asked.of(reader.bucket, ids, query.start, query.end)
-    in_windows = bool(query.every.days or query.every.seconds)
-    answer = None if in_windows else await _by_the_server(reader, query, asked)
+    asked = asked_of(reader, query)
+    answer = None if query.every.cuts else await _by_the_server(reader, query, asked)
     if answer is None:
         answer = await _by_rows(reader, query, asked)
     if not answer.summary.total_requests:
@@ -55,10 +48,12 @@ async def customers(reader: Reader, query: CustomersQuery) -> CustomersPage:
     A first request ranks the customers, a second one has the latencies of those on the page; where the rank
     is by a latency, the first one has those of all.
     """
-    offset = 0 if query.after is None else place_of("customers", query.after)
+    offset = place_of("customers", query.after, 0)
+    if query.search and not can_be_stored(query.search):
+        return CustomersPage((), 0, None)
     asked = Asked.of(reader.bucket, None, query.start, query.end)
     by_latency = query.sort in ("average", *_QUANTILES)
-    failed_statuses = flux.FAILED_STATUSES[query.failures]
+    failed_statuses = flux.failed_statuses(query.failures)
     found = await _run(
         reader,
         asked,
@@ -78,25 +73,33 @@ async def customers(reader: Reader, query: CustomersQuery) -> CustomersPage:
         if far.height:
             ids = far["customer_id"].unique().to_list()
             totals = totals.update(await _latencies_by_rows(reader, query, ids), on="customer_id")
-    ranked = _ranked(totals, query)
-    page = ranked.slice(offset, query.limit)
-    if not page.height:
-        return CustomersPage((), ranked.height, None)
-    if not by_latency:
-        page_ids = page["customer_id"].to_list()
-        if far.filter(pl.col("customer_id").is_in(page_ids)).height:
-            latencies = await _latencies_by_rows(reader, query, page_ids)
-        else:
-            of_page = Asked.of(reader.bucket, page_ids, query.start, query.end)
-            latencies = _customer_latencies(await _run(reader, of_page, _latencies(of_page)))
-        page = page.join(latencies, on="customer_id", how="left", maintain_order="left")
-    following = offset + page.height
+    page = ranked(totals, query).slice(offset, query.limit)
+    if page.height and not by_latency:
+        page = page.join(
+            await _latencies_of(reader, query, page["customer_id"].to_list(), far),
+            on="customer_id",
+            how="left",
+            maintain_order="left",
+        )
     columns = ("customer_id", "requests", "failed", "average", "median", "p99")
-    return CustomersPage(
-        tuple(CustomerStats(name, summary_of(*row)) for name, *row in page.select(columns).iter_rows()),
-        ranked.height,
-        cursor_to("customers", following) if following < ranked.height else None,
-    )
+    listing = page.select(columns).iter_rows() if page.height else ()
+    return customers_page(listing, totals.height, offset)
+
+
+async def _latencies_of(
+    reader: Reader, query: CustomersQuery, ids: Sequence[str], far: pl.DataFrame
+) -> pl.DataFrame:
+    if far.filter(pl.col("customer_id").is_in(ids)).height:
+        return await _latencies_by_rows(reader, query, ids)
+    asked = Asked.of(reader.bucket, ids, query.start, query.end)
+    return _customer_latencies(await _run(reader, asked, _latencies(asked)))
+
+
+def asked_of(reader: Reader, query: StatsQuery | BreakdownQuery) -> Asked:
+    """The requests that a query is about. Raises UnknownCustomer for an id that no request can have."""
+    check_storable(query.customer_id)
+    ids = None if query.customer_id is None else [query.customer_id]
+    return Asked.of(reader.bucket, ids, query.start, query.end)
 
 
 async def check_known(reader: Reader, customer_id: str | None) -> None:
@@ -107,14 +110,6 @@ async def check_known(reader: Reader, customer_id: str | None) -> None:
     found = await _run(reader, anywhere, [flux.known(anywhere)])
     if "known" not in found:
         raise UnknownCustomer(customer_id)
-
-
-def is_storable(text: str) -> bool:
-    """Whether a text can be a tag: half of a surrogate pair cannot, nor can nothing."""
-    try:
-        return bool(text.encode())
-    except UnicodeEncodeError:
-        return False
 
 
 async def _by_the_server(reader: Reader, query: StatsQuery, asked: Asked) -> StatsAnswer | None:
@@ -146,67 +141,22 @@ async def _by_the_server(reader: Reader, query: StatsQuery, asked: Asked) -> Sta
     )
     span = None
     if is_open and total.total_requests:
-        times = [
-            found[f"{name}_{tick}"]["_time"][0] // length * length // 1_000
-            for name in ("first", "last")
-            for tick, length in TICKS.items()
-            if f"{name}_{tick}" in found
-        ]
+        times = edges(found)
         span = (min(times), max(times)) if times else None  # what expires meanwhile has no edges
-    return answer_in_one_window(query, total, span)
+    return result_in_one_window(query, total, span)
 
 
 async def _by_rows(reader: Reader, query: StatsQuery, asked: Asked) -> StatsAnswer:
     """Any windows: Flux would take ten times as long to cut rows into windows as they take to be sent."""
-    fields = ("duration", "untimed")
     found = await _run(
         reader,
         asked,
         [
-            *flux.rows(asked, fields, ["_time", "_value", "status_code"]),
+            *flux.rows(asked, ("duration", "untimed"), ["_time", "_value", "status_code"]),
             *flux.far_rows(asked, ["duration", "path"]),
         ],
     )
-    return await asyncio.to_thread(_answer_of_rows, query, asked, found)
-
-
-def _answer_of_rows(query: StatsQuery, asked: Asked, found: dict[str, pl.DataFrame]) -> StatsAnswer:
-    near = requests(found)
-    rows = pl.concat([near, far_requests(found, asked).select(near.columns)])
-    total = summaries(rows.with_columns(key=pl.lit(0)), "key", query.failures).get(0, Summary())
-    zone = zone_named(query.tz)
-    if not (query.every.days or query.every.seconds):
-        times = rows["time"]
-        return answer_in_one_window(query, total, (times.min(), times.max()) if rows.height else None)  # type: ignore[arg-type]  # whole numbers
-    grid = Grid(query.every, zone, _spans(rows) if clocks_change(zone) else [])
-    if not rows.height or not grid.pieces:
-        return answer_in_windows(query, zone, grid, total, ())
-    windows = summaries(
-        rows.with_columns(window=_window_starts(rows["time"], grid)), "window", query.failures
-    )
-    return answer_in_windows(query, zone, grid, total, sorted(windows.items()))  # type: ignore[arg-type]  # keys are times
-
-
-def _window_starts(times: pl.Series, grid: Grid) -> pl.Series:
-    """Where the window of each time begins, all in microseconds."""
-    moments = times.to_numpy()
-    begins = np.array([piece.start_us for piece in grid.pieces])
-    places = np.searchsorted(begins, moments, side="right") - 1
-    anchors, steps, days = (
-        np.array(column)[places]
-        for column in zip(
-            *((piece.anchor_us, piece.step_us, piece.day_us or 2**62) for piece in grid.pieces), strict=True
-        )
-    )
-    return pl.Series(moments - (moments - anchors) % days % steps)
-
-
-def _spans(rows: pl.DataFrame) -> list[tuple[int, int]]:
-    """Where the requests lie: a few wrong dates must not make windows of millennia."""
-    years = rows.group_by(pl.col("time") // _YEAR_US).agg(
-        pl.col("time").min().alias("first"), pl.col("time").max().alias("last")
-    )
-    return [(first, last + 1) for first, last in years.sort("first").select("first", "last").iter_rows()]
+    return await asyncio.to_thread(lambda: result_of_rows(query, all_requests(found, asked)))
 
 
 def _latencies(asked: Asked) -> list[str]:
@@ -233,13 +183,13 @@ def _customer_latencies(found: dict[str, pl.DataFrame]) -> pl.DataFrame:
     seconds = _summed(merged(found, "seconds", {**_BY_CUSTOMER, "_value": pl.Float64()}), "seconds")
     timed = _summed(merged(found, "timed", _BY_CUSTOMER), "timed")
     empty = pl.DataFrame(schema={"customer_id": pl.String(), "_value": pl.Float64()})
-    figures = seconds.join(timed, on="customer_id").select(
+    aggregates = seconds.join(timed, on="customer_id").select(
         "customer_id", average=pl.col("seconds") / pl.col("timed")
     )
     for name in _QUANTILES:
         values = found.get(name, empty).select("customer_id", pl.col("_value").alias(name))
-        figures = figures.join(values, on="customer_id", how="left")
-    return figures
+        aggregates = aggregates.join(values, on="customer_id", how="left")
+    return aggregates
 
 
 def _summed(rows: pl.DataFrame, name: str) -> pl.DataFrame:
@@ -253,27 +203,7 @@ async def _latencies_by_rows(reader: Reader, query: CustomersQuery, ids: Sequenc
     found = await _run(
         reader, asked, [*flux.rows(asked, ["duration"], columns), *flux.far_rows(asked, ["duration"])]
     )
-    near = requests(found, ["customer_id"])
-    rows = pl.concat([near, far_requests(found, asked).select(near.columns)])
-    return rows.group_by("customer_id").agg(
-        pl.col("duration").mean().alias("average"),
-        pl.col("duration").quantile(0.5, "linear").alias("median"),
-        pl.col("duration").quantile(0.99, "linear").alias("p99"),
-    )
-
-
-def _ranked(totals: pl.DataFrame, query: CustomersQuery) -> pl.DataFrame:
-    """In the order of a question; equal ones by the bytes of their ids."""
-    rank = {
-        "requests": pl.col("requests"),
-        "failures": pl.col("failed"),
-        "uptime": (pl.col("requests") - pl.col("failed")) / pl.col("requests"),
-    }.get(query.sort, pl.col(query.sort))
-    if query.sort == "customer_id":
-        return totals.sort("customer_id", descending=query.descending)
-    return totals.with_columns(rank=rank).sort(
-        "rank", "customer_id", descending=[query.descending, False], nulls_last=True
-    )
+    return all_requests(found, asked, ["customer_id"]).group_by("customer_id").agg(latencies())
 
 
 async def _run(reader: Reader, asked: Asked, statements: Sequence[str]) -> dict[str, pl.DataFrame]:

@@ -23,7 +23,7 @@ from tailmetrics.stats import (
     Trend,
     TrendsQuery,
 )
-from tailmetrics.stores.base import COMMIT_LINES, LEAD
+from tailmetrics.stores.base import COMMIT_LINES, READ_AHEAD
 from tailmetrics.stores.influxdb import counts_query, meta_queries, stats_query
 from tailmetrics.stores.influxdb.reader import Reader
 from tailmetrics.stores.influxdb.server import CONNECT_SECONDS, Server
@@ -41,7 +41,7 @@ class InfluxDBStore:
     """
 
     commit_lines = COMMIT_LINES
-    lead = LEAD
+    read_ahead = READ_AHEAD
 
     def __init__(self, settings: Settings) -> None:
         """Raises SettingsError; a server that is away, or a wrong token, is logged and asked again later."""
@@ -68,6 +68,9 @@ class InfluxDBStore:
     def position(self, source_id: str) -> int | None:
         with self._lock:
             return self._open_writer().position(source_id)
+
+    def prepare(self, batch: Batch) -> Batch:
+        return batch
 
     def write(self, batches: Sequence[Batch]) -> None:
         with self._lock:

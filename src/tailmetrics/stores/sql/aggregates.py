@@ -1,4 +1,4 @@
-"""The seven figures as SQL over records.
+"""Counts and latencies as SQL over records.
 
 A statement gives rows (key, requests, failed, average, median, p99), one for each key.
 """
@@ -11,27 +11,20 @@ from typing import Any
 import sqlalchemy as sa
 
 from tailmetrics.stats import Failures
+from tailmetrics.stores.results import FAILURE_RULES
 from tailmetrics.stores.sql.schema import records
+from tailmetrics.stores.windowing import by_piece
 from tailmetrics.windows import Piece
 
-_STATUS = records.c.status_code
-_FAILED: dict[Failures, sa.ColumnElement[bool]] = {
-    "4xx+5xx": _STATUS >= 400,
-    "5xx": _STATUS >= 500,
-    "5xx+429": (_STATUS >= 500) | (_STATUS == 429),
-}
 
-
-def figures_of(
+def aggregates_of(
     key: sa.ColumnElement[Any], where: sa.ColumnElement[bool], failures: Failures, *, percentiles: bool
 ) -> sa.Select[Any]:
-    """The figures of the records for which `where` holds, by a key.
+    """The aggregates of the records for which `where` holds, by a key.
 
     `percentiles` says whether the database has the function for quantiles.
     """
-    matching = (
-        sa.select(key.label("key"), failed_of(failures), records.c.duration).where(where).subquery("matching")
-    )
+    matching = _matching(key, where, failures)
     return _by_percentiles(matching) if percentiles else _by_counting(matching)
 
 
@@ -39,53 +32,58 @@ def counts_of(
     key: sa.ColumnElement[Any], where: sa.ColumnElement[bool], failures: Failures
 ) -> sa.Select[Any]:
     """Rows (key, requests, failed, average) by a key, without the costly quantiles."""
-    matching = (
-        sa.select(key.label("key"), failed_of(failures), records.c.duration).where(where).subquery("matching")
-    )
-    return sa.select(
-        matching.c.key,
-        sa.func.count().label("requests"),
-        sa.func.sum(matching.c.failed).label("failed"),
-        (sa.func.sum(matching.c.duration) / sa.func.count(matching.c.duration)).label("average"),
-    ).group_by(matching.c.key)
+    return _counted(_matching(key, where, failures))
 
 
 def window_key(pieces: Sequence[Piece]) -> sa.ColumnElement[int]:
     """The start of the window of a record, in microseconds."""
     time = records.c.time_us
-    if len(pieces) > 1:
-        # A tree of comparisons, so that decades of clock changes stay cheap.
-        middle = len(pieces) // 2
-        return sa.case(
-            (time < _us(pieces[middle].start_us), window_key(pieces[:middle])),
-            else_=window_key(pieces[middle:]),
-        )
-    [piece] = pieces
-    since = time - _us(piece.anchor_us)
-    if piece.day_us is not None:
-        since = since % _us(piece.day_us)
-    return time - since % _us(piece.step_us)
+
+    def start_in(piece: Piece) -> sa.ColumnElement[int]:
+        since = time - us(piece.anchor_us)
+        if piece.day_us is not None:
+            since = since % us(piece.day_us)
+        return time - since % us(piece.step_us)
+
+    def choose(
+        begin: int, earlier: sa.ColumnElement[int], later: sa.ColumnElement[int]
+    ) -> sa.ColumnElement[int]:
+        return sa.case((time < us(begin), earlier), else_=later)
+
+    return by_piece(pieces, start_in, choose)
 
 
-def _us(value: int) -> sa.ColumnElement[int]:
+def us(value: int) -> sa.ColumnElement[int]:
+    """A time or a length in microseconds as a parameter."""
     return sa.literal(value, sa.BigInteger)
 
 
 def failed_of(failures: Failures) -> sa.Label[int]:
     """1 for a request that failed, else 0, as `failed`."""
-    return sa.case((_FAILED[failures], 1), else_=0).label("failed")
+    return sa.case((FAILURE_RULES[failures](records.c.status_code), 1), else_=0).label("failed")
 
 
-def _by_percentiles(matching: sa.Subquery) -> sa.Select[Any]:
+def _matching(key: sa.ColumnElement[Any], where: sa.ColumnElement[bool], failures: Failures) -> sa.Subquery:
+    rows = sa.select(key.label("key"), failed_of(failures), records.c.duration)
+    return rows.where(where).subquery("matching")
+
+
+def _counted(matching: sa.Subquery) -> sa.Select[Any]:
     duration = matching.c.duration
     return sa.select(
         matching.c.key,
         sa.func.count().label("requests"),
         sa.func.sum(matching.c.failed).label("failed"),
         (sa.func.sum(duration) / sa.func.count(duration)).label("average"),
+    ).group_by(matching.c.key)
+
+
+def _by_percentiles(matching: sa.Subquery) -> sa.Select[Any]:
+    duration = matching.c.duration
+    return _counted(matching).add_columns(
         sa.func.percentile_cont(0.5).within_group(duration).label("median"),
         sa.func.percentile_cont(0.99).within_group(duration).label("p99"),
-    ).group_by(matching.c.key)
+    )
 
 
 def _by_counting(matching: sa.Subquery) -> sa.Select[Any]:

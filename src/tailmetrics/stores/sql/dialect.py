@@ -108,13 +108,6 @@ def unless_given(url: sa.URL, **parameters: Any) -> dict[str, Any]:
     return {name: value for name, value in parameters.items() if name not in url.query}
 
 
-def took_too_long(seconds: float) -> StoreUnavailable:
-    """What is said of a question that was stopped when its time was over."""
-    return StoreUnavailable(
-        f"the question took longer than {seconds:g} seconds (QUERY_TIMEOUT_SECONDS); ask for a shorter range"
-    )
-
-
 def tables_removed(name: str, text: str) -> StoreGone:
     """What is said when tables are not there any more that were."""
     return StoreGone(

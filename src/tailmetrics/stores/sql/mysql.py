@@ -13,12 +13,12 @@ from sqlalchemy.dialects import mysql
 
 from tailmetrics.errors import StoreError, StoreUnavailable
 from tailmetrics.stores.base import COMMIT_LINES
+from tailmetrics.stores.results import took_too_long
 from tailmetrics.stores.sql.dialect import (
     CONNECT_SECONDS,
     NothingInBackground,
     Rows,
     tables_removed,
-    took_too_long,
     unless_given,
 )
 

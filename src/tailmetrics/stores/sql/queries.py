@@ -1,4 +1,4 @@
-"""The questions to the SQL store; what the figures mean is written in tailmetrics.stats."""
+"""What is asked of the SQL store."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from tailmetrics.stats import (
     BreakdownQuery,
     CustomersPage,
     CustomersQuery,
-    CustomerStats,
     PathCount,
     Reject,
     RejectsPage,
@@ -29,25 +28,32 @@ from tailmetrics.stats import (
     Trend,
     TrendsQuery,
 )
-from tailmetrics.stores.cursors import cursor_to, place_of
-from tailmetrics.stores.results import answer_in_one_window, answer_in_windows, summary_of
-from tailmetrics.stores.sql.aggregates import counts_of, failed_of, figures_of, window_key
+from tailmetrics.stores.cursors import LAST, place_of
+from tailmetrics.stores.results import (
+    can_be_stored,
+    check_storable,
+    customers_page,
+    rejects_page,
+    result_in_one_window,
+    result_in_windows,
+    summary_of,
+    trends_of,
+)
+from tailmetrics.stores.sql.aggregates import aggregates_of, counts_of, failed_of, us, window_key
 from tailmetrics.stores.sql.schema import customers, records, rejects, reports, sources, store
 from tailmetrics.stores.sql.writer import source_of
-from tailmetrics.windows import DAY_US, Grid, clocks_change, from_us, to_us, zone_named
+from tailmetrics.stores.windowing import EARLIEST_US, STRETCH_US, Span, short_spans
+from tailmetrics.windows import Grid, clocks_change, from_us, to_us
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-_MANY_YEARS = 20
-_YEAR_US = 366 * DAY_US
 _QUANTILES = ("median", "p99")
 _FEW_CUSTOMERS = 1000
-_NEWEST = 2**63 - 1
 
 
-class Questions:
-    """The questions of one reader, all answered from the state after the same commit."""
+class Queries:
+    """The queries over one connection, all answered from the state after the same commit."""
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
@@ -56,7 +62,7 @@ class Questions:
     async def stats(self, query: StatsQuery) -> StatsAnswer:
         """Raises UnknownCustomer and QueryError."""
         where = await self._where(query)
-        if query.every.days or query.every.seconds:
+        if query.every.cuts:
             answer = await self._in_windows(query, where)
         else:
             answer = await self._in_one_window(query, where)
@@ -66,15 +72,15 @@ class Questions:
 
     async def customers(self, query: CustomersQuery) -> CustomersPage:
         """Raises QueryError for a wrong cursor."""
-        offset = 0 if query.after is None else place_of("customers", query.after)
-        if not _can_be_stored(query.search):
+        offset = place_of("customers", query.after, 0)
+        if query.search and not can_be_stored(query.search):
             return CustomersPage((), 0, None)
         where = await self._of_everyone(query.start, query.end)
         # Quantiles of all customers are found only where the order asks for them.
         by_quantile = query.sort in _QUANTILES
         key = records.c.customer_key
-        figures = self._figures if by_quantile else counts_of
-        found = figures(key, where, query.failures).subquery("found")
+        aggregates_by = self._aggregates if by_quantile else counts_of
+        found = aggregates_by(key, where, query.failures).subquery("found")
         listed = sa.select(sa.func.count().over(), customers.c.customer_id, found).join(
             customers, customers.c.customer_key == found.c.key
         )
@@ -98,15 +104,11 @@ class Questions:
         of_page: Sequence[Any] = [row[2:] for row in rows]
         if not by_quantile:
             of_page = await self._all(
-                self._figures(key, _within(query.start, query.end) & key.in_(page), query.failures)
+                self._aggregates(key, _within(query.start, query.end) & key.in_(page), query.failures)
             )
-        summaries = {row[0]: _summary(row[1:]) for row in of_page}
-        following = offset + len(page)
-        return CustomersPage(
-            tuple(CustomerStats(customer_id, summaries[key]) for key, customer_id in page.items()),
-            total,
-            cursor_to("customers", following) if following < total else None,
-        )
+        aggregates = {row[0]: _plain(row[1:]) for row in of_page}
+        listing = ((customer_id, *aggregates[key]) for key, customer_id in page.items())
+        return customers_page(listing, total, offset)
 
     async def breakdown(self, query: BreakdownQuery) -> Breakdown:
         """Raises UnknownCustomer."""
@@ -127,15 +129,15 @@ class Questions:
         )
 
     async def trends(self, query: TrendsQuery) -> Sequence[Trend]:
-        asked = [customer_id for customer_id in query.customer_ids if _can_be_stored(customer_id)]
+        asked = [customer_id for customer_id in query.customer_ids if can_be_stored(customer_id)]
         rows = await self._all(
             sa.select(customers.c.customer_key, customers.c.customer_id).where(
                 customers.c.customer_id.in_(asked)
             )
         )
         ids = dict(tuple(row) for row in rows)
-        since = records.c.time_us - sa.literal(to_us(query.start), sa.BigInteger)
-        part = since - since % sa.literal(query.part_us, sa.BigInteger)
+        since = records.c.time_us - us(to_us(query.start))
+        part = since - since % us(query.part_us)
         key = records.c.customer_key
         matching = (
             sa.select(key, part.label("part"), failed_of(query.failures))
@@ -144,16 +146,13 @@ class Questions:
         )
         groups = (matching.c.customer_key, matching.c.part)
         counted = sa.select(*groups, sa.func.count(), sa.func.sum(matching.c.failed)).group_by(*groups)
-        requests = {customer_id: [0] * query.parts for customer_id in query.customer_ids}
-        failed = {customer_id: [0] * query.parts for customer_id in query.customer_ids}
-        for customer_key, start, number, failures in await self._all(counted):
-            customer_id, place = ids[customer_key], int(start) // query.part_us
-            requests[customer_id][place] = number
-            failed[customer_id][place] = int(failures)
-        return [
-            Trend(customer_id, tuple(requests[customer_id]), tuple(failed[customer_id]))
-            for customer_id in query.customer_ids
-        ]
+        return trends_of(
+            query,
+            (
+                (ids[key], int(start) // query.part_us, number, int(failed))
+                for key, start, number, failed in await self._all(counted)
+            ),
+        )
 
     async def span(self) -> tuple[datetime, datetime] | None:
         span = await self._span()
@@ -161,7 +160,7 @@ class Questions:
 
     async def rejects(self, query: RejectsQuery) -> RejectsPage:
         """Raises QueryError for a wrong cursor."""
-        before = _NEWEST if query.after is None else place_of("rejects", query.after)
+        before = place_of("rejects", query.after, LAST)
         rows = await self._all(
             sa.select(
                 rejects.c.id,
@@ -178,15 +177,11 @@ class Questions:
             .limit(query.limit + 1)
         )
         [(total,)] = await self._all(sa.select(store.c.rejects))
-        page = rows[: query.limit]
-        return RejectsPage(
-            tuple(
-                Reject(source_id, path, offset, reason, line, from_us(seen_us))
-                for _, source_id, path, offset, reason, line, seen_us in page
-            ),
-            total,
-            cursor_to("rejects", page[-1][0]) if len(rows) > len(page) else None,
-        )
+        found = [
+            (place, Reject(source_id, path, offset, reason, line, from_us(seen_us)))
+            for place, source_id, path, offset, reason, line, seen_us in rows
+        ]
+        return rejects_page(found, total, query.limit)
 
     async def status(self) -> StoreStatus:
         """Without the sources when no processor has said anything of them."""
@@ -218,10 +213,10 @@ class Questions:
         rows: Sequence[Any] = (await self._connection.execute(statement)).all()
         return rows
 
-    def _figures(
+    def _aggregates(
         self, key: sa.ColumnElement[Any], where: sa.ColumnElement[bool], failures: Any
     ) -> sa.Select[Any]:
-        return figures_of(key, where, failures, percentiles=self._is_postgresql)
+        return aggregates_of(key, where, failures, percentiles=self._is_postgresql)
 
     async def _where(self, query: StatsQuery | BreakdownQuery) -> sa.ColumnElement[bool]:
         if query.customer_id is None:
@@ -243,11 +238,10 @@ class Questions:
         return where & records.c.customer_key.in_([key for (key,) in keys])
 
     async def _key_of(self, customer_id: str) -> int:
-        rows: Sequence[Any] = ()
-        if _can_be_stored(customer_id):
-            rows = await self._all(
-                sa.select(customers.c.customer_key).where(customers.c.customer_id == customer_id)
-            )
+        check_storable(customer_id)
+        rows = await self._all(
+            sa.select(customers.c.customer_key).where(customers.c.customer_id == customer_id)
+        )
         if not rows:
             raise UnknownCustomer(customer_id)
         return int(rows[0][0])
@@ -258,56 +252,46 @@ class Questions:
             raise UnknownCustomer(customer_id)
 
     async def _in_one_window(self, query: StatsQuery, where: sa.ColumnElement[bool]) -> StatsAnswer:
-        zone_named(query.tz)
         total = await self._total(query, where)
         span = None
         if total.total_requests and (query.start is None or query.end is None):
             first, last = sa.func.min(records.c.time_us), sa.func.max(records.c.time_us)
             [span] = await self._all(sa.select(first, last).where(where))
-        return answer_in_one_window(query, total, None if span is None else (span[0], span[1]))
+        return result_in_one_window(query, total, None if span is None else (span[0], span[1]))
 
     async def _in_windows(self, query: StatsQuery, where: sa.ColumnElement[bool]) -> StatsAnswer:
-        zone = zone_named(query.tz)
-        spans = await self._spans(query, where) if clocks_change(zone) else []
-        grid = Grid(query.every, zone, spans)
+        spans = await self._spans(query, where) if clocks_change(query.zone) else []
+        grid = Grid(query.every, query.zone, spans)
         if not grid.pieces:
-            return answer_in_windows(query, zone, grid, Summary(), ())
-        rows = await self._all(self._figures(window_key(grid.pieces), where, query.failures))
-        windows = sorted((int(row[0]), _summary(row[1:])) for row in rows) if rows else []
+            return result_in_windows(query, grid, Summary(), ())
+        rows = await self._all(self._aggregates(window_key(grid.pieces), where, query.failures))
+        windows = sorted((int(row[0]), summary_of(*_plain(row[1:]))) for row in rows) if rows else []
         total = windows[0][1] if len(windows) == 1 else await self._total(query, where)
-        return answer_in_windows(query, zone, grid, total, windows)
+        return result_in_windows(query, grid, total, windows)
 
     async def _total(self, query: StatsQuery, where: sa.ColumnElement[bool]) -> Summary:
-        rows = await self._all(self._figures(sa.literal(0), where, query.failures))
-        return _summary(rows[0][1:]) if rows else Summary()
+        rows = await self._all(self._aggregates(sa.literal(0), where, query.failures))
+        return summary_of(*_plain(rows[0][1:])) if rows else Summary()
 
-    async def _spans(self, query: StatsQuery, where: sa.ColumnElement[bool]) -> list[tuple[int, int]]:
-        """Where the records of a query lie, roughly: the fewer clock changes, the cheaper the windows."""
-        span = await self._span()
-        if span is None:
-            return []
-        low = span[0] if query.start is None else max(span[0], to_us(query.start))
-        high = span[1] + 1 if query.end is None else min(span[1] + 1, to_us(query.end))
-        if high - low < _MANY_YEARS * _YEAR_US:
-            return [(low, high)] if low < high else []
-        # A few wrong dates must not make windows of millennia.
-        since = records.c.time_us - sa.literal(low, sa.BigInteger)
-        years = (
-            sa.select(
-                (since - since % sa.literal(_YEAR_US, sa.BigInteger)).label("year"),
-                records.c.time_us.label("time_us"),
-            )
+    async def _spans(self, query: StatsQuery, where: sa.ColumnElement[bool]) -> list[Span]:
+        spans = short_spans(query, await self._span())
+        if spans is not None:
+            return spans
+        time = records.c.time_us
+        since = time - us(EARLIEST_US)
+        stretches = (
+            sa.select((since - since % us(STRETCH_US)).label("stretch"), time.label("time_us"))
             .where(where)
-            .subquery("years")
+            .subquery("stretches")
         )
         rows = await self._all(
-            sa.select(sa.func.min(years.c.time_us), sa.func.max(years.c.time_us) + 1)
-            .group_by(years.c.year)
-            .order_by(years.c.year)
+            sa.select(sa.func.min(stretches.c.time_us), sa.func.max(stretches.c.time_us) + 1)
+            .group_by(stretches.c.stretch)
+            .order_by(stretches.c.stretch)
         )
         return [(int(first), int(end)) for first, end in rows]
 
-    async def _span(self) -> tuple[int, int] | None:
+    async def _span(self) -> Span | None:
         [(first, last)] = await self._all(sa.select(store.c.first_us, store.c.last_us))
         return None if first is None else (first, last)
 
@@ -351,9 +335,9 @@ def statuses_from(report: str) -> tuple[SourceStatus, ...]:
 def _within(start: datetime | None, end: datetime | None) -> sa.ColumnElement[bool]:
     where: sa.ColumnElement[bool] = sa.true()
     if start is not None:
-        where &= records.c.time_us >= sa.literal(to_us(start), sa.BigInteger)
+        where &= records.c.time_us >= us(to_us(start))
     if end is not None:
-        where &= records.c.time_us < sa.literal(to_us(end), sa.BigInteger)
+        where &= records.c.time_us < us(to_us(end))
     return where
 
 
@@ -366,16 +350,7 @@ def _rank(query: CustomersQuery, found: sa.Subquery) -> sa.ColumnElement[Any]:
     return found.c[column]
 
 
-def _summary(row: Sequence[Any]) -> Summary:
-    """The figures of a row of counts, which some databases give as decimals, and latencies."""
+def _plain(row: Sequence[Any]) -> list[Any]:
+    """A row of counts, which some databases give as decimals, and latencies."""
     requests, failed, *latencies = row
-    return summary_of(int(requests), int(failed), *latencies)
-
-
-def _can_be_stored(text: str) -> bool:
-    """Whether text can be in the store at all: a NUL, or half of a surrogate pair, cannot."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return "\0" not in text
+    return [int(requests), int(failed), *latencies]

@@ -30,10 +30,11 @@ from tailmetrics.stats import (
     Trend,
     TrendsQuery,
 )
-from tailmetrics.stores.base import LEAD
+from tailmetrics.stores.base import READ_AHEAD
+from tailmetrics.stores.results import took_too_long
 from tailmetrics.stores.sql import schema
-from tailmetrics.stores.sql.dialect import Database, errors_translated, parameters_refused, took_too_long
-from tailmetrics.stores.sql.queries import Questions
+from tailmetrics.stores.sql.dialect import Database, errors_translated, parameters_refused
+from tailmetrics.stores.sql.queries import Queries
 from tailmetrics.stores.sql.writer import Writer
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class SqlStore:
     that is away when the store is opened is waited for.
     """
 
-    lead = LEAD
+    read_ahead = READ_AHEAD
 
     def __init__(self, settings: Settings) -> None:
         """Open the database and make its tables. Raises SchemaMismatch or StoreError."""
@@ -111,36 +112,36 @@ class SqlStore:
         return None
 
     async def stats(self, query: StatsQuery) -> StatsAnswer:
-        return await self._ask(lambda questions: questions.stats(query))
+        return await self._ask(lambda queries: queries.stats(query))
 
     async def customers(self, query: CustomersQuery) -> CustomersPage:
-        return await self._ask(lambda questions: questions.customers(query))
+        return await self._ask(lambda queries: queries.customers(query))
 
     async def breakdown(self, query: BreakdownQuery) -> Breakdown:
-        return await self._ask(lambda questions: questions.breakdown(query))
+        return await self._ask(lambda queries: queries.breakdown(query))
 
     async def trends(self, query: TrendsQuery) -> Sequence[Trend]:
-        return await self._ask(lambda questions: questions.trends(query))
+        return await self._ask(lambda queries: queries.trends(query))
 
     async def span(self) -> tuple[datetime, datetime] | None:
-        return await self._ask(lambda questions: questions.span())
+        return await self._ask(lambda queries: queries.span())
 
     async def rejects(self, query: RejectsQuery) -> RejectsPage:
-        return await self._ask(lambda questions: questions.rejects(query))
+        return await self._ask(lambda queries: queries.rejects(query))
 
     async def status(self) -> StoreStatus:
-        status = await self._ask(lambda questions: questions.status())
+        status = await self._ask(lambda queries: queries.status())
         if status.sources:
             return status
         version, stored = self._stored
         if version != status.version:
-            stored = await self._ask(lambda questions: questions.stored_sources())
+            stored = await self._ask(lambda queries: queries.stored_sources())
             self._stored = (status.version, stored)
         return replace(status, sources=stored)
 
     async def ping(self) -> None:
         self._database.check_present()
-        await self._ask(lambda questions: questions.ping())
+        await self._ask(lambda queries: queries.ping())
 
     def close(self) -> None:
         if self._closed:
@@ -170,7 +171,7 @@ class SqlStore:
         with errors_translated(self._database):
             return work(self._writer)
 
-    async def _ask(self, question: Callable[[Questions], Awaitable[_Answer]]) -> _Answer:
+    async def _ask(self, question: Callable[[Queries], Awaitable[_Answer]]) -> _Answer:
         """The answer to a question; it is stopped when its time is over or nobody waits for it any more."""
         self._check_open()
         if not self._prepared:
@@ -183,13 +184,13 @@ class SqlStore:
                 raise StoreUnavailable(f"{self._database.name} was closed") from None
             raise
 
-    async def _answer(self, question: Callable[[Questions], Awaitable[_Answer]]) -> _Answer:
+    async def _answer(self, question: Callable[[Queries], Awaitable[_Answer]]) -> _Answer:
         if self._asking is None:
             self._asking = self._database.asking()
         with errors_translated(self._database):
             async with self._connection(self._asking) as connection:
                 driver = (await connection.get_raw_connection()).driver_connection
-                work = asyncio.ensure_future(question(Questions(connection)))
+                work = asyncio.ensure_future(question(Queries(connection)))
                 try:
                     await asyncio.wait({work}, timeout=self._timeout_seconds)
                     if work.done():

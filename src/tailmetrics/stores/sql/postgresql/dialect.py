@@ -16,11 +16,11 @@ from sqlalchemy.dialects import postgresql
 
 from tailmetrics.errors import StoreError, StoreUnavailable
 from tailmetrics.stores.base import COMMIT_LINES
+from tailmetrics.stores.results import took_too_long
 from tailmetrics.stores.sql.dialect import (
     CONNECT_SECONDS,
     Rows,
     tables_removed,
-    took_too_long,
     unless_given,
 )
 from tailmetrics.stores.sql.postgresql.copy import COPY_END, COPY_HEAD, binary_rows, columns_of

@@ -1,0 +1,260 @@
+"""A store in the memory of its process, for tests: it keeps every promise but to survive that.
+
+It can be told to fail, or to wait, where other stores do so when their server or disk does.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+
+import polars as pl
+
+from tailmetrics.errors import PositionConflict, StoreError, StoreUnavailable, UnknownCustomer
+from tailmetrics.sources import Batch, Source, SourceStatus, stored_statuses
+from tailmetrics.stats import (
+    Breakdown,
+    BreakdownQuery,
+    CustomersPage,
+    CustomersQuery,
+    Reject,
+    RejectsPage,
+    RejectsQuery,
+    StatsAnswer,
+    StatsQuery,
+    StoreStatus,
+    Trend,
+    TrendsQuery,
+)
+from tailmetrics.stores.base import COMMIT_LINES, READ_AHEAD
+from tailmetrics.stores.cursors import LAST, place_of
+from tailmetrics.stores.results import (
+    FAILURE_RULES,
+    aggregates,
+    breakdown_of,
+    can_be_stored,
+    check_storable,
+    customers_page,
+    ranked,
+    rejects_page,
+    result_of_rows,
+    trends_of,
+)
+from tailmetrics.windows import from_us, to_us
+
+_SCHEMA = {
+    "time": pl.Int64(),  # microseconds since 1970
+    "source_id": pl.String(),
+    "customer_id": pl.String(),
+    "path": pl.String(),
+    "status_code": pl.Int16(),
+    "duration": pl.Float64(),
+}
+
+
+@dataclass
+class Memory:
+    """What is left when a store is closed: another one that is opened on it has all that was committed."""
+
+    sources: dict[str, Source] = field(default_factory=dict)
+    records: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_SCHEMA))
+    rejects: list[Reject] = field(default_factory=list)
+    reports: dict[str, tuple[SourceStatus, ...]] = field(default_factory=dict)
+    blanks: int = 0
+    commits: int = 0
+
+
+class InMemoryStore:
+    """A Store of what is in a Memory.
+
+    `before_write` is called with the batches of a commit, `before_read` is awaited with a query (None of the
+    span, the status and a ping): each may wait, or raise in place of what was asked for.
+    """
+
+    commit_lines = COMMIT_LINES
+    read_ahead = READ_AHEAD
+
+    def __init__(
+        self,
+        memory: Memory | None = None,
+        *,
+        before_write: Callable[[Sequence[Batch]], None] = lambda _: None,
+        before_read: Callable[[object], Awaitable[None]] | None = None,
+    ) -> None:
+        self.before_write = before_write
+        self.before_read = before_read
+        self._memory = Memory() if memory is None else memory
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def sources(self, node_id: str) -> Sequence[Source]:
+        return [source for source in self._open().sources.values() if source.node_id == node_id]
+
+    def register(self, source: Source) -> Source:
+        self.register_all([source])
+        return self._open().sources[source.source_id]
+
+    def register_all(self, sources: Sequence[Source]) -> None:
+        with self._lock:
+            memory, now = self._open(), datetime.now(timezone.utc)
+            for source in sources:
+                since = source.followed_since or now
+                known = replace(source, committed_at=now, followed_since=since)
+                memory.sources.setdefault(source.source_id, known)
+
+    def position(self, source_id: str) -> int | None:
+        source = self._open().sources.get(source_id)
+        return None if source is None else source.position
+
+    def prepare(self, batch: Batch) -> Batch:
+        return batch
+
+    def write(self, batches: Sequence[Batch]) -> None:
+        self.before_write(batches)
+        with self._lock:
+            memory, now = self._open(), datetime.now(timezone.utc)
+            moved = _sources_after(batches, memory.sources, now)
+            try:
+                records = pl.concat([memory.records, *map(_records_of, batches)])
+            except pl.exceptions.PolarsError as error:
+                raise StoreError(f"records cannot be stored: {error}") from error
+            if not batches:
+                return
+            memory.sources.update(moved)
+            memory.records = records
+            memory.rejects += itertools.chain.from_iterable(_rejects_of(batch, now) for batch in batches)
+            memory.blanks += sum(batch.parsed.blanks for batch in batches)
+            memory.commits += 1
+
+    def forget(self, source_ids: Sequence[str], *, with_records: bool = False) -> int:
+        with self._lock:
+            memory = self._open()
+            staying = {reject.source_id for reject in memory.rejects}
+            if not with_records:
+                staying.update(memory.records["source_id"].unique())
+            gone = [name for name in source_ids if name in memory.sources and name not in staying]
+            for name in gone:
+                del memory.sources[name]
+            return len(gone)
+
+    def report(self, processor: str, statuses: Sequence[SourceStatus]) -> None:
+        self._open().reports[processor] = tuple(statuses)
+
+    def version_of(self, customer_id: str | None) -> int | None:
+        records = self._memory.records
+        if customer_id is None:
+            return records.height
+        return records.filter(pl.col("customer_id") == customer_id).height
+
+    async def stats(self, query: StatsQuery) -> StatsAnswer:
+        memory = await self._asked(query)
+        return result_of_rows(query, _of_customer(memory.records, query))
+
+    async def customers(self, query: CustomersQuery) -> CustomersPage:
+        memory = await self._asked(query)
+        offset = place_of("customers", query.after, 0)
+        if query.search and not can_be_stored(query.search):
+            return CustomersPage((), 0, None)
+        named = pl.col("customer_id").str.contains(query.search, literal=True)
+        rows = memory.records.filter(_within(query.start, query.end), named)
+        found = ranked(rows.group_by("customer_id").agg(aggregates(query.failures)), query)
+        return customers_page(found.slice(offset, query.limit).iter_rows(), found.height, offset)
+
+    async def breakdown(self, query: BreakdownQuery) -> Breakdown:
+        memory = await self._asked(query)
+        return breakdown_of(query, _of_customer(memory.records, query))
+
+    async def trends(self, query: TrendsQuery) -> Sequence[Trend]:
+        memory = await self._asked(query)
+        asked = [customer_id for customer_id in query.customer_ids if can_be_stored(customer_id)]
+        part = ((pl.col("time") - to_us(query.start)) // query.part_us).alias("part")
+        failed = FAILURE_RULES[query.failures](pl.col("status_code")).sum().alias("failed")
+        rows = memory.records.filter(_within(query.start, query.end), pl.col("customer_id").is_in(asked))
+        counted = rows.group_by("customer_id", part).agg(pl.len(), failed)
+        return trends_of(query, counted.iter_rows())
+
+    async def span(self) -> tuple[datetime, datetime] | None:
+        times = (await self._asked(None)).records["time"].to_numpy()
+        return (from_us(int(times.min())), from_us(int(times.max()))) if len(times) else None
+
+    async def rejects(self, query: RejectsQuery) -> RejectsPage:
+        rejects = (await self._asked(query)).rejects
+        before = min(len(rejects), place_of("rejects", query.after, LAST))
+        newest = range(before - 1, max(-1, before - query.limit - 2), -1)
+        return rejects_page([(place, rejects[place]) for place in newest], len(rejects), query.limit)
+
+    async def status(self) -> StoreStatus:
+        memory = await self._asked(None)
+        reported = tuple(itertools.chain.from_iterable(memory.reports.values()))
+        return StoreStatus(
+            version=str(memory.commits),
+            records=memory.records.height,
+            rejects=len(memory.rejects),
+            blanks=memory.blanks,
+            sources=reported or stored_statuses(memory.sources.values()),
+        )
+
+    async def ping(self) -> None:
+        await self._asked(None)
+
+    def close(self) -> None:
+        self._closed = True
+
+    async def _asked(self, query: object) -> Memory:
+        if self.before_read is not None:
+            await self.before_read(query)
+        return self._open()
+
+    def _open(self) -> Memory:
+        if self._closed:
+            raise StoreUnavailable("the store in memory is closed")
+        return self._memory
+
+
+def _sources_after(batches: Sequence[Batch], known: dict[str, Source], now: datetime) -> dict[str, Source]:
+    moved: dict[str, Source] = {}
+    for batch in batches:
+        source = moved.get(batch.source_id) or known.get(batch.source_id)
+        if source is None or source.position != batch.start:
+            raise PositionConflict(batch.source_id, batch.start, None if source is None else source.position)
+        moved[batch.source_id] = replace(
+            source, path=batch.path, checkpoint=batch.checkpoint, committed_at=now
+        )
+    return moved
+
+
+def _records_of(batch: Batch) -> pl.DataFrame:
+    return batch.parsed.records.select(
+        pl.col("timestamp").dt.timestamp("us").alias("time"),
+        pl.lit(batch.source_id).alias("source_id"),
+        "customer_id",
+        "path",
+        "status_code",
+        "duration",
+    )
+
+
+def _rejects_of(batch: Batch, seen_at: datetime) -> list[Reject]:
+    rows = batch.parsed.rejects.select("offset", "reason", "line").iter_rows()
+    return [
+        Reject(batch.source_id, batch.path, offset, reason, line, seen_at) for offset, reason, line in rows
+    ]
+
+
+def _within(start: datetime | None, end: datetime | None) -> pl.Expr:
+    low = pl.lit(value=True) if start is None else pl.col("time") >= to_us(start)
+    return low if end is None else low & (pl.col("time") < to_us(end))
+
+
+def _of_customer(records: pl.DataFrame, query: StatsQuery | BreakdownQuery) -> pl.DataFrame:
+    """The records in the range of a query. Raises UnknownCustomer."""
+    customer_id = query.customer_id
+    check_storable(customer_id)
+    if customer_id is not None:
+        records = records.filter(pl.col("customer_id") == customer_id)
+        if records.is_empty():
+            raise UnknownCustomer(customer_id)
+    return records.filter(_within(query.start, query.end))
