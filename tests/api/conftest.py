@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -16,6 +17,7 @@ from tailmetrics.sources import Batch, Checkpoint, Source
 from tailmetrics.stores import Store, open_store
 from tailmetrics.telemetry.metrics import Metrics
 from tests.api.fakes import FakeIngestion
+from tests.api.loading import LOG, service
 from tests.api.serving import serving
 
 ODD_IDS = (
@@ -86,4 +88,35 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 @pytest.fixture(scope="session")
 def client(settings: Settings, store: Store) -> Iterator[httpx.Client]:
     with serving(create_app(settings, store, FakeIngestion(), Metrics())) as client:
+        yield client
+
+
+@pytest.fixture
+def ingestion() -> FakeIngestion:
+    return FakeIngestion()
+
+
+@pytest.fixture
+def loading(tmp_path: Path, store: Store, ingestion: FakeIngestion) -> Iterator[httpx.Client]:
+    with service(tmp_path, store, ingestion) as client:
+        yield client
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The folder of logs that may be loaded by their paths, with one log, links, and what is no log."""
+    folder = tmp_path / "logs"
+    (folder / "2024").mkdir(parents=True)
+    (folder / "2024" / "a.log").write_bytes(LOG)
+    (tmp_path / "secret.log").write_bytes(LOG)
+    (folder / "outside.log").symlink_to(tmp_path / "secret.log")
+    (folder / "up").symlink_to(tmp_path)
+    (folder / "inside.log").symlink_to(folder / "2024" / "a.log")
+    os.mkfifo(folder / "pipe.log")
+    return folder
+
+
+@pytest.fixture
+def below(tmp_path: Path, folder: Path, store: Store, ingestion: FakeIngestion) -> Iterator[httpx.Client]:
+    with service(tmp_path, store, ingestion, load_folder=str(folder)) as client:
         yield client
