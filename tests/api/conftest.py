@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -17,7 +18,6 @@ from tailmetrics.sources import Batch, Checkpoint, Source
 from tailmetrics.stores import Store, open_store
 from tailmetrics.telemetry.metrics import Metrics
 from tests.api.fakes import FakeIngestion
-from tests.api.loading import LOG, service
 from tests.api.serving import serving
 
 ODD_IDS = (
@@ -40,6 +40,8 @@ ODD_IDS = (
     "köln-東京-🙂",
     "\\",
 )
+
+LOG = b"2024-10-10 08:00:00 cust_1 / 200 0.1\n"
 
 LINES = [
     "2024-10-10 08:00:00 cust_1 /api/v1/resource1 200 0.100",
@@ -88,6 +90,15 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 @pytest.fixture(scope="session")
 def client(settings: Settings, store: Store) -> Iterator[httpx.Client]:
     with serving(create_app(settings, store, FakeIngestion(), Metrics())) as client:
+        yield client
+
+
+@contextmanager
+def service(
+    folder: Path, store: Store, ingestion: FakeIngestion | None, **changes: object
+) -> Iterator[httpx.Client]:
+    with serving(create_app(settings_in(folder, **changes), store, ingestion, Metrics())) as client:
+        client.params = httpx.QueryParams(wait="true")
         yield client
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import httpx
 
 from tailmetrics.sources import LoadProgress
+from tests.api.conftest import LOG
 from tests.api.fakes import FakeIngestion
-from tests.api.loading import LOG
 from tests.integration.running import await_that
 
 

@@ -5,8 +5,8 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.api.conftest import LOG
 from tests.api.fakes import FakeIngestion
-from tests.api.loading import LOG
 
 
 @pytest.mark.parametrize(

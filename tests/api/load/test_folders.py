@@ -7,8 +7,8 @@ import httpx
 import pytest
 
 from tailmetrics.stores import Store
+from tests.api.conftest import LOG, service
 from tests.api.fakes import FakeIngestion
-from tests.api.loading import LOG, service
 
 
 @pytest.mark.parametrize("path", ["2024/a.log", "inside.log", "2024/../2024/a.log"])

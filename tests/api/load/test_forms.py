@@ -13,8 +13,8 @@ from starlette.types import Message
 
 from tailmetrics.api.load.forms import Form
 from tailmetrics.stores import Store
+from tests.api.conftest import LOG, service
 from tests.api.fakes import FakeIngestion
-from tests.api.loading import LOG, service
 
 LINES = b"2024-10-10 08:00:00 cust_1 / 200 0.1\r\n" * 100
 

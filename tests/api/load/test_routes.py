@@ -11,9 +11,8 @@ from tailmetrics.ingest.supervisor import Ingestion
 from tailmetrics.sources import IngestionState, LoadProgress
 from tailmetrics.stores import Store, open_store
 from tailmetrics.telemetry.metrics import Metrics
-from tests.api.conftest import settings_in
+from tests.api.conftest import LOG, service, settings_in
 from tests.api.fakes import FakeIngestion
-from tests.api.loading import LOG, service
 from tests.api.serving import serving
 
 

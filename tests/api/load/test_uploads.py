@@ -10,9 +10,8 @@ from tailmetrics.api.app import create_app
 from tailmetrics.settings import Settings
 from tailmetrics.stores import Store
 from tailmetrics.telemetry.metrics import Metrics
-from tests.api.conftest import settings_in
+from tests.api.conftest import LOG, service, settings_in
 from tests.api.fakes import FakeIngestion
-from tests.api.loading import LOG, service
 from tests.api.serving import serving
 
 
