@@ -1,4 +1,4 @@
-"""Answers as JSON, made of what the store and the dataflow said."""
+"""Documents of the API, made of what the store and the dataflow said."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _UTC = ZoneInfo("UTC")
 
 
 def json_response(content: Any, status: int = 200) -> Response:
-    """One of the shapes of `models` as a response; answers are of this moment and not to be kept."""
+    """One of the shapes of `schemas` as a response, which is of this moment and not to be kept."""
     return Response(to_json(content), status, {"Cache-Control": "no-store"}, "application/json")
 
 

@@ -1,4 +1,4 @@
-"""The questions to the store that parameters stand for."""
+"""The queries to the store that parameters stand for."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class _Findings:
 
 
 def stats_query(parameters: StatsParameters, customer_id: str | None) -> StatsQuery:
-    """The question for statistics. Raises RequestValidationError that names each wrong parameter."""
+    """The query for statistics. Raises RequestValidationError that names each wrong parameter."""
     findings = _Findings()
     asked = _range(parameters, findings)
     every = findings.note(lambda: parse_every(parameters.every), Every("none"))
@@ -83,7 +83,7 @@ def stats_query(parameters: StatsParameters, customer_id: str | None) -> StatsQu
 
 
 def customers_query(parameters: CustomersParameters) -> tuple[CustomersQuery, Range]:
-    """The question for customers. Raises RequestValidationError that names each wrong parameter."""
+    """The query for customers. Raises RequestValidationError that names each wrong parameter."""
     findings = _Findings()
     asked = _range(parameters, findings)
     sort = findings.note(lambda: _sort_key(parameters.sort), _ANY_SORT)
@@ -103,7 +103,7 @@ def customers_query(parameters: CustomersParameters) -> tuple[CustomersQuery, Ra
 
 
 def breakdown_query(parameters: BreakdownParameters, customer_id: str | None) -> tuple[BreakdownQuery, Range]:
-    """The question by path and status. Raises RequestValidationError that names each wrong parameter."""
+    """The query by path and status. Raises RequestValidationError that names each wrong parameter."""
     asked = asked_range(parameters)
     query = BreakdownQuery(customer_id, asked.start, asked.end, parameters.failures, parameters.top)
     return query, asked
@@ -123,7 +123,7 @@ def sort_of(sort: str) -> tuple[CustomerSort, bool]:
 
 
 def rejects_query(parameters: RejectsParameters) -> RejectsQuery:
-    """The question for rejected lines."""
+    """The query for rejected lines."""
     return RejectsQuery(limit=parameters.limit, after=parameters.cursor)
 
 

@@ -224,17 +224,13 @@ class LoadingFile(LoadedFile):
     error: Annotated[str | None, Field(description="Why it failed; null when it did not.")]
 
 
-class LoadState(TypedDict):
+class LoadState(LineTotals):
     """A job that loads one log or more."""
 
     job: Annotated[str, Field(description="To be asked for with GET /load/{job}.")]
     state: LoadStateName
     bytes: Annotated[Count, Field(description="Bytes that are in the store.", examples=[558236])]
     bytes_total: Annotated[Count, Field(description="Bytes of the logs, decompressed.", examples=[558236])]
-    lines: Count
-    records: Count
-    rejects: Count
-    blanks: Count
     error: Annotated[str | None, Field(description="Why it failed; null when it did not.")]
     files: list[LoadingFile]
 
