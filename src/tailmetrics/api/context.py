@@ -16,7 +16,7 @@ from tailmetrics.telemetry.metrics import Metrics
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """`ingestion` is None in a process that only answers questions."""
+    """`ingestion` is None in a process that only answers requests."""
 
     settings: Settings
     store: Store

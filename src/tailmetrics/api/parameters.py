@@ -39,6 +39,10 @@ Format = Annotated[
 CustomerId = Annotated[
     str, Field(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$", examples=["cust_1"])
 ]
+_OnlyCustomer = Annotated[
+    CustomerId | SkipJsonSchema[None],
+    Field(description="Only this customer, for ids that a path cannot hold, such as `..`; default: all."),
+]
 
 
 def _plus_signs(value: Any) -> Any:
@@ -104,10 +108,7 @@ class StatsParameters(RangeParameters):
 
 
 class AllStatsParameters(StatsParameters):
-    customer_id: CustomerId | SkipJsonSchema[None] = Field(
-        default=None,
-        description="Only this customer, for ids that a path cannot hold, such as `..`; default: all.",
-    )
+    customer_id: _OnlyCustomer = None
 
 
 class CustomersParameters(RangeParameters):
@@ -133,10 +134,7 @@ class BreakdownParameters(RangeParameters):
 
 
 class AllBreakdownParameters(BreakdownParameters):
-    customer_id: CustomerId | SkipJsonSchema[None] = Field(
-        default=None,
-        description="Only this customer, for ids that a path cannot hold, such as `..`; default: all.",
-    )
+    customer_id: _OnlyCustomer = None
 
 
 class ViewParameters(RangeParameters):

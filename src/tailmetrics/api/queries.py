@@ -14,7 +14,6 @@ from tailmetrics.api.parameters import (
     BreakdownParameters,
     CustomersParameters,
     RangeParameters,
-    RejectsParameters,
     StatsParameters,
 )
 from tailmetrics.api.times import parse_time
@@ -24,7 +23,6 @@ from tailmetrics.stats import (
     CustomerSort,
     CustomersQuery,
     Every,
-    RejectsQuery,
     StatsQuery,
 )
 from tailmetrics.windows import parse_every, zone_named
@@ -120,11 +118,6 @@ def asked_range(parameters: RangeParameters) -> Range:
 def sort_of(sort: str) -> tuple[CustomerSort, bool]:
     """What to sort by, and whether from the largest. Raises QueryError."""
     return _sort_key(sort), sort.startswith("-")
-
-
-def rejects_query(parameters: RejectsParameters) -> RejectsQuery:
-    """The query for rejected lines."""
-    return RejectsQuery(limit=parameters.limit, after=parameters.cursor)
 
 
 def _range(parameters: RangeParameters, findings: _Findings) -> Range:

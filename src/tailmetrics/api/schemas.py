@@ -149,7 +149,7 @@ class StoreReadiness(TypedDict):
 class IngestionReadiness(TypedDict):
     state: Annotated[
         Literal["running", "restarting", "stopped"] | None,
-        Field(description="Null in a process that only answers questions."),
+        Field(description="Null in a process that only answers requests."),
     ]
     last_error: Annotated[str | None, Field(description="What went wrong last.")]
     store_error: Annotated[str | None, Field(description="Why commits fail and are being tried again.")]
@@ -183,7 +183,7 @@ class SourceReadiness(TypedDict):
 
 
 class Readiness(TypedDict):
-    """Whether questions can be answered and lines are being read."""
+    """Whether requests can be answered and lines are being read."""
 
     ready: bool
     store: StoreReadiness

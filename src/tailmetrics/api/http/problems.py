@@ -24,6 +24,7 @@ from tailmetrics.errors import (
     QueryError,
     StoreError,
     StoreUnavailable,
+    TailmetricsError,
     UnknownCustomer,
 )
 
@@ -127,6 +128,15 @@ def problem_response(
         headers={"Cache-Control": "no-store", **(headers or {})},
         media_type=MEDIA_TYPE,
     )
+
+
+def status_of(error: TailmetricsError) -> int:
+    """The status of the problem that an error of the package is."""
+    if isinstance(error, QueryError):
+        return 422
+    if isinstance(error, StoreUnavailable):
+        return 503
+    return next((status for kind, status, *_ in _PROBLEMS if isinstance(error, kind)), 500)
 
 
 def wrong_parameters(problems: Sequence[QueryError]) -> RequestValidationError:
