@@ -9,13 +9,8 @@ import webbrowser
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
-import uvicorn
-from fastapi import FastAPI
-
 from tailmetrics.api.app import create_app, create_probes_app
-from tailmetrics.api.live.broadcast import LiveViews
-from tailmetrics.api.parameters import ViewParameters
-from tailmetrics.api.server import BoundedHttp
+from tailmetrics.api.server import HttpServer
 from tailmetrics.errors import SettingsError, TailmetricsError
 from tailmetrics.ingest.supervisor import Supervisor
 from tailmetrics.process import release_code_pages, resume_garbage_collection
@@ -30,8 +25,6 @@ log = EventLog()
 
 EXIT_OK = 0
 EXIT_FAILED = 1
-
-_SHUTDOWN_SECONDS = 1
 
 
 def run_up(settings: Settings, page: str | None = None) -> int:
@@ -49,7 +42,7 @@ def run_up(settings: Settings, page: str | None = None) -> int:
             # The listener takes connections already; a browser may take its time to start.
             threading.Thread(target=webbrowser.open, args=(page,), daemon=True).start()
         try:
-            server.run_until_signal(create_app(settings, store, ingestion, metrics), listener)
+            server.run_until_signal(HttpServer(create_app(settings, store, ingestion, metrics)), listener)
         finally:
             ingestion.stop()
         return _exit_status(ingestion)
@@ -73,7 +66,8 @@ def run_ingest(settings: Settings) -> int:
             if listener is None:
                 server.wait_for_signal()
             else:
-                server.run_until_signal(create_probes_app(settings, store, ingestion, metrics), listener)
+                app = create_probes_app(settings, store, ingestion, metrics)
+                server.run_until_signal(HttpServer(app), listener)
         finally:
             ingestion.stop()
         return _exit_status(ingestion)
@@ -84,34 +78,26 @@ def run_serve(settings: Settings) -> int:
     _refuse_embedded_store(settings, "serve")
     server = _Server()
     with _listening(settings.api_host, settings.api_port, "API_PORT") as listener, _opened(settings) as store:
-        server.run_until_signal(create_app(settings, store, None, Metrics()), listener)
+        server.run_until_signal(HttpServer(create_app(settings, store, None, Metrics())), listener)
         return EXIT_OK
 
 
 class _Server:
-    """uvicorn, ended by a signal with status 0 or by `ask_to_end` from any thread."""
+    """What is served, ended by a signal with status 0 or by `ask_to_end` from any thread."""
 
     def __init__(self) -> None:
-        self._server: uvicorn.Server | None = None
+        self._server: HttpServer | None = None
         self._asked = threading.Event()
         _on_signals(self.ask_to_end)
 
-    def run_until_signal(self, app: FastAPI, listener: socket.socket) -> None:
+    def run_until_signal(self, server: HttpServer, listener: socket.socket) -> None:
         resume_garbage_collection()
         release_code_pages()
-        config = uvicorn.Config(
-            app,
-            http=BoundedHttp,
-            log_level="warning",
-            access_log=False,
-            timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
-            server_header=False,
-        )
-        self._server = _QuietServer(config, getattr(app.state, "live", None))
-        self._server.should_exit = self._asked.is_set()
+        self._server = server
+        server.should_exit = self._asked.is_set()
         host, port = listener.getsockname()[:2]
         log.info("listening", address=f"http://{bracketed(host)}:{port}")
-        self._server.run(sockets=[listener])
+        server.run(sockets=[listener])
 
     def wait_for_signal(self) -> None:
         """Where nothing is served."""
@@ -123,26 +109,6 @@ class _Server:
         self._asked.set()
         if self._server is not None:
             self._server.should_exit = True
-
-
-class _QuietServer(uvicorn.Server):
-    """uvicorn raises the signal that ended it once more; here a signal is an ordinary end.
-
-    It waits for its connections when it ends, and a page's stream of events has no end of its own.
-    """
-
-    def __init__(self, config: uvicorn.Config, live: LiveViews[ViewParameters] | None) -> None:
-        super().__init__(config)
-        self._live = live
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        if self._live is not None:
-            self._live.end()
-        await super().shutdown(sockets)
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 def _on_signals(end: Callable[[], None]) -> None:

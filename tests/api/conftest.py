@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -38,6 +40,8 @@ ODD_IDS = (
     "köln-東京-🙂",
     "\\",
 )
+
+LOG = b"2024-10-10 08:00:00 cust_1 / 200 0.1\n"
 
 LINES = [
     "2024-10-10 08:00:00 cust_1 /api/v1/resource1 200 0.100",
@@ -90,4 +94,44 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 @pytest.fixture(scope="session")
 def client(settings: Settings, store: Store) -> Iterator[httpx.Client]:
     with serving(create_app(settings, store, FakeIngestion(), Metrics())) as client:
+        yield client
+
+
+@contextmanager
+def service(
+    folder: Path, store: Store, ingestion: FakeIngestion | None, **changes: object
+) -> Iterator[httpx.Client]:
+    with serving(create_app(settings_in(folder, **changes), store, ingestion, Metrics())) as client:
+        client.params = httpx.QueryParams(wait="true")
+        yield client
+
+
+@pytest.fixture
+def ingestion() -> FakeIngestion:
+    return FakeIngestion()
+
+
+@pytest.fixture
+def loading(tmp_path: Path, store: Store, ingestion: FakeIngestion) -> Iterator[httpx.Client]:
+    with service(tmp_path, store, ingestion) as client:
+        yield client
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The folder of logs that may be loaded by their paths, with one log, links, and what is no log."""
+    folder = tmp_path / "logs"
+    (folder / "2024").mkdir(parents=True)
+    (folder / "2024" / "a.log").write_bytes(LOG)
+    (tmp_path / "secret.log").write_bytes(LOG)
+    (folder / "outside.log").symlink_to(tmp_path / "secret.log")
+    (folder / "up").symlink_to(tmp_path)
+    (folder / "inside.log").symlink_to(folder / "2024" / "a.log")
+    os.mkfifo(folder / "pipe.log")
+    return folder
+
+
+@pytest.fixture
+def below(tmp_path: Path, folder: Path, store: Store, ingestion: FakeIngestion) -> Iterator[httpx.Client]:
+    with service(tmp_path, store, ingestion, load_folder=str(folder)) as client:
         yield client

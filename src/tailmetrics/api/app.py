@@ -16,14 +16,14 @@ from tailmetrics.api.http.openapi import DESCRIPTION, DescribedFastAPI
 from tailmetrics.api.live import routes as live_routes
 from tailmetrics.api.load import routes as load_routes
 from tailmetrics.api.load.uploads import remove_leftovers
-from tailmetrics.api.ports import Ingestion
+from tailmetrics.api.ports import Supervisor
 from tailmetrics.api.routes import badge, breakdown, customers, probes, rejects, session, stats
 from tailmetrics.settings import Settings
 from tailmetrics.stores.base import Store
 from tailmetrics.telemetry.metrics import Metrics
 
 
-def create_app(settings: Settings, store: Store, ingestion: Ingestion | None, metrics: Metrics) -> FastAPI:
+def create_app(settings: Settings, store: Store, ingestion: Supervisor | None, metrics: Metrics) -> FastAPI:
     """The API over a store, and over the dataflow when it runs in the same process.
 
     The caller opens the store before and closes it after the app has ended.
@@ -57,7 +57,7 @@ def create_app(settings: Settings, store: Store, ingestion: Ingestion | None, me
     return app
 
 
-def create_probes_app(settings: Settings, store: Store, ingestion: Ingestion, metrics: Metrics) -> FastAPI:
+def create_probes_app(settings: Settings, store: Store, ingestion: Supervisor, metrics: Metrics) -> FastAPI:
     """What a process without the API says of itself: /health, /ready and /metrics."""
     app = FastAPI(title="tailmetrics", openapi_url=None, redirect_slashes=False)
     _install(app, Services(settings, store, ingestion, metrics), settings.metrics_host)

@@ -73,7 +73,11 @@ class ResponseCache:
     def get(self, key: Hashable) -> CachedResponse | None:
         """The response to a request, None when the store has to be asked."""
         entry = self._entries.get(key)
-        if entry is None or not self._holds(entry.state) or time.monotonic() >= entry.until:
+        if (
+            entry is None
+            or self._version_of(entry.state.customer_id) != entry.state.version
+            or time.monotonic() >= entry.until
+        ):
             return None
         return entry.response
 
@@ -84,16 +88,13 @@ class ResponseCache:
     def keep(self, key: Hashable, state: State, response: CachedResponse) -> None:
         """Keep a response to what was asked in a `state`, unless it is outdated already."""
         seconds = self._seconds if state.version is None else float("inf")
-        if not seconds or not self._holds(state):
+        if not seconds or self._version_of(state.customer_id) != state.version:
             return
         self._drop(key)
         self._entries[key] = _Entry(response, state, time.monotonic() + seconds)
         self._size += response.size
         while len(self._entries) > _MOST_RESPONSES or self._size > _MOST_BYTES:
             self._drop(next(iter(self._entries)))
-
-    def _holds(self, state: State) -> bool:
-        return self._version_of(state.customer_id) == state.version
 
     def _drop(self, key: Hashable) -> None:
         if (entry := self._entries.pop(key, None)) is not None:

@@ -8,7 +8,7 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 
 from tailmetrics.api.jobs import LoadJobs
-from tailmetrics.api.ports import Ingestion
+from tailmetrics.api.ports import Supervisor
 from tailmetrics.settings import Settings
 from tailmetrics.stores.base import Store
 from tailmetrics.telemetry.metrics import Metrics
@@ -16,11 +16,11 @@ from tailmetrics.telemetry.metrics import Metrics
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """`ingestion` is None in a process that only answers questions."""
+    """`ingestion` is None in a process that only answers requests."""
 
     settings: Settings
     store: Store
-    ingestion: Ingestion | None
+    ingestion: Supervisor | None
     metrics: Metrics
     jobs: LoadJobs = field(default_factory=LoadJobs)
 

@@ -1,12 +1,13 @@
-"""Answers as JSON, made of what the store and the dataflow said."""
+"""Documents of the API, made of what the store and the dataflow said."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 from pydantic_core import to_json
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from tailmetrics.api.jobs import Load
@@ -15,14 +16,18 @@ from tailmetrics.api.schemas import (
     Breakdown,
     Customers,
     Figures,
+    LineTotals,
+    Loaded,
     LoadedFile,
     LoadState,
     LoadStateName,
+    RejectedLine,
     Rejects,
     SourceReadiness,
     Stats,
 )
 from tailmetrics.api.times import formatter
+from tailmetrics.errors import LoadError
 from tailmetrics.stats import Breakdown as BreakdownCounts
 from tailmetrics.stats import (
     BreakdownQuery,
@@ -38,7 +43,7 @@ _UTC = ZoneInfo("UTC")
 
 
 def json_response(content: Any, status: int = 200) -> Response:
-    """One of the shapes of `models` as a response; answers are of this moment and not to be kept."""
+    """One of the shapes of `schemas` as a response, which is of this moment and not to be kept."""
     return Response(to_json(content), status, {"Cache-Control": "no-store"}, "application/json")
 
 
@@ -102,53 +107,49 @@ def breakdown(answer: BreakdownCounts, query: BreakdownQuery, asked: Range) -> B
 
 def rejects(page: RejectsPage) -> Rejects:
     write = formatter(_UTC)
-    return {
-        "total": page.total,
-        "next_cursor": page.next_cursor,
-        "rejects": [
-            {
-                "source_id": reject.source_id,
-                "path": reject.path,
-                "offset": reject.offset,
-                "reason": reject.reason,
-                "line": reject.line,
-                "seen_at": write(reject.seen_at),
-            }
-            for reject in page.rejects
-        ],
-    }
+    lines: list[RejectedLine] = [
+        {
+            "source_id": reject.source_id,
+            "path": reject.path,
+            "offset": reject.offset,
+            "reason": reject.reason,
+            "line": reject.line,
+            "seen_at": write(reject.seen_at),
+        }
+        for reject in page.rejects
+    ]
+    return {"total": page.total, "next_cursor": page.next_cursor, "rejects": lines}
 
 
 def sources(statuses: Sequence[SourceStatus]) -> list[SourceReadiness]:
     write = formatter(_UTC)
     return [
-        {
-            "source_id": status.source_id,
-            "path": status.path,
-            "device": status.device,
-            "inode": status.inode,
-            "epoch": status.epoch,
-            "state": status.state,
-            "position": status.position,
-            "size": status.size,
-            "lag_bytes": status.lag_bytes,
-            "lag_seconds": status.lag_seconds,
-            "last_error": status.last_error,
-            "updated_at": write(status.updated_at) if status.updated_at is not None else None,
-        }
+        cast(
+            SourceReadiness,
+            {
+                **{name: getattr(status, name) for name in SourceReadiness.__annotations__},
+                "updated_at": write(status.updated_at) if status.updated_at is not None else None,
+            },
+        )
         for status in statuses
     ]
 
 
-def loaded_file(name: str, progress: LoadProgress) -> LoadedFile:
+def loaded(progresses: Sequence[tuple[str, LoadProgress]]) -> Loaded:
+    """What became of logs. Raises LoadError when one failed, HTTPException 503 when one was given up."""
+    if any(progress.state not in {"done", "failed"} for _, progress in progresses):
+        raise HTTPException(
+            503, "The service stopped before the load was done; load it again, nothing counts twice."
+        )
+    if failures := [f"{name}: {each.error}" for name, each in progresses if each.state == "failed"]:
+        raise LoadError("; ".join(failures))
+    files = [loaded_file(name, progress) for name, progress in progresses]
     return {
-        "name": name,
-        "bytes": progress.bytes_total,
-        "lines": progress.lines,
-        "records": progress.records,
-        "rejects": progress.rejects,
-        "blanks": progress.blanks,
-        "already_loaded": progress.already_loaded,
+        "files": files,
+        "totals": {
+            "bytes": sum(progress.bytes_total for _, progress in progresses),
+            **_line_totals(progresses),
+        },
     }
 
 
@@ -166,10 +167,7 @@ def load_state(load: Load) -> LoadState:
         "state": state,
         "bytes": sum(progress.bytes_done for _, progress in progresses),
         "bytes_total": sum(progress.bytes_total for _, progress in progresses),
-        "lines": sum(progress.lines for _, progress in progresses),
-        "records": sum(progress.records for _, progress in progresses),
-        "rejects": sum(progress.rejects for _, progress in progresses),
-        "blanks": sum(progress.blanks for _, progress in progresses),
+        **_line_totals(progresses),
         "error": "; ".join(f"{name}: {each.error}" for name, each in progresses if each.error) or None,
         "files": [
             {
@@ -180,6 +178,24 @@ def load_state(load: Load) -> LoadState:
             }
             for name, progress in progresses
         ],
+    }
+
+
+def loaded_file(name: str, progress: LoadProgress) -> LoadedFile:
+    return {
+        "name": name,
+        "bytes": progress.bytes_total,
+        **_line_totals([(name, progress)]),
+        "already_loaded": progress.already_loaded,
+    }
+
+
+def _line_totals(progresses: Sequence[tuple[str, LoadProgress]]) -> LineTotals:
+    return {
+        "lines": sum(progress.lines for _, progress in progresses),
+        "records": sum(progress.records for _, progress in progresses),
+        "rejects": sum(progress.rejects for _, progress in progresses),
+        "blanks": sum(progress.blanks for _, progress in progresses),
     }
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from starlette.exceptions import HTTPException
 
 from tailmetrics.api.load.uploads import Upload
-from tailmetrics.api.ports import Ingestion, LoadJob
+from tailmetrics.api.ports import LoadJob, Supervisor
 from tailmetrics.status import LoadProgress
 
 _MOST_ACTIVE = 100  # each may hold a file
@@ -46,7 +46,7 @@ class LoadJobs:
                 headers={"Retry-After": "1"},
             )
 
-    def add(self, ingestion: Ingestion, parts: Sequence[tuple[str, LoadJob]], upload: Upload | None) -> Load:
+    def add(self, ingestion: Supervisor, parts: Sequence[tuple[str, LoadJob]], upload: Upload | None) -> Load:
         """Remember a load that was begun; what was uploaded for it is removed when it has ended."""
         job_id = secrets.token_hex(16)
         ended = asyncio.get_running_loop().create_task(_ended(ingestion, parts, upload))
@@ -67,7 +67,7 @@ class LoadJobs:
         return self._loads[job_id]
 
 
-async def _ended(ingestion: Ingestion, parts: Sequence[tuple[str, LoadJob]], upload: Upload | None) -> None:
+async def _ended(ingestion: Supervisor, parts: Sequence[tuple[str, LoadJob]], upload: Upload | None) -> None:
     """Wait without holding a thread, as loads may be long and threads are few."""
     try:
         pause = 0.005

@@ -13,10 +13,12 @@ from starlette.datastructures import ImmutableMultiDict
 
 from tailmetrics.api.http.problems import wrong_parameters
 from tailmetrics.errors import QueryError
+from tailmetrics.settings import FormatName
 from tailmetrics.stats import CustomerSort, Failures, UptimeMethod
 
 CUSTOMER_SORTS: tuple[CustomerSort, ...] = get_args(CustomerSort)
 MAX_PAGE = 1000
+DEFAULT_NAME = "upload"
 
 _TIME_FORMS = (
     "A date (midnight in `tz`), RFC 3339 (in `tz` when it has no offset), epoch seconds, a time before now "
@@ -36,6 +38,10 @@ Format = Annotated[
 ]
 CustomerId = Annotated[
     str, Field(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$", examples=["cust_1"])
+]
+_OnlyCustomer = Annotated[
+    CustomerId | SkipJsonSchema[None],
+    Field(description="Only this customer, for ids that a path cannot hold, such as `..`; default: all."),
 ]
 
 
@@ -102,10 +108,7 @@ class StatsParameters(RangeParameters):
 
 
 class AllStatsParameters(StatsParameters):
-    customer_id: CustomerId | SkipJsonSchema[None] = Field(
-        default=None,
-        description="Only this customer, for ids that a path cannot hold, such as `..`; default: all.",
-    )
+    customer_id: _OnlyCustomer = None
 
 
 class CustomersParameters(RangeParameters):
@@ -131,10 +134,7 @@ class BreakdownParameters(RangeParameters):
 
 
 class AllBreakdownParameters(BreakdownParameters):
-    customer_id: CustomerId | SkipJsonSchema[None] = Field(
-        default=None,
-        description="Only this customer, for ids that a path cannot hold, such as `..`; default: all.",
-    )
+    customer_id: _OnlyCustomer = None
 
 
 class ViewParameters(RangeParameters):
@@ -153,6 +153,33 @@ class RejectsParameters(BaseModel):
 
     limit: int = Field(default=100, ge=1, le=MAX_PAGE, description="Rejected lines on a page, at most.")
     cursor: Text = Field(default=None, description="`next_cursor` of the page before.")
+
+
+# Not every store can hold a NUL, and no file has one in its name.
+_LogName = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\x00]+$")]
+
+
+class LoadParameters(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    name: _LogName | SkipJsonSchema[None] = Field(
+        default=None,
+        description="Name of the log in the body, as /rejects shows it. Default: that of the file in a form, "
+        f"else `{DEFAULT_NAME}`.",
+        examples=["requests.log"],
+    )
+    format: FormatName | SkipJsonSchema[None] = Field(
+        default=None, description="Format of the lines. Default: the setting LOG_FORMAT."
+    )
+    path: Annotated[str, Field(min_length=1, max_length=4096)] | SkipJsonSchema[None] = Field(
+        default=None,
+        description="A file below the setting LOAD_FOLDER, to be loaded instead of the body; a body "
+        '`{"path": …}` in JSON does the same.',
+        examples=["2024/requests.log.gz"],
+    )
+    wait: bool = Field(
+        default=False, description="Answer with 200 when every line is in the store, instead of at once."
+    )
 
 
 def only_parameters_of(model: type[BaseModel]) -> Callable[[Request], Awaitable[None]]:

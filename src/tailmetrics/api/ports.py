@@ -21,7 +21,7 @@ class LoadJob(Protocol):
         ...
 
 
-class Ingestion(Protocol):
+class Supervisor(Protocol):
     """The dataflow, as far as the API speaks to it; every method may be called from any thread."""
 
     def state(self) -> IngestionState:

@@ -1,4 +1,4 @@
-"""The questions to the store that parameters stand for."""
+"""The queries to the store that parameters stand for."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from tailmetrics.api.parameters import (
     BreakdownParameters,
     CustomersParameters,
     RangeParameters,
-    RejectsParameters,
     StatsParameters,
 )
 from tailmetrics.api.times import parse_time
@@ -24,7 +23,6 @@ from tailmetrics.stats import (
     CustomerSort,
     CustomersQuery,
     Every,
-    RejectsQuery,
     StatsQuery,
 )
 from tailmetrics.windows import parse_every, zone_named
@@ -64,7 +62,7 @@ class _Findings:
 
 
 def stats_query(parameters: StatsParameters, customer_id: str | None) -> StatsQuery:
-    """The question for statistics. Raises RequestValidationError that names each wrong parameter."""
+    """The query for statistics. Raises RequestValidationError that names each wrong parameter."""
     findings = _Findings()
     asked = _range(parameters, findings)
     every = findings.note(lambda: parse_every(parameters.every), Every("none"))
@@ -83,7 +81,7 @@ def stats_query(parameters: StatsParameters, customer_id: str | None) -> StatsQu
 
 
 def customers_query(parameters: CustomersParameters) -> tuple[CustomersQuery, Range]:
-    """The question for customers. Raises RequestValidationError that names each wrong parameter."""
+    """The query for customers. Raises RequestValidationError that names each wrong parameter."""
     findings = _Findings()
     asked = _range(parameters, findings)
     sort = findings.note(lambda: _sort_key(parameters.sort), _ANY_SORT)
@@ -103,7 +101,7 @@ def customers_query(parameters: CustomersParameters) -> tuple[CustomersQuery, Ra
 
 
 def breakdown_query(parameters: BreakdownParameters, customer_id: str | None) -> tuple[BreakdownQuery, Range]:
-    """The question by path and status. Raises RequestValidationError that names each wrong parameter."""
+    """The query by path and status. Raises RequestValidationError that names each wrong parameter."""
     asked = asked_range(parameters)
     query = BreakdownQuery(customer_id, asked.start, asked.end, parameters.failures, parameters.top)
     return query, asked
@@ -120,11 +118,6 @@ def asked_range(parameters: RangeParameters) -> Range:
 def sort_of(sort: str) -> tuple[CustomerSort, bool]:
     """What to sort by, and whether from the largest. Raises QueryError."""
     return _sort_key(sort), sort.startswith("-")
-
-
-def rejects_query(parameters: RejectsParameters) -> RejectsQuery:
-    """The question for rejected lines."""
-    return RejectsQuery(limit=parameters.limit, after=parameters.cursor)
 
 
 def _range(parameters: RangeParameters, findings: _Findings) -> Range:

@@ -149,7 +149,7 @@ class StoreReadiness(TypedDict):
 class IngestionReadiness(TypedDict):
     state: Annotated[
         Literal["running", "restarting", "stopped"] | None,
-        Field(description="Null in a process that only answers questions."),
+        Field(description="Null in a process that only answers requests."),
     ]
     last_error: Annotated[str | None, Field(description="What went wrong last.")]
     store_error: Annotated[str | None, Field(description="Why commits fail and are being tried again.")]
@@ -183,7 +183,7 @@ class SourceReadiness(TypedDict):
 
 
 class Readiness(TypedDict):
-    """Whether questions can be answered and lines are being read."""
+    """Whether requests can be answered and lines are being read."""
 
     ready: bool
     store: StoreReadiness
@@ -191,12 +191,15 @@ class Readiness(TypedDict):
     sources: list[SourceReadiness]
 
 
-class LoadTotals(TypedDict):
-    bytes: Annotated[Count, Field(description="Bytes.", examples=[540000])]
+class LineTotals(TypedDict):
     lines: Annotated[Count, Field(description="Lines, of any kind.", examples=[10000])]
     records: Annotated[Count, Field(description="Lines that are requests.", examples=[9996])]
     rejects: Annotated[Count, Field(description="Lines that could not be read; see /rejects.", examples=[3])]
     blanks: Annotated[Count, Field(description="Lines of white space only.", examples=[1])]
+
+
+class LoadTotals(LineTotals):
+    bytes: Annotated[Count, Field(description="Bytes.", examples=[540000])]
 
 
 class LoadedFile(LoadTotals):
@@ -221,17 +224,13 @@ class LoadingFile(LoadedFile):
     error: Annotated[str | None, Field(description="Why it failed; null when it did not.")]
 
 
-class LoadState(TypedDict):
+class LoadState(LineTotals):
     """A job that loads one log or more."""
 
     job: Annotated[str, Field(description="To be asked for with GET /load/{job}.")]
     state: LoadStateName
     bytes: Annotated[Count, Field(description="Bytes that are in the store.", examples=[558236])]
     bytes_total: Annotated[Count, Field(description="Bytes of the logs, decompressed.", examples=[558236])]
-    lines: Count
-    records: Count
-    rejects: Count
-    blanks: Count
     error: Annotated[str | None, Field(description="Why it failed; null when it did not.")]
     files: list[LoadingFile]
 

@@ -7,6 +7,7 @@ not help.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Final, Protocol
 
@@ -84,16 +85,8 @@ class Writes(Protocol):
         ...
 
 
-class Reads(Protocol):
-    """What a store is asked, by any number of callers at once."""
-
-    def version_of(self, customer_id: str | None) -> int | None:
-        """The version of a customer's records, of all records for None; cheap, from any thread.
-
-        An answer holds as long as the version that was read before asking. None when other processes may
-        write to the store, which nobody is told of.
-        """
-        ...
+class Queries(Protocol):
+    """What the records and rejects of a store are asked."""
 
     async def stats(self, query: StatsQuery) -> StatsAnswer:
         """The aggregates of one customer (or of all together) over a range and per window.
@@ -123,6 +116,22 @@ class Reads(Protocol):
 
     async def rejects(self, query: RejectsQuery) -> RejectsPage:
         """One page of the rejected lines, newest first."""
+        ...
+
+
+class Reads(Queries, Protocol):
+    """What a store is asked, by any number of callers at once."""
+
+    def version_of(self, customer_id: str | None) -> int | None:
+        """The version of a customer's records, of all records for None; cheap, from any thread.
+
+        An answer holds as long as the version that was read before asking. None when other processes may
+        write to the store, which nobody is told of.
+        """
+        ...
+
+    def snapshot(self) -> AbstractAsyncContextManager[Queries]:
+        """Queries that all see the state after the same commit, where the store can do that."""
         ...
 
     async def status(self) -> StoreStatus:

@@ -5,9 +5,11 @@ It can be told to fail, or to wait, where other stores do so when their server o
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import threading
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 
@@ -149,6 +151,9 @@ class InMemoryStore:
         if customer_id is None:
             return records.height
         return records.filter(pl.col("customer_id") == customer_id).height
+
+    def snapshot(self) -> AbstractAsyncContextManager[InMemoryStore]:
+        return contextlib.nullcontext(self)
 
     async def stats(self, query: StatsQuery) -> StatsAnswer:
         memory = await self._asked(query)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -24,6 +24,7 @@ from tailmetrics.errors import (
     QueryError,
     StoreError,
     StoreUnavailable,
+    TailmetricsError,
     UnknownCustomer,
 )
 
@@ -47,6 +48,14 @@ _EXPECTED = {
     "string_too_long": "at most {max_length} characters",
     "string_too_short": "at least {min_length} characters",
 }
+
+# Errors whose text says all.
+_PROBLEMS: tuple[tuple[type[Exception], int, str, str], ...] = (
+    (UnknownCustomer, 404, "unknown-customer", "Unknown customer"),
+    (FormatError, 422, "not-loaded", "The log cannot be loaded"),
+    (LoadError, 422, "not-loaded", "The log cannot be loaded"),
+    (StoreError, 500, "store-error", "The store cannot be used"),
+)
 
 _LONGEST_SHOWN_VALUE = 200  # characters of a wrong value that are repeated in the answer
 
@@ -121,6 +130,15 @@ def problem_response(
     )
 
 
+def status_of(error: TailmetricsError) -> int:
+    """The status of the problem that an error of the package is."""
+    if isinstance(error, QueryError):
+        return 422
+    if isinstance(error, StoreUnavailable):
+        return 503
+    return next((status for kind, status, *_ in _PROBLEMS if isinstance(error, kind)), 500)
+
+
 def wrong_parameters(problems: Sequence[QueryError]) -> RequestValidationError:
     """The exception for parameters that are wrong, in the form in which FastAPI raises its own."""
     return RequestValidationError(
@@ -142,11 +160,9 @@ def install(app: FastAPI) -> None:
     app.exception_handler(RequestValidationError)(_validation)
     app.exception_handler(ClientDisconnect)(_disconnect)
     app.exception_handler(QueryError)(_query)
-    app.exception_handler(UnknownCustomer)(_unknown_customer)
-    app.exception_handler(FormatError)(_load)
-    app.exception_handler(LoadError)(_load)
     app.exception_handler(StoreUnavailable)(_store_unavailable)
-    app.exception_handler(StoreError)(_store)
+    for error, status, kind, title in _PROBLEMS:
+        app.exception_handler(error)(_handler(status, kind, title))
     app.exception_handler(Exception)(_unexpected)
 
 
@@ -222,18 +238,6 @@ def _shown(value: object) -> str | None:
     return text if len(text) <= _LONGEST_SHOWN_VALUE else text[:_LONGEST_SHOWN_VALUE] + "…"
 
 
-async def _unknown_customer(request: Request, error: Exception) -> Response:
-    return problem_response(
-        request.url.path, 404, str(error), kind="unknown-customer", title="Unknown customer"
-    )
-
-
-async def _load(request: Request, error: Exception) -> Response:
-    return problem_response(
-        request.url.path, 422, str(error), kind="not-loaded", title="The log cannot be loaded"
-    )
-
-
 async def _store_unavailable(request: Request, error: StoreUnavailable) -> Response:
     seconds = RETRY_AFTER_SECONDS if error.retry_after_seconds is None else error.retry_after_seconds
     return problem_response(
@@ -246,10 +250,11 @@ async def _store_unavailable(request: Request, error: StoreUnavailable) -> Respo
     )
 
 
-async def _store(request: Request, error: Exception) -> Response:
-    return problem_response(
-        request.url.path, 500, str(error), kind="store-error", title="The store cannot be used"
-    )
+def _handler(status: int, kind: str, title: str) -> Callable[[Request, Exception], Awaitable[Response]]:
+    async def handle(request: Request, error: Exception) -> Response:
+        return problem_response(request.url.path, status, str(error), kind=kind, title=title)
+
+    return handle
 
 
 async def _disconnect(request: Request, error: Exception) -> Response:  # noqa: ARG001  # Starlette's signature

@@ -13,7 +13,8 @@ from typing import Generic, TypeVar
 
 from pydantic_core import to_json
 
-from tailmetrics.errors import QueryError, StoreUnavailable, TailmetricsError, UnknownCustomer
+from tailmetrics.api.http.problems import status_of
+from tailmetrics.errors import TailmetricsError
 from tailmetrics.telemetry.log import EventLog
 
 log = EventLog()
@@ -133,7 +134,7 @@ class LiveViews(Generic[Key]):
         try:
             return "view", (await self._compute(key)).decode()
         except TailmetricsError as error:
-            return "problem", _problem(_status_of(error), str(error))
+            return "problem", _problem(status_of(error), str(error))
         except Exception as error:  # noqa: BLE001  # a page is told, and the view goes on
             log.error("view_failed", error=str(error), kind=type(error).__name__)  # noqa: TRY400  # one line an event
             return "problem", _problem(500, "An error of the service itself; its log says more.")
@@ -165,11 +166,3 @@ class _Signal:
 
 def _problem(status: int, detail: str) -> str:
     return to_json({"status": status, "detail": detail}).decode()
-
-
-def _status_of(error: TailmetricsError) -> int:
-    if isinstance(error, UnknownCustomer):
-        return 404
-    if isinstance(error, QueryError):
-        return 422
-    return 503 if isinstance(error, StoreUnavailable) else 500

@@ -25,6 +25,7 @@ from tailmetrics.stats import (
     StatsQuery,
     TrendsQuery,
 )
+from tailmetrics.stores.base import Queries
 from tailmetrics.stores.cursors import cursor_to
 from tailmetrics.urls import masked
 from tailmetrics.windows import parse_every
@@ -39,23 +40,23 @@ _MICROSECOND = timedelta(microseconds=1)
 
 async def view_json(services: Services, asked: ViewParameters) -> bytes:
     """The view as JSON, as it is now. Raises UnknownCustomer, QueryError, StoreError."""
-    store = services.store
-    status = await store.status()
-    span = await store.span()
-    within = _closed(asked_range(asked), span)
-    question = StatsQuery(
-        asked.customer_id,
-        _every(asked.every, within),
-        within.start,
-        within.end,
-        within.zone,
-        asked.failures,
-        fill=True,
-    )
-    stats, parts = await asyncio.gather(store.stats(question), _parts(services, asked, within))
+    status = await services.store.status()
     rejects = RejectsPage((), 0, None)
-    if status.rejects:
-        rejects = await store.rejects(RejectsQuery(_REJECTS_SHOWN))
+    async with services.store.snapshot() as queries:
+        span = await queries.span()
+        within = _closed(asked_range(asked), span)
+        query = StatsQuery(
+            asked.customer_id,
+            _every(asked.every, within),
+            within.start,
+            within.end,
+            within.zone,
+            asked.failures,
+            fill=True,
+        )
+        stats, parts = await asyncio.gather(queries.stats(query), _parts(queries, asked, within))
+        if status.rejects:
+            rejects = await queries.rejects(RejectsQuery(_REJECTS_SHOWN))
     view: View = {
         "version": status.version,
         "at": formatter(within.zone)(datetime.now(timezone.utc)),
@@ -74,11 +75,11 @@ async def view_json(services: Services, asked: ViewParameters) -> bytes:
     return to_json(view)
 
 
-async def _parts(services: Services, asked: ViewParameters, within: Range) -> ViewParts:
+async def _parts(queries: Queries, asked: ViewParameters, within: Range) -> ViewParts:
     """What is shown below the charts: all customers, or of one its paths and statuses."""
     if asked.customer_id is not None:
         breakdown = BreakdownQuery(asked.customer_id, within.start, within.end, asked.failures)
-        counts = await services.store.breakdown(breakdown)
+        counts = await queries.breakdown(breakdown)
         return {
             "customers": None,
             "cursor": None,
@@ -86,11 +87,11 @@ async def _parts(services: Services, asked: ViewParameters, within: Range) -> Vi
             "breakdown": documents.breakdown(counts, breakdown, within),
         }
     query = _customers_query(asked, within)
-    page = await services.store.customers(query)
+    page = await queries.customers(query)
     return {
         "customers": documents.customers(page, query, within),
         "cursor": query.after,
-        "trends": await _trends(services, page, query),
+        "trends": await _trends(queries, page, query),
         "breakdown": None,
     }
 
@@ -135,13 +136,11 @@ def _customers_query(asked: ViewParameters, within: Range) -> CustomersQuery:
     )
 
 
-async def _trends(services: Services, page: CustomersPage, query: CustomersQuery) -> dict[str, Trend]:
+async def _trends(queries: Queries, page: CustomersPage, query: CustomersQuery) -> dict[str, Trend]:
     ids = tuple(customer.customer_id for customer in page.customers)
     if not ids or query.start is None or query.end is None:
         return {}
-    trends = await services.store.trends(
-        TrendsQuery(ids, query.start, query.end, _TREND_PARTS, query.failures)
-    )
+    trends = await queries.trends(TrendsQuery(ids, query.start, query.end, _TREND_PARTS, query.failures))
     return {
         trend.customer_id: {"requests": list(trend.requests), "failed": list(trend.failed)}
         for trend in trends

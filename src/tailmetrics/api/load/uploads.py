@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import tempfile
 import zlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -18,7 +19,6 @@ from tailmetrics.sources import fingerprint
 from tailmetrics.tailing.log_file import GZIP_BEGINS
 
 _WRITE_BYTES = 1024 * 1024  # as much is gathered before it is written, and no more is held in memory
-_GZIP = 31  # zlib's word for the format of gzip with its largest window
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +36,6 @@ def remove_leftovers(settings: Settings) -> None:
     """Remove what a process that was killed left behind; only for the one that reads logs for this store."""
     for path in settings.data_folder.glob(f"{_prefix(settings)}*"):
         path.unlink(missing_ok=True)
-
-
-async def received(request: Request, settings: Settings, *, compressed: bool) -> Upload:
-    """Write the body to a file, as `written` does; one that is announced as too large is not read."""
-    check_announced(request, settings)
-    return await written(request.stream(), settings, compressed=compressed)
 
 
 def check_announced(request: Request, settings: Settings, *, bytes_beside: int = 0) -> None:
@@ -65,85 +59,53 @@ async def written(pieces: AsyncIterator[bytes], settings: Settings, *, compresse
     with tempfile.NamedTemporaryFile(
         prefix=_prefix(settings), dir=settings.data_folder, delete=False
     ) as file:
-        sink = _Sink(file, settings, compressed=compressed)
+        path = Path(file.name)
         try:
-            gathered = bytearray()
-            async for piece in pieces:
-                gathered += piece
-                if len(gathered) >= _WRITE_BYTES:
-                    await run_in_threadpool(sink.write, bytes(gathered))
-                    gathered.clear()
-            await run_in_threadpool(sink.finish, bytes(gathered))
+            sent_bytes = await _write(pieces, file, settings)
+            if compressed or await run_in_threadpool(_begins_like_a_gzip, path):
+                await run_in_threadpool(_decompress, path, settings)
         except BaseException:
-            Path(file.name).unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
             raise
-        return Upload(Path(file.name), sink.sent_bytes)
+        return Upload(path, sent_bytes)
 
 
-class _Sink:
-    """Writes at most so many bytes, decompressed when they are a gzip."""
-
-    def __init__(self, file: IO[bytes], settings: Settings, *, compressed: bool) -> None:
-        self.sent_bytes = 0
-        self._file = file
-        self._settings = settings
-        self._written_bytes = 0
-        self._gunzip = _Gunzip() if compressed else None
-
-    def write(self, data: bytes) -> None:
-        if not self.sent_bytes and data.startswith(GZIP_BEGINS):
-            self._gunzip = _Gunzip()
-        self.sent_bytes += len(data)
-        for piece in [data] if self._gunzip is None else self._gunzip.feed(data):
-            self._written_bytes += len(piece)
-            # What was sent counts, too: a gzip may go on for ever and hold nothing.
-            if max(self._written_bytes, self.sent_bytes) > self._settings.load_max_bytes:
-                raise too_large("more", self._settings)
-            self._file.write(piece)
-
-    def finish(self, data: bytes) -> None:
-        self.write(data)
-        if self._gunzip is not None:
-            self._gunzip.finish()
-        self._file.flush()
+async def _write(pieces: AsyncIterator[bytes], file: IO[bytes], settings: Settings) -> int:
+    """Write all pieces; returns how many bytes they have."""
+    size = 0
+    gathered = bytearray()
+    async for piece in pieces:
+        size += len(piece)
+        if size > settings.load_max_bytes:
+            raise too_large("more", settings)
+        gathered += piece
+        if len(gathered) >= _WRITE_BYTES:
+            await run_in_threadpool(file.write, bytes(gathered))
+            gathered.clear()
+    file.write(gathered)
+    await run_in_threadpool(file.flush)
+    return size
 
 
-class _Gunzip:
-    """Decompresses gzip piece by piece, however much comes of a few bytes."""
-
-    def __init__(self) -> None:
-        self._decoder = zlib.decompressobj(_GZIP)
-        self._is_whole = True  # nothing at all is an empty log
-
-    def feed(self, data: bytes) -> Iterator[bytes]:
-        while data:
-            if self._decoder.eof:
-                # A file may be several that were put one behind the other, with zeros at the end.
-                data = data.lstrip(b"\0")
-                self._decoder = zlib.decompressobj(_GZIP)
-                continue
-            yield from self._member(data)
-            self._is_whole = self._decoder.eof
-            data = self._decoder.unused_data
-
-    def finish(self) -> None:
-        if not self._is_whole:
-            raise _no_gzip("it ends too early")
-
-    def _member(self, data: bytes) -> Iterator[bytes]:
-        while True:
-            try:
-                piece = self._decoder.decompress(data, _WRITE_BYTES)
-            except zlib.error as error:
-                raise _no_gzip(str(error)) from None
-            data = self._decoder.unconsumed_tail
-            yield piece
-            if self._decoder.eof or (not data and len(piece) < _WRITE_BYTES):
-                return
+def _begins_like_a_gzip(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(GZIP_BEGINS)) == GZIP_BEGINS
 
 
-def _no_gzip(reason: str) -> HTTPException:
-    return HTTPException(400, f"body: found what is no whole gzip file ({reason}), expected one")
+def _decompress(path: Path, settings: Settings) -> None:
+    """Put what a gzip holds in its place."""
+    plain = path.with_name(f"{path.name}-plain")
+    try:
+        with gzip.open(path) as stream, plain.open("wb") as file:
+            while block := stream.read(_WRITE_BYTES):
+                if file.tell() + len(block) > settings.load_max_bytes:
+                    raise too_large("more", settings)
+                file.write(block)
+        plain.replace(path)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise HTTPException(400, f"body: found what is no whole gzip file ({error}), expected one") from None
+    finally:
+        plain.unlink(missing_ok=True)
 
 
 def _prefix(settings: Settings) -> str:

@@ -11,8 +11,8 @@ from tailmetrics.api import documents
 from tailmetrics.api.context import Context
 from tailmetrics.api.http.openapi import problem_responses
 from tailmetrics.api.parameters import RejectsParameters, only_parameters_of
-from tailmetrics.api.queries import rejects_query
 from tailmetrics.api.schemas import Rejects
+from tailmetrics.stats import RejectsQuery
 
 router = APIRouter(tags=["logs"])
 
@@ -26,4 +26,5 @@ router = APIRouter(tags=["logs"])
 )
 async def rejects(parameters: Annotated[RejectsParameters, Query()], services: Context) -> Response:
     """Each with its log, byte offset and reason, a page at a time: `next_cursor` goes on."""
-    return documents.json_response(documents.rejects(await services.store.rejects(rejects_query(parameters))))
+    page = await services.store.rejects(RejectsQuery(parameters.limit, parameters.cursor))
+    return documents.json_response(documents.rejects(page))

@@ -1,4 +1,4 @@
-"""One query to the DuckDB file: a cursor, a snapshot, and a way to stop it from another thread."""
+"""Queries to the DuckDB file on one snapshot: a cursor, and a way to stop them from another thread."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy.typing as npt
 
 from tailmetrics.errors import StoreUnavailable
-from tailmetrics.stores.duckdb.connections import errors_translated
+from tailmetrics.stores.duckdb.connections import Cursors, errors_translated
 from tailmetrics.stores.duckdb.file import DuckDBFile
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Condition:
 
 
 class Reader:
-    """Runs the statements of one query, all on the state after the same commit.
+    """Runs the statements of queries, one query at a time, all on the state after the same commit.
 
     `records` is how many there were in the file a moment ago.
     """
@@ -40,25 +40,42 @@ class Reader:
     def __init__(self, file: DuckDBFile, records: int) -> None:
         self.records = records
         self._file = file
+        self._turn = threading.Lock()
         self._lock = threading.Lock()
+        self._cursors: Cursors | None = None
         self._cursor: DuckDBPyConnection | None = None
         self._stopped: str | None = None
 
     def answer(self, query: Callable[[Reader], _Result]) -> _Result:
-        """Call `query` with this reader. Raises StoreUnavailable when it was stopped meanwhile."""
-        cursors = self._file.cursors
-        cursor = cursors.borrow()
+        """Call `query` with this reader, for which it is the only one. Raises as `ask` does."""
         try:
-            with self._lock:
-                self._check_going_on()
-                self._cursor = cursor
-            with self._stoppable():
-                cursor.begin()
-            return query(self)
+            return self.ask(query)
         finally:
-            with self._lock:
-                self._cursor = None
-                cursors.give_back(cursor)
+            self.close()
+
+    def ask(self, query: Callable[[Reader], _Result]) -> _Result:
+        """Call `query` with this reader. Raises StoreUnavailable when it was stopped meanwhile."""
+        with self._turn:
+            self._check_going_on()
+            if self._cursor is None:
+                self._begin()
+            return query(self)
+
+    def close(self) -> None:
+        """Give the cursor back when the last query has ended."""
+        with self._turn, self._lock:
+            cursor, self._cursor = self._cursor, None
+            if cursor is not None and self._cursors is not None:
+                self._cursors.give_back(cursor)
+
+    def _begin(self) -> None:
+        self._cursors = self._file.cursors
+        cursor = self._cursors.borrow()
+        with self._lock:
+            self._cursor = cursor
+        with self._stoppable():
+            self._check_going_on()
+            cursor.begin()
 
     def run(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
         """All rows that a statement gives; parameters are named."""

@@ -6,34 +6,22 @@ import asyncio
 import itertools
 import secrets
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
-from datetime import datetime
 from typing import TypeVar
 
 from tailmetrics.errors import StoreUnavailable
 from tailmetrics.process import keep_freed_memory
 from tailmetrics.settings import Settings
 from tailmetrics.sources import Batch, Source
-from tailmetrics.stats import (
-    Breakdown,
-    BreakdownQuery,
-    CustomersPage,
-    CustomersQuery,
-    RejectsPage,
-    RejectsQuery,
-    StatsAnswer,
-    StatsQuery,
-    StoreStatus,
-    Trend,
-    TrendsQuery,
-)
+from tailmetrics.stats import StoreStatus
 from tailmetrics.status import SourceStatus, stored_statuses
-from tailmetrics.stores.base import COMMIT_LINES
-from tailmetrics.stores.duckdb import counts_query, customers_query, stats_query
+from tailmetrics.stores.base import COMMIT_LINES, Queries
 from tailmetrics.stores.duckdb.dictionary import Dictionary
 from tailmetrics.stores.duckdb.file import DuckDBFile
+from tailmetrics.stores.duckdb.queries import ReaderQueries, Snapshot
 from tailmetrics.stores.duckdb.reader import Reader
 from tailmetrics.stores.duckdb.writer import Writer
 from tailmetrics.stores.results import took_too_long
@@ -43,7 +31,7 @@ _Answer = TypeVar("_Answer")
 _QUERIES_AT_ONCE = 8
 
 
-class DuckDBStore:
+class DuckDBStore(ReaderQueries):
     """A Store in one DuckDB file.
 
     A lock sees to it that one thread writes at a time. Each query runs in a thread of its own and sees
@@ -111,23 +99,16 @@ class DuckDBStore:
     def version_of(self, customer_id: str | None) -> int | None:
         return self._writer.versions.of(customer_id)
 
-    async def stats(self, query: StatsQuery) -> StatsAnswer:
-        return await self._ask(lambda reader: stats_query.stats(reader, query))
-
-    async def customers(self, query: CustomersQuery) -> CustomersPage:
-        return await self._ask(lambda reader: customers_query.customers(reader, query))
-
-    async def breakdown(self, query: BreakdownQuery) -> Breakdown:
-        return await self._ask(lambda reader: counts_query.breakdown(reader, query))
-
-    async def trends(self, query: TrendsQuery) -> Sequence[Trend]:
-        return await self._ask(lambda reader: counts_query.trends(reader, query))
-
-    async def span(self) -> tuple[datetime, datetime] | None:
-        return await self._ask(counts_query.span)
-
-    async def rejects(self, query: RejectsQuery) -> RejectsPage:
-        return await self._ask(lambda reader: stats_query.rejects(reader, query))
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Queries]:
+        with self._reading() as reader:
+            try:
+                yield Snapshot(lambda query: self._run(reader, lambda: reader.ask(query)))
+            finally:
+                reader.stop("the page was left")
+                with suppress(RuntimeError):  # closed, as is the reader then
+                    # Not awaited: who is cancelled here must not keep the cursor.
+                    self._threads.submit(reader.close)
 
     async def status(self) -> StoreStatus:
         counts = self._writer.counts
@@ -152,6 +133,8 @@ class DuckDBStore:
         for reader in list(self._readers):
             reader.stop(f"{self._file.path} was closed")
         self._threads.shutdown()
+        for reader in list(self._readers):
+            reader.close()
         self._writer.close()
 
     def _open_writer(self) -> Writer:
@@ -160,20 +143,27 @@ class DuckDBStore:
         return self._writer
 
     async def _ask(self, query: Callable[[Reader], _Answer]) -> _Answer:
-        """Run a query in a thread; it is stopped when its time is over or nobody waits for it any more."""
+        with self._reading() as reader:
+            return await self._run(reader, lambda: reader.answer(query))
+
+    @contextmanager
+    def _reading(self) -> Iterator[Reader]:
+        """A reader that is stopped when nobody waits for it any more."""
         if self._closed:
             raise StoreUnavailable(f"{self._file.path} is closed")
         reader = Reader(self._file, self._writer.counts.records)
         self._readers.add(reader)
-        loop = asyncio.get_running_loop()
-        timer = loop.call_later(
-            self._timeout_seconds,
-            reader.stop,
-            str(took_too_long(self._timeout_seconds)),
-        )
         try:
-            return await loop.run_in_executor(self._threads, reader.answer, query)
+            yield reader
         finally:
-            timer.cancel()
             reader.stop("nobody waits for the answer any more")
             self._readers.discard(reader)
+
+    async def _run(self, reader: Reader, query: Callable[[], _Answer]) -> _Answer:
+        """Run a query in a thread; it is stopped when its time is over."""
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(self._timeout_seconds, reader.stop, str(took_too_long(self._timeout_seconds)))
+        try:
+            return await loop.run_in_executor(self._threads, query)
+        finally:
+            timer.cancel()

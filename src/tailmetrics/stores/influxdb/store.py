@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 
 from tailmetrics.errors import StoreUnavailable
@@ -86,6 +87,9 @@ class InfluxDBStore:
 
     def version_of(self, customer_id: str | None) -> int | None:  # noqa: ARG002  # others may write
         return None
+
+    def snapshot(self) -> AbstractAsyncContextManager[InfluxDBStore]:
+        return contextlib.nullcontext(self)
 
     async def stats(self, query: StatsQuery) -> StatsAnswer:
         return await self._reader.ask(lambda reader: stats_query.stats(reader, query))

@@ -7,6 +7,7 @@ import contextlib
 import threading
 import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -110,6 +111,9 @@ class SqlStore:
 
     def version_of(self, customer_id: str | None) -> int | None:  # noqa: ARG002  # others may write
         return None
+
+    def snapshot(self) -> AbstractAsyncContextManager[SqlStore]:
+        return contextlib.nullcontext(self)
 
     async def stats(self, query: StatsQuery) -> StatsAnswer:
         return await self._ask(lambda queries: queries.stats(query))

@@ -1,0 +1,162 @@
+"""What a request wants to have loaded: its log as a file, or a path that its parameters or its body give."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Mapping
+from urllib.parse import parse_qsl
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+from starlette.datastructures import ImmutableMultiDict
+from starlette.exceptions import HTTPException
+
+from tailmetrics.api.http.problems import wrong_parameters
+from tailmetrics.api.load.forms import FORM_TYPE, MOST_BYTES_BESIDE, Form
+from tailmetrics.api.load.uploads import Upload, check_announced, written
+from tailmetrics.api.parameters import LoadParameters, check_names
+from tailmetrics.errors import QueryError
+from tailmetrics.settings import Settings
+
+_FORMATS_WITH_BRACES = ("json", "regex")  # whose lines may begin as JSON does without being any
+_GZIP_TYPES = ("application/gzip", "application/x-gzip")
+_LONGEST_QUERY_BYTES = 64 * 1024  # a larger body is a log, not a path
+
+
+async def wanted(
+    request: Request, parameters: LoadParameters, settings: Settings
+) -> tuple[LoadParameters, Upload | None]:
+    """The parameters with those that the body gives, and the log that was sent, None without one."""
+    if _media_type(request) == FORM_TYPE:
+        return await _of_form(request, parameters, settings)
+    given = await _with_body(request, parameters, settings)
+    if given.path is None:
+        compressed = _is_compressed(request)
+        check_announced(request, settings)
+        upload = await written(request.stream(), settings, compressed=compressed)
+        if upload.sent_bytes:
+            return given, upload
+        upload.remove()
+    elif given is parameters and _has_body(request):
+        raise wrong_parameters([QueryError("path", given.path, "no path beside a log in the body")])
+    return given, None
+
+
+async def _with_body(request: Request, parameters: LoadParameters, settings: Settings) -> LoadParameters:
+    """The parameters, with those that a small body gives instead of a log: as JSON, or as a form.
+
+    Raises HTTPException 400 for a body that was to be JSON and is none, where no line can be such.
+    """
+    kind = _media_type(request)
+    length = request.headers.get("content-length", "")
+    if kind not in {"application/json", "application/x-www-form-urlencoded"} or not (
+        length.isdecimal() and 0 < int(length) <= _LONGEST_QUERY_BYTES
+    ):
+        return parameters
+    body = await request.body()
+    if kind == "application/json":
+        given = _as_json(body)
+        if given is None and (parameters.format or settings.log_format) not in _FORMATS_WITH_BRACES:
+            _check_no_broken_json(body)
+    else:
+        given = _as_form(body)
+    if given is None or "path" not in given or not given.keys() <= {"path", "format", "wait"}:
+        return parameters
+    return _validated({**parameters.model_dump(exclude_unset=True), **given})
+
+
+def _as_json(body: bytes) -> dict[str, object] | None:
+    with contextlib.suppress(ValueError, RecursionError):
+        document = json.loads(body)
+        return document if isinstance(document, dict) else None
+    return None
+
+
+def _check_no_broken_json(body: bytes) -> None:
+    """A log of JSON lines has a whole document in its first line, whatever comes behind it."""
+    first = body.strip().partition(b"\n")[0]
+    if first.startswith(b"{") and _as_json(first) is None and _as_json(body) is None:
+        raise HTTPException(
+            400,
+            'body: found what is no JSON, expected {"path": …} or a log; '
+            "say format=json for a log of JSON lines",
+        )
+
+
+def _as_form(body: bytes) -> dict[str, object] | None:
+    # curl calls every body a form; a log has lines.
+    if not body.startswith((b"path=", b"format=", b"wait=")) or b"\n" in body:
+        return None
+    return dict(parse_qsl(body.decode("utf-8", "replace")))
+
+
+async def _of_form(
+    request: Request, parameters: LoadParameters, settings: Settings
+) -> tuple[LoadParameters, Upload | None]:
+    """The parameters, with those that the fields of a form give, and its file when it has one."""
+    encoding = _encoding(request)
+    if encoding != "identity":
+        raise HTTPException(
+            415, f"Content-Encoding: found {encoding!r}, expected none for a form; its file may be a gzip"
+        )
+    check_announced(request, settings, bytes_beside=MOST_BYTES_BESIDE)
+    form = Form(request)
+    await form.begin()
+    if form.filename is None:
+        return _with_fields(form, parameters), None
+    upload = await written(form.file(), settings, compressed=form.file_type in _GZIP_TYPES)
+    try:
+        return _with_fields(form, parameters), upload
+    except BaseException:
+        upload.remove()
+        raise
+
+
+def _with_fields(form: Form, parameters: LoadParameters) -> LoadParameters:
+    check_names(
+        LoadParameters, ImmutableMultiDict(form.fields), "; curl sends a file with an @: -F file=@FILE"
+    )
+    names = {"name": form.filename} if form.filename else {}
+    # A field that was left empty is one that was not filled in.
+    fields = {name: value for name, value in form.fields if value}
+    parameters = _validated({**names, **parameters.model_dump(exclude_unset=True), **fields})
+    if form.filename is None and parameters.path is None:
+        raise HTTPException(
+            422, "form: found no file and no path, expected one of them; curl sends a file with -F file=@FILE"
+        )
+    if form.filename is not None and parameters.path is not None:
+        raise wrong_parameters([QueryError("path", parameters.path, "no path beside a file")])
+    return parameters
+
+
+def _validated(given: Mapping[str, object]) -> LoadParameters:
+    try:
+        return LoadParameters.model_validate(given)
+    except ValidationError as error:
+        problems = [{**problem, "loc": ("body", *problem["loc"])} for problem in error.errors()]
+        raise RequestValidationError(problems) from None
+
+
+def _is_compressed(request: Request) -> bool:
+    """Whether the body is said to be a gzip. Raises HTTPException 415 for what is no log."""
+    kind = _media_type(request)
+    if kind.startswith("multipart/"):
+        raise HTTPException(415, f"Content-Type: found {kind!r}, expected {FORM_TYPE}, or the log itself")
+    encoding = _encoding(request)
+    if encoding not in {"identity", "gzip", "x-gzip"}:
+        raise HTTPException(415, f"Content-Encoding: found {encoding!r}, expected gzip or none")
+    return encoding != "identity" or kind in _GZIP_TYPES
+
+
+def _media_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _encoding(request: Request) -> str:
+    return request.headers.get("content-encoding", "identity").strip().lower()
+
+
+def _has_body(request: Request) -> bool:
+    return "transfer-encoding" in request.headers or request.headers.get("content-length", "0") != "0"

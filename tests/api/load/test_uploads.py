@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tailmetrics.api.app import create_app
+from tailmetrics.settings import Settings
+from tailmetrics.stores import Store
+from tailmetrics.telemetry.metrics import Metrics
+from tests.api.conftest import LOG, service, settings_in
+from tests.api.fakes import FakeIngestion
+from tests.api.serving import serving
+
+
+def test_the_upload_is_kept_with_the_data_while_it_is_loaded(
+    loading: httpx.Client, ingestion: FakeIngestion, tmp_path: Path
+) -> None:
+    loading.post("/load", content=LOG)
+    path = ingestion.loads[0].path
+    assert path.parent == tmp_path
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("announced", [True, False])
+def test_a_body_over_the_limit_is_413(
+    tmp_path: Path, store: Store, ingestion: FakeIngestion, announced: bool
+) -> None:
+    content = LOG * 3 if announced else (LOG for _ in range(3))
+    with service(tmp_path, store, ingestion, load_max_bytes=2 * len(LOG)) as client:
+        response = client.post("/load", content=content)
+    assert (response.status_code, ingestion.loads) == (413, [])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_body_of_just_the_limit_is_taken(tmp_path: Path, store: Store, ingestion: FakeIngestion) -> None:
+    with service(tmp_path, store, ingestion, load_max_bytes=len(LOG)) as client:
+        assert client.post("/load", content=LOG).status_code == 200
+
+
+def test_an_upload_left_by_a_killed_process_is_removed_at_start(
+    tmp_path: Path, store: Store, ingestion: FakeIngestion
+) -> None:
+    settings: Settings = settings_in(tmp_path)
+    with serving(create_app(settings, store, ingestion, Metrics())) as client:
+        client.post("/load", content=LOG, params={"wait": "true"})
+    left = ingestion.loads[0].path
+    left.write_bytes(LOG)
+    create_app(settings, store, ingestion, Metrics())
+    assert not left.exists()
+
+
+@pytest.mark.parametrize(
+    ("headers", "name"),
+    [
+        ({"Content-Encoding": "gzip"}, "x.log"),
+        ({"Content-Type": "application/gzip"}, "x.log"),
+        ({}, "x.log"),
+    ],
+    ids=["by its encoding", "by its type", "by its content"],
+)
+def test_a_compressed_body_is_decompressed(
+    loading: httpx.Client, ingestion: FakeIngestion, headers: dict[str, str], name: str
+) -> None:
+    body = gzip.compress(LOG * 5) + gzip.compress(LOG * 50_000) + bytes(100)
+    loading.post("/load", content=body, params={"name": name}, headers=headers)
+    [load] = ingestion.loads
+    assert (load.content == LOG * 50_005, load.display_name) == (True, name)
+
+
+def test_a_compressed_body_that_holds_nothing_is_an_empty_log(
+    loading: httpx.Client, ingestion: FakeIngestion
+) -> None:
+    loading.post("/load", content=gzip.compress(b""), params={"name": "x.log"})
+    assert [(load.display_name, load.content) for load in ingestion.loads] == [("x.log", b"")]
+
+
+def test_lines_under_the_name_of_a_compressed_log_are_lines(
+    loading: httpx.Client, ingestion: FakeIngestion
+) -> None:
+    loading.post("/load", content=LOG, params={"name": "x.log.gz"})
+    assert ingestion.loads[0].content == LOG
+
+
+@pytest.mark.parametrize(
+    "body",
+    [LOG, gzip.compress(LOG * 1000)[:-9], gzip.compress(LOG) + b"x"],
+    ids=["plain", "cut off", "with more behind it"],
+)
+def test_a_body_that_is_no_whole_gzip_is_400(
+    loading: httpx.Client, ingestion: FakeIngestion, tmp_path: Path, body: bytes
+) -> None:
+    response = loading.post("/load", content=body, headers={"Content-Encoding": "gzip"})
+    assert (response.status_code, ingestion.loads, list(tmp_path.iterdir())) == (400, [], [])
+
+
+def test_a_body_that_expands_beyond_the_limit_is_413(
+    tmp_path: Path, store: Store, ingestion: FakeIngestion
+) -> None:
+    bomb = gzip.compress(bytes(50_000_000))
+    with service(tmp_path, store, ingestion, load_max_bytes=1_000_000) as client:
+        response = client.post("/load", content=bomb, headers={"Content-Encoding": "gzip"})
+    assert (response.status_code, ingestion.loads, list(tmp_path.iterdir())) == (413, [], [])
+
+
+def test_a_compressed_body_without_end_and_content_is_413(
+    tmp_path: Path, store: Store, ingestion: FakeIngestion
+) -> None:
+    nothing = gzip.compress(b"")
+    with service(tmp_path, store, ingestion, load_max_bytes=1_000_000) as client:
+        response = client.post("/load", content=(nothing * 1000 for _ in range(100)))
+    assert (response.status_code, ingestion.loads, list(tmp_path.iterdir())) == (413, [], [])
+
+
+def test_a_body_that_only_begins_a_little_like_a_gzip_is_lines(
+    loading: httpx.Client, ingestion: FakeIngestion
+) -> None:
+    body = b"\x1f\x8bno gzip\n"
+    loading.post("/load", content=body)
+    assert ingestion.loads[0].content == body
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        ("duckdb:///x.duckdb", "stop the service and run `tailmetrics load FILE`"),
+        ("postgresql://u:p@localhost/x", "run `tailmetrics load --store-url URL FILE`"),
+    ],
+)
+def test_what_is_too_large_names_the_setting_and_what_helps(
+    tmp_path: Path,
+    store: Store,
+    ingestion: FakeIngestion,
+    monkeypatch: pytest.MonkeyPatch,
+    case: tuple[str, str],
+) -> None:
+    store_url, helps = case
+    monkeypatch.chdir(tmp_path)
+    with service(tmp_path, store, ingestion, load_max_bytes=100, store_url=store_url) as client:
+        details = [
+            client.post("/load", content=LOG * 5000).json()["detail"],
+            client.post("/load", files={"file": ("x.log", LOG * 5000)}).json()["detail"],
+        ]
+    assert all("expected at most 100, the setting LOAD_MAX_BYTES; raise it" in detail for detail in details)
+    assert all(helps in detail for detail in details)
