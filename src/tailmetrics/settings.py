@@ -72,6 +72,24 @@ class CommitOptions:
     max_messages_remembered: int
 
 
+@dataclass(frozen=True, slots=True)
+class TailingOptions:
+    """Which logs are followed, and how their files are looked for, read and let go.
+
+    `log_format` is that of files which no entry of LOG_FILE_PATH names.
+    """
+
+    log_paths: tuple[LogPath, ...]
+    log_format: str
+    log_start: Literal["beginning", "end"]
+    backlog_order: Literal["fair", "oldest"]
+    chunk_bytes: int
+    max_line_bytes: int
+    max_open_files: int
+    poll_interval_seconds: float
+    rotated_hold_seconds: float
+
+
 class Settings(BaseSettings):
     """All settings, with defaults that suit one machine. The description of a field is its documentation."""
 
@@ -336,6 +354,20 @@ class Settings(BaseSettings):
     @property
     def queue_options(self) -> QueueOptions:
         return QueueOptions(self.log_queues, self.queue_prefetch, self.max_line_bytes, self.chunk_bytes)
+
+    @property
+    def tailing_options(self) -> TailingOptions:
+        return TailingOptions(
+            log_paths=self.log_paths,
+            log_format=self.log_format,
+            log_start=self.log_start,
+            backlog_order=self.backlog_order,
+            chunk_bytes=self.chunk_bytes,
+            max_line_bytes=self.max_line_bytes,
+            max_open_files=self.max_open_files,
+            poll_interval_seconds=self.poll_interval_seconds,
+            rotated_hold_seconds=self.rotated_hold_seconds,
+        )
 
     @property
     def commit_options(self) -> CommitOptions:

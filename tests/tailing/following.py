@@ -33,7 +33,7 @@ class Following:
         self.tailer = self._new_tailer()
 
     def _new_tailer(self) -> Tailer:
-        return Tailer(self.settings, "node", self.sources.values())
+        return Tailer(self.settings.tailing_options, "node", self.sources.values())
 
     def settle(self, *, commit: bool = True) -> list[bytes]:
         """Read until nothing more comes; returns all lines so far. Uncommitted chunks are forgotten."""

@@ -97,9 +97,14 @@ def test_a_file_written_anew_between_its_discovery_and_the_first_read_is_told_fr
     os.truncate(log, 0)
     append(log, *numbered(200, 210))
     follower = Follower(
-        source, opened, following.settings, path=str(log), format_name="requests", registered=False
+        source,
+        opened,
+        following.settings.tailing_options,
+        path=str(log),
+        format_name="requests",
+        registered=False,
     )
-    follower.look()
+    follower.refresh()
     with pytest.raises(Rewritten):
         follower.read()
     opened.close()

@@ -99,12 +99,10 @@ def start_at_end(source: Source, file: LogFile) -> Source:
     end = file.size()
     while end > 0:
         start = max(0, end - _SEARCH_BYTES)
-        at = file.read(start, end - start).rfind(b"\n")
-        if at >= 0:
-            end = start + at + 1
-            break
+        if line_end := file.read(start, end - start).rfind(b"\n") + 1:
+            return start_at(start + line_end, source, file)
         end = start
-    return start_at(end, source, file)
+    return start_at(0, source, file)
 
 
 def start_at(position: int, source: Source, file: LogFile) -> Source:
