@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
@@ -357,17 +357,8 @@ class Settings(BaseSettings):
 
     @property
     def tailing_options(self) -> TailingOptions:
-        return TailingOptions(
-            log_paths=self.log_paths,
-            log_format=self.log_format,
-            log_start=self.log_start,
-            backlog_order=self.backlog_order,
-            chunk_bytes=self.chunk_bytes,
-            max_line_bytes=self.max_line_bytes,
-            max_open_files=self.max_open_files,
-            poll_interval_seconds=self.poll_interval_seconds,
-            rotated_hold_seconds=self.rotated_hold_seconds,
-        )
+        # Each is a setting of the same name.
+        return TailingOptions(**{field.name: getattr(self, field.name) for field in fields(TailingOptions)})
 
     @property
     def commit_options(self) -> CommitOptions:

@@ -100,8 +100,8 @@ def test_a_file_written_anew_between_its_discovery_and_the_first_read_is_told_fr
         source,
         opened,
         following.settings.tailing_options,
-        path=str(log),
-        format_name="requests",
+        str(log),
+        "requests",
         registered=False,
     )
     follower.refresh()

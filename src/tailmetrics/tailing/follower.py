@@ -25,9 +25,9 @@ class Follower:
         source: Source,
         file: LogFile,
         options: TailingOptions,
-        *,
         path: str,
         format_name: str,
+        *,
         registered: bool,
         finite: bool = False,
     ) -> None:

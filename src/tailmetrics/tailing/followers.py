@@ -27,18 +27,16 @@ class _Parked:
 
 
 class Followers:
-    """Iterates in the order of turns; followers may be added and closed meanwhile.
+    """What is followed, beside what is known and what is looked for. Not thread-safe: called under the lock.
 
-    Not thread-safe: called under the tailer's lock.
+    Iterates in the order of turns; followers may be added and closed meanwhile.
     """
 
-    def __init__(
-        self, options: TailingOptions, names: LogNames, known: KnownSources, orphans: Orphans
-    ) -> None:
+    def __init__(self, options: TailingOptions, names: LogNames, known: KnownSources) -> None:
         self._options = options
-        self._names = names
-        self._known = known
-        self._orphans = orphans
+        self.names = names
+        self.known = known
+        self.orphans = Orphans()
         self._by_key: dict[Key, Follower] = {}
         self._by_source: dict[str, Follower] = {}
         self._parked: dict[Key, _Parked] = {}
@@ -61,22 +59,16 @@ class Followers:
         self, source: Source, file: LogFile, path: str, format_name: str, *, finite: bool = False
     ) -> Follower:
         """Read a file onward from where its source is; the file is closed with its follower."""
-        registered = source.source_id in self._known
+        registered = source.source_id in self.known
         follower = Follower(
-            source,
-            file,
-            self._options,
-            path=path,
-            format_name=format_name,
-            registered=registered,
-            finite=finite,
+            source, file, self._options, path, format_name, registered=registered, finite=finite
         )
         follower.refresh()
-        if self._names.is_rotation_of(path, source.path):
+        if self.names.is_rotation_of(path, source.path):
             follower.set_rotated()
         if registered:
-            self._known.put(replace(source, path=path))
-        self._orphans.discard(source.source_id)
+            self.known.put(replace(source, path=path))
+        self.orphans.discard(source.source_id)
         self._parked.pop(follower.key, None)
         self.copies.pop(follower.key, None)
         self._by_key[follower.key] = follower
@@ -93,7 +85,7 @@ class Followers:
         del self._by_key[follower.key]
         del self._by_source[follower.source.source_id]
         if follower.registered:
-            self._known.put(follower.as_read())
+            self.known.put(follower.as_read())
             if not follower.finite:
                 self.closed_inodes.add(follower.file.inode)
         follower.file.close()

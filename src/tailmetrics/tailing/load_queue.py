@@ -10,11 +10,9 @@ from tailmetrics.errors import LoadError
 from tailmetrics.formats.framing import RESULTS
 from tailmetrics.sources import Batch
 from tailmetrics.tailing.followers import Followers
-from tailmetrics.tailing.known_sources import KnownSources
 from tailmetrics.tailing.load_jobs import LoadJob
-from tailmetrics.tailing.log_file import LogFile, open_finished
+from tailmetrics.tailing.log_file import open_finished
 from tailmetrics.tailing.matching import Matcher
-from tailmetrics.tailing.rotation import LogNames
 
 _MOST_LOADS = 64  # at a time: each holds its file open
 
@@ -26,12 +24,8 @@ class LoadQueue:
     LOG_FILE_PATH names.
     """
 
-    def __init__(
-        self, log_format: str, names: LogNames, known: KnownSources, followers: Followers, matcher: Matcher
-    ) -> None:
+    def __init__(self, log_format: str, followers: Followers, matcher: Matcher) -> None:
         self._log_format = log_format
-        self._names = names
-        self._known = known
         self._followers = followers
         self._matcher = matcher
         self._queued: deque[LoadJob] = deque()
@@ -95,10 +89,10 @@ class LoadQueue:
 
     def _begin(self, job: LoadJob, closing: contextlib.ExitStack) -> None:
         """Open a file and tell whose it is; `closing` closes it unless it is followed."""
-        opened: LogFile = open_finished(str(job.path))
+        opened = open_finished(str(job.path))
         closing.callback(opened.close)
         size = opened.size()
-        format_name = job.format_name or self._names.format_of(str(job.path)) or self._log_format
+        format_name = job.format_name or self._followers.names.format_of(str(job.path)) or self._log_format
         # A result log's name says when it ran: another one of equal content is another run.
         source = self._matcher.of_load(opened, job, name_counts=format_name == RESULTS) if size else None
         if source is None:
@@ -119,4 +113,4 @@ class LoadQueue:
             self._followers.follow(source, opened, source.path, format_name, finite=True)
             closing.pop_all()
             # Before it is registered, so that a copy which is to be loaded beside it finds it.
-            self._known.put(source)
+            self._followers.known.put(source)

@@ -18,31 +18,20 @@ from tailmetrics.tailing.identity import (
     start_at,
     uploaded_source,
 )
-from tailmetrics.tailing.known_sources import KnownSources
 from tailmetrics.tailing.load_jobs import LoadJob
 from tailmetrics.tailing.log_file import LogFile, open_log
-from tailmetrics.tailing.orphans import Orphans
-from tailmetrics.tailing.rotation import LogNames, are_other_runs
+from tailmetrics.tailing.rotation import are_other_runs
 
 
 class Matcher:
     """Decides by device and inode first, then by content; a name only tells that a copy is no stranger."""
 
-    def __init__(
-        self,
-        node_id: str,
-        known: KnownSources,
-        followers: Followers,
-        orphans: Orphans,
-        *,
-        names: LogNames,
-        from_beginning: bool,
-    ) -> None:
+    def __init__(self, node_id: str, followers: Followers, *, from_beginning: bool) -> None:
         self._node_id = node_id
-        self._known = known
         self._followers = followers
-        self._orphans = orphans
-        self._names = names
+        self._known = followers.known
+        self._orphans = followers.orphans
+        self._names = followers.names
         self._from_beginning = from_beginning  # whether logs are read from there, so that all lines are known
 
     def by_inode(self, opened: LogFile, path: str, *, name_counts: bool = False) -> Source | None:

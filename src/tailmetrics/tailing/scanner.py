@@ -21,11 +21,10 @@ from tailmetrics.tailing.discovery import (
 )
 from tailmetrics.tailing.followers import Followers
 from tailmetrics.tailing.identity import start_at_end
-from tailmetrics.tailing.known_sources import KnownSources, Relatives
+from tailmetrics.tailing.known_sources import Relatives
 from tailmetrics.tailing.log_file import Key, LogFile, open_log
 from tailmetrics.tailing.matching import Matcher
-from tailmetrics.tailing.orphans import Orphans
-from tailmetrics.tailing.rotation import LogNames, is_compressed
+from tailmetrics.tailing.rotation import is_compressed
 from tailmetrics.tailing.wakeup import Wakeup
 from tailmetrics.telemetry.log import EventLog
 
@@ -42,24 +41,16 @@ class Scanner:
     """Finds files and has them followed. Not thread-safe: called under the tailer's lock."""
 
     def __init__(
-        self,
-        options: TailingOptions,
-        names: LogNames,
-        known: KnownSources,
-        *,
-        followers: Followers,
-        orphans: Orphans,
-        matcher: Matcher,
-        wakeup: Wakeup,
+        self, options: TailingOptions, followers: Followers, matcher: Matcher, wakeup: Wakeup
     ) -> None:
         self._options = options
-        self._names = names
-        self._known = known
         self._followers = followers
-        self._orphans = orphans
+        self._names = followers.names
+        self._known = followers.known
+        self._orphans = followers.orphans
         self._matcher = matcher
         self._wakeup = wakeup
-        self._rotated_files = RotatedFiles(names)
+        self._rotated_files = RotatedFiles(followers.names)
         self._settled: dict[Key, int] = {}  # rotated files that need no look until they change
         self._empty: dict[Key, FoundFile] = {}
         self._found: dict[str, Key] = {}  # by path

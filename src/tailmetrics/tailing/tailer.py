@@ -18,7 +18,6 @@ from tailmetrics.tailing.known_sources import KnownSources
 from tailmetrics.tailing.load_jobs import LoadJob
 from tailmetrics.tailing.load_queue import LoadQueue
 from tailmetrics.tailing.matching import Matcher
-from tailmetrics.tailing.orphans import Orphans
 from tailmetrics.tailing.reader import Rewritten
 from tailmetrics.tailing.rotation import LogNames
 from tailmetrics.tailing.scanner import Scanner
@@ -48,26 +47,10 @@ class Tailer:
         self._known = KnownSources(known, datetime.now(timezone.utc))
         names = LogNames(options.log_paths if follow else ())
         names.add(source.path for source in self._known)
-        self._orphans = Orphans()
-        self._followers = Followers(options, names, self._known, self._orphans)
-        matcher = Matcher(
-            node_id,
-            self._known,
-            self._followers,
-            self._orphans,
-            names=names,
-            from_beginning=options.log_start == "beginning",
-        )
-        self._loads = LoadQueue(options.log_format, names, self._known, self._followers, matcher)
-        self._scanner = Scanner(
-            options,
-            names,
-            self._known,
-            followers=self._followers,
-            orphans=self._orphans,
-            matcher=matcher,
-            wakeup=self.wakeup,
-        )
+        self._followers = Followers(options, names, self._known)
+        matcher = Matcher(node_id, self._followers, from_beginning=options.log_start == "beginning")
+        self._loads = LoadQueue(options.log_format, self._followers, matcher)
+        self._scanner = Scanner(options, self._followers, matcher, self.wakeup)
 
     def next_chunks(self, worker: int = 0, workers: int = 1) -> list[LineChunk | Registration]:
         """What is new, at most one chunk of each source and about CHUNK_BYTES in all; may be empty.
@@ -82,7 +65,11 @@ class Tailer:
                 self._scanner.scan()
             ours = [follower for follower in self._followers if follower.worker_hash % workers == worker]
             # All new sources before any line: then after a crash the store knows whatever had been found.
-            chunks: list[LineChunk | Registration] = [*self._registrations(ours)]
+            chunks: list[LineChunk | Registration] = []
+            for follower in ours:
+                if not follower.registered:
+                    self._known.put(follower.source)
+                    chunks.append(follower.registration())
             waiting = self._in_turn(ours)
             room = self._options.chunk_bytes
             while waiting and room > 0:
@@ -96,7 +83,12 @@ class Tailer:
                         break
             self._loads.end()  # whose file was let go, as nothing may happen for long now
             more = any(follower.changed and follower.unread_bytes for follower in waiting)
-            return _followed_by(chunks, more=more)
+            # What another chunk follows need not be committed alone.
+            last = len(chunks) - 1
+            return [
+                replace(chunk, more=True) if more or place < last else chunk
+                for place, chunk in enumerate(chunks)
+            ]
 
     def rest_seconds(self) -> float:
         """How long nothing is to be done as long as nothing happens."""
@@ -131,7 +123,7 @@ class Tailer:
     @property
     def lost_bytes(self) -> int:
         """Unread bytes that a truncation destroyed, no copy of them having been found."""
-        return self._orphans.lost_bytes
+        return self._followers.orphans.lost_bytes
 
     @property
     def is_stopped(self) -> bool:
@@ -155,12 +147,6 @@ class Tailer:
         with self._lock:
             for follower in self._followers:
                 self._followers.close(follower)
-
-    def _registrations(self, followers: Iterable[Follower]) -> list[Registration]:
-        new = [follower for follower in followers if not follower.registered]
-        for follower in new:
-            self._known.put(follower.source)
-        return [follower.registration() for follower in new]
 
     def _in_turn(self, followers: Iterable[Follower]) -> deque[Follower]:
         """Those that may have something to read, the first to be read first."""
@@ -190,7 +176,7 @@ class Tailer:
         return chunk
 
     def _note_rewritten(self, follower: Follower) -> None:
-        source = self._orphans.add_rewritten(follower)
+        source = self._followers.orphans.add_rewritten(follower)
         self._followers.close(follower)
         self._loads.restart(source.source_id)
         self._scanner.scan_soon()
@@ -214,11 +200,3 @@ class Tailer:
                 self._loads.restart(follower.source.source_id)
         self._scanner.scan_soon(anew=True)
         log.info("reopening all files")
-
-
-def _followed_by(chunks: list[LineChunk | Registration], *, more: bool) -> list[LineChunk | Registration]:
-    """The chunks; each that another one follows says that more comes, and need not be committed alone."""
-    last = len(chunks) - 1
-    return [
-        replace(chunk, more=True) if place < last or more else chunk for place, chunk in enumerate(chunks)
-    ]
