@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
@@ -83,6 +83,24 @@ class CommitOptions:
     max_lines: int
     max_wait_seconds: float
     max_messages_remembered: int
+
+
+@dataclass(frozen=True, slots=True)
+class TailingOptions:
+    """Which logs are followed, and how their files are looked for, read and let go.
+
+    `log_format` is that of files which no entry of LOG_FILE_PATH names.
+    """
+
+    log_paths: tuple[LogPath, ...]
+    log_format: str
+    log_start: Literal["beginning", "end"]
+    backlog_order: Literal["fair", "oldest"]
+    chunk_bytes: int
+    max_line_bytes: int
+    max_open_files: int
+    poll_interval_seconds: float
+    rotated_hold_seconds: float
 
 
 class Settings(BaseSettings):
@@ -324,6 +342,11 @@ class Settings(BaseSettings):
     @property
     def queue_options(self) -> QueueOptions:
         return QueueOptions(self.log_queues, self.queue_prefetch, self.max_line_bytes, self.chunk_bytes)
+
+    @property
+    def tailing_options(self) -> TailingOptions:
+        # Each is a setting of the same name.
+        return TailingOptions(**{field.name: getattr(self, field.name) for field in fields(TailingOptions)})
 
     @property
     def commit_options(self) -> CommitOptions:

@@ -33,7 +33,7 @@ class Following:
         self.tailer = self._new_tailer()
 
     def _new_tailer(self) -> Tailer:
-        return Tailer(self.settings, "node", self.sources.values())
+        return Tailer(self.settings.tailing_options, "node", self.sources.values())
 
     def settle(self, *, commit: bool = True) -> list[bytes]:
         """Read until nothing more comes; returns all lines so far. Uncommitted chunks are forgotten."""
@@ -116,3 +116,18 @@ def numbered(first: int, last: int) -> list[str]:
 
 def duplicates(lines: list[bytes]) -> list[bytes]:
     return [line for line, count in Counter(lines).items() if count > 1]
+
+
+def as_bytes(lines: list[str]) -> list[bytes]:
+    return [line.encode() for line in lines]
+
+
+def load_all(following: Following, *paths: Path, at_once: bool) -> list[LoadJob]:
+    if not at_once:
+        return [following.load(path) for path in paths]
+    jobs = [LoadJob(path, str(path), None, by_content=False) for path in paths]
+    for job in jobs:
+        following.tailer.load(job)
+    while not all(job.has_ended for job in jobs):
+        following.settle()
+    return jobs

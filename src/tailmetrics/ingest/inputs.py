@@ -18,7 +18,7 @@ class Inputs:
     def __init__(
         self, settings: Settings, node_id: str, known: Iterable[Source], *, follow: bool = True
     ) -> None:
-        self.tailer = Tailer(settings, node_id, known, follow=follow)
+        self.tailer = Tailer(settings.tailing_options, node_id, known, follow=follow)
         try:
             self._queues = QueueReader(settings.queue_options, self.tailer.wakeup.wake) if follow else None
         except BaseException:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import itertools
 import os
 import stat
 from collections.abc import Iterable, Set
@@ -55,7 +56,7 @@ def find_files(log_paths: Iterable[LogPath]) -> tuple[list[FoundFile], dict[str,
         for path in paths:
             if is_compressed(path):
                 continue
-            file = _look_at(path, entry.format_name, missing)
+            file = look_at(path, entry.format_name, missing)
             if file is not None:
                 found.setdefault((file.device, file.inode), file)
         if is_glob and not paths:
@@ -63,7 +64,8 @@ def find_files(log_paths: Iterable[LogPath]) -> tuple[list[FoundFile], dict[str,
     return list(found.values()), missing
 
 
-def _look_at(path: str, format_name: str, missing: dict[str, str]) -> FoundFile | None:
+def look_at(path: str, format_name: str, missing: dict[str, str]) -> FoundFile | None:
+    """A regular file as it is now; of what is none, nor a folder, `missing` gets the reason."""
     if shown := name_that_is_not_utf8(path):
         missing[shown] = NAME_PROBLEM
         return None
@@ -96,13 +98,8 @@ def directories_to_watch(log_paths: Iterable[LogPath], followed: Iterable[str]) 
 
 def _fixed_part(pattern: str) -> str:
     """The folder of a pattern up to the first part that is a glob."""
-    parts = Path(pattern).parts[:-1]
-    fixed = []
-    for part in parts:
-        if glob.has_magic(part):
-            break
-        fixed.append(part)
-    return str(Path(*fixed)) if fixed else "."
+    folders = Path(pattern).parts[:-1]
+    return str(Path(*itertools.takewhile(lambda folder: not glob.has_magic(folder), folders)))
 
 
 def _existing(folder: Path) -> Path:

@@ -6,11 +6,11 @@ import time
 from dataclasses import replace
 
 from tailmetrics.formats.framing import framing_of
-from tailmetrics.settings import Settings
+from tailmetrics.settings import TailingOptions
 from tailmetrics.sources import TAIL_BYTES, LineChunk, LongLine, Registration, Source
 from tailmetrics.status import SourceState, SourceStatus
 from tailmetrics.tailing.identity import checkpoint_of, grown_head
-from tailmetrics.tailing.log_file import LogFile
+from tailmetrics.tailing.log_file import Key, LogFile
 from tailmetrics.tailing.reader import LineReader, Rewritten
 
 
@@ -24,10 +24,10 @@ class Follower:
         self,
         source: Source,
         file: LogFile,
-        settings: Settings,
-        *,
+        options: TailingOptions,
         path: str,
         format_name: str,
+        *,
         registered: bool,
         finite: bool = False,
     ) -> None:
@@ -42,8 +42,8 @@ class Follower:
         self.worker_hash = int(source.source_id[:8], 16)
         self.rotated = finite  # whether it will not grow for ever: renamed, deleted, or read by load
         self.last_error: str | None = None
-        self.stirred = True  # whether something may have been written since it was looked at
-        self.unheard = False  # whether no event told of what was written
+        self.changed = True  # whether something may have been written since it was looked at
+        self.is_silent = False  # whether no event told of what was written
         self._head = file.read(0, source.checkpoint.head_length)
         start = max(0, source.position - TAIL_BYTES)
         before = file.read(start, source.position - start)
@@ -55,19 +55,19 @@ class Follower:
             before,
             self._head,
             framing=framing_of(format_name),
-            chunk_bytes=settings.chunk_bytes,
-            max_line_bytes=settings.max_line_bytes,
+            chunk_bytes=options.chunk_bytes,
+            max_line_bytes=options.max_line_bytes,
         )
         self._size = source.position  # when it was last looked at
         self._largest_size = source.position
-        self._stamp = (-1, -1)
+        self.stamp = (-1, -1)  # size and time of change when it was last looked at
         self._read_stamp: tuple[int, int] | None = None  # of the file when nothing more could be read
         self._grew_at = time.monotonic()
         self._behind_since: float | None = None
         self._status: SourceStatus | None = None  # as it was told last
 
     @property
-    def key(self) -> tuple[int, int]:
+    def key(self) -> Key:
         """Device and inode of the file that is open, which after a rotation need not be the source's own."""
         return (self.file.device, self.file.inode)
 
@@ -84,10 +84,10 @@ class Follower:
     def is_committed(self) -> bool:
         return self.committed == self.offset
 
-    def look(self) -> bool:
+    def refresh(self) -> bool:
         """Note the size of the file; whether it was written to since nothing more could be read."""
-        self._stamp = self.file.stamp()
-        size = self._stamp[0]
+        self.stamp = self.file.stamp()
+        size = self.stamp[0]
         if size != self._size:
             self._size = size
             self._largest_size = max(self._largest_size, size)
@@ -107,37 +107,29 @@ class Follower:
             self.rotated = True
             self._grew_at = time.monotonic()
 
-    def set_live(self) -> None:
-        """Note that the file bears its own name again, and may grow for ever."""
-        self.rotated = False
-
     @property
-    def stamp(self) -> tuple[int, int]:
-        """Size and time of change of the file when it was last looked at."""
-        return self._stamp
-
     def written_ns(self) -> int:
         """When the file was written to last, as far as it was looked at; in nanoseconds since 1970."""
-        return self._stamp[1]
+        return self.stamp[1]
 
     @property
-    def is_restless(self) -> bool:
-        """Whether it has to be looked at again and again, as no event will tell when something is due."""
-        return self.rotated or self.unheard or self.last_error is not None
+    def needs_polling(self) -> bool:
+        """Whether it is looked at by the clock, as no event will tell when something is due."""
+        return self.rotated or self.is_silent or self.last_error is not None
 
-    def compare(self, stamp: tuple[int, int]) -> None:
+    def note_stamp(self, stamp: tuple[int, int]) -> None:
         """Look at it soon when the file's size and time of change are not those up to which it was read."""
-        if not self.stirred and stamp != self._read_stamp:
-            self.stirred = self.unheard = True
+        if not self.changed and stamp != self._read_stamp:
+            self.changed = self.is_silent = True
 
-    def stir(self) -> None:
+    def note_event(self) -> None:
         """Look at it soon: an event tells that it was written to."""
-        self.stirred, self.unheard = True, False
+        self.changed, self.is_silent = True, False
 
     @property
     def may_read(self) -> bool:
         """Whether something was written since nothing more could be read."""
-        return self._stamp != self._read_stamp
+        return self.stamp != self._read_stamp
 
     @property
     def lost_bytes(self) -> int:
@@ -153,7 +145,7 @@ class Follower:
             raise Rewritten
         offset = self.offset
         size = self._size
-        stamp = self._stamp
+        stamp = self.stamp
         lines = self._reader.read(TAIL_BYTES, final=final)
         if lines is None:
             self._read_stamp = stamp

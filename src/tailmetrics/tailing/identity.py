@@ -80,18 +80,10 @@ def new_source(file: LogFile, path: str, node_id: str, known: Iterable[Source]) 
 
     Its epoch is one more than that of any known source with the same device and inode.
     """
-    epochs = [source.epoch for source in known if (source.device, source.inode) == (file.device, file.inode)]
-    epoch = max(epochs, default=-1) + 1
-    checkpoint = checkpoint_of(0, file.read(0, HEAD_BYTES), b"")
-    return Source(
-        source_id=derive_source_id(node_id, file.device, file.inode, epoch, checkpoint.head_hash),
-        node_id=node_id,
-        device=file.device,
-        inode=file.inode,
-        epoch=epoch,
-        path=path,
-        checkpoint=checkpoint,
-    )
+    key = (file.device, file.inode)
+    epoch = max((source.epoch for source in known if (source.device, source.inode) == key), default=-1) + 1
+    head = file.read(0, HEAD_BYTES)
+    return _unread(head, path, node_id, (*key, epoch), fingerprint(head))
 
 
 def start_at_end(source: Source, file: LogFile) -> Source:
@@ -99,12 +91,10 @@ def start_at_end(source: Source, file: LogFile) -> Source:
     end = file.size()
     while end > 0:
         start = max(0, end - _SEARCH_BYTES)
-        at = file.read(start, end - start).rfind(b"\n")
-        if at >= 0:
-            end = start + at + 1
-            break
+        if line_end := file.read(start, end - start).rfind(b"\n") + 1:
+            return start_at(start + line_end, source, file)
         end = start
-    return start_at(end, source, file)
+    return start_at(0, source, file)
 
 
 def start_at(position: int, source: Source, file: LogFile) -> Source:
@@ -125,12 +115,10 @@ def uploaded_source(file: LogFile, name: str, node_id: str, *, name_counts: bool
         content.update(block)
         position += len(block)
     known_by = f"{content.hexdigest()}\0{name}" if name_counts else content.hexdigest()
-    return Source(
-        source_id=derive_source_id(node_id, 0, 0, 0, known_by),
-        node_id=node_id,
-        device=0,
-        inode=0,
-        epoch=0,
-        path=name,
-        checkpoint=checkpoint_of(0, file.read(0, HEAD_BYTES), b""),
-    )
+    return _unread(file.read(0, HEAD_BYTES), name, node_id, (0, 0, 0), known_by)
+
+
+def _unread(head: bytes, path: str, node_id: str, identity: tuple[int, int, int], known_by: str) -> Source:
+    """A source at position 0; its identity is a device, an inode and an epoch."""
+    source_id = derive_source_id(node_id, *identity, known_by)
+    return Source(source_id, node_id, *identity, path, checkpoint_of(0, head, b""))

@@ -9,16 +9,21 @@ from datetime import datetime
 
 from tailmetrics.sources import Checkpoint, Source, fingerprint
 from tailmetrics.tailing.identity import holds
-from tailmetrics.tailing.log_file import LogFile, may_hold_more
+from tailmetrics.tailing.log_file import Key, LogFile, may_hold_more
 from tailmetrics.tailing.rotation import LogNames, chain
 
 
 class KnownSources:
-    """All sources of this node, each as far as it was read."""
+    """All sources of this node, each as far as it was read. Not thread-safe: called under the tailer's lock.
 
-    def __init__(self, sources: Iterable[Source]) -> None:
-        self._sources = {source.source_id: source for source in sources}
-        self._by_inode: dict[tuple[int, int], set[str]] = defaultdict(set)
+    `started` is since when sources that are new by now are followed.
+    """
+
+    def __init__(self, sources: Iterable[Source], started: datetime) -> None:
+        self.started = started
+        self.at_start = tuple(sources)
+        self._sources = {source.source_id: source for source in self.at_start}
+        self._by_inode: dict[Key, set[str]] = defaultdict(set)
         self._by_head: dict[int, dict[str, set[str]]] = {}
         for source in self._sources.values():
             self._index(source)
@@ -47,7 +52,7 @@ class KnownSources:
         if source is not None and source.position <= checkpoint.position:
             self.put(replace(source, checkpoint=checkpoint, path=path))
 
-    def with_inode(self, key: tuple[int, int]) -> list[Source]:
+    def with_inode(self, key: Key) -> list[Source]:
         """Sources of a device and inode, the newest first."""
         sources = [self._sources[source_id] for source_id in self._by_inode.get(key, ())]
         return sorted(sources, key=lambda source: -source.epoch)
@@ -74,17 +79,15 @@ class KnownSources:
 class Relatives:
     """What is known of the files beside a rotated one, as it is at one look at all of them."""
 
-    def __init__(
-        self, known: Iterable[Source], at_start: Iterable[Source], names: LogNames, started: datetime
-    ) -> None:
+    def __init__(self, known: KnownSources, names: LogNames) -> None:
         self._names = names
-        self._started_ns = _nanoseconds(started)
+        self._started_ns = _nanoseconds(known.started)
         self._since_ns: dict[str, int] = {}  # by family
         self._positions: dict[str, list[int]] = defaultdict(list)  # by the name without any mark
         for source in known:
             self._positions[chain(source.path)[-1]].append(source.position)
         # By the names of the start: a file may have been renamed to one that does not tell its log any more.
-        for source in at_start:
+        for source in known.at_start:
             if source.followed_since is not None:
                 family = names.family(source.path)
                 since = _nanoseconds(source.followed_since)

@@ -16,6 +16,8 @@ from tailmetrics.errors import LoadError
 GZIP_BEGINS = b"\x1f\x8b\x08"
 _SCAN_BYTES = 4 * 1024 * 1024
 
+Key = tuple[int, int]  # device and inode of a file
+
 
 class LogFile(Protocol):
     """An open file. Offsets and sizes are in bytes of the log, after decompression."""

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 
 from tailmetrics.errors import LoadError
 from tailmetrics.sources import HEAD_BYTES, Source
-from tailmetrics.tailing.follower import Follower
-from tailmetrics.tailing.followers import Followers, Key
+from tailmetrics.tailing.followers import Followers
 from tailmetrics.tailing.identity import (
     begins_like,
     holds,
@@ -21,35 +18,21 @@ from tailmetrics.tailing.identity import (
     start_at,
     uploaded_source,
 )
-from tailmetrics.tailing.known_sources import KnownSources
 from tailmetrics.tailing.load_jobs import LoadJob
 from tailmetrics.tailing.log_file import LogFile, open_log
-from tailmetrics.tailing.orphans import Orphans
-from tailmetrics.tailing.rotation import LogNames, are_other_runs
+from tailmetrics.tailing.rotation import are_other_runs
 
 
 class Matcher:
     """Decides by device and inode first, then by content; a name only tells that a copy is no stranger."""
 
-    def __init__(
-        self,
-        node_id: str,
-        started: datetime,
-        known: KnownSources,
-        followers: Followers,
-        orphans: Orphans,
-        *,
-        names: LogNames,
-        from_beginning: bool,
-    ) -> None:
+    def __init__(self, node_id: str, followers: Followers, *, from_beginning: bool) -> None:
         self._node_id = node_id
-        self._started = started
-        self._known = known
         self._followers = followers
-        self._orphans = orphans
-        self._names = names
+        self._known = followers.known
+        self._orphans = followers.orphans
+        self._names = followers.names
         self._from_beginning = from_beginning  # whether logs are read from there, so that all lines are known
-        self._copies: dict[Key, str] = {}  # what was a copy when it was looked at, and of which source
 
     def by_inode(self, opened: LogFile, path: str, *, name_counts: bool = False) -> Source | None:
         """The known source that lies in this very file, if nobody reads it elsewhere.
@@ -108,7 +91,7 @@ class Matcher:
 
     def new(self, opened: LogFile, path: str) -> Source:
         source = new_source(opened, path, self._node_id, self._known)
-        return replace(source, followed_since=self._started)
+        return replace(source, followed_since=self._known.started)
 
     def is_copy_of_followed(self, opened: LogFile, path: str, *, name_counts: bool = False) -> bool:
         """Whether a file is a copy of one that is followed, by its bytes and its name.
@@ -116,24 +99,23 @@ class Matcher:
         What to do about it shows when the original is truncated, or the copy grows: until then it is looked
         at again and again.
         """
-        for relative in self._relatives(path):
+        family = self._names.family(path)
+        for relative in self._followers:
+            if self._names.family(relative.path) != family:
+                continue
             if name_counts and are_other_runs(path, relative.path):
                 continue
             if relative.file is not opened and is_copy(opened, relative.file):
-                self._copies[(opened.device, opened.inode)] = relative.source.source_id
+                self._followers.copies[(opened.device, opened.inode)] = relative.source.source_id
                 return True
         return False
-
-    def forget_copy(self, key: Key) -> None:
-        """The file is followed now."""
-        self._copies.pop(key, None)
 
     def _of_upload(self, opened: LogFile, name: str, *, name_counts: bool) -> Source:
         """The source of all these bytes; of a log that was loaded when it was shorter only the rest."""
         made = uploaded_source(opened, name, self._node_id, name_counts=name_counts)
         if (known := self._known.get(made.source_id)) is not None:
             return known
-        made = replace(made, followed_since=self._started)
+        made = replace(made, followed_since=self._known.started)
         size = opened.size()
         found = [
             source
@@ -242,14 +224,9 @@ class Matcher:
         with contextlib.closing(original):
             return 0 < source.position == original.size() < opened.size()
 
-    def _relatives(self, path: str) -> Iterable[Follower]:
-        """What is followed of the same log."""
-        family = self._names.family(path)
-        return [follower for follower in self._followers if self._names.family(follower.path) == family]
-
     def _rest_of_copy(self, opened: LogFile, path: str) -> Source | None:
         """A source without unread lines, for a copy whose original was read further before its truncation."""
-        source_id = self._copies.get((opened.device, opened.inode))
+        source_id = self._followers.copies.get((opened.device, opened.inode))
         original = None if source_id is None else self._truncated(source_id)
         if original is None or not self._names.is_rotated(path):
             return None

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 
 from tailmetrics.sources import Source
+from tailmetrics.tailing.follower import Follower
 from tailmetrics.telemetry.log import EventLog
 
 log = EventLog()
@@ -19,7 +20,7 @@ class _Orphan:
 
 
 class Orphans:
-    """Each as far as it was read, for a limited time.
+    """Each as far as it was read, for a limited time. Not thread-safe: called under the tailer's lock.
 
     `lost_bytes` were seen in a file and destroyed by a truncation before they were read, no copy of them
     having been found in time.
@@ -34,6 +35,14 @@ class Orphans:
 
     def add(self, source: Source, unread_bytes: int = 0) -> None:
         self._orphans[source.source_id] = _Orphan(source, time.monotonic(), unread_bytes)
+
+    def add_rewritten(self, follower: Follower) -> Source:
+        """Add what a file held before other bytes were written to it; returns it as far as it was read."""
+        source = follower.as_read()
+        log.info("truncated", path=follower.path, source=source.source_id, position=source.position)
+        if follower.registered:
+            self.add(source, follower.lost_bytes)
+        return source
 
     def get(self, source_id: str) -> Source | None:
         orphan = self._orphans.get(source_id)

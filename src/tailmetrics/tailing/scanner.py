@@ -1,0 +1,256 @@
+"""Looking for files: those of LOG_FILE_PATH, what rotation made of them, and which source each is."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Set
+
+from tailmetrics.errors import LoadError
+from tailmetrics.formats.framing import RESULTS
+from tailmetrics.settings import TailingOptions
+from tailmetrics.status import SourceState, SourceStatus
+from tailmetrics.tailing.discovery import (
+    FoundFile,
+    RotatedFiles,
+    directories_to_watch,
+    event_names,
+    find_files,
+    look_at,
+)
+from tailmetrics.tailing.followers import Followers
+from tailmetrics.tailing.identity import start_at_end
+from tailmetrics.tailing.known_sources import Relatives
+from tailmetrics.tailing.log_file import Key, LogFile, open_log
+from tailmetrics.tailing.matching import Matcher
+from tailmetrics.tailing.rotation import is_compressed
+from tailmetrics.tailing.wakeup import Wakeup
+from tailmetrics.telemetry.log import EventLog
+
+# Where there are events, so many times as long as a scan took the processor is waited before another, and no
+# more than so many times the interval that is set.
+_SCAN_REST, _LONGEST_SCAN_REST = 200, 10
+
+Problems = dict[str, tuple[SourceState, str]]  # path -> state and reason
+
+log = EventLog()
+
+
+class Scanner:
+    """Finds files and has them followed. Not thread-safe: called under the tailer's lock."""
+
+    def __init__(
+        self, options: TailingOptions, followers: Followers, matcher: Matcher, wakeup: Wakeup
+    ) -> None:
+        self._options = options
+        self._followers = followers
+        self._names = followers.names
+        self._known = followers.known
+        self._orphans = followers.orphans
+        self._matcher = matcher
+        self._wakeup = wakeup
+        self._rotated_files = RotatedFiles(followers.names)
+        self._settled: dict[Key, int] = {}  # rotated files that need no look until they change
+        self._empty: dict[Key, FoundFile] = {}
+        self._found: dict[str, Key] = {}  # by path
+        self._keys: dict[str, Key] = {}  # the same by all names that events may give
+        self._folders: set[str] = set()  # of these names
+        self._problems: Problems = {}
+        self._due_at = 0.0
+        self._scanned = False
+
+    def rest_seconds(self) -> float:
+        """How long until the next scan is due as long as nothing happens."""
+        return max(0.0, self._due_at - time.monotonic())
+
+    def scan_soon(self, *, anew: bool = False) -> None:
+        """Have the next scan due at once; `anew` looks at rotated files of which all was known, too."""
+        self._due_at = 0.0
+        if anew:
+            self._settled.clear()
+
+    def problems(self) -> list[SourceStatus]:
+        """Of every path that has no file, or one that cannot be read."""
+        return [
+            SourceStatus("", path, 0, 0, 0, 0, 0, 0, 0.0, state, reason)
+            for path, (state, reason) in sorted(self._problems.items())
+        ]
+
+    def is_due(self) -> bool:
+        """Take what events tell; whether files are to be looked for."""
+        news = self._wakeup.take_news()
+        is_due = news.names_changed or self.rest_seconds() == 0
+        for path in news.written:
+            key = self._keys.get(path)
+            if key is None:
+                continue
+            if (follower := self._followers.of_file(key)) is not None:
+                follower.note_event()
+            elif key in self._empty or self._followers.parked_stamp(key) is not None:
+                is_due = True
+        if is_due or self._wakeup.has_events:
+            return is_due
+        looks = ((file, look_at(file.path, file.format_name, {})) for file in self._empty.values())
+        return any(now is not None and now.stamp != file.stamp for file, now in looks)
+
+    def scan(self) -> None:
+        """Look for files, follow those with something to read, and note what cannot be followed."""
+        began = time.thread_time()
+        log_paths = self._names.log_paths
+        found, missing = find_files(log_paths)
+        self._names.add(file.path for file in found)
+        keys = {file.path: file.key for file in found}
+        problems: Problems = {path: ("missing", reason) for path, reason in missing.items()}
+        self._identify(self._match_names(found), problems)
+        if not self._scanned:
+            self._scanned = True
+            self._adopt_orphans()
+        self._look_at_rotated(set(keys.values()))
+        self._orphans.give_up_after(self._options.rotated_hold_seconds)
+        self._note_problems(problems)
+        self._followers.keep_within_limit()
+        if log_paths:
+            if keys != self._found:
+                self._found = keys
+                self._keys = {name: key for path, key in keys.items() for name in event_names(path)}
+                self._folders = {os.path.dirname(name) for name in self._keys}  # noqa: PTH120  # for each file
+            # Each time, as a folder may have come, or been replaced by another one.
+            self._wakeup.watch(directories_to_watch(log_paths, self._folders))
+        interval = self._options.poll_interval_seconds
+        if self._wakeup.has_events:
+            took = time.thread_time() - began
+            interval *= min(max(1.0, _SCAN_REST * took / interval), _LONGEST_SCAN_REST)
+        self._due_at = time.monotonic() + interval
+
+    def _match_names(self, found: list[FoundFile]) -> list[FoundFile]:
+        """Tell followers their present names; returns the files that nobody follows."""
+        self._followers.note_found({file.key for file in found})
+        self._empty = {}
+        unidentified = []
+        for file in found:
+            follower = self._followers.of_file(file.key)
+            if follower is not None:
+                follower.note_stamp(file.stamp)
+                if not follower.finite:
+                    if file.path == follower.source.path:
+                        follower.rotated = False
+                    elif self._names.is_rotation_of(file.path, follower.path):
+                        follower.set_rotated()
+                follower.path = file.path
+            elif file.size == 0:
+                self._empty[file.key] = file
+            elif self._followers.parked_stamp(file.key) != file.stamp:
+                unidentified.append(file)
+        return unidentified
+
+    def _identify(self, files: list[FoundFile], problems: Problems) -> None:
+        """Follow what is known by its inode first: then a copy can be told from the file it was made of."""
+        unknown: list[tuple[FoundFile, LogFile]] = []
+        for file in files:
+            opened = self._open(file.path, problems)
+            if opened is None:
+                continue
+            source = self._matcher.by_inode(opened, file.path, name_counts=file.format_name == RESULTS)
+            if source is None:
+                unknown.append((file, opened))
+            else:
+                self._followers.follow(source, opened, file.path, file.format_name)
+        # A log before what rotation made of it, whose name is longer, to tell a copy from what is followed.
+        for file, opened in sorted(unknown, key=lambda each: len(each[0].path)):
+            source = self._matcher.by_content(opened, file.path, name_counts=file.format_name == RESULTS)
+            if source is None:
+                opened.close()
+                continue
+            is_first_look = source.position == 0 and not self._scanned
+            if is_first_look and self._options.log_start == "end" and source.source_id not in self._known:
+                source = start_at_end(source, opened)
+            self._followers.follow(source, opened, file.path, file.format_name)
+        for file, _ in unknown:  # but read in the order of their names
+            if (follower := self._followers.of_file(file.key)) is not None:
+                self._followers.end_turn(follower)
+
+    def _open(self, path: str, problems: Problems) -> LogFile | None:
+        try:
+            opened = open_log(path)
+        except (OSError, LoadError) as error:
+            problems[path] = ("unreadable", getattr(error, "strerror", None) or str(error))
+            return None
+        # Between the look and the open the name may have passed to another file.
+        if self._followers.of_file((opened.device, opened.inode)) or not opened.size():
+            opened.close()
+            return None
+        return opened
+
+    def _adopt_orphans(self) -> None:
+        """At start, look for what became of the sources that were not found under their names."""
+        for source in self._known:
+            is_ours = self._names.format_of_rotated(source.path) is not None
+            if is_ours and self._followers.of_source(source.source_id) is None:
+                self._orphans.add(source)
+                self._followers.closed_inodes.add(source.inode)
+
+    def _look_at_rotated(self, found: Set[Key]) -> None:
+        """Follow what rotation made of the logs, whether LOG_FILE_PATH names it or not.
+
+        That is where an orphan goes on, and a file that was made and renamed between two scans. A file that
+        was read before is looked at under any other name, too.
+        """
+        relatives: Relatives | None = None
+        closed_elsewhere = self._followers.closed_inodes - {inode for _, inode in found}
+        for path in self._rotated_files.find(closed_elsewhere):
+            file = look_at(path, "", {})
+            if file is None or file.key in found or not file.size:
+                continue
+            if self._settled.get(file.key) == file.modified_ns or self._followers.of_file(file.key):
+                continue
+            relatives = relatives or Relatives(self._known, self._names)
+            try:
+                with contextlib.ExitStack() as closing:
+                    if self._match_rotated(file, relatives, closing):
+                        self._settled[file.key] = file.modified_ns
+            except (OSError, LoadError) as error:
+                log.debug("cannot look at a rotated file", path=path, error=str(error))
+
+    def _match_rotated(self, file: FoundFile, relatives: Relatives, closing: contextlib.ExitStack) -> bool:
+        """Follow a rotated file when it has something to read; whether all is known of it.
+
+        `closing` closes it unless it is followed.
+        """
+        path = file.path
+        is_derived = self._names.is_derived(path)
+        # What was modified since the log is followed and is no known source was never read.
+        is_new = is_derived and file.modified_ns > relatives.followed_since_ns(path)
+        may_go_on = is_derived and relatives.may_go_on_in(path)
+        if not (is_new or may_go_on or self._known.with_inode(file.key)):
+            return not self._orphans
+        opened = open_log(path)
+        closing.callback(opened.close)
+        source = self._matcher.by_inode(opened, path)
+        # Before anything was read of a file, its first bytes may be those of many.
+        if source is None or not source.position:
+            if self._matcher.is_copy_of_followed(opened, path):
+                return False
+            if is_derived:
+                source = self._matcher.by_rotation(opened, path, is_new=is_new)
+        if source is None:
+            return not self._orphans
+        if self._followers.of_source(source.source_id):
+            return False
+        if source.source_id in self._known and opened.size() == source.position:
+            self._orphans.discard(source.source_id)
+            return True
+        # A name that tells nothing is not kept: it would not tell the next start whose file this is.
+        path = path if is_derived else source.path
+        format_name = self._names.format_of_rotated(path) or self._options.log_format
+        follower = self._followers.follow(source, opened, path, format_name, finite=is_compressed(path))
+        closing.pop_all()
+        follower.found = False
+        follower.set_rotated()
+        return True
+
+    def _note_problems(self, problems: Problems) -> None:
+        for path, (state, reason) in problems.items():
+            if self._problems.get(path) != (state, reason):
+                log.warning("cannot follow", path=path, state=state, reason=reason)
+        self._problems = problems

@@ -1,0 +1,97 @@
+"""Which files are open."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+
+import pytest
+
+from tailmetrics.settings import load_settings
+from tailmetrics.tailing.follower import Follower
+from tailmetrics.tailing.followers import Followers
+from tailmetrics.tailing.identity import new_source
+from tailmetrics.tailing.known_sources import KnownSources
+from tailmetrics.tailing.log_file import open_log
+from tailmetrics.tailing.rotation import LogNames
+from tests.tailing.following import (
+    append,
+    as_bytes,
+    numbered,
+)
+
+
+def test_more_files_than_may_be_open(tmp_path, follow):
+    following = follow(f"{tmp_path}/*.log", max_open_files=3)
+    for turn in range(3):
+        for n in range(10):
+            append(tmp_path / f"{n}.log", *numbered(turn * 10 + n, turn * 10 + n + 1))
+        following.settle()
+    assert sorted(following.lines) == sorted(as_bytes(numbered(0, 30)))
+
+
+class TestFollowers:
+    @pytest.fixture
+    def followers(self) -> Iterator[Followers]:
+        """At most two files are open when it is kept within the limit."""
+        options = load_settings(None, max_open_files=2).tailing_options
+        followers = Followers(options, LogNames([]), KnownSources([], datetime.now(timezone.utc)))
+        yield followers
+        for follower in followers:
+            followers.close(follower)
+
+    @pytest.fixture
+    def follow(self, followers: Followers, tmp_path: Path) -> Callable[[str], Follower]:
+        def start(name: str) -> Follower:
+            path = tmp_path / name
+            append(path, name)
+            opened = open_log(str(path))
+            return followers.follow(new_source(opened, str(path), "node", ()), opened, str(path), "requests")
+
+        return start
+
+    def test_the_one_whose_turn_ended_is_the_last(
+        self, followers: Followers, follow: Callable[[str], Follower]
+    ) -> None:
+        first, second = follow("first"), follow("second")
+        followers.end_turn(first)
+        assert list(followers) == [second, first]
+
+    def test_a_file_is_found_by_what_it_is_and_by_its_source_until_it_is_closed(
+        self, followers: Followers, follow: Callable[[str], Follower]
+    ) -> None:
+        follower = follow("x")
+        keys = follower.key, follower.source.source_id
+        assert followers.of_file(keys[0]) is followers.of_source(keys[1]) is follower
+        followers.close(follower)
+        assert followers.of_file(keys[0]) is followers.of_source(keys[1]) is None
+
+    def test_a_parked_file_is_done_until_its_name_is_gone(
+        self, followers: Followers, follow: Callable[[str], Follower]
+    ) -> None:
+        follower = follow("x")
+        followers.park(follower)
+        assert followers.parked_stamp(follower.key) == follower.stamp
+        assert [status.state for status in followers.statuses()] == ["done"]
+        followers.note_found(set())
+        assert (followers.parked_stamp(follower.key), followers.statuses()) == (None, [])
+
+    def test_a_file_that_no_name_leads_to_is_rotated(
+        self, followers: Followers, follow: Callable[[str], Follower]
+    ) -> None:
+        there, gone = follow("there"), follow("gone")
+        followers.note_found({there.key})
+        assert (there.rotated, gone.rotated) == (False, True)
+
+    def test_of_too_many_only_those_without_unread_lines_are_parked(
+        self, followers: Followers, follow: Callable[[str], Follower]
+    ) -> None:
+        unread, *read = [follow(name) for name in ("a", "b", "c", "d")]
+        for follower in read:
+            follower.read()
+            follower.committed = follower.offset
+            follower.changed = False
+        followers.keep_within_limit()
+        assert len(followers) == 2
+        assert followers.of_file(unread.key) is unread

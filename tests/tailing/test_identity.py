@@ -1,0 +1,156 @@
+"""What makes a file a known source, and what a new one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tailmetrics.tailing.identity import (
+    checkpoint_of,
+    grown_head,
+    holds,
+    is_beginning,
+    is_copy,
+    new_source,
+    start_at_end,
+    uploaded_source,
+)
+from tailmetrics.tailing.log_file import LogFile, open_log
+from tests.tailing.following import (
+    append,
+    as_bytes,
+    numbered,
+)
+
+
+def test_lines_that_are_there_at_start_are_left_out_when_it_begins_at_the_end(log, follow):
+    append(log, *numbered(0, 10))
+    following = follow(log, log_start="end")
+    following.settle()
+    append(log, *numbered(10, 12))
+    assert following.settle() == as_bytes(numbered(10, 12))
+
+
+def test_a_restart_goes_on_where_it_began_at_the_end(log, follow):
+    append(log, *numbered(0, 10))
+    following = follow(log, log_start="end")
+    following.settle()
+    following.close()
+    append(log, *numbered(10, 12))
+    following.restart()
+    assert following.settle() == as_bytes(numbered(10, 12))
+
+
+def test_a_file_deleted_and_made_again_is_a_new_source(log, follow):
+    following = follow(log)
+    append(log, *numbered(0, 10))
+    following.settle()
+    log.unlink()
+    append(log, *numbered(10, 20))
+    assert following.settle() == as_bytes(numbered(0, 20))
+
+
+def test_an_inode_that_is_used_again_is_a_new_source(log, follow):
+    following = follow(log)
+    append(log, *numbered(0, 10))
+    following.settle()
+    following.close()
+    held = log.with_suffix(".held")
+    os.link(log, held)
+    log.unlink()
+    held.write_bytes(b"")
+    held.rename(log)
+    append(log, *numbered(10, 30))
+    following.restart()
+    assert following.settle() == as_bytes(numbered(0, 30))
+
+
+def test_files_that_begin_alike_are_told_apart(log, follow):
+    header = ["# a header that is the same in all files " + "x" * 2000]
+    following = follow(f"{log.parent}/*.log")
+    append(log, *header, *numbered(0, 10))
+    following.settle()
+    append(log.with_name("y.log"), *header, *numbered(10, 20))
+    following.settle()
+    following.restart()
+    following.settle()
+    assert sorted(following.lines) == sorted(as_bytes([*header, *header, *numbered(0, 20)]))
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Iterator[Callable[[bytes], LogFile]]:
+    """Files of these bytes, open until the end."""
+    files: list[LogFile] = []
+
+    def write(content: bytes) -> LogFile:
+        path = tmp_path / f"{len(files)}.log"
+        path.write_bytes(content)
+        files.append(open_log(str(path)))
+        return files[-1]
+
+    yield write
+    for file in files:
+        file.close()
+
+
+ORIGINAL = b"".join(b"line %d\n" % number for number in range(1000))
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (ORIGINAL, (True, True)),
+        (ORIGINAL[:5000], (True, True)),
+        (ORIGINAL[:3000].replace(b"line 200", b"LINE 200"), (True, False)),
+        (ORIGINAL[:3000].replace(b"line 1\n", b"LINE 1\n"), (False, False)),
+        (ORIGINAL[:-9] + b"LINE 999\n", (False, False)),
+        (ORIGINAL + b"line 1000\n", (False, False)),
+    ],
+    ids=["all", "beginning", "other middle", "other first bytes", "other last bytes", "longer"],
+)
+def test_a_copy_has_the_first_and_last_bytes_and_a_beginning_all(
+    opened: Callable[[bytes], LogFile], content: bytes, expected: tuple[bool, bool]
+) -> None:
+    file, original = opened(content), opened(ORIGINAL)
+    assert (is_copy(file, original), is_beginning(file, original)) == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [(ORIGINAL, True), (ORIGINAL + b"more", True), (ORIGINAL[:-1], False), (b"x" + ORIGINAL[1:], False)],
+    ids=["same", "grown", "shorter", "other head"],
+)
+def test_a_file_holds_what_was_read_while_its_first_and_last_bytes_are_the_same(
+    opened: Callable[[bytes], LogFile], content: bytes, expected: bool
+) -> None:
+    checkpoint = checkpoint_of(len(ORIGINAL), ORIGINAL[:1024], ORIGINAL)
+    assert holds(opened(content), checkpoint) == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "position"),
+    [(b"", 0), (b"torn", 0), (b"a\nb\n", 4), (b"a\nb\ntorn", 4), (b"a\n" + b"x" * 3_000_000, 2)],
+    ids=["empty", "no whole line", "whole lines", "torn", "long torn"],
+)
+def test_the_end_of_a_file_is_that_of_its_last_whole_line(
+    opened: Callable[[bytes], LogFile], content: bytes, position: int
+) -> None:
+    file = opened(content)
+    assert start_at_end(new_source(file, "x.log", "node", ()), file).position == position
+
+
+def test_an_upload_is_known_by_its_content_and_by_its_name_where_that_counts(
+    opened: Callable[[bytes], LogFile],
+) -> None:
+    files = [opened(content) for content in (ORIGINAL, ORIGINAL, ORIGINAL + b"more\n")]
+    by_content = {uploaded_source(file, "x.log", "node", name_counts=False).source_id for file in files}
+    by_name = {uploaded_source(files[0], name, "node", name_counts=True).source_id for name in ("x", "y")}
+    assert (len(by_content), len(by_name)) == (2, 2)
+
+
+def test_the_head_grows_up_to_its_limit_and_never_shrinks() -> None:
+    heads = [grown_head(b"", 0, b"abc"), grown_head(b"abc", 3, b"x" * 2000), grown_head(b"abc", 1, b"b")]
+    assert [len(head) for head in heads] == [3, 1024, 3]

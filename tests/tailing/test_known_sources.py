@@ -1,0 +1,79 @@
+"""The sources that the store knows, by inode and by their first bytes."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+from tailmetrics.settings import LogPath
+from tailmetrics.sources import Source
+from tailmetrics.tailing.identity import checkpoint_of, new_source
+from tailmetrics.tailing.known_sources import KnownSources, Relatives
+from tailmetrics.tailing.log_file import open_log
+from tailmetrics.tailing.rotation import LogNames
+from tests.tailing.following import append
+
+STARTED = datetime(2024, 11, 6, tzinfo=timezone.utc)
+
+
+def source_of(content: bytes, name: str = "x.log", *, epoch: int = 0) -> Source:
+    """A source of which this content was read."""
+    return Source(f"{name} {epoch}", "node", 1, 2, epoch, name, checkpoint_of(len(content), content, content))
+
+
+def known(*sources: Source) -> KnownSources:
+    return KnownSources(sources, STARTED)
+
+
+def test_of_an_inode_that_was_used_again_the_newest_source_comes_first() -> None:
+    sources = [source_of(b"a\n", epoch=epoch) for epoch in (0, 2, 1)]
+    assert [source.epoch for source in known(*sources).with_inode((1, 2))] == [2, 1, 0]
+
+
+def test_of_sources_with_the_same_content_the_one_read_furthest_comes_first(tmp_path: Path) -> None:
+    append(tmp_path / "x.log", "a", "b", "c")
+    sources = known(source_of(b"a\n", "short"), source_of(b"a\nb\n", "long"), source_of(b"z\n", "other"))
+    with contextlib.closing(open_log(str(tmp_path / "x.log"))) as opened:
+        assert [source.path for source in sources.with_content_of(opened)] == ["long", "short"]
+
+
+def test_a_source_is_found_by_its_first_bytes_as_they_are_after_it_grew(tmp_path: Path) -> None:
+    append(tmp_path / "x.log", "a", "b")
+    sources = known(source_of(b""))
+    sources.put(source_of(b"a\nb\n"))
+    with contextlib.closing(open_log(str(tmp_path / "x.log"))) as opened:
+        assert [source.position for source in sources.with_head_of(opened)] == [4]
+
+
+def test_a_late_commit_does_not_set_a_source_back() -> None:
+    sources = known(source_of(b"a\nb\n"))
+    sources.advance("x.log 0", source_of(b"a\n").checkpoint, "x.log")
+    [source] = sources
+    assert source.position == 4
+
+
+def test_the_epoch_of_a_new_source_is_one_more_than_any_of_its_inode(tmp_path: Path) -> None:
+    append(tmp_path / "x.log", "a")
+    with contextlib.closing(open_log(str(tmp_path / "x.log"))) as opened:
+        before = replace(source_of(b"z\n", epoch=4), device=opened.device, inode=opened.inode)
+        assert new_source(opened, "x.log", "node", known(before)).epoch == 5
+
+
+def test_a_rotated_file_is_followed_since_the_oldest_of_its_log(tmp_path: Path) -> None:
+    since = [STARTED - timedelta(days=days) for days in (1, 3, 2)]
+    sources = known(
+        *(
+            replace(source_of(b"a\n", f"{tmp_path}/x.log", epoch=epoch), followed_since=moment)
+            for epoch, moment in enumerate(since)
+        )
+    )
+    relatives = Relatives(sources, LogNames([LogPath(f"{tmp_path}/*.log", "requests")]))
+    days = [relatives.followed_since_ns(f"{tmp_path}/{name}") for name in ("x.log.1", "other.log.1")]
+    assert days == [int(since[1].timestamp() * 1e9), int(STARTED.timestamp() * 1e9)]
+
+
+def test_a_log_can_go_on_in_a_plain_file_of_a_similar_name_only(tmp_path: Path) -> None:
+    relatives = Relatives(known(source_of(b"a\n", f"{tmp_path}/x.log")), LogNames([]))
+    assert [relatives.may_go_on_in(f"{tmp_path}/{name}") for name in ("x.log.1", "y.log.1")] == [True, False]

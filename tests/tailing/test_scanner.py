@@ -1,0 +1,176 @@
+"""Which files are found, and followed."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from tailmetrics.settings import load_settings
+from tailmetrics.tailing import scanner as scanner_module
+from tailmetrics.tailing.followers import Followers
+from tailmetrics.tailing.known_sources import KnownSources
+from tailmetrics.tailing.matching import Matcher
+from tailmetrics.tailing.rotation import LogNames
+from tailmetrics.tailing.scanner import Scanner
+from tailmetrics.tailing.wakeup import Wakeup
+from tests.tailing.following import (
+    Following,
+    append,
+    as_bytes,
+    numbered,
+)
+
+
+def test_lines_that_are_there_at_start_are_read_from_the_beginning(log, follow):
+    append(log, *numbered(0, 10))
+    assert follow(log).settle() == as_bytes(numbered(0, 10))
+
+
+def test_rotated_files_from_before_the_first_start_are_left_alone(log, follow):
+    append(log.with_suffix(".log.1"), *numbered(0, 5))
+    append(log, *numbered(5, 10))
+    following = follow(log)
+    following.settle()
+    log.with_suffix(".log.1").rename(log.with_suffix(".log.2"))
+    log.rename(log.with_suffix(".log.1"))
+    append(log, *numbered(10, 15))
+    assert sorted(following.settle()) == sorted(as_bytes(numbered(5, 15)))
+
+
+def test_two_rotations_between_two_looks_are_all_read(log, follow):
+    following = follow(log)
+    append(log, *numbered(0, 5))
+    following.settle()
+    log.rename(log.with_suffix(".log.2"))
+    append(log, *numbered(5, 10))
+    log.rename(log.with_suffix(".log.1"))
+    append(log, *numbered(10, 15))
+    assert sorted(following.settle()) == sorted(as_bytes(numbered(0, 15)))
+
+
+@pytest.mark.parametrize("count", [30, 100])
+def test_a_copy_whose_name_comes_before_that_of_its_log_is_not_read_at_the_first_start(
+    tmp_path: Path, log: Path, follow: Callable[..., Following], count: int
+) -> None:
+    append(log, *numbered(0, 100))
+    append(tmp_path / "x-20241010.log", *numbered(0, count))
+    assert follow(f"{tmp_path}/x*.log").settle() == as_bytes(numbered(0, 100))
+
+
+def test_an_empty_file_is_followed_once_it_has_lines(log, follow):
+    log.touch()
+    following = follow(log)
+    following.settle()
+    append(log, "first")
+    assert following.settle() == [b"first"]
+
+
+def test_a_symbolic_link_swapped_thirty_times(log, follow, tmp_path):
+    following = follow(log)
+    written = []
+    for turn in range(30):
+        target = tmp_path / f"target-{turn}.txt"
+        lines = numbered(turn * 5, turn * 5 + 5)
+        append(target, *lines)
+        written += lines
+        link = tmp_path / "link"
+        link.symlink_to(target)
+        link.rename(log)
+        following.settle()
+    assert sorted(following.lines) == sorted(as_bytes(written))
+
+
+def test_files_in_a_directory_that_is_made_later(tmp_path, follow):
+    following = follow(f"{tmp_path}/later/*.log")
+    following.settle()
+    (tmp_path / "later").mkdir()
+    append(tmp_path / "later" / "x.log", *numbered(0, 3))
+    assert following.settle() == as_bytes(numbered(0, 3))
+
+
+def test_a_thousand_files_at_once(tmp_path, follow):
+    for n in range(1000):
+        append(tmp_path / f"{n}.log", *numbered(n, n + 1))
+    assert sorted(follow(f"{tmp_path}/*.log").settle()) == sorted(as_bytes(numbered(0, 1000)))
+
+
+def test_a_compressed_file_beside_its_original_is_not_read(log, follow):
+    following = follow(f"{log}*")
+    append(log, *numbered(0, 50))
+    following.settle()
+    log.with_suffix(".log.1.gz").write_bytes(gzip.compress(log.read_bytes()))
+    following.settle()
+    following.restart()
+    assert following.settle() == as_bytes(numbered(0, 50))
+
+
+def test_a_missing_file_is_told_in_the_status(log, follow):
+    following = follow(log)
+    following.settle()
+    (status,) = following.tailer.statuses()
+    assert (status.path, status.state, status.last_error) == (
+        str(log),
+        "missing",
+        "No such file or directory",
+    )
+
+
+class TestScanner:
+    @pytest.fixture
+    def followers(self, tmp_path: Path) -> Iterator[Followers]:
+        options = load_settings(None, log_file_path=f"{tmp_path}/*.log").tailing_options
+        followers = Followers(
+            options, LogNames(options.log_paths), KnownSources([], datetime.now(timezone.utc))
+        )
+        yield followers
+        for follower in followers:
+            followers.close(follower)
+
+    @pytest.fixture
+    def scanner(self, followers: Followers) -> Iterator[Scanner]:
+        wakeup = Wakeup()
+        options = load_settings(None, poll_interval_seconds=3600).tailing_options
+        yield Scanner(options, followers, Matcher("node", followers, from_beginning=True), wakeup)
+        wakeup.close()
+
+    def test_a_scan_is_due_at_first_and_then_after_its_interval(self, scanner: Scanner) -> None:
+        before = scanner.is_due()
+        scanner.scan()
+        assert (before, scanner.rest_seconds() > 0) == (True, True)
+        scanner.scan_soon()
+        assert scanner.is_due()
+
+    def test_what_cannot_be_opened_is_a_problem_until_it_can(
+        self, scanner: Scanner, followers: Followers, log: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(path: str) -> NoReturn:
+            raise PermissionError(13, "Permission denied", path)
+
+        append(log, "line")
+        with monkeypatch.context() as patch:
+            patch.setattr(scanner_module, "open_log", refuse)
+            scanner.scan()
+        [problem] = scanner.problems()
+        assert (problem.path, problem.state, problem.last_error) == (
+            str(log),
+            "unreadable",
+            "Permission denied",
+        )
+        scanner.scan()
+        assert (scanner.problems(), [follower.path for follower in followers]) == ([], [str(log)])
+
+    def test_a_file_that_takes_the_name_of_another_one_leaves_that_rotated(
+        self, scanner: Scanner, followers: Followers, log: Path
+    ) -> None:
+        append(log, "old")
+        scanner.scan()
+        [old] = followers
+        log.rename(log.with_name("put away"))
+        append(log, "new")
+        scanner.scan()
+        assert [(each is old, each.rotated) for each in followers] == [(True, True), (False, False)]
