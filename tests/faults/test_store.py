@@ -177,7 +177,7 @@ def test_case_19_no_more_is_read_ahead_than_two_commits_while_the_store_is_away(
             raise StoreUnavailable("no connection")
 
     settings = load_settings(None, stream_max_size=10)
-    committer = Committer(Away(), settings, Metrics(), lambda batch: None)
+    committer = Committer(Away(), settings.commit_options, Metrics(), lambda batch: None)
     source = source_of()
     record = (at("2024-10-01T00:00:00"), "c", "/", 200, 0.1)
     taken = []

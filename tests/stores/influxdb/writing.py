@@ -32,7 +32,7 @@ def paths(stub: Stub) -> list[str]:
 def committed(store: InfluxDBStore, *batches: Batch) -> list[Batch]:
     """What a committer says it has committed of the batches, which it tries until they are."""
     done: list[Batch] = []
-    committer = Committer(store, load_settings(None), Metrics(), done.append)
+    committer = Committer(store, load_settings(None).commit_options, Metrics(), done.append)
     for batch in batches:
         committer.put(batch)
     committer.close()

@@ -20,7 +20,7 @@ TOTAL = parse_every("none")
 
 def committed(store: InfluxDBStore, batch: Batch) -> Batch:
     done: list[Batch] = []
-    committer = Committer(store, load_settings(None), Metrics(), done.append)
+    committer = Committer(store, load_settings(None).commit_options, Metrics(), done.append)
     committer.put(batch)
     committer.close()
     assert committer.failure is None
