@@ -174,7 +174,8 @@ class Scanner:
         try:
             opened = open_log(path)
         except (OSError, LoadError) as error:
-            problems[path] = ("unreadable", getattr(error, "strerror", None) or str(error))
+            reason = error.strerror if isinstance(error, OSError) else None
+            problems[path] = ("unreadable", reason or str(error))
             return None
         # Between the look and the open the name may have passed to another file.
         if self._followers.of_file(opened.key) or not opened.size():
