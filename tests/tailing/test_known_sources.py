@@ -57,7 +57,7 @@ def test_a_late_commit_does_not_set_a_source_back() -> None:
 def test_the_epoch_of_a_new_source_is_one_more_than_any_of_its_inode(tmp_path: Path) -> None:
     append(tmp_path / "x.log", "a")
     with contextlib.closing(open_log(str(tmp_path / "x.log"))) as opened:
-        before = replace(source_of(b"z\n", epoch=4), device=opened.device, inode=opened.inode)
+        before = replace(source_of(b"z\n", epoch=4), device=opened.key[0], inode=opened.key[1])
         assert new_source(opened, "x.log", "node", known(before)).epoch == 5
 
 

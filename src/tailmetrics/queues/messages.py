@@ -146,20 +146,11 @@ class Message:
 class _Bytes:
     """A log that lies in memory, as the reader of lines takes it."""
 
-    device = 0
-    inode = 0
-
     def __init__(self, data: bytes) -> None:
         self._data = data
 
-    def size(self) -> int:
-        return len(self._data)
-
     def read(self, offset: int, length: int) -> bytes:
         return self._data[offset : offset + length]
-
-    def stamp(self) -> tuple[int, int]:
-        return len(self._data), 0
 
     def close(self) -> None:
         self._data = b""

@@ -56,15 +56,15 @@ def find_files(log_paths: Iterable[LogPath]) -> tuple[list[FoundFile], dict[str,
         for path in paths:
             if is_compressed(path):
                 continue
-            file = look_at(path, entry.format_name, missing)
+            file = find_file(path, entry.format_name, missing)
             if file is not None:
-                found.setdefault((file.device, file.inode), file)
+                found.setdefault(file.key, file)
         if is_glob and not paths:
             missing[entry.pattern] = "no file matches"
     return list(found.values()), missing
 
 
-def look_at(path: str, format_name: str, missing: dict[str, str]) -> FoundFile | None:
+def find_file(path: str, format_name: str, missing: dict[str, str]) -> FoundFile | None:
     """A regular file as it is now; of what is none, nor a folder, `missing` gets the reason."""
     if shown := name_that_is_not_utf8(path):
         missing[shown] = NAME_PROBLEM

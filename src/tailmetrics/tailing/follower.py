@@ -69,7 +69,7 @@ class Follower:
     @property
     def key(self) -> Key:
         """Device and inode of the file that is open, which after a rotation need not be the source's own."""
-        return (self.file.device, self.file.inode)
+        return self.file.key
 
     @property
     def offset(self) -> int:
@@ -195,8 +195,8 @@ class Follower:
         self._status = SourceStatus(
             source_id=self.source.source_id,
             path=self.path,
-            device=self.file.device,
-            inode=self.file.inode,
+            device=self.key[0],
+            inode=self.key[1],
             epoch=self.source.epoch,
             position=self.committed,
             size=self._size,

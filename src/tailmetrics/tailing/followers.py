@@ -87,7 +87,7 @@ class Followers:
         if follower.registered:
             self.known.put(follower.as_read())
             if not follower.finite:
-                self.closed_inodes.add(follower.file.inode)
+                self.closed_inodes.add(follower.key[1])
         follower.file.close()
 
     def park(self, follower: Follower) -> None:

@@ -80,10 +80,9 @@ def new_source(file: LogFile, path: str, node_id: str, known: Iterable[Source]) 
 
     Its epoch is one more than that of any known source with the same device and inode.
     """
-    key = (file.device, file.inode)
-    epoch = max((source.epoch for source in known if (source.device, source.inode) == key), default=-1) + 1
+    epochs = (source.epoch for source in known if (source.device, source.inode) == file.key)
     head = file.read(0, HEAD_BYTES)
-    return _unread(head, path, node_id, (*key, epoch), fingerprint(head))
+    return _unread(head, path, node_id, (*file.key, max(epochs, default=-1) + 1), fingerprint(head))
 
 
 def start_at_end(source: Source, file: LogFile) -> Source:

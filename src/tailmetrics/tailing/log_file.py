@@ -1,4 +1,7 @@
-"""Bytes of a log at an offset, from a plain file or from a compressed one."""
+"""Bytes of a log at an offset, from a plain file or from a compressed one.
+
+Offsets and sizes are in bytes of the log, after decompression.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,6 @@ import stat
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Protocol
 
 from tailmetrics.errors import LoadError
 
@@ -17,27 +19,6 @@ GZIP_BEGINS = b"\x1f\x8b\x08"
 _SCAN_BYTES = 4 * 1024 * 1024
 
 Key = tuple[int, int]  # device and inode of a file
-
-
-class LogFile(Protocol):
-    """An open file. Offsets and sizes are in bytes of the log, after decompression."""
-
-    device: int
-    inode: int
-
-    def size(self) -> int:
-        """How many bytes the log has now."""
-        ...
-
-    def read(self, offset: int, length: int) -> bytes:
-        """Up to `length` bytes from `offset`; fewer at the end."""
-        ...
-
-    def stamp(self) -> tuple[int, int]:
-        """Size and time of the last change in nanoseconds: when neither moved, nothing was written."""
-        ...
-
-    def close(self) -> None: ...
 
 
 class PlainFile:
@@ -50,16 +31,18 @@ class PlainFile:
         if not stat.S_ISREG(status.st_mode):
             self.close()
             raise LoadError(f"{path}: found something that is no regular file, expected a log file")
-        self.device = status.st_dev
-        self.inode = status.st_ino
+        self.key: Key = (status.st_dev, status.st_ino)
 
     def size(self) -> int:
+        """How many bytes the log has now."""
         return os.fstat(self._descriptor).st_size
 
     def read(self, offset: int, length: int) -> bytes:
+        """Up to `length` bytes from `offset`; fewer at the end."""
         return os.pread(self._descriptor, length, offset)
 
     def stamp(self) -> tuple[int, int]:
+        """Size and time of the last change in nanoseconds: when neither moved, nothing was written."""
         status = os.fstat(self._descriptor)
         return status.st_size, status.st_mtime_ns
 
@@ -76,8 +59,7 @@ class CompressedFile:
     def __init__(self, path: str) -> None:
         self._path = path
         status = os.stat(path)  # noqa: PTH116
-        self.device = status.st_dev
-        self.inode = status.st_ino
+        self.key: Key = (status.st_dev, status.st_ino)
         self._stream = gzip.open(path, "rb")  # noqa: SIM115  # held open while it is followed
         self._size: int | None = None
         self._modified_ns = status.st_mtime_ns
@@ -102,6 +84,9 @@ class CompressedFile:
 
     def close(self) -> None:
         self._stream.close()
+
+
+LogFile = PlainFile | CompressedFile
 
 
 def open_log(path: str) -> LogFile:

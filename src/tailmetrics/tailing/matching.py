@@ -39,7 +39,7 @@ class Matcher:
 
         When its name counts, one that tells another time is a new file that was given the same inode.
         """
-        for source in self._known.with_inode((opened.device, opened.inode)):
+        for source in self._known.with_inode(opened.key):
             if name_counts and are_other_runs(path, source.path):
                 continue
             if self._is_free(source) and holds(opened, source.checkpoint):
@@ -82,7 +82,7 @@ class Matcher:
         """
         if job.by_content:
             return self._of_upload(opened, job.display_name, name_counts=name_counts)
-        live = self._followers.of_file((opened.device, opened.inode))
+        live = self._followers.of_file(opened.key)
         if live is not None:
             return live.as_read()
         if name_counts:
@@ -90,7 +90,7 @@ class Matcher:
         return self._of_finished(opened, job.display_name)
 
     def new(self, opened: LogFile, path: str) -> Source:
-        source = new_source(opened, path, self._node_id, self._known)
+        source = new_source(opened, path, self._node_id, self._known.with_inode(opened.key))
         return replace(source, followed_since=self._known.started)
 
     def is_copy_of_followed(self, opened: LogFile, path: str, *, name_counts: bool = False) -> bool:
@@ -106,7 +106,7 @@ class Matcher:
             if name_counts and are_other_runs(path, relative.path):
                 continue
             if relative.file is not opened and is_copy(opened, relative.file):
-                self._followers.copies[(opened.device, opened.inode)] = relative.source.source_id
+                self._followers.copies[opened.key] = relative.source.source_id
                 return True
         return False
 
@@ -226,7 +226,7 @@ class Matcher:
 
     def _rest_of_copy(self, opened: LogFile, path: str) -> Source | None:
         """A source without unread lines, for a copy whose original was read further before its truncation."""
-        source_id = self._followers.copies.get((opened.device, opened.inode))
+        source_id = self._followers.copies.get(opened.key)
         original = None if source_id is None else self._truncated(source_id)
         if original is None or not self._names.is_rotated(path):
             return None
@@ -250,7 +250,7 @@ def _is_upload(source: Source) -> bool:
 
 
 def _is_of(source: Source, opened: LogFile) -> bool:
-    return (source.device, source.inode) == (opened.device, opened.inode)
+    return (source.device, source.inode) == opened.key
 
 
 def _is_there(source: Source) -> bool:

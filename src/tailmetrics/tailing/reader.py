@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from tailmetrics.formats.framing import LOOKS_AHEAD, Framing
 from tailmetrics.records import REJECT_LINE_BYTES
-from tailmetrics.tailing.log_file import LogFile
 
 _LINE_END_BYTES = 2  # CR and LF, which do not count to a line's length
 
 
 class Rewritten(Exception):  # a condition to act on, not a mistake
     """The bytes before the offset are not those that were read: the file was truncated and written anew."""
+
+
+class Readable(Protocol):
+    """What lines are read from."""
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Up to `length` bytes from `offset`; fewer at the end."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +45,7 @@ class LineReader:
 
     def __init__(
         self,
-        file: LogFile,
+        file: Readable,
         offset: int,
         before: bytes,
         head: bytes,

@@ -16,8 +16,8 @@ from tailmetrics.tailing.discovery import (
     RotatedFiles,
     directories_to_watch,
     event_names,
+    find_file,
     find_files,
-    look_at,
 )
 from tailmetrics.tailing.followers import Followers
 from tailmetrics.tailing.identity import start_at_end
@@ -91,7 +91,7 @@ class Scanner:
                 is_due = True
         if is_due or self._wakeup.has_events:
             return is_due
-        looks = ((file, look_at(file.path, file.format_name, {})) for file in self._empty.values())
+        looks = ((file, find_file(file.path, file.format_name, {})) for file in self._empty.values())
         return any(now is not None and now.stamp != file.stamp for file, now in looks)
 
     def scan(self) -> None:
@@ -174,10 +174,11 @@ class Scanner:
         try:
             opened = open_log(path)
         except (OSError, LoadError) as error:
-            problems[path] = ("unreadable", getattr(error, "strerror", None) or str(error))
+            reason = error.strerror if isinstance(error, OSError) else None
+            problems[path] = ("unreadable", reason or str(error))
             return None
         # Between the look and the open the name may have passed to another file.
-        if self._followers.of_file((opened.device, opened.inode)) or not opened.size():
+        if self._followers.of_file(opened.key) or not opened.size():
             opened.close()
             return None
         return opened
@@ -199,7 +200,7 @@ class Scanner:
         relatives: Relatives | None = None
         closed_elsewhere = self._followers.closed_inodes - {inode for _, inode in found}
         for path in self._rotated_files.find(closed_elsewhere):
-            file = look_at(path, "", {})
+            file = find_file(path, "", {})
             if file is None or file.key in found or not file.size:
                 continue
             if self._settled.get(file.key) == file.modified_ns or self._followers.of_file(file.key):

@@ -63,14 +63,13 @@ class Tailer:
                 self._reopen()
             if self._scanner.is_due():
                 self._scanner.scan()
-            ours = [follower for follower in self._followers if follower.worker_hash % workers == worker]
+            waiting = self._in_turn(worker, workers)
             # All new sources before any line: then after a crash the store knows whatever had been found.
             chunks: list[LineChunk | Registration] = []
-            for follower in ours:
+            for follower in waiting:
                 if not follower.registered:
                     self._known.put(follower.source)
                     chunks.append(follower.registration())
-            waiting = self._in_turn(ours)
             room = self._options.chunk_bytes
             while waiting and room > 0:
                 follower = waiting.popleft()
@@ -148,10 +147,15 @@ class Tailer:
             for follower in self._followers:
                 self._followers.close(follower)
 
-    def _in_turn(self, followers: Iterable[Follower]) -> deque[Follower]:
-        """Those that may have something to read, the first to be read first."""
+    def _in_turn(self, worker: int, workers: int) -> deque[Follower]:
+        """Those of a worker that may have something to read, new ones too; the first to be read first."""
         polls = not self.wakeup.has_events
-        due = [f for f in followers if polls or f.changed or f.needs_polling]
+        due = [
+            follower
+            for follower in self._followers
+            if (polls or follower.changed or follower.needs_polling)
+            and follower.worker_hash % workers == worker
+        ]
         if self._options.backlog_order == "oldest":
             due.sort(key=lambda follower: follower.written_ns)
         return deque(due)
