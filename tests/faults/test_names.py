@@ -203,6 +203,7 @@ def test_case_25_the_process_ends_before_a_rotation(new_service, all_logs, rotat
     assert service.numbers() == all_logs.numbers()
 
 
+@pytest.mark.servers
 @pytest.mark.parametrize("all_logs", ["exact", "globs of logs"], indirect=True)
 @each_way
 def test_case_25_the_position_is_in_postgresql(new_service, all_logs, rotate):

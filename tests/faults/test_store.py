@@ -13,6 +13,7 @@ from tailmetrics.ingest.committer import Committer
 from tailmetrics.ingest.supervisor import Supervisor
 from tailmetrics.settings import load_settings
 from tailmetrics.sources import Batch
+from tailmetrics.stores.in_memory import InMemoryStore, Memory
 from tailmetrics.telemetry.metrics import Metrics
 from tests.builders import at, batch_of, source_of
 from tests.faults.living import Living, RejectRow
@@ -166,7 +167,7 @@ class Hanging(Living):
 
 
 def test_case_19_no_more_is_read_ahead_than_two_commits_while_the_store_is_away(tmp_path):
-    class Away:
+    class Away(InMemoryStore):
         commit_lines = 1000
         read_ahead = 0.25
 
@@ -177,7 +178,7 @@ def test_case_19_no_more_is_read_ahead_than_two_commits_while_the_store_is_away(
             raise StoreUnavailable("no connection")
 
     settings = load_settings(None, stream_max_size=10)
-    committer = Committer(Away(), settings.commit_options, Metrics(), lambda batch: None)
+    committer = Committer(Away(Memory()), settings.commit_options, Metrics(), lambda batch: None)
     source = source_of()
     record = (at("2024-10-01T00:00:00"), "c", "/", 200, 0.1)
     taken = []
