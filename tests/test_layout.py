@@ -42,7 +42,7 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
         "stores/influxdb/meta_queries.py",
         "stores/influxdb/stats_query.py",
     ),
-    "stores/influxdb/test_writer.py": ("stores/influxdb/reader.py",),
+    "stores/influxdb/test_writer.py": ("stores/influxdb/reader.py", "stores/influxdb/store.py"),
     "stores/test_contract.py": (
         "stores/base.py",
         "stores/duckdb/counts_query.py",
