@@ -70,7 +70,6 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
     "stores/influxdb/test_flux.py": (
         "stores/influxdb/counts_query.py",
         "stores/influxdb/leases.py",
-        "stores/influxdb/meta_queries.py",
         "stores/influxdb/stats_query.py",
     ),
     "stores/influxdb/test_writer.py": (

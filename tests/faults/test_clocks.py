@@ -134,6 +134,21 @@ def test_case_27_loads_and_pages_go_on_after_the_clock_stepped(new_service, log,
     check_numbers(service.numbers(), range(2000))
 
 
+def test_case_27_a_file_that_was_rotated_unseen_after_the_clock_stepped_back(new_service, log, clock):
+    clock.step(3600)
+    service = new_service(str(log), **clock.environment)
+    service.start()
+    append(log, *numbered(0, 100))
+    service.await_total(100)
+    clock.step(0)
+    unseen = log.with_name("unseen")
+    append(unseen, *numbered(100, 200))
+    unseen.rename(log.with_name("x.log.1"))
+    service.await_total(200)
+    service.end()
+    check_numbers(service.numbers(), range(200))
+
+
 def _totals(lines: Iterator[str]) -> Iterator[int]:
     """The requests that each event of a page tells of."""
     return (
