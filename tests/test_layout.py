@@ -39,7 +39,6 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
     "queues/test_publisher.py": ("cli/publish.py",),
     "stores/influxdb/test_flux.py": (
         "stores/influxdb/counts_query.py",
-        "stores/influxdb/meta_queries.py",
         "stores/influxdb/stats_query.py",
     ),
     "stores/influxdb/test_writer.py": ("stores/influxdb/reader.py", "stores/influxdb/store.py"),

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.faults.clock import SteppedClock
 from tests.faults.living import Living
 from tests.integration.conftest import new_service, service
 
@@ -25,6 +26,11 @@ def logs(tmp_path: Path) -> Path:
 @pytest.fixture
 def log(logs: Path) -> Path:
     return logs / "x.log"
+
+
+@pytest.fixture
+def clock(tmp_path: Path) -> SteppedClock:
+    return SteppedClock(tmp_path)
 
 
 @pytest.fixture

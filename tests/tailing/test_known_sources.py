@@ -7,6 +7,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
+import pytest
+
 from tailmetrics.settings import LogPath
 from tailmetrics.sources import Source
 from tailmetrics.tailing.identity import checkpoint_of, new_source
@@ -72,6 +74,16 @@ def test_a_rotated_file_is_followed_since_the_oldest_of_its_log(tmp_path: Path) 
     relatives = Relatives(sources, LogNames([LogPath(f"{tmp_path}/*.log", "requests")]))
     days = [relatives.followed_since_ns(f"{tmp_path}/{name}") for name in ("x.log.1", "other.log.1")]
     assert days == [int(since[1].timestamp() * 1e9), int(STARTED.timestamp() * 1e9)]
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_what_is_new_after_the_clock_stepped_back_is_newer_than_the_start(tmp_path: Path, hours: int) -> None:
+    now = datetime.now(timezone.utc)
+    started = now - timedelta(hours=hours)
+    relatives = Relatives(KnownSources([], started), LogNames([LogPath(f"{tmp_path}/*.log", "requests")]))
+    since_ns = relatives.followed_since_ns(f"{tmp_path}/x.log.1")
+    moment = datetime.fromtimestamp(since_ns / 1e9, timezone.utc)
+    assert moment - min(started, now) < timedelta(minutes=1)
 
 
 def test_a_log_can_go_on_in_a_plain_file_of_a_similar_name_only(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
@@ -35,6 +36,11 @@ from tailmetrics.telemetry.metrics import Metrics
 # Bytewax's own loop wakes every millisecond, so the waiting is done inside of next_batch. While one worker
 # waits, the others cannot begin a new epoch.
 _LONGEST_WAIT_OF_MANY_SECONDS = 0.05
+
+# Bytewax compares times of the wall clock, which may step back: a turn is always due, and no epoch ends, or
+# one worker would wait for another that does not end its own until the old time has come again.
+_ALWAYS_DUE = datetime(1, 1, 1, tzinfo=timezone.utc)
+_ENDLESS = timedelta(days=36_500)
 
 
 class TailSource(DynamicSource[Chunk]):
@@ -67,6 +73,9 @@ class TailPartition(StatelessSourcePartition[Chunk]):
             changes, rest if self._worker_count == 1 else min(rest, _LONGEST_WAIT_OF_MANY_SECONDS)
         )
         return self._inputs.next_chunks(self._worker_index, self._worker_count)
+
+    def next_awake(self) -> datetime:
+        return _ALWAYS_DUE
 
 
 class StoreSink(DynamicSink[Batch]):
@@ -145,7 +154,7 @@ def run_flow(flow: Dataflow, workers: int) -> None:
         # For a cluster a thread wakes every millisecond to see whether the workers have ended.
         run_main(flow)  # type: ignore[no-untyped-call]  # Bytewax has no stub for it
     else:
-        cluster_main(flow, [], 0, worker_count_per_proc=workers)  # type: ignore[no-untyped-call]  # nor for this
+        cluster_main(flow, [], 0, epoch_interval=_ENDLESS, worker_count_per_proc=workers)  # type: ignore[no-untyped-call]  # nor for this
 
 
 def end_flow(settings: Settings, inputs: Inputs, committer: Committer) -> None:

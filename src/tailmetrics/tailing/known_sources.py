@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 
 from tailmetrics.sources import Checkpoint, Source, fingerprint
 from tailmetrics.tailing.identity import holds
@@ -21,6 +22,7 @@ class KnownSources:
 
     def __init__(self, sources: Iterable[Source], started: datetime) -> None:
         self.started = started
+        self._started_at = time.monotonic()
         self.at_start = tuple(sources)
         self._sources = {source.source_id: source for source in self.at_start}
         self._by_inode: dict[Key, set[str]] = defaultdict(set)
@@ -33,6 +35,11 @@ class KnownSources:
 
     def __contains__(self, source_id: str) -> bool:
         return source_id in self._sources
+
+    def stepped_back(self) -> timedelta:
+        """How far back the wall clock stepped since the start: as much older a new file looks."""
+        passed = timedelta(seconds=time.monotonic() - self._started_at)
+        return max(timedelta(), self.started + passed - datetime.now(timezone.utc))
 
     def get(self, source_id: str) -> Source | None:
         return self._sources.get(source_id)
@@ -81,7 +88,8 @@ class Relatives:
 
     def __init__(self, known: KnownSources, names: LogNames) -> None:
         self._names = names
-        self._started_ns = _nanoseconds(known.started)
+        stepped_back = known.stepped_back()
+        self._started_ns = _nanoseconds(known.started - stepped_back)
         self._since_ns: dict[str, int] = {}  # by family
         self._positions: dict[str, list[int]] = defaultdict(list)  # by the name without any mark
         for source in known:
@@ -90,7 +98,7 @@ class Relatives:
         for source in known.at_start:
             if source.followed_since is not None:
                 family = names.family(source.path)
-                since = _nanoseconds(source.followed_since)
+                since = _nanoseconds(source.followed_since - stepped_back)
                 self._since_ns[family] = min(since, self._since_ns.get(family, since))
 
     def followed_since_ns(self, path: str) -> int:

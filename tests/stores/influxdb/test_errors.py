@@ -47,6 +47,14 @@ def test_a_pause_until_a_date_is_the_time_until_then() -> None:
     assert retry_after_seconds("Thu, 10 Oct 2024 12:00:00 GMT") == 0
 
 
+def test_a_pause_until_a_date_counts_from_the_date_of_the_answer() -> None:
+    moment = datetime(2024, 10, 10, 12, tzinfo=timezone.utc)
+    until, answered = (
+        format_datetime(time, usegmt=True) for time in (moment, moment - timedelta(seconds=60))
+    )
+    assert retry_after_seconds(until, answered) == 60
+
+
 @pytest.mark.parametrize(
     ("answer", "said"),
     [

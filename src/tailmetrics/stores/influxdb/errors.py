@@ -6,7 +6,7 @@ import contextlib
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from email.utils import parsedate_to_datetime
 
 import aiohttp
@@ -44,9 +44,8 @@ def translate(error: Exception, address: Address) -> StoreError:
     text = _text_of(error.status, words_of(error), address)
     if error.status in (400, 422):
         return StoreError(text)
-    return StoreUnavailable(
-        text, retry_after_seconds(error.headers.get("Retry-After") if error.headers else None)
-    )
+    headers: Mapping[str, str] = error.headers or {}
+    return StoreUnavailable(text, retry_after_seconds(headers.get("Retry-After"), headers.get("Date")))
 
 
 def missing_bucket(name: str, address: Address) -> StoreUnavailable:
@@ -69,15 +68,19 @@ def words_of(error: ApiException) -> str:
     return str(said.get("message", text))[:500] if isinstance(said, dict) else text[:500]
 
 
-def retry_after_seconds(value: str | None) -> float | None:
-    """How many seconds a Retry-After header asks to wait; None when it does not say."""
+def retry_after_seconds(value: str | None, answered: str | None = None) -> float | None:
+    """How many seconds a Retry-After header asks to wait; None when it does not say.
+
+    Until a date they count from that of the answer, as this machine's clock may be another.
+    """
     if not value:
         return None
     try:
         seconds = float(value)
     except ValueError:
         try:
-            seconds = parsedate_to_datetime(value).timestamp() - time.time()
+            now = parsedate_to_datetime(answered).timestamp() if answered else time.time()
+            seconds = parsedate_to_datetime(value).timestamp() - now
         except (ValueError, TypeError):
             return None
     return min(max(0.0, seconds), _LONGEST_WAIT_SECONDS) if math.isfinite(seconds) else None

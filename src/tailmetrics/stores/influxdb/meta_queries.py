@@ -108,7 +108,7 @@ async def status(reader: InfluxDBReader) -> StoreStatus:
         records=records,
         rejects=rejects,
         blanks=blanks,
-        sources=_reported(found.get("reports")) or await _stored(reader),
+        sources=reported(found.get("reports"), reader.heard) or await _stored(reader),
     )
 
 
@@ -153,20 +153,26 @@ def _reject(text: str, order: int) -> Reject:
     return Reject(source_id, path, offset, reason, line, from_us(order // ORDERS_A_MICROSECOND))
 
 
-def _reported(rows: Tables | None) -> tuple[SourceStatus, ...]:
-    """What each processor said last; of what it said before, longer, nothing remains."""
+def reported(rows: Tables | None, heard: dict[str, tuple[float, float]]) -> tuple[SourceStatus, ...]:
+    """What each processor said last; of what it said before, longer, nothing remains.
+
+    A processor lives when what it says changes, as its clock may be another or may have stepped. Only at the
+    first look, before anything was `heard`, the times have to do.
+    """
     if rows is None:
         return ()
-    said: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for processor, text in rows.select("processor", "_value").iter_rows():
-        said[processor].append(json.loads(text))
+    said: dict[str, dict[str, Any]] = defaultdict(dict)
+    for processor, part, text in rows.select("processor", "part", "_value").iter_rows():
+        said[processor][part] = json.loads(text)
     statuses: list[SourceStatus] = []
-    for reports in said.values():
-        latest = max(report["at"] for report in reports)
-        if time.time() - latest < _REPORTS_COUNT_SECONDS:
-            statuses += [
-                _status(row) for report in reports if report["at"] == latest for row in report["statuses"]
-            ]
+    for processor, parts in said.items():
+        at = parts["0"]["at"]
+        now = time.monotonic()
+        before, since = heard.get(processor, (at, now - max(0.0, time.time() - at)))
+        heard[processor] = (at, since if before == at else now)
+        if now - heard[processor][1] < _REPORTS_COUNT_SECONDS:
+            latest = [report["statuses"] for report in parts.values() if report["at"] == at]
+            statuses += [_status(row) for rows_of_part in latest for row in rows_of_part]
     return tuple(statuses)
 
 

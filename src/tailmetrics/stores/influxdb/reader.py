@@ -31,6 +31,8 @@ class InfluxDBReader:
         self._loop = LoopThread("influxdb-queries", f"the store at {address.url}")
         self._client: InfluxDBClientAsync | None = None
         self._places: asyncio.Semaphore | None = None
+        # Of what each processor said last of its sources: the time by its clock, and when it was heard here.
+        self.heard: dict[str, tuple[float, float]] = {}
 
     @property
     def bucket(self) -> str:

@@ -58,9 +58,9 @@ export class Feed {
       messages: [],
     };
     this.#source = source;
-    this.#heard = Date.now();
+    this.#heard = performance.now();
     const hear = (message) => {
-      this.#heard = Date.now();
+      this.#heard = performance.now();
       this.#failures = 0;
       this.#tell[message.type](JSON.parse(message.data));
     };
@@ -90,7 +90,7 @@ export class Feed {
   }
 
   #checkSilence() {
-    if (this.#source !== null && Date.now() - this.#heard > SILENT_MS) {
+    if (this.#source !== null && performance.now() - this.#heard > SILENT_MS) {
       this.#tell.lost();
       this.#connect();
     }
