@@ -12,9 +12,11 @@ build: ## build the image of the containers
 start: ## start the containers and wait until they answer; PORT=8001, PROFILES="postgres mysql"
 	./start.sh --docker $(if $(PORT),--port $(PORT)) $(foreach name,$(PROFILES),--profile $(name))
 
-ingest: ## read FILE=requests.log to its end into the InfluxDB of the running containers
+ingest: FILE ?= tests/data/requests-10k.log
+ingest: ## read a log to its end into the InfluxDB of the running containers; FILE=tests/data/requests-10k.log
 	@test -f "$(FILE)" || { echo 'Found no file "$(FILE)", expected: make ingest FILE=requests.log'; exit 2; }
 	$(ENGINE)
+	@echo 'Reading $(FILE) into the InfluxDB of the containers, which http://127.0.0.1:$(or $(API_PORT),8000)/ shows; no other store gets it.'
 	$(COMPOSE) run --rm --no-deps -e NODE_ID=make_ingest -v "$(abspath $(FILE)):/input/$(notdir $(FILE)):ro" \
 		log_processor load "/input/$(notdir $(FILE))"
 

@@ -33,10 +33,9 @@ done
 targets=()
 add() { if [ -e "$1" ] || [ -L "$1" ]; then targets+=("$1"); fi; }
 
-if [ -f demo/.tailmetrics-demo ]; then
-    if owner=$(demo_owner demo); then
-        fail "The demo is running, as process $owner. End it first. Nothing was removed."
-    fi
+if [ -f "demo/$marker" ]; then
+    # Without a Python there is none of ours that runs.
+    if python=$(find_python); then hold_demo demo "$python" || fail "Nothing was removed."; fi
     add demo
 fi
 for path in .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .grimp_cache dist build; do

@@ -28,7 +28,7 @@ history_days=7
 keep=no
 docker=no
 chosen=''
-port=${API_PORT:-$(sed -n 's/^API_PORT=//p' .env.local 2>/dev/null | tail -n 1)}
+port=$(setting_of API_PORT)
 port=${port:-8000}
 while [ $# -gt 0 ]; do
     case $1 in
@@ -77,29 +77,26 @@ CODE
 }
 port_is_free || fail "Nothing was started. End what listens there, or choose another port: ./start.sh --port 8001"
 
-# The folder is wiped only when it is a demo's, and only when that demo has ended.
-marker=$demo/.tailmetrics-demo
+# The folder is wiped only when it is a demo's, and only when nothing of that demo is left.
 if [ -L "$demo" ]; then
     fail "$demo is a link, expected the demo's own folder. Nothing was started or removed."
 elif [ -e "$demo" ]; then
-    [ -f "$marker" ] ||
+    [ -f "$demo/$marker" ] ||
         fail "$demo was not made by ./start.sh. Nothing was started or removed; move it away first."
-    if owner=$(demo_owner "$demo"); then
-        fail "A demo is running here already, as process $owner. End it with Ctrl-C, or: kill $owner"
-    fi
 fi
+mkdir -p "$demo"
+hold_demo "$demo" "$python" || fail "Nothing was started or removed."
 
 prepare_environment run
 
-[ "$keep" = yes ] || rm -rf "$demo"
-mkdir -p "$demo"
-echo $$ >"$marker"
+[ "$keep" = yes ] || find "$demo" -mindepth 1 -maxdepth 1 ! -name "$marker" -exec rm -rf {} +
 
-export LOG_FILE_PATH=$demo/requests.log LOG_FORMAT=requests LOG_TIMEZONE=UTC LOG_START=beginning
+say_what_does_not_hold LOG_FILE_PATH=data/requests.log LOG_FORMAT=requests \
+    STORE_URL=duckdb:///data/tailmetrics.duckdb API_HOST=127.0.0.1
+export LOG_FILE_PATH=$demo/requests.log LOG_FORMAT=requests
 export STORE_URL=duckdb:///$demo/tailmetrics.duckdb API_HOST=127.0.0.1 API_PORT=$port
-export MAX_LOGS_TO_GENERATE=0
 
-service='' generator='' waiting='' hint=''
+service='' generator='' waiting=''
 
 # Each background process gets a group of its own, so that Ctrl-C reaches this script alone, which then
 # ends the others in order.
@@ -108,7 +105,7 @@ set -m
 end() {
     local process
     trap '' INT TERM HUP
-    for process in $waiting $hint; do
+    for process in $waiting; do
         # Waited for here, as the shell would tell of its end otherwise.
         { kill -TERM -- "-$process" && wait "$process"; } 2>/dev/null || true
     done
@@ -119,7 +116,7 @@ end() {
             kill -KILL "$process" 2>/dev/null || true
         fi
     done
-    : >"$marker"
+    : >"$demo/$marker"
 }
 
 ended_within() {
@@ -155,7 +152,7 @@ trap stopped INT TERM HUP
 if [ ! -s "$LOG_FILE_PATH" ]; then
     # Some past days, so that the daily windows have something to show from the beginning.
     .venv/bin/tailmetrics generate --days "$history_days" --max-logs "$history_lines" --interval 0 \
-        --batch-size 5000 >"$demo/generator.log" 2>&1 </dev/null &
+        --batch-size 5000 --parent-pid $$ >"$demo/generator.log" 2>&1 </dev/null &
     waiting=$!
     if ! wait "$waiting"; then
         waiting=''
@@ -165,21 +162,25 @@ if [ ! -s "$LOG_FILE_PATH" ]; then
     fi
     waiting=''
 fi
-.venv/bin/tailmetrics up >"$demo/service.log" 2>&1 </dev/null &
+.venv/bin/tailmetrics up --parent-pid $$ >"$demo/service.log" 2>&1 </dev/null &
 service=$!
-.venv/bin/tailmetrics generate >"$demo/generator.log" 2>&1 </dev/null &
+echo "$service" >>"$demo/$marker"
+.venv/bin/tailmetrics generate --parent-pid $$ >"$demo/generator.log" 2>&1 </dev/null &
 generator=$!
+echo "$generator" >>"$demo/$marker"
 
-.venv/bin/python - "$port" "$service" <<'CODE' &
+.venv/bin/python - "$port" "$service" $$ <<'CODE' &
 import http.client, os, sys, time
-port, service = int(sys.argv[1]), int(sys.argv[2])
+port, service, parent = map(int, sys.argv[1:])
 for _ in range(600):
+    if os.getppid() != parent:
+        sys.exit(1)
     try:
         os.kill(service, 0)
     except ProcessLookupError:
         sys.exit(1)
     try:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
         connection.request("GET", "/ready")
         if connection.getresponse().status == 200:
             break
@@ -205,16 +206,21 @@ say "
 The generator appends to $LOG_FILE_PATH; the service writes its log to $demo/service.log.
 Ctrl-C ends everything."
 if command -v docker >/dev/null 2>&1; then
-    { docker info >/dev/null 2>&1 && say "
-A Docker engine answers here: ./start.sh --docker shows the same with InfluxDB."; } &
-    hint=$!
+    say "
+Where a Docker engine answers, ./start.sh --docker shows the same with InfluxDB."
 fi
 
 while kill -0 "$service" 2>/dev/null; do
     if [ -n "$generator" ] && ! kill -0 "$generator" 2>/dev/null; then
-        tail -n 5 "$demo/generator.log" >&2
-        say "The generator has ended, so the log does not grow any more; the service goes on." >&2
+        status=0
+        wait "$generator" || status=$?
         generator=''
+        tail -n 5 "$demo/generator.log" >&2
+        if [ "$status" -ne 0 ]; then
+            end
+            fail "The generator ended with status $status; its log is $demo/generator.log."
+        fi
+        say "The generator has written MAX_LOGS_TO_GENERATE lines, so the log does not grow any more; the service goes on."
     fi
     sleep 1 &
     waiting=$!

@@ -67,6 +67,9 @@ start_containers() {
     local port=$1 chosen=$2 profile
     require_docker
     make_secrets
+    say_what_does_not_hold LOG_FILE_PATH=data/requests.log STORE_URL=duckdb:///data/tailmetrics.duckdb NODE_ID= \
+        INFLUXDB_URL=http://localhost:8086 INFLUXDB_ORG= INFLUXDB_BUCKET=tailmetrics INFLUXDB_TOKEN= \
+        API_HOST=127.0.0.1 METRICS_HOST=127.0.0.1 METRICS_PORT=9464 MAX_LOGS_TO_GENERATE=0
     export API_PORT=$port
     # shellcheck disable=SC2086  # one word a profile
     COMPOSE_PROFILES=$(separated_by_commas $chosen)
@@ -78,7 +81,8 @@ start_containers() {
         case $profile in
             postgres) say "  PostgreSQL  http://$("${compose[@]}" port api_postgres 8000)/" ;;
             mysql) say "  MariaDB     http://$("${compose[@]}" port api_mysql 8000)/" ;;
-            rabbitmq) say "  RabbitMQ    its logs are read into InfluxDB too" ;;
+            rabbitmq) say "  RabbitMQ    http://$("${compose[@]}" port rabbitmq 15672)/, as tailmetrics with RABBITMQ_PASSWORD of $secrets;
+              its logs are read into InfluxDB too" ;;
         esac
     done
     say "

@@ -40,14 +40,67 @@ no_python() {
   anywhere         https://docs.astral.sh/uv/: uv python install 3.12"
 }
 
-# The process that runs the demo in the folder $1, if one does.
-demo_owner() {
-    local owner
-    owner=$(cat "$1/.tailmetrics-demo" 2>/dev/null) || return 1
-    [ -n "$owner" ] && kill -0 "$owner" 2>/dev/null || return 1
-    # Its id may have gone to another program since, when the demo was killed.
-    if command -v ps >/dev/null 2>&1; then ps -p "$owner" -o args= | grep -q 'start\.sh' || return 1; fi
-    printf '%s\n' "$owner"
+# setting_of NAME: its value in the environment, else in .env.local.
+setting_of() {
+    local spaces='[[:space:]]*'
+    [ -z "${!1:-}" ] || { printf '%s\n' "${!1}"; return 0; }
+    sed -n "s/^$spaces\(export[[:space:]]\)\{0,1\}$spaces$1$spaces=$spaces//p" .env.local 2>/dev/null | tail -n 1 |
+        sed "s/[[:space:]]#.*//; s/$spaces\$//; s/^\([\"']\)\(.*\)\1\$/\2/"
+}
+
+# say_what_does_not_hold NAME=DEFAULT...: which of these the user has set, though what is started here has its own.
+say_what_does_not_hold() {
+    local pair value names=''
+    for pair in "$@"; do
+        value=$(setting_of "${pair%%=*}")
+        case $value in '' | "${pair#*=}") ;; *) names="$names ${pair%%=*}" ;; esac
+    done
+    [ -z "$names" ] || say "Of your settings these do not hold here, as the demo has its own:$names"
+}
+
+marker=.tailmetrics-demo
+
+# hold_demo FOLDER PYTHON: lock it until this process and all that it starts have ended. The lock belongs to an open
+# file that they inherit, so it is free when none of them is left, however they ended. What is left of a demo that
+# was killed is waited for, as it is ending.
+hold_demo() {
+    local users owner
+    users=$(users_of_demo "$1")
+    owner=$(head -n 1 "$1/$marker" 2>/dev/null || true)
+    case " $users " in
+        *" ${owner:-none} "*) say "A demo is running here already, as process $owner. End it with Ctrl-C, or: kill $owner" >&2; return 1 ;;
+    esac
+    exec 9>>"$1/$marker"
+    if "$2" - <<'CODE'
+import fcntl, sys, time
+for _ in range(100):
+    try:
+        fcntl.flock(9, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        sys.exit()
+    except OSError:
+        time.sleep(0.1)
+sys.exit(1)
+CODE
+    then
+        echo $$ >"$1/$marker"
+        return 0
+    fi
+    users=$(users_of_demo "$1")
+    say "The folder $1 is in use by what a demo that was killed has left${users:+. End it: kill $users}" >&2
+    return 1
+}
+
+# The processes that the demo in the folder $1 has noted, as far as they go on; the first is ./start.sh itself.
+users_of_demo() {
+    local process users=''
+    [ -f "$1/$marker" ] || return 0
+    while read -r process; do
+        kill -0 "$process" 2>/dev/null || continue
+        # Its id may have gone to another program since, when the demo was killed.
+        if command -v ps >/dev/null 2>&1; then ps -p "$process" -o args= | grep -Eq 'start\.sh|tailmetrics' || continue; fi
+        users="$users $process"
+    done <"$1/$marker"
+    printf '%s\n' "${users# }"
 }
 
 # What an installation depends on: the same text means that there is nothing to install.

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tailmetrics.settings import Settings
 from tests.paths import ROOT
 from tests.test_scripts import Checkout
 
@@ -137,7 +138,20 @@ def test_a_service_has_limits(services: dict[str, Any], name: str) -> None:
 def test_ports_are_published_on_the_loopback_only(services: dict[str, Any]) -> None:
     ports = [port for service in services.values() for port in service.get("ports", [])]
     addresses = [port["host_ip"] if isinstance(port, dict) else port.split(":")[0] for port in ports]
-    assert addresses == ["127.0.0.1"] * 3
+    assert addresses == ["127.0.0.1"] * 4
+
+
+def test_the_console_of_rabbitmq_is_in_its_image_and_has_a_port() -> None:
+    service = _services("rabbitmq")["rabbitmq"]
+    assert service["image"].endswith("-management")
+    assert "15672" in str(service["ports"])
+
+
+def test_a_number_of_lines_does_not_hold_for_generators_that_are_started_again(
+    services: dict[str, Any],
+) -> None:
+    assert str(services["log_generator"]["environment"]["MAX_LOGS_TO_GENERATE"]) == "0"
+    assert services["log_sender"]["command"][-2:] == ["--max-logs", "0"]
 
 
 @pytest.mark.parametrize("name", [name for name in SERVICES if name.startswith(("log_processor", "api"))])
@@ -261,6 +275,29 @@ def test_the_address_of_a_profile_is_said(machine: Machine, profile: str) -> Non
     assert "  http://127.0.0.1:8765/\n" in done.stdout
 
 
+def test_the_console_of_rabbitmq_is_said_without_its_password(machine: Machine) -> None:
+    machine.put_docker()
+    done = machine.run("start.sh", "--docker", "--profile", "rabbitmq")
+    assert "RabbitMQ    http://127.0.0.1:8765/, as tailmetrics" in done.stdout
+    assert machine.secrets()["RABBITMQ_PASSWORD"] not in done.stdout
+
+
+def test_settings_that_do_not_hold_in_the_containers_are_named(
+    machine: Machine, services: dict[str, Any]
+) -> None:
+    machine.put_docker()
+    assert "do not hold" not in machine.run("start.sh", "--docker").stdout
+    with (machine.folder / ".env.local").open("a") as file:
+        file.writelines(f"{name.upper()}=7\n" for name in Settings.model_fields)
+    named = re.search(r"do not hold here.*: (.*)", machine.run("start.sh", "--docker").stdout)
+    ours = [service for service in services.values() if "build" in service]
+    set_here = {name for service in ours for name in service.get("environment", {})}
+    assert named is not None
+    # The API is asked under the names that are set, and at the port; InfluxDB's are in STORE_URL.
+    in_the_url = {"INFLUXDB_URL", "INFLUXDB_ORG", "INFLUXDB_BUCKET"}
+    assert {*named[1].split(), "API_PORT", "API_ALLOWED_HOSTS"} == set_here | in_the_url
+
+
 def test_secrets_are_random_and_for_their_owner_only(machine: Machine) -> None:
     machine.put_docker()
     machine.run("start.sh", "--docker")
@@ -367,7 +404,9 @@ def test_make_alone_shows_every_target() -> None:
         (["build"], "compose build"),
         (["start"], "./start.sh --docker"),
         (["start", "PORT=1", "PROFILES=a b"], "./start.sh --docker --port 1 --profile a --profile b"),
+        (["ingest"], 'load "/input/requests-10k.log"'),
         (["ingest", "FILE=README.md"], 'load "/input/README.md"'),
+        (["ingest"], "into the InfluxDB of the containers"),
         (["test"], "./run_tests.sh"),
         (["fast"], "./run_tests.sh --fast"),
         (["down"], "compose down"),
@@ -377,7 +416,7 @@ def test_a_target_runs_its_command(arguments: list[str], command: str) -> None:
     assert command in _make("-n", *arguments).stdout
 
 
-@pytest.mark.parametrize("arguments", [[], ["FILE=/nonexistent"]])
+@pytest.mark.parametrize("arguments", [["FILE="], ["FILE=/nonexistent"]])
 def test_ingest_without_a_file_says_how(arguments: list[str]) -> None:
     done = _make("ingest", *arguments)
     assert (done.returncode, "make ingest FILE=" in done.stdout) == (2, True)

@@ -15,15 +15,20 @@ from pathlib import Path
 import pytest
 
 from tailmetrics.errors import SettingsError
+from tailmetrics.formats import open_format
 from tailmetrics.generator import (
     CUSTOMERS,
     PATHS,
+    TESTS,
     GeneratorOptions,
     generate,
     generated_file,
     stop_on_signals,
 )
+from tailmetrics.queues.publisher import Publisher
+from tailmetrics.records import ParsedLines
 from tailmetrics.settings import load_settings
+from tailmetrics.urls import QueueUrl
 
 LINE = re.compile(
     r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d cust_([1-9]|[1-4]\d|50) /api/v1/resource[1-4] [1-5]\d\d \d+\.\d{3}"
@@ -274,3 +279,70 @@ def test_without_pauses_300_000_lines_take_a_second_at_most(file: Path, mode: st
     started = time.process_time()
     generate(options, never)
     assert time.process_time() - started < 2.0
+
+
+# The format results
+
+
+def parsed(log: bytes, name: str = "test_1700000000.log") -> ParsedLines:
+    """What the format makes of all of a log."""
+    return open_format("results", load_settings(None).format_options).of_source(name, 0).parse(log, 0)
+
+
+@pytest.mark.parametrize("mode", ["realistic", "uniform"])
+@pytest.mark.parametrize("max_lines", [1, 100, 20_000])
+def test_every_line_of_results_is_read(file: Path, mode: str, max_lines: int) -> None:
+    lines = written(file, mode=mode, max_lines=max_lines, format_name="results")
+    read = parsed(file.read_bytes())
+    assert (read.records.height, read.rejects.height) == (max_lines, 0)
+    assert read.records.height + read.blanks == len(lines)
+
+
+@pytest.mark.parametrize(("mode", "least", "most"), [("realistic", 0.01, 0.10), ("uniform", 0.45, 0.55)])
+def test_some_results_are_failures(file: Path, mode: str, least: float, most: float) -> None:
+    lines = written(file, mode=mode, max_lines=20_000, format_name="results")
+    failed = parsed(file.read_bytes()).records.filter(status_code=500).height
+    assert failed == sum(line.endswith("Result: FAIL") for line in lines)
+    assert least < failed / 20_000 < most
+
+
+def test_a_round_of_results_has_each_test_once_and_its_number(file: Path) -> None:
+    lines = written(file, max_lines=3 * len(TESTS), format_name="results")
+    counts = parsed(file.read_bytes()).records["customer_id"].value_counts()
+    assert dict(counts.iter_rows()) == dict.fromkeys(TESTS, 3)
+    assert [line for line in lines if "Iteration" in line] == [
+        f"# Iteration {number}" for number in (1, 2, 3)
+    ]
+
+
+def test_a_seed_gives_the_same_results_with_any_batch_size(tmp_path: Path) -> None:
+    first = written(tmp_path / "a", max_lines=20_000, batch_size=7, format_name="results")
+    assert written(tmp_path / "b", max_lines=20_000, batch_size=9_000, format_name="results") == first
+
+
+def test_a_batch_of_results_has_whole_tests(file: Path) -> None:
+    options = GeneratorOptions(file, batch_size=10, interval_seconds=0, format_name="results")
+    assert generate(options, after(3)).lines == 30
+    assert parsed(file.read_bytes()).records.height == 30
+
+
+def test_a_log_of_results_is_named_by_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[tuple[str, int]] = []
+
+    class Sent(Publisher):
+        def __enter__(self) -> Publisher:
+            return self
+
+        def send(self, name: str, log_bytes: bytes) -> None:
+            read = parsed(log_bytes, name)
+            sent.append((name, read.records.height))
+            assert read.rejects.is_empty()
+
+    monkeypatch.setattr("tailmetrics.generator.Publisher", Sent)
+    queue = QueueUrl.parse("amqp://localhost/?queue=tests")
+    options = GeneratorOptions(
+        queue, batch_size=16, interval_seconds=3, max_lines=40, now=NOW, format_name="results"
+    )
+    generate(options, never)
+    begin = int(NOW.timestamp())
+    assert sent == [(f"test_{begin}.log", 16), (f"test_{begin + 3}.log", 16), (f"test_{begin + 6}.log", 8)]

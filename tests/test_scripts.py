@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import re
@@ -12,6 +13,7 @@ import socket
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -150,6 +152,29 @@ def run_demo(checkout: Checkout, *arguments: str, end: str) -> DemoRun:
         said = output.read().decode()
     logs = "".join(path.read_text() for path in sorted((checkout.folder / "demo").glob("[sg]*.log")))
     return DemoRun(totals, said, logs, process.returncode, checkout.processes())
+
+
+@contextlib.contextmanager
+def running(checkout: Checkout) -> Iterator[subprocess.Popen[bytes]]:
+    """A demo that has said where to look; what it says is in the file `output`."""
+    with (checkout.folder / "output").open("wb") as output:
+        script = ["./start.sh", "--port", str(free_port())]
+        process = subprocess.Popen(
+            script, cwd=checkout.folder, env=_environment(), stdout=output, stderr=subprocess.STDOUT
+        )
+    with process:
+        try:
+            await_that(lambda: "Ctrl-C ends" in said(checkout), START_SECONDS, lambda: said(checkout))
+            yield process
+            if process.poll() is None:
+                process.terminate()
+                process.wait(30)
+        finally:
+            process.kill()
+
+
+def said(checkout: Checkout) -> str:
+    return (checkout.folder / "output").read_text()
 
 
 @pytest.fixture
@@ -293,6 +318,74 @@ def test_a_running_demo_is_not_wiped_by_another_start(installed: Checkout) -> No
         done = installed.run("start.sh", "--port", str(free_port()))
         running.kill()
     assert (done.returncode, f"as process {running.pid}" in done.stderr) == (1, True)
+
+
+@pytest.mark.parametrize(("script", "arguments"), [("start.sh", ["--port"]), ("cleanup.sh", ["--yes"])])
+def test_a_folder_that_what_is_left_of_a_demo_uses_is_not_wiped(
+    broken: Checkout, script: str, arguments: list[str]
+) -> None:
+    port = [str(free_port())] if script == "start.sh" else []
+    with (broken.folder / "demo/.tailmetrics-demo").open("a") as marker:
+        fcntl.flock(marker, fcntl.LOCK_EX)
+        done = broken.run(script, *arguments, *port)
+    assert (done.returncode, "The folder demo is in use" in done.stderr) == (1, True), done.stderr
+    assert (broken.folder / "demo/old").exists()
+
+
+@pytest.mark.parametrize("killed", ["start.sh", "the service", "the generator"])
+def test_kill_nine_of_one_part_ends_all_and_the_next_start_works(installed: Checkout, killed: str) -> None:
+    with running(installed) as demo:
+        # Also what has just been started, and has not looked for its parent yet.
+        pids = (installed.folder / "demo/.tailmetrics-demo").read_text().split()
+        parts = dict(zip(("start.sh", "the service", "the generator"), map(int, pids), strict=True))
+        os.kill(parts[killed], signal.SIGKILL)
+        await_that(
+            lambda: demo.poll() is not None and installed.processes() == [], 5, lambda: said(installed)
+        )
+    with running(installed):
+        assert len(installed.processes()) == 2
+    assert installed.processes() == []
+
+
+def test_a_start_right_after_kill_nine_has_the_folder_for_itself(installed: Checkout) -> None:
+    with running(installed) as demo:
+        demo.kill()
+    with running(installed):
+        assert len(installed.processes()) == 2
+
+
+def test_every_setting_holds_in_the_demo_but_those_that_it_names(broken: Checkout) -> None:
+    broken.put_command("#!/bin/sh\nenv >given\nexit 3\n")
+    with (broken.folder / ".env.local").open("a") as file:
+        file.writelines(f"{name.upper()}=7\n" for name in Settings.model_fields)
+    done = broken.run("start.sh", "--keep", "--port", str(free_port()))
+    named = re.search(r"do not hold here.*: (.*)", done.stdout)
+    given = {line.partition("=")[0] for line in (broken.folder / "given").read_text().splitlines()}
+    assert named is not None, done.stdout
+    assert {*named[1].split(), "API_PORT"} == given & {name.upper() for name in Settings.model_fields}
+
+
+def test_with_the_defaults_no_setting_is_named(broken: Checkout) -> None:
+    assert "do not hold" not in broken.run("start.sh", "--keep", "--port", str(free_port())).stdout
+
+
+@pytest.mark.parametrize(
+    "text", ["API_PORT={}", 'export API_PORT = "{}"  # mine', "API_PORT=1\nAPI_PORT='{}'"]
+)
+def test_the_port_is_read_as_the_service_reads_it(installed: Checkout, text: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        (installed.folder / ".env.local").write_text(text.format(port) + "\n")
+        assert f"Port {port} of 127.0.0.1 cannot be used" in installed.run("start.sh").stderr
+
+
+def test_the_generator_of_the_demo_ends_after_the_lines_of_the_settings(installed: Checkout) -> None:
+    with (installed.folder / ".env.local").open("a") as file:
+        file.write("MAX_LOGS_TO_GENERATE=25\nLOG_TIMEZONE=Asia/Kolkata\n")
+    with running(installed):
+        await_that(lambda: "The generator has written" in said(installed), 20, lambda: said(installed))
+    assert (installed.folder / "demo/requests.log").read_bytes().count(b"\n") == 60_025
+    assert "do not hold" not in said(installed)
 
 
 @pytest.mark.parametrize(

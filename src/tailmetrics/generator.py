@@ -1,4 +1,4 @@
-"""The demo's log generator: lines of the format `requests`, to one file or queue at a steady pace."""
+"""The demo's log generator: the formats `requests` and `results`, to one file or queue at a steady pace."""
 
 from __future__ import annotations
 
@@ -22,10 +22,12 @@ import polars as pl
 
 from tailmetrics.errors import SettingsError
 from tailmetrics.queues.publisher import Publisher
-from tailmetrics.settings import LogPath
+from tailmetrics.settings import FormatName, LogPath
 from tailmetrics.urls import QueueUrl
 
 Mode = Literal["realistic", "uniform"]
+
+GENERATED_FORMATS: tuple[FormatName, ...] = ("requests", "results")
 
 CUSTOMERS = tuple(f"cust_{number}" for number in range(1, 51))
 PATHS = tuple(f"/api/v1/resource{number}" for number in range(1, 5))
@@ -43,6 +45,15 @@ _LATENCY_SIGMA = 0.55  # of the log-normal distribution: p99 is 3.6 times the me
 _POPULARITY_EXPONENT = 0.9  # of the Zipf-like law: the first customer sends some 12 per cent of the requests
 _MAX_MILLISECONDS = 30_000
 
+# The tests of a round of the format results, and the share of their runs that fail, in per mille.
+TESTS = {
+    "sign_in": 2, "sign_up": 4, "password reset": 12, "search": 1, "search with typos": 8, "cart": 2,
+    "checkout": 6, "checkout by invoice": 25, "payment refused": 3, "refund": 5, "upload of a picture": 60,
+    "export as CSV": 4, "webhook is sent again": 150, "rate limit": 30, "two users edit one page": 280,
+    "migration": 1,
+}  # fmt: skip
+_TEST_MEDIAN_SECONDS = 0.8
+
 _BLOCK_LINES = 16_384  # rendered at a time; fixed, so that a seed gives the same lines with any batch size
 _CATCH_UP_SECONDS = 1.0  # a pause longer than this (a sleeping machine) is not made up for
 _GRACE_SECONDS = 3  # from a signal to the end, however long the target keeps us waiting
@@ -54,7 +65,8 @@ class GeneratorOptions:
 
     Lines carry the time of their append, or times of the last `days` days: in rising order in the realistic
     mode (which needs `max_lines`), in random order in the uniform mode (where None means 30). `now` stands in
-    for the clock and must be aware.
+    for the clock and must be aware. A line of the format `results` is a test, a block of lines; it has the
+    time of its log, which is in the name of a message, and takes no `days`.
     """
 
     target: Path | QueueUrl
@@ -67,11 +79,12 @@ class GeneratorOptions:
     days: int | None = None
     now: datetime | None = None
     create_queue: bool = False
+    format_name: FormatName = "requests"
 
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """What a run of the generator wrote; `size` in bytes."""
+    """What a run of the generator wrote: lines, or tests of the format `results`; `size` in bytes."""
 
     lines: int
     size: int
@@ -81,7 +94,7 @@ class Generated:
 def generated_file(log_paths: Sequence[LogPath]) -> Path:
     """The file that LOG_FILE_PATH gives the generator to write: its first entry that is no queue.
 
-    Raises SettingsError when that is a glob, or says that its lines are not of the format `requests`.
+    Raises SettingsError when that is a glob, or says that its lines are of no format that can be written.
     """
     entry = log_paths[0] if log_paths else None
     if entry is None:
@@ -91,10 +104,10 @@ def generated_file(log_paths: Sequence[LogPath]) -> Path:
             f"LOG_FILE_PATH: found the glob {entry.pattern!r} as first entry, "
             "expected the path of one file to write; name it with --file"
         )
-    elif entry.format_name != "requests":
+    elif entry.format_name not in GENERATED_FORMATS:
         problem = (
             f"LOG_FORMAT: found {entry.format_name!r} for {entry.pattern}, "
-            "expected 'requests', the format that the generator writes; name another file with --file"
+            "expected 'requests' or 'results', which the generator writes; name another file with --file"
         )
     else:
         return Path(entry.pattern)
@@ -107,7 +120,7 @@ def generate(options: GeneratorOptions, wait: Callable[[float], bool]) -> Genera
     The n-th batch is due n intervals after the first, so that the pace does not drift. Raises OSError when
     the file cannot be written, and QueueError when the queue cannot be sent to.
     """
-    lines = _Lines(options)
+    lines = _Tests(options) if options.format_name == "results" else _Lines(options)
     written = size = batches = 0
     started = due = time.monotonic()
     with _appending(options) as append:
@@ -115,8 +128,9 @@ def generate(options: GeneratorOptions, wait: Callable[[float], bool]) -> Genera
             count = options.batch_size
             if options.max_lines:
                 count = min(count, options.max_lines - written)
-            batch = lines.take(count, batches * options.interval_seconds)
-            append(batch)
+            now = _now(options, batches * options.interval_seconds)
+            batch = lines.take(count, now)
+            append(batch, now)
             size += len(batch)
             written += count
             batches += 1
@@ -161,6 +175,7 @@ class _Lines:
         self._options = options
         self._days = options.days or (UNIFORM_DAYS if options.mode == "uniform" else None)
         self._random = np.random.default_rng(options.seed)
+        self._is_stamped = not self._days and options.format_name != "results"
         self._zone = ZoneInfo(options.zone)
         self._begin = options.now or datetime.now(self._zone)
         self._durations = pl.Series(
@@ -170,21 +185,16 @@ class _Lines:
         self._rendered = 0
         self._at = 0
 
-    def take(self, count: int, elapsed_seconds: float) -> bytes:
-        """The next `count` lines; `elapsed_seconds` moves a clock that `now` stands in for."""
+    def take(self, count: int, now: float) -> bytes:
+        """The next `count` lines, as written at `now`, in seconds since 1970."""
         parts = self._block[self._at : self._at + count]
         self._at += len(parts)
         while len(parts) < count:
             self._block = self._render(_BLOCK_LINES)
             self._at = count - len(parts)
             parts += self._block[: self._at]
-        stamp = b"" if self._days else self._now(elapsed_seconds)
+        stamp = _stamp(int(now), self._zone) if self._is_stamped else b""
         return stamp + stamp.join(parts)
-
-    def _now(self, elapsed_seconds: float) -> bytes:
-        now = self._options.now
-        seconds = time.time() if now is None else now.timestamp() + elapsed_seconds
-        return _stamp(int(seconds), self._zone)
 
     def _render(self, count: int) -> list[bytes]:
         """Lines with their ends; without the timestamp where that is the time of the append."""
@@ -236,20 +246,51 @@ class _Lines:
         )
 
 
+class _Tests(_Lines):
+    """Blocks of the format `results` in place of lines: rounds of all tests, or tests at random."""
+
+    def _render(self, count: int) -> list[bytes]:
+        numbers = self._rendered + np.arange(count)
+        self._rendered += count
+        tests, failing = numbers % len(TESTS), np.array(list(TESTS.values())) / 1000
+        if self._options.mode == "uniform":
+            tests, failing = self._random.integers(len(TESTS), size=count), np.full(len(TESTS), 0.5)
+        failed = self._random.random(count) < failing[tests]
+        seconds = _TEST_MEDIAN_SECONDS * self._random.lognormal(0.0, _LATENCY_SIGMA, count)
+        rows = zip(numbers.tolist(), tests.tolist(), seconds.tolist(), failed.tolist(), strict=True)
+        names = list(TESTS)
+        return [_block(number, names[test], took, failed=bad) for number, test, took, bad in rows]
+
+
+def _block(number: int, name: str, seconds: float, *, failed: bool) -> bytes:
+    iteration = "" if number % len(TESTS) else f"# Iteration {number // len(TESTS) + 1}\n"
+    detail = "# Expected status 200, found 503\n" if failed else ""
+    result = "FAIL" if failed else "PASS"
+    return f'{iteration}# Test: "{name}"\n# Took {seconds:.3f} s\n{detail}# Result: {result}\n'.encode()
+
+
+def _now(options: GeneratorOptions, elapsed_seconds: float) -> float:
+    """Seconds since 1970; `elapsed_seconds` moves the clock that `options.now` stands in for."""
+    return time.time() if options.now is None else options.now.timestamp() + elapsed_seconds
+
+
 @functools.lru_cache(maxsize=1)
 def _stamp(second: int, zone: ZoneInfo) -> bytes:
     return datetime.fromtimestamp(second, zone).strftime("%Y-%m-%d %H:%M:%S ").encode()
 
 
 @contextmanager
-def _appending(options: GeneratorOptions) -> Iterator[Callable[[bytes], object]]:
-    """Yield a function that takes whole lines: a batch is appended to a file, or a message of a queue."""
+def _appending(options: GeneratorOptions) -> Iterator[Callable[[bytes, float], object]]:
+    """Yield a function that takes whole lines and their time: to append them, or send them as a log."""
     if isinstance(options.target, Path):
         with _AppendedFile(options.target) as file:
-            yield file.append
+            yield lambda lines, _: file.append(lines)
+    elif options.format_name == "results":
+        with Publisher(options.target, create=options.create_queue) as publisher:
+            yield lambda lines, now: publisher.send(f"test_{int(now)}.log", lines)
     else:
         with Publisher(options.target, create=options.create_queue) as publisher:
-            yield lambda lines: publisher.send(f"requests_{time.time_ns()}.log", lines)
+            yield lambda lines, _: publisher.send(f"requests_{time.time_ns()}.log", lines)
 
 
 class _AppendedFile:

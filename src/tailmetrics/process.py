@@ -1,4 +1,4 @@
-"""What a process does about its own memory: arrays, code, and when Python looks for garbage."""
+"""What a process does about itself: its memory, when Python looks for garbage, and whose end is its own."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import ctypes
 import gc
 import os
 import re
+import signal
+import threading
+import time
 from pathlib import Path
 
 # https://man7.org/linux/man-pages/man3/mallopt.3.html
@@ -22,6 +25,9 @@ _LARGE_BYTES = 1024 * 1024
 
 _USUAL = gc.get_threshold()
 _OBJECTS_OF_A_START = 1_000_000  # so many new ones until the first look
+
+_PARENT_LOOK_SECONDS = 0.25
+_PARENT_GRACE_SECONDS = 4.0  # from its end to ours, however long that takes
 
 
 def keep_freed_memory() -> None:
@@ -67,3 +73,20 @@ def resume_garbage_collection() -> None:
     if gc.get_threshold()[0] == _OBJECTS_OF_A_START:
         gc.freeze()
         gc.set_threshold(*_USUAL)
+
+
+def end_with_parent(parent: int) -> None:
+    """End this process, as SIGTERM does, once `parent` is not its parent any more.
+
+    It is known by its id, so that one that ended before is missed too; and looked for, as not every system
+    tells of it.
+    """
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_PARENT_LOOK_SECONDS)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(_PARENT_GRACE_SECONDS)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()

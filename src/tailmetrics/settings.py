@@ -186,13 +186,18 @@ class Settings(BaseSettings):
     )
 
     log_batch_size: int = Field(
-        default=10, ge=1, le=10_000_000, description="Lines the generator appends at once."
+        default=10,
+        ge=1,
+        le=10_000_000,
+        description="Lines, or tests of the format results, that the generator appends at once.",
     )
     log_interval_seconds: float = Field(
         default=0.1, ge=0, description="Seconds between two appends of the generator."
     )
     max_logs_to_generate: int = Field(
-        default=0, ge=0, description="Lines after which the generator ends; 0: for ever."
+        default=0,
+        ge=0,
+        description="Lines, or tests of the format results, after which the generator ends; 0: for ever.",
     )
 
     store_url: Annotated[str, AfterValidator(lambda url: StoreUrl.parse(url).text)] = Field(

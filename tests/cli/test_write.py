@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.running import Run
-from tests.integration.running import await_that
+from tests.integration.running import await_that, free_port
 
 
 def test_generate_writes_the_configured_file(run: Run) -> None:
@@ -32,6 +33,32 @@ def test_generate_with_seed_and_now_gives_the_same_bytes(run: Run) -> None:
     for name in ("a.log", "b.log"):
         run("generate", "--file", name, "--max-logs", 50, "--interval", 0, "--seed", 1, "--now", "2024-11-06")
     assert Path("a.log").read_bytes() == Path("b.log").read_bytes()
+
+
+@pytest.mark.parametrize("by", ["option", "setting", "entry"])
+def test_generate_writes_results_where_the_log_is_one_of_results(
+    run: Run, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    if by == "setting":
+        monkeypatch.setenv("LOG_FORMAT", "results")
+    if by == "entry":
+        monkeypatch.setenv("LOG_FILE_PATH", "results=data/requests.log")
+    flags = ("--log-format", "results") if by == "option" else ()
+    result = run("generate", "--max-logs", 12, "--interval", 0, *flags)
+    assert result.stderr.startswith("12 tests, ")
+    assert Path("data/requests.log").read_text().count("Result: ") == 12
+
+
+def test_results_that_were_generated_are_loaded_whole(run: Run) -> None:
+    flags = ("--log-format", "results")
+    run("generate", "--file", "test_1700000000.log", "--max-logs", 160, "--interval", 0, "--seed", 1, *flags)
+    result = run("load", "test_1700000000.log", *flags)
+    assert "160 records, 0 rejects" in result.stdout, result.stdout
+
+
+def test_generate_over_days_is_not_for_results(run: Run) -> None:
+    result = run("generate", "--file", "x.log", "--days", 3, "--max-logs", 9, "--log-format", "results")
+    assert (result.exit_code, "--days" in result.stderr) == (2, True)
 
 
 def test_generate_refuses_a_glob(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,3 +89,34 @@ def test_a_signal_ends_generate_with_status_0_after_a_whole_line(number: signal.
         process.send_signal(number)
         _, said = process.communicate(timeout=20)
     assert (process.returncode, b"Traceback" in said, log.read_bytes()[-1:]) == (0, False, b"\n")
+
+
+@pytest.mark.parametrize("command", ["generate", "up", "ingest", "serve"])
+def test_what_goes_on_ends_when_the_process_that_started_it_ended_before_it_looked(
+    tmp_path: Path, command: str
+) -> None:
+    with subprocess.Popen(["true"]) as ended:
+        pass
+    # An SQLite file is a store of all of them.
+    changes = {
+        "STORE_URL": f"sqlite:///{tmp_path}/store.sqlite",
+        "METRICS_PORT": "0",
+        "API_PORT": str(free_port()),
+    }
+    arguments = [sys.executable, "-m", "tailmetrics", command, "--parent-pid", str(ended.pid)]
+    done = subprocess.run(
+        arguments,
+        cwd=tmp_path,
+        env={**os.environ, **changes},
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert (done.returncode in (0, -signal.SIGTERM), "Traceback" in done.stderr) == (True, False), done.stderr
+
+
+def test_generate_goes_on_while_the_process_that_started_it_does() -> None:
+    arguments = ["--file", "x.log", "--interval", "0.2", "--max-logs", "40", "--parent-pid", str(os.getpid())]
+    done = subprocess.run([sys.executable, "-m", "tailmetrics", "generate", *arguments], check=False)
+    assert (done.returncode, Path("x.log").read_text().count("\n")) == (0, 40)

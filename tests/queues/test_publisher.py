@@ -157,6 +157,12 @@ def test_the_generator_sends_each_batch_as_a_log(tmp_path: Path, queue: Queue) -
         running.await_counts(30)
 
 
+def test_the_generator_sends_each_batch_of_tests_as_a_log_of_results(tmp_path: Path, queue: Queue) -> None:
+    options = ("--batch-size", 10, "--max-logs", 30, "--interval", 0, "--log-format", "results")
+    result = run("generate", "--to", queue.url, *options)
+    assert (result.exit_code, "30 tests" in result.stderr, queue.waiting()) == (0, True, 3)
+
+
 class Relay(socketserver.ThreadingTCPServer):
     """Stands between a client and a broker, until it lets nothing through any more."""
 

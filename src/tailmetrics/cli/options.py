@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
-from tailmetrics import errors
+from tailmetrics import errors, process
 from tailmetrics.urls import masked
 
 DEFAULT_ENV_FILE = Path(".env.local")
@@ -106,6 +106,11 @@ def setting(
     return click.option(flag, name, help=f"{text} [{name.upper()}]", **options)
 
 
+def _end_with_parent(_context: click.Context, _parameter: click.Parameter, pid: int | None) -> None:
+    if pid is not None:
+        process.end_with_parent(pid)
+
+
 _FORMATS = click.Choice(["requests", "nginx", "json", "regex", "results"])
 _OPTIONS: dict[str, Callable[[Any], Any]] = {
     "env_file": click.option(
@@ -128,6 +133,13 @@ _OPTIONS: dict[str, Callable[[Any], Any]] = {
     "metrics_host": setting("metrics_host", "Address of /metrics, /health and /ready.", "--host"),
     "metrics_port": setting(
         "metrics_port", "Port of /metrics, /health and /ready; 0: none.", "--port", type=int
+    ),
+    "parent_pid": click.option(
+        "--parent-pid",
+        type=click.IntRange(min=1),
+        expose_value=False,
+        callback=_end_with_parent,
+        help="End, as after SIGTERM, once the process of this id, which started it, has ended.",
     ),
     "logging_level": setting("logging_level", "DEBUG, INFO, WARNING or ERROR."),
     "json": click.option("--json", "as_json", is_flag=True, help="Print JSON."),

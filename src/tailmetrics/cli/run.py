@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     "tailmetrics up --log-format nginx --log-file-path /var/log/nginx/access.log --port 8080",
 )
 @click.option("--open", "open_page", is_flag=True, help="Open the dashboard in the browser.")
-@options.shared("env_file", *options.FOLLOWING, *options.API, "logging_level")
+@options.shared("env_file", *options.FOLLOWING, *options.API, "logging_level", "parent_pid")
 @options.with_settings
 def up(settings: Settings, *, open_page: bool) -> None:
     """Follow the logs and answer questions, in one process, until Ctrl-C.
@@ -40,7 +40,7 @@ def up(settings: Settings, *, open_page: bool) -> None:
     "tailmetrics ingest --store-url postgresql://user:password@db.example/shop",
     "tailmetrics ingest --log-file-path '/var/log/shop/*.log' --port 9465",
 )
-@options.shared("env_file", *options.FOLLOWING, "metrics_host", "metrics_port", "logging_level")
+@options.shared("env_file", *options.FOLLOWING, "metrics_host", "metrics_port", "logging_level", "parent_pid")
 @options.with_settings
 def ingest(settings: Settings) -> None:
     """Follow the logs only, until Ctrl-C; the store must be a server, or an SQLite file.
@@ -54,7 +54,7 @@ def ingest(settings: Settings) -> None:
 
 
 @options.command("Answer questions only.", "tailmetrics serve --host 0.0.0.0 --port 8000")
-@options.shared("env_file", "store_url", *options.API, "logging_level")
+@options.shared("env_file", "store_url", *options.API, "logging_level", "parent_pid")
 @options.with_settings
 def serve(settings: Settings) -> None:
     """Answer questions only, until Ctrl-C; the store must be a server, or an SQLite file.

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     "tailmetrics generate --file past.log --days 7 --max-logs 50000 --interval 0",
     "tailmetrics generate --file shuffled.log --mode uniform --max-logs 50000 --interval 0",
     "tailmetrics generate --to 'amqp://user:password@localhost/?queue=logs' --create --interval 3",
+    "tailmetrics generate --file test_1700000000.log --log-format results --max-logs 160 --interval 0",
 )
 @click.option(
     "--file",
@@ -40,6 +41,11 @@ if TYPE_CHECKING:
     help=f"Queue that takes each batch of lines as a log, instead of a file. {options.QUEUE_URL}",
 )
 @options.shared("create")
+@options.setting(
+    "log_format",
+    "Format of the lines; a test of results counts as one line.",
+    type=click.Choice(["requests", "results"]),
+)
 @click.option(
     "--mode",
     type=click.Choice(["realistic", "uniform"]),
@@ -64,7 +70,7 @@ if TYPE_CHECKING:
     type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S"]),
     help="The time to take for now, in LOG_TIMEZONE; with --seed every byte is the same again.",
 )
-@options.shared("log_timezone", "env_file")
+@options.shared("log_timezone", "env_file", "parent_pid")
 @options.with_settings
 def generate(
     settings: Settings,
@@ -92,6 +98,12 @@ def generate(
     if days is not None and mode == "realistic" and not settings.max_logs_to_generate:
         raise click.UsageError("--days spreads a number of lines over them, so it needs --max-logs.")
     target = queue or file or generator.generated_file(settings.log_paths)
+    given = settings.log_format if queue or file else settings.log_paths[0].format_name
+    is_results = given == "results"
+    if days is not None and is_results:
+        raise click.UsageError(
+            "--days: found it with the format results, whose tests have the time of their log."
+        )
     asked = generator.GeneratorOptions(
         target,
         create_queue=create,
@@ -102,6 +114,7 @@ def generate(
         zone=settings.log_timezone,
         seed=seed,
         days=days,
+        format_name="results" if is_results else "requests",
         now=None if now is None else now.replace(tzinfo=ZoneInfo(settings.log_timezone)),
     )
     process.resume_garbage_collection()
@@ -111,7 +124,8 @@ def generate(
     except OSError as error:
         options.say(f"{target} cannot be written: {error.strerror}")
         sys.exit(Exit.IO)
-    wrote = f"{counted(done.lines, 'line')}, {counted(done.size, 'byte')} in {done.seconds:.1f} s"
+    lines = counted(done.lines, "test" if is_results else "line")
+    wrote = f"{lines}, {counted(done.size, 'byte')} in {done.seconds:.1f} s"
     click.echo(f"{wrote} {'sent' if queue else 'appended'} to {target}", err=True)
 
 
