@@ -86,7 +86,9 @@ def test_text_that_a_spreadsheet_would_compute_is_made_text(text: str) -> None:
     assert customer_cell(text) == f"'{text}"
 
 
-@pytest.mark.parametrize("text", ["cust_1", "a=b", 'it\'s "quoted", twice', "a\nb", "köln-東京-🙂", "\u200ba=b", "\ufeff", ""])
+@pytest.mark.parametrize(
+    "text", ["cust_1", "a=b", 'it\'s "quoted", twice', "a\nb", "köln-東京-🙂", "\u200ba=b", "\ufeff", ""]
+)
 def test_other_text_is_left_as_it_is(text: str) -> None:
     assert customer_cell(text) == text
 
