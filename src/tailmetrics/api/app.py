@@ -40,7 +40,8 @@ def create_app(settings: Settings, store: Store, ingestion: Supervisor | None, m
     if ingestion is not None:
         remove_leftovers(settings)
     _install(app, services, settings.api_host)
-    app.add_middleware(CacheMiddleware, cache=ResponseCache(store, settings.cache_seconds), metrics=metrics)
+    cache = ResponseCache(store, settings.cache_seconds)
+    app.add_middleware(CacheMiddleware, cache=cache, admission=services.admission, metrics=metrics)
     app.add_middleware(TrailingSlash)
     for router in (
         stats.router,

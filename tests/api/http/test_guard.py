@@ -79,7 +79,7 @@ def test_the_configured_host_is_ours(tmp_path: Path, store: Store) -> None:
         assert client.get("/health", headers={"Host": "192.0.2.7:8000"}).status_code == 200
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "0.0.0.0:8000", "[::]"])
+@pytest.mark.parametrize("host", ["0.0.0.0:8000", "[::]"])
 def test_the_address_that_leads_to_the_loopback_is_ours(client: httpx.Client, host: str) -> None:
     assert client.get("/health", headers={"Host": host}).status_code == 200
 
