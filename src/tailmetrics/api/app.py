@@ -13,6 +13,7 @@ from tailmetrics.api.http import problems
 from tailmetrics.api.http.guard import Guard
 from tailmetrics.api.http.middleware import HeadAsGet, QueryTiming, SecurityHeaders, TrailingSlash
 from tailmetrics.api.http.openapi import DESCRIPTION, DescribedFastAPI
+from tailmetrics.api.http.request_bodies import RequestBodies
 from tailmetrics.api.live import routes as live_routes
 from tailmetrics.api.load import routes as load_routes
 from tailmetrics.api.load.uploads import remove_leftovers
@@ -42,6 +43,7 @@ def create_app(settings: Settings, store: Store, ingestion: Supervisor | None, m
     _install(app, services, settings.api_host)
     cache = ResponseCache(store, settings.cache_seconds)
     app.add_middleware(CacheMiddleware, cache=cache, admission=services.admission, metrics=metrics)
+    app.add_middleware(RequestBodies)
     app.add_middleware(TrailingSlash)
     for router in (
         stats.router,
@@ -63,6 +65,7 @@ def create_probes_app(settings: Settings, store: Store, ingestion: Supervisor, m
     """What a process without the API says of itself: /health, /ready and /metrics."""
     app = FastAPI(title="tailmetrics", openapi_url=None, redirect_slashes=False)
     _install(app, Services(settings, store, ingestion, metrics), settings.metrics_host)
+    app.add_middleware(RequestBodies)
     app.add_middleware(TrailingSlash)
     app.include_router(probes.router)
     return app
