@@ -28,10 +28,10 @@ class RequestBodies:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not _may_be_large(headers := Headers(scope=scope)):
+        if scope["type"] != "http" or not _may_be_large(scope):
             await self._app(scope, receive, send)
             return
-        body = _Body(receive, headers, is_log=scope["path"] == _LOGS)
+        body = _Body(receive, Headers(scope=scope), is_log=scope["path"] == _LOGS)
 
         async def send_and_drain(message: Message) -> None:
             if body.is_whole:
@@ -91,6 +91,9 @@ class _Body:
             raise HTTPException(413, f"body: found {found} bytes or more, expected at most {MOST_BYTES}")
 
 
-def _may_be_large(headers: Headers) -> bool:
-    length = headers.get("content-length", "0")
-    return "transfer-encoding" in headers or not length.isdecimal() or int(length) > MOST_BYTES
+def _may_be_large(scope: Scope) -> bool:
+    return any(
+        name == b"transfer-encoding"
+        or (name == b"content-length" and not (value.isdigit() and int(value) <= MOST_BYTES))
+        for name, value in scope["headers"]
+    )
