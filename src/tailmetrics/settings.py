@@ -247,8 +247,8 @@ class Settings(BaseSettings):
     )
     api_allowed_hosts: CommaSeparated = Field(
         default=(),
-        description="Further names under which the API may be asked (Host header), by commas. Where API_HOST is "
-        "every address, it may be asked under any IP address.",
+        description="Further names under which the API may be asked (Host header), by commas. Where API_HOST "
+        "is every address, it may be asked under any IP address.",
     )
     load_max_bytes: int = Field(
         default=10 * 1024 * _MIB, ge=1, description="Largest log that POST /load takes, in bytes."
