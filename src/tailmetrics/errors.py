@@ -7,6 +7,7 @@ TailmetricsError
 ├── UnknownCustomer        the store has no request of this customer
 ├── LoadError              a file given to load cannot be read
 ├── QueueError             a queue is away, missing, or refuses: says what to do
+├── Overloaded             too many questions at once: ask again later
 ├── ServiceError           a running service refused, or could not answer
 └── StoreError             something about the store
     ├── StoreUnavailable   away for now: wait and try again
@@ -82,6 +83,10 @@ class ServiceError(TailmetricsError):
     def __init__(self, message: str, status: int = 0) -> None:
         self.status = status
         super().__init__(message)
+
+
+class Overloaded(TailmetricsError):
+    """More is asked at once than the service can answer."""
 
 
 class StoreError(TailmetricsError):

@@ -251,7 +251,9 @@ class Settings(BaseSettings):
         default=None, description="When set, requests that change something need it in the header X-API-Key."
     )
     api_allowed_hosts: CommaSeparated = Field(
-        default=(), description="Further names under which the API may be asked (Host header), by commas."
+        default=(),
+        description="Further names under which the API may be asked (Host header), by commas. Where API_HOST "
+        "is every address, it may be asked under any IP address.",
     )
     load_max_bytes: int = Field(
         default=10 * 1024 * _MIB, ge=1, description="Largest log that POST /load takes, in bytes."
@@ -267,7 +269,9 @@ class Settings(BaseSettings):
         "seconds. With DuckDB an answer is given again until a record of its customer comes.",
     )
     query_timeout_seconds: float = Field(
-        default=30.0, gt=0, description="Longest time one question may take."
+        default=30.0,
+        gt=0,
+        description="Longest time one question may take from its turn on, and wait for its turn before.",
     )
     logging_level: LogLevel = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR.")
 

@@ -75,12 +75,20 @@ def test_the_last_page_links_to_none(client: httpx.Client) -> None:
     assert "link" not in client.get("/customers", params={"format": "csv"}).headers
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "  =1", "\t=1", "\r=1", "\uff1d1"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("=1+1", "+1", "-1", "@SUM(A1)", "  =1", "\t=1", "\r=1", "\uff1d1"),
+        *("\u00a0=1", "\u200b+1", "\ufeff-1", "\u2028@a", " \u2060'\u00a0=1", "\u2066=1", "\ufe621"),
+    ],
+)
 def test_text_that_a_spreadsheet_would_compute_is_made_text(text: str) -> None:
     assert customer_cell(text) == f"'{text}"
 
 
-@pytest.mark.parametrize("text", ["cust_1", "a=b", 'it\'s "quoted", twice', "a\nb", "köln-東京-🙂"])
+@pytest.mark.parametrize(
+    "text", ["cust_1", "a=b", 'it\'s "quoted", twice', "a\nb", "köln-東京-🙂", "\u200ba=b", "\ufeff", ""]
+)
 def test_other_text_is_left_as_it_is(text: str) -> None:
     assert customer_cell(text) == text
 

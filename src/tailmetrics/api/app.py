@@ -11,8 +11,9 @@ from tailmetrics.api.cache import CacheMiddleware, ResponseCache
 from tailmetrics.api.context import Services
 from tailmetrics.api.http import problems
 from tailmetrics.api.http.guard import Guard
-from tailmetrics.api.http.middleware import HeadAsGet, QueryTiming, SecurityHeaders
+from tailmetrics.api.http.middleware import HeadAsGet, QueryTiming, SecurityHeaders, TrailingSlash
 from tailmetrics.api.http.openapi import DESCRIPTION, DescribedFastAPI
+from tailmetrics.api.http.request_bodies import RequestBodies
 from tailmetrics.api.live import routes as live_routes
 from tailmetrics.api.load import routes as load_routes
 from tailmetrics.api.load.uploads import remove_leftovers
@@ -40,7 +41,10 @@ def create_app(settings: Settings, store: Store, ingestion: Supervisor | None, m
     if ingestion is not None:
         remove_leftovers(settings)
     _install(app, services, settings.api_host)
-    app.add_middleware(CacheMiddleware, cache=ResponseCache(store, settings.cache_seconds), metrics=metrics)
+    cache = ResponseCache(store, settings.cache_seconds)
+    app.add_middleware(CacheMiddleware, cache=cache, admission=services.admission, metrics=metrics)
+    app.add_middleware(RequestBodies)
+    app.add_middleware(TrailingSlash)
     for router in (
         stats.router,
         breakdown.router,
@@ -61,6 +65,8 @@ def create_probes_app(settings: Settings, store: Store, ingestion: Supervisor, m
     """What a process without the API says of itself: /health, /ready and /metrics."""
     app = FastAPI(title="tailmetrics", openapi_url=None, redirect_slashes=False)
     _install(app, Services(settings, store, ingestion, metrics), settings.metrics_host)
+    app.add_middleware(RequestBodies)
+    app.add_middleware(TrailingSlash)
     app.include_router(probes.router)
     return app
 
@@ -73,7 +79,7 @@ def _install(app: FastAPI, services: Services, host: str) -> None:
         services.metrics.watch_sources(ingestion.sources)
         services.metrics.watch_lost_bytes(lambda: ingestion.state().lost_bytes)
     # The one added last is the first that a request meets.
-    app.add_middleware(Guard, names=(host, *services.settings.api_allowed_hosts))
+    app.add_middleware(Guard, host=host, names=services.settings.api_allowed_hosts)
     app.add_middleware(QueryTiming, metrics=services.metrics)
     app.add_middleware(HeadAsGet)
     app.add_middleware(SecurityHeaders)

@@ -18,6 +18,10 @@ from urllib.parse import parse_qsl
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from tailmetrics.api.admission import Admission
+from tailmetrics.api.http.middleware import SECURITY_HEADERS, UNKNOWN_ENDPOINT
+from tailmetrics.api.http.problems import overloaded_response
+from tailmetrics.errors import Overloaded
 from tailmetrics.stores.base import Store
 from tailmetrics.telemetry.metrics import Metrics
 
@@ -102,11 +106,15 @@ class ResponseCache:
 
 
 class CacheMiddleware:
-    """Sends kept responses, keeps new ones, and lets equal requests wait for one response."""
+    """Sends kept responses, keeps new ones, and lets equal requests wait for one response.
 
-    def __init__(self, app: ASGIApp, cache: ResponseCache, metrics: Metrics) -> None:
+    Where there is no room for a further question, none is let in, as refusing it there costs more.
+    """
+
+    def __init__(self, app: ASGIApp, cache: ResponseCache, admission: Admission, metrics: Metrics) -> None:
         self._app = app
         self._cache = cache
+        self._admission = admission
         self._metrics = metrics
         self._under_way: dict[Hashable, _UnderWay] = {}
 
@@ -120,6 +128,12 @@ class CacheMiddleware:
         if response is None:
             response = await self._wait(key)
         if response is None:
+            try:
+                self._admission.check_room()
+            except Overloaded as error:
+                await overloaded_response(scope["path"], error, SECURITY_HEADERS)(scope, receive, send)
+                self._metrics.observe_query(UNKNOWN_ENDPOINT, 503, time.perf_counter() - begun)
+                return
             await self._ask(key, scope, receive, send, if_none_match)
             return
         status = await _send(response, if_none_match, send)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
+from tailmetrics.api.admission import Admission
 from tailmetrics.api.jobs import LoadJobs
 from tailmetrics.api.ports import Supervisor
 from tailmetrics.settings import Settings
-from tailmetrics.stores.base import Store
+from tailmetrics.stores.base import Reads, Store
 from tailmetrics.telemetry.metrics import Metrics
 
 
@@ -23,6 +26,13 @@ class Services:
     ingestion: Supervisor | None
     metrics: Metrics
     jobs: LoadJobs = field(default_factory=LoadJobs)
+    admission: Admission = field(default_factory=Admission)
+
+    @asynccontextmanager
+    async def asking(self) -> AsyncIterator[Reads]:
+        """The store, when it is one's turn to ask it something. Raises Overloaded."""
+        async with self.admission.turn(self.settings.query_timeout_seconds):
+            yield self.store
 
 
 def _of_request(request: Request) -> Services:

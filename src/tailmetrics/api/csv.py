@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -18,8 +19,11 @@ DOCUMENTED: dict[str, Any] = {MEDIA_TYPE: {"schema": {"type": "string"}}}
 
 _FIGURES = tuple(Figures.__annotations__)
 
-# What a spreadsheet takes for the beginning of a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+# What a spreadsheet takes for the beginning of a formula, full width, small and behind what is not seen, too:
+# white space, and characters that control or format.
+_FORMULA = frozenset("=+-@")
+_UNSEEN = frozenset({"Zs", "Zl", "Zp", "Cc", "Cf"})
+_LINE_BEGINS = ("\t", "\r", "\n")
 
 
 def wants_csv(given: str | None, accept: str | None) -> bool:
@@ -63,9 +67,14 @@ def cell(value: object) -> object:
 
     So does what looks like such text already, or both would look alike.
     """
-    if isinstance(value, str) and value.lstrip("' ").startswith(_FORMULA):
+    if isinstance(value, str) and (_is_formula(value) or value.lstrip("' ").startswith(_LINE_BEGINS)):
         return f"'{value}"
     return value
+
+
+def _is_formula(text: str) -> bool:
+    seen = (sign for sign in text if sign != "'" and unicodedata.category(sign) not in _UNSEEN)
+    return unicodedata.normalize("NFKC", next(seen, "")) in _FORMULA
 
 
 def _qualities(accept: str) -> dict[str, float]:

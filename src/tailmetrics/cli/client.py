@@ -22,7 +22,7 @@ from tailmetrics.settings import Settings
 if TYPE_CHECKING:
     from tailmetrics.status import LoadProgress
 
-_MORE_THAN_THE_SERVICE_TAKES = 5.0  # seconds; it ends a question by itself before
+_MORE_THAN_THE_SERVICE_TAKES = 5.0  # seconds; it ends a question, and its wait for a turn, by itself before
 
 Asked = TypeVar("Asked", Stats, Customers, Readiness)
 
@@ -60,7 +60,7 @@ class Client:
                 url = find_service(self._address) if self._store_first else None
                 if url is None:
                     raise
-        seconds = self._settings.query_timeout_seconds + _MORE_THAN_THE_SERVICE_TAKES
+        seconds = 2 * self._settings.query_timeout_seconds + _MORE_THAN_THE_SERVICE_TAKES
         with _http(url, seconds) as client:
             try:
                 response = client.get(kind.path, params=parameters)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from http.client import HTTPConnection
 from pathlib import Path
 
 import httpx
@@ -42,6 +43,10 @@ def guarded(tmp_path_factory: pytest.TempPathFactory, store: Store) -> Iterator[
         "stats.example.org",
         "other.example.org:443",
         "stats.example.org.",
+        "0.0.0.0:8000",
+        "[::]:8000",
+        "192.0.2.7:8000",
+        "[2001:db8::7]",
     ],
 )
 def test_our_names_are_answered(guarded: httpx.Client, host: str) -> None:
@@ -53,7 +58,8 @@ def test_our_names_are_answered(guarded: httpx.Client, host: str) -> None:
     [
         "evil.example.org",
         "localhost.evil.example.org",
-        "0.0.0.0",  # noqa: S104  # an address to listen on is no name to be asked under
+        "0.0.0.0.evil.example.org",
+        "192.0.2.7.evil.example.org",
         "user@localhost",
         "localhost:port",
         "localhost/",
@@ -71,6 +77,30 @@ def test_the_configured_host_is_ours(tmp_path: Path, store: Store) -> None:
     settings = settings_in(tmp_path, api_host="192.0.2.7")
     with serving(create_app(settings, store, None, Metrics())) as client:
         assert client.get("/health", headers={"Host": "192.0.2.7:8000"}).status_code == 200
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0:8000", "[::]"])
+def test_the_address_that_leads_to_the_loopback_is_ours(client: httpx.Client, host: str) -> None:
+    assert client.get("/health", headers={"Host": host}).status_code == 200
+
+
+def test_an_address_that_is_not_listened_on_is_refused(client: httpx.Client) -> None:
+    response = client.get("/health", headers={"Host": "192.0.2.7"})
+    assert response.status_code == 403
+    assert "any IP address" not in response.json()["detail"]
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "OPTIONS"])
+def test_two_hosts_are_400(guarded: httpx.Client, method: str) -> None:
+    connection = HTTPConnection("127.0.0.1", guarded.base_url.port or 0, timeout=30)
+    connection.putrequest(method, "/customers", skip_host=True)
+    for _ in range(2):
+        connection.putheader("Host", "localhost")
+    connection.endheaders()
+    response = connection.getresponse()
+    found = (response.status, response.headers["content-type"])
+    connection.close()
+    assert found == (400, "application/problem+json")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -86,3 +87,39 @@ def test_what_is_wrong_in_a_body_is_said_as_of_a_parameter(
 ) -> None:
     response = below.post("/load", **body)
     assert (response.status_code, expected in response.json()["detail"]) == (422, True), response.json()
+
+
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}  # as curl calls every body
+
+
+@pytest.mark.parametrize("lines", [2, 30_000], ids=["short", "longer than a line may be"])
+@pytest.mark.parametrize("pieces", [False, True])
+def test_a_log_without_its_line_ends_is_refused_with_the_right_command(
+    loading: httpx.Client, ingestion: FakeIngestion, tmp_path: Path, lines: int, pieces: bool
+) -> None:
+    body = (LOG * lines).replace(b"\n", b"")
+    response = loading.post("/load", content=iter([body]) if pieces else body, headers=FORM)
+    assert (response.status_code, ingestion.loads, list(tmp_path.iterdir())) == (422, [], [])
+    assert f"found one line of {len(body)} bytes" in response.json()["detail"]
+    assert "--data-binary @FILE" in response.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [LOG, LOG.strip(), LOG * 30_000, b"no request\n" + LOG, b"no request\n", b" ", b"a" * 2_000_000 + b"\n"],
+    ids=["a line", "no end", "many", "a reject", "only a reject", "blank", "a long line"],
+)
+def test_a_log_that_curl_calls_a_form_is_loaded(
+    loading: httpx.Client, ingestion: FakeIngestion, body: bytes
+) -> None:
+    loading.post("/load", content=body, headers=FORM)
+    assert ingestion.loads[0].content == body
+
+
+def test_a_line_is_read_in_the_format_that_is_asked_for(
+    loading: httpx.Client, ingestion: FakeIngestion
+) -> None:
+    body = b'{"timestamp": 1, "path": "/cart", "customer_id": "a", "status_code": 200}'
+    assert loading.post("/load", content=body, headers=FORM).status_code == 422
+    loading.post("/load", content=body, headers=FORM, params={"format": "json", "wait": "true"})
+    assert [load.content for load in ingestion.loads] == [body]

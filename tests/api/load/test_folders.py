@@ -60,10 +60,12 @@ def test_no_path_is_read_when_no_folder_is_set(loading: httpx.Client, tmp_path: 
 def test_a_file_over_the_limit_is_413(
     tmp_path: Path, folder: Path, store: Store, ingestion: FakeIngestion
 ) -> None:
+    (folder / "zeros.log").write_bytes(gzip.compress(b"\0" * 1_000_000))
     (folder / "zeros.log.gz").write_bytes(gzip.compress(b"\0" * 1_000_000))
     (folder / "large.log").write_bytes(b"\n" * 10_001)
     with service(tmp_path, store, ingestion, load_folder=str(folder), load_max_bytes=10_000) as client:
         statuses = [
-            client.post("/load", params={"path": path}).status_code for path in ("zeros.log.gz", "large.log")
+            client.post("/load", params={"path": path}).status_code
+            for path in ("zeros.log.gz", "zeros.log", "large.log")
         ]
-    assert (statuses, ingestion.loads) == ([413, 413], [])
+    assert (statuses, ingestion.loads) == ([413, 413, 413], [])

@@ -105,6 +105,30 @@ def test_a_body_that_expands_beyond_the_limit_is_413(
     assert (response.status_code, ingestion.loads, list(tmp_path.iterdir())) == (413, [], [])
 
 
+@pytest.mark.parametrize("sent", ["body", "form"])
+@pytest.mark.parametrize("times", [2, 3, 4])
+def test_a_body_that_expands_beyond_the_limit_in_the_end_is_413(
+    tmp_path: Path, store: Store, ingestion: FakeIngestion, sent: str, times: int
+) -> None:
+    bomb = bytes(7_200_000)
+    for _ in range(times):
+        bomb = gzip.compress(bomb)
+    with service(tmp_path, store, ingestion, load_max_bytes=1_000_000) as client:
+        if sent == "body":
+            response = client.post("/load", content=bomb, headers={"Content-Encoding": "gzip"})
+        else:
+            response = client.post("/load", files={"file": ("x.log.gz", bomb)})
+    assert (response.status_code, ingestion.loads) == (413 if times == 2 else 415, [])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_body_that_is_compressed_twice_is_decompressed_twice(
+    loading: httpx.Client, ingestion: FakeIngestion
+) -> None:
+    loading.post("/load", content=gzip.compress(gzip.compress(LOG)))
+    assert ingestion.loads[0].content == LOG
+
+
 def test_a_compressed_body_without_end_and_content_is_413(
     tmp_path: Path, store: Store, ingestion: FakeIngestion
 ) -> None:

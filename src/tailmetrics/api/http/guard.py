@@ -7,6 +7,8 @@ scripts of other pages from changing anything; the key, when one is set, keeps o
 
 from __future__ import annotations
 
+import contextlib
+import ipaddress
 import secrets
 from collections.abc import Sequence
 from typing import Annotated
@@ -40,17 +42,23 @@ _key_header = APIKeyHeader(
 class Guard:
     """Refuses requests for hosts that are not ours, and changes that pages of other origins ask for.
 
-    `names` are ours beside those of the loopback.
+    `names` are ours beside those of the loopback. `host` is what is listened on: where that is every address,
+    every IP address is ours, as nobody can have one point elsewhere as a name.
     """
 
-    def __init__(self, app: ASGIApp, names: Sequence[str]) -> None:
+    def __init__(self, app: ASGIApp, host: str, names: Sequence[str]) -> None:
         self._app = app
-        configured = {_bare(name) for name in names}
-        self._names = _LOOPBACK_NAMES | (configured - ANY_ADDRESS.keys())
+        self._names = _LOOPBACK_NAMES | {_bare(name) for name in (host, *names)} - ANY_ADDRESS.keys()
+        self._listens_everywhere = _bare(host) in ANY_ADDRESS
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            refusal = self._refusal(scope["method"], Headers(scope=scope))
+            headers = Headers(scope=scope)
+            if len(hosts := headers.getlist("host")) > 1:
+                detail = f"Host: found {len(hosts)} of them, expected one"
+                await problem_response(scope["path"], 400, detail)(scope, receive, send)
+                return
+            refusal = self._refusal(scope["method"], headers)
             if refusal is not None:
                 response = problem_response(scope["path"], 403, refusal, kind="refused", title="Refused")
                 await response(scope, receive, send)
@@ -59,9 +67,10 @@ class Guard:
 
     def _refusal(self, method: str, headers: Headers) -> str | None:
         host = headers.get("host", "")
-        if _address(host)[0] not in self._names:
+        if not self._is_ours(_address(host)[0]):
+            addresses = " or any IP address" if self._listens_everywhere else ""
             return (
-                f"Host: found {host!r}, expected one of {', '.join(sorted(self._names))}; "
+                f"Host: found {host!r}, expected one of {', '.join(sorted(self._names))}{addresses}; "
                 "further names go into the setting API_ALLOWED_HOSTS"
             )
         if method in READING_METHODS:
@@ -73,6 +82,15 @@ class Guard:
         if site is not None and site not in _OWN_FETCH_SITES:
             return f"Sec-Fetch-Site: found {site!r}, expected same-origin: {_CHANGES}"
         return None
+
+    def _is_ours(self, name: str | None) -> bool:
+        if name in self._names:
+            return True
+        with contextlib.suppress(ValueError):
+            address = ipaddress.ip_address(name or "")
+            # 0.0.0.0 leads to the loopback, as 127.0.0.1 does.
+            return address.is_unspecified or self._listens_everywhere
+        return False
 
 
 async def require_key(

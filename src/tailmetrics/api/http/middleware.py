@@ -64,6 +64,21 @@ class HeadAsGet:
         await self._app({**scope, "method": "GET"}, receive, send_without_body)
 
 
+class TrailingSlash:
+    """Answers a path with a slash behind it as without, as no address ends in one.
+
+    One that is percent-encoded is no such slash. There is no redirect, which would lose a method or a body.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["raw_path"].endswith(b"/") and scope["path"] != "/":
+            scope = {**scope, "path": scope["path"][:-1], "raw_path": scope["raw_path"][:-1]}
+        await self._app(scope, receive, send)
+
+
 class QueryTiming:
     """Counts each answered request and its seconds under the path template of its route."""
 

@@ -53,7 +53,7 @@ _DOCUMENTED = {
         "unknown-customer",
     ),
     413: _Documented(
-        "The log is larger than the setting LOAD_MAX_BYTES.",
+        "The body is larger than is allowed, a log than the setting LOAD_MAX_BYTES.",
         "Request Entity Too Large",
         "body: found 20000000000 bytes, expected at most 10737418240, the setting LOAD_MAX_BYTES; raise "
         "it, send the log in parts, or stop the service and run `tailmetrics load FILE`, which has no such "

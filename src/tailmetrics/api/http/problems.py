@@ -21,6 +21,7 @@ from tailmetrics.api.http.middleware import SECURITY_HEADERS
 from tailmetrics.errors import (
     FormatError,
     LoadError,
+    Overloaded,
     QueryError,
     StoreError,
     StoreUnavailable,
@@ -134,7 +135,7 @@ def status_of(error: TailmetricsError) -> int:
     """The status of the problem that an error of the package is."""
     if isinstance(error, QueryError):
         return 422
-    if isinstance(error, StoreUnavailable):
+    if isinstance(error, (Overloaded, StoreUnavailable)):
         return 503
     return next((status for kind, status, *_ in _PROBLEMS if isinstance(error, kind)), 500)
 
@@ -161,6 +162,7 @@ def install(app: FastAPI) -> None:
     app.exception_handler(ClientDisconnect)(_disconnect)
     app.exception_handler(QueryError)(_query)
     app.exception_handler(StoreUnavailable)(_store_unavailable)
+    app.exception_handler(Overloaded)(_overloaded)
     for error, status, kind, title in _PROBLEMS:
         app.exception_handler(error)(_handler(status, kind, title))
     app.exception_handler(Exception)(_unexpected)
@@ -247,6 +249,22 @@ async def _store_unavailable(request: Request, error: StoreUnavailable) -> Respo
         kind="store-unavailable",
         title="The store does not answer",
         headers={"Retry-After": str(max(1, math.ceil(seconds)))},
+    )
+
+
+async def _overloaded(request: Request, error: Overloaded) -> Response:
+    return overloaded_response(request.url.path, error)
+
+
+def overloaded_response(path: str, error: Overloaded, headers: Mapping[str, str] | None = None) -> Response:
+    """What is answered where there is no room for a further question."""
+    return problem_response(
+        path,
+        503,
+        str(error),
+        kind="overloaded",
+        title="Too many questions at once",
+        headers={"Retry-After": str(RETRY_AFTER_SECONDS), **(headers or {})},
     )
 
 

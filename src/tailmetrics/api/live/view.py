@@ -40,23 +40,24 @@ _MICROSECOND = timedelta(microseconds=1)
 
 async def view_json(services: Services, asked: ViewParameters) -> bytes:
     """The view as JSON, as it is now. Raises UnknownCustomer, QueryError, StoreError."""
-    status = await services.store.status()
     rejects = RejectsPage((), 0, None)
-    async with services.store.snapshot() as queries:
-        span = await queries.span()
-        within = _closed(asked_range(asked), span)
-        query = StatsQuery(
-            asked.customer_id,
-            _every(asked.every, within),
-            within.start,
-            within.end,
-            within.zone,
-            asked.failures,
-            fill=True,
-        )
-        stats, parts = await asyncio.gather(queries.stats(query), _parts(queries, asked, within))
-        if status.rejects:
-            rejects = await queries.rejects(RejectsQuery(_REJECTS_SHOWN))
+    async with services.asking() as store:
+        status = await store.status()
+        async with store.snapshot() as queries:
+            span = await queries.span()
+            within = _closed(asked_range(asked), span)
+            query = StatsQuery(
+                asked.customer_id,
+                _every(asked.every, within),
+                within.start,
+                within.end,
+                within.zone,
+                asked.failures,
+                fill=True,
+            )
+            stats, parts = await asyncio.gather(queries.stats(query), _parts(queries, asked, within))
+            if status.rejects:
+                rejects = await queries.rejects(RejectsQuery(_REJECTS_SHOWN))
     view: View = {
         "version": status.version,
         "at": formatter(within.zone)(datetime.now(timezone.utc)),

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import ImmutableMultiDict
 from starlette.exceptions import HTTPException
 
@@ -18,10 +19,13 @@ from tailmetrics.api.load.forms import FORM_TYPE, MOST_BYTES_BESIDE, Form
 from tailmetrics.api.load.uploads import Upload, check_announced, written
 from tailmetrics.api.parameters import LoadParameters, check_names
 from tailmetrics.errors import QueryError
+from tailmetrics.formats import open_format
 from tailmetrics.settings import Settings
 
 _FORMATS_WITH_BRACES = ("json", "regex")  # whose lines may begin as JSON does without being any
+_URL_ENCODED = "application/x-www-form-urlencoded"  # curl calls every body so
 _GZIP_TYPES = ("application/gzip", "application/x-gzip")
+_READ_BYTES = 1024 * 1024
 _LONGEST_QUERY_BYTES = 64 * 1024  # a larger body is a log, not a path
 
 
@@ -36,6 +40,12 @@ async def wanted(
         compressed = _is_compressed(request)
         check_announced(request, settings)
         upload = await written(request.stream(), settings, compressed=compressed)
+        try:
+            if _media_type(request) == _URL_ENCODED:
+                await run_in_threadpool(_check_line_ends, upload, given, settings)
+        except BaseException:
+            upload.remove()
+            raise
         if upload.sent_bytes:
             return given, upload
         upload.remove()
@@ -51,7 +61,7 @@ async def _with_body(request: Request, parameters: LoadParameters, settings: Set
     """
     kind = _media_type(request)
     length = request.headers.get("content-length", "")
-    if kind not in {"application/json", "application/x-www-form-urlencoded"} or not (
+    if kind not in {"application/json", _URL_ENCODED} or not (
         length.isdecimal() and 0 < int(length) <= _LONGEST_QUERY_BYTES
     ):
         return parameters
@@ -85,8 +95,26 @@ def _check_no_broken_json(body: bytes) -> None:
         )
 
 
+def _check_line_ends(upload: Upload, parameters: LoadParameters, settings: Settings) -> None:
+    """Raises HTTPException 422 for one line that is no request: a log sent with `curl -d` becomes that."""
+    size = upload.path.stat().st_size
+    with upload.path.open("rb") as file:
+        if size <= settings.max_line_bytes:
+            line = file.read()
+            log_format = open_format(parameters.format or settings.log_format, settings.format_options)
+            if b"\n" in line or not len(log_format.parse(line, 0).rejects):
+                return
+        elif any(b"\n" in block for block in iter(lambda: file.read(_READ_BYTES), b"")):
+            return
+    raise HTTPException(
+        422,
+        f"body: found one line of {size} bytes that is no request, expected a log with its line ends, which "
+        "`curl -d` takes away; send it with `--data-binary @FILE` or `-F file=@FILE`",
+    )
+
+
 def _as_form(body: bytes) -> dict[str, object] | None:
-    # curl calls every body a form; a log has lines.
+    # A log has lines.
     if not body.startswith((b"path=", b"format=", b"wait=")) or b"\n" in body:
         return None
     return dict(parse_qsl(body.decode("utf-8", "replace")))

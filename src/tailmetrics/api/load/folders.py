@@ -6,7 +6,7 @@ import gzip
 import zlib
 from pathlib import Path
 
-from tailmetrics.api.load.uploads import too_large
+from tailmetrics.api.load.uploads import begins_like_a_gzip, too_large
 from tailmetrics.errors import LoadError, QueryError
 from tailmetrics.settings import Settings
 from tailmetrics.tailing.rotation import is_compressed
@@ -30,11 +30,10 @@ def file_below(settings: Settings, path: str) -> tuple[Path, str]:
         if not file.is_relative_to(folder) or not file.is_file():
             raise QueryError("path", path, expected)
         size = file.stat().st_size
+        compressed = is_compressed(file.name) or begins_like_a_gzip(file)
     except (OSError, ValueError, RuntimeError) as error:
         raise QueryError("path", path, expected) from error
-    if size > settings.load_max_bytes or (
-        is_compressed(file.name) and _expands_beyond(file, settings.load_max_bytes)
-    ):
+    if size > settings.load_max_bytes or (compressed and _expands_beyond(file, settings.load_max_bytes)):
         raise too_large("more", settings)
     return file, str(file.relative_to(folder))
 

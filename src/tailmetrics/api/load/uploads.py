@@ -20,6 +20,8 @@ from tailmetrics.tailing.log_file import GZIP_BEGINS
 
 _WRITE_BYTES = 1024 * 1024  # as much is gathered before it is written, and no more is held in memory
 
+_MOST_TIMES_COMPRESSED = 2  # there are gzips that hold themselves
+
 
 @dataclass(frozen=True, slots=True)
 class Upload:
@@ -52,8 +54,8 @@ async def written(pieces: AsyncIterator[bytes], settings: Settings, *, compresse
     """Write a log that comes in pieces to a temporary file beside the data, where there is room for it.
 
     What begins like a gzip is decompressed, and with `compressed` it has to be one. Raises HTTPException 413
-    when it is larger than the settings allow, sent or decompressed, 400 when it is no whole gzip, and what
-    the pieces raise; nothing is left behind then.
+    when it is larger than the settings allow, sent or decompressed, 400 when it is no whole gzip, 415 when
+    it is one within too many others, and what the pieces raise; nothing is left behind then.
     """
     settings.data_folder.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(
@@ -62,8 +64,7 @@ async def written(pieces: AsyncIterator[bytes], settings: Settings, *, compresse
         path = Path(file.name)
         try:
             sent_bytes = await _write(pieces, file, settings)
-            if compressed or await run_in_threadpool(_begins_like_a_gzip, path):
-                await run_in_threadpool(_decompress, path, settings)
+            await run_in_threadpool(_decompress_all, path, settings, compressed)
         except BaseException:
             path.unlink(missing_ok=True)
             raise
@@ -87,9 +88,23 @@ async def _write(pieces: AsyncIterator[bytes], file: IO[bytes], settings: Settin
     return size
 
 
-def _begins_like_a_gzip(path: Path) -> bool:
+def begins_like_a_gzip(path: Path) -> bool:
+    """Whether a log is decompressed when it is read, whatever its name is."""
     with path.open("rb") as file:
         return file.read(len(GZIP_BEGINS)) == GZIP_BEGINS
+
+
+def _decompress_all(path: Path, settings: Settings, compressed: bool) -> None:
+    """Leave nothing that reading the log would decompress, as that has no limit."""
+    times = 0
+    while compressed or begins_like_a_gzip(path):
+        if times == _MOST_TIMES_COMPRESSED:
+            raise HTTPException(
+                415, f"body: found a gzip in {times} others, expected a log that is compressed once"
+            )
+        _decompress(path, settings)
+        compressed = False
+        times += 1
 
 
 def _decompress(path: Path, settings: Settings) -> None:

@@ -50,9 +50,11 @@ async def customer_badge(
 ) -> Response:
     """Percent of the requests in the range that did not fail, rounded down; grey without requests."""
     asked = asked_range(parameters)
-    answer = await services.store.stats(
-        StatsQuery(customer_id, parse_every("none"), asked.start, asked.end, asked.zone, parameters.failures)
+    query = StatsQuery(
+        customer_id, parse_every("none"), asked.start, asked.end, asked.zone, parameters.failures
     )
+    async with services.asking() as store:
+        answer = await store.stats(query)
     return Response(badge(answer.summary.uptime), media_type=MEDIA_TYPE, headers=_HEADERS)
 
 

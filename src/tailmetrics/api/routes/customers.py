@@ -29,7 +29,8 @@ async def customers(
 ) -> Response:
     """Customers with requests in the range, a page at a time: `next_cursor` is the next page's `cursor`."""
     query, asked = customers_query(parameters)
-    answer = documents.customers(await services.store.customers(query), query, asked)
+    async with services.asking() as store:
+        answer = documents.customers(await store.customers(query), query, asked)
     if csv.wants_csv(parameters.format, request.headers.get("accept")):
         response = csv.customers_csv(answer)
         if answer["next_cursor"] is not None:

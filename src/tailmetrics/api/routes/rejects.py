@@ -26,5 +26,6 @@ router = APIRouter(tags=["logs"])
 )
 async def rejects(parameters: Annotated[RejectsParameters, Query()], services: Context) -> Response:
     """Each with its log, byte offset and reason, a page at a time: `next_cursor` goes on."""
-    page = await services.store.rejects(RejectsQuery(parameters.limit, parameters.cursor))
+    async with services.asking() as store:
+        page = await store.rejects(RejectsQuery(parameters.limit, parameters.cursor))
     return documents.json_response(documents.rejects(page))

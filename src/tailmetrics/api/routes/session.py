@@ -29,7 +29,7 @@ class Key(BaseModel):
     operation_id="begin_session",
     status_code=204,
     response_class=Response,
-    responses={204: {"description": "The cookie of the session."}, **problem_responses(400, 401, 422)},
+    responses={204: {"description": "The cookie of the session."}, **problem_responses(400, 401, 413, 422)},
 )
 async def begin(given: Annotated[Key, Body()], request: Request, services: Context) -> Response:
     """Sets a cookie that stands for the header X-API-Key for twelve hours. Without API_KEY none is needed."""

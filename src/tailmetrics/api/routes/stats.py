@@ -66,7 +66,8 @@ async def all_stats(
 async def _answer(
     query: StatsQuery, parameters: StatsParameters, request: Request, services: Services
 ) -> Response:
-    answer = documents.stats(await services.store.stats(query))
+    async with services.asking() as store:
+        answer = documents.stats(await store.stats(query))
     if csv.wants_csv(parameters.format, request.headers.get("accept")):
         return csv.stats_csv(answer)
     return documents.json_response(answer)

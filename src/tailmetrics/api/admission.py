@@ -1,0 +1,56 @@
+"""How many questions a store is asked at once, how many more wait, and that the rest is refused at once.
+
+A question that waits inside of a store loses its time there, and all of them are late together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from tailmetrics.errors import Overloaded
+
+AT_ONCE = 4  # a page asks two things at a time, and stores have eight threads or connections for questions
+MOST_WAITING = 32
+
+
+class Admission:
+    """Gives questions their turns, in the order in which they come. Used from one event loop."""
+
+    def __init__(self) -> None:
+        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._waiting = 0
+
+    def check_room(self) -> None:
+        """Raises Overloaded when so many questions wait that a further one is refused."""
+        if self._waiting >= MOST_WAITING:
+            raise Overloaded(
+                f"found {AT_ONCE} questions being answered and {self._waiting} waiting, expected fewer; the "
+                "service has too much to do, whatever is asked: ask again later"
+            )
+
+    @asynccontextmanager
+    async def turn(self, longest_seconds: float) -> AsyncIterator[None]:
+        """Wait for a turn, which ends with the context. Raises Overloaded, also after so many seconds."""
+        if self._turns.locked():
+            await self._wait(longest_seconds)
+        else:
+            await self._turns.acquire()
+        try:
+            yield
+        finally:
+            self._turns.release()
+
+    async def _wait(self, longest_seconds: float) -> None:
+        self.check_room()
+        self._waiting += 1
+        try:
+            await asyncio.wait_for(self._turns.acquire(), longest_seconds)
+        except asyncio.TimeoutError:
+            raise Overloaded(
+                f"waited {longest_seconds:g} seconds for a turn (QUERY_TIMEOUT_SECONDS); the service has too "
+                "much to do, whatever is asked: ask again later"
+            ) from None
+        finally:
+            self._waiting -= 1
