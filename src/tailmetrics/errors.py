@@ -13,6 +13,7 @@ TailmetricsError
     ├── StoreBusy          another process holds it
     ├── SchemaMismatch     written by a version that this one does not know
     ├── StoreGone          its data was removed while it was in use
+    ├── StoreDamaged       its data cannot be read any more as it was written
     ├── RecordsRefused     it refuses some records of a batch, which become rejects
     └── PositionConflict   two processors read one source
         └── SourceHeld     the other one is known, and lives
@@ -109,6 +110,10 @@ class SchemaMismatch(StoreError):
 
 class StoreGone(StoreError):
     """The store's data was removed while the service was using it."""
+
+
+class StoreDamaged(StoreError):
+    """Data of the store cannot be read any more as it was written; nothing more is written."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,7 @@ class TestFailures:
         first = batch_of(source, ONE)
         store.write([first])
         version = ask(store.status()).version
-        store._writer._damaged = True  # what a fatal error of DuckDB leaves
+        store._file.invalidated = "a fatal error"  # what a fatal error of DuckDB leaves
         store.write([batch_of(moved(source, first), ONE)])
         status = ask(store.status())
         store.close()
