@@ -123,7 +123,8 @@ class Writer:
         # Refused while the memory is needed, which is as good.
         with contextlib.suppress(duckdb.Error):
             self._connection.execute(f"SET memory_limit = '{_IDLE_MEMORY}'")
-        self._connection.execute(f"SET memory_limit = '{self._file.memory_limit}'")
+        with self._file.errors_translated():
+            self._connection.execute(f"SET memory_limit = '{self._file.memory_limit}'")
 
     def _open(self) -> None:
         self._file.open()
