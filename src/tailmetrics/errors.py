@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 
 class TailmetricsError(Exception):
@@ -113,7 +114,14 @@ class StoreGone(StoreError):
 
 
 class StoreDamaged(StoreError):
-    """Data of the store cannot be read any more as it was written; nothing more is written."""
+    """A file of the store is not as it was written; `log` is the end of its data, beside it."""
+
+    def __init__(self, file: Path, log: str, reason: str) -> None:
+        super().__init__(
+            f"{file} is damaged: {reason}; nothing more is written to it. Stop what uses it, keep a copy of "
+            f"it and of {log}, and put a backup in its place, or move both away: logs that are still there "
+            "are read anew then. `tailmetrics check --deep` reads every block"
+        )
 
 
 @dataclass(frozen=True, slots=True)

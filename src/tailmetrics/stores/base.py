@@ -147,9 +147,9 @@ class Store(Writes, Reads, Protocol):
     """A place where records, rejects and positions are kept together."""
 
     def check_present(self) -> None:
-        """Raise StoreGone or StoreDamaged when a file is not what was opened any more; cheap, from any thread.
+        """Raise StoreGone or StoreDamaged when a file is not what was opened any more.
 
-        A server says that itself when it is asked.
+        Cheap, from any thread. A server says that itself when it is asked.
         """
         ...
 

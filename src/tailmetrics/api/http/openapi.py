@@ -85,7 +85,7 @@ _DOCUMENTED = {
     507: _Documented(
         "The disk has no room for the log while it is read.",
         "Insufficient Storage",
-        "body: found no room for it in data (No space left on device); make room there, and send it again",
+        "body: found no room for it in data (No space left on device); make room there",
     ),
 }
 

@@ -81,12 +81,13 @@ def _no_room_said(folder: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in _NO_ROOM:
             raise HTTPException(
-                507, f"body: found no room for it in {folder} ({error.strerror}); make room there, and send it again"
+                507,
+                f"body: found no room for it in {folder} ({error.strerror}); make room there",
             ) from error
         raise HTTPException(
             503,
-            f"body: {folder}, where it is kept while it is read, cannot be written to ({error.strerror}); let "
-            "the service's user write there",
+            f"body: {folder}, where it is kept while it is read, cannot be written to ({error.strerror}); "
+            "let the service's user write there",
         ) from error
 
 

@@ -119,8 +119,8 @@ class DuckDBFile:
             yield
         except duckdb.Error as error:
             if tells_of_damage(error):
-                self._damage = self._damage or str(error)
-                raise self._damaged(str(error)) from error
+                self._damage = self._damage or str(error).strip()
+                raise StoreDamaged(self.path, self._log.name, self._damage) from error
             if ends_all_use(error):
                 self.invalidated = str(error)
                 raise StoreUnavailable(f"{self.path} is to be opened anew: {error}") from error
@@ -147,16 +147,9 @@ class DuckDBFile:
                 self._damage = f"it has {size} bytes, expected at least {_HEADERS_BYTES}"
         return self._damage
 
-    def _damaged(self, reason: str) -> StoreDamaged:
-        return StoreDamaged(
-            f"{self.path} is damaged: {reason.strip()}; nothing more is written. Stop what uses it, keep a copy "
-            f"of it and of {self._log.name}, and put a backup in its place, or move both away: the logs that "
-            "are still there are read anew then. `tailmetrics check --deep` reads every block"
-        )
-
     def check_present(self) -> None:
-        """Raise StoreGone when the path no longer leads to the file that was opened, StoreDamaged when it
-        is known to be damaged.
+        """Raise StoreGone when the path leads elsewhere than to the file that was opened, StoreDamaged when
+        that is known to be damaged.
         """
         try:
             found = self._stat()
@@ -169,7 +162,7 @@ class DuckDBFile:
                 "restart to begin with what is there now"
             )
         if damage := self._find_damage():
-            raise self._damaged(damage)
+            raise StoreDamaged(self.path, self._log.name, damage)
 
     def _identify(self) -> tuple[int, int]:
         """Which file it is. Raises StoreBusy when that is open already."""
@@ -222,9 +215,9 @@ class DuckDBFile:
 
     def _remove_drafts(self) -> None:
         """Remove what processes that were killed while they made the file have left of it."""
+        draft = re.compile(re.escape(self._draft_prefix) + r"(\d+)(\.wal)?")
         for found in self.path.parent.iterdir():
-            pid = found.name.removeprefix(self._draft_prefix).removesuffix(".wal")
-            if found.name.startswith(self._draft_prefix) and pid.isdecimal() and not _is_other_process(int(pid)):
+            if (name := draft.fullmatch(found.name)) and not _is_other_process(int(name[1])):
                 with contextlib.suppress(OSError):
                     found.unlink()
 
@@ -261,17 +254,16 @@ def _opening_error(path: Path, error: duckdb.Error) -> StoreError:
             "it over HTTP, or give this one a file of its own in STORE_URL"
         )
     if "not a valid DuckDB database" in text:
+        if path.stat().st_size < _HEADERS_BYTES:
+            return StoreDamaged(path, f"{path.name}.wal", f"it has {path.stat().st_size} bytes, too few")
         return StoreError(
             f"{path} is no DuckDB database; STORE_URL must name a file of this program, or one that does not "
             "exist yet"
         )
     if tells_of_damage(error) or "WAL" in text:
-        return StoreDamaged(
-            f"{path} cannot be opened, as it or the end of its data, {path.name}.wal, is damaged: {text.strip()}; "
-            f"keep a copy of both, and put a backup in their place. When {path.name}.wal is what is damaged, move "
-            "it alone away: what was committed last is missing then, and is read again from logs that are "
-            "still there"
-        )
+        log = f"{path.name}.wal"
+        hint = f" (where only {log} is damaged, move it alone away: what was committed last is read again)"
+        return StoreDamaged(path, log, text.strip() + (hint if "WAL" in text else ""))
     kind = StoreUnavailable if "No space left" in text or "Could not write" in text else StoreError
     return kind(f"{path} cannot be opened: {text.strip()}")
 

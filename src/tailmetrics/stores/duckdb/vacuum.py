@@ -48,7 +48,7 @@ class Vacuum:
         self._wait = wait
 
     def check_file(self) -> None:
-        """Raise StoreGone or StoreDamaged when the file is not what was written; a commit is not waited for."""
+        """Raise StoreGone or StoreDamaged when the file is not what was written."""
         if self._write_lock.acquire(blocking=False):
             try:
                 self._file.check_whole()
@@ -65,8 +65,8 @@ class Vacuum:
         """Bring the log into the file, so that the blocks of deleted rows can be used again.
 
         Refused while somebody writes, so it may take some tries. Queries wait for it: what one that is going
-        on could read is not dropped. Raises StoreUnavailable where the disk has no room for it: after one that
-        fails in the middle the file has to be opened anew.
+        on could read is not dropped. Raises StoreUnavailable where the disk has no room for it: after one
+        that fails in the middle the file has to be opened anew.
         """
         for _ in range(_CHECKPOINT_TRIES):
             self._file.check_present()

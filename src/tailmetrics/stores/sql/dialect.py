@@ -103,7 +103,7 @@ class Database(ABC):
         """Raise StoreGone or StoreDamaged when what was opened is not there any more, or not whole."""
 
     def verify(self, connection: sa.Connection) -> bool:  # noqa: ARG002  # as of a server
-        """Read all, and raise StoreDamaged where it is not as it was written; False where only a server can."""
+        """Read all, and raise StoreDamaged where it is damaged; False where only a server can tell."""
         return False
 
     @abstractmethod

@@ -120,11 +120,7 @@ class SQLite(Database):
         return StoreError(f"{self._path}: {text}")
 
     def _damaged(self, reason: str) -> StoreDamaged:
-        return StoreDamaged(
-            f"{self._path} is damaged: {reason}; nothing more is written. Stop what uses it, keep a copy of it and "
-            f"of {self._path.name}-wal, and put a backup in its place, or move all away: the logs that are still "
-            "there are read anew then. `tailmetrics check --deep` reads every block"
-        )
+        return StoreDamaged(self._path, f"{self._path.name}-wal", reason)
 
     def _stat(self) -> tuple[int, int] | None:
         try:
