@@ -222,28 +222,6 @@ def test_case_24_a_second_service_on_one_store_ends_with_an_error_that_names_the
     assert (second.returncode != 0, f"process {service.process.pid}" in second.stderr) == (True, True), second
 
 
-def test_case_19_a_checkpoint_finds_no_room_and_then_there_is_room_again(service, log):
-    append(log, *numbered(0, 150_000))
-    service.start()
-    service.await_total(150_000)
-    await_that(lambda: _is_in_the_file(service), 30, service.said)
-    limits = resource.prlimit(service.process.pid, resource.RLIMIT_FSIZE)
-    most = service.store.stat().st_size + 1000  # the log has more room than the file
-    resource.prlimit(service.process.pid, resource.RLIMIT_FSIZE, (most, limits[1]))
-    append(log, *numbered(150_000, 190_000))
-    await_that(lambda: "opened anew" in service.said(), 60, service.said)
-    answers = [service.client.get("/customers") for _ in range(20)]
-    assert {answer.status_code for answer in answers} <= {200, 503}
-    resource.prlimit(service.process.pid, resource.RLIMIT_FSIZE, limits)
-    await_that(service.is_ready, 30, service.said)
-    append(log, *numbered(190_000, 200_000))
-    await_that(lambda: service.client.get("/stats").status_code == 200, 30, service.said)
-    service.await_total(200_000)
-    assert service.end() == 0
-    assert "Traceback" not in service.said()
-    assert np.array_equal(service.numbers(), np.arange(200_000))
-
-
 def _is_in_the_file(service: Service) -> bool:
     """Whether nothing is left in the write-ahead log."""
     log = service.store.with_name(f"{service.store.name}.wal")
