@@ -254,8 +254,8 @@ def _opening_error(path: Path, error: duckdb.Error) -> StoreError:
             "it over HTTP, or give this one a file of its own in STORE_URL"
         )
     if "not a valid DuckDB database" in text:
-        if path.stat().st_size < _HEADERS_BYTES:
-            return StoreDamaged(path, f"{path.name}.wal", f"it has {path.stat().st_size} bytes, too few")
+        if not path.stat().st_size:
+            return StoreDamaged(path, f"{path.name}.wal", "it has 0 bytes")
         return StoreError(
             f"{path} is no DuckDB database; STORE_URL must name a file of this program, or one that does not "
             "exist yet"
