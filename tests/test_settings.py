@@ -123,3 +123,8 @@ def test_what_a_node_keeps_is_beside_a_file_and_in_a_folder_of_its_own_for_a_ser
 
     assert folder("sqlite:////var/lib/shop/x.sqlite") == Path("/var/lib/shop")
     assert folder("postgresql://host/database") == Path("data")
+
+
+def test_a_retention_beyond_any_calendar_is_refused() -> None:
+    with pytest.raises(SettingsError, match=r"RETENTION_DAYS: found '?3650000'?, expected .*100000"):
+        load_settings(None, retention_days=3_650_000)

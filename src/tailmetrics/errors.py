@@ -14,6 +14,7 @@ TailmetricsError
     ├── StoreBusy          another process holds it
     ├── SchemaMismatch     written by a version that this one does not know
     ├── StoreGone          its data was removed while it was in use
+    ├── StoreDamaged       its data cannot be read any more as it was written
     ├── RecordsRefused     it refuses some records of a batch, which become rejects
     └── PositionConflict   two processors read one source
         └── SourceHeld     the other one is known, and lives
@@ -23,6 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 
 class TailmetricsError(Exception):
@@ -114,6 +116,17 @@ class SchemaMismatch(StoreError):
 
 class StoreGone(StoreError):
     """The store's data was removed while the service was using it."""
+
+
+class StoreDamaged(StoreError):
+    """A file of the store is not as it was written; `log` is the end of its data, beside it."""
+
+    def __init__(self, file: Path, log: str, reason: str) -> None:
+        super().__init__(
+            f"{file} is damaged: {reason}; nothing more is written to it. Stop what uses it, keep a copy of "
+            f"it and of {log}, and put a backup in its place, or move both away: logs that are still there "
+            "are read anew then. `tailmetrics check --deep` reads every block"
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ def run_up(settings: Settings, page: str | None = None) -> int:
             server.run_until_signal(HttpServer(create_app(settings, store, ingestion, metrics)), listener)
         finally:
             ingestion.stop()
-        return _exit_status(ingestion)
+        return _exit_status(ingestion, store)
 
 
 def run_ingest(settings: Settings) -> int:
@@ -70,7 +70,7 @@ def run_ingest(settings: Settings) -> int:
                 server.run_until_signal(HttpServer(app), listener)
         finally:
             ingestion.stop()
-        return _exit_status(ingestion)
+        return _exit_status(ingestion, store)
 
 
 def run_serve(settings: Settings) -> int:
@@ -79,6 +79,7 @@ def run_serve(settings: Settings) -> int:
     server = _Server()
     with _listening(settings.api_host, settings.api_port, "API_PORT") as listener, _opened(settings) as store:
         server.run_until_signal(HttpServer(create_app(settings, store, None, Metrics())), listener)
+        store.check_present()
         return EXIT_OK
 
 
@@ -152,8 +153,9 @@ def _opened(settings: Settings) -> Iterator[Store]:
         store.close()
 
 
-def _exit_status(ingestion: Supervisor) -> int:
+def _exit_status(ingestion: Supervisor, store: Store) -> int:
     if ingestion.failure is None:
+        store.check_present()
         return EXIT_OK
     if isinstance(ingestion.failure, TailmetricsError):
         raise ingestion.failure

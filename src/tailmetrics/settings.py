@@ -179,7 +179,10 @@ class Settings(BaseSettings):
         default=1024, ge=1, description="Log files held open at the same time, at most."
     )
     retention_days: int = Field(
-        default=0, ge=0, description="Records older than this are deleted; 0 keeps everything."
+        default=0,
+        ge=0,
+        le=100_000,
+        description="Records older than this are deleted, at most 100,000 days; 0 keeps everything.",
     )
     node_id: str = Field(
         default_factory=socket.gethostname, min_length=1, max_length=255, description="Name of this machine."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import socket
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from click.testing import Result
 
 from tailmetrics.cli import check as checks
-from tests.cli.running import Run
+from tests.cli.running import LOG, Run
 from tests.integration.running import Service, free_port
 
 
@@ -111,3 +112,44 @@ def test_check_is_content_with_a_running_service(run: Run, service: Service) -> 
     result = run("check", "--json", "--port", service.port, "--store-url", f"duckdb:///{service.store}")
     assert result.exit_code == 0
     assert found(result)["ok store"][0].endswith(f"a service answers at http://127.0.0.1:{service.port}")
+
+
+@pytest.mark.parametrize("scheme", ["duckdb", "sqlite"])
+def test_check_deep_reads_every_block(run: Run, tmp_path: Path, scheme: str) -> None:
+    file = tmp_path / f"x.{scheme}"
+    url = f"{scheme}:///{file}"
+    run("load", LOG, "--store-url", url)
+    assert found(run("check", "--deep", "--json", "--store-url", url))["ok store"] == [
+        f"{url} answers: 10,000 records, 0 rejects",
+        f"{url}: every block was read, and none is damaged",
+    ]
+    with file.open("r+b") as stream:
+        for place in range(20_000, file.stat().st_size, 65_536):
+            stream.seek(place)
+            stream.write(b"damaged" * 500)
+    result = run("check", "--deep", "--json", "--store-url", url)
+    assert (result.exit_code, "is damaged" in found(result)["wrong store"][0]) == (78, True)
+
+
+def test_check_deep_says_that_a_service_has_the_store(run: Run, service: Service) -> None:
+    result = run(
+        "check", "--deep", "--json", "--port", service.port, "--store-url", f"duckdb:///{service.store}"
+    )
+    assert found(result)["note store"] == ["its blocks were not read: stop the service for that"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("stats",), ("customers",), ("report",), ("status",), ("check",), ("load", LOG)],
+)
+@pytest.mark.parametrize("size", [0, 100_000])
+def test_a_damaged_store_is_said_by_every_command(
+    run: Run, tmp_path: Path, command: tuple[object, ...], size: int
+) -> None:
+    url = f"duckdb:///{tmp_path}/x.duckdb"
+    run("load", LOG, "--store-url", url)
+    os.truncate(tmp_path / "x.duckdb", size)
+    result = run(*command, "--store-url", url)
+    assert result.exit_code in {69, 78}
+    assert "is damaged" in result.stdout + result.stderr
+    assert isinstance(result.exception, SystemExit)

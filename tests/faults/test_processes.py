@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import resource
 import signal
@@ -219,3 +220,35 @@ def test_case_24_a_second_service_on_one_store_ends_with_an_error_that_names_the
         check=False,
     )
     assert (second.returncode != 0, f"process {service.process.pid}" in second.stderr) == (True, True), second
+
+
+def _is_in_the_file(service: Service) -> bool:
+    """Whether nothing is left in the write-ahead log."""
+    log = service.store.with_name(f"{service.store.name}.wal")
+    return not log.exists() and service.store.stat().st_size > 1_000_000
+
+
+@pytest.mark.parametrize("part", [0, 0.5], ids=["to nothing", "to half of it"])
+def test_case_22_the_store_is_cut_under_the_service(service, log, part):
+    append(log, *numbered(0, 150_000))
+    service.start()
+    service.await_total(150_000)
+    await_that(lambda: _is_in_the_file(service), 30, service.said)
+    size = int(service.store.stat().st_size * part)
+    os.truncate(service.store, size)
+    await_that(lambda: service.client.get("/ready").status_code == 503, 10, service.said)
+    assert "is damaged" in service.client.get("/ready").json()["store"]["error"]
+    await_that(lambda: "is damaged" in service.said(), 10, service.said)
+    assert service.end() == 69
+    assert service.store.stat().st_size == size
+    assert "Traceback" not in service.said()
+
+
+def test_case_22_a_store_that_is_cut_at_the_last_moment_is_no_clean_end(service, log):
+    append(log, *numbered(0, 10))
+    service.start()
+    service.await_total(10)
+    os.truncate(service.store, 0)
+    assert service.end() == 69
+    assert service.store.stat().st_size == 0
+    assert "is damaged" in service.said()

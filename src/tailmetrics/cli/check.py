@@ -39,8 +39,11 @@ class Finding:
     text: str
 
 
-def check(env_file: Path | None, **flags: Any) -> Iterator[Finding]:
-    """Run all checks and yield what each finds; `flags` win over the environment and the file."""
+def check(env_file: Path | None, *, deep: bool = False, **flags: Any) -> Iterator[Finding]:
+    """Run all checks and yield what each finds; `flags` win over the environment and the file.
+
+    With `deep` all that a file store holds is read.
+    """
     yield from _env_file(env_file)
     try:
         settings = load_settings(env_file, **flags)
@@ -59,7 +62,7 @@ def check(env_file: Path | None, **flags: Any) -> Iterator[Finding]:
         yield _queue(queue.url)
     address = ServiceAddress(settings.api_host, settings.api_port)
     service = find_service(address)
-    yield _store(settings, service)
+    yield from _store(settings, service, deep=deep)
     yield _port(address, service)
 
 
@@ -112,21 +115,33 @@ def _queue(address: QueueUrl) -> Finding:
     return Finding("ok", "queue", f"{address} can be read")
 
 
-def _store(settings: Settings, service: str | None) -> Finding:
+def _store(settings: Settings, service: str | None, *, deep: bool) -> Iterator[Finding]:
     if settings.store.is_file and not settings.store.path.exists():
-        return _future_store(settings.store.path)
+        yield _future_store(settings.store.path)
+        return
     try:
         with contextlib.closing(open_store(settings)) as store:
             status = asyncio.run(store.status())
+            found = f"{counted(status.records, 'record')}, {counted(status.rejects, 'reject')}"
+            yield Finding("ok", "store", f"{settings.store} answers: {found}")
+            if deep:
+                yield _deep(settings, is_read=store.verify())
     except StoreBusy as error:
         if service is None:
-            return Finding("wrong", "store", str(error))
-        text = f"{settings.store} is in use, and a service answers at {service}"
-        return Finding("ok", "store", text)
+            yield Finding("wrong", "store", str(error))
+            return
+        yield Finding("ok", "store", f"{settings.store} is in use, and a service answers at {service}")
+        if deep:
+            yield Finding("note", "store", "its blocks were not read: stop the service for that")
     except (StoreError, SettingsError) as error:
-        return Finding("wrong", "store", str(error))
-    found = f"{counted(status.records, 'record')}, {counted(status.rejects, 'reject')}"
-    return Finding("ok", "store", f"{settings.store} answers: {found}")
+        yield Finding("wrong", "store", str(error))
+
+
+def _deep(settings: Settings, *, is_read: bool) -> Finding:
+    if is_read:
+        return Finding("ok", "store", f"{settings.store}: every block was read, and none is damaged")
+    text = f"{settings.store}: only the server can read its blocks; use what it has for that"
+    return Finding("note", "store", f"{text} (pg_amcheck, CHECK TABLE, influxd inspect)")
 
 
 def _future_store(file: Path) -> Finding:

@@ -194,7 +194,9 @@ class Supervisor:
         said: Sequence[SourceStatus] = ()
         due = 0.0
         refused: str | None = None
+        failing: str | None = None
         while not self._stopping.wait(_REPORT_SECONDS):
+            failing = self._look_at_store(failing)
             statuses = self.sources()
             if not statuses or (statuses == said and time.monotonic() < due):
                 continue
@@ -208,6 +210,16 @@ class Supervisor:
                     log.warning("sources cannot be reported", error=refused)
                 continue
             said, due = statuses, time.monotonic() + _REPORT_AGAIN_SECONDS
+
+    def _look_at_store(self, said: str | None) -> str | None:
+        """Why the store cannot be used, None when it can: while no lines come no commit would notice it."""
+        try:
+            self._store.check_present()
+        except StoreError as error:
+            if str(error) != said:
+                log.error("the store cannot be used any more", error=str(error))  # noqa: TRY400  # a line an event
+            return str(error)
+        return None
 
     def _give_up(self, cause: BaseException) -> None:
         self.failure = cause

@@ -146,6 +146,20 @@ class Reads(Queries, Protocol):
 class Store(Writes, Reads, Protocol):
     """A place where records, rejects and positions are kept together."""
 
+    def check_present(self) -> None:
+        """Raise StoreGone or StoreDamaged when a file is not what was opened any more.
+
+        Cheap, from any thread. A server says that itself when it is asked.
+        """
+        ...
+
+    def verify(self) -> bool:
+        """Read all that a file holds, and raise StoreDamaged where it is not as it was written.
+
+        False when only the server itself can tell.
+        """
+        ...
+
     def close(self) -> None:
         """End cleanly; what was committed stays."""
         ...

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import errno
 import gzip
+import os
+import resource
+import tempfile
 from pathlib import Path
 
 import httpx
@@ -169,3 +173,42 @@ def test_what_is_too_large_names_the_setting_and_what_helps(
         ]
     assert all("expected at most 100, the setting LOAD_MAX_BYTES; raise it" in detail for detail in details)
     assert all(helps in detail for detail in details)
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [
+        (errno.ENOSPC, (507, "make room there")),
+        (errno.EDQUOT, (507, "make room there")),
+        (errno.EROFS, (503, "cannot be written to")),
+        (errno.EACCES, (503, "cannot be written to")),
+    ],
+)
+@pytest.mark.parametrize("as_form", [True, False])
+def test_a_body_that_cannot_be_kept_is_refused_with_the_reason(
+    loading: httpx.Client,
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+    expected: tuple[int, str],
+    as_form: bool,
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(tempfile, "NamedTemporaryFile", refuse)
+    response = loading.post("/load", files={"file": LOG}) if as_form else loading.post("/load", content=LOG)
+    status, said = expected
+    assert (response.status_code, response.json()["status"]) == (status, status)
+    assert f"({os.strerror(number)})" in response.json()["detail"]
+    assert said in response.json()["detail"]
+
+
+def test_nothing_is_left_of_a_body_for_which_the_room_ends(loading: httpx.Client, tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        response = loading.post("/load", content=LOG * 5000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert response.status_code == 507
+    assert list(tmp_path.glob(".load-*")) == []

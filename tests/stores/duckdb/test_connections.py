@@ -7,7 +7,9 @@ from concurrent.futures import ThreadPoolExecutor, wait
 import duckdb
 import pytest
 
+from tailmetrics.errors import StoreError, StoreUnavailable
 from tailmetrics.settings import Settings
+from tailmetrics.stores.duckdb.connections import ends_all_use, tells_of_damage, translated
 from tailmetrics.stores.duckdb.file import DuckDBFile
 
 
@@ -61,3 +63,45 @@ class TestCursors:
             lent.result()
         file.close()
         assert order == ["pause over", "lent"]
+
+    def test_one_that_is_wanted_after_the_end_is_not_there_for_now(self, settings: Settings) -> None:
+        file = DuckDBFile(settings)
+        file.open()
+        cursors = file.cursors
+        file.close()
+        with pytest.raises(StoreUnavailable, match="ask again"):
+            cursors.borrow()
+
+    @pytest.mark.parametrize("is_lent", [True, False])
+    def test_a_pause_says_whether_none_is_lent(self, settings: Settings, is_lent: bool) -> None:
+        file = DuckDBFile(settings)
+        file.open()
+        cursor = file.cursors.borrow()
+        if not is_lent:
+            file.cursors.give_back(cursor)
+        with file.cursors.paused(seconds=0) as is_quiet:
+            assert is_quiet is not is_lent
+        file.close()
+
+
+@pytest.mark.parametrize(
+    ("error", "ends", "damaged"),
+    [
+        (duckdb.FatalException("any"), True, False),
+        (
+            duckdb.IOException('Database "store" has been invalidated because checkpointing failed'),
+            True,
+            False,
+        ),
+        (duckdb.IOException("Could not write file: No space left on device"), False, False),
+        (duckdb.Error("Corrupt database file: computed checksum 1 does not match 2"), False, True),
+        (duckdb.IOException("Could not read enough bytes from file: attempted to read 4096"), False, True),
+    ],
+)
+def test_what_an_error_says_of_the_file(error: duckdb.Error, ends: bool, damaged: bool) -> None:
+    assert (ends_all_use(error), tells_of_damage(error)) == (ends, damaged)
+
+
+def test_no_room_may_pass_and_a_wrong_statement_does_not() -> None:
+    errors = [duckdb.IOException("No space left on device"), duckdb.ParserException("syntax error")]
+    assert [type(translated(error)) for error in errors] == [StoreUnavailable, StoreError]

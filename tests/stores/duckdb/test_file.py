@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
-from tailmetrics.errors import StoreBusy, StoreError, StoreGone
+from tailmetrics.errors import StoreBusy, StoreDamaged, StoreError, StoreGone, StoreUnavailable
 from tailmetrics.settings import Settings
 from tailmetrics.stores import open_store
-from tailmetrics.stores.duckdb import file
+from tailmetrics.stores.duckdb import file, schema
 from tests.builders import LINE_BYTES, batch_of, settings_of, source_of
 from tests.paths import ROOT
 from tests.stores.conftest import Ask
-from tests.stores.duckdb.support import ONE, program
+from tests.stores.duckdb.support import ONE, program, some_records
 
 
 class TestOpening:
@@ -120,3 +122,125 @@ class TestPresence:
         with pytest.raises(StoreGone):
             ask(store.ping())
         store.close()
+
+
+class TestDamage:
+    def test_a_file_that_was_cut_is_missed_by_the_next_commit_and_left_as_it_is(
+        self, settings: Settings, ask: Ask[Any]
+    ) -> None:
+        store = open_store(settings)
+        source = store.register(source_of())
+        os.truncate(settings.store.path, 0)
+        with pytest.raises(StoreDamaged, match="it has 0 bytes"):
+            store.write([batch_of(source, ONE)])
+        with pytest.raises(StoreDamaged):
+            ask(store.ping())
+        store.close()
+        assert settings.store.path.stat().st_size == 0
+
+    def test_a_file_without_its_last_blocks_is_missed(self, settings: Settings) -> None:
+        opened = filled(settings)
+        opened.open()
+        os.truncate(settings.store.path, opened.size() - BLOCK_BYTES)
+        opened.check_present()
+        opened.check_whole()
+        with pytest.raises(StoreDamaged, match="expected at least"):
+            opened.check_present()
+        opened.close()
+
+    def test_a_block_that_is_not_as_it_was_written_ends_writing_and_is_kept(self, settings: Settings) -> None:
+        opened = filled(settings)
+        damage_records(settings.store.path)
+        opened.open()
+        with (
+            contextlib.closing(opened.cursor()) as cursor,
+            pytest.raises(StoreDamaged, match="checksum"),
+            opened.errors_translated(),
+        ):
+            schema.read_all(cursor)
+        with pytest.raises(StoreDamaged, match="checksum"):
+            opened.check_present()
+        before = settings.store.path.read_bytes()
+        opened.close()
+        assert settings.store.path.read_bytes() == before
+
+    @pytest.mark.parametrize(("size", "said"), [(0, "it has 0 bytes"), (1000, "Could not read enough")])
+    def test_a_file_that_was_cut_before_the_start_is_said_to_be_damaged(
+        self, settings: Settings, size: int, said: str
+    ) -> None:
+        open_store(settings).close()
+        os.truncate(settings.store.path, size)
+        with pytest.raises(StoreDamaged, match=said):
+            open_store(settings)
+        assert settings.store.path.stat().st_size == size
+
+    def test_a_damaged_header_is_said_with_what_to_do(self, settings: Settings) -> None:
+        open_store(settings).close()
+        with settings.store.path.open("r+b") as stream:
+            stream.seek(4096 + 16)
+            stream.write(b"damaged" * 1000)
+        with pytest.raises(StoreDamaged, match="put a backup in its place"):
+            open_store(settings)
+
+    def test_a_damaged_log_may_be_moved_away(self) -> None:
+        error = duckdb.IOException("Failure while replaying WAL file: Corrupt WAL file")
+        said = str(file._opening_error(Path("x.duckdb"), error))
+        assert "where only x.duckdb.wal is damaged, move it alone away" in said
+
+    def test_a_full_disk_at_the_opening_may_pass(self) -> None:
+        error = duckdb.IOException('Could not write file "x.duckdb.wal": No space left on device')
+        assert type(file._opening_error(Path("x.duckdb"), error)) is StoreUnavailable
+
+    def test_a_file_that_was_removed_is_not_made_anew_when_it_is_opened_again(
+        self, settings: Settings
+    ) -> None:
+        opened = file.DuckDBFile(settings)
+        opened.open()
+        opened.close()
+        settings.store.path.unlink()
+        with pytest.raises(StoreGone):
+            opened.open()
+        assert not settings.store.path.exists()
+
+
+class TestDrafts:
+    def test_those_of_processes_that_were_killed_are_removed_at_the_next_start(
+        self, settings: Settings
+    ) -> None:
+        with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+            ended.wait()
+        kept = [f".store.duckdb.{os.getppid()}", ".store.duckdb.x", f".other.duckdb.{ended.pid}"]
+        left = [
+            f".store.duckdb.{ended.pid}",
+            f".store.duckdb.{ended.pid}.wal",
+            f".store.duckdb.{os.getpid()}",
+        ]
+        folder = settings.store.path.parent
+        folder.mkdir(exist_ok=True)
+        for name in (*kept, *left):
+            (folder / name).touch()
+        open_store(settings).close()
+        assert {path.name for path in folder.iterdir() if path.is_file()} == {"store.duckdb", *kept}
+
+
+BLOCK_BYTES = 262_144
+
+
+def filled(settings: Settings) -> file.DuckDBFile:
+    """A store of some blocks, closed."""
+    store = open_store(settings)
+    store.write([batch_of(store.register(source_of()), some_records(20_000))])
+    store.close()
+    return file.DuckDBFile(settings)
+
+
+def damage_records(path: Path) -> None:
+    """Change some bytes of a block that holds records."""
+    with duckdb.connect(str(path), read_only=True) as connection:
+        [(block,)] = connection.execute(
+            "SELECT max(block_id) FROM (FROM pragma_storage_info('fresh') "
+            "UNION ALL FROM pragma_storage_info('settled')) WHERE segment_type = 'VARCHAR'"
+        ).fetchall()
+    with path.open("r+b") as stream:
+        stream.seek(3 * 4096 + block * BLOCK_BYTES + 1000)
+        stream.write(b"damaged")

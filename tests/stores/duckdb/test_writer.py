@@ -44,6 +44,44 @@ class TestFailures:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
         assert done.stdout.splitlines() == ["StoreUnavailable 0", "True"]
 
+    def test_a_checkpoint_that_finds_no_room_is_an_outage_that_ends_with_room(
+        self, settings: Settings
+    ) -> None:
+        body = """
+            import asyncio, random, resource, signal
+            from tailmetrics.errors import StoreUnavailable
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+            def write(source, number):
+                chance = random.Random(number)
+                paths = [f"/{chance.getrandbits(400):x}" for _ in range(number)]
+                batch = batch_of(source, [(at("2024-10-10"), "a", path, 200, 0.1) for path in paths])
+                store.write([batch])
+                return moved(source, batch)
+
+            source = write(store.register(source_of()), 50_000)
+            store._writer._compactor.close()  # what it would do is done here
+            checkpoint = store._writer._compactor._vacuum.checkpoint
+            checkpoint()
+            source = write(source, 20_000)
+            everything = resource.getrlimit(resource.RLIMIT_FSIZE)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (store._file.size() + 1000, everything[1]))
+            try:
+                checkpoint()
+            except StoreUnavailable as error:
+                print("opened anew" in str(error))
+            resource.setrlimit(resource.RLIMIT_FSIZE, everything)
+            print(asyncio.run(store.span()) is not None)
+            print(asyncio.run(store.status()).records, store.position(source.source_id) == source.position)
+            store._writer._compactor._vacuum.checkpoint()
+            write(source, 10)
+            print(asyncio.run(store.status()).records)
+            store.close()
+        """
+        command = [*program(body), str(settings.store.path)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+        assert done.stdout.splitlines() == ["True", "True", "70000 True", "70010"], done.stderr
+
     def test_a_database_that_duckdb_has_given_up_is_opened_anew(
         self, settings: Settings, ask: Ask[Any]
     ) -> None:
@@ -53,7 +91,7 @@ class TestFailures:
         first = batch_of(source, ONE)
         store.write([first])
         version = ask(store.status()).version
-        store._writer._damaged = True  # what a fatal error of DuckDB leaves
+        store._file.invalidated = "a fatal error"  # what a fatal error of DuckDB leaves
         store.write([batch_of(moved(source, first), ONE)])
         status = ask(store.status())
         store.close()

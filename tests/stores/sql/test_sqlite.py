@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from pathlib import Path
 
 import pytest
 
-from tailmetrics.errors import StoreError, StoreGone, StoreUnavailable
+from tailmetrics.errors import StoreDamaged, StoreError, StoreGone, StoreUnavailable
 from tailmetrics.stores import open_store
 from tailmetrics.stores.sql.sqlite import SQLite
 from tests.builders import batch_of, source_of
@@ -39,6 +40,7 @@ def test_a_file_that_is_removed_under_a_running_store_is_missed(tmp_path: Path) 
         ("database or disk is full", StoreUnavailable, "is full"),
         ("attempt to write a readonly database", StoreError, "a folder that this user may write to"),
         ("no such table: main.records", StoreGone, "its tables were removed"),
+        ("database disk image is malformed", StoreDamaged, "put a backup in its place"),
         ("datatype mismatch", StoreError, "x.sqlite: datatype mismatch"),
     ],
 )
@@ -48,3 +50,33 @@ def test_an_error_says_what_can_be_done(
     translated = SQLite(tmp_path / "x.sqlite", "the store", 7).translate(sqlite3.OperationalError(text))
     assert type(translated) is expected
     assert said in str(translated)
+
+
+def test_a_file_that_was_cut_is_missed_by_the_next_commit(tmp_path: Path) -> None:
+    store = open_store(settings_of(f"sqlite:///{tmp_path}/x.sqlite"))
+    source = store.register(source_of())
+    os.truncate(tmp_path / "x.sqlite", 0)
+    with pytest.raises(StoreDamaged, match="it has 0 bytes"):
+        store.write([batch_of(source, ONE)])
+    with pytest.raises(StoreDamaged):
+        store.check_present()
+    store.close()
+
+
+def test_every_page_is_read_on_demand(tmp_path: Path) -> None:
+    file = tmp_path / "x.sqlite"
+    store = open_store(settings_of(f"sqlite:///{file}"))
+    store.write([batch_of(store.register(source_of()), ONE * 5000)])
+    store.close()
+    sound = open_store(settings_of(f"sqlite:///{file}"))
+    assert sound.verify()
+    sound.close()
+    with file.open("r+b") as stream:
+        stream.seek(file.stat().st_size // 2)
+        stream.write(b"damaged" * 5000)
+    store = open_store(settings_of(f"sqlite:///{file}"))
+    with pytest.raises(StoreDamaged, match="is damaged"):
+        store.verify()
+    with pytest.raises(StoreDamaged):
+        store.check_present()
+    store.close()

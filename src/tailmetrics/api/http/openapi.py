@@ -82,6 +82,11 @@ _DOCUMENTED = {
         "the question took longer than 30 seconds",
         "store-unavailable",
     ),
+    507: _Documented(
+        "The disk has no room for the log while it is read.",
+        "Insufficient Storage",
+        "body: found no room for it in data (No space left on device); make room there",
+    ),
 }
 
 _RETRY_AFTER = {

@@ -61,7 +61,7 @@ def load_router(settings: Settings) -> APIRouter:
                 "description": "A job was begun, which `Location` leads to.",
                 "headers": {"Location": {"schema": {"type": "string"}, "description": "The job."}},
             },
-            **problem_responses(*key_problems, 400, 404, 413, 415, 422, 503),
+            **problem_responses(*key_problems, 400, 404, 413, 415, 422, 503, 507),
         },
         openapi_extra={
             "requestBody": {

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import gzip
 import tempfile
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -18,6 +20,7 @@ from tailmetrics.settings import Settings
 from tailmetrics.sources import fingerprint
 from tailmetrics.tailing.log_file import GZIP_BEGINS
 
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _WRITE_BYTES = 1024 * 1024  # as much is gathered before it is written, and no more is held in memory
 
 _MOST_TIMES_COMPRESSED = 2  # there are gzips that hold themselves
@@ -55,20 +58,38 @@ async def written(pieces: AsyncIterator[bytes], settings: Settings, *, compresse
 
     What begins like a gzip is decompressed, and with `compressed` it has to be one. Raises HTTPException 413
     when it is larger than the settings allow, sent or decompressed, 400 when it is no whole gzip, 415 when
-    it is one within too many others, and what the pieces raise; nothing is left behind then.
+    it is one within too many others, 507 without room, 503 when the folder cannot be written to, and what the pieces raise; nothing is left behind then.
     """
-    settings.data_folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(
-        prefix=_prefix(settings), dir=settings.data_folder, delete=False
-    ) as file:
-        path = Path(file.name)
-        try:
-            sent_bytes = await _write(pieces, file, settings)
-            await run_in_threadpool(_decompress_all, path, settings, compressed)
-        except BaseException:
-            path.unlink(missing_ok=True)
-            raise
-        return Upload(path, sent_bytes)
+    with _no_room_said(settings.data_folder):
+        settings.data_folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(
+            prefix=_prefix(settings), dir=settings.data_folder, delete=False
+        ) as file:
+            path = Path(file.name)
+            try:
+                sent_bytes = await _write(pieces, file, settings)
+                await run_in_threadpool(_decompress_all, path, settings, compressed)
+            except BaseException:
+                path.unlink(missing_ok=True)
+                raise
+            return Upload(path, sent_bytes)
+
+
+@contextlib.contextmanager
+def _no_room_said(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise HTTPException(
+                507,
+                f"body: found no room for it in {folder} ({error.strerror}); make room there",
+            ) from error
+        raise HTTPException(
+            503,
+            f"body: {folder}, where it is kept while it is read, cannot be written to ({error.strerror}); "
+            "let the service's user write there",
+        ) from error
 
 
 async def _write(pieces: AsyncIterator[bytes], file: IO[bytes], settings: Settings) -> int:

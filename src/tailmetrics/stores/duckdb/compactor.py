@@ -22,7 +22,6 @@ import duckdb
 
 from tailmetrics.errors import StoreUnavailable, TailmetricsError
 from tailmetrics.stores.duckdb import layout
-from tailmetrics.stores.duckdb.connections import errors_translated
 from tailmetrics.stores.duckdb.file import DuckDBFile
 from tailmetrics.stores.duckdb.layout import TABLES
 from tailmetrics.stores.duckdb.merge import Merge, delete_rows, note_deleted, read_layout, sort_run
@@ -72,6 +71,7 @@ class Compactor:
         self._passes_left = _MOST_PASSES
         self._next_pass = 0.0
         self._merging: Merge | None = None
+        self._said: str | None = None  # of what is in the way, so that it is said once
         with self._transaction() as cursor:
             self._layout = read_layout(cursor)
         self._run_numbers = itertools.count(max(self._layout.runs, default=0) + 1)
@@ -121,6 +121,7 @@ class Compactor:
     def _compact(self) -> bool:
         """Do what is due; False when something is in the way of it."""
         try:
+            self._vacuum.check_file()
             self._expire()
             while not self._ended and self._step():
                 self._vacuum.shorten_log(_LONG_LOG_BYTES)
@@ -128,12 +129,14 @@ class Compactor:
             if self._has_moved and not self._ended and self._pace()[1]:
                 self._has_moved = not self._give_back_room()
         except TailmetricsError as error:
-            if not self._ended:
-                log.warning("records stay unsorted for now", error=str(error))
+            if not self._ended and str(error) != self._said:
+                self._said = str(error)
+                log.warning("records stay unsorted for now", error=self._said)
             return False
         except Exception:  # unsorted records cost time, not answers
             log.exception("records stay unsorted for now")
             return False
+        self._said = None
         return True
 
     def _step(self) -> bool:
@@ -257,7 +260,7 @@ class Compactor:
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        with errors_translated(), contextlib.closing(self._file.cursor()) as cursor:
+        with self._file.errors_translated(), contextlib.closing(self._file.cursor()) as cursor:
             with self._changed:
                 if self._ended:
                     raise StoreUnavailable("the store is being closed")

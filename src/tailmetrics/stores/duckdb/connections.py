@@ -46,15 +46,20 @@ def connect(settings: Settings, path: Path) -> duckdb.DuckDBPyConnection:
     )
 
 
-@contextlib.contextmanager
-def errors_translated() -> Iterator[None]:
-    """DuckDB's errors as this package's: what may pass is StoreUnavailable, all else StoreError."""
-    try:
-        yield
-    except _PASSING as error:
-        raise StoreUnavailable(f"DuckDB: {error}") from error
-    except duckdb.Error as error:
-        raise StoreError(f"DuckDB: {error}") from error
+def translated(error: duckdb.Error) -> StoreError:
+    """DuckDB's error as this package's: what may pass is StoreUnavailable, all else StoreError."""
+    kind = StoreUnavailable if isinstance(error, _PASSING) else StoreError
+    return kind(f"DuckDB: {error}")
+
+
+def tells_of_damage(error: duckdb.Error) -> bool:
+    """Whether a block was not read as it was written."""
+    return any(words in str(error) for words in ("Corrupt database file", "Could not read enough bytes"))
+
+
+def ends_all_use(error: duckdb.Error) -> bool:
+    """Whether DuckDB refuses everything from now on, until the file is opened anew."""
+    return isinstance(error, duckdb.FatalException) or "has been invalidated" in str(error)
 
 
 class Cursors:
@@ -74,9 +79,14 @@ class Cursors:
         return cursor
 
     def borrow(self) -> duckdb.DuckDBPyConnection:
-        """One without a transaction, to be given back: making one takes part of the time of a short query."""
+        """One without a transaction, to be given back: making one takes part of the time of a short query.
+
+        Raises StoreUnavailable after the end, and DuckDB's errors.
+        """
         with self._changed:
             self._changed.wait_for(lambda: not self._paused)
+            if self._closed:
+                raise StoreUnavailable("the file was closed meanwhile; ask again")
             cursor = self._idle.pop() if self._idle else self.new()
             self._lent += 1
         return cursor
@@ -98,17 +108,25 @@ class Cursors:
                 cursor.close()
 
     @contextlib.contextmanager
-    def paused(self, seconds: float) -> Iterator[None]:
-        """Wait until none is lent, or so long at most; within this, whoever wants one waits."""
+    def paused(self, seconds: float) -> Iterator[bool]:
+        """Wait until none is lent, or so long at most; within this, whoever wants one waits.
+
+        Gives whether none is lent.
+        """
         with self._changed:
             self._paused = True
-            self._changed.wait_for(lambda: not self._lent, seconds)
+            is_quiet = self._changed.wait_for(lambda: not self._lent, seconds)
         try:
-            yield
+            yield is_quiet
         finally:
             with self._changed:
                 self._paused = False
                 self._changed.notify_all()
+
+    def leave_log(self) -> None:
+        """Leave the file as it is at the end, what the log holds included."""
+        with contextlib.closing(self._root.cursor()) as cursor:
+            cursor.execute("PRAGMA disable_checkpoint_on_shutdown")
 
     def close(self) -> None:
         with self._changed:

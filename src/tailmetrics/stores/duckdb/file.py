@@ -5,18 +5,28 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
 
-from tailmetrics.errors import StoreBusy, StoreError, StoreGone, StoreUnavailable
+from tailmetrics.errors import StoreBusy, StoreDamaged, StoreError, StoreGone, StoreUnavailable
 from tailmetrics.settings import Settings
 from tailmetrics.stores.duckdb import schema
-from tailmetrics.stores.duckdb.connections import DATABASE, Cursors, connect
+from tailmetrics.stores.duckdb.connections import (
+    DATABASE,
+    Cursors,
+    connect,
+    ends_all_use,
+    tells_of_damage,
+    translated,
+)
 from tailmetrics.urls import masked
 
 ROW_GROUP_RECORDS = 122_880  # DuckDB's default; a commit of a load fills one
 _SHOWN_COMMAND_CHARACTERS = 200
+_HEADERS_BYTES = 3 * 4096  # before the first block
 
 # DuckDB knows a file that is open by its path alone. Under another one, a hard link, it would open it twice,
 # each time with its own idea of positions.
@@ -24,38 +34,54 @@ _open_in_this_process: set[tuple[int, int]] = set()
 
 
 class DuckDBFile:
-    """A DuckDB file of which this process is the only user."""
+    """A DuckDB file of which this process is the only user.
+
+    `invalidated` is the error after which DuckDB refuses everything until the file is opened anew.
+    """
 
     def __init__(self, settings: Settings) -> None:
+        self.invalidated: str | None = None
         self.path = settings.store.path.absolute()
         self.memory_limit = settings.duckdb_memory_limit  # checked to be a number with a unit
         self._log = self.path.with_name(self.path.name + ".wal")
         self._settings = settings
         self._cursors: Cursors | None = None
         self._identity: tuple[int, int] | None = None
+        self._damage: str | None = None
 
     def open(self) -> None:
-        """Open the file, made with its folder when there is none."""
+        """Open the file, made with its folder when there is none.
+
+        Opened once more it has to be the same file. Raises StoreGone and StoreDamaged when it is not.
+        """
+        if self._identity is not None:
+            self.check_present()
         root = connect(self._settings, self.path)
         try:
-            if not self.path.exists():
-                self._create(root)
-            identity = self._identify()
-            _attach(root, self.path)
-            schema.bring_up_to_date(root, self.path)
+            with self.errors_translated():
+                if not self.path.exists():
+                    self._create(root)
+                identity = self._identify()
+                _attach(root, self.path)
+                schema.bring_up_to_date(root, self.path)
         except BaseException:
             root.close()
             raise
+        self._remove_drafts()
         self._cursors, self._identity = Cursors(root), identity
         _open_in_this_process.add(identity)
 
     def close(self) -> None:
-        if self._cursors is not None:
-            self._cursors.close()
-            self._cursors = None
+        """Also brings the log into the file, unless that is damaged: nothing of it is overwritten then."""
+        if self._cursors is None:
+            return
+        if self._find_damage() is not None:
+            with contextlib.suppress(duckdb.Error):
+                self._cursors.leave_log()
+        self._cursors.close()
+        self._cursors = None
         if self._identity is not None:
             _open_in_this_process.discard(self._identity)
-            self._identity = None
 
     @property
     def cursors(self) -> Cursors:
@@ -78,8 +104,53 @@ class DuckDBFile:
         except OSError:
             return 0
 
+    @property
+    def is_open(self) -> bool:
+        return self._cursors is not None
+
+    def has_room_for_checkpoint(self) -> bool:
+        """Whether the disk has as much room as what the log holds may need in the file."""
+        return shutil.disk_usage(self.path.parent).free > self.log_bytes()
+
+    @contextlib.contextmanager
+    def errors_translated(self) -> Iterator[None]:
+        """DuckDB's errors as this package's; what one says of the file is remembered."""
+        try:
+            yield
+        except duckdb.Error as error:
+            if tells_of_damage(error):
+                self._damage = self._damage or str(error).strip()
+                raise StoreDamaged(self.path, self._log.name, self._damage) from error
+            if ends_all_use(error):
+                self.invalidated = str(error)
+                raise StoreUnavailable(f"{self.path} is to be opened anew: {error}") from error
+            raise translated(error) from error
+
+    def check_whole(self) -> None:
+        """Look whether the file has all of its blocks; nothing may be writing to it meanwhile.
+
+        Only its size is looked at: to open it here, and close it, would end DuckDB's lock on it.
+        """
+        with self.errors_translated(), contextlib.closing(self.cursor()) as cursor:
+            [(block_bytes, blocks)] = cursor.execute(
+                "SELECT block_size, used_blocks FROM pragma_database_size() "
+                "WHERE database_name = current_database()"
+            ).fetchall()
+        with contextlib.suppress(OSError):
+            found, expected = self.size(), _HEADERS_BYTES + block_bytes * blocks
+            if found < expected:
+                self._damage = f"it has {found} bytes, expected at least {expected}"
+
+    def _find_damage(self) -> str | None:
+        with contextlib.suppress(OSError):
+            if self._damage is None and (size := self.size()) < _HEADERS_BYTES:
+                self._damage = f"it has {size} bytes, expected at least {_HEADERS_BYTES}"
+        return self._damage
+
     def check_present(self) -> None:
-        """Raise StoreGone when the path no longer leads to the file that was opened."""
+        """Raise StoreGone when the path leads elsewhere than to the file that was opened, StoreDamaged when
+        that is known to be damaged.
+        """
         try:
             found = self._stat()
         except StoreError:
@@ -90,6 +161,8 @@ class DuckDBFile:
                 f"{self.path} {what} while it was in use, so nothing more is written; put it back, or "
                 "restart to begin with what is there now"
             )
+        if damage := self._find_damage():
+            raise StoreDamaged(self.path, self._log.name, damage)
 
     def _identify(self) -> tuple[int, int]:
         """Which file it is. Raises StoreBusy when that is open already."""
@@ -114,7 +187,7 @@ class DuckDBFile:
                 f"{self.path} is missing but {self._log.name}, the end of its data, is there; put the file "
                 f"back, or remove {self._log} to begin with an empty store"
             )
-        draft = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+        draft = self.path.with_name(f"{self._draft_prefix}{os.getpid()}")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             draft.unlink(missing_ok=True)
@@ -136,6 +209,29 @@ class DuckDBFile:
             with contextlib.suppress(OSError):
                 draft.unlink(missing_ok=True)
 
+    @property
+    def _draft_prefix(self) -> str:
+        return f".{self.path.name}."
+
+    def _remove_drafts(self) -> None:
+        """Remove what processes that were killed while they made the file have left of it."""
+        draft = re.compile(re.escape(self._draft_prefix) + r"(\d+)(\.wal)?")
+        for found in self.path.parent.iterdir():
+            if (name := draft.fullmatch(found.name)) and not _is_other_process(int(name[1])):
+                with contextlib.suppress(OSError):
+                    found.unlink()
+
+
+def _is_other_process(pid: int) -> bool:
+    """Whether a process of that number runs, and is not this one."""
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        pass  # another user's
+    return pid != os.getpid()
+
 
 def _attach(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
     """Open a file as the database that statements are about."""
@@ -145,10 +241,11 @@ def _attach(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
     try:
         connection.execute(f"ATTACH '{quoted}' AS {DATABASE} ({options}); USE {DATABASE}")
     except duckdb.Error as error:
-        raise _opening_error(path, str(error)) from error
+        raise _opening_error(path, error) from error
 
 
-def _opening_error(path: Path, text: str) -> StoreError:
+def _opening_error(path: Path, error: duckdb.Error) -> StoreError:
+    text = str(error)
     if "Conflicting lock" in text:
         holder = re.search(r"PID (\d+)", text)
         who = _describe_process(int(holder[1])) if holder else "another process"
@@ -157,11 +254,18 @@ def _opening_error(path: Path, text: str) -> StoreError:
             "it over HTTP, or give this one a file of its own in STORE_URL"
         )
     if "not a valid DuckDB database" in text:
+        if not path.stat().st_size:
+            return StoreDamaged(path, f"{path.name}.wal", "it has 0 bytes")
         return StoreError(
             f"{path} is no DuckDB database; STORE_URL must name a file of this program, or one that does not "
             "exist yet"
         )
-    return StoreError(f"{path} cannot be opened: {text.strip()}")
+    if tells_of_damage(error) or "WAL" in text:
+        log = f"{path.name}.wal"
+        hint = f" (where only {log} is damaged, move it alone away: what was committed last is read again)"
+        return StoreDamaged(path, log, text.strip() + (hint if "WAL" in text else ""))
+    kind = StoreUnavailable if "No space left" in text or "Could not write" in text else StoreError
+    return kind(f"{path} cannot be opened: {text.strip()}")
 
 
 def _describe_process(pid: int) -> str:

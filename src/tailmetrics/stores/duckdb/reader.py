@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy.typing as npt
 
 from tailmetrics.errors import StoreUnavailable
-from tailmetrics.stores.duckdb.connections import Cursors, errors_translated
+from tailmetrics.stores.duckdb.connections import Cursors
 from tailmetrics.stores.duckdb.file import DuckDBFile
 
 if TYPE_CHECKING:
@@ -69,11 +69,11 @@ class Reader:
                 self._cursors.give_back(cursor)
 
     def _begin(self) -> None:
-        self._cursors = self._file.cursors
-        cursor = self._cursors.borrow()
-        with self._lock:
-            self._cursor = cursor
         with self._stoppable():
+            self._cursors = self._file.cursors
+            cursor = self._cursors.borrow()
+            with self._lock:
+                self._cursor = cursor
             self._check_going_on()
             cursor.begin()
 
@@ -115,7 +115,7 @@ class Reader:
     def _stoppable(self) -> Iterator[None]:
         """Errors as those of the package; the reason for the stop, when it was stopped meanwhile."""
         try:
-            with errors_translated():
+            with self._file.errors_translated():
                 yield
         except StoreUnavailable:
             self._check_going_on()

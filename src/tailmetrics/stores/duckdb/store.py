@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import secrets
 import threading
@@ -19,6 +20,7 @@ from tailmetrics.sources import Batch, Source
 from tailmetrics.stats import StoreStatus
 from tailmetrics.status import SourceStatus, stored_statuses
 from tailmetrics.stores.base import COMMIT_LINES, Queries
+from tailmetrics.stores.duckdb import schema
 from tailmetrics.stores.duckdb.dictionary import Dictionary
 from tailmetrics.stores.duckdb.file import DuckDBFile
 from tailmetrics.stores.duckdb.queries import ReaderQueries, Snapshot
@@ -125,6 +127,15 @@ class DuckDBStore(ReaderQueries):
         await self._ask(lambda reader: reader.run("SELECT 1"))
         self._file.check_present()
 
+    def check_present(self) -> None:
+        self._file.check_present()
+
+    def verify(self) -> bool:
+        with self._file.errors_translated(), contextlib.closing(self._file.cursor()) as cursor:
+            schema.read_all(cursor)
+        self._file.check_present()
+        return True
+
     def close(self) -> None:
         with self._lock:
             if self._closed:
@@ -141,6 +152,12 @@ class DuckDBStore(ReaderQueries):
         if self._closed:
             raise StoreUnavailable(f"{self._file.path} is closed")
         return self._writer
+
+    def _open_anew(self) -> None:
+        """Nobody may write for long, and questions are to be answered all the same."""
+        if self._file.invalidated is not None:
+            with self._lock:
+                self._open_writer().open_anew()
 
     async def _ask(self, query: Callable[[Reader], _Answer]) -> _Answer:
         with self._reading() as reader:
@@ -161,9 +178,14 @@ class DuckDBStore(ReaderQueries):
 
     async def _run(self, reader: Reader, query: Callable[[], _Answer]) -> _Answer:
         """Run a query in a thread; it is stopped when its time is over."""
+
+        def answer() -> _Answer:
+            self._open_anew()
+            return query()
+
         loop = asyncio.get_running_loop()
         timer = loop.call_later(self._timeout_seconds, reader.stop, str(took_too_long(self._timeout_seconds)))
         try:
-            return await loop.run_in_executor(self._threads, query)
+            return await loop.run_in_executor(self._threads, answer)
         finally:
             timer.cancel()

@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager
 
 import duckdb
 
+from tailmetrics.errors import StoreError, StoreUnavailable
 from tailmetrics.stores.duckdb import layout
 from tailmetrics.stores.duckdb.file import DuckDBFile
 from tailmetrics.stores.duckdb.layout import Layout
@@ -46,6 +47,15 @@ class Vacuum:
         self._transaction = transaction
         self._wait = wait
 
+    def check_file(self) -> None:
+        """Raise StoreGone or StoreDamaged when the file is not what was written."""
+        if self._write_lock.acquire(blocking=False):
+            try:
+                self._file.check_whole()
+            finally:
+                self._write_lock.release()
+        self._file.check_present()
+
     def shorten_log(self, most_bytes: int) -> None:
         """Bring what the write-ahead log holds into the file, when it is longer than that."""
         if self._file.log_bytes() > most_bytes:
@@ -55,16 +65,24 @@ class Vacuum:
         """Bring the log into the file, so that the blocks of deleted rows can be used again.
 
         Refused while somebody writes, so it may take some tries. Queries wait for it: what one that is going
-        on could read is not dropped.
+        on could read is not dropped. Raises StoreUnavailable where the disk has no room for it: after one
+        that fails in the middle the file has to be opened anew.
         """
         for _ in range(_CHECKPOINT_TRIES):
-            with (
-                contextlib.suppress(duckdb.Error),
-                self._file.cursors.paused(_QUIET_SECONDS),
-                contextlib.closing(self._file.cursor()) as cursor,
-            ):
-                cursor.execute("CHECKPOINT")
-                return
+            self._file.check_present()
+            if not self._file.has_room_for_checkpoint():
+                raise StoreUnavailable(f"{self._file.path}: the disk has no room for what its log holds")
+            try:
+                with (
+                    self._file.errors_translated(),
+                    self._file.cursors.paused(_QUIET_SECONDS),
+                    contextlib.closing(self._file.cursor()) as cursor,
+                ):
+                    cursor.execute("CHECKPOINT")
+                    return
+            except StoreError:
+                if self._file.invalidated is not None:
+                    raise
             if not self._wait(_CHECKPOINT_PAUSE_SECONDS):
                 return
 

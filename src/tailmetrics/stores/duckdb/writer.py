@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import duckdb
 import polars as pl
 
+from tailmetrics.errors import StoreUnavailable
 from tailmetrics.sources import Batch, Source
 from tailmetrics.stores.duckdb.compactor import Compactor
-from tailmetrics.stores.duckdb.connections import errors_translated
 from tailmetrics.stores.duckdb.dictionary import Dictionary
 from tailmetrics.stores.duckdb.file import DuckDBFile
 from tailmetrics.stores.duckdb.positions import Positions
@@ -23,6 +23,7 @@ from tailmetrics.stores.duckdb.versions import Versions
 _MANY_RECORDS = 50_000
 _RECORDS_BETWEEN_GIVING_BACK = 500_000  # while more come: pages that were given back are made anew
 _IDLE_MEMORY = "32MB"
+_REOPENING_SECONDS = 1.0  # that queries of an invalidated database are waited for
 
 
 @dataclass(slots=True)
@@ -49,7 +50,6 @@ class Writer:
         self._file = file
         self._dictionary = dictionary
         self._retention_days = retention_days
-        self._damaged = False
         self.versions = Versions()
         self._counting = threading.Lock()
         self._records_since_giving_back = 0
@@ -57,7 +57,7 @@ class Writer:
 
     def close(self) -> None:
         self._compactor.close()
-        with errors_translated():
+        with self._file.errors_translated():
             self._connection.close()
             self._file.close()
 
@@ -123,13 +123,14 @@ class Writer:
         # Refused while the memory is needed, which is as good.
         with contextlib.suppress(duckdb.Error):
             self._connection.execute(f"SET memory_limit = '{_IDLE_MEMORY}'")
-        self._connection.execute(f"SET memory_limit = '{self._file.memory_limit}'")
+        with self._file.errors_translated():
+            self._connection.execute(f"SET memory_limit = '{self._file.memory_limit}'")
 
     def _open(self) -> None:
         self._file.open()
         try:
-            self._connection = self._file.cursor()
-            with errors_translated():
+            with self._file.errors_translated():
+                self._connection = self._file.cursor()
                 self._positions = Positions(self._connection, self._transaction)
                 self._rows = RowWriter(self._connection, self._dictionary)
                 self.counts = self._read_counts()
@@ -155,27 +156,38 @@ class Writer:
             self.counts.commits += 1
 
     def _prepare(self) -> None:
-        if self._damaged:
-            # After a fatal error DuckDB refuses everything until the database is opened anew; what the file
-            # holds then is the truth, whatever memory says.
-            commits = self.counts.commits
-            self.close()
-            self._open()
-            self.counts.commits = commits + 1
-            self._damaged = False
+        self.open_anew()
         self._file.check_present()
+
+    def open_anew(self) -> None:
+        """Open the file once more when DuckDB has given it up; what it holds then is the truth.
+
+        Raises StoreUnavailable when that has to be tried again.
+        """
+        if self._file.invalidated is None:
+            return
+        commits = self.counts.commits
+        self._compactor.close()
+        if self._file.is_open:
+            with self._file.cursors.paused(_REOPENING_SECONDS) as is_quiet:
+                if not is_quiet:  # a cursor holds the old opening, and its end the lock of the new one
+                    raise StoreUnavailable(f"{self._file.path} is to be opened anew, when queries have ended")
+                self.close()
+        self._open()
+        self._file.invalidated = None
+        self.counts.commits = commits + 1
+        self.versions.all_changed()
 
     @contextlib.contextmanager
     def _transaction(self, customers: Sequence[pl.Series] = ()) -> Iterator[None]:
         """What is done in it is committed together; `customers` are those whose records it adds."""
-        with errors_translated():
+        with self._file.errors_translated():
             try:
                 self._connection.begin()
                 yield
                 with self.versions.changing(customers) if customers else contextlib.nullcontext():
                     self._connection.commit()
-            except BaseException as error:
-                self._damaged = isinstance(error, duckdb.FatalException)
+            except BaseException:
                 # A commit that failed has rolled back already.
                 with contextlib.suppress(duckdb.Error):
                     self._connection.rollback()

@@ -100,7 +100,11 @@ class Database(ABC):
         """End what is done in the background."""
 
     def check_present(self) -> None:  # noqa: B027  # a server says so itself
-        """Raise StoreGone when what was opened is not there any more."""
+        """Raise StoreGone or StoreDamaged when what was opened is not there any more, or not whole."""
+
+    def verify(self, connection: sa.Connection) -> bool:  # noqa: ARG002  # as of a server
+        """Read all, and raise StoreDamaged where it is damaged; False where only a server can tell."""
+        return False
 
     @abstractmethod
     async def stop(self, engine: AsyncEngine, connection: Any) -> None:

@@ -12,7 +12,7 @@ import polars as pl
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
-from tailmetrics.errors import StoreError, StoreGone, StoreUnavailable
+from tailmetrics.errors import StoreDamaged, StoreError, StoreGone, StoreUnavailable
 from tailmetrics.stores.sql.daily_stats import daily_stats
 from tailmetrics.stores.sql.dialect import Database, Rows, tables_removed
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
 _WAIT_SECONDS = 30  # for another process's commit
+_HEADER_BYTES = 512  # of the smallest page
 
 
 class SQLite(Database):
@@ -35,6 +36,7 @@ class SQLite(Database):
         self._path = path.absolute()
         super().__init__(sa.URL.create("sqlite", database=str(self._path)), name, timeout_seconds)
         self._identity: tuple[int, int] | None = None
+        self._damage: str | None = None
 
     def writer_engine(self) -> sa.Engine:
         try:
@@ -78,6 +80,18 @@ class SQLite(Database):
                 f"{self._path} {what} while it was in use, so nothing more is written; put it back, or "
                 "restart to begin with what is there now"
             )
+        with contextlib.suppress(OSError):
+            if self._identity is not None and (size := self._path.stat().st_size) < _HEADER_BYTES:
+                self._damage = self._damage or f"it has {size} bytes, expected at least {_HEADER_BYTES}"
+        if self._damage is not None:
+            raise self._damaged(self._damage)
+
+    def verify(self, connection: sa.Connection) -> bool:
+        found = [text for (text,) in connection.exec_driver_sql("PRAGMA integrity_check")]
+        if found != ["ok"]:
+            self._damage = "; ".join(found)
+            raise self._damaged(self._damage)
+        return True
 
     async def stop(self, engine: AsyncEngine, connection: Any) -> None:  # noqa: ARG002
         await connection.interrupt()
@@ -88,6 +102,9 @@ class SQLite(Database):
             return StoreUnavailable("the question was stopped")
         if any(words in text for words in ("locked", "disk I/O error", "is full")):
             return StoreUnavailable(f"{self._path}: {text}")
+        if "malformed" in text or ("not a database" in text and self._identity is not None):
+            self._damage = text
+            return self._damaged(text)
         if "not a database" in text:
             return StoreError(
                 f"{self._path} is no SQLite database; STORE_URL must name a file of this program, or one "
@@ -101,6 +118,9 @@ class SQLite(Database):
         if "no such table" in text:
             return tables_removed(str(self._path), text)
         return StoreError(f"{self._path}: {text}")
+
+    def _damaged(self, reason: str) -> StoreDamaged:
+        return StoreDamaged(self._path, f"{self._path.name}-wal", reason)
 
     def _stat(self) -> tuple[int, int] | None:
         try:

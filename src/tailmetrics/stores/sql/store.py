@@ -134,6 +134,7 @@ class SqlStore:
         return await self._ask(lambda queries: queries.rejects(query))
 
     async def status(self) -> StoreStatus:
+        self.check_present()
         status = await self._ask(lambda queries: queries.status())
         if status.sources:
             return status
@@ -144,8 +145,16 @@ class SqlStore:
         return replace(status, sources=stored)
 
     async def ping(self) -> None:
-        self._database.check_present()
+        self.check_present()
         await self._ask(lambda queries: queries.ping())
+
+    def check_present(self) -> None:
+        self._database.check_present()
+
+    def verify(self) -> bool:
+        self._prepare()
+        with errors_translated(self._database), self._connected() as connection:
+            return self._database.verify(connection)
 
     def close(self) -> None:
         if self._closed:
