@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 from collections.abc import Iterator
 from dataclasses import replace
@@ -403,6 +404,25 @@ class TestStats:
         for customer_id in ("a", None):
             answer = ask(store.stats(StatsQuery(customer_id, DAILY)))
             assert answer.summary == Summary(2, 1, 1, 50.0)
+
+    @pytest.mark.parametrize("durations", [(1e308, 1e308, 1e308), (1.7976931348623157e308, 5e-324), (1e308,)])
+    def test_durations_from_before_they_had_a_bound_give_no_latency_that_is_no_number(
+        self, store: Store, ask: Ask[Any], durations: tuple[float, ...]
+    ) -> None:
+        source = store.register(source_of())
+        store.write([batch_of(source, [(NOON, "a", "/", 200, seconds) for seconds in durations])])
+        summaries = [
+            ask(store.stats(StatsQuery(customer_id, parse_every(every)))).summary
+            for customer_id in ("a", None)
+            for every in ("none", "1d")
+        ]
+        for sort in ("customer_id", "average", "p99"):
+            summaries += [each.summary for each in ask(store.customers(CustomersQuery(sort=sort))).customers]
+        latencies = [
+            each.average_latency is None or math.isfinite(each.average_latency) for each in summaries
+        ]
+        assert latencies == [True] * 7
+        assert [each.total_requests for each in summaries] == [len(durations)] * 7
 
     def test_lines_thirty_days_late_are_counted(self, store: Store, ask: Ask[Any]) -> None:
         source = store.register(source_of())

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from datetime import datetime, timezone
 
-from pydantic_core import to_json
-
 from tailmetrics.api import documents
 from tailmetrics.api.context import Services
 from tailmetrics.api.parameters import ViewParameters
@@ -71,7 +69,7 @@ async def view_json(services: Services, asked: ViewParameters) -> bytes:
             ),
         },
     }
-    return to_json(view)
+    return documents.to_json(view)
 
 
 async def _parts(queries: Queries, asked: ViewParameters, within: Range) -> ViewParts:
