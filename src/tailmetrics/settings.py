@@ -181,8 +181,8 @@ class Settings(BaseSettings):
     max_rejects_kept: int = Field(
         default=100_000,
         ge=100,
-        description="Rejects that are kept, at most, and a tenth of them of one source: the first and the last "
-        "ones; the others are only counted.",
+        description="Rejects that are kept, at most, and a tenth of them of one source: the first and the "
+        "last ones; others are only counted.",
     )
     retention_days: int = Field(
         default=0, ge=0, description="Records older than this are deleted; 0 keeps everything."

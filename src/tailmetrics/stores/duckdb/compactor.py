@@ -16,16 +16,17 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import duckdb
 
 from tailmetrics.errors import StoreUnavailable, TailmetricsError
-from tailmetrics.stores.duckdb import layout, rejects
+from tailmetrics.stores.duckdb import layout
 from tailmetrics.stores.duckdb.connections import errors_translated
 from tailmetrics.stores.duckdb.file import DuckDBFile
 from tailmetrics.stores.duckdb.layout import TABLES
 from tailmetrics.stores.duckdb.merge import Merge, delete_rows, note_deleted, read_layout, sort_run
+from tailmetrics.stores.duckdb.rows import expire_rejects
 from tailmetrics.stores.duckdb.schema import utc_now
 from tailmetrics.stores.duckdb.vacuum import Vacuum
 from tailmetrics.telemetry.log import EventLog
@@ -48,8 +49,8 @@ _SECONDS_BETWEEN_PASSES = 10.0
 class Compactor:
     """A thread that sorts, merges and expires records of an open file, one short transaction at a time.
 
-    `write_lock` is held by whoever changes sources or deletes rejects. `on_expired` is called with the numbers of records and
-    rejects that retention has deleted.
+    `write_lock` is held by whoever changes sources or deletes rejects. `on_expired` is called with the
+    numbers of records and rejects that retention has deleted.
     """
 
     def __init__(
@@ -239,7 +240,7 @@ class Compactor:
             return 0
         try:
             with self._transaction() as cursor:
-                return rejects.expire(cursor, oldest)
+                return expire_rejects(cursor, oldest)
         finally:
             self._write_lock.release()
 

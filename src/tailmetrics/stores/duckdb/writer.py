@@ -13,13 +13,12 @@ import polars as pl
 
 from tailmetrics.settings import Settings
 from tailmetrics.sources import Batch, Source
-from tailmetrics.stores.duckdb import rejects
 from tailmetrics.stores.duckdb.compactor import Compactor
 from tailmetrics.stores.duckdb.connections import errors_translated
 from tailmetrics.stores.duckdb.dictionary import Dictionary
 from tailmetrics.stores.duckdb.file import DuckDBFile
 from tailmetrics.stores.duckdb.positions import Positions
-from tailmetrics.stores.duckdb.rows import RowWriter
+from tailmetrics.stores.duckdb.rows import COUNT_OF_REJECTS, RowWriter, count_omitted, omit_rejects
 from tailmetrics.stores.duckdb.schema import utc_now
 from tailmetrics.stores.duckdb.versions import Versions
 from tailmetrics.stores.reject_limits import kept_of_source, thinned
@@ -126,8 +125,8 @@ class Writer:
         if rejected:
             omitted = sum(batch.parsed.rejects.height for batch in batches)
             omitted -= sum(batch.parsed.rejects.height for batch in kept)
-            omitted += rejects.omit(self._connection, rejected, self._max_rejects_kept)
-            rejects.count_omitted(self._connection, omitted)
+            omitted += omit_rejects(self._connection, rejected, self._max_rejects_kept)
+            count_omitted(self._connection, omitted)
 
     def give_back_memory(self, *, more_come: bool) -> None:
         """Let go of the blocks just written when they are many: DuckDB would keep as many as it may."""
@@ -158,7 +157,7 @@ class Writer:
     def _read_counts(self) -> Counts:
         [counts] = self._connection.execute(
             "SELECT (SELECT count(*) FROM settled) + (SELECT count(*) FROM fresh) "
-            f"+ (SELECT count(*) FROM numbered), {rejects.COUNT}, "
+            f"+ (SELECT count(*) FROM numbered), {COUNT_OF_REJECTS}, "
             "(SELECT coalesce(sum(blanks), 0)::BIGINT FROM sources), "
             "(SELECT coalesce(max(id), 0) FROM rejects)"
         ).fetchall()

@@ -223,7 +223,7 @@ class InfluxDBWriter:
     def _reject_lines(self, batch: Batch, stored: StoredSource) -> Iterator[str]:
         """Points of those that are kept: in a bucket without expiry any time will do.
 
-        Those of the first rejects have the lines' numbers, each further one that of the oldest, and so its place.
+        Those of the first have the lines' numbers; each further one takes the place of the oldest.
         """
         _, numbers = line_numbers(batch.parsed, stored.progress.lines)
         first, last = halves(self._kept_of_source)

@@ -133,7 +133,9 @@ def _by_counting(matching: sa.Subquery) -> sa.Select[Any]:
         summed.c.key,
         sa.func.sum(summed.c.number).label("requests"),
         sa.func.sum(summed.c.failed).label("failed"),
-        (sa.func.sum(_bounded(summed.c.duration) * summed.c.number) / sa.func.sum(summed.c.timed)).label("average"),
+        (sa.func.sum(_bounded(summed.c.duration) * summed.c.number) / sa.func.sum(summed.c.timed)).label(
+            "average"
+        ),
         quantile(50).label("median"),
         quantile(99).label("p99"),
     ).group_by(summed.c.key)

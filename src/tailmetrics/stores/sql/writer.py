@@ -279,7 +279,7 @@ def _count(
 
 
 def _keep_ends(connection: sa.Connection, condition: sa.ColumnElement[bool], kept: int) -> None:
-    """Delete rejects for which the condition holds, but for so many: half of them the first, half the last."""
+    """Of rejects for which the condition holds leave so many, half of them the first, half the last."""
     first, last = halves(kept)
     ids = sa.select(rejects.c.id).where(condition).limit(1)
     # Before the statement that deletes: MySQL does not let it read its own table.
