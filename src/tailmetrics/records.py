@@ -28,6 +28,7 @@ _NO_REJECTS = pl.DataFrame(schema=REJECT_SCHEMA)
 
 REJECT_LINE_BYTES = 64 * 1024  # of a rejected line this much is kept
 MAX_CUSTOMER_ID_CHARACTERS = 256
+MAX_DURATION_SECONDS = 1e9  # about 31 years: the sum of any number of such durations is a number
 
 
 @dataclass(frozen=True, slots=True)

@@ -178,6 +178,12 @@ class Settings(BaseSettings):
     max_open_files: int = Field(
         default=1024, ge=1, description="Log files held open at the same time, at most."
     )
+    max_rejects_kept: int = Field(
+        default=100_000,
+        ge=100,
+        description="Rejects that are kept, at most, and a tenth of them of one source: the first and the "
+        "last ones; others are only counted.",
+    )
     retention_days: int = Field(
         default=0,
         ge=0,

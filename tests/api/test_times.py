@@ -122,6 +122,10 @@ def test_a_time_without_offset_is_in_the_zone(zone: str, text: str, expected: da
         ("Europe/Berlin", utc(1850, 1, 1), "1850-01-01T00:00:00Z"),
         ("Pacific/Kiritimati", utc(9999, 12, 30), "9999-12-30T14:00:00+14:00"),
         ("America/New_York", utc(1, 1, 2), "0001-01-02T00:00:00Z"),
+        # The zone's own time is outside the calendar.
+        ("America/New_York", utc(1, 1, 1), "0001-01-01T00:00:00Z"),
+        ("Pacific/Kiritimati", utc(9999, 12, 31, 23, 59, 59), "9999-12-31T23:59:59Z"),
+        ("Asia/Kathmandu", datetime.max.replace(tzinfo=timezone.utc), "9999-12-31T23:59:59.999999Z"),
     ],
 )
 def test_times_are_written_with_the_offset_of_the_zone(zone: str, time: datetime, expected: str) -> None:

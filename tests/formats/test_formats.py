@@ -137,3 +137,23 @@ def test_an_unknown_format_is_named_with_those_there_are() -> None:
         FormatError, match=r"^LOG_FORMAT: found 'xml', expected one of requests, nginx, json, regex, results$"
     ):
         opened("xml")
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("requests", "2024-10-01 00:00:01 a / 200 {}"),
+        ("nginx", LINES["nginx"].replace(" 0.5", " {}")),
+        ("json", LINES["json"].replace("{", "{{").replace("0.5}", '"{}"}}')),
+        ("json", LINES["json"].replace("{", "{{").replace("0.5}", "{}}}")),
+        ("regex", LINES["regex"].replace("0.5", "{}")),
+    ],
+)
+def test_a_duration_has_the_same_bound_in_every_format(name: str, line: str) -> None:
+    right = ["1e9", "1000000000", "999999999.5", "99999999", "5e-324", "0"]
+    wrong = ["1e308", "1000000000.1", "1e15", "1000000001", "1.7976931348623157e308"]
+    parsed = opened(name).parse("\n".join(line.format(each) for each in (*right, *wrong)).encode(), 0)
+    assert parsed.records["duration"].to_list() == [float(each) for each in right]
+    reasons = parsed.rejects["reason"].to_list()
+    assert [reason.rpartition(", ")[2] for reason in reasons] == ["expected at most 1000000000 seconds"] * 5
+    assert [reason.partition(" ")[0] for reason in reasons] == ["duration:"] * 5

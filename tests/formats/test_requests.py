@@ -240,7 +240,7 @@ def test_just_the_seconds_of_a_day_are_times() -> None:
 
 
 @unhurried
-@given(st.floats(min_value=0, allow_nan=False, allow_infinity=False))
+@given(st.floats(min_value=0, max_value=1e9))
 def test_durations_are_the_nearest_double(duration: float) -> None:
     parsed = requests().parse(GOOD.replace("0.388", repr(duration)).encode(), 0)
     assert math.copysign(1, parsed.records["duration"].item()) * parsed.records["duration"].item() == duration

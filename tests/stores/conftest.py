@@ -54,10 +54,10 @@ BACKENDS: dict[str, Callable[[Path], Settings | Memory]] = {
 }
 
 
-def open_store(opened_with: Settings | Memory) -> Store:
+def open_store(opened_with: Settings | Memory, *, max_rejects_kept: int = 100_000) -> Store:
     if isinstance(opened_with, Memory):
-        return InMemoryStore(opened_with)
-    return stores.open_store(opened_with)
+        return InMemoryStore(opened_with, max_rejects_kept=max_rejects_kept)
+    return stores.open_store(opened_with.model_copy(update={"max_rejects_kept": max_rejects_kept}))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 from collections.abc import Iterator
 from dataclasses import replace
@@ -404,6 +405,25 @@ class TestStats:
             answer = ask(store.stats(StatsQuery(customer_id, DAILY)))
             assert answer.summary == Summary(2, 1, 1, 50.0)
 
+    @pytest.mark.parametrize("durations", [(1e308, 1e308, 1e308), (1.7976931348623157e308, 5e-324), (1e308,)])
+    def test_durations_from_before_they_had_a_bound_give_no_latency_that_is_no_number(
+        self, store: Store, ask: Ask[Any], durations: tuple[float, ...]
+    ) -> None:
+        source = store.register(source_of())
+        store.write([batch_of(source, [(NOON, "a", "/", 200, seconds) for seconds in durations])])
+        summaries = [
+            ask(store.stats(StatsQuery(customer_id, parse_every(every)))).summary
+            for customer_id in ("a", None)
+            for every in ("none", "1d")
+        ]
+        for sort in ("customer_id", "average", "p99"):
+            summaries += [each.summary for each in ask(store.customers(CustomersQuery(sort=sort))).customers]
+        latencies = [
+            each.average_latency is None or math.isfinite(each.average_latency) for each in summaries
+        ]
+        assert latencies == [True] * 7
+        assert [each.total_requests for each in summaries] == [len(durations)] * 7
+
     def test_lines_thirty_days_late_are_counted(self, store: Store, ask: Ask[Any]) -> None:
         source = store.register(source_of())
         records: list[Record] = [(NOON - timedelta(days=day), "a", "/", 200, 0.5) for day in range(31)]
@@ -666,6 +686,77 @@ class TestRejects:
         with pytest.raises(QueryError) as refused:
             ask(store.rejects(RejectsQuery(after=cursor)))
         assert refused.value.parameter == "cursor"
+
+
+class TestRejectLimits:
+    """Of 100 that are kept, 10 may be of one source."""
+
+    @pytest.fixture
+    def small(self, settings: Settings | Memory) -> Iterator[Store]:
+        opened = open_store(settings, max_rejects_kept=100)
+        yield opened
+        opened.close()
+
+    def fill(self, store: Store, source: Source, *sizes: int) -> list[tuple[int, str]]:
+        """Commit so many rejects at a time; returns all of them, oldest first."""
+        lines: list[tuple[int, str]] = []
+        for size in sizes:
+            new = [f"{source.path} {len(lines) + number}" for number in range(size)]
+            batch = batch_of(source, ONE, rejects=[("line: garbage", line) for line in new])
+            store.write([batch])
+            lines += zip(batch.parsed.rejects["offset"].to_list(), new, strict=True)
+            source = moved(source, batch)
+        return lines
+
+    @pytest.mark.parametrize("sizes", [(10,), (11,), (3, 4, 30, 1, 25), (1,) * 23, (200, 1), (5, 200)])
+    def test_the_first_and_the_last_of_a_source_are_kept_and_all_are_counted(
+        self, settings: Settings | Memory, small: Store, ask: Ask[Any], sizes: tuple[int, ...]
+    ) -> None:
+        lines = self.fill(small, small.register(source_of()), *sizes)
+        small.close()
+        again = open_store(settings, max_rejects_kept=100)
+        try:
+            page = ask(again.rejects(RejectsQuery()))
+            status = ask(again.status())
+        finally:
+            again.close()
+        kept = lines if len(lines) <= 10 else lines[:5] + lines[-5:]
+        assert [(reject.offset, reject.line) for reject in reversed(page.rejects)] == kept
+        assert (page.total, page.next_cursor, status.rejects) == (len(lines), None, len(lines))
+        assert status.records == len(sizes)
+
+    def test_pages_go_over_what_is_not_kept(self, small: Store, ask: Ask[Any]) -> None:
+        lines = self.fill(small, small.register(source_of()), 4, 40)
+        page = ask(small.rejects(RejectsQuery(limit=7)))
+        following = ask(small.rejects(RejectsQuery(limit=7, after=page.next_cursor)))
+        found = [reject.line for reject in (*page.rejects, *following.rejects)]
+        assert found == [line for _, line in reversed(lines[:5] + lines[-5:])]
+        assert following.next_cursor is None
+
+    def test_one_source_of_garbage_leaves_those_of_others(self, small: Store, ask: Ask[Any]) -> None:
+        [one] = self.fill(small, small.register(source_of("good.log", inode=8)), 1)
+        self.fill(small, small.register(source_of()), 50, 50)
+        found = ask(small.rejects(RejectsQuery())).rejects
+        assert (len(found), found[-1].line) == (11, one[1])
+
+    def test_a_commit_that_is_refused_counts_none(self, small: Store, ask: Ask[Any]) -> None:
+        source = small.register(source_of())
+        with pytest.raises(PositionConflict):
+            small.write([batch_of(source, start=500, rejects=[("r", "l")] * 50)])
+        assert (ask(small.rejects(RejectsQuery())).total, ask(small.status()).rejects) == (0, 0)
+
+    def test_many_sources_of_garbage_keep_no_more_than_all_may(
+        self, request: pytest.FixtureRequest, small: Store, ask: Ask[Any]
+    ) -> None:
+        if "influxdb" in request.node.name:
+            pytest.skip("each source has its own bound there")
+        sources = [small.register(source_of(f"{number}.log", inode=number)) for number in range(30)]
+        lines = [line for source in sources for line in self.fill(small, source, 8)]
+        page = ask(small.rejects(RejectsQuery(limit=1000)))
+        assert (page.total, ask(small.status()).rejects) == (240, 240)
+        assert [reject.line for reject in reversed(page.rejects)] == [
+            line for _, line in lines[:50] + lines[-50:]
+        ]
 
 
 class TestStatus:

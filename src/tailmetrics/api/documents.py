@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
-from pydantic_core import to_json
+import pydantic_core
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -40,6 +40,11 @@ from tailmetrics.stats import (
 from tailmetrics.status import LoadProgress, SourceStatus
 
 _UTC = ZoneInfo("UTC")
+
+
+def to_json(content: Any) -> bytes:
+    """JSON; a float that JSON lacks is null."""
+    return pydantic_core.to_json(content, inf_nan_mode="null")
 
 
 def json_response(content: Any, status: int = 200) -> Response:

@@ -94,7 +94,7 @@ def formatter(zone: ZoneInfo) -> Callable[[datetime], str]:
     """A function that writes an aware time as RFC 3339 with the offset of `zone`, `Z` when it is zero.
 
     Where the zone's offset is not whole minutes, as before standard time, RFC 3339 cannot write it: such a
-    time is given in UTC.
+    time is given in UTC, and so is one whose local time is outside the years 1 to 9999.
     """
     # The end of one window is the beginning of the next, so every other time was written just before.
     last: tuple[datetime, str] | None = None
@@ -109,7 +109,10 @@ def formatter(zone: ZoneInfo) -> Callable[[datetime], str]:
 
 
 def _written(time: datetime, zone: ZoneInfo) -> str:
-    local = time.astimezone(zone)
+    try:
+        local = time.astimezone(zone)
+    except OverflowError:
+        local = time.astimezone(timezone.utc)
     offset = local.utcoffset() or timedelta(0)
     if offset.seconds % 60:
         local, offset = time.astimezone(timezone.utc), timedelta(0)

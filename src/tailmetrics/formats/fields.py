@@ -8,7 +8,7 @@ import polars as pl
 
 from tailmetrics.formats.reasons import found_instead
 from tailmetrics.formats.timestamps import TimestampReader
-from tailmetrics.records import MAX_CUSTOMER_ID_CHARACTERS
+from tailmetrics.records import MAX_CUSTOMER_ID_CHARACTERS, MAX_DURATION_SECONDS
 
 PROBLEM: Final = "problem"
 # What a format makes of its lines: the text of each field, null where there is none, and in `problem` the
@@ -30,6 +30,7 @@ _EXPECTED = {
     "status_code": f"{MIN_STATUS} to {MAX_STATUS}",
     "duration": "seconds as a finite decimal number, not negative",
 }
+_EXPECTED_LENGTH = f"at most {MAX_DURATION_SECONDS:.0f} seconds"
 
 
 def status_code(text: pl.Expr) -> pl.Expr:
@@ -39,7 +40,12 @@ def status_code(text: pl.Expr) -> pl.Expr:
 
 
 def duration(text: pl.Expr) -> pl.Expr:
-    """Float64; null unless a decimal number without a sign that is finite as a double."""
+    """Float64; null unless a decimal number without a sign, and no more than any duration can be."""
+    number = _finite(text)
+    return pl.when(number <= MAX_DURATION_SECONDS).then(number)
+
+
+def _finite(text: pl.Expr) -> pl.Expr:
     number = text.cast(pl.Float64, strict=False)
     return pl.when(text.str.contains(_DECIMAL) & number.is_finite()).then(number)
 
@@ -79,8 +85,11 @@ def reasons(raw: pl.DataFrame, values: pl.DataFrame, timestamps: TimestampReader
         unread_timestamp=timestamps.reasons(raw["timestamp"]),
         **{f"unread_{field}": values[field] for field in _EXPECTED},
     )
+    too_long = pl.col("unread_duration").is_null() & _finite(pl.col("duration")).is_not_null()
     first_wrong = [pl.col(PROBLEM), pl.when(values["timestamp"].is_null()).then("unread_timestamp")]
     for field, expected in _EXPECTED.items():
         reason = found_instead(field, pl.col(field), expected)
         first_wrong.append(pl.when(pl.col(f"unread_{field}").is_null()).then(reason))
+    length = pl.when(too_long).then(found_instead("duration", pl.col("duration"), _EXPECTED_LENGTH))
+    first_wrong.insert(-1, length)  # the duration is the last field
     return table.select(pl.coalesce(first_wrong)).to_series()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import threading
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
@@ -34,6 +35,7 @@ from tailmetrics.stats import (
 from tailmetrics.status import SourceStatus, stored_statuses
 from tailmetrics.stores.base import COMMIT_LINES, READ_AHEAD
 from tailmetrics.stores.cursors import LAST, place_of
+from tailmetrics.stores.reject_limits import halves, kept_of_source
 from tailmetrics.stores.results import (
     FAILURE_RULES,
     aggregates,
@@ -64,7 +66,8 @@ class Memory:
 
     sources: dict[str, Source] = field(default_factory=dict)
     records: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_SCHEMA))
-    rejects: list[Reject] = field(default_factory=list)
+    rejects: list[tuple[int, Reject]] = field(default_factory=list)  # with their places
+    rejected: int = 0  # lines, those included of which no more is kept
     reports: dict[str, tuple[SourceStatus, ...]] = field(default_factory=dict)
     blanks: int = 0
     commits: int = 0
@@ -84,12 +87,14 @@ class InMemoryStore:
         self,
         memory: Memory | None = None,
         *,
+        max_rejects_kept: int = 100_000,
         before_write: Callable[[Sequence[Batch]], None] = lambda _: None,
         before_read: Callable[[object], Awaitable[None]] | None = None,
     ) -> None:
         self.before_write = before_write
         self.before_read = before_read
         self._memory = Memory() if memory is None else memory
+        self._max_rejects_kept = max_rejects_kept
         self._lock = threading.Lock()
         self._closed = False
 
@@ -128,14 +133,17 @@ class InMemoryStore:
                 return
             memory.sources.update(moved)
             memory.records = records
-            memory.rejects += itertools.chain.from_iterable(_rejects_of(batch, now) for batch in batches)
+            for reject in itertools.chain.from_iterable(_rejects_of(batch, now) for batch in batches):
+                memory.rejects.append((memory.rejected, reject))
+                memory.rejected += 1
+            _omit(memory.rejects, self._max_rejects_kept)
             memory.blanks += sum(batch.parsed.blanks for batch in batches)
             memory.commits += 1
 
     def forget(self, source_ids: Sequence[str], *, with_records: bool = False) -> int:
         with self._lock:
             memory = self._open()
-            staying = {reject.source_id for reject in memory.rejects}
+            staying = {reject.source_id for _, reject in memory.rejects}
             if not with_records:
                 staying.update(memory.records["source_id"].unique())
             gone = [name for name in source_ids if name in memory.sources and name not in staying]
@@ -187,10 +195,10 @@ class InMemoryStore:
         return (from_us(int(times.min())), from_us(int(times.max()))) if len(times) else None
 
     async def rejects(self, query: RejectsQuery) -> RejectsPage:
-        rejects = (await self._asked(query)).rejects
-        before = min(len(rejects), place_of("rejects", query.after, LAST))
-        newest = range(before - 1, max(-1, before - query.limit - 2), -1)
-        return rejects_page([(place, rejects[place]) for place in newest], len(rejects), query.limit)
+        memory = await self._asked(query)
+        before = place_of("rejects", query.after, LAST)
+        newest = [(place, reject) for place, reject in reversed(memory.rejects) if place < before]
+        return rejects_page(newest[: query.limit + 1], memory.rejected, query.limit)
 
     async def status(self) -> StoreStatus:
         memory = await self._asked(None)
@@ -198,7 +206,7 @@ class InMemoryStore:
         return StoreStatus(
             version=str(memory.commits),
             records=memory.records.height,
-            rejects=len(memory.rejects),
+            rejects=memory.rejected,
             blanks=memory.blanks,
             sources=reported or stored_statuses(memory.sources.values()),
         )
@@ -254,6 +262,21 @@ def _rejects_of(batch: Batch, seen_at: datetime) -> list[Reject]:
     return [
         Reject(batch.source_id, batch.path, offset, reason, line, seen_at) for offset, reason, line in rows
     ]
+
+
+def _omit(rejects: list[tuple[int, Reject]], kept: int) -> None:
+    """Leave the first and the last of each source, and of these the first and the last of all."""
+    by_source: defaultdict[str, list[tuple[int, Reject]]] = defaultdict(list)
+    for placed in rejects:
+        by_source[placed[1].source_id].append(placed)
+    of_sources = [_ends(each, kept_of_source(kept)) for each in by_source.values()]
+    left = sorted(itertools.chain.from_iterable(of_sources), key=lambda placed: placed[0])
+    rejects[:] = _ends(left, kept)
+
+
+def _ends(rejects: list[tuple[int, Reject]], kept: int) -> list[tuple[int, Reject]]:
+    first, last = halves(kept)
+    return rejects if len(rejects) <= kept else rejects[:first] + rejects[-last:]
 
 
 def _within(start: datetime | None, end: datetime | None) -> pl.Expr:

@@ -6,6 +6,7 @@ where windows are made of them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -100,11 +101,15 @@ def latencies() -> list[pl.Expr]:
 def summary_of(
     requests: int, failed: int, average: float | None, median: float | None, p99: float | None
 ) -> Summary:
-    """The aggregates of `requests` requests of which `failed` failed; latencies in seconds."""
+    """The aggregates of `requests` requests of which `failed` failed; latencies in seconds.
+
+    A latency is None where it is no number: a store may hold durations from before they had a bound.
+    """
     if not requests:
         return Summary()
     successful = requests - failed
-    return Summary(requests, successful, failed, 100 * successful / requests, average, median, p99)
+    latencies = (each if each is None or math.isfinite(each) else None for each in (average, median, p99))
+    return Summary(requests, successful, failed, 100 * successful / requests, *latencies)
 
 
 def result_in_one_window(query: StatsQuery, total: Summary, span_us: tuple[int, int] | None) -> StatsAnswer:

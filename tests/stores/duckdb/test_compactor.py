@@ -13,9 +13,10 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
-from tailmetrics.stats import BreakdownQuery, CustomersQuery, StatsQuery
+from tailmetrics.stats import BreakdownQuery, CustomersQuery, RejectsQuery, StatsQuery
 from tailmetrics.stores import open_store
 from tailmetrics.stores.duckdb.store import DuckDBStore
 from tests.builders import Record, batch_of, moved, settings_of, source_of
@@ -168,6 +169,21 @@ class TestRetention:
         answer = ask(store.stats(StatsQuery("a", DAILY)))
         store.close()
         assert (status.records, answer.summary.total_requests) == (5, 5)
+
+    @pytest.mark.parametrize(("age_days", "left"), [(9, 0), (0, 50)])
+    def test_rejects_that_were_only_counted_go_with_the_last_of_the_others(
+        self, tmp_path: Path, ask: Ask[Any], age_days: int, left: int
+    ) -> None:
+        path = tmp_path / "store.duckdb"
+        store = open_store(settings_of(path, max_rejects_kept=100))
+        store.write([batch_of(store.register(source_of()), rejects=[("r", "l")] * 50)])
+        store.close()
+        with duckdb.connect(str(path)) as connection:
+            connection.execute(f"UPDATE rejects SET seen_at = seen_at - INTERVAL {age_days} DAY")
+        store = open_store(settings_of(path, retention_days=5, max_rejects_kept=100))
+        found = (ask(store.status()).rejects, ask(store.rejects(RejectsQuery())).total)
+        store.close()
+        assert found == (left, left)
 
     def test_numbered_records_are_deleted_too(self, tmp_path: Path, ask: Ask[Any], short_bulks: None) -> None:
         store = opened_at(tmp_path)

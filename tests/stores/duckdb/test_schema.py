@@ -10,7 +10,7 @@ import pytest
 
 from tailmetrics.errors import SchemaMismatch, StoreError
 from tailmetrics.settings import Settings
-from tailmetrics.stats import StatsQuery
+from tailmetrics.stats import RejectsQuery, StatsQuery
 from tailmetrics.stores import open_store
 from tailmetrics.stores.duckdb import layout, schema
 from tailmetrics.stores.duckdb.store import DuckDBStore
@@ -40,7 +40,7 @@ def test_another_schema_version_is_named(settings: Settings) -> None:
     open_store(settings).close()
     with duckdb.connect(str(settings.store.path)) as connection:
         connection.execute("UPDATE meta SET schema_version = 99").fetchall()
-    with pytest.raises(SchemaMismatch, match="schema version 99, this program knows version 4"):
+    with pytest.raises(SchemaMismatch, match="schema version 99, this program knows version 5"):
         open_store(settings)
 
 
@@ -100,6 +100,30 @@ def test_a_file_of_the_third_version_is_taken_over(tmp_path: Path, ask: Ask[Any]
     found = requests_of(store, ask)
     store.close()
     assert found == ({"a": 10, "c0": BULK}, {"/": 10, "/0": BULK})
+
+
+def test_a_file_of_the_fourth_version_keeps_its_rejects(tmp_path: Path, ask: Ask[Any]) -> None:
+    path = tmp_path / "store.duckdb"
+    with duckdb.connect(str(path)) as connection:
+        for step in schema.UPGRADES[:4]:
+            connection.execute(step)
+        connection.execute("UPDATE meta SET schema_version = 4")
+        connection.execute(
+            "INSERT INTO sources SELECT 1, 'id', 'node', '1', '7', 0, '/logs/a', 540, 0, '', 0, '', "
+            "0, 300, 0, now(), now()"
+        )
+        connection.execute(
+            "INSERT INTO rejects SELECT range, 1, range * 54, 'r', 'line ' || range, now() FROM range(1, 301)"
+        )
+    store = open_store(settings_of(path, max_rejects_kept=100))
+    before = ask(store.rejects(RejectsQuery()))
+    [source] = store.sources("node")
+    store.write([batch_of(source, rejects=[("r", "new")])])
+    after = ask(store.rejects(RejectsQuery()))
+    store.close()
+    assert (before.total, before.rejects[0].line, after.total) == (300, "line 300", 301)
+    kept = ["new", *(f"line {number}" for number in (300, 299, 298, 297, 5, 4, 3, 2, 1))]
+    assert [reject.line for reject in after.rejects] == kept
 
 
 def test_the_view_daily_stats_gives_the_figures_of_each_day(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
 
@@ -82,6 +83,25 @@ def test_a_commit_that_failed_midway_and_is_cut_otherwise_gives_the_same_points(
     store.write([second])
     assert paths(stub) == [str(place) for place in range(30)]
     assert len(stub.lines("bucket_meta", "reject,")) == 1
+
+
+@pytest.mark.parametrize("sizes", [(10,), (11,), (3, 4, 30, 1, 25), (1,) * 23, (200, 1)])
+def test_of_the_rejects_of_a_source_the_first_and_the_last_are_kept(
+    stub: Stub, sizes: tuple[int, ...]
+) -> None:
+    store = InfluxDBStore(settings_of_stub(stub, max_rejects_kept=100))
+    source = store.register(source_of())
+    number = 0
+    for size in sizes:
+        lines = [("r", f"line {place}") for place in range(number, number + size)]
+        batch = batch_of(source, records(1), rejects=lines)
+        store.write([batch])
+        source, number = moved(source, batch), number + size
+    store.close()
+    kept = range(number) if number <= 10 else [*range(5), *range(number - 5, number)]
+    points = "".join(stub.lines("bucket_meta", "reject,"))
+    assert sorted(map(int, re.findall(r"line (\d+)", points))) == list(kept)
+    assert f"rejects={number}i" in "".join(stub.lines("bucket_meta", "source,"))
 
 
 def test_records_are_written_before_their_position(stub: Stub, store: InfluxDBStore, source: Source) -> None:

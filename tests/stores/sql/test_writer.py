@@ -9,7 +9,7 @@ import pytest
 
 from tailmetrics.errors import PositionConflict
 from tailmetrics.settings import Settings
-from tailmetrics.stats import CustomersQuery
+from tailmetrics.stats import CustomersQuery, RejectsQuery
 from tailmetrics.stores import Store, open_store
 from tests.builders import Record, at, batch_of, moved, source_of
 from tests.stores.conftest import Ask
@@ -34,6 +34,23 @@ def test_processors_with_the_same_new_customers_do_not_hinder_each_other(
         each.write([batch_of(source, rows)])
     other.close()
     assert ask(store.customers(CustomersQuery())).total == 8
+
+
+@pytest.mark.parametrize(("age_days", "left"), [(9, 0), (0, 50)])
+def test_rejects_that_were_only_counted_go_with_the_last_of_the_others(
+    settings: Settings, ask: Ask[Any], age_days: int, left: int
+) -> None:
+    store = open_store(settings.model_copy(update={"max_rejects_kept": 100}))
+    source = store.register(source_of())
+    first = batch_of(source, rejects=[("r", "l")] * 50)
+    store.write([first])
+    store.close()
+    run(settings, f"UPDATE rejects SET seen_us = seen_us - {age_days * 86_400_000_000}")
+    keeping = open_store(settings.model_copy(update={"max_rejects_kept": 100, "retention_days": 5}))
+    keeping.write([batch_of(moved(source, first), blanks=1)])
+    found = (ask(keeping.status()).rejects, ask(keeping.rejects(RejectsQuery())).total)
+    keeping.close()
+    assert found == (left, left)
 
 
 def test_records_older_than_the_retention_are_deleted(settings: Settings, ask: Ask[Any]) -> None:

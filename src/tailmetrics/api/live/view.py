@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime, timedelta, timezone
-
-from pydantic_core import to_json
+from datetime import datetime, timezone
 
 from tailmetrics.api import documents
 from tailmetrics.api.context import Services
@@ -28,14 +26,13 @@ from tailmetrics.stats import (
 from tailmetrics.stores.base import Queries
 from tailmetrics.stores.cursors import cursor_to
 from tailmetrics.urls import masked
-from tailmetrics.windows import parse_every
+from tailmetrics.windows import from_us, parse_every, to_us
 
 MOST_WINDOWS = 100  # as many as a chart on a small screen can show
 
 _LENGTHS = ("1s", "5s", "10s", "30s", "1m", "2m", "5m", "10m", "15m", "30m", "1h", "2h", "6h", "12h")
 _TREND_PARTS = 24
 _REJECTS_SHOWN = 5
-_MICROSECOND = timedelta(microseconds=1)
 
 
 async def view_json(services: Services, asked: ViewParameters) -> bytes:
@@ -73,7 +70,7 @@ async def view_json(services: Services, asked: ViewParameters) -> bytes:
             ),
         },
     }
-    return to_json(view)
+    return documents.to_json(view)
 
 
 async def _parts(queries: Queries, asked: ViewParameters, within: Range) -> ViewParts:
@@ -118,7 +115,7 @@ def _closed(asked: Range, span: tuple[datetime, datetime] | None) -> Range:
     if span is None:
         return asked
     start = span[0] if asked.start is None else asked.start
-    end = span[1] + _MICROSECOND if asked.end is None else asked.end
+    end = from_us(to_us(span[1]) + 1) if asked.end is None else asked.end
     return Range(min(start, end), max(start, end), asked.zone)
 
 

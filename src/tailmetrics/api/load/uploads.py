@@ -58,7 +58,8 @@ async def written(pieces: AsyncIterator[bytes], settings: Settings, *, compresse
 
     What begins like a gzip is decompressed, and with `compressed` it has to be one. Raises HTTPException 413
     when it is larger than the settings allow, sent or decompressed, 400 when it is no whole gzip, 415 when
-    it is one within too many others, 507 without room, 503 when the folder cannot be written to, and what the pieces raise; nothing is left behind then.
+    it is one within too many others, 507 without room, 503 when the folder cannot be written to, and what
+    the pieces raise; nothing is left behind then.
     """
     with _no_room_said(settings.data_folder):
         settings.data_folder.mkdir(parents=True, exist_ok=True)

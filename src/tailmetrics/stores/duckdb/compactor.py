@@ -16,7 +16,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import duckdb
 
@@ -25,6 +25,7 @@ from tailmetrics.stores.duckdb import layout
 from tailmetrics.stores.duckdb.file import DuckDBFile
 from tailmetrics.stores.duckdb.layout import TABLES
 from tailmetrics.stores.duckdb.merge import Merge, delete_rows, note_deleted, read_layout, sort_run
+from tailmetrics.stores.duckdb.rows import expire_rejects
 from tailmetrics.stores.duckdb.schema import utc_now
 from tailmetrics.stores.duckdb.vacuum import Vacuum
 from tailmetrics.telemetry.log import EventLog
@@ -37,6 +38,7 @@ _LOOK_SECONDS = 0.5
 _SECONDS_AFTER_AN_ERROR = 5.0
 _SECONDS_BETWEEN_EXPIRIES = 60.0
 _EXPIRY_REST = 100  # so many times as long as a delete took is waited before the next
+_LONGEST_WRITE_SECONDS = 1.0
 _SHORT_LOG_BYTES = 1024 * 1024
 _LONG_LOG_BYTES = 8 * 1024 * 1024
 _MOST_PASSES = 4  # over all records, to make the file smaller
@@ -46,8 +48,8 @@ _SECONDS_BETWEEN_PASSES = 10.0
 class Compactor:
     """A thread that sorts, merges and expires records of an open file, one short transaction at a time.
 
-    `write_lock` is held by whoever changes sources. `on_expired` is called with the numbers of records and
-    rejects that retention has deleted.
+    `write_lock` is held by whoever changes sources or deletes rejects. `on_expired` is called with the
+    numbers of records and rejects that retention has deleted.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Compactor:
     ) -> None:
         """Delete what has expired, and begin. Raises StoreUnavailable and StoreError."""
         self._file = file
+        self._write_lock = write_lock
         self._vacuum = Vacuum(file, write_lock, self._transaction, self._wait)
         self._retention_days = retention_days
         self._on_expired = on_expired
@@ -224,15 +227,25 @@ class Compactor:
         oldest = {"oldest": utc_now() - timedelta(days=self._retention_days)}
         with self._transaction() as cursor:
             records = sum(delete_rows(cursor, table, "timestamp < $oldest", oldest) for table in TABLES)
-            rejects = delete_rows(cursor, "rejects", "seen_at < $oldest", oldest)
             note_deleted(cursor, records)
+        rejected = self._expire_rejects(oldest["oldest"])
         with self._changed:
             self._layout = self._layout.changed(deleted=records)
-        if records or rejects:
-            self._on_expired(records, rejects)
+        if records or rejected:
+            self._on_expired(records, rejected)
         # A delete looks through the whole table.
         took = time.monotonic() - began
         self._next_expiry = time.monotonic() + max(_SECONDS_BETWEEN_EXPIRIES, _EXPIRY_REST * took)
+
+    def _expire_rejects(self, oldest: datetime) -> int:
+        """How many were deleted; none while a commit, which deletes rejects too, takes long."""
+        if not self._write_lock.acquire(timeout=_LONGEST_WRITE_SECONDS):
+            return 0
+        try:
+            with self._transaction() as cursor:
+                return expire_rejects(cursor, oldest)
+        finally:
+            self._write_lock.release()
 
     def _give_back_room(self) -> bool:
         """Make the file smaller when much of it is free; False when that has to be tried again.

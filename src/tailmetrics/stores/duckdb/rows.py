@@ -1,4 +1,4 @@
-"""Writing the records and rejects of a commit as rows of a DuckDB file."""
+"""The records and rejects of a commit as rows of a DuckDB file, and how many rejects there were besides."""
 
 from __future__ import annotations
 
@@ -13,11 +13,24 @@ from tailmetrics.sources import Batch
 from tailmetrics.stores.duckdb.arrow import FrameStream
 from tailmetrics.stores.duckdb.dictionary import Dictionary, encoded_records
 from tailmetrics.stores.duckdb.layout import COLUMNS
+from tailmetrics.stores.reject_limits import halves, kept_of_source
 
 _RECORDS_WORTH_A_FRAME = 4096  # frames of fewer are quicker joined than inserted one by one
 # A sample that is to be the same each time is taken by one thread, and a sample of all rows is all of them.
 # Several threads would each get some of the frames, and none enough to fill a row group.
 _BY_ONE_THREAD = "TABLESAMPLE SYSTEM (100 PERCENT) REPEATABLE (1)"
+
+COUNT_OF_REJECTS = "(SELECT count(*) FROM rejects) + (SELECT rejects FROM omitted)"
+
+_FULL_SOURCES = """
+    SELECT source_key FROM rejects WHERE list_contains($keys, source_key)
+    GROUP BY source_key HAVING count(*) > $kept
+"""
+_BETWEEN = """
+    DELETE FROM rejects WHERE {condition}
+    AND id > (SELECT id FROM rejects WHERE {condition} ORDER BY id LIMIT 1 OFFSET $first - 1)
+    AND id < (SELECT id FROM rejects WHERE {condition} ORDER BY id DESC LIMIT 1 OFFSET $last - 1)
+"""
 
 
 class RowWriter:
@@ -93,3 +106,40 @@ class RowWriter:
 def _with_key(frame: pl.DataFrame, key: int) -> pl.DataFrame:
     column = pl.Series("source_key", [key], pl.Int32).new_from_index(0, frame.height)
     return frame.clone().insert_column(0, column)
+
+
+def omit_rejects(connection: duckdb.DuckDBPyConnection, keys: Iterable[int], kept: int) -> int:
+    """Delete what is too much after rejects of sources were inserted; returns how many.
+
+    `kept` is how many of all sources are kept.
+    """
+    gone, of_source = 0, kept_of_source(kept)
+    full = connection.execute(_FULL_SOURCES, {"keys": list(keys), "kept": of_source}).fetchall()
+    for (key,) in full:
+        gone += _delete_between(connection, "source_key = $key", of_source, {"key": key})
+    return gone + _delete_between(connection, "true", kept, {})
+
+
+def count_omitted(connection: duckdb.DuckDBPyConnection, number: int) -> None:
+    if number:
+        connection.execute("UPDATE omitted SET rejects = rejects + $number", {"number": number})
+
+
+def expire_rejects(connection: duckdb.DuckDBPyConnection, oldest: datetime) -> int:
+    """Delete older rejects; returns how many fewer are counted. With the last row go those without one."""
+    count = f"SELECT {COUNT_OF_REJECTS}"
+    [(before,)] = connection.execute(count).fetchall()
+    connection.execute("DELETE FROM rejects WHERE seen_at < $oldest", {"oldest": oldest})
+    connection.execute("UPDATE omitted SET rejects = 0 WHERE NOT EXISTS (FROM rejects)")
+    [(after,)] = connection.execute(count).fetchall()
+    return int(before - after)
+
+
+def _delete_between(
+    connection: duckdb.DuckDBPyConnection, condition: str, kept: int, parameters: dict[str, int]
+) -> int:
+    first, last = halves(kept)
+    [(gone,)] = connection.execute(
+        _BETWEEN.format(condition=condition), {**parameters, "first": first, "last": last}
+    ).fetchall()
+    return int(gone)

@@ -111,6 +111,11 @@ UPGRADES = (
             UNION ALL SELECT timestamp, name, status_code, duration, NULL
             FROM numbered JOIN names ON number = customer_number;
     """,
+    # Rejects that were only counted.
+    """
+        CREATE TABLE omitted (rejects BIGINT NOT NULL);
+        INSERT INTO omitted VALUES (0);
+    """,
 )
 VERSION = len(UPGRADES)
 

@@ -23,6 +23,7 @@ from tailmetrics.stores.duckdb.aggregates import Groups, Method, aggregates_sql,
 from tailmetrics.stores.duckdb.in_memory import MOST_ROWS, few_rows
 from tailmetrics.stores.duckdb.layout import key_of
 from tailmetrics.stores.duckdb.reader import Condition, Reader
+from tailmetrics.stores.duckdb.rows import COUNT_OF_REJECTS
 from tailmetrics.stores.results import (
     check_storable,
     rejects_page,
@@ -81,7 +82,7 @@ def rejects(reader: Reader, query: RejectsQuery) -> RejectsPage:
         """,
         {"before": before, "limit": query.limit},
     )
-    [(total,)] = reader.run("SELECT count(*) FROM rejects")
+    [(total,)] = reader.run(f"SELECT {COUNT_OF_REJECTS}")
     found = [
         (place, Reject(source_id, path, offset, reason, line, seen_at.replace(tzinfo=timezone.utc)))
         for place, source_id, path, offset, reason, line, seen_at in rows

@@ -50,7 +50,7 @@ class DuckDBStore(ReaderQueries):
         self._file = DuckDBFile(settings)
         self._lock = threading.Lock()
         self._dictionary = Dictionary()
-        self._writer = Writer(self._file, self._dictionary, settings.retention_days, self._lock)
+        self._writer = Writer(self._file, self._dictionary, settings, self._lock)
         self._closed = False
         self._reports: dict[str, tuple[SourceStatus, ...]] = {}
         self._opening = secrets.token_hex(4)

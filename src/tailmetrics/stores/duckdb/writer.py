@@ -6,19 +6,22 @@ import contextlib
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import duckdb
 import polars as pl
 
 from tailmetrics.errors import StoreUnavailable
+from tailmetrics.settings import Settings
 from tailmetrics.sources import Batch, Source
 from tailmetrics.stores.duckdb.compactor import Compactor
 from tailmetrics.stores.duckdb.dictionary import Dictionary
 from tailmetrics.stores.duckdb.file import DuckDBFile
 from tailmetrics.stores.duckdb.positions import Positions
-from tailmetrics.stores.duckdb.rows import RowWriter
+from tailmetrics.stores.duckdb.rows import COUNT_OF_REJECTS, RowWriter, count_omitted, omit_rejects
 from tailmetrics.stores.duckdb.schema import utc_now
 from tailmetrics.stores.duckdb.versions import Versions
+from tailmetrics.stores.reject_limits import kept_of_source, thinned
 
 _MANY_RECORDS = 50_000
 _RECORDS_BETWEEN_GIVING_BACK = 500_000  # while more come: pages that were given back are made anew
@@ -44,12 +47,13 @@ class Writer:
     """
 
     def __init__(
-        self, file: DuckDBFile, dictionary: Dictionary, retention_days: int, write_lock: threading.Lock
+        self, file: DuckDBFile, dictionary: Dictionary, settings: Settings, write_lock: threading.Lock
     ) -> None:
         self._write_lock = write_lock
         self._file = file
         self._dictionary = dictionary
-        self._retention_days = retention_days
+        self._retention_days = settings.retention_days
+        self._max_rejects_kept = settings.max_rejects_kept
         self.versions = Versions()
         self._counting = threading.Lock()
         self._records_since_giving_back = 0
@@ -95,22 +99,34 @@ class Writer:
         if not moved:
             return
         records = sum(batch.parsed.records.height for batch in batches)
-        rejects = sum(batch.parsed.rejects.height for batch in batches)
+        rejected = sum(batch.parsed.rejects.height for batch in batches)
         customers = [frame["customer_id"] for batch in batches if (frame := batch.parsed.records).height]
         now = utc_now()
         with self._transaction(customers):
-            self._rows.insert(batches, self._positions.keys, self.counts.last_reject_id + 1, now)
+            self._insert(batches, now)
             self._positions.move(moved, batches, now)
         self._rows.committed()
         self._positions.committed(moved, now)
         with self._counting:
             self.counts.records += records
-            self.counts.rejects += rejects
-            self.counts.last_reject_id += rejects
+            self.counts.rejects += rejected
+            self.counts.last_reject_id += rejected
             self.counts.blanks += sum(batch.parsed.blanks for batch in batches)
             self.counts.commits += 1
         self._compactor.committed(records)
         self._records_since_giving_back += records
+
+    def _insert(self, batches: Sequence[Batch], now: datetime) -> None:
+        of_source = kept_of_source(self._max_rejects_kept)
+        kept = [thinned(batch, of_source) for batch in batches]
+        keys = self._positions.keys
+        self._rows.insert(kept, keys, self.counts.last_reject_id + 1, now)
+        rejected = {keys[batch.source_id] for batch in batches if batch.parsed.rejects.height}
+        if rejected:
+            omitted = sum(batch.parsed.rejects.height for batch in batches)
+            omitted -= sum(batch.parsed.rejects.height for batch in kept)
+            omitted += omit_rejects(self._connection, rejected, self._max_rejects_kept)
+            count_omitted(self._connection, omitted)
 
     def give_back_memory(self, *, more_come: bool) -> None:
         """Let go of the blocks just written when they are many: DuckDB would keep as many as it may."""
@@ -142,17 +158,17 @@ class Writer:
     def _read_counts(self) -> Counts:
         [counts] = self._connection.execute(
             "SELECT (SELECT count(*) FROM settled) + (SELECT count(*) FROM fresh) "
-            "+ (SELECT count(*) FROM numbered), (SELECT count(*) FROM rejects), "
+            f"+ (SELECT count(*) FROM numbered), {COUNT_OF_REJECTS}, "
             "(SELECT coalesce(sum(blanks), 0)::BIGINT FROM sources), "
             "(SELECT coalesce(max(id), 0) FROM rejects)"
         ).fetchall()
         return Counts(*counts)
 
-    def _expired(self, records: int, rejects: int) -> None:
+    def _expired(self, records: int, rejected: int) -> None:
         self.versions.all_changed()
         with self._counting:
             self.counts.records -= records
-            self.counts.rejects -= rejects
+            self.counts.rejects -= rejected
             self.counts.commits += 1
 
     def _prepare(self) -> None:

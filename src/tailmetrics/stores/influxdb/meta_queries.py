@@ -59,10 +59,10 @@ from(bucket: bucket)
     |> yield(name: "newest")
 
 from(bucket: bucket)
-    |> range(start: 1970-01-01T00:00:00Z)
-    |> filter(fn: (r) => r._measurement == "reject" and r._field == "order")
+    |> range(start: 1970-01-01T00:00:00Z, stop: 1970-01-01T00:00:01Z)
+    |> filter(fn: (r) => r._measurement == "source" and r._field == "rejects")
     |> group()
-    |> count()
+    |> sum()
     |> yield(name: "total")
 """
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Sequence
 
 import polars as pl
@@ -135,7 +134,7 @@ async def _by_the_server(reader: InfluxDBReader, query: StatsQuery, asked: Asked
     total = summary_of(
         int(statuses["_value"].sum()),
         int(statuses.filter(failed(query.failures))["_value"].sum()),
-        math.fsum(seconds) / timed if timed else None,
+        float(seconds.sum()) / timed if timed else None,
         median,
         p99,
     )

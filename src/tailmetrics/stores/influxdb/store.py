@@ -48,7 +48,7 @@ class InfluxDBStore:
     def __init__(self, settings: Settings) -> None:
         """Raises SettingsError; a server that is away, or a wrong token, is logged and tried again later."""
         self._server = Server(settings)
-        self._writer = InfluxDBWriter(self._server)
+        self._writer = InfluxDBWriter(self._server, settings.max_rejects_kept)
         self._reader = InfluxDBReader(self._server.address, settings.query_timeout_seconds)
         self._lock = threading.Lock()
         self._closed = False

@@ -32,9 +32,11 @@ from tailmetrics.stores.influxdb.source_points import (
     node_tag,
     stored_source,
 )
+from tailmetrics.stores.reject_limits import halves, kept_of_source
 from tailmetrics.windows import to_us
 
 _IDS_A_QUERY = 200
+_LAST_REJECTS = "-last"  # behind the lane's name: their times are places, which lines' numbers may be too
 
 
 class InfluxDBWriter:
@@ -44,8 +46,9 @@ class InfluxDBWriter:
     taken over.
     """
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, max_rejects_kept: int) -> None:
         self._server = server
+        self._kept_of_source = kept_of_source(max_rejects_kept)
         self._leases = Leases(server)
         self._held: dict[str, StoredSource] = {}
         self._of_node: dict[str, dict[str, StoredSource]] = {}
@@ -218,15 +221,27 @@ class InfluxDBWriter:
         )
 
     def _reject_lines(self, batch: Batch, stored: StoredSource) -> Iterator[str]:
-        """Points whose times are the lines' numbers: in a bucket without expiry any time will do."""
+        """Points of those that are kept: in a bucket without expiry any time will do.
+
+        Those of the first have the lines' numbers; each further one takes the place of the oldest.
+        """
         _, numbers = line_numbers(batch.parsed, stored.progress.lines)
-        for number, (offset, reason, line) in zip(
-            numbers, batch.parsed.rejects.select("offset", "reason", "line").iter_rows(), strict=True
+        first, last = halves(self._kept_of_source)
+        height = batch.parsed.rejects.height
+        for place, (number, (offset, reason, line)) in enumerate(
+            zip(numbers, batch.parsed.rejects.select("offset", "reason", "line").iter_rows(), strict=True)
         ):
+            ordinal = stored.rejects + place
+            if ordinal >= first and place < height - last:
+                continue
             self._last_order = max(self._last_order + 1, to_us(_utc_now()) * ORDERS_A_MICROSECOND)
             text = json.dumps([batch.source_id, batch.path, offset, reason, line], ensure_ascii=False)
             fields: dict[str, str | int] = {"order": self._last_order, "reject": text}
-            yield point("reject", {"lane": stored.lane_name}, fields, stored.base + int(number))
+            if ordinal < first:
+                yield point("reject", {"lane": stored.lane_name}, fields, stored.base + int(number))
+            else:
+                lane = f"{stored.lane_name}{_LAST_REJECTS}"
+                yield point("reject", {"lane": lane}, fields, stored.base + (ordinal - first) % last)
 
     def _write_sources(self, sources: dict[str, StoredSource]) -> None:
         self._server.write_meta([line_of(stored) for stored in sources.values()])

@@ -10,6 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from tailmetrics.records import MAX_DURATION_SECONDS
 from tailmetrics.stats import Failures
 from tailmetrics.stores.results import FAILURE_RULES
 from tailmetrics.stores.sql.schema import records
@@ -68,13 +69,18 @@ def _matching(key: sa.ColumnElement[Any], where: sa.ColumnElement[bool], failure
     return rows.where(where).subquery("matching")
 
 
+def _bounded(duration: sa.ColumnElement[float]) -> sa.ColumnElement[float]:
+    """Durations from before they had a bound have it here: some databases refuse a sum that is no number."""
+    return sa.case((duration > MAX_DURATION_SECONDS, MAX_DURATION_SECONDS), else_=duration)
+
+
 def _counted(matching: sa.Subquery) -> sa.Select[Any]:
     duration = matching.c.duration
     return sa.select(
         matching.c.key,
         sa.func.count().label("requests"),
         sa.func.sum(matching.c.failed).label("failed"),
-        (sa.func.sum(duration) / sa.func.count(duration)).label("average"),
+        (sa.func.sum(_bounded(duration)) / sa.func.count(duration)).label("average"),
     ).group_by(matching.c.key)
 
 
@@ -127,7 +133,9 @@ def _by_counting(matching: sa.Subquery) -> sa.Select[Any]:
         summed.c.key,
         sa.func.sum(summed.c.number).label("requests"),
         sa.func.sum(summed.c.failed).label("failed"),
-        (sa.func.sum(summed.c.duration * summed.c.number) / sa.func.sum(summed.c.timed)).label("average"),
+        (sa.func.sum(_bounded(summed.c.duration) * summed.c.number) / sa.func.sum(summed.c.timed)).label(
+            "average"
+        ),
         quantile(50).label("median"),
         quantile(99).label("p99"),
     ).group_by(summed.c.key)

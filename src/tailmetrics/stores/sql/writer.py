@@ -18,6 +18,7 @@ from tailmetrics.errors import PositionConflict
 from tailmetrics.settings import Settings
 from tailmetrics.sources import Batch, Checkpoint, Source
 from tailmetrics.status import SourceStatus
+from tailmetrics.stores.reject_limits import halves, kept_of_source, thinned
 from tailmetrics.stores.sql.dialect import Database, Rows
 from tailmetrics.stores.sql.lookup import lookup, per_statement
 from tailmetrics.stores.sql.rows import CustomerKeys, RowsAhead, in_parts, record_rows, with_source_keys
@@ -34,6 +35,7 @@ class SqlWriter:
         self._engine = engine
         self._database = database
         self._retention_days = settings.retention_days
+        self._max_rejects_kept = settings.max_rejects_kept
         self._processor = f"process {os.getpid()} on {socket.gethostname()}"
         self._keys = CustomerKeys(engine, database)
         self._ahead = RowsAhead(engine, database, self._keys)
@@ -113,20 +115,13 @@ class SqlWriter:
             number = sum(batch.parsed.records.height for batch in batches)
             if number:
                 self._database.insert(connection, records, self._record_rows(moved, batches, keys), number)
-            reject_rows = with_source_keys(
-                [(moved[batch.source_id][0], batch.parsed.rejects) for batch in batches]
-            )
-            if reject_rows.height:
-                reject_rows = reject_rows.with_columns(seen_us=pl.lit(now))
-                self._database.insert(
-                    connection, rejects, [self._database.rows(reject_rows)], reject_rows.height
-                )
+            self._insert_rejects(connection, moved, batches, now)
             self._move(connection, moved, now)
             # Last, as other processes wait for this row until the commit.
             _count(
                 connection,
                 records=number,
-                rejects=reject_rows.height,
+                rejects=sum(batch.parsed.rejects.height for batch in batches),
                 blanks=sum(batch.parsed.blanks for batch in batches),
                 times=[time for batch in batches for time in _span(batch)],
             )
@@ -181,6 +176,31 @@ class SqlWriter:
         for part in in_parts(made_now):
             yield self._database.rows(record_rows(part, keys))
 
+    def _insert_rejects(
+        self,
+        connection: sa.Connection,
+        moved: dict[str, tuple[int, Batch]],
+        batches: Sequence[Batch],
+        now: int,
+    ) -> None:
+        """Insert those that may be kept, and delete those between the first and the last."""
+        of_source = kept_of_source(self._max_rejects_kept)
+        rows = with_source_keys(
+            [(moved[batch.source_id][0], thinned(batch, of_source).parsed.rejects) for batch in batches]
+        )
+        if rows.is_empty():
+            return
+        rows = rows.with_columns(seen_us=pl.lit(now))
+        self._database.insert(connection, rejects, [self._database.rows(rows)], rows.height)
+        keys = rows["source_key"].unique().to_list()
+        for part in per_statement(keys):
+            number = sa.func.count()
+            full = sa.select(rejects.c.source_key).where(rejects.c.source_key.in_(part))
+            full = full.group_by(rejects.c.source_key).having(number > of_source)
+            for key in connection.scalars(full).all():
+                _keep_ends(connection, rejects.c.source_key == key, of_source)
+        _keep_ends(connection, sa.true(), self._max_rejects_kept)
+
     def _move(self, connection: sa.Connection, moved: dict[str, tuple[int, Batch]], now: int) -> None:
         connection.execute(
             sources.update()
@@ -205,6 +225,9 @@ class SqlWriter:
             rejected = connection.execute(rejects.delete().where(rejects.c.seen_us < oldest)).rowcount
             if gone or rejected:
                 _count(connection, records=-gone, rejects=-rejected)
+            if rejected and connection.scalar(sa.select(rejects.c.id).limit(1)) is None:
+                # With the last row go those that have none.
+                connection.execute(store.update().values(rejects=0))
             if gone:
                 times = sa.select(sa.func.min(records.c.time_us), sa.func.max(records.c.time_us))
                 [(first, last)] = connection.execute(times)
@@ -253,6 +276,18 @@ def _count(
         changes["first_us"] = sa.case((before, first), else_=store.c.first_us)
         changes["last_us"] = sa.case((after, last), else_=store.c.last_us)
     connection.execute(store.update().values(**changes))
+
+
+def _keep_ends(connection: sa.Connection, condition: sa.ColumnElement[bool], kept: int) -> None:
+    """Of rejects for which the condition holds leave so many, half of them the first, half the last."""
+    first, last = halves(kept)
+    ids = sa.select(rejects.c.id).where(condition).limit(1)
+    # Before the statement that deletes: MySQL does not let it read its own table.
+    low = connection.scalar(ids.order_by(rejects.c.id).offset(first - 1))
+    high = connection.scalar(ids.order_by(rejects.c.id.desc()).offset(last - 1))
+    if low is not None and high is not None and low < high:
+        between = condition & (rejects.c.id > low) & (rejects.c.id < high)
+        connection.execute(rejects.delete().where(between))
 
 
 def _span(batch: Batch) -> Sequence[int]:
