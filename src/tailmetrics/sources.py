@@ -58,6 +58,10 @@ class Source:
     def is_message(self) -> bool:
         return self.node_id.startswith(MESSAGES_NODE)
 
+    def is_of(self, node_id: str | None) -> bool:
+        """Whether it is of a node; None: whether it is a file of any."""
+        return not self.is_message if node_id is None else self.node_id == node_id
+
 
 def derive_source_id(node_id: str, device: int, inode: int, epoch: int, head_hash: str) -> str:
     """The id of a source, the same whenever the same file is registered again."""

@@ -95,6 +95,13 @@ def test_five_crashes_in_a_row_are_the_end(ingestion, store, given_up):
     assert (store.writes, ingestion.state().name, str(ingestion.failure)) == (5, "stopped", "boom")
 
 
+def test_a_file_that_another_one_registered_meanwhile_is_looked_at_anew(ingestion, store):
+    store.errors = [PositionConflict("source", 0, 54)]
+    ingestion.start()
+    await_that(lambda: store.lines == 100, WAIT_SECONDS)
+    assert ingestion.state().name == "running"
+
+
 def test_an_error_that_waiting_does_not_help_is_the_end_at_once(ingestion, store, given_up):
     store.always = PositionConflict("source", 5, 7)
     ingestion.start()

@@ -16,7 +16,7 @@ import pytest
 from tailmetrics.errors import PositionConflict, QueryError, StoreBusy, StoreError, UnknownCustomer
 from tailmetrics.formats import open_format
 from tailmetrics.settings import Settings
-from tailmetrics.sources import Source
+from tailmetrics.sources import MESSAGES_NODE, Source
 from tailmetrics.stats import (
     MAX_FILLED_WINDOWS,
     Breakdown,
@@ -138,6 +138,21 @@ class TestSources:
         store.register(source_of("a", node_id="first"))
         store.register(source_of("b", node_id="second"))
         assert [source.path for source in store.sources("second")] == ["/logs/b"]
+
+    def test_files_of_all_nodes_are_listed_and_no_messages(self, store: Store) -> None:
+        for name, node_id in [("a", "first"), ("b", "Queue-of-a-host"), ("c", f"{MESSAGES_NODE}x")]:
+            store.register(source_of(name, node_id=node_id))
+        found = {(source.node_id, source.path) for source in store.sources(None)}
+        assert found == {("first", "/logs/a"), ("Queue-of-a-host", "/logs/b")}
+
+    def test_two_who_register_one_source_cannot_both_go_on_with_it(self, store: Store) -> None:
+        one = store.register(source_of(node_id="first"))
+        two = store.register(replace(one, node_id="second"))
+        assert (two.source_id, two.node_id) == (one.source_id, "first")
+        store.write([batch_of(one, ONE)])
+        with pytest.raises(PositionConflict) as conflict:
+            store.write([batch_of(two, ONE)])
+        assert (conflict.value.expected, conflict.value.found) == (0, LINE_BYTES)
 
     def test_the_largest_device_and_inode_are_kept(self, settings: Settings | Memory, store: Store) -> None:
         source = source_of(inode=2**128 - 1, device=2**64 - 1)

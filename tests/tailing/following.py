@@ -25,6 +25,7 @@ class Following:
         settings.setdefault("rotated_hold_seconds", 0.0)
         settings.setdefault("poll_interval_seconds", 0.001)
         self.settings = load_settings(None, log_file_path=str(pattern), **settings)
+        self.node_id = "node"
         self.sources: dict[str, Source] = {}
         self.lines: list[bytes] = []
         self.chunks: list[LineChunk] = []
@@ -33,7 +34,7 @@ class Following:
         self.tailer = self._new_tailer()
 
     def _new_tailer(self) -> Tailer:
-        return Tailer(self.settings.tailing_options, "node", self.sources.values())
+        return Tailer(self.settings.tailing_options, self.node_id, self.sources.values())
 
     def settle(self, *, commit: bool = True) -> list[bytes]:
         """Read until nothing more comes; returns all lines so far. Uncommitted chunks are forgotten."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -154,3 +155,22 @@ def test_an_upload_is_known_by_its_content_and_by_its_name_where_that_counts(
 def test_the_head_grows_up_to_its_limit_and_never_shrinks() -> None:
     heads = [grown_head(b"", 0, b"abc"), grown_head(b"abc", 3, b"x" * 2000), grown_head(b"abc", 1, b"b")]
     assert [len(head) for head in heads] == [3, 1024, 3]
+
+
+def test_a_new_file_has_one_id_whatever_the_node_and_however_it_grew(log):
+    append(log, "a")
+    found = set()
+    for node_id in ("one", "two"):
+        with contextlib.closing(open_log(str(log))) as file:
+            found.add(new_source(file, "x.log", node_id, ()).source_id)
+        append(log, "b" * 2000)
+    assert len(found) == 1
+
+
+def test_a_new_file_has_another_id_with_another_first_line(log, tmp_path):
+    append(log, "a")
+    with contextlib.closing(open_log(str(log))) as file:
+        before = new_source(file, "x.log", "node", ()).source_id
+        os.truncate(log, 0)
+        append(log, "b")
+        assert new_source(file, "x.log", "node", ()).source_id != before

@@ -89,3 +89,20 @@ def test_what_is_new_after_the_clock_stepped_back_is_newer_than_the_start(tmp_pa
 def test_a_log_can_go_on_in_a_plain_file_of_a_similar_name_only(tmp_path: Path) -> None:
     relatives = Relatives(known(source_of(b"a\n", f"{tmp_path}/x.log")), LogNames([]))
     assert [relatives.may_go_on_in(f"{tmp_path}/{name}") for name in ("x.log.1", "y.log.1")] == [True, False]
+
+
+def test_a_source_of_another_node_is_found_by_its_inode_alone(tmp_path: Path) -> None:
+    append(tmp_path / "x.log", "a")
+    with contextlib.closing(open_log(str(tmp_path / "x.log"))) as opened:
+        other = replace(
+            source_of(b"a\n", epoch=4), device=opened.key[0], inode=opened.key[1], node_id="other"
+        )
+        sources = KnownSources([], STARTED, [other])
+        assert (sources.with_inode(opened.key), sources.with_content_of(opened), list(sources)) == (
+            [other],
+            [],
+            [],
+        )
+        assert new_source(opened, "x.log", "node", sources.with_inode(opened.key)).epoch == 5
+        sources.put(other)
+        assert (sources.with_inode(opened.key), sources.with_content_of(opened)) == ([other], [other])

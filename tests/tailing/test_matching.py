@@ -399,3 +399,73 @@ def test_the_copy_of_a_log_may_be_named_like_that_of_a_run(follow, tmp_path):
     following.settle()
     append(log, *numbered(300, 310))
     assert Counter(following.settle()) == Counter(as_bytes(numbered(0, 310)))
+
+
+class TestACopyOfAFinishedLog:
+    """The original was loaded, lies where no log is followed, and is read to its end."""
+
+    def _loaded(self, tmp_path: Path, follow: Callable[..., Following], lines: int) -> tuple[Path, Following]:
+        original = tmp_path / "archive" / "old.log"
+        original.parent.mkdir()
+        append(original, *numbered(0, lines))
+        following = follow(tmp_path / "logs" / "*.log")
+        following.load(original)
+        return original, following
+
+    def _copied(self, original: Path) -> Path:
+        copy = original.parents[1] / "logs" / "x.log"
+        copy.parent.mkdir()
+        shutil.copyfile(original, copy)
+        return copy
+
+    def test_adds_only_what_is_written_to_it_later(
+        self, tmp_path: Path, follow: Callable[..., Following]
+    ) -> None:
+        original, following = self._loaded(tmp_path, follow, 100)
+        copy = self._copied(original)
+        assert following.settle() == as_bytes(numbered(0, 100))
+        append(copy, *numbered(100, 120))
+        assert following.settle() == as_bytes(numbered(0, 120))
+        following.restart()
+        assert following.settle() == as_bytes(numbered(0, 120))
+        append(original, "of its own")
+        following.load(original)
+        assert following.lines == as_bytes([*numbered(0, 120), "of its own"])
+
+    def test_that_grew_before_it_was_seen_adds_its_own_lines(
+        self, tmp_path: Path, follow: Callable[..., Following]
+    ) -> None:
+        original, following = self._loaded(tmp_path, follow, 100)
+        append(self._copied(original), *numbered(100, 120))
+        assert following.settle() == as_bytes(numbered(0, 120))
+
+    def test_is_no_copy_when_a_byte_in_the_middle_differs(
+        self, tmp_path: Path, follow: Callable[..., Following]
+    ) -> None:
+        _, following = self._loaded(tmp_path, follow, 100)
+        lines = (
+            numbered(0, 50) + [line.replace("200", "404") for line in numbered(50, 51)] + numbered(51, 100)
+        )
+        (tmp_path / "logs").mkdir()
+        append(tmp_path / "logs" / "x.log", *lines)
+        assert following.settle() == as_bytes(numbered(0, 100) + lines)
+
+    def test_is_no_copy_when_it_is_too_short_to_tell(
+        self, tmp_path: Path, follow: Callable[..., Following]
+    ) -> None:
+        original, following = self._loaded(tmp_path, follow, 5)
+        self._copied(original)
+        assert following.settle() == as_bytes(numbered(0, 5) * 2)
+
+
+def test_two_followed_logs_that_are_equal_at_the_first_look_both_count(
+    tmp_path: Path, follow: Callable[..., Following]
+) -> None:
+    header = "# " + "h" * 3000
+    for name in ("a.log", "b.log"):
+        append(tmp_path / name, header)
+    following = follow(tmp_path / "*.log")
+    following.settle()
+    for name in ("a.log", "b.log"):
+        append(tmp_path / name, f"of {name}")
+    assert Counter(following.settle()) == Counter([header.encode()] * 2 + [b"of a.log", b"of b.log"])

@@ -226,11 +226,14 @@ class Logs(RuleBasedStateMachine):
         self.stopped = True
         self.following.close()
 
-    @rule(read_first=st.booleans())
-    def restart_or_kill(self, read_first: bool) -> None:
-        """With `read_first` lines were read and not committed when it was killed."""
+    @rule(read_first=st.booleans(), renamed=st.booleans())
+    def restart_or_kill(self, read_first: bool, renamed: bool) -> None:
+        """With `read_first` lines were read and not committed when it was killed; the node may be renamed."""
         if read_first and not self.stopped:
             self.following.settle(commit=False)
+        if renamed:
+            self.turns += 1
+            self.following.node_id = f"node-{self.turns}"
         self.following.restart()
         self.stopped = False
 

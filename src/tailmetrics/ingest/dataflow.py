@@ -6,9 +6,12 @@ The commands run it in a thread. It runs under Bytewax's own command as well, wi
 
 from __future__ import annotations
 
+import argparse
 import atexit
+import os
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
@@ -16,9 +19,10 @@ from bytewax.inputs import DynamicSource, StatelessSourcePartition
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
 from bytewax.testing import cluster_main, run_main
 
+from tailmetrics.errors import SettingsError
 from tailmetrics.formats import LineFormat, open_format
 from tailmetrics.ingest.committer import Committer
-from tailmetrics.ingest.inputs import Inputs
+from tailmetrics.ingest.inputs import Inputs, known_sources
 from tailmetrics.records import no_lines
 from tailmetrics.settings import Settings, load_settings, resolve_node_id
 from tailmetrics.sources import (
@@ -171,11 +175,15 @@ def end_flow(settings: Settings, inputs: Inputs, committer: Committer) -> None:
 
 
 def flow_from_settings() -> Dataflow:
-    """The graph with all its parts, as the settings say; for Bytewax's own command."""
+    """The graph with all its parts, as the settings say; for Bytewax's own command.
+
+    Raises SettingsError for a cluster of several processes.
+    """
+    _refuse_cluster()
     settings = load_settings()
     store = open_store(settings)
     node_id = resolve_node_id(settings)
-    inputs = Inputs(settings, node_id, store.sources(node_id))
+    inputs = Inputs(settings, node_id, *known_sources(store, node_id))
     committer = Committer(store, settings.commit_options, Metrics(), inputs.committed, inputs.stop)
 
     def close() -> None:
@@ -187,3 +195,19 @@ def flow_from_settings() -> Dataflow:
     # That command knows no end but that of the process.
     atexit.register(close)
     return build_flow(settings, inputs, committer)
+
+
+def _refuse_cluster() -> None:
+    """Each file belongs to one worker of all, and its process may see another disk: it would stay unread."""
+    parser = argparse.ArgumentParser(add_help=False)  # with what that command takes for addresses
+    parser.add_argument("-a", "--addresses", default=os.environ.get("BYTEWAX_ADDRESSES"))
+    addresses = parser.parse_known_args()[0].addresses
+    if addresses is None and (hosts := os.environ.get("BYTEWAX_HOSTFILE_PATH")):
+        addresses = ";".join(Path(hosts).read_text(encoding="utf-8").split())
+    if addresses is not None and len(processes := [each for each in addresses.split(";") if each]) > 1:
+        problem = (
+            f"bytewax.run: found a cluster of {len(processes)} processes, expected one: they may see "
+            "different disks, and share out the same files. Use -w for workers, and run `tailmetrics ingest` "
+            "on each machine, with a NODE_ID of its own"
+        )
+        raise SettingsError([problem])

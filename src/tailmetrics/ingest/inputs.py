@@ -8,17 +8,43 @@ from tailmetrics.queues import QueueReader
 from tailmetrics.settings import Settings
 from tailmetrics.sources import Acknowledgement, Batch, Chunk, Source
 from tailmetrics.status import SourceStatus
-from tailmetrics.tailing import Tailer
+from tailmetrics.stores.base import Store
+from tailmetrics.tailing import Tailer, nodes_here
 from tailmetrics.tailing.wakeup import Wakeup
+from tailmetrics.telemetry.log import EventLog
+
+log = EventLog()
+
+
+def known_sources(store: Store, node_id: str) -> tuple[list[Source], list[Source]]:
+    """The sources of this node and those of others; of this one are those of any whose logs lie here.
+
+    A node may have been renamed, or moved with its disk. What is in a store that no other process writes to
+    is all of this one. Raises StoreUnavailable.
+    """
+    sources = store.sources(None)
+    others = [source for source in sources if source.node_id != node_id]
+    is_alone = store.version_of(None) is not None
+    same = {node_id, *({source.node_id for source in others} if is_alone else nodes_here(others))}
+    for other in sorted(same - {node_id}):
+        log.info("logs of another NODE_ID go on where they were", node=node_id, other=other)
+    own = [source for source in sources if source.node_id in same]
+    return own, [source for source in others if source.node_id not in same]
 
 
 class Inputs:
     """The tailer and the queues of one process. Without `follow` only loads are served."""
 
     def __init__(
-        self, settings: Settings, node_id: str, known: Iterable[Source], *, follow: bool = True
+        self,
+        settings: Settings,
+        node_id: str,
+        known: Iterable[Source],
+        elsewhere: Iterable[Source] = (),
+        *,
+        follow: bool = True,
     ) -> None:
-        self.tailer = Tailer(settings.tailing_options, node_id, known, follow=follow)
+        self.tailer = Tailer(settings.tailing_options, node_id, known, elsewhere, follow=follow)
         try:
             self._queues = QueueReader(settings.queue_options, self.tailer.wakeup.wake) if follow else None
         except BaseException:

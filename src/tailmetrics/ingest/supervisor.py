@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tailmetrics.errors import FormatError, StoreError, StoreUnavailable, TailmetricsError
+from tailmetrics.errors import FormatError, PositionConflict, StoreError, StoreUnavailable, TailmetricsError
 from tailmetrics.formats import open_format
 from tailmetrics.ingest.committer import Committer
 from tailmetrics.ingest.dataflow import build_flow, end_flow, run_flow
-from tailmetrics.ingest.inputs import Inputs
+from tailmetrics.ingest.inputs import Inputs, known_sources
 from tailmetrics.settings import Settings, resolve_node_id
 from tailmetrics.status import IngestionState, SourceStatus
 from tailmetrics.stores.base import Store
@@ -152,7 +152,9 @@ class Supervisor:
                 crashes = 1 if time.monotonic() - began > _HEALTHY_SECONDS else crashes + 1
                 reason = f"{type(cause).__name__}: {cause}"
                 log.error("the dataflow crashed", error=reason, crashes=crashes)  # noqa: TRY400  # a line an event
-                if crashes >= _MOST_CRASHES or isinstance(cause, TailmetricsError):
+                # Another one registered the same file meanwhile: how far it is shows at the next start.
+                is_race = isinstance(cause, PositionConflict) and cause.expected == 0
+                if crashes >= _MOST_CRASHES or (isinstance(cause, TailmetricsError) and not is_race):
                     self._give_up(cause)
                     return
                 self._state = IngestionState("restarting", reason)
@@ -161,11 +163,11 @@ class Supervisor:
 
     def _run_once(self) -> None:
         node_id = resolve_node_id(self._settings)
-        known = self._store.sources(node_id)
+        known, elsewhere = known_sources(self._store, node_id)
         if gone := forgettable(known, self._settings.max_sources_remembered, self._settings.log_paths):
             log.info("forgotten", sources=self._store.forget(gone))
-            known = self._store.sources(node_id)
-        inputs = Inputs(self._settings, node_id, known, follow=self._follow)
+            known, elsewhere = known_sources(self._store, node_id)
+        inputs = Inputs(self._settings, node_id, known, elsewhere, follow=self._follow)
         options = self._settings.commit_options
         committer = Committer(self._store, options, self._metrics, inputs.committed, inputs.stop)
         with self._lock:

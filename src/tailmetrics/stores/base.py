@@ -41,8 +41,8 @@ class Writes(Protocol):
     commit_lines: int  # that are worth a commit, while there are more to come
     read_ahead: float  # how much is read ahead of the next commit, in commits
 
-    def sources(self, node_id: str) -> Sequence[Source]:
-        """Every source that a node has registered, with its durable position."""
+    def sources(self, node_id: str | None) -> Sequence[Source]:
+        """Every source that a node has registered, with its durable position; None: files of all nodes."""
         ...
 
     def register(self, source: Source) -> Source:

@@ -98,8 +98,8 @@ class InMemoryStore:
         self._lock = threading.Lock()
         self._closed = False
 
-    def sources(self, node_id: str) -> Sequence[Source]:
-        return [source for source in self._open().sources.values() if source.node_id == node_id]
+    def sources(self, node_id: str | None) -> Sequence[Source]:
+        return [source for source in self._open().sources.values() if source.is_of(node_id)]
 
     def register(self, source: Source) -> Source:
         self.register_all([source])

@@ -78,11 +78,14 @@ def grown_head(head: bytes, offset: int, data: bytes) -> bytes:
 def new_source(file: LogFile, path: str, node_id: str, known: Iterable[Source]) -> Source:
     """A source for a file that is none of the known ones, at position 0.
 
-    Its epoch is one more than that of any known source with the same device and inode.
+    Its epoch is one more than that of any known source with the same device and inode. Its id is the same for
+    any node, and while the file grows, so that the store lets only one of two processors go on with it.
     """
     epochs = (source.epoch for source in known if (source.device, source.inode) == file.key)
     head = file.read(0, HEAD_BYTES)
-    return _unread(head, path, node_id, (*file.key, max(epochs, default=-1) + 1), fingerprint(head))
+    identity = (*file.key, max(epochs, default=-1) + 1)
+    first_line = fingerprint(head.partition(b"\n")[0])
+    return _unread(head, path, node_id, identity, derive_source_id("", *identity, first_line))
 
 
 def start_at_end(source: Source, file: LogFile) -> Source:
@@ -114,10 +117,10 @@ def uploaded_source(file: LogFile, name: str, node_id: str, *, name_counts: bool
         content.update(block)
         position += len(block)
     known_by = f"{content.hexdigest()}\0{name}" if name_counts else content.hexdigest()
-    return _unread(file.read(0, HEAD_BYTES), name, node_id, (0, 0, 0), known_by)
+    source_id = derive_source_id(node_id, 0, 0, 0, known_by)
+    return _unread(file.read(0, HEAD_BYTES), name, node_id, (0, 0, 0), source_id)
 
 
-def _unread(head: bytes, path: str, node_id: str, identity: tuple[int, int, int], known_by: str) -> Source:
+def _unread(head: bytes, path: str, node_id: str, identity: tuple[int, int, int], source_id: str) -> Source:
     """A source at position 0; its identity is a device, an inode and an epoch."""
-    source_id = derive_source_id(node_id, *identity, known_by)
     return Source(source_id, node_id, *identity, path, checkpoint_of(0, head, b""))

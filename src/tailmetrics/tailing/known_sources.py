@@ -17,12 +17,18 @@ from tailmetrics.tailing.rotation import LogNames, chain
 class KnownSources:
     """All sources of this node, each as far as it was read. Not thread-safe: called under the tailer's lock.
 
-    `started` is since when sources that are new by now are followed.
+    `started` is since when sources that are new by now are followed. Those `elsewhere` are of other nodes,
+    found by their inodes alone.
     """
 
-    def __init__(self, sources: Iterable[Source], started: datetime) -> None:
+    def __init__(
+        self, sources: Iterable[Source], started: datetime, elsewhere: Iterable[Source] = ()
+    ) -> None:
         self.started = started
         self._started_at = time.monotonic()
+        self._elsewhere: dict[Key, list[Source]] = defaultdict(list)
+        for source in elsewhere:
+            self._elsewhere[(source.device, source.inode)].append(source)
         self.at_start = tuple(sources)
         self._sources = {source.source_id: source for source in self.at_start}
         self._by_inode: dict[Key, set[str]] = defaultdict(set)
@@ -60,8 +66,10 @@ class KnownSources:
             self.put(replace(source, checkpoint=checkpoint, path=path))
 
     def with_inode(self, key: Key) -> list[Source]:
-        """Sources of a device and inode, the newest first."""
-        sources = [self._sources[source_id] for source_id in self._by_inode.get(key, ())]
+        """Sources of a device and inode, of other nodes too, the newest first."""
+        own = self._by_inode.get(key, ())
+        others = (source for source in self._elsewhere.get(key, ()) if source.source_id not in own)
+        sources = [*(self._sources[source_id] for source_id in own), *others]
         return sorted(sources, key=lambda source: -source.epoch)
 
     def with_content_of(self, file: LogFile) -> list[Source]:

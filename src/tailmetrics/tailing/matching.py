@@ -21,6 +21,9 @@ from tailmetrics.tailing.identity import (
 from tailmetrics.tailing.load_jobs import LoadJob
 from tailmetrics.tailing.log_file import LogFile, open_log
 from tailmetrics.tailing.rotation import are_other_runs
+from tailmetrics.telemetry.log import EventLog
+
+log = EventLog()
 
 
 class Matcher:
@@ -43,6 +46,9 @@ class Matcher:
             if name_counts and are_other_runs(path, source.path):
                 continue
             if self._is_free(source) and holds(opened, source.checkpoint):
+                if source.source_id not in self._known:
+                    log.info("read by another node before", path=path, node=source.node_id)
+                    self._known.put(source)
                 return source
         return None
 
@@ -51,7 +57,8 @@ class Matcher:
 
         A copy is taken for its original only when the original was truncated or removed, or when rotation
         derived the name: while the original is there, such a copy is left alone, until it is the longer one.
-        When its name counts, one that tells another time is no copy.
+        When its name counts, one that tells another time is no copy. Of a copy of a finished log that
+        is there, and is none of LOG_FILE_PATH, only the rest is read.
         """
         if self.is_copy_of_followed(opened, path, name_counts=name_counts):
             return None
@@ -64,7 +71,10 @@ class Matcher:
                 if self._is_outgrown(source, opened):
                     return start_at(source.position, self.new(opened, path), opened)
                 return None
-        return self._rest_of_copy(opened, path) or self.new(opened, path)
+        copied = self._rest_of_copy(opened, path)
+        if copied is None and not name_counts:  # which would make it another run
+            copied = self._copy_of_finished(opened, path)
+        return copied or self.new(opened, path)
 
     def by_rotation(self, opened: LogFile, path: str, *, is_new: bool) -> Source | None:
         """The source of a file that only rotation can have named; None when it is nothing to be followed."""
@@ -234,6 +244,20 @@ class Matcher:
         if size > original.position or not begins_like(opened, original.checkpoint):
             return None
         return start_at(size, self.new(opened, path), opened)
+
+    def _copy_of_finished(self, opened: LogFile, path: str) -> Source | None:
+        """A source behind all bytes of a log that is there, no log to be followed, and was read to its end.
+
+        A log that is followed may be a stranger with the same first lines, and each goes on in its own way.
+        """
+        for source in self._known.with_content_of(opened):
+            if source.position < HEAD_BYTES or self._names.format_of(source.path):
+                continue
+            if self._is_free(source) and (original := _intact(source)) is not None:
+                with contextlib.closing(original):
+                    if original.size() == source.position and is_beginning(original, opened):
+                        return start_at(source.position, self.new(opened, path), opened)
+        return None
 
     def _truncated(self, source_id: str) -> Source | None:
         """The source as it was read, when its file was truncated since."""

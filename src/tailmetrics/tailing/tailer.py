@@ -33,18 +33,24 @@ class Tailer:
     """The files of LOG_FILE_PATH and of loads, as chunks of whole lines.
 
     One a process. All methods may be called from any thread: one lock guards the tailer and all its parts.
-    Without `follow` only loads are served.
+    Without `follow` only loads are served. `elsewhere` are sources of other nodes.
     """
 
     def __init__(
-        self, options: TailingOptions, node_id: str, known: Iterable[Source], *, follow: bool = True
+        self,
+        options: TailingOptions,
+        node_id: str,
+        known: Iterable[Source],
+        elsewhere: Iterable[Source] = (),
+        *,
+        follow: bool = True,
     ) -> None:
         self.wakeup = Wakeup()
         self._options = options
         self._lock = threading.RLock()
         self._stopping = threading.Event()
         self._reopening = threading.Event()
-        self._known = KnownSources(known, datetime.now(timezone.utc))
+        self._known = KnownSources(known, datetime.now(timezone.utc), elsewhere)
         names = LogNames(options.log_paths if follow else ())
         names.add(source.path for source in self._known)
         self._followers = Followers(options, names, self._known)

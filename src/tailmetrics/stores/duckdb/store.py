@@ -57,9 +57,9 @@ class DuckDBStore(ReaderQueries):
         self._readers: set[Reader] = set()
         self._threads = ThreadPoolExecutor(_QUERIES_AT_ONCE, thread_name_prefix="duckdb-query")
 
-    def sources(self, node_id: str) -> Sequence[Source]:
+    def sources(self, node_id: str | None) -> Sequence[Source]:
         with self._lock:
-            return [source for source in self._open_writer().sources.values() if source.node_id == node_id]
+            return [source for source in self._open_writer().sources.values() if source.is_of(node_id)]
 
     def forget(self, source_ids: Sequence[str], *, with_records: bool = False) -> int:
         with self._lock:

@@ -55,7 +55,7 @@ class InfluxDBStore:
         with contextlib.suppress(StoreUnavailable):
             self._prepare()
 
-    def sources(self, node_id: str) -> Sequence[Source]:
+    def sources(self, node_id: str | None) -> Sequence[Source]:
         with self._lock:
             return [stored.source for stored in self._open_writer().sources(node_id).values()]
 

@@ -17,6 +17,7 @@ from tailmetrics.status import SourceStatus
 from tailmetrics.stores.influxdb.leases import Holder, Leases
 from tailmetrics.stores.influxdb.line_protocol import point, record_lines
 from tailmetrics.stores.influxdb.meta_queries import (
+    ALL_SOURCES,
     ORDERS_A_MICROSECOND,
     SOURCES,
     STATUSES_A_POINT,
@@ -54,8 +55,11 @@ class InfluxDBWriter:
         self._of_node: dict[str, dict[str, StoredSource]] = {}
         self._last_order = 0
 
-    def sources(self, node_id: str) -> dict[str, StoredSource]:
-        """All sources of a node by their ids."""
+    def sources(self, node_id: str | None) -> dict[str, StoredSource]:
+        """All sources of a node by their ids; None: files of all nodes."""
+        if node_id is None:
+            found = self._stored(ALL_SOURCES, {})
+            return {key: stored for key, stored in found.items() if stored.source.is_of(None)}
         found = self._stored(SOURCES, {"node": node_tag(node_id)})
         self._of_node[node_id] = found
         return dict(found)
@@ -80,8 +84,12 @@ class InfluxDBWriter:
                     source=replace(source, committed_at=now, followed_since=followed_since),
                     holder=self._leases.me.as_text(),
                 )
+            self._of_node[node_id] = neighbours | {
+                source.source_id: found[source.source_id] for source in of_node
+            }
         self._leases.begin()
-        self._write_sources({source_id: found[source_id] for source_id in new})
+        # Not held yet: the first commit looks whether another one registered it at the same moment.
+        self._server.write_meta([line_of(found[source_id]) for source_id in new])
         return found
 
     def position(self, source_id: str) -> int | None:

@@ -80,7 +80,7 @@ class SqlStore:
             self.close()
             raise
 
-    def sources(self, node_id: str) -> Sequence[Source]:
+    def sources(self, node_id: str | None) -> Sequence[Source]:
         return self._write(lambda writer: writer.sources(node_id))
 
     def register(self, source: Source) -> Source:

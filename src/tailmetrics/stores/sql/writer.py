@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from tailmetrics.errors import PositionConflict
 from tailmetrics.settings import Settings
-from tailmetrics.sources import Batch, Checkpoint, Source
+from tailmetrics.sources import MESSAGES_NODE, Batch, Checkpoint, Source
 from tailmetrics.status import SourceStatus
 from tailmetrics.stores.reject_limits import halves, kept_of_source, thinned
 from tailmetrics.stores.sql.dialect import Database, Rows
@@ -44,10 +44,12 @@ class SqlWriter:
     def close(self) -> None:
         self._ahead.close()
 
-    def sources(self, node_id: str) -> Sequence[Source]:
+    def sources(self, node_id: str | None) -> Sequence[Source]:
         self._database.start_background(self._engine)
+        begins = sa.func.substr(sources.c.node_id, 1, len(MESSAGES_NODE))
+        asked = begins != MESSAGES_NODE if node_id is None else sources.c.node_id == node_id
         with self._engine.begin() as connection:
-            rows = connection.execute(sa.select(sources).where(sources.c.node_id == node_id))
+            rows = connection.execute(sa.select(sources).where(asked))
             return [source_of(row) for row in rows]
 
     def source(self, source_id: str) -> Source | None:
