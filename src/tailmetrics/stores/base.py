@@ -6,10 +6,10 @@ not help.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypeVar
 
 from tailmetrics.sources import CHUNK_LINES, Batch, Source
 from tailmetrics.stats import (
@@ -26,6 +26,10 @@ from tailmetrics.stats import (
     TrendsQuery,
 )
 from tailmetrics.status import SourceStatus
+
+_Given = ParamSpec("_Given")
+_Result = TypeVar("_Result")
+_Asked = TypeVar("_Asked")
 
 # DuckDB writes the rows of a commit once if they fill one of its groups, else twice. So many lines do, even
 # with some rejects. Other stores take as many, or a multiple.
@@ -163,3 +167,15 @@ class Store(Writes, Reads, Protocol):
     def close(self) -> None:
         """End cleanly; what was committed stays."""
         ...
+
+
+def asked(
+    query: Callable[Concatenate[_Asked, _Given], Coroutine[Any, Any, _Result]],
+) -> Callable[Concatenate[Any, _Given], Coroutine[Any, Any, _Result]]:
+    """A method of a store whose `_ask` calls a query with what it is asked of."""
+
+    async def ask(store: Any, /, *given: _Given.args, **named: _Given.kwargs) -> _Result:
+        answer: _Result = await store._ask(lambda asked_of: query(asked_of, *given, **named))
+        return answer
+
+    return ask

@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from tailmetrics.stats import (
-    Breakdown,
-    BreakdownQuery,
-    CustomersPage,
-    CustomersQuery,
-    RejectsPage,
-    RejectsQuery,
-    StatsAnswer,
-    StatsQuery,
-    Trend,
-    TrendsQuery,
-)
 from tailmetrics.stores.duckdb import counts_query, customers_query, stats_query
 from tailmetrics.stores.duckdb.reader import Reader
 
+_Given = ParamSpec("_Given")
 _Result = TypeVar("_Result")
+
+
+def _asked(
+    query: Callable[Concatenate[Reader, _Given], _Result],
+) -> Callable[Concatenate[Any, _Given], Coroutine[Any, Any, _Result]]:
+    """A method that answers what a function of a reader does."""
+
+    async def ask(queries: ReaderQueries, /, *given: _Given.args, **named: _Given.kwargs) -> _Result:
+        return await queries._ask(lambda reader: query(reader, *given, **named))
+
+    return ask
 
 
 class ReaderQueries(ABC):
@@ -33,23 +32,12 @@ class ReaderQueries(ABC):
     async def _ask(self, query: Callable[[Reader], _Result]) -> _Result:
         """What `query` returns, called with a reader in another thread."""
 
-    async def stats(self, query: StatsQuery) -> StatsAnswer:
-        return await self._ask(lambda reader: stats_query.stats(reader, query))
-
-    async def customers(self, query: CustomersQuery) -> CustomersPage:
-        return await self._ask(lambda reader: customers_query.customers(reader, query))
-
-    async def breakdown(self, query: BreakdownQuery) -> Breakdown:
-        return await self._ask(lambda reader: counts_query.breakdown(reader, query))
-
-    async def trends(self, query: TrendsQuery) -> Sequence[Trend]:
-        return await self._ask(lambda reader: counts_query.trends(reader, query))
-
-    async def span(self) -> tuple[datetime, datetime] | None:
-        return await self._ask(counts_query.span)
-
-    async def rejects(self, query: RejectsQuery) -> RejectsPage:
-        return await self._ask(lambda reader: stats_query.rejects(reader, query))
+    stats = _asked(stats_query.stats)
+    customers = _asked(customers_query.customers)
+    breakdown = _asked(counts_query.breakdown)
+    trends = _asked(counts_query.trends)
+    rejects = _asked(stats_query.rejects)
+    span = _asked(counts_query.span)
 
 
 class Snapshot(ReaderQueries):

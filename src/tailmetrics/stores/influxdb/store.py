@@ -6,26 +6,12 @@ import contextlib
 import threading
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
-from datetime import datetime
 
 from tailmetrics.errors import StoreUnavailable
 from tailmetrics.settings import Settings
 from tailmetrics.sources import Batch, Source
-from tailmetrics.stats import (
-    Breakdown,
-    BreakdownQuery,
-    CustomersPage,
-    CustomersQuery,
-    RejectsPage,
-    RejectsQuery,
-    StatsAnswer,
-    StatsQuery,
-    StoreStatus,
-    Trend,
-    TrendsQuery,
-)
 from tailmetrics.status import SourceStatus
-from tailmetrics.stores.base import COMMIT_LINES, READ_AHEAD
+from tailmetrics.stores.base import COMMIT_LINES, READ_AHEAD, asked
 from tailmetrics.stores.influxdb import counts_query, meta_queries, stats_query
 from tailmetrics.stores.influxdb.reader import InfluxDBReader
 from tailmetrics.stores.influxdb.server import CONNECT_SECONDS, Server
@@ -50,6 +36,7 @@ class InfluxDBStore:
         self._server = Server(settings)
         self._writer = InfluxDBWriter(self._server, settings.max_rejects_kept)
         self._reader = InfluxDBReader(self._server.address, settings.query_timeout_seconds)
+        self._ask = self._reader.ask
         self._lock = threading.Lock()
         self._closed = False
         with contextlib.suppress(StoreUnavailable):
@@ -91,29 +78,14 @@ class InfluxDBStore:
     def snapshot(self) -> AbstractAsyncContextManager[InfluxDBStore]:
         return contextlib.nullcontext(self)
 
-    async def stats(self, query: StatsQuery) -> StatsAnswer:
-        return await self._reader.ask(lambda reader: stats_query.stats(reader, query))
-
-    async def customers(self, query: CustomersQuery) -> CustomersPage:
-        return await self._reader.ask(lambda reader: stats_query.customers(reader, query))
-
-    async def breakdown(self, query: BreakdownQuery) -> Breakdown:
-        return await self._reader.ask(lambda reader: counts_query.breakdown(reader, query))
-
-    async def trends(self, query: TrendsQuery) -> Sequence[Trend]:
-        return await self._reader.ask(lambda reader: counts_query.trends(reader, query))
-
-    async def span(self) -> tuple[datetime, datetime] | None:
-        return await self._reader.ask(counts_query.span)
-
-    async def rejects(self, query: RejectsQuery) -> RejectsPage:
-        return await self._reader.ask(lambda reader: meta_queries.rejects(reader, query))
-
-    async def status(self) -> StoreStatus:
-        return await self._reader.ask(meta_queries.status)
-
-    async def ping(self) -> None:
-        await self._reader.ask(meta_queries.ping)
+    stats = asked(stats_query.stats)
+    customers = asked(stats_query.customers)
+    breakdown = asked(counts_query.breakdown)
+    trends = asked(counts_query.trends)
+    rejects = asked(meta_queries.rejects)
+    span = asked(counts_query.span)
+    status = asked(meta_queries.status)
+    ping = asked(meta_queries.ping)
 
     def check_present(self) -> None:
         """The server says so itself."""

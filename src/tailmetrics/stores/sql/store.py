@@ -9,7 +9,6 @@ import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import sqlalchemy as sa
@@ -17,21 +16,9 @@ import sqlalchemy as sa
 from tailmetrics.errors import SettingsError, StoreUnavailable
 from tailmetrics.settings import Settings
 from tailmetrics.sources import Batch, Source
-from tailmetrics.stats import (
-    Breakdown,
-    BreakdownQuery,
-    CustomersPage,
-    CustomersQuery,
-    RejectsPage,
-    RejectsQuery,
-    StatsAnswer,
-    StatsQuery,
-    StoreStatus,
-    Trend,
-    TrendsQuery,
-)
+from tailmetrics.stats import StoreStatus
 from tailmetrics.status import SourceStatus
-from tailmetrics.stores.base import READ_AHEAD
+from tailmetrics.stores.base import READ_AHEAD, asked
 from tailmetrics.stores.loop_thread import LoopThread
 from tailmetrics.stores.results import took_too_long
 from tailmetrics.stores.sql import schema
@@ -115,38 +102,27 @@ class SqlStore:
     def snapshot(self) -> AbstractAsyncContextManager[SqlStore]:
         return contextlib.nullcontext(self)
 
-    async def stats(self, query: StatsQuery) -> StatsAnswer:
-        return await self._ask(lambda queries: queries.stats(query))
-
-    async def customers(self, query: CustomersQuery) -> CustomersPage:
-        return await self._ask(lambda queries: queries.customers(query))
-
-    async def breakdown(self, query: BreakdownQuery) -> Breakdown:
-        return await self._ask(lambda queries: queries.breakdown(query))
-
-    async def trends(self, query: TrendsQuery) -> Sequence[Trend]:
-        return await self._ask(lambda queries: queries.trends(query))
-
-    async def span(self) -> tuple[datetime, datetime] | None:
-        return await self._ask(lambda queries: queries.span())
-
-    async def rejects(self, query: RejectsQuery) -> RejectsPage:
-        return await self._ask(lambda queries: queries.rejects(query))
+    stats = asked(Queries.stats)
+    customers = asked(Queries.customers)
+    breakdown = asked(Queries.breakdown)
+    trends = asked(Queries.trends)
+    rejects = asked(Queries.rejects)
+    span = asked(Queries.span)
 
     async def status(self) -> StoreStatus:
         self.check_present()
-        status = await self._ask(lambda queries: queries.status())
+        status = await self._ask(Queries.status)
         if status.sources:
             return status
         version, stored = self._stored
         if version != status.version:
-            stored = await self._ask(lambda queries: queries.stored_sources())
+            stored = await self._ask(Queries.stored_sources)
             self._stored = (status.version, stored)
         return replace(status, sources=stored)
 
     async def ping(self) -> None:
         self.check_present()
-        await self._ask(lambda queries: queries.ping())
+        await self._ask(Queries.ping)
 
     def check_present(self) -> None:
         self._database.check_present()
