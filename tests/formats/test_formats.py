@@ -49,11 +49,6 @@ def any_logs(name: str) -> st.SearchStrategy[bytes]:
 
 
 @in_every_format
-def test_a_format_knows_its_name(name: str) -> None:
-    assert opened(name).name == name
-
-
-@in_every_format
 def test_a_right_line_is_a_record(name: str) -> None:
     assert opened(name).parse(LINES[name].encode(), 0).records.height == 1
 

@@ -35,4 +35,4 @@ def open_format(name: str, options: FormatOptions) -> LineFormat:
     else:
         raise FormatError(f"LOG_FORMAT: found {name!r}, expected one of {', '.join(FORMAT_NAMES)}")
     reader = timestamps.reader(options.zone, own_timestamps)
-    return TextFormat(name, extract, reader, options.max_line_bytes)
+    return TextFormat(extract, reader, options.max_line_bytes)

@@ -10,11 +10,6 @@ from tailmetrics.records import ParsedLines
 class LineFormat(Protocol):
     """Makes records and rejects of lines. It never raises because of what the bytes are."""
 
-    @property
-    def name(self) -> str:
-        """One of settings.FORMAT_NAMES."""
-        ...
-
     def of_source(self, path: str, written_ns: int) -> LineFormat:
         """The format as it reads one source: what its lines do not tell, the name and time of the log may.
 

@@ -30,10 +30,6 @@ class RequestsFormat:
         self._zone = zone
         self._max_line_bytes = max_line_bytes
 
-    @property
-    def name(self) -> str:
-        return NAME
-
     def of_source(self, path: str, written_ns: int) -> RequestsFormat:  # noqa: ARG002  # its lines tell everything
         return self
 
@@ -146,7 +142,7 @@ def _texts_between(edges: npt.NDArray[np.int32], data: bytes) -> pl.Series:
 def by_rules(zone: str, max_line_bytes: int) -> TextFormat:
     """The format by its rules alone, which explains every reject."""
     reader = timestamps.TimestampReader(zone, timestamps.plain, "a real date and time as YYYY-MM-DD HH:MM:SS")
-    return TextFormat(NAME, extract, reader, max_line_bytes)
+    return TextFormat(extract, reader, max_line_bytes)
 
 
 def extract(text: pl.Series) -> pl.DataFrame:

@@ -15,7 +15,7 @@ from typing import Final
 import polars as pl
 
 from tailmetrics.formats import fields
-from tailmetrics.formats.framing import MARK_PREFIX, RESULTS, opens_block
+from tailmetrics.formats.framing import MARK_PREFIX, opens_block
 from tailmetrics.formats.lines import Lines, split
 from tailmetrics.formats.reasons import found_instead
 from tailmetrics.formats.text import LINES_AT_ONCE, kept_lines, text_of, too_long_line, unfit_lines
@@ -60,10 +60,6 @@ class ResultsFormat:
         self._max_block_bytes = max_block_bytes
         self._path = path
         self._time = time
-
-    @property
-    def name(self) -> str:
-        return RESULTS
 
     def of_source(self, path: str, written_ns: int) -> ResultsFormat:
         name = PurePath(path).name.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")

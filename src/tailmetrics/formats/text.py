@@ -29,15 +29,10 @@ LINES_AT_ONCE = 1 << 16  # bounds the memory that texts and reasons of very shor
 class TextFormat:
     """A format that is told by how it finds the fields of a line in its text."""
 
-    def __init__(self, name: str, extract: Extract, timestamps: TimestampReader, max_line_bytes: int) -> None:
-        self._name = name
+    def __init__(self, extract: Extract, timestamps: TimestampReader, max_line_bytes: int) -> None:
         self._extract = extract
         self._timestamps = timestamps
         self._max_line_bytes = max_line_bytes
-
-    @property
-    def name(self) -> str:
-        return self._name
 
     def of_source(self, path: str, written_ns: int) -> TextFormat:  # noqa: ARG002  # its lines tell everything
         return self
