@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Set
 from dataclasses import dataclass, replace
 
+from tailmetrics.process import room_for_logs
 from tailmetrics.settings import TailingOptions
 from tailmetrics.sources import Source
 from tailmetrics.status import SourceStatus
@@ -17,10 +19,15 @@ from tailmetrics.telemetry.log import EventLog
 
 log = EventLog()
 
+_UNREAD = (-1, -1)  # no file has this stamp
+
 
 @dataclass(frozen=True, slots=True)
 class _Parked:
-    """A file that was read to its end and closed; written to again, it is opened again."""
+    """A file that was read to its end and closed; written to again, it is opened again.
+
+    One that was closed before its end has a stamp that is never its own.
+    """
 
     stamp: tuple[int, int]
     status: SourceStatus
@@ -34,11 +41,13 @@ class Followers:
 
     def __init__(self, options: TailingOptions, names: LogNames, known: KnownSources) -> None:
         self._options = options
+        self._most_open = min(options.max_open_files, room_for_logs())
         self.names = names
         self.known = known
         self.orphans = Orphans()
         self._by_key: dict[Key, Follower] = {}
         self._by_source: dict[str, Follower] = {}
+        self._families: dict[str, list[Follower]] | None = None
         self._parked: dict[Key, _Parked] = {}
         self.copies: dict[Key, str] = {}  # files seen as copies of followed ones, and of which source
         self.closed_inodes: set[int] = set()  # of known files that are not open, whatever their names
@@ -54,6 +63,14 @@ class Followers:
 
     def of_source(self, source_id: str) -> Follower | None:
         return self._by_source.get(source_id)
+
+    def of_family(self, family: str) -> list[Follower]:
+        """Those of one log, by the names that they had at the last `note_found`, or when they were added."""
+        if self._families is None:
+            self._families = defaultdict(list)
+            for follower in self:
+                self._families[self.names.family(follower.path)].append(follower)
+        return [each for each in self._families.get(family, ()) if self._by_key.get(each.key) is each]
 
     def follow(
         self, source: Source, file: LogFile, path: str, format_name: str, *, finite: bool = False
@@ -73,6 +90,8 @@ class Followers:
         self.copies.pop(follower.key, None)
         self._by_key[follower.key] = follower
         self._by_source[source.source_id] = follower
+        if self._families is not None:
+            self._families[self.names.family(path)].append(follower)
         log.info("following", path=path, source=source.source_id, position=source.position)
         return follower
 
@@ -90,11 +109,12 @@ class Followers:
                 self.closed_inodes.add(follower.key[1])
         follower.file.close()
 
-    def park(self, follower: Follower) -> None:
-        """Close a file that was read to its end, and note how it was then."""
+    def park(self, follower: Follower, *, unread: bool = False) -> None:
+        """Close a file that was read to its end, or is to be opened again soon; note how it was then."""
         self.close(follower)
         if follower.found or follower.finite:
-            self._parked[follower.key] = _Parked(follower.stamp, replace(follower.status(), state="done"))
+            status = follower.status() if unread else replace(follower.status(), state="done")
+            self._parked[follower.key] = _Parked(_UNREAD if unread else follower.stamp, status)
 
     def parked_stamp(self, key: Key) -> tuple[int, int] | None:
         """Size and time of change at which a file was parked; None when it is not."""
@@ -107,6 +127,7 @@ class Followers:
 
     def note_found(self, keys: Set[Key]) -> None:
         """Note which files LOG_FILE_PATH leads to: the others were rotated or deleted."""
+        self._families = None
         for follower in self:
             follower.found = follower.key in keys and not follower.finite
             if not follower.found:
@@ -114,13 +135,22 @@ class Followers:
         for key in [key for key in self._parked if key not in keys]:
             del self._parked[key]
 
-    def keep_within_limit(self) -> None:
-        """Park the files that were quiet the longest when more are open than may be."""
-        excess = len(self) - self._options.max_open_files
-        if excess > 0:
-            idle = [f for f in self if f.found and f.is_committed and not (f.changed or f.unread_bytes)]
-            for follower in sorted(idle, key=Follower.quiet_seconds, reverse=True)[:excess]:
-                self.park(follower)
+    def keep_within_limit(self, wanted: int = 0) -> int:
+        """Park files until so many more may be opened; returns how many may be.
+
+        First those that were quiet the longest, then those that had a turn and have more to read.
+        """
+        room = self._most_open - len(self)
+        if room < wanted:
+            ready = [
+                (follower.may_read and follower.unread_bytes > 0, -follower.quiet_seconds(), follower)
+                for follower in self
+                if follower.may_park
+            ]
+            for unread, _, follower in sorted(ready, key=lambda each: each[:2])[: wanted - room]:
+                self.park(follower, unread=unread)
+            room = self._most_open - len(self)
+        return max(0, room)
 
     def statuses(self) -> list[SourceStatus]:
         """Of every file that is open or parked."""

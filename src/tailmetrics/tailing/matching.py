@@ -99,10 +99,7 @@ class Matcher:
         What to do about it shows when the original is truncated, or the copy grows: until then it is looked
         at again and again.
         """
-        family = self._names.family(path)
-        for relative in self._followers:
-            if self._names.family(relative.path) != family:
-                continue
+        for relative in self._followers.of_family(self._names.family(path)):
             if name_counts and are_other_runs(path, relative.path):
                 continue
             if relative.file is not opened and is_copy(opened, relative.file):
