@@ -60,7 +60,7 @@ def release_code_pages() -> None:
 
 
 def raise_open_files_limit() -> None:
-    """Have the process open as many files as the hard limit allows: the usual soft one is for old programs."""
+    """Let the process open as many files as the hard limit allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _MOST_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_OPEN_FILES)
     if soft != resource.RLIM_INFINITY and soft < wanted:

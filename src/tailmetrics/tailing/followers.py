@@ -49,6 +49,7 @@ class Followers:
         self._by_source: dict[str, Follower] = {}
         self._families: dict[str, list[Follower]] | None = None
         self._parked: dict[Key, _Parked] = {}
+        self._closed_unread: list[Follower] = []
         self.copies: dict[Key, str] = {}  # files seen as copies of followed ones, and of which source
         self.closed_inodes: set[int] = set()  # of known files that are not open, whatever their names
 
@@ -138,19 +139,27 @@ class Followers:
     def keep_within_limit(self, wanted: int = 0) -> int:
         """Park files until so many more may be opened; returns how many may be.
 
-        First those that were quiet the longest, then those that had a turn and have more to read.
+        First those that were quiet the longest, then those that had a turn and have more to read; of these
+        `take_closed_unread` tells.
         """
         room = self._most_open - len(self)
         if room < wanted:
             ready = [
-                (follower.may_read and follower.unread_bytes > 0, -follower.quiet_seconds(), follower)
+                (follower.refresh() and follower.unread_bytes > 0, -follower.quiet_seconds(), follower)
                 for follower in self
                 if follower.may_park
             ]
             for unread, _, follower in sorted(ready, key=lambda each: each[:2])[: wanted - room]:
                 self.park(follower, unread=unread)
+                if unread:
+                    self._closed_unread.append(follower)
             room = self._most_open - len(self)
         return max(0, room)
+
+    def take_closed_unread(self) -> list[Follower]:
+        """Those closed for others since the last call that have something to read."""
+        taken, self._closed_unread = self._closed_unread, []
+        return taken
 
     def statuses(self) -> list[SourceStatus]:
         """Of every file that is open or parked."""

@@ -121,7 +121,7 @@ class Scanner:
             self._look_at_rotated(set(keys.values()))
         self._orphans.give_up_after(self._options.rotated_hold_seconds)
         self._note_problems(problems)
-        self._followers.keep_within_limit()
+        self._make_room()
         if log_paths:
             if keys != self._found:
                 self._found = keys
@@ -142,8 +142,8 @@ class Scanner:
         problems = dict(self._problems)
         self._take_waiting(problems)
         self._note_problems(problems)
-        if not self._waiting:
-            self.scan_soon()  # to see what was closed for them before its end
+        if not self._adopted and not self._first_look:
+            self.scan_soon()
 
     def _note_waiting(self, files: list[FoundFile], problems: Problems) -> None:
         if self._first_look is None:
@@ -151,18 +151,26 @@ class Scanner:
         elif self._first_look:
             keys = {file.key for file in files}
             self._first_look = {key: size for key, size in self._first_look.items() if key in keys}
-        if self._followers.keep_within_limit(len(files)) < len(files):
+        self._waiting.clear()
+        if self._make_room(len(files)) < len(files):
             # As if all were opened at once: the known ones before copies of them, a log before its rotations.
             files.sort(key=lambda file: 0 if self._known.with_inode(file.key) else len(file.path))
             problems.update(
                 {file.path: self._problems[file.path] for file in files if file.path in self._problems}
             )
-        self._waiting = deque(files)
+        self._waiting.extendleft(reversed(files))
 
     def _take_waiting(self, problems: Problems) -> None:
-        room = self._followers.keep_within_limit(len(self._waiting))
+        room = self._make_room(len(self._waiting))
         files = [self._waiting.popleft() for _ in range(min(room, len(self._waiting)))]
         self._identify(files, problems)
+
+    def _make_room(self, wanted: int = 0) -> int:
+        room = self._followers.keep_within_limit(wanted)
+        for closed in self._followers.take_closed_unread():
+            if (file := find_file(closed.path, closed.format_name, {})) is not None:
+                self._waiting.append(file)
+        return room
 
     def _match_names(self, found: list[FoundFile]) -> list[FoundFile]:
         """Tell followers their present names; returns the files that nobody follows."""

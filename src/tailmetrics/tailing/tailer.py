@@ -94,7 +94,11 @@ class Tailer:
     def rest_seconds(self) -> float:
         """How long nothing is to be done as long as nothing happens."""
         with self._lock:
-            if not self.wakeup.has_events or self._scanner.has_waiting or any(follower.needs_polling for follower in self._followers):
+            if (
+                not self.wakeup.has_events
+                or self._scanner.has_waiting
+                or any(follower.needs_polling for follower in self._followers)
+            ):
                 return _POLL_SECONDS
             return self._scanner.rest_seconds()
 
