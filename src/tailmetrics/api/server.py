@@ -54,7 +54,7 @@ class Listener(socket.socket):
             self._left = 0 if error.errno in _NO_ROOM else _ACCEPTED_AT_ONCE
             if error.errno in _NO_ROOM and not self._fails:
                 self._fails = True
-                log.error("connections cannot be accepted, trying again each second", error=error.strerror)
+                log.warning("connections cannot be accepted, trying again each second", error=error.strerror)
             raise
         self._fails = False
         return accepted
@@ -124,7 +124,7 @@ class BoundedHttp(HttpToolsProtocol):
                 self.transport.abort()
 
     def _make_room(self) -> None:
-        """End the connection that waits for its client the longest, a whole request being none; or this one."""
+        """End the connection whose client is the next to be late; this one where all are being answered."""
         http = (each for each in self.connections if isinstance(each, BoundedHttp))
         waiting = [each for each in http if each.is_idle or each._due_at < math.inf]
         longest = min(waiting, key=lambda each: each._due_at, default=self)

@@ -47,7 +47,8 @@ class Followers:
         self.orphans = Orphans()
         self._by_key: dict[Key, Follower] = {}
         self._by_source: dict[str, Follower] = {}
-        self._families: dict[str, list[Follower]] | None = None
+        self._families: dict[str, set[str]] | None = None  # ids of what is open or unchanged
+        self.unchanged: set[str] = set()  # ids of parked sources whose files are there as they were read
         self._parked: dict[Key, _Parked] = {}
         self._closed_unread: list[Follower] = []
         self.copies: dict[Key, str] = {}  # files seen as copies of followed ones, and of which source
@@ -67,11 +68,18 @@ class Followers:
 
     def of_family(self, family: str) -> list[Follower]:
         """Those of one log, by the names that they had at the last `note_found`, or when they were added."""
+        return [self._by_source[each] for each in self._ids_of_family(family) if each in self._by_source]
+
+    def intact(self, family: str) -> Set[str]:
+        """Ids of the sources of other logs than this one that lie where they did."""
+        return (self._by_source.keys() | self.unchanged) - self._ids_of_family(family)
+
+    def _ids_of_family(self, family: str) -> set[str]:
         if self._families is None:
-            self._families = defaultdict(list)
-            for follower in self:
-                self._families[self.names.family(follower.path)].append(follower)
-        return [each for each in self._families.get(family, ()) if self._by_key.get(each.key) is each]
+            self._families = defaultdict(set)
+            for status in self.statuses():
+                self._families[self.names.family(status.path)].add(status.source_id)
+        return self._families[family]
 
     def follow(
         self, source: Source, file: LogFile, path: str, format_name: str, *, finite: bool = False
@@ -92,7 +100,8 @@ class Followers:
         self._by_key[follower.key] = follower
         self._by_source[source.source_id] = follower
         if self._families is not None:
-            self._families[self.names.family(path)].append(follower)
+            self._families[self.names.family(path)].add(source.source_id)
+        self.unchanged.discard(source.source_id)
         log.info("following", path=path, source=source.source_id, position=source.position)
         return follower
 
@@ -116,6 +125,16 @@ class Followers:
         if follower.found or follower.finite:
             status = follower.status() if unread else replace(follower.status(), state="done")
             self._parked[follower.key] = _Parked(_UNREAD if unread else follower.stamp, status)
+            if follower.found and not unread:
+                self.unchanged.add(follower.source.source_id)
+
+    def is_parked(self, key: Key, stamp: tuple[int, int]) -> bool:
+        """Whether a file was parked and is as it was then."""
+        parked = self._parked.get(key)
+        if parked is None or parked.stamp != stamp:
+            return False
+        self.unchanged.add(parked.status.source_id)
+        return True
 
     def parked_stamp(self, key: Key) -> tuple[int, int] | None:
         """Size and time of change at which a file was parked; None when it is not."""
@@ -128,6 +147,7 @@ class Followers:
 
     def note_found(self, keys: Set[Key]) -> None:
         """Note which files LOG_FILE_PATH leads to: the others were rotated or deleted."""
+        self.unchanged.clear()
         self._families = None
         for follower in self:
             follower.found = follower.key in keys and not follower.finite
@@ -142,19 +162,18 @@ class Followers:
         First those that were quiet the longest, then those that had a turn and have more to read; of these
         `take_closed_unread` tells.
         """
-        room = self._most_open - len(self)
-        if room < wanted:
-            ready = [
-                (follower.refresh() and follower.unread_bytes > 0, -follower.quiet_seconds(), follower)
-                for follower in self
-                if follower.may_park
+        excess = wanted - (self._most_open - len(self))
+        ready = [follower for follower in self if follower.may_park] if excess > 0 else []
+        # Not one by one, as each commits: then each next file would be a commit of its own.
+        if len(ready) >= min(excess, self._most_open // 4):
+            by_rest = [
+                (each.refresh() and each.unread_bytes > 0, -each.quiet_seconds(), each) for each in ready
             ]
-            for unread, _, follower in sorted(ready, key=lambda each: each[:2])[: wanted - room]:
+            for unread, _, follower in sorted(by_rest, key=lambda each: each[:2])[: max(0, excess)]:
                 self.park(follower, unread=unread)
                 if unread:
                     self._closed_unread.append(follower)
-            room = self._most_open - len(self)
-        return max(0, room)
+        return max(0, self._most_open - len(self))
 
     def take_closed_unread(self) -> list[Follower]:
         """Those closed for others since the last call that have something to read."""

@@ -55,7 +55,8 @@ class Matcher:
         """
         if self.is_copy_of_followed(opened, path, name_counts=name_counts):
             return None
-        for source in self._known.with_content_of(opened):
+        elsewhere = self._followers.intact(self._names.family(path))
+        for source in self._known.with_content_of(opened, elsewhere):
             if name_counts and are_other_runs(path, source.path):
                 continue
             if self._is_free(source) and not _is_there(source):

@@ -189,7 +189,7 @@ class Scanner:
                 follower.path = file.path
             elif file.size == 0:
                 self._empty[file.key] = file
-            elif self._followers.parked_stamp(file.key) != file.stamp:
+            elif not self._followers.is_parked(file.key, file.stamp):
                 unidentified.append(file)
         return unidentified
 
