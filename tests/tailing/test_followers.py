@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
@@ -64,8 +63,7 @@ def test_where_the_end_is_the_start_what_comes_while_a_file_waits_is_read(tmp_pa
 
 
 def opened_files() -> list[str]:
-    links = [Path(f"/proc/self/fd/{each}") for each in os.listdir("/proc/self/fd")]
-    return [os.readlink(link) for link in links if link.is_symlink()]
+    return [str(link.readlink()) for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
 
 
 class TestFollowers:
