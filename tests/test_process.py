@@ -81,3 +81,18 @@ def test_code_that_has_run_is_let_go_and_runs_again() -> None:
     most, left, same = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     assert int(left) < 0.7 * int(most)
     assert same == "True"
+
+
+def test_as_many_files_may_be_open_as_the_hard_limit_allows_and_each_has_a_share() -> None:
+    program = """
+import resource
+from tailmetrics import process
+
+for soft in 1024, 256, 64:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, 4096))
+    print(soft, process.room_for_logs(), process.room_for_connections())
+process.raise_open_files_limit()
+print(*resource.getrlimit(resource.RLIMIT_NOFILE), process.room_for_logs(), process.room_for_connections())
+"""
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert run.stdout.splitlines() == ["1024 512 256", "256 64 64", "64 16 16", "4096 4096 2840 1000"]

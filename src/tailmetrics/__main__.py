@@ -12,7 +12,7 @@ import click
 
 from tailmetrics.cli.commands import main
 from tailmetrics.cli.options import Exit
-from tailmetrics.process import defer_garbage_collection
+from tailmetrics.process import defer_garbage_collection, raise_open_files_limit
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
@@ -26,6 +26,7 @@ def run() -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     defer_garbage_collection()
+    raise_open_files_limit()
     try:
         main()
     except SystemExit as end:

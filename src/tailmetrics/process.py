@@ -1,4 +1,4 @@
-"""What a process does about itself: its memory, when Python looks for garbage, and whose end is its own."""
+"""What a process does about itself: memory, garbage, how many files it may have open, and whose end is its own."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import ctypes
 import gc
 import os
 import re
+import resource
 import signal
 import threading
 import time
@@ -22,6 +23,10 @@ _OF_THE_USER = {"GLIBC_TUNABLES", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHO
 _CODE_OF_A_FILE = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) r-xp .* /", re.MULTILINE)
 _DONT_NEED = 4
 _LARGE_BYTES = 1024 * 1024
+
+_MOST_OPEN_FILES = 65_536  # asked for; more would serve nothing
+_MOST_CONNECTIONS = 1000
+_OPEN_BESIDES = 256  # by the store, the queues, loads, and for a moment to compare files
 
 _USUAL = gc.get_threshold()
 _OBJECTS_OF_A_START = 1_000_000  # so many new ones until the first look
@@ -58,6 +63,31 @@ def release_code_pages() -> None:
             address, length = int(begin, 16), int(end, 16) - int(begin, 16)
             if length >= _LARGE_BYTES:
                 madvise(ctypes.c_void_p(address), ctypes.c_size_t(length), _DONT_NEED)
+
+
+def raise_open_files_limit() -> None:
+    """Let the process open as many files as the hard limit allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MOST_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def room_for_connections() -> int:
+    """How many connections of clients may be open: a quarter of all files, a thousand at most."""
+    return min(_MOST_CONNECTIONS, _open_files_limit() // 4)
+
+
+def room_for_logs() -> int:
+    """How many logs may be open: what is left beside connections and the store, a quarter at least."""
+    limit = _open_files_limit()
+    return max(limit // 4, limit - room_for_connections() - _OPEN_BESIDES, 1)
+
+
+def _open_files_limit() -> int:
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _MOST_OPEN_FILES if soft == resource.RLIM_INFINITY else soft
 
 
 def defer_garbage_collection() -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 from tailmetrics.api.app import create_app, create_probes_app
-from tailmetrics.api.server import HttpServer
+from tailmetrics.api.server import HttpServer, Listener
 from tailmetrics.errors import SettingsError, TailmetricsError
 from tailmetrics.ingest.supervisor import Supervisor
 from tailmetrics.process import release_code_pages, resume_garbage_collection
@@ -126,7 +126,7 @@ def _listening(host: str, port: int, setting: str) -> Iterator[socket.socket]:
     """A socket that listens, taken before anything else starts; `setting` is where the port comes from."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # Without the protocol asyncio does not know it for TCP, and the kernel holds back the body of an answer.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener = Listener(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -1,21 +1,38 @@
-from __future__ import annotations
-
+import errno
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 
-from tailmetrics.api.server import HttpServer
+from tailmetrics.api import server as server_module
+from tailmetrics.api.server import HttpServer, Listener
 from tests.integration.running import await_that
 
 
 @pytest.fixture
 def port() -> Iterator[int]:
     """Where a server of an app without routes listens."""
+    yield from served(FastAPI())
+
+
+@pytest.fixture
+def app_that_reads() -> Iterator[int]:
+    """Where a server of an app listens that waits for the body of a request."""
+    app = FastAPI()
+
+    @app.post("/")
+    async def read(request: Request) -> int:
+        return len(await request.body())
+
+    yield from served(app)
+
+
+def served(app: FastAPI) -> Iterator[int]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = HttpServer(FastAPI())
+        server = HttpServer(app)
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()
         try:
@@ -45,3 +62,79 @@ def test_a_head_without_end_is_refused(port: int) -> None:
 def test_a_long_body_is_no_long_head(port: int) -> None:
     head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n"
     assert first_line(port, head + b"a" * 100_000) == b"HTTP/1.1 404 Not Found"
+
+
+def connected(port: int) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", port), timeout=10)
+
+
+@pytest.mark.parametrize(
+    "sent", [b"", b"GET / HTTP/1.1\r\nHost: x\r\n", b"\r\n"], ids=["none", "half", "blank"]
+)
+def test_a_head_that_does_not_come_in_time_is_answered_408(
+    port: int, monkeypatch: pytest.MonkeyPatch, sent: bytes
+) -> None:
+    monkeypatch.setattr(server_module, "_HEAD_SECONDS", 0.1)
+    assert first_line(port, sent) == b"HTTP/1.1 408 Request Timeout"
+
+
+def test_a_head_that_does_not_come_in_time_behind_an_answer_is_too_late_as_well(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_module, "_HEAD_SECONDS", 0.1)
+    with connected(port) as connection, connection.makefile("rb") as stream:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        while stream.readline() != b"\r\n":
+            pass
+        connection.sendall(b"GET / HTTP/1.1\r\n")
+        assert b"408 Request Timeout" in stream.read()
+
+
+def test_a_body_that_does_not_come_in_time_ends_the_connection(
+    app_that_reads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_module, "_BODY_SECONDS", 0.1)
+    with connected(app_that_reads) as connection:
+        connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf")
+        assert connection.recv(4096) == b""
+
+
+def test_of_too_many_connections_the_one_that_waited_the_longest_is_ended_and_the_newest_answered(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_module, "room_for_connections", lambda: 3)
+    with ExitStack() as closing:
+        oldest, *_ = [closing.enter_context(connected(port)) for _ in range(3)]
+        assert first_line(port, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n") == b"HTTP/1.1 404 Not Found"
+        assert oldest.recv(4096) == b""
+
+
+class TestListener:
+    @pytest.fixture
+    def listener(self) -> Iterator[Listener]:
+        with Listener(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
+            listener.bind(("127.0.0.1", 0))
+            listener.listen(100)
+            yield listener
+
+    def test_it_accepts_a_few_in_a_row(self, listener: Listener) -> None:
+        with ExitStack() as closing:
+            for _ in range(20):
+                closing.enter_context(connected(listener.getsockname()[1]))
+            for _ in range(16):
+                closing.enter_context(listener.accept()[0])
+            with pytest.raises(BlockingIOError):
+                listener.accept()
+            closing.enter_context(listener.accept()[0])
+
+    def test_a_lack_of_descriptors_is_told_once_in_a_row(
+        self, listener: Listener, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(_: socket.socket) -> None:
+            raise OSError(errno.EMFILE, "Too many open files")
+
+        monkeypatch.setattr(socket.socket, "accept", fail)
+        with pytest.raises(OSError, match="Too many open files"):
+            listener.accept()
+        with pytest.raises(BlockingIOError):
+            listener.accept()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import secrets
 import signal
 import socket
@@ -44,12 +45,21 @@ class Service:
         self.process: subprocess.Popen[bytes] | None = None
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=30)
 
-    def start(self, *, wait: bool = True, as_root: bool = True) -> None:
-        """Start it, without root's right to read every file if asked."""
-        prefix = [] if as_root or os.getuid() else _WITHOUT_ROOTS_RIGHTS
+    def start(
+        self,
+        *,
+        wait: bool = True,
+        as_root: bool = True,
+        open_files: tuple[int, int] | None = None,
+        command: str = "up",
+    ) -> None:
+        """Start it, without root's right to read every file, or with limits of open files, if asked."""
+        prefix = [] if as_root or os.getuid() else [*_WITHOUT_ROOTS_RIGHTS]
+        if open_files is not None:
+            prefix += ["prlimit", "--nofile={}:{}".format(*open_files)]
         with self.errors.open("ab") as stream:
             self.process = subprocess.Popen(
-                [*prefix, sys.executable, "-m", "tailmetrics", "up"],
+                [*prefix, sys.executable, "-m", "tailmetrics", command],
                 env=self.environment,
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
@@ -58,6 +68,13 @@ class Service:
             )
         if wait:
             await_that(self.is_ready, START_SECONDS, self.said)
+
+    def limit_open_files(self, *, spare: int) -> None:
+        """Let the running process open so many files more than it has open now."""
+        assert self.process is not None
+        open_now = len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
+        _, hard = resource.prlimit(self.process.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(self.process.pid, resource.RLIMIT_NOFILE, (open_now + spare, hard))
 
     def said(self) -> str:
         """What the service wrote to its standard error."""

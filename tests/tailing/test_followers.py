@@ -31,6 +31,41 @@ def test_more_files_than_may_be_open(tmp_path, follow):
     assert sorted(following.lines) == sorted(as_bytes(numbered(0, 30)))
 
 
+def test_no_more_files_are_open_than_may_be_within_one_scan(tmp_path, follow):
+    for n in range(50):
+        append(tmp_path / f"{n}.log", *numbered(n, n + 1))
+    following = follow(f"{tmp_path}/*.log", max_open_files=3)
+    opened = []
+    while len(following.lines) < 50:
+        for chunk in following.tailer.next_chunks():
+            opened.append(sum(1 for path in opened_files() if path.startswith(str(tmp_path))))
+            following.commit(chunk)
+    assert max(opened) == 3
+    assert sorted(following.lines) == sorted(as_bytes(numbered(0, 50)))
+
+
+def test_a_file_that_is_closed_for_others_before_its_end_is_read_on(tmp_path, follow):
+    for n in range(4):
+        append(tmp_path / f"{n}.log", *numbered(n * 1000, n * 1000 + 1000))
+    following = follow(f"{tmp_path}/*.log", max_open_files=1, chunk_bytes=4096, poll_interval_seconds=3600.0)
+    following.settle()
+    assert sorted(following.lines) == sorted(as_bytes(numbered(0, 4000)))
+
+
+def test_where_the_end_is_the_start_what_comes_while_a_file_waits_is_read(tmp_path, follow):
+    for n in range(3):
+        append(tmp_path / f"{n}.log", f"old {n}")
+    following = follow(f"{tmp_path}/*.log", max_open_files=1, log_start="end", poll_interval_seconds=3600.0)
+    following.tailer.next_chunks()
+    append(tmp_path / "2.log", "new")
+    following.settle()
+    assert b"new" in following.lines
+
+
+def opened_files() -> list[str]:
+    return [str(link.readlink()) for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+
+
 class TestFollowers:
     @pytest.fixture
     def followers(self) -> Iterator[Followers]:

@@ -140,7 +140,7 @@ def test_the_end_of_a_file_is_that_of_its_last_whole_line(
     opened: Callable[[bytes], LogFile], content: bytes, position: int
 ) -> None:
     file = opened(content)
-    assert start_at_end(new_source(file, "x.log", "node", ()), file).position == position
+    assert start_at_end(new_source(file, "x.log", "node", ()), file, file.size()).position == position
 
 
 def test_an_upload_is_known_by_its_content_and_by_its_name_where_that_counts(

@@ -84,6 +84,16 @@ class Follower:
     def is_committed(self) -> bool:
         return self.committed == self.offset
 
+    @property
+    def had_turn(self) -> bool:
+        """Whether it was read since it was opened, or has nothing to read."""
+        return self.offset != self.source.position or not self.may_read
+
+    @property
+    def may_park(self) -> bool:
+        """Whether to close it loses nothing, and it would not be opened just for another one's sake."""
+        return self.found and self.had_turn and self.is_committed
+
     def refresh(self) -> bool:
         """Note the size of the file; whether it was written to since nothing more could be read."""
         self.stamp = self.file.stamp()

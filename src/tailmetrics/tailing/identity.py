@@ -88,9 +88,9 @@ def new_source(file: LogFile, path: str, node_id: str, known: Iterable[Source]) 
     return _unread(head, path, node_id, identity, derive_source_id("", *identity, first_line))
 
 
-def start_at_end(source: Source, file: LogFile) -> Source:
-    """The same source at the end of the last whole line that its file has now."""
-    end = file.size()
+def start_at_end(source: Source, file: LogFile, size: int) -> Source:
+    """The same source at the end of the last whole line that its file had at a size."""
+    end = min(size, file.size())
     while end > 0:
         start = max(0, end - _SEARCH_BYTES)
         if line_end := file.read(start, end - start).rfind(b"\n") + 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
@@ -72,17 +72,20 @@ class KnownSources:
         sources = [*(self._sources[source_id] for source_id in own), *others]
         return sorted(sources, key=lambda source: -source.epoch)
 
-    def with_content_of(self, file: LogFile) -> list[Source]:
-        """Sources whose bytes, as far as they were read, a file has; the one read furthest first."""
-        found = [source for source in self.with_head_of(file) if holds(file, source.checkpoint)]
+    def with_content_of(self, file: LogFile, besides: Set[str] = frozenset()) -> list[Source]:
+        """Sources whose bytes, as far as they were read, a file has; the one read furthest first.
+
+        Left out are the ids `besides`: thousands of logs may begin alike.
+        """
+        found = [source for source in self.with_head_of(file, besides) if holds(file, source.checkpoint)]
         return sorted(found, key=lambda source: (-source.position, source.source_id))
 
-    def with_head_of(self, file: LogFile) -> Iterator[Source]:
+    def with_head_of(self, file: LogFile, besides: Set[str] = frozenset()) -> Iterator[Source]:
         """Sources that begin like a file."""
         beginning = file.read(0, max(self._by_head, default=0))
         for length, sources in self._by_head.items():
             if length <= len(beginning):
-                for source_id in sources.get(fingerprint(beginning[:length]), ()):
+                for source_id in sources.get(fingerprint(beginning[:length]), set()) - besides:
                     yield self._sources[source_id]
 
     def _index(self, source: Source) -> None:

@@ -62,7 +62,8 @@ class Matcher:
         """
         if self.is_copy_of_followed(opened, path, name_counts=name_counts):
             return None
-        for source in self._known.with_content_of(opened):
+        elsewhere = self._followers.intact(self._names.family(path))
+        for source in self._known.with_content_of(opened, elsewhere):
             if name_counts and are_other_runs(path, source.path):
                 continue
             if self._is_free(source) and not _is_there(source):
@@ -109,10 +110,7 @@ class Matcher:
         What to do about it shows when the original is truncated, or the copy grows: until then it is looked
         at again and again.
         """
-        family = self._names.family(path)
-        for relative in self._followers:
-            if self._names.family(relative.path) != family:
-                continue
+        for relative in self._followers.of_family(self._names.family(path)):
             if name_counts and are_other_runs(path, relative.path):
                 continue
             if relative.file is not opened and is_copy(opened, relative.file):

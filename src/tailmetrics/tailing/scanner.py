@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import time
+from collections import deque
 from collections.abc import Set
 
 from tailmetrics.errors import LoadError
@@ -57,8 +59,15 @@ class Scanner:
         self._keys: dict[str, Key] = {}  # the same by all names that events may give
         self._folders: set[str] = set()  # of these names
         self._problems: Problems = {}
+        self._waiting: deque[FoundFile] = deque()  # for others to be closed
+        self._first_look: dict[Key, int] | None = None  # sizes at start of files that are still to be opened
         self._due_at = 0.0
-        self._scanned = False
+        self._adopted = False
+
+    @property
+    def has_waiting(self) -> bool:
+        """Whether files are to be opened once others are closed for them."""
+        return bool(self._waiting)
 
     def rest_seconds(self) -> float:
         """How long until the next scan is due as long as nothing happens."""
@@ -102,14 +111,17 @@ class Scanner:
         self._names.add(file.path for file in found)
         keys = {file.path: file.key for file in found}
         problems: Problems = {path: ("missing", reason) for path, reason in missing.items()}
-        self._identify(self._match_names(found), problems)
-        if not self._scanned:
-            self._scanned = True
+        self._note_waiting(self._match_names(found), problems)
+        self._take_waiting(problems)
+        # What is not opened yet could be taken for one that is gone.
+        if not self._adopted and not self._first_look:
+            self._adopted = True
             self._adopt_orphans()
-        self._look_at_rotated(set(keys.values()))
+        if self._adopted:
+            self._look_at_rotated(set(keys.values()))
         self._orphans.give_up_after(self._options.rotated_hold_seconds)
         self._note_problems(problems)
-        self._followers.keep_within_limit()
+        self._make_room()
         if log_paths:
             if keys != self._found:
                 self._found = keys
@@ -122,6 +134,43 @@ class Scanner:
             took = time.thread_time() - began
             interval *= min(max(1.0, _SCAN_REST * took / interval), _LONGEST_SCAN_REST)
         self._due_at = time.monotonic() + interval
+
+    def follow_waiting(self) -> None:
+        """Follow files that had to wait, as far as others can be closed for them."""
+        if not self._waiting:
+            return
+        problems = dict(self._problems)
+        self._take_waiting(problems)
+        self._note_problems(problems)
+        if not self._adopted and not self._first_look:
+            self.scan_soon()
+
+    def _note_waiting(self, files: list[FoundFile], problems: Problems) -> None:
+        if self._first_look is None:
+            self._first_look = {file.key: file.size for file in files}
+        elif self._first_look:
+            keys = {file.key for file in files}
+            self._first_look = {key: size for key, size in self._first_look.items() if key in keys}
+        self._waiting.clear()
+        if self._make_room(len(files)) < len(files):
+            # As if all were opened at once: the known ones before copies of them, a log before its rotations.
+            files.sort(key=lambda file: 0 if self._known.with_inode(file.key) else len(file.path))
+            problems.update(
+                {file.path: self._problems[file.path] for file in files if file.path in self._problems}
+            )
+        self._waiting.extendleft(reversed(files))
+
+    def _take_waiting(self, problems: Problems) -> None:
+        room = self._make_room(len(self._waiting))
+        files = [self._waiting.popleft() for _ in range(min(room, len(self._waiting)))]
+        self._identify(files, problems)
+
+    def _make_room(self, wanted: int = 0) -> int:
+        room = self._followers.keep_within_limit(wanted)
+        for closed in self._followers.take_closed_unread():
+            if (file := find_file(closed.path, closed.format_name, {})) is not None:
+                self._waiting.append(file)
+        return room
 
     def _match_names(self, found: list[FoundFile]) -> list[FoundFile]:
         """Tell followers their present names; returns the files that nobody follows."""
@@ -140,14 +189,16 @@ class Scanner:
                 follower.path = file.path
             elif file.size == 0:
                 self._empty[file.key] = file
-            elif self._followers.parked_stamp(file.key) != file.stamp:
+            elif not self._followers.is_parked(file.key, file.stamp):
                 unidentified.append(file)
         return unidentified
 
     def _identify(self, files: list[FoundFile], problems: Problems) -> None:
         """Follow what is known by its inode first: then a copy can be told from the file it was made of."""
         unknown: list[tuple[FoundFile, LogFile]] = []
+        first_look = self._first_look or {}
         for file in files:
+            problems.pop(file.path, None)
             opened = self._open(file.path, problems)
             if opened is None:
                 continue
@@ -162,19 +213,23 @@ class Scanner:
             if source is None:
                 opened.close()
                 continue
-            is_first_look = source.position == 0 and not self._scanned
-            if is_first_look and self._options.log_start == "end" and source.source_id not in self._known:
-                source = start_at_end(source, opened)
+            is_new = source.position == 0 and source.source_id not in self._known
+            if is_new and file.key in first_look and self._options.log_start == "end":
+                source = start_at_end(source, opened, first_look[file.key])
             self._followers.follow(source, opened, file.path, file.format_name)
         for file, _ in unknown:  # but read in the order of their names
             if (follower := self._followers.of_file(file.key)) is not None:
                 self._followers.end_turn(follower)
+        for file in files:
+            first_look.pop(file.key, None)
 
     def _open(self, path: str, problems: Problems) -> LogFile | None:
         try:
             opened = open_log(path)
         except (OSError, LoadError) as error:
             reason = error.strerror if isinstance(error, OSError) else None
+            if isinstance(error, OSError) and error.errno in {errno.EMFILE, errno.ENFILE}:
+                self._waiting.clear()  # until the next scan
             problems[path] = ("unreadable", reason or str(error))
             return None
         # Between the look and the open the name may have passed to another file.

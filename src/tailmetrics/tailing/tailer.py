@@ -69,6 +69,8 @@ class Tailer:
                 self._reopen()
             if self._scanner.is_due():
                 self._scanner.scan()
+            else:
+                self._scanner.follow_waiting()
             waiting = self._in_turn(worker, workers)
             # All new sources before any line: then after a crash the store knows whatever had been found.
             chunks: list[LineChunk | Registration] = []
@@ -98,7 +100,11 @@ class Tailer:
     def rest_seconds(self) -> float:
         """How long nothing is to be done as long as nothing happens."""
         with self._lock:
-            if not self.wakeup.has_events or any(follower.needs_polling for follower in self._followers):
+            if (
+                not self.wakeup.has_events
+                or self._scanner.has_waiting
+                or any(follower.needs_polling for follower in self._followers)
+            ):
                 return _POLL_SECONDS
             return self._scanner.rest_seconds()
 
@@ -112,6 +118,7 @@ class Tailer:
                 follower.refresh()
             if self._loads:
                 self._loads.committed(batch)
+            if self._loads or self._scanner.has_waiting:
                 self.wakeup.wake()
 
     def load(self, job: LoadJob) -> None:
@@ -161,6 +168,8 @@ class Tailer:
             for follower in self._followers
             if (polls or follower.changed or follower.needs_polling)
             and follower.worker_hash % workers == worker
+            # A turn each while others wait to be opened: it is closed for one of them.
+            and not (self._scanner.has_waiting and follower.found and follower.had_turn)
         ]
         if self._options.backlog_order == "oldest":
             due.sort(key=lambda follower: follower.written_ns)
