@@ -1,4 +1,4 @@
-"""What a process does about itself: memory, garbage, how many files it may have open, and whose end is its own."""
+"""What a process does about itself: memory, garbage, files that may be open, and whose end is its own."""
 
 from __future__ import annotations
 

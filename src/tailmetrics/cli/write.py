@@ -17,7 +17,7 @@ from tailmetrics.cli.text import counted, escaped
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from tailmetrics.generator import Mode
+    from tailmetrics.generator import GeneratorOptions, Mode
     from tailmetrics.settings import Settings
 
 
@@ -117,16 +117,22 @@ def generate(
         format_name="results" if is_results else "requests",
         now=None if now is None else now.replace(tzinfo=ZoneInfo(settings.log_timezone)),
     )
+    _write(asked, "test" if is_results else "line")
+
+
+def _write(asked: GeneratorOptions, noun: str) -> None:
+    from tailmetrics import generator
+
     process.resume_garbage_collection()
     try:
         with generator.stop_on_signals(_give_up_generating) as wait:
             done = generator.generate(asked, wait)
     except OSError as error:
-        options.say(f"{target} cannot be written: {error.strerror}")
+        options.say(f"{asked.target} cannot be written: {error.strerror}")
         sys.exit(Exit.IO)
-    lines = counted(done.lines, "test" if is_results else "line")
-    wrote = f"{lines}, {counted(done.size, 'byte')} in {done.seconds:.1f} s"
-    click.echo(f"{wrote} {'sent' if queue else 'appended'} to {target}", err=True)
+    wrote = f"{counted(done.lines, noun)}, {counted(done.size, 'byte')} in {done.seconds:.1f} s"
+    verb = "appended" if isinstance(asked.target, Path) else "sent"
+    click.echo(f"{wrote} {verb} to {asked.target}", err=True)
 
 
 def _give_up_generating() -> None:
