@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tailmetrics.ingest.inputs import Inputs
+from tailmetrics.ingest.inputs import Inputs, known_sources
 from tailmetrics.settings import load_settings
 from tailmetrics.sources import LineChunk, Registration
+from tailmetrics.stores.in_memory import InMemoryStore
+from tests.builders import source_of
 from tests.tailing.following import append, numbered
 
 
@@ -41,3 +43,16 @@ def test_without_following_nothing_comes_of_the_files(tmp_path: Path) -> None:
     inputs = Inputs(load_settings(None, log_file_path=str(tmp_path / "x.log")), "node", (), follow=False)
     assert (inputs.next_chunks(), inputs.leave_queues()) == ([], [])
     inputs.close()
+
+
+def test_of_a_store_that_no_other_process_writes_to_all_files_are_of_this_node() -> None:
+    store = InMemoryStore()
+    sources = [store.register(source_of(name, node_id=name)) for name in ("one", "two")]
+    assert known_sources(store, "three") == (sources, [])
+
+
+def test_of_a_shared_store_those_of_other_nodes_are_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = InMemoryStore()
+    monkeypatch.setattr(store, "version_of", lambda _: None)
+    one, two = [store.register(source_of(name, node_id=name)) for name in ("one", "two")]
+    assert known_sources(store, "two") == ([two], [one])
