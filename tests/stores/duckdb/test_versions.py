@@ -50,21 +50,20 @@ def test_nothing_that_was_asked_before_or_during_a_commit_holds(
     before = versions.of(customer)
     with versions.changing([pl.Series(["a"])]):
         during = versions.of(customer)
-        assert during not in (before, versions.of(customer))
     assert versions.of(customer) not in (before, during)
 
 
-def test_a_commit_that_fails_is_over_too(versions: Versions) -> None:
+def test_a_commit_of_which_it_is_not_known_whether_it_was_made_changes_versions(versions: Versions) -> None:
+    before = versions.of("a")
     with pytest.raises(ZeroDivisionError), versions.changing([pl.Series(["a"])]):
         raise ZeroDivisionError
-    assert versions.of("a") == versions.of("a")
+    assert versions.of("a") != before
 
 
 def test_deleted_records_change_all_versions_also_during_a_commit(versions: Versions) -> None:
     before = versions.of("a"), versions.of("b"), versions.of(None)
     with versions.changing([pl.Series(["a"])]):
         versions.all_changed()
-        assert versions.of("a") != versions.of("a")
     after = versions.of("a"), versions.of("b"), versions.of(None)
     assert [old != new for old, new in zip(before, after, strict=True)] == [True, True, True]
     assert after == (versions.of("a"), versions.of("b"), versions.of(None))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,41 +19,36 @@ _EVERYBODY = _SLOTS
 class Versions:
     """The versions of a store's records. `of` may be called from any thread.
 
-    An answer holds while the version that was read before asking is still the version of now. A change is
-    told twice, before the commit and after it: told only after, an old answer would be given while others
-    see the commit; told only before, an answer that was asked for in between, and is of the state before,
-    would hold for ever. In between the slot is odd, and each look finds a version that is never found again:
-    nothing that is asked for or looked up then holds.
+    An answer holds while the version that was read before asking is still the version of now. The version
+    changes when a commit is made and before its writer says so: what was asked meanwhile, of the state before
+    or after, has the old version and holds no more. (To let nothing hold during a commit as well would close
+    the microseconds between the two, and ask each repeated question twice a commit.)
     """
 
     def __init__(self) -> None:
         self._slots = np.zeros(_SLOTS + 1, np.int64)
-        self._numbers = self._slots.data  # the same: looked at sooner, one by one
-        self._never_again = itertools.count(-1, -1)
         self._lock = threading.Lock()  # adding to slots is not one step
 
     def of(self, customer_id: str | None) -> int:
         """The version of a customer's records; None: of everybody's."""
-        version: int = self._numbers[_EVERYBODY if customer_id is None else _slot_of(customer_id)]
-        return next(self._never_again) if version % 2 else version
+        return int(self._slots[_EVERYBODY if customer_id is None else _slot_of(customer_id)])
 
     @contextmanager
     def changing(self, customers: Sequence[pl.Series]) -> Iterator[None]:
-        """Around the commit of records of these customers; one thread at a time has a commit."""
+        """Around the commit of records of these customers, whether it fails or not."""
         slots = np.concatenate([np.array([_EVERYBODY], np.uint64), *map(_slots_of, customers)])
-        self._add(slots, 1)
         try:
             yield
         finally:
-            self._add(slots, 1)
+            self._add(slots)
 
     def all_changed(self) -> None:
         """After records of anybody were deleted for their age: until then an answer may have them or not."""
-        self._add(slice(None), 2)
+        self._add(slice(None))
 
-    def _add(self, slots: slice | np.typing.NDArray[np.uint64], steps: int) -> None:
+    def _add(self, slots: slice | np.typing.NDArray[np.uint64]) -> None:
         with self._lock:
-            self._slots[slots] += steps  # once for a slot that is named many times
+            self._slots[slots] += 1  # once for a slot that is named many times
 
 
 def _slots_of(customers: pl.Series) -> np.typing.NDArray[np.uint64]:
