@@ -6,12 +6,15 @@ A question that waits inside of a store loses its time there, and all of them ar
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from tailmetrics.errors import Overloaded
 
-AT_ONCE = 4  # a page asks two things at a time, and stores have eight threads or connections for questions
+# One a core, as more make each other late. A page asks two things at a time, and stores have eight threads or
+# connections for questions.
+AT_ONCE = min(max(2, os.cpu_count() or 2), 4)
 MOST_WAITING = 32
 
 

@@ -77,7 +77,7 @@ _DOCUMENTED = {
         "An error of the service itself; its log says more.",
     ),
     503: _Documented(
-        "The store does not answer now, or nothing reads logs in this process.",
+        "The store does not answer now, too much is asked at once, or nothing reads logs in this process.",
         "The store does not answer",
         "the question took longer than 30 seconds",
         "store-unavailable",
