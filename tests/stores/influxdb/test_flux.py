@@ -42,6 +42,7 @@ class RecordingReader:
 
     def __init__(self, *, has_far: bool, has_rejects: bool) -> None:
         self.asked: list[tuple[str, dict[str, Any]]] = []
+        self.heard: dict[str, tuple[float, float]] = {}
         self._answers: dict[str, pl.DataFrame] = {}
         keys = {"lane": ["lane"], "customer_id": ["a"], "status_code": ["200"]}
         if has_far:

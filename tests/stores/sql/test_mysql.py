@@ -30,6 +30,7 @@ def test_a_server_that_says_nothing_is_away(monkeypatch: pytest.MonkeyPatch, ask
             store.close()
 
 
+@pytest.mark.servers
 def test_a_question_to_a_server_that_stands_still_ends(ask: Ask[Any]) -> None:
     server = servers.mariadb()  # the processes of PostgreSQL go on without the one that can be stopped
     store = open_store(settings_of(server.new_database(), query_timeout_seconds=0.5))

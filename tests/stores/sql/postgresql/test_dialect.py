@@ -10,6 +10,7 @@ from tests import servers
 from tests.stores.sql.database import settings_of
 
 
+@pytest.mark.servers
 @pytest.mark.parametrize(
     "parameter",
     [
