@@ -42,9 +42,9 @@ def create_app(settings: Settings, store: Store, ingestion: Supervisor | None, m
         remove_leftovers(settings)
     _install(app, services, settings.api_host)
     cache = ResponseCache(store, settings.cache_seconds)
-    app.add_middleware(CacheMiddleware, cache=cache, admission=services.admission, metrics=metrics)
     app.add_middleware(RequestBodies)
     app.add_middleware(TrailingSlash)
+    app.add_middleware(CacheMiddleware, cache=cache, admission=services.admission, metrics=metrics)
     for router in (
         stats.router,
         breakdown.router,
