@@ -469,3 +469,27 @@ def test_two_followed_logs_that_are_equal_at_the_first_look_both_count(
     for name in ("a.log", "b.log"):
         append(tmp_path / name, f"of {name}")
     assert Counter(following.settle()) == Counter([header.encode()] * 2 + [b"of a.log", b"of b.log"])
+
+
+def test_a_copy_with_the_header_of_another_rotated_file_counts_once_while_the_store_is_away(
+    tmp_path: Path, follow: Callable[..., Following]
+) -> None:
+    log = tmp_path / "x.log"
+    header = "# " + "h" * 3000
+    append(log, header, "first")
+    following = follow(log)
+    following.settle()
+    log.unlink()
+    following.store_is_away = True
+    append(log, header, "second")
+    copy_truncate(log, tmp_path / "x.log.2")
+    append(log, header, "third")
+    shutil.copyfile(log, tmp_path / "x.log.1")
+    following.settle()
+    append(log, "between")
+    following.settle()
+    os.truncate(log, 0)
+    following.settle()
+    following.store_comes_back()
+    lines = [line for line in following.settle() if not line.startswith(b"#")]
+    assert sorted(lines) == [b"between", b"first", b"second", b"third"]

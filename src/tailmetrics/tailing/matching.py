@@ -79,9 +79,10 @@ class Matcher:
 
     def by_rotation(self, opened: LogFile, path: str, *, is_new: bool) -> Source | None:
         """The source of a file that only rotation can have named; None when it is nothing to be followed."""
-        source = (
-            self.by_inode(opened, path) or self._of_content(opened, path) or self._rest_of_copy(opened, path)
-        )
+        source = self.by_inode(opened, path) or self._of_content(opened, path)
+        if source is None or (source.position == 0 and not self._is_free(source)):
+            # Of what is being read from its beginning little is known: a header, which many logs may have.
+            source = self._rest_of_copy(opened, path) or source
         if source is None and is_new:
             return self.new(opened, path)
         return source
