@@ -20,8 +20,8 @@ from tests.tailing.following import append, copy_truncate, numbered
 
 
 @pytest.fixture
-def log(tmp_path: Path) -> Path:
-    return tmp_path / "x.log"
+def log(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    return tmp_path / getattr(request, "param", "x.log")
 
 
 def test_case_15_permission_taken_and_given_back(service, log):
@@ -99,9 +99,9 @@ class Writer:
             append(self._log, *numbered(written, written + step))
             turn, rest = divmod(written + step, self._lines_a_turn)
             if not rest and turn % 2:
-                self._log.rename(self._log.with_name(f"x.log.{turn}"))
+                self._log.rename(self._log.with_name(f"{self._log.name}.{turn}"))
             elif not rest:
-                copy_truncate(self._log, self._log.with_name(f"x.log.{turn}"))
+                copy_truncate(self._log, self._log.with_name(f"{self._log.name}.{turn}"))
             if self._stop.wait(self._pause_seconds):
                 return
 
@@ -128,6 +128,7 @@ def test_case_17_kill_nine_at_random_moments_while_writing_and_rotating(service,
 
 @pytest.mark.nightly
 @pytest.mark.timeout(1800)
+@pytest.mark.parametrize("log", ["x.log", "web-1.log", "access-2024-10-10.log"], indirect=True)
 def test_case_17_kill_nine_a_hundred_times_in_a_row_while_writing_and_rotating(service, log):
     kill_at_random_moments(service, log, kills=100, count=2_000_000, pause_seconds=0.05)
 

@@ -471,13 +471,16 @@ def test_two_followed_logs_that_are_equal_at_the_first_look_both_count(
     assert Counter(following.settle()) == Counter([header.encode()] * 2 + [b"of a.log", b"of b.log"])
 
 
+@pytest.mark.parametrize(
+    "pattern", ["x.log", "x.log*"], ids=["rotated outside the glob", "rotated in the glob"]
+)
 def test_a_copy_with_the_header_of_another_rotated_file_counts_once_while_the_store_is_away(
-    tmp_path: Path, follow: Callable[..., Following]
+    tmp_path: Path, follow: Callable[..., Following], pattern: str
 ) -> None:
     log = tmp_path / "x.log"
     header = "# " + "h" * 3000
     append(log, header, "first")
-    following = follow(log)
+    following = follow(tmp_path / pattern)
     following.settle()
     log.unlink()
     following.store_is_away = True

@@ -71,7 +71,7 @@ class Matcher:
             if self._names.is_rotation_of(path, source.path):
                 if self._is_outgrown(source, opened):
                     return start_at(source.position, self.new(opened, path), opened)
-                return None
+                return None if source.position else self._rest_of_copy(opened, path)
         copied = self._rest_of_copy(opened, path)
         if copied is None and not name_counts:  # which would make it another run
             copied = self._copy_of_finished(opened, path)
