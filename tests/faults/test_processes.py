@@ -129,8 +129,8 @@ def test_case_17_kill_nine_at_random_moments_while_writing_and_rotating(service,
 @pytest.mark.nightly
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("log", ["x.log", "web-1.log", "access-2024-10-10.log"], indirect=True)
-def test_case_17_kill_nine_a_hundred_times_in_a_row_while_writing_and_rotating(service, log):
-    kill_at_random_moments(service, log, kills=100, count=2_000_000, pause_seconds=0.05)
+def test_case_17_kill_nine_a_hundred_times_in_a_row_while_writing_and_rotating(new_service, log):
+    kill_at_random_moments(new_service(str(log)), log, kills=100, count=2_000_000, pause_seconds=0.05)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
