@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from tailmetrics.records import RECORD_SCHEMA, REJECT_SCHEMA, ParsedLines
-from tailmetrics.settings import Settings
+from tailmetrics.settings import FormatOptions, LogPath, Settings, load_settings
 from tailmetrics.sources import Batch, Checkpoint, Source, derive_source_id
 
 LINE_BYTES = 54  # what every line of a built batch takes up in its source
@@ -88,3 +88,13 @@ def moved(source: Source, batch: Batch) -> Source:
         batch.path,
         batch.checkpoint,
     )
+
+
+def format_options(name: str, **settings: Any) -> FormatOptions:
+    """How lines of a format are read, by default settings but for those given."""
+    return load_settings(None, **settings).format_options(name)
+
+
+def log_path(pattern: str, name: str = "requests") -> LogPath:
+    """An entry of LOG_FILE_PATH whose lines are of a format."""
+    return LogPath(pattern, format_options(name))

@@ -286,7 +286,7 @@ def test_without_pauses_300_000_lines_take_a_second_at_most(file: Path, mode: st
 
 def parsed(log: bytes, name: str = "test_1700000000.log") -> ParsedLines:
     """What the format makes of all of a log."""
-    return open_format("results", load_settings(None).format_options).of_source(name, 0).parse(log, 0)
+    return open_format(load_settings(None).format_options("results")).of_source(name, 0).parse(log, 0)
 
 
 @pytest.mark.parametrize("mode", ["realistic", "uniform"])

@@ -33,7 +33,7 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
     "api/routes/test_probes.py": ("api/app.py", "api/context.py", "api/ports.py"),
     "api/routes/test_stats.py": ("api/documents.py",),
     "cli/test_client.py": ("cli/documents.py",),
-    "formats/test_formats.py": ("formats/base.py", "formats/text.py"),
+    "formats/test_formats.py": ("formats/base.py", "formats/kinds.py", "formats/text.py"),
     "integration/test_processes.py": ("__main__.py",),
     "queues/test_publisher.py": ("cli/publish.py",),
     "stores/influxdb/test_flux.py": (
@@ -49,7 +49,13 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
         "stores/duckdb/reader.py",
         "stores/duckdb/stats_query.py",
     ),
-    "test_settings.py": ("errors.py",),
+    "settings/test_settings.py": (
+        "errors.py",
+        "settings/loading.py",
+        "settings/logs.py",
+        "settings/model.py",
+        "settings/names.py",
+    ),
 }
 
 

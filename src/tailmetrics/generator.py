@@ -22,12 +22,12 @@ import polars as pl
 
 from tailmetrics.errors import SettingsError
 from tailmetrics.queues.publisher import Publisher
-from tailmetrics.settings import FormatName, LogPath
+from tailmetrics.settings import LogPath
 from tailmetrics.urls import QueueUrl
 
 Mode = Literal["realistic", "uniform"]
 
-GENERATED_FORMATS: tuple[FormatName, ...] = ("requests", "results")
+GENERATED_FORMATS = ("requests", "results")
 
 CUSTOMERS = tuple(f"cust_{number}" for number in range(1, 51))
 PATHS = tuple(f"/api/v1/resource{number}" for number in range(1, 5))
@@ -79,7 +79,7 @@ class GeneratorOptions:
     days: int | None = None
     now: datetime | None = None
     create_queue: bool = False
-    format_name: FormatName = "requests"
+    format_name: Literal["requests", "results"] = "requests"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +104,9 @@ def generated_file(log_paths: Sequence[LogPath]) -> Path:
             f"LOG_FILE_PATH: found the glob {entry.pattern!r} as first entry, "
             "expected the path of one file to write; name it with --file"
         )
-    elif entry.format_name not in GENERATED_FORMATS:
+    elif entry.log_format.name not in GENERATED_FORMATS:
         problem = (
-            f"LOG_FORMAT: found {entry.format_name!r} for {entry.pattern}, "
+            f"LOG_FORMAT: found {entry.log_format.name!r} for {entry.pattern}, "
             "expected 'requests' or 'results', which the generator writes; name another file with --file"
         )
     else:

@@ -10,6 +10,7 @@ from typing import Final, Protocol
 import polars as pl
 
 from tailmetrics.records import ParsedLines
+from tailmetrics.settings import FormatOptions
 
 HEAD_BYTES = 1024  # of the first bytes of a source this many make its head fingerprint
 TAIL_BYTES = 1024  # of the bytes before the position this many make its tail fingerprint
@@ -95,7 +96,7 @@ class LineChunk:
     """
 
     source_id: str
-    format_name: str
+    log_format: FormatOptions
     path: str
     offset: int
     data: bytes

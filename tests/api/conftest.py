@@ -76,7 +76,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     commit(
         store,
         "requests.log",
-        open_format("requests", settings.format_options).parse("\n".join(LINES).encode(), 0),
+        open_format(settings.format_options("requests")).parse("\n".join(LINES).encode(), 0),
     )
     noon = datetime(2024, 10, 12, 12)  # noqa: DTZ001  # the schema has no zone, it is UTC
     rows = [(noon, customer_id, "/", 200, 0.25, offset) for offset, customer_id in enumerate(ODD_IDS)]

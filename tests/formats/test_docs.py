@@ -18,18 +18,18 @@ def block_of(section: str, number: int = 0) -> str:
 
 @pytest.mark.parametrize(("name", "lines"), [("requests", 1), ("nginx", 2), ("json", 1), ("results", 2)])
 def test_the_lines_shown_for_a_format_are_records_in_it(name: str, lines: int) -> None:
-    read = open_format(name, Settings(_env_file=None).format_options)  # type: ignore[call-arg]
+    read = open_format(Settings(_env_file=None).format_options(name))  # type: ignore[call-arg]
     assert read.parse(block_of(name).encode(), 0).records.height == lines
 
 
 def test_the_pattern_shown_reads_lines() -> None:
     pattern = block_of("regex").removeprefix("LOG_REGEX=").strip()
-    read = open_format("regex", Settings(_env_file=None, log_regex=pattern).format_options)  # type: ignore[call-arg]
+    read = open_format(Settings(_env_file=None, log_regex=pattern).format_options("regex"))  # type: ignore[call-arg]
     assert read.parse(b"2024-10-01T00:00:01Z cust_40 /cart 200\n", 0).records.height == 1
 
 
 def test_the_field_map_shown_reads_objects() -> None:
     field_map = block_of("json", 1).removeprefix("LOG_JSON_FIELDS=").strip()
-    read = open_format("json", Settings(_env_file=None, log_json_fields=field_map).format_options)  # type: ignore[call-arg]
+    read = open_format(Settings(_env_file=None, log_json_fields=field_map).format_options("json"))  # type: ignore[call-arg]
     line = b'{"time": 1, "user": {"id": "a"}, "request": {"path": "/"}, "response": {"status": 200}}\n'
     assert read.parse(line, 0).records.height == 1

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from tailmetrics.formats import open_format
-from tailmetrics.settings import FORMAT_NAMES, load_settings
+from tailmetrics.formats import KINDS, open_format
+from tailmetrics.settings import load_settings
 
 from .test_formats import LINES, PATTERN
 
@@ -44,7 +44,7 @@ def blocks(name: str, seed: int) -> Iterator[bytes]:
 
 
 def check(name: str, lines: int, seed: int) -> None:
-    read = open_format(name, load_settings(None, log_regex=PATTERN, max_line_bytes=1000).format_options)
+    read = open_format(load_settings(None, log_regex=PATTERN, max_line_bytes=1000).format_options(name))
     seen = 0
     for data in blocks(name, seed):
         expected = data.count(b"\n") + (not data.endswith(b"\n"))
@@ -57,13 +57,13 @@ def check(name: str, lines: int, seed: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", FORMAT_NAMES)
+@pytest.mark.parametrize("name", KINDS)
 def test_a_hundred_thousand_damaged_lines(name: str) -> None:
     check(name, 100_000, seed=1)
 
 
 @pytest.mark.nightly
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("name", FORMAT_NAMES)
+@pytest.mark.parametrize("name", KINDS)
 def test_three_million_damaged_lines(name: str) -> None:
     check(name, 3_000_000, seed=2)

@@ -24,7 +24,7 @@ TIME = datetime.fromisoformat("2024-10-01 00:00:01")
 
 
 def json_lines(**settings: object) -> LineFormat:
-    return open_format("json", Settings(_env_file=None, **settings).format_options)  # type: ignore[arg-type, call-arg]
+    return open_format(Settings(_env_file=None, **settings).format_options("json"))  # type: ignore[arg-type, call-arg]
 
 
 def line_of(**changes: object) -> str:
@@ -87,12 +87,12 @@ def test_timestamps_of_ones_own_format_are_read() -> None:
         (line_of(path={"a\0": "\0"}), r"""path: found '{"a\x00": "\x00"}', expected at least one"""),
         (line_of(timestamp="\0"), r"timestamp: found '\x00', expected a real time"),
         (line_of(status_code="2\0"), r"status_code: found '2\x00', expected 100 to 599"),
-        (line_of(duration="\0"), r"duration: found '\x00', expected seconds"),
+        (line_of(duration="\0"), r"duration: found '\x00', expected a finite decimal number"),
         (line_of(status_code=99), "status_code: found '99', expected 100 to 599"),
         (line_of(status_code=True), "status_code: found 'true', expected 100 to 599"),
-        (line_of(duration="fast"), "duration: found 'fast', expected seconds"),
-        (line_of(duration=-1), "duration: found '-1', expected seconds"),
-        (line_of(duration=[1]), "duration: found '[1]', expected seconds"),
+        (line_of(duration="fast"), "duration: found 'fast', expected a finite decimal number"),
+        (line_of(duration=-1), "duration: found '-1', expected a finite decimal number"),
+        (line_of(duration=[1]), "duration: found '[1]', expected a finite decimal number"),
     ],
 )
 def test_a_bad_line_is_rejected_with_the_field_what_was_found_and_what_was_expected(

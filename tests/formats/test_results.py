@@ -26,7 +26,7 @@ NO_TEST = "test: found a result without one, expected Test: NAME before it"
 
 
 def results(name: str = "/logs/test_1700000000.log", **settings: object) -> LineFormat:
-    return open_format("results", Settings(_env_file=None, **settings).format_options).of_source(name, 0)  # type: ignore[arg-type, call-arg]
+    return open_format(Settings(_env_file=None, **settings).format_options("results")).of_source(name, 0)  # type: ignore[arg-type, call-arg]
 
 
 def read(log: bytes, offset: int = 0) -> ParsedLines:

@@ -10,7 +10,7 @@ from tailmetrics.errors import FormatError
 from tailmetrics.ingest.dataflow import ChunkParser
 from tailmetrics.settings import load_settings
 from tailmetrics.sources import Acknowledgement, Checkpoint, Delivery, LineChunk, LongLine, Registration
-from tests.builders import source_of
+from tests.builders import format_options, source_of
 from tests.formats.logs import GOOD
 
 SOURCE = source_of()
@@ -24,7 +24,7 @@ def parse() -> ChunkParser:
 def test_lines_become_a_batch_from_their_offset_to_their_checkpoint(parse: ChunkParser) -> None:
     data = f"{GOOD}\nbad\n\n".encode()
     end = Checkpoint(100 + len(data), 0, "", 0, "")
-    batch = parse(LineChunk("id", "requests", "/x.log", 100, data, end, True, 0))
+    batch = parse(LineChunk("id", format_options("requests"), "/x.log", 100, data, end, True, 0))
     assert (batch.source_id, batch.path, batch.start, batch.checkpoint, batch.more) == (
         "id",
         "/x.log",
@@ -37,7 +37,7 @@ def test_lines_become_a_batch_from_their_offset_to_their_checkpoint(parse: Chunk
 
 def test_a_long_line_becomes_one_reject(parse: ChunkParser) -> None:
     end = Checkpoint(1000, 0, "", 0, "")
-    batch = parse(LongLine("id", "requests", "/x.log", 0, b"x" * 70, end, False, 0))
+    batch = parse(LongLine("id", format_options("requests"), "/x.log", 0, b"x" * 70, end, False, 0))
     assert batch.parsed.lines == 1
     assert "found more than 64 bytes" in batch.parsed.rejects["reason"].item()
 

@@ -15,7 +15,7 @@ from tailmetrics.ingest.dataflow import ChunkParser
 from tailmetrics.queues import QueueUrl
 from tailmetrics.queues.broker import Received
 from tailmetrics.queues.messages import Message, Place
-from tailmetrics.settings import LogQueue
+from tailmetrics.settings import LogQueue, load_settings
 from tailmetrics.sources import Acknowledgement, Batch
 from tailmetrics.stores import Store, open_store
 from tailmetrics.telemetry.metrics import Metrics
@@ -54,7 +54,9 @@ class Process:
         return Message(
             Received(1, body, message_id, again, {}, None),
             place=Place(1, 1),
-            queue=LogQueue(QueueUrl.parse(f"amqp://host/?queue={queue}"), "requests"),
+            queue=LogQueue(
+                QueueUrl.parse(f"amqp://host/?queue={queue}"), load_settings(None).format_options("requests")
+            ),
             broker_name="rabbit@host",
             options=self._settings.queue_options,
         )

@@ -13,6 +13,7 @@ from tailmetrics.queues.messages import Message, Place
 from tailmetrics.settings import LogQueue, load_settings
 from tailmetrics.sources import LineChunk, LongLine
 from tailmetrics.urls import QueueUrl
+from tests.builders import format_options
 from tests.queues.consuming import log_of
 
 URL = "amqp://host/?queue=logs"
@@ -23,7 +24,7 @@ def message_of(body: bytes, url: str = URL, **given: Any) -> Message:
     return Message(
         Received(tag=1, body=body, **received),
         place=Place(1, 1),
-        queue=LogQueue(QueueUrl.parse(url), "requests"),
+        queue=LogQueue(QueueUrl.parse(url), format_options("requests")),
         broker_name="rabbit@host",
         options=load_settings(None, max_line_bytes=64, chunk_bytes=4096).queue_options,
     )

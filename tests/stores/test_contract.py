@@ -671,7 +671,7 @@ class TestRejects:
             for value in ("a\0b", "\0", "sur\ud800", "\ude80\ud83d", "\x01\x85", {"\0": ["\0\ud800"]})
         ]
         lines += [b"\0", b"{\0}", b"\xff", b"{\x01}"]
-        json_lines = open_format("json", Settings(_env_file=None).format_options)  # type: ignore[call-arg]
+        json_lines = open_format(Settings(_env_file=None).format_options("json"))  # type: ignore[call-arg]
         parsed = json_lines.parse(b"\n".join(lines), 0)
         rejects = list(parsed.rejects.select("reason", "line").iter_rows())
         store.write([batch_of(store.register(source_of()), parsed.records, 0, rejects=rejects)])

@@ -10,6 +10,7 @@ from tailmetrics.tailing.follower import Follower
 from tailmetrics.tailing.identity import new_source
 from tailmetrics.tailing.log_file import open_log
 from tailmetrics.tailing.reader import Rewritten
+from tests.builders import format_options
 from tests.tailing.following import (
     append,
     as_bytes,
@@ -29,7 +30,7 @@ def test_a_file_written_anew_between_its_discovery_and_the_first_read_is_told_fr
         opened,
         following.settings.tailing_options,
         str(log),
-        "requests",
+        format_options("requests"),
         registered=False,
     )
     follower.refresh()

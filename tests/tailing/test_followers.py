@@ -15,6 +15,7 @@ from tailmetrics.tailing.identity import new_source
 from tailmetrics.tailing.known_sources import KnownSources
 from tailmetrics.tailing.log_file import open_log
 from tailmetrics.tailing.rotation import LogNames
+from tests.builders import format_options
 from tests.tailing.following import (
     append,
     as_bytes,
@@ -82,7 +83,9 @@ class TestFollowers:
             path = tmp_path / name
             append(path, name)
             opened = open_log(str(path))
-            return followers.follow(new_source(opened, str(path), "node", ()), opened, str(path), "requests")
+            return followers.follow(
+                new_source(opened, str(path), "node", ()), opened, str(path), format_options("requests")
+            )
 
         return start
 

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from tailmetrics import tailing
-from tailmetrics.settings import LogPath
 from tailmetrics.sources import Checkpoint, Source
+from tests.builders import log_path
 
 NOW = datetime(2024, 11, 6, tzinfo=timezone.utc)
 
@@ -25,7 +25,11 @@ def sources(folder: Path, count: int) -> list[Source]:
 def forgettable(known: list[Source], remembered: int) -> list[str]:
     """What is forgotten when the folders of the sources are followed, whatever the names in them."""
     folders = {Path(source.path).parent for source in known}
-    return tailing.forgettable(known, remembered, [LogPath(f"{folder}/*", "requests") for folder in folders])
+    return tailing.forgettable(
+        known,
+        remembered,
+        [log_path(f"{folder}/*") for folder in folders],
+    )
 
 
 def test_nothing_is_forgotten_up_to_the_limit(tmp_path):

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tailmetrics.settings import LogPath
 from tailmetrics.sources import Source
 from tailmetrics.tailing.identity import checkpoint_of, new_source
 from tailmetrics.tailing.known_sources import KnownSources, Relatives
 from tailmetrics.tailing.log_file import open_log
 from tailmetrics.tailing.rotation import LogNames
+from tests.builders import log_path
 from tests.tailing.following import append
 
 STARTED = datetime(2024, 11, 6, tzinfo=timezone.utc)
@@ -71,7 +71,7 @@ def test_a_rotated_file_is_followed_since_the_oldest_of_its_log(tmp_path: Path) 
             for epoch, moment in enumerate(since)
         )
     )
-    relatives = Relatives(sources, LogNames([LogPath(f"{tmp_path}/*.log", "requests")]))
+    relatives = Relatives(sources, LogNames([log_path(f"{tmp_path}/*.log")]))
     days = [relatives.followed_since_ns(f"{tmp_path}/{name}") for name in ("x.log.1", "other.log.1")]
     assert days == [int(since[1].timestamp() * 1e9), int(STARTED.timestamp() * 1e9)]
 
@@ -80,7 +80,10 @@ def test_a_rotated_file_is_followed_since_the_oldest_of_its_log(tmp_path: Path) 
 def test_what_is_new_after_the_clock_stepped_back_is_newer_than_the_start(tmp_path: Path, hours: int) -> None:
     now = datetime.now(timezone.utc)
     started = now - timedelta(hours=hours)
-    relatives = Relatives(KnownSources([], started), LogNames([LogPath(f"{tmp_path}/*.log", "requests")]))
+    relatives = Relatives(
+        KnownSources([], started),
+        LogNames([log_path(f"{tmp_path}/*.log")]),
+    )
     since_ns = relatives.followed_since_ns(f"{tmp_path}/x.log.1")
     moment = datetime.fromtimestamp(since_ns / 1e9, timezone.utc)
     assert moment - min(started, now) < timedelta(minutes=1)

@@ -18,6 +18,7 @@ from tailmetrics.tailing.known_sources import KnownSources
 from tailmetrics.tailing.load_queue import LoadQueue
 from tailmetrics.tailing.matching import Matcher
 from tailmetrics.tailing.rotation import LogNames
+from tests.builders import format_options
 from tests.tailing.following import (
     Following,
     append,
@@ -169,7 +170,9 @@ class TestLoadQueue:
 
     @pytest.fixture
     def queue(self, followers: Followers) -> LoadQueue:
-        return LoadQueue("requests", followers, Matcher("node", followers, from_beginning=True))
+        return LoadQueue(
+            format_options("requests"), followers, Matcher("node", followers, from_beginning=True)
+        )
 
     @pytest.fixture
     def job(self, queue: LoadQueue, tmp_path: Path) -> LoadJob:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailmetrics.settings import LogPath
 from tailmetrics.tailing.rotation import LogNames, chain
+from tests.builders import log_path
 
 PIECES = ("1", "2", "10", "2024", "20241010", "20241010T101010Z", "old", "bak")
 SEPARATORS = (".", "_", "-", "~")
@@ -17,7 +17,7 @@ SEPARATORS = (".", "_", "-", "~")
 
 def names_of(*patterns: str, found: tuple[str, ...] = ()) -> LogNames:
     """The names of logs in the folder /logs, of which some were found."""
-    names = LogNames([LogPath(f"/logs/{pattern}", f"format {pattern}") for pattern in patterns])
+    names = LogNames([log_path(f"/logs/{pattern}", f"format {pattern}") for pattern in patterns])
     names.add(f"/logs/{name}" for name in found)
     return names
 
@@ -125,9 +125,9 @@ def test_whether_rotation_made_a_name_of_one_that_is_followed(path: str, expecte
 def test_the_format_of_a_rotated_file_is_that_of_the_first_name_before_rotation_with_an_entry() -> None:
     names = names_of("web-1.log", "web.log")
     formats = [names.format_of_rotated(f"/logs/{name}") for name in ("web-1.log.1", "web-2.log.1", "x.log")]
-    assert formats == ["format web-1.log", "format web.log", None]
+    assert [each and each.name for each in formats] == ["format web-1.log", "format web.log", None]
 
 
 def test_entries_may_be_relative(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert LogNames([LogPath("web-1.log", "requests")]).log_of("web-1.log.1") == f"{tmp_path}/web-1.log"
+    assert LogNames([log_path("web-1.log")]).log_of("web-1.log.1") == f"{tmp_path}/web-1.log"

@@ -7,13 +7,13 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Literal, get_args
 
 from fastapi import Request
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 from pydantic.json_schema import SkipJsonSchema
 from starlette.datastructures import ImmutableMultiDict
 
 from tailmetrics.api.http.problems import wrong_parameters
 from tailmetrics.errors import QueryError
-from tailmetrics.settings import FormatName
+from tailmetrics.settings import canonical_format
 from tailmetrics.stats import CustomerSort, Failures, UptimeMethod
 
 CUSTOMER_SORTS: tuple[CustomerSort, ...] = get_args(CustomerSort)
@@ -168,8 +168,10 @@ class LoadParameters(BaseModel):
         f"else `{DEFAULT_NAME}`.",
         examples=["requests.log"],
     )
-    format: FormatName | SkipJsonSchema[None] = Field(
-        default=None, description="Format of the lines. Default: the setting LOG_FORMAT."
+    format: Annotated[str, AfterValidator(canonical_format)] | SkipJsonSchema[None] = Field(
+        default=None,
+        description="Format of the lines, as LOG_FORMAT takes it, which is the default.",
+        examples=["combined"],
     )
     path: Annotated[str, Field(min_length=1, max_length=4096)] | SkipJsonSchema[None] = Field(
         default=None,

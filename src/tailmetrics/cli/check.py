@@ -22,7 +22,7 @@ from tailmetrics.errors import FormatError, QueueError, SettingsError, StoreBusy
 from tailmetrics.formats import open_format
 from tailmetrics.queues import QueueUrl
 from tailmetrics.queues.broker import connected
-from tailmetrics.settings import LogPath, Settings, load_settings
+from tailmetrics.settings import FormatOptions, LogPath, Settings, load_settings
 from tailmetrics.stores import open_store
 from tailmetrics.tailing.discovery import find_files
 from tailmetrics.telemetry.log import configure_logging
@@ -54,8 +54,8 @@ def check(env_file: Path | None, *, deep: bool = False, **flags: Any) -> Iterato
         return
     configure_logging(settings.model_copy(update={"logging_level": "WARNING"}))
     yield Finding("ok", "settings", f"{len(Settings.model_fields)} have values that can be used")
-    for name in dict.fromkeys(entry.format_name for entry in settings.log_entries):
-        yield _format(name, settings)
+    for log_format in dict.fromkeys(entry.log_format for entry in settings.log_entries):
+        yield _format(log_format)
     for entry in settings.log_paths:
         yield from _log_path(entry)
     for queue in settings.log_queues:
@@ -79,12 +79,12 @@ def _env_file(env_file: Path | None) -> Iterator[Finding]:
             yield Finding("note", "settings", f"{env_file}: {key} is no setting of this program{hint}")
 
 
-def _format(name: str, settings: Settings) -> Finding:
+def _format(log_format: FormatOptions) -> Finding:
     try:
-        open_format(name, settings.format_options)
+        open_format(log_format)
     except FormatError as error:
         return Finding("wrong", "format", str(error))
-    return Finding("ok", "format", f"{name} can be read")
+    return Finding("ok", "format", f"{log_format.name} can be read")
 
 
 def _log_path(entry: LogPath) -> Iterator[Finding]:

@@ -19,7 +19,7 @@ from tailmetrics.cli.options import Exit
 from tailmetrics.errors import LoadError, StoreBusy
 
 if TYPE_CHECKING:
-    from tailmetrics.settings import Settings
+    from tailmetrics.settings import LogPath, Settings
     from tailmetrics.status import LoadProgress
 
     OnProgress = Callable[[LoadProgress], None]
@@ -128,7 +128,7 @@ def _service(settings: Settings) -> str | None:
 def _through_service(settings: Settings, url: str, file: Path, on_progress: OnProgress) -> LoadProgress:
     from tailmetrics.cli.client import send_log
     from tailmetrics.status import LoadProgress
-    from tailmetrics.tailing.rotation import LogNames, is_compressed
+    from tailmetrics.tailing.rotation import is_compressed
 
     size = None if is_compressed(file.name) else file.stat().st_size
     with file.open("rb") as log:
@@ -144,11 +144,17 @@ def _through_service(settings: Settings, url: str, file: Path, on_progress: OnPr
                 api_key=settings.api_key,
                 size=size,
                 # The service sees a copy without its folder, and so cannot tell the format by LOG_FILE_PATH.
-                log_format=options.option_value("log_format")
-                or LogNames(settings.log_paths).format_of(str(file)),
+                log_format=options.option_value("log_format") or _format_name(settings.log_paths, file),
             )
         except (OSError, EOFError, zlib.error) as error:
             raise LoadError(f"{file} cannot be read to its end: {error}") from error
+
+
+def _format_name(log_paths: Sequence[LogPath], file: Path) -> str | None:
+    from tailmetrics.tailing.rotation import LogNames
+
+    found = LogNames(log_paths).format_of(str(file))
+    return None if found is None else found.name
 
 
 def _pieces(log: BinaryIO, file: Path, size: int | None, on_progress: OnProgress) -> Iterator[bytes]:

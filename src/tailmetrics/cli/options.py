@@ -111,7 +111,6 @@ def _end_with_parent(_context: click.Context, _parameter: click.Parameter, pid: 
         process.end_with_parent(pid)
 
 
-_FORMATS = click.Choice(["requests", "nginx", "json", "regex", "results"])
 _OPTIONS: dict[str, Callable[[Any], Any]] = {
     "env_file": click.option(
         "--env-file",
@@ -121,7 +120,7 @@ _OPTIONS: dict[str, Callable[[Any], Any]] = {
     "log_file_path": setting(
         "log_file_path", "A file to follow, or a glob; may be given several times.", multiple=True
     ),
-    "log_format": setting("log_format", "Format of the lines.", type=_FORMATS),
+    "log_format": setting("log_format", "Format of the lines."),
     "log_timezone": setting("log_timezone", "Time zone of timestamps without one."),
     "log_start": setting(
         "log_start", "Where to begin in a new file.", type=click.Choice(["beginning", "end"])

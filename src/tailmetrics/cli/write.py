@@ -98,7 +98,7 @@ def generate(
     if days is not None and mode == "realistic" and not settings.max_logs_to_generate:
         raise click.UsageError("--days spreads a number of lines over them, so it needs --max-logs.")
     target = queue or file or generator.generated_file(settings.log_paths)
-    given = settings.log_format if queue or file else settings.log_paths[0].format_name
+    given = settings.log_format if queue or file else settings.log_paths[0].log_format.name
     is_results = given == "results"
     if days is not None and is_results:
         raise click.UsageError(

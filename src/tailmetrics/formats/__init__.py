@@ -3,36 +3,24 @@
 from __future__ import annotations
 
 from tailmetrics.errors import FormatError
-from tailmetrics.formats import json_lines, nginx, regex, requests, results, timestamps
+from tailmetrics.formats import json_lines, nginx, regex, requests, results
 from tailmetrics.formats.base import LineFormat
-from tailmetrics.formats.framing import RESULTS
-from tailmetrics.formats.text import Extract, TextFormat
-from tailmetrics.settings import FORMAT_NAMES, FormatOptions
+from tailmetrics.formats.kinds import Kind
+from tailmetrics.settings import FormatOptions
+from tailmetrics.settings.names import EXPECTED_FORMAT
 
-__all__ = ["LineFormat", "open_format"]
+__all__ = ["KINDS", "Kind", "LineFormat", "open_format"]
+
+# In this order they are asked whose lines they are.
+KINDS = {kind.name: kind for kind in (requests.KIND, nginx.KIND, json_lines.KIND, results.KIND, regex.KIND)}
 
 
-def open_format(name: str, options: FormatOptions) -> LineFormat:
-    """The format of that name (one of FORMAT_NAMES), as the options describe it.
+def open_format(options: FormatOptions) -> LineFormat:
+    """The format that the options name, as they describe it.
 
     Raises FormatError when there is no such format, or when its options cannot be used.
     """
-    if name == requests.NAME:
-        return requests.RequestsFormat(options.zone, options.max_line_bytes)
-    if name == RESULTS:
-        return results.ResultsFormat(options.max_line_bytes, options.chunk_bytes)
-    extract: Extract
-    own_timestamps = ""
-    if name == nginx.NAME:
-        pattern = options.nginx_regex
-        extract = regex.extract_by("LOG_NGINX_REGEX", pattern) if pattern else nginx.extract
-    elif name == json_lines.NAME:
-        extract = json_lines.extract_by(options.json_fields)
-        own_timestamps = options.timestamp_format
-    elif name == regex.NAME:
-        extract = regex.extract_by("LOG_REGEX", options.regex)
-        own_timestamps = options.timestamp_format
-    else:
-        raise FormatError(f"LOG_FORMAT: found {name!r}, expected one of {', '.join(FORMAT_NAMES)}")
-    reader = timestamps.reader(options.zone, own_timestamps)
-    return TextFormat(extract, reader, options.max_line_bytes)
+    kind = KINDS.get(options.name)
+    if kind is None:
+        raise FormatError(f"LOG_FORMAT: found {options.name!r}, expected {EXPECTED_FORMAT}")
+    return kind.open(options)

@@ -8,6 +8,7 @@ import polars as pl
 
 from tailmetrics.formats.reasons import found_instead
 from tailmetrics.formats.timestamps import TimestampReader
+from tailmetrics.formats.units import seconds
 from tailmetrics.records import MAX_CUSTOMER_ID_CHARACTERS, MAX_DURATION_SECONDS
 
 PROBLEM: Final = "problem"
@@ -23,12 +24,11 @@ RAW_SCHEMA: Final = {
 }
 
 MIN_STATUS, MAX_STATUS = 100, 599
-_DECIMAL = r"\A(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\z"
 _EXPECTED = {
     "customer_id": f"1 to {MAX_CUSTOMER_ID_CHARACTERS} characters without control characters",
     "path": "at least one character, and no NUL",
     "status_code": f"{MIN_STATUS} to {MAX_STATUS}",
-    "duration": "seconds as a finite decimal number, not negative",
+    "duration": "a finite decimal number, not negative, with or without a unit",
 }
 _EXPECTED_LENGTH = f"at most {MAX_DURATION_SECONDS:.0f} seconds"
 
@@ -39,15 +39,10 @@ def status_code(text: pl.Expr) -> pl.Expr:
     return pl.when((text.str.len_bytes() == 3) & number.is_between(MIN_STATUS, MAX_STATUS)).then(number)
 
 
-def duration(text: pl.Expr) -> pl.Expr:
-    """Float64; null unless a decimal number without a sign, and no more than any duration can be."""
-    number = _finite(text)
+def duration(text: pl.Expr, unit: str = "s") -> pl.Expr:
+    """Float64, in seconds; null unless units.seconds reads it, and no more than any duration can be."""
+    number = seconds(text, unit)
     return pl.when(number <= MAX_DURATION_SECONDS).then(number)
-
-
-def _finite(text: pl.Expr) -> pl.Expr:
-    number = text.cast(pl.Float64, strict=False)
-    return pl.when(text.str.contains(_DECIMAL) & number.is_finite()).then(number)
 
 
 def customer_id(text: pl.Expr) -> pl.Expr:
@@ -61,14 +56,14 @@ def path(text: pl.Expr) -> pl.Expr:
     return pl.when((text.str.len_bytes() > 0) & ~text.str.contains("\0", literal=True)).then(text)
 
 
-def read_fields(raw: pl.DataFrame, timestamps: TimestampReader) -> pl.DataFrame:
+def read_fields(raw: pl.DataFrame, timestamps: TimestampReader, unit: str) -> pl.DataFrame:
     """The columns of a record but its offset; null where a field of `raw` cannot be read."""
     return raw.select(
         timestamps.read(raw["timestamp"]).alias("timestamp"),
         customer_id(pl.col("customer_id")),
         path(pl.col("path")),
         status_code(pl.col("status_code")),
-        duration(pl.col("duration")),
+        duration(pl.col("duration"), unit),
     )
 
 
@@ -85,7 +80,7 @@ def reasons(raw: pl.DataFrame, values: pl.DataFrame, timestamps: TimestampReader
         unread_timestamp=timestamps.reasons(raw["timestamp"]),
         **{f"unread_{field}": values[field] for field in _EXPECTED},
     )
-    too_long = pl.col("unread_duration").is_null() & _finite(pl.col("duration")).is_not_null()
+    too_long = pl.col("unread_duration").is_null() & seconds(pl.col("duration"), "s").is_not_null()
     first_wrong = [pl.col(PROBLEM), pl.when(values["timestamp"].is_null()).then("unread_timestamp")]
     for field, expected in _EXPECTED.items():
         reason = found_instead(field, pl.col(field), expected)

@@ -10,8 +10,11 @@ import polars as pl
 
 from tailmetrics.errors import FormatError
 from tailmetrics.formats.fields import PROBLEM, RAW_SCHEMA
+from tailmetrics.formats.kinds import Kind
 from tailmetrics.formats.reasons import found_instead
-from tailmetrics.formats.text import Extract
+from tailmetrics.formats.rules import Rules
+from tailmetrics.formats.text import Extract, TextFormat
+from tailmetrics.settings import FormatOptions
 
 NAME: Final = "json"
 _SETTING = "LOG_JSON_FIELDS"
@@ -171,3 +174,17 @@ def _value(path: list[str]) -> pl.Expr:
     for key in path[1:]:
         value = value.struct.field(key)
     return value
+
+
+def _open(options: FormatOptions) -> TextFormat:
+    return TextFormat(extract_by(options.json_fields), Rules(options), options.max_line_bytes)
+
+
+KIND: Final = Kind(
+    name=NAME,
+    title="a JSON object a line, whose keys LOG_JSON_FIELDS names",
+    example='{"timestamp": "2024-10-01T00:00:01Z", "customer_id": "cust_40", "path": "/cart", '
+    '"status_code": 200, "duration": 0.316}',
+    claims=_may_be_json,
+    open=_open,
+)

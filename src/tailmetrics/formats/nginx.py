@@ -7,8 +7,13 @@ from typing import Final
 
 import polars as pl
 
+from tailmetrics.formats import regex
 from tailmetrics.formats.fields import PROBLEM
+from tailmetrics.formats.kinds import Kind
 from tailmetrics.formats.reasons import found_instead
+from tailmetrics.formats.rules import Rules
+from tailmetrics.formats.text import TextFormat
+from tailmetrics.settings import FormatOptions
 
 NAME: Final = "nginx"
 _QUOTED = r'"(?:[^"\\]|\\.)*"'
@@ -75,3 +80,20 @@ def _byte(escape: re.Match[bytes]) -> bytes:
         return escape[2]
     byte = bytes.fromhex(escape[1].decode())
     return byte if byte in b'"\\' or byte > b"\x7f" else escape[0]
+
+
+def _open(options: FormatOptions) -> TextFormat:
+    pattern = options.nginx_regex
+    by = regex.extract_by("LOG_NGINX_REGEX", pattern) if pattern else extract
+    return TextFormat(by, Rules(options), options.max_line_bytes)
+
+
+_CLAIMED = re.compile(_LINE.replace(r"\z", r"\Z"))
+
+KIND: Final = Kind(
+    name=NAME,
+    title="nginx's combined, with the request time after it when it is logged",
+    example='203.0.113.9 - - [10/Oct/2024:13:55:36 +0000] "GET /cart HTTP/1.1" 200 612 "-" "curl/8.5" 0.123',
+    claims=lambda line: _CLAIMED.match(line) is not None,
+    open=_open,
+)

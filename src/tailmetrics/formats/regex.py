@@ -8,8 +8,11 @@ import polars as pl
 
 from tailmetrics.errors import FormatError
 from tailmetrics.formats.fields import PROBLEM
+from tailmetrics.formats.kinds import Kind, never_claims
 from tailmetrics.formats.reasons import found_instead
-from tailmetrics.formats.text import Extract
+from tailmetrics.formats.rules import Rules
+from tailmetrics.formats.text import Extract, TextFormat
+from tailmetrics.settings import FormatOptions
 
 NAME: Final = "regex"
 _REQUIRED = ("timestamp", "customer_id", "path", "status_code")
@@ -56,3 +59,12 @@ def _groups(setting: str, pattern: str, whole: str) -> list[str]:
             f"{setting}: found {pattern!r}, expected a regular expression in Rust's syntax ({detail[-1]})"
         ) from None
     return schema.names()
+
+
+def _open(options: FormatOptions) -> TextFormat:
+    return TextFormat(extract_by("LOG_REGEX", options.regex), Rules(options), options.max_line_bytes)
+
+
+KIND: Final = Kind(
+    name=NAME, title="a pattern of your own, LOG_REGEX", example="", claims=never_claims, open=_open
+)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import nanoarrow
@@ -12,10 +13,14 @@ import polars as pl
 from tailmetrics.formats import fields, timestamps
 from tailmetrics.formats.digits import decimals, pairs, words_at
 from tailmetrics.formats.fields import MAX_STATUS, MIN_STATUS, PROBLEM
-from tailmetrics.formats.lines import Bools, Integers
+from tailmetrics.formats.kinds import Kind
+from tailmetrics.formats.lines import Bools, Integers, Lines, split
+from tailmetrics.formats.rules import Rules
 from tailmetrics.formats.scan import TIME_BYTES, Scan, scan_lines
 from tailmetrics.formats.text import TextFormat
+from tailmetrics.formats.units import PER_SECOND
 from tailmetrics.records import MAX_CUSTOMER_ID_CHARACTERS, RECORD_SCHEMA, ParsedLines, no_records, no_rejects
+from tailmetrics.settings import FormatOptions
 
 NAME: Final = "requests"
 FEW_LINES = 64  # whose texts are quicker made one by one, as no other thread is let in meanwhile
@@ -25,22 +30,29 @@ _FIELDS = ("date", "time", "customer_id", "path", "status_code", "duration")
 class RequestsFormat:
     """Reads clean lines by their bytes, and all others by the rules."""
 
-    def __init__(self, zone: str, max_line_bytes: int) -> None:
-        self._by_rules = by_rules(zone, max_line_bytes)
-        self._zone = zone
-        self._max_line_bytes = max_line_bytes
+    def __init__(self, options: FormatOptions) -> None:
+        self._by_rules = by_rules(options)
+        self._rules = _rules(options)
+        self._zone = options.zone
+        self._max_line_bytes = options.max_line_bytes
 
     def of_source(self, path: str, written_ns: int) -> RequestsFormat:  # noqa: ARG002  # its lines tell everything
         return self
 
     def parse(self, data: bytes, offset: int) -> ParsedLines:
-        scan = scan_lines(data, offset, self._max_line_bytes)
+        return self.parse_lines(split(data, offset))
+
+    def parse_lines(self, lines: Lines) -> ParsedLines:
+        scan = scan_lines(lines, self._max_line_bytes)
         records, clean = self._clean_records(scan)
+        logged = records.height
+        records = self._rules.applied(records, may_have_queries=b"?" in lines.data)
+        excluded = logged - records.height
         if clean.all():
-            return ParsedLines(records, no_rejects(), 0)
+            return ParsedLines(records, no_rejects(), excluded)
         others = self._by_rules.parse_lines(scan.lines.only(~clean))
         both = pl.concat([records, others.records]).sort("offset") if others.records.height else records
-        return ParsedLines(both, others.rejects, others.blanks)
+        return ParsedLines(both, others.rejects, others.blanks + excluded)
 
     def parse_too_long(self, data: bytes, offset: int) -> ParsedLines:
         return self._by_rules.parse_too_long(data, offset)
@@ -52,7 +64,7 @@ class RequestsFormat:
         customer_id, path = _texts(scan)
         timestamp = self._timestamps(scan)
         status_code, proven = _status_codes(scan)
-        duration = _durations(scan)
+        duration = _durations(scan, self._rules.unit)
         records = pl.DataFrame(
             {
                 "timestamp": timestamp,
@@ -118,17 +130,17 @@ def _status_codes(scan: Scan) -> tuple[npt.NDArray[np.int16], Bools]:
     return status, fits
 
 
-def _durations(scan: Scan) -> pl.Series:
+def _durations(scan: Scan, unit: str) -> pl.Series:
     """The duration of each line; null where it is none."""
     starts = scan.status_ends + 1
     values, fits = decimals(scan.tails, scan.ends - starts)
-    duration = pl.Series(values)
+    duration = pl.Series(values) / PER_SECOND[unit]
     if fits.all():
         return duration
     odd = np.flatnonzero(~fits)
     edges = np.column_stack((starts[odd], scan.ends[odd])).astype(np.int32)
     text = _texts_between(edges, scan.lines.data).gather_every(2)
-    return duration.scatter(odd, pl.select(fields.duration(pl.lit(text))).to_series())
+    return duration.scatter(odd, pl.select(fields.duration(pl.lit(text), unit)).to_series())
 
 
 def _texts_between(edges: npt.NDArray[np.int32], data: bytes) -> pl.Series:
@@ -139,10 +151,14 @@ def _texts_between(edges: npt.NDArray[np.int32], data: bytes) -> pl.Series:
     return pl.Series(array)
 
 
-def by_rules(zone: str, max_line_bytes: int) -> TextFormat:
+def by_rules(options: FormatOptions) -> TextFormat:
     """The format by its rules alone, which explains every reject."""
-    reader = timestamps.TimestampReader(zone, timestamps.plain, "a real date and time as YYYY-MM-DD HH:MM:SS")
-    return TextFormat(extract, reader, max_line_bytes)
+    return TextFormat(extract, _rules(options), options.max_line_bytes)
+
+
+def _rules(options: FormatOptions) -> Rules:
+    expected = "a real date and time as YYYY-MM-DD HH:MM:SS"
+    return Rules(options, reader=timestamps.TimestampReader(options.zone, timestamps.plain, expected))
 
 
 def extract(text: pl.Series) -> pl.DataFrame:
@@ -166,3 +182,14 @@ def extract(text: pl.Series) -> pl.DataFrame:
             )
         },
     )
+
+
+_CLAIMED = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d{1,9})? [^ ]+ [^ ]+ [^ ]+ [^ ]+\Z")
+
+KIND: Final = Kind(
+    name=NAME,
+    title="date time customer path status duration",
+    example="2024-11-06 06:33:33 cust_40 /api/v1/resource1 400 0.316",
+    claims=lambda line: _CLAIMED.match(line) is not None,
+    open=RequestsFormat,
+)

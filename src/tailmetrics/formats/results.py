@@ -15,7 +15,8 @@ from typing import Final
 import polars as pl
 
 from tailmetrics.formats import fields
-from tailmetrics.formats.framing import MARK_PREFIX, opens_block
+from tailmetrics.formats.framing import MARK_PREFIX, RESULTS, opens_block
+from tailmetrics.formats.kinds import Kind
 from tailmetrics.formats.lines import Lines, split
 from tailmetrics.formats.reasons import found_instead
 from tailmetrics.formats.text import LINES_AT_ONCE, kept_lines, text_of, too_long_line, unfit_lines
@@ -198,3 +199,12 @@ def _blocks(marks: pl.DataFrame) -> pl.DataFrame:
         pl.coalesce("at_opening", "at_closing").alias("reason"),
         pl.when(at_closing).then("closing_line").otherwise("line").alias("line"),
     )
+
+
+KIND: Final = Kind(
+    name=RESULTS,
+    title="tests and whether they passed, in blocks of lines",
+    example="# Test: apples Test\n# Result: PASS",
+    claims=lambda line: opens_block(line.encode()),
+    open=lambda options: ResultsFormat(options.max_line_bytes, options.chunk_bytes),
+)

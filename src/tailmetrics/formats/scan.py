@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tailmetrics.formats.digits import WORD, Words, pairs, until_space, words_at
-from tailmetrics.formats.lines import LF, Bools, Bytes, Integers, Lines, complete, lines_at
+from tailmetrics.formats.lines import Bools, Bytes, Integers, Lines
 
 TIME_BYTES = len("2024-10-01 00:00:00 ")
 _SPACE = 0x20
@@ -63,12 +63,10 @@ class Scan:
     tails: Words
 
 
-def scan_lines(data: bytes, offset: int, max_line_bytes: int) -> Scan:
-    """Find the lines of `data`, which begins at byte `offset` of its source, and look at each."""
-    whole, skipped = complete(data, offset)
-    array = np.frombuffer(whole, dtype=np.uint8)
-    feeds = np.flatnonzero(array == LF)
-    lines = lines_at(whole, array, feeds, offset, skipped)
+def scan_lines(lines: Lines, max_line_bytes: int) -> Scan:
+    """Look at each line."""
+    whole, array = lines.data, lines.array
+    feeds = np.append(lines.starts[1:], len(whole)) - 1
     lengths = lines.lengths
     clean = (lengths >= _SHORTEST_LINE_BYTES) & (lengths <= max_line_bytes)
     if array.max(initial=0) >= _DELETE:

@@ -10,7 +10,7 @@ import polars as pl
 
 from tailmetrics.formats import fields
 from tailmetrics.formats.lines import BYTE_ORDER_MARK, Lines, split
-from tailmetrics.formats.timestamps import TimestampReader
+from tailmetrics.formats.rules import Rules
 from tailmetrics.records import (
     REJECT_LINE_BYTES,
     REJECT_SCHEMA,
@@ -19,7 +19,8 @@ from tailmetrics.records import (
     no_rejects,
 )
 
-# Text of lines to their fields as text, a frame of fields.RAW_SCHEMA.
+# Text of lines to their fields as text: of fields.RAW_SCHEMA all but the customer, and the fields that tell
+# who that is, which may be `customer_id` itself.
 Extract = Callable[[pl.Series], pl.DataFrame]
 
 _BLANK = r"\A\s*\z"
@@ -29,9 +30,9 @@ LINES_AT_ONCE = 1 << 16  # bounds the memory that texts and reasons of very shor
 class TextFormat:
     """A format that is told by how it finds the fields of a line in its text."""
 
-    def __init__(self, extract: Extract, timestamps: TimestampReader, max_line_bytes: int) -> None:
+    def __init__(self, extract: Extract, rules: Rules, max_line_bytes: int) -> None:
         self._extract = extract
-        self._timestamps = timestamps
+        self._rules = rules
         self._max_line_bytes = max_line_bytes
 
     def of_source(self, path: str, written_ns: int) -> TextFormat:  # noqa: ARG002  # its lines tell everything
@@ -65,17 +66,23 @@ class TextFormat:
         table = pl.DataFrame({"offset": lines.offsets, "reason": unfit, "line": kept})
         candidates = table.filter(candidate)
 
-        raw = self._extract(text.filter(candidate))
-        values = fields.read_fields(raw, self._timestamps)
+        found = self._extract(text.filter(candidate))
+        excluded = self._rules.paths.excluded(found)
+        passed_over = int(blank.sum())
+        if excluded is not None:
+            found, candidates = found.filter(~excluded), candidates.filter(~excluded)
+            passed_over += int(excluded.sum())
+        raw = self._rules.prepared(found)
+        values = fields.read_fields(raw, self._rules.timestamps, self._rules.unit)
         wrong = fields.unreadable(raw, values)
         records = values.with_columns(candidates["offset"]).filter(~wrong)
 
         rejects = table.filter(unfit.is_not_null())
         if wrong.any():
-            reason = fields.reasons(raw.filter(wrong), values.filter(wrong), self._timestamps)
+            reason = fields.reasons(raw.filter(wrong), values.filter(wrong), self._rules.timestamps)
             of_format = candidates.filter(wrong).with_columns(reason.alias("reason"))
             rejects = pl.concat([rejects, of_format]).sort("offset")
-        return ParsedLines(records, rejects, int(blank.sum()))
+        return ParsedLines(records, rejects, passed_over)
 
 
 def too_long_line(data: bytes, offset: int, max_line_bytes: int) -> ParsedLines:

@@ -24,7 +24,7 @@ from tailmetrics.formats import LineFormat, open_format
 from tailmetrics.ingest.committer import Committer
 from tailmetrics.ingest.inputs import Inputs, known_sources
 from tailmetrics.records import no_lines
-from tailmetrics.settings import Settings, load_settings, resolve_node_id
+from tailmetrics.settings import FormatOptions, Settings, load_settings, resolve_node_id
 from tailmetrics.sources import (
     Acknowledgement,
     Batch,
@@ -105,10 +105,8 @@ class ChunkParser:
     """Makes batches of chunks; each format is built once."""
 
     def __init__(self, settings: Settings) -> None:
-        self._options = settings.format_options
         # At once, so that a wrong pattern is told at start and not with the first line.
-        names = {entry.format_name for entry in settings.log_entries}
-        self._formats = {name: open_format(name, self._options) for name in names}
+        self._formats = {entry.log_format: open_format(entry.log_format) for entry in settings.log_entries}
 
     def __call__(self, chunk: Chunk) -> Batch:
         if isinstance(chunk, Registration):
@@ -121,7 +119,7 @@ class ChunkParser:
             size = source.checkpoint.head_length
             batch = _without_lines(source, size, replace(source.checkpoint, position=size + 1))
             return replace(batch, delivery=chunk.delivery)
-        line_format = self._format(chunk.format_name).of_source(chunk.path, chunk.written_ns)
+        line_format = self._format(chunk.log_format).of_source(chunk.path, chunk.written_ns)
         parse = line_format.parse_too_long if isinstance(chunk, LongLine) else line_format.parse
         return Batch(
             source_id=chunk.source_id,
@@ -133,10 +131,10 @@ class ChunkParser:
             delivery=chunk.delivery,
         )
 
-    def _format(self, name: str) -> LineFormat:
-        if name not in self._formats:
-            self._formats[name] = open_format(name, self._options)
-        return self._formats[name]
+    def _format(self, log_format: FormatOptions) -> LineFormat:
+        if log_format not in self._formats:
+            self._formats[log_format] = open_format(log_format)
+        return self._formats[log_format]
 
 
 def _without_lines(source: Source, start: int, checkpoint: Checkpoint) -> Batch:

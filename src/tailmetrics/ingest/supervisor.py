@@ -118,10 +118,11 @@ class Supervisor:
 
         The job has failed when the settings of a format that is named cannot be used.
         """
-        job = LoadJob(path, display_name, format_name, by_content=display_name != str(path))
-        if format_name is not None:
+        log_format = None if format_name is None else self._settings.format_options(format_name)
+        job = LoadJob(path, display_name, log_format, by_content=display_name != str(path))
+        if log_format is not None:
             try:
-                open_format(format_name, self._settings.format_options)
+                open_format(log_format)
             except FormatError as error:
                 job.fail(str(error))
                 return job

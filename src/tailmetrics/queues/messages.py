@@ -69,7 +69,7 @@ class Message:
         self.arrived_at = time.monotonic()
         message_id = _text(received.message_id)
         self.has_id = bool(message_id)
-        self._format_name = queue.format_name
+        self._log_format = queue.log_format
         begin = self._begin(received, queue.url)
         self.is_empty = begin >= self.size
         content = fingerprint(received.body)
@@ -91,7 +91,7 @@ class Message:
             begin,
             b"",
             b"",
-            framing=framing_of(queue.format_name),
+            framing=framing_of(queue.log_format.name),
             chunk_bytes=options.chunk_bytes,
             max_line_bytes=options.max_line_bytes,
         )
@@ -115,7 +115,7 @@ class Message:
         kind = LongLine if lines.too_long else LineChunk
         return kind(
             source_id=self.source_id,
-            format_name=self._format_name,
+            log_format=self._log_format,
             path=self.delivery.source.path,
             offset=offset,
             data=lines.data,

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from pathlib import Path
 
-from tailmetrics.settings import LogPath
+from tailmetrics.settings import FormatOptions, LogPath
 from tailmetrics.tailing.rotation import LogNames, is_compressed
 
 NAME_PROBLEM = "its name is not UTF-8, rename it"
@@ -21,7 +21,7 @@ class FoundFile:
     """A regular file of LOG_FILE_PATH. `device` and `inode` are of the file, not of a link to it."""
 
     path: str
-    format_name: str
+    log_format: FormatOptions
     device: int
     inode: int
     size: int
@@ -56,7 +56,7 @@ def find_files(log_paths: Iterable[LogPath]) -> tuple[list[FoundFile], dict[str,
         for path in paths:
             if is_compressed(path):
                 continue
-            file = find_file(path, entry.format_name, missing)
+            file = find_file(path, entry.log_format, missing)
             if file is not None:
                 found.setdefault(file.key, file)
         if is_glob and not paths:
@@ -64,7 +64,7 @@ def find_files(log_paths: Iterable[LogPath]) -> tuple[list[FoundFile], dict[str,
     return list(found.values()), missing
 
 
-def find_file(path: str, format_name: str, missing: dict[str, str]) -> FoundFile | None:
+def find_file(path: str, log_format: FormatOptions, missing: dict[str, str]) -> FoundFile | None:
     """A regular file as it is now; of what is none, nor a folder, `missing` gets the reason."""
     if shown := name_that_is_not_utf8(path):
         missing[shown] = NAME_PROBLEM
@@ -78,7 +78,7 @@ def find_file(path: str, format_name: str, missing: dict[str, str]) -> FoundFile
         if not stat.S_ISDIR(status.st_mode):
             missing[path] = "not a regular file"
         return None
-    return FoundFile(path, format_name, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+    return FoundFile(path, log_format, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
 def event_names(path: str) -> set[str]:

@@ -6,7 +6,7 @@ import time
 from dataclasses import replace
 
 from tailmetrics.formats.framing import framing_of
-from tailmetrics.settings import TailingOptions
+from tailmetrics.settings import FormatOptions, TailingOptions
 from tailmetrics.sources import TAIL_BYTES, LineChunk, LongLine, Registration, Source
 from tailmetrics.status import SourceState, SourceStatus
 from tailmetrics.tailing.identity import checkpoint_of, grown_head
@@ -26,14 +26,14 @@ class Follower:
         file: LogFile,
         options: TailingOptions,
         path: str,
-        format_name: str,
+        log_format: FormatOptions,
         *,
         registered: bool,
         finite: bool = False,
     ) -> None:
         self.source = source
         self.path = path
-        self.format_name = format_name
+        self.log_format = log_format
         self.registered = registered
         self.finite = finite
         self.file = file
@@ -54,7 +54,7 @@ class Follower:
             source.position,
             before,
             self._head,
-            framing=framing_of(format_name),
+            framing=framing_of(log_format.name),
             chunk_bytes=options.chunk_bytes,
             max_line_bytes=options.max_line_bytes,
         )
@@ -165,7 +165,7 @@ class Follower:
         kind = LongLine if lines.too_long else LineChunk
         return kind(
             source_id=self.source.source_id,
-            format_name=self.format_name,
+            log_format=self.log_format,
             path=self.path,
             offset=offset,
             data=lines.data,

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Set
 from dataclasses import dataclass, replace
 
 from tailmetrics.process import room_for_logs
-from tailmetrics.settings import TailingOptions
+from tailmetrics.settings import FormatOptions, TailingOptions
 from tailmetrics.sources import Source
 from tailmetrics.status import SourceStatus
 from tailmetrics.tailing.follower import Follower
@@ -82,12 +82,12 @@ class Followers:
         return self._families[family]
 
     def follow(
-        self, source: Source, file: LogFile, path: str, format_name: str, *, finite: bool = False
+        self, source: Source, file: LogFile, path: str, log_format: FormatOptions, *, finite: bool = False
     ) -> Follower:
         """Read a file onward from where its source is; the file is closed with its follower."""
         registered = source.source_id in self.known
         follower = Follower(
-            source, file, self._options, path, format_name, registered=registered, finite=finite
+            source, file, self._options, path, log_format, registered=registered, finite=finite
         )
         follower.refresh()
         if self.names.is_rotation_of(path, source.path):

@@ -6,6 +6,7 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
+from tailmetrics.settings import FormatOptions
 from tailmetrics.sources import Batch
 from tailmetrics.status import LoadProgress
 
@@ -16,10 +17,12 @@ class LoadJob:
     With `by_content` the file is a copy made for the load (an upload), known by its bytes alone.
     """
 
-    def __init__(self, path: Path, display_name: str, format_name: str | None, *, by_content: bool) -> None:
+    def __init__(
+        self, path: Path, display_name: str, log_format: FormatOptions | None, *, by_content: bool
+    ) -> None:
         self.path = path
         self.display_name = display_name
-        self.format_name = format_name
+        self.log_format = log_format
         self.by_content = by_content
         self.source_id: str | None = None
         self.end: int | None = None  # the byte offset at which it is done, once known

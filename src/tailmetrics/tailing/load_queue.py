@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from tailmetrics.errors import LoadError
 from tailmetrics.formats.framing import RESULTS
+from tailmetrics.settings import FormatOptions
 from tailmetrics.sources import Batch
 from tailmetrics.tailing.followers import Followers
 from tailmetrics.tailing.load_jobs import LoadJob
@@ -24,7 +25,7 @@ class LoadQueue:
     LOG_FILE_PATH names.
     """
 
-    def __init__(self, log_format: str, followers: Followers, matcher: Matcher) -> None:
+    def __init__(self, log_format: FormatOptions, followers: Followers, matcher: Matcher) -> None:
         self._log_format = log_format
         self._followers = followers
         self._matcher = matcher
@@ -92,9 +93,9 @@ class LoadQueue:
         opened = open_finished(str(job.path))
         closing.callback(opened.close)
         size = opened.size()
-        format_name = job.format_name or self._followers.names.format_of(str(job.path)) or self._log_format
+        log_format = job.log_format or self._followers.names.format_of(str(job.path)) or self._log_format
         # A result log's name says when it ran: another one of equal content is another run.
-        source = self._matcher.of_load(opened, job, name_counts=format_name == RESULTS) if size else None
+        source = self._matcher.of_load(opened, job, name_counts=log_format.name == RESULTS) if size else None
         if source is None:
             job.begin("", 0, 0)
             job.succeed()
@@ -110,7 +111,7 @@ class LoadQueue:
             job.end = size
         else:
             job.begin(source.source_id, source.position, size)
-            self._followers.follow(source, opened, source.path, format_name, finite=True)
+            self._followers.follow(source, opened, source.path, log_format, finite=True)
             closing.pop_all()
             # Before it is registered, so that a copy which is to be loaded beside it finds it.
             self._followers.known.put(source)

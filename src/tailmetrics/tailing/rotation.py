@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from tailmetrics.settings import LogPath
+from tailmetrics.settings import FormatOptions, LogPath
 
 _COMPRESSED_SUFFIX = ".gz"
 
@@ -83,10 +83,9 @@ class LogNames:
 
     def __init__(self, log_paths: Sequence[LogPath]) -> None:
         self.log_paths = log_paths
-        patterns = [(os.path.abspath(entry.pattern), entry.format_name) for entry in log_paths]  # noqa: PTH100
+        patterns = [(os.path.abspath(entry.pattern), entry.log_format) for entry in log_paths]  # noqa: PTH100
         self._formats = [
-            (pattern, re.compile(fnmatch.translate(pattern)), format_name)
-            for pattern, format_name in patterns
+            (pattern, re.compile(fnmatch.translate(pattern)), log_format) for pattern, log_format in patterns
         ]
         self._exact = {pattern for pattern, _ in patterns if not glob.has_magic(pattern)}
         self._added: set[str] = set()  # as they were given
@@ -102,11 +101,11 @@ class LogNames:
             self._logs.update(path for path in map(os.path.abspath, new) if self._format_of(path))
             self._log_of.cache_clear()
 
-    def format_of(self, path: str) -> str | None:
+    def format_of(self, path: str) -> FormatOptions | None:
         """The format of the entry that a path matches, None when it matches none."""
         return self._format_of(os.path.abspath(path))  # noqa: PTH100
 
-    def format_of_rotated(self, path: str) -> str | None:
+    def format_of_rotated(self, path: str) -> FormatOptions | None:
         """The format of the first name before rotation that an entry matches, the file's own included."""
         return next(filter(None, map(self._format_of, chain(path))), None)
 
@@ -132,10 +131,10 @@ class LogNames:
         """Whether a name is derived by rotation from that of `original`, or both from the same one."""
         return path != original and self.family(path) == self.family(original)
 
-    def _find_format(self, path: str) -> str | None:
-        for pattern, matches, format_name in self._formats:
+    def _find_format(self, path: str) -> FormatOptions | None:
+        for pattern, matches, log_format in self._formats:
             if path == pattern or matches.match(path):
-                return format_name
+                return log_format
         return None
 
     def _find_log(self, path: str) -> str:

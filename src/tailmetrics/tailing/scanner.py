@@ -100,7 +100,7 @@ class Scanner:
                 is_due = True
         if is_due or self._wakeup.has_events:
             return is_due
-        looks = ((file, find_file(file.path, file.format_name, {})) for file in self._empty.values())
+        looks = ((file, find_file(file.path, file.log_format, {})) for file in self._empty.values())
         return any(now is not None and now.stamp != file.stamp for file, now in looks)
 
     def scan(self) -> None:
@@ -168,7 +168,7 @@ class Scanner:
     def _make_room(self, wanted: int = 0) -> int:
         room = self._followers.keep_within_limit(wanted)
         for closed in self._followers.take_closed_unread():
-            if (file := find_file(closed.path, closed.format_name, {})) is not None:
+            if (file := find_file(closed.path, closed.log_format, {})) is not None:
                 self._waiting.append(file)
         return room
 
@@ -202,21 +202,21 @@ class Scanner:
             opened = self._open(file.path, problems)
             if opened is None:
                 continue
-            source = self._matcher.by_inode(opened, file.path, name_counts=file.format_name == RESULTS)
+            source = self._matcher.by_inode(opened, file.path, name_counts=file.log_format.name == RESULTS)
             if source is None:
                 unknown.append((file, opened))
             else:
-                self._followers.follow(source, opened, file.path, file.format_name)
+                self._followers.follow(source, opened, file.path, file.log_format)
         # A log before what rotation made of it, whose name is longer, to tell a copy from what is followed.
         for file, opened in sorted(unknown, key=lambda each: len(each[0].path)):
-            source = self._matcher.by_content(opened, file.path, name_counts=file.format_name == RESULTS)
+            source = self._matcher.by_content(opened, file.path, name_counts=file.log_format.name == RESULTS)
             if source is None:
                 opened.close()
                 continue
             is_new = source.position == 0 and source.source_id not in self._known
             if is_new and file.key in first_look and self._options.log_start == "end":
                 source = start_at_end(source, opened, first_look[file.key])
-            self._followers.follow(source, opened, file.path, file.format_name)
+            self._followers.follow(source, opened, file.path, file.log_format)
         for file, _ in unknown:  # but read in the order of their names
             if (follower := self._followers.of_file(file.key)) is not None:
                 self._followers.end_turn(follower)
@@ -255,7 +255,7 @@ class Scanner:
         relatives: Relatives | None = None
         closed_elsewhere = self._followers.closed_inodes - {inode for _, inode in found}
         for path in self._rotated_files.find(closed_elsewhere):
-            file = find_file(path, "", {})
+            file = find_file(path, self._options.log_format, {})
             if file is None or file.key in found or not file.size:
                 continue
             if self._settled.get(file.key) == file.modified_ns or self._followers.of_file(file.key):
@@ -298,8 +298,8 @@ class Scanner:
             return True
         # A name that tells nothing is not kept: it would not tell the next start whose file this is.
         path = path if is_derived else source.path
-        format_name = self._names.format_of_rotated(path) or self._options.log_format
-        follower = self._followers.follow(source, opened, path, format_name, finite=is_compressed(path))
+        log_format = self._names.format_of_rotated(path) or self._options.log_format
+        follower = self._followers.follow(source, opened, path, log_format, finite=is_compressed(path))
         closing.pop_all()
         follower.found = False
         follower.set_rotated()

@@ -29,7 +29,7 @@ def growing(
     names = itertools.count()
 
     def add(lines: bytes) -> None:
-        commit(store, f"{next(names)}.log", open_format("requests", settings.format_options).parse(lines, 0))
+        commit(store, f"{next(names)}.log", open_format(settings.format_options("requests")).parse(lines, 0))
 
     try:
         add("\n".join(LINES).encode())

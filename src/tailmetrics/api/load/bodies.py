@@ -101,7 +101,7 @@ def _check_line_ends(upload: Upload, parameters: LoadParameters, settings: Setti
     with upload.path.open("rb") as file:
         if size <= settings.max_line_bytes:
             line = file.read()
-            log_format = open_format(parameters.format or settings.log_format, settings.format_options)
+            log_format = open_format(settings.format_options(parameters.format))
             if b"\n" in line or not len(log_format.parse(line, 0).rejects):
                 return
         elif any(b"\n" in block for block in iter(lambda: file.read(_READ_BYTES), b"")):

@@ -166,4 +166,4 @@ def _load_configured(
         reasons = "; ".join(f"{path}: {reason}" for path, reason in missing.items())
         reasons = reasons or "it names queues only, which are read all the time"
         raise HTTPException(404, f"LOG_FILE_PATH: found no log to load ({reasons})")
-    return [(file.path, ingestion.start_load(Path(file.path), file.path, file.format_name)) for file in files]
+    return [(file.path, ingestion.start_load(Path(file.path), file.path, None)) for file in files]

@@ -1,0 +1,34 @@
+"""What is known of a kind of log: its name, how its lines look, and who opens it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tailmetrics.formats.base import LineFormat
+from tailmetrics.settings import FormatOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of log, as LOG_FORMAT names it.
+
+    `claims` says of a line whether it has the shape of the kind, whatever its values are: by that a format is
+    detected. `customer` are the fields that tell the customer, in order of preference, `unit` that of
+    durations without one; None where only LOG_DURATION_UNIT tells. `open` raises FormatError when the options
+    cannot be used. `example` is a line as the server writes it.
+    """
+
+    name: str
+    title: str
+    example: str
+    claims: Callable[[str], bool]
+    open: Callable[[FormatOptions], LineFormat]
+    customer: tuple[str, ...] = ("customer_id",)
+    unit: str | None = None
+    has_comments: bool = False  # whether lines that begin with # are no lines
+
+
+def never_claims(_line: str) -> bool:
+    """For kinds that are read only when they are named."""
+    return False

@@ -1,0 +1,34 @@
+"""Durations as they are written: numbers in the unit of their log, or with a unit behind them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import polars as pl
+
+PER_SECOND: Final = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
+_NUMBER = r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
+_PLAIN = rf"\A{_NUMBER}\z"
+_WITH_UNIT = rf"\A({_NUMBER}) ?(s|sec|ms|msec|us|usec|µs|μs|ns)\z"
+# As Go writes durations of a minute and more.
+_OF_MINUTES = r"\A(?:([0-9]+)h)?([0-9]+)m(?:([0-9]+(?:\.[0-9]+)?)s)?\z"
+_UNITS = {"sec": "s", "msec": "ms", "usec": "us", "µs": "us", "μs": "us"}
+
+
+def seconds(text: pl.Expr, unit: str) -> pl.Expr:
+    """Float64; null unless a finite decimal number without a sign, with a unit or else in `unit`."""
+    plain = _of_unit(pl.when(text.str.contains(_PLAIN)).then(text), pl.lit(PER_SECOND[unit]))
+    named = text.str.extract_groups(_WITH_UNIT)
+    per_second = named.struct.field("2").replace(_UNITS).replace_strict(PER_SECOND, default=None)
+    parts = text.str.extract_groups(_OF_MINUTES)
+    hours, minutes, rest = (
+        parts.struct.field(name).cast(pl.Float64, strict=False) for name in ("1", "2", "3")
+    )
+    of_minutes = hours.fill_null(0) * 3600 + minutes * 60 + rest.fill_null(0)
+    value = pl.coalesce(plain, _of_unit(named.struct.field("1"), per_second), of_minutes)
+    return pl.when(value.is_finite()).then(value)
+
+
+def _of_unit(number: pl.Expr, per_second: pl.Expr) -> pl.Expr:
+    # Divided once: so 152 ms is the double that 0.152 is.
+    return number.cast(pl.Float64, strict=False) / per_second

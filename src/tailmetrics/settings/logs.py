@@ -1,0 +1,180 @@
+"""The settings that say which logs are read, and how their lines are."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import Field
+from pydantic.functional_validators import AfterValidator, BeforeValidator, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode
+from typing_extensions import Self
+
+from tailmetrics.errors import SettingsError
+from tailmetrics.settings.names import REGEX, canonical_format
+from tailmetrics.settings.options import FormatOptions, LogPath, LogQueue
+from tailmetrics.urls import QueueUrl
+
+_LIKE_A_QUEUE = re.compile(r"amqps?:|[^/]+:[^/]+@")
+MIB = 1024 * 1024
+
+
+def _parts(value: Any) -> Any:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_parts)]
+
+
+class LogSettings(BaseSettings):
+    """Which logs are read, in which format."""
+
+    log_file_path: CommaSeparated = Field(
+        default=("data/requests.log",),
+        description="Files to follow: paths or globs, separated by commas. `nginx=/var/log/nginx/*.log` "
+        "gives an entry a format of its own. `amqp://USER:PASSWORD@HOST:5672/VHOST?queue=NAME` is a queue "
+        "whose messages are logs.",
+    )
+    log_format: Annotated[str, AfterValidator(canonical_format)] = Field(
+        default="requests",
+        description="Format of the lines: a name of docs/formats.md, or a server's own format string behind "
+        "`nginx:` or `apache:`.",
+    )
+    log_timezone: str = Field(
+        default="UTC", description="Time zone (IANA name) of timestamps that have none."
+    )
+    log_start: Literal["beginning", "end"] = Field(
+        default="beginning", description="Where to begin in a file that is new at start: beginning or end."
+    )
+    log_regex: str = Field(
+        default="",
+        description="For LOG_FORMAT=regex: a pattern with the named groups timestamp, customer_id, path, "
+        "status_code and, if there is one, duration.",
+    )
+    log_timestamp_format: str = Field(
+        default="",
+        description="strftime format of the timestamp for regex and json; empty: ISO 8601, epoch seconds, or "
+        "as nginx writes it.",
+    )
+    log_json_fields: str = Field(
+        default="timestamp=timestamp,customer_id=customer_id,path=path,status_code=status_code,duration=duration",
+        description="For LOG_FORMAT=json: which key holds which column, column=key separated by commas; a "
+        "dot goes into an object.",
+    )
+    log_nginx_regex: str = Field(
+        default="", description="For LOG_FORMAT=nginx: a pattern of one's own, with the groups of LOG_REGEX."
+    )
+    log_duration_unit: Literal["", "s", "ms", "us", "ns"] = Field(
+        default="",
+        description="Unit of durations that are written without one: s, ms, us or ns; empty: as the format "
+        "says, else seconds.",
+    )
+    log_customer: CommaSeparated = Field(
+        default=(),
+        description="Who the customer is: fields in order of preference, such as `user,host,address`, a "
+        "header, a key, or a part of the path as `/api/{customer}/`; empty: as the format says.",
+    )
+    log_exclude: CommaSeparated = Field(
+        default=(),
+        description="Requests that are not counted: globs of paths such as `/health*`, `agent:GLOB`, or "
+        "`bots`.",
+    )
+    log_keep_query: bool = Field(
+        default=False, description="Whether paths keep their query, which may hold secrets: true or false."
+    )
+    log_path_patterns: CommaSeparated = Field(
+        default=(),
+        description="Paths that are one: patterns such as `/orders/{id}`, or `auto` for numbers, UUIDs and "
+        "long hexadecimal parts.",
+    )
+    max_line_bytes: int = Field(
+        default=MIB, ge=64, le=64 * MIB, description="A longer line is a reject, in bytes."
+    )
+    chunk_bytes: int = Field(
+        default=2 * MIB, ge=4096, le=64 * MIB, description="Bytes read from one file at a time, at most."
+    )
+
+    @field_validator("log_timezone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ValueError, OSError, KeyError) as error:
+            raise ValueError("an IANA time zone such as UTC or Europe/Berlin") from error
+        return value
+
+    @field_validator("log_file_path")
+    @classmethod
+    def _known_entries(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value:
+            raise ValueError("at least one path or glob")
+        for number, entry in enumerate(value, 1):
+            _, pattern = _format_and_pattern(entry)
+            setting = "LOG_FILE_PATH" if len(value) == 1 else f"LOG_FILE_PATH, entry {number}"
+            try:
+                if _is_queue(pattern):
+                    QueueUrl.parse(pattern, setting)
+            except SettingsError as error:
+                raise ValueError(str(error)) from None
+        return value
+
+    @model_validator(mode="after")
+    def _regex_is_given(self) -> Self:
+        if not self.log_regex and any(path.log_format.name == REGEX for path in self.log_entries):
+            raise ValueError(
+                "LOG_REGEX: found '', expected a pattern with named groups, as LOG_FORMAT is regex"
+            )
+        return self
+
+    @property
+    def log_paths(self) -> tuple[LogPath, ...]:
+        """The files of LOG_FILE_PATH, each with its format."""
+        return tuple(entry for entry in self.log_entries if not _is_queue(entry.pattern))
+
+    @property
+    def log_queues(self) -> tuple[LogQueue, ...]:
+        """The queues of LOG_FILE_PATH, each with the format of its messages."""
+        queues = [entry for entry in self.log_entries if _is_queue(entry.pattern)]
+        return tuple(LogQueue(QueueUrl.parse(entry.pattern), entry.log_format) for entry in queues)
+
+    @property
+    def log_entries(self) -> tuple[LogPath, ...]:
+        """All entries of LOG_FILE_PATH, each with its format."""
+        parts = map(_format_and_pattern, self.log_file_path)
+        return tuple(LogPath(pattern, self.format_options(name)) for name, pattern in parts)
+
+    def format_options(self, name: str | None = None) -> FormatOptions:
+        """How lines of a format are read; of LOG_FORMAT when there is no name."""
+        return FormatOptions(
+            name=name or self.log_format,
+            zone=self.log_timezone,
+            regex=self.log_regex,
+            nginx_regex=self.log_nginx_regex,
+            json_fields=self.log_json_fields,
+            timestamp_format=self.log_timestamp_format,
+            duration_unit=self.log_duration_unit,
+            customer=self.log_customer,
+            exclude=self.log_exclude,
+            keep_query=self.log_keep_query,
+            path_patterns=self.log_path_patterns,
+            max_line_bytes=self.max_line_bytes,
+            chunk_bytes=self.chunk_bytes,
+        )
+
+
+def _format_and_pattern(entry: str) -> tuple[str, str]:
+    """An entry of LOG_FILE_PATH, in two; the format is empty where it gives none."""
+    name, _, pattern = entry.partition("=")
+    try:
+        return (canonical_format(name), pattern) if pattern else ("", entry)
+    except ValueError:
+        return "", entry
+
+
+def _is_queue(pattern: str) -> bool:
+    # URLs of other schemes too, and what is no URL for a sign left out: to take one for a file would show its
+    # password.
+    return "://" in pattern or _LIKE_A_QUEUE.match(pattern) is not None

@@ -1,0 +1,68 @@
+"""The names of formats, as LOG_FORMAT takes them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+AUTO: Final = "auto"
+REQUESTS: Final = "requests"
+RESULTS: Final = "results"
+REGEX: Final = "regex"
+FORMAT_NAMES: Final = (
+    REQUESTS,
+    "common",
+    "combined",
+    "vhost_combined",
+    "nginx",
+    "ingress-nginx",
+    "caddy",
+    "traefik",
+    "traefik-json",
+    "haproxy",
+    "envoy",
+    "alb",
+    "elb",
+    "cloudfront",
+    "s3",
+    "iis",
+    "w3c",
+    "squid",
+    "tomcat",
+    "gunicorn",
+    "uvicorn",
+    "heroku",
+    "logfmt",
+    "ecs",
+    "otel",
+    "json",
+    REGEX,
+    RESULTS,
+)
+# What a line may be wrapped in; behind a colon the format of what is inside may follow.
+WRAPPER_NAMES: Final = ("docker", "cri", "syslog", "journald")
+# Whose own format strings may follow, behind a colon.
+TEMPLATE_NAMES: Final = ("nginx", "apache", "haproxy", "envoy")
+_ALIASES: Final = {"apache": "combined", "opentelemetry": "otel", "traefik-common": "traefik"}
+EXPECTED_FORMAT: Final = (
+    f"{AUTO}, one of {', '.join(FORMAT_NAMES)}, one of them behind {', '.join(WRAPPER_NAMES)} and a colon, "
+    f"or a server's own format string behind {', '.join(TEMPLATE_NAMES)} and a colon"
+)
+
+
+def canonical_format(text: str) -> str:
+    """The name of a format as the program writes it. Raises ValueError, which says what was expected."""
+    prefix, colon, rest = text.strip().partition(":")
+    name = _canonical_name(prefix)
+    if name in WRAPPER_NAMES:
+        return f"{name}:{canonical_format(rest)}" if colon else name
+    if colon and prefix.lower() in TEMPLATE_NAMES and rest.strip():
+        return f"{prefix.lower()}:{rest}"
+    if colon or name not in (AUTO, *FORMAT_NAMES):
+        raise ValueError(EXPECTED_FORMAT)
+    return name
+
+
+def _canonical_name(text: str) -> str:
+    folded = text.strip().lower().replace("_", "-")
+    folded = _ALIASES.get(folded, folded)
+    return "vhost_combined" if folded == "vhost-combined" else folded

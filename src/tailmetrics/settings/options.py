@@ -1,0 +1,85 @@
+"""What each part of the program is told of the settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from tailmetrics.urls import QueueUrl
+
+
+@dataclass(frozen=True, slots=True)
+class FormatOptions:
+    """How the lines of a source are read.
+
+    `name` is as canonical_format gives it, `zone` an IANA name, `duration_unit` that of durations written
+    without one (s, ms, us or ns; empty: as the format says). `customer` are fields in order of preference;
+    empty: as the format says.
+    """
+
+    name: str
+    zone: str
+    regex: str
+    nginx_regex: str
+    json_fields: str
+    timestamp_format: str
+    duration_unit: str
+    customer: tuple[str, ...]
+    exclude: tuple[str, ...]
+    keep_query: bool
+    path_patterns: tuple[str, ...]
+    max_line_bytes: int
+    chunk_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class LogPath:
+    """One entry of LOG_FILE_PATH: a path or glob, and the how its lines are read."""
+
+    pattern: str
+    log_format: FormatOptions
+
+
+@dataclass(frozen=True, slots=True)
+class LogQueue:
+    """An entry of LOG_FILE_PATH that is a queue, and how its messages are read."""
+
+    url: QueueUrl
+    log_format: FormatOptions
+
+
+@dataclass(frozen=True, slots=True)
+class QueueOptions:
+    """Which queues are read, and how much of them at a time."""
+
+    queues: tuple[LogQueue, ...]
+    prefetch: int
+    max_line_bytes: int
+    chunk_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class CommitOptions:
+    """How lines are gathered into commits, and how many messages are known again."""
+
+    max_lines: int
+    max_wait_seconds: float
+    max_messages_remembered: int
+
+
+@dataclass(frozen=True, slots=True)
+class TailingOptions:
+    """Which logs are followed, and how their files are looked for, read and let go.
+
+    `log_format` is for files which no entry of LOG_FILE_PATH names.
+    """
+
+    log_paths: tuple[LogPath, ...]
+    log_format: FormatOptions
+    log_start: Literal["beginning", "end"]
+    backlog_order: Literal["fair", "oldest"]
+    chunk_bytes: int
+    max_line_bytes: int
+    max_open_files: int
+    poll_interval_seconds: float
+    rotated_hold_seconds: float

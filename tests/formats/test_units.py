@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import polars as pl
+import pytest
+
+from tailmetrics.formats.units import seconds
+
+
+def read(text: str, unit: str = "s") -> float | None:
+    return pl.select(seconds(pl.lit(text), unit)).item()
+
+
+@pytest.mark.parametrize(
+    ("text", "unit", "expected"),
+    [
+        ("0.316", "s", 0.316),
+        ("152340", "us", 0.15234),
+        ("242", "ms", 0.242),
+        ("1242000000", "ns", 1.242),
+        ("1e-3", "s", 0.001),
+        ("12ms", "s", 0.012),
+        ("6.45837ms", "s", 6.45837 / 1e3),
+        ("1.05s", "ms", 1.05),
+        ("316 ms", "s", 0.316),
+        ("152us", "s", 0.000152),
+        ("7.5µs", "s", 7.5e-6),
+        ("900ns", "s", 9e-7),
+        ("1m2.5s", "s", 62.5),
+        ("1h0m3s", "s", 3603.0),
+        ("2m", "s", 120.0),
+    ],
+)
+def test_a_number_is_in_the_unit_behind_it_or_in_that_of_the_log(
+    text: str, unit: str, expected: float
+) -> None:
+    assert read(text, unit) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["", "-", "-1", "+1", "1e400", "nan", "inf", "12 parsecs", "1s2m", "m", "1,5", "0x1"]
+)
+def test_what_is_no_such_number_is_null(text: str) -> None:
+    assert read(text) is None
