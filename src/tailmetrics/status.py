@@ -9,7 +9,7 @@ from typing import Literal
 
 from tailmetrics.sources import Source
 
-SourceState = Literal["live", "rotated", "loading", "done", "stored", "missing", "unreadable"]
+SourceState = Literal["live", "rotated", "loading", "done", "stored", "missing", "unreadable", "undecided"]
 
 
 @dataclass(frozen=True, slots=True)
