@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import polars as pl
+
 from tailmetrics.errors import FormatError
 from tailmetrics.formats import json_lines, nginx, regex, requests, results
 from tailmetrics.formats.base import LineFormat
+from tailmetrics.formats.fields import PROBLEM, RAW_SCHEMA
 from tailmetrics.formats.kinds import Kind
+from tailmetrics.formats.reasons import found_instead
+from tailmetrics.formats.rules import Rules
+from tailmetrics.formats.text import TextFormat
 from tailmetrics.settings import FormatOptions
-from tailmetrics.settings.names import EXPECTED_FORMAT
+from tailmetrics.settings.names import AUTO, EXPECTED_FORMAT
 
 __all__ = ["KINDS", "Kind", "LineFormat", "open_format"]
 
@@ -18,9 +24,18 @@ KINDS = {kind.name: kind for kind in (requests.KIND, nginx.KIND, json_lines.KIND
 def open_format(options: FormatOptions) -> LineFormat:
     """The format that the options name, as they describe it.
 
-    Raises FormatError when there is no such format, or when its options cannot be used.
+    That of `auto`, which is left where the lines do not tell, refuses each of them. Raises FormatError when
+    there is no such format, or when its options cannot be used.
     """
     kind = KINDS.get(options.name)
+    if options.name == AUTO:
+        return TextFormat(_nothing, Rules(options), options.max_line_bytes)
     if kind is None:
         raise FormatError(f"LOG_FORMAT: found {options.name!r}, expected {EXPECTED_FORMAT}")
     return kind.open(options)
+
+
+def _nothing(text: pl.Series) -> pl.DataFrame:
+    columns = {name: pl.lit(None, pl.String()) for name in RAW_SCHEMA if name != PROBLEM}
+    problem = found_instead("line", pl.lit(text), "a line of a known format; name it with LOG_FORMAT")
+    return text.to_frame("line").select(**columns, problem=problem)
