@@ -8,6 +8,7 @@ from tailmetrics.errors import FormatError
 from tailmetrics.formats import json_lines, nginx, regex, requests, results
 from tailmetrics.formats.base import LineFormat
 from tailmetrics.formats.fields import PROBLEM, RAW_SCHEMA
+from tailmetrics.formats.hints import WithHints
 from tailmetrics.formats.kinds import Kind
 from tailmetrics.formats.reasons import found_instead
 from tailmetrics.formats.rules import Rules
@@ -32,7 +33,7 @@ def open_format(options: FormatOptions) -> LineFormat:
         return TextFormat(_nothing, Rules(options), options.max_line_bytes)
     if kind is None:
         raise FormatError(f"LOG_FORMAT: found {options.name!r}, expected {EXPECTED_FORMAT}")
-    return kind.open(options)
+    return WithHints(kind.open(options), [other for other in KINDS.values() if other is not kind])
 
 
 def _nothing(text: pl.Series) -> pl.DataFrame:
