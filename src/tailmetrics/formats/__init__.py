@@ -6,13 +6,26 @@ from tailmetrics.errors import FormatError
 from tailmetrics.formats import json_lines, nginx, regex, requests, results
 from tailmetrics.formats.base import LineFormat
 from tailmetrics.formats.kinds import Kind
+from tailmetrics.formats.w3c import reading as w3c
 from tailmetrics.settings import FormatOptions
 from tailmetrics.settings.names import EXPECTED_FORMAT
 
-__all__ = ["KINDS", "Kind", "LineFormat", "open_format"]
+__all__ = ["KINDS", "Kind", "LineFormat", "has_header", "open_format"]
 
 # In this order they are asked whose lines they are.
-KINDS = {kind.name: kind for kind in (requests.KIND, nginx.KIND, json_lines.KIND, results.KIND, regex.KIND)}
+KINDS = {
+    kind.name: kind
+    for kind in (
+        requests.KIND,
+        nginx.KIND,
+        json_lines.KIND,
+        w3c.IIS_KIND,
+        w3c.CLOUDFRONT_KIND,
+        w3c.KIND,
+        results.KIND,
+        regex.KIND,
+    )
+}
 
 
 def open_format(options: FormatOptions) -> LineFormat:
@@ -24,3 +37,8 @@ def open_format(options: FormatOptions) -> LineFormat:
     if kind is None:
         raise FormatError(f"LOG_FORMAT: found {options.name!r}, expected {EXPECTED_FORMAT}")
     return kind.open(options)
+
+
+def has_header(name: str) -> bool:
+    """Whether logs of a format have lines that say how those behind them are read."""
+    return name in KINDS and KINDS[name].has_header
