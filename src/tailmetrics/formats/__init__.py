@@ -6,6 +6,7 @@ from tailmetrics.errors import FormatError
 from tailmetrics.formats import json_lines, nginx, regex, requests, results
 from tailmetrics.formats.base import LineFormat
 from tailmetrics.formats.kinds import Kind
+from tailmetrics.formats.logfmt import reading as logfmt
 from tailmetrics.formats.w3c import reading as w3c
 from tailmetrics.settings import FormatOptions
 from tailmetrics.settings.names import EXPECTED_FORMAT
@@ -22,6 +23,7 @@ KINDS = {
         w3c.IIS_KIND,
         w3c.CLOUDFRONT_KIND,
         w3c.KIND,
+        logfmt.KIND,
         results.KIND,
         regex.KIND,
     )

@@ -92,7 +92,12 @@ class Columns:
             return pl.col(name).map_batches(_url_decoded, return_dtype=pl.String())
         if self._dialect.escapes == "plus" and name == AGENT:
             return pl.col(name).str.replace_all("+", " ", literal=True)
-        return pl.col(name)
+        return pl.col(name) if self._dialect.separator else _unquoted(pl.col(name))
+
+
+def _unquoted(text: pl.Expr) -> pl.Expr:
+    inner = text.str.extract(r'(?s)\A"(.*)"\z', 1).str.replace_all('""', '"', literal=True)
+    return pl.coalesce(inner, text)
 
 
 def _cells(text: pl.Series, dialect: Dialect) -> pl.Series:
@@ -104,14 +109,9 @@ def _cells(text: pl.Series, dialect: Dialect) -> pl.Series:
     if not tabbed.any() and not spaced.any():
         return text.str.split(" ")
     words = text.str.extract_all(_WORD)
-    cells = pl.select(
+    return pl.select(
         pl.when(tabbed).then(text.str.split("\t")).when(spaced).then(words).otherwise(text.str.split(" "))
     ).to_series()
-    quoted = pl.element().str.contains(r'\A".*"\z')
-    inner = pl.element().str.slice(1, pl.element().str.len_chars() - 2)
-    return cells.list.eval(
-        pl.when(quoted).then(inner.str.replace_all('""', '"', literal=True)).otherwise(pl.element())
-    )
 
 
 def _url_decoded(text: pl.Series) -> pl.Series:
