@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Final
 
+import numpy as np
 import polars as pl
 
 from tailmetrics.formats.fields import PROBLEM
@@ -29,22 +30,26 @@ _PAIR = rf'[^ \t"=]*={_QUOTED}'
 _WELL_QUOTED = rf'\A[ \t]*(?:(?:{_PAIR}|[^ \t"]*)(?:[ \t]+|\z))*\z'
 _TOKEN = rf'{_PAIR}|[^ \t"]+'
 _NUMBER = r"\A[0-9.eE+-]+\z"
-# No line that may be a record has a NUL: between pairs it is what no quoted value can contain.
+# No line that may be a record has a NUL: around pairs it is what no quoted value can contain.
 _BETWEEN = "\0"
 _NOTHING = ("", "-")
+_SPACE, _TAB, _QUOTE = b' \t"'
 
 
 def extract(text: pl.Series, keys: Mapping[str, Sequence[str]]) -> pl.DataFrame:
     """The fields of each line as text, by the keys of each in order of preference."""
-    has_pairs = text.str.contains("=", literal=True)
-    fits = has_pairs & (~text.str.contains('"', literal=True) | text.str.contains(_WELL_QUOTED))
+    fits = text.str.contains("=", literal=True)
+    quoted = text.str.contains('"', literal=True)
+    if quoted.any():
+        fits &= ~quoted | text.str.contains(_WELL_QUOTED)
     pairs = _separated(pl.select(pl.when(fits).then(text).otherwise(pl.lit(""))).to_series())
     there = _keys_there(pairs, [key for choices in keys.values() for key in choices])
-    values = {key: _unquoted(pairs.str.extract(_value_of(key), 1)) for key in there}
+    found = pairs.to_frame("").select(pl.col("").str.extract(_value_of(key), 1).alias(key) for key in there)
+    values = {key: _unquoted(found[key]) for key in there}
     fields = {
-        name: _first([_with_unit(values[key], key) if name == "duration" else values[key] for key in found])
+        name: _first([_with_unit(values[key], key) if name == "duration" else values[key] for key in chosen])
         for name, choices in keys.items()
-        if (found := [key for key in choices if key in values])
+        if (chosen := [key for key in choices if key in values])
     }
     problem = pl.when(~fits).then(found_instead("line", pl.lit(text), "pairs such as key=value"))
     missing = [name for name in keys if name not in fields]
@@ -56,17 +61,20 @@ def extract(text: pl.Series, keys: Mapping[str, Sequence[str]]) -> pl.DataFrame:
 
 
 def _separated(text: pl.Series) -> pl.Series:
-    """Lines with a NUL before each pair, in place of the white space outside of quotes."""
+    """Lines with a NUL around each pair, in place of the white space outside of quotes."""
     escaped = text.str.contains("\\", literal=True)
     lines = pl.select(pl.when(~escaped).then(text).otherwise(pl.lit(""))).to_series()
-    # In all lines together every second piece is in quotes, as each line has its quotes in pairs.
-    pieces = "\n".join(lines.to_list()).replace("\t", " ").split('"')
-    pieces[::2] = '"'.join(pieces[::2]).replace(" ", _BETWEEN).split('"')
-    separated = pl.Series('"'.join(pieces).split("\n")[: len(text)], dtype=pl.String())
+    joined = lines.str.join(f"{_BETWEEN}\n{_BETWEEN}").item()
+    data = np.frombuffer(f"\n{_BETWEEN}{joined}{_BETWEEN}".encode(), dtype=np.uint8).copy()
+    # Each line has its quotes in pairs: so in all together what is behind an odd number of them is in quotes.
+    spaces = np.flatnonzero((data == _SPACE) | (data == _TAB))
+    before = np.searchsorted(np.flatnonzero(data == _QUOTE), spaces)
+    data[spaces[before % 2 == 0]] = 0
+    separated = pl.read_lines(data.tobytes())["line"].slice(1, len(text))
     if escaped.any():
-        tokens = text.filter(escaped).str.extract_all(_TOKEN).list.join(_BETWEEN)
-        separated = separated.scatter(escaped.arg_true(), tokens)
-    return _BETWEEN + separated
+        pairs = text.filter(escaped).str.extract_all(_TOKEN).list.join(_BETWEEN)
+        separated = separated.scatter(escaped.arg_true(), _BETWEEN + pairs + _BETWEEN)
+    return separated
 
 
 def _keys_there(pairs: pl.Series, keys: Sequence[str]) -> list[str]:
