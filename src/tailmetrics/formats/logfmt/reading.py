@@ -47,7 +47,7 @@ def extract(text: pl.Series, keys: Mapping[str, Sequence[str]]) -> pl.DataFrame:
     found = pairs.to_frame("").select(pl.col("").str.extract(_value_of(key), 1).alias(key) for key in there)
     values = {key: _unquoted(found[key]) for key in there}
     fields = {
-        name: _first([_with_unit(values[key], key) if name == "duration" else values[key] for key in chosen])
+        name: _first([_duration(values[key], key) if name == "duration" else values[key] for key in chosen])
         for name, choices in keys.items()
         if (chosen := [key for key in choices if key in values])
     }
@@ -119,12 +119,11 @@ def _first(choices: Sequence[pl.Series]) -> pl.Series:
     return pl.select(pl.coalesce(*telling, *choices)).to_series()
 
 
-def _with_unit(duration: pl.Series, key: str) -> pl.Series:
-    unit = unit_of(key)
-    if unit is None:
-        return duration
-    is_number = duration.str.contains(_NUMBER)
-    return pl.select(pl.when(is_number).then(duration + unit).otherwise(duration)).to_series()
+def _duration(text: pl.Series, key: str) -> pl.Series:
+    """With the unit that the name of the key says, where no other is there; null where it is unknown."""
+    unit = pl.lit(unit_of(key) or "")
+    with_unit = pl.when(text.str.contains(_NUMBER)).then(text + unit).otherwise(text)
+    return pl.select(pl.when(~text.is_in(_NOTHING)).then(with_unit)).to_series()
 
 
 def _open(options: FormatOptions) -> TextFormat:
@@ -133,11 +132,13 @@ def _open(options: FormatOptions) -> TextFormat:
     return TextFormat(partial(extract, keys=keys), rules, options.max_line_bytes)
 
 
-def _any_of(keys: Sequence[str]) -> str:
-    return f"(?=(?:.*[ \\t])?(?:{'|'.join(keys)})=)"
-
-
 _CLAIMED_PAIR = rf'[A-Za-z_@][\w.@/-]*=(?:{_QUOTED}|[^ \t"]*)'
+
+
+def _any_of(keys: Sequence[str]) -> str:
+    return f"(?=(?:{_CLAIMED_PAIR}[ \\t]+)*(?:{'|'.join(keys)})=)"
+
+
 _CLAIMED = re.compile(
     f"{_any_of(USUAL['timestamp'])}{_any_of(USUAL['status_code'])}"
     rf"{_CLAIMED_PAIR}(?:[ \t]+{_CLAIMED_PAIR}){{2,}}[ \t]*\Z"

@@ -107,13 +107,14 @@ def _rules(options: FormatOptions, dialect: Dialect) -> Rules:
     return Rules(options, customer=dialect.customer, unit=dialect.unit, reader=_READER)
 
 
-_FIELDS: Final = r"#Fields:[ \t].*\b(?:time|date|c-ip|cs-method|cs-uri\S*|sc-status|time-taken)\b"
+_IIS_FIELDS = r".* (?:s-ip|s-sitename|s-computername|sc-substatus|sc-win32-status)\b"
+_EDGE_FIELD = r".* x-edge-location\b"
+_KNOWN_FIELD = r".* (?:time|date|c-ip|cs-method|cs-uri\S*|sc-status|time-taken)\b"
 _OF_IIS = re.compile(
-    r"#Software: Microsoft Internet Information Ser|(?!.* x-edge-location\b)#Fields:[ \t].*"
-    r" (?:s-ip|s-sitename|s-computername|sc-substatus|sc-win32-status)\b"
+    rf"#Software: Microsoft Internet Information Ser|#Fields:(?!{_EDGE_FIELD})(?={_IIS_FIELDS})"
 )
-_OF_CLOUDFRONT = re.compile(r"#Fields:[ \t].*\bx-edge-location\b")
-_OF_OTHERS = re.compile(_FIELDS)
+_OF_CLOUDFRONT = re.compile(rf"#Fields:(?={_EDGE_FIELD})")
+_OF_OTHERS = re.compile(rf"#Fields:(?!{_EDGE_FIELD})(?!{_IIS_FIELDS})(?={_KNOWN_FIELD})")
 _IIS_EXAMPLE: Final = """\
 #Software: Microsoft Internet Information Services 10.0
 #Fields: date time s-ip cs-method cs-uri-stem cs-uri-query s-port cs-username c-ip cs(User-Agent) sc-status \
