@@ -10,16 +10,31 @@ from tailmetrics.formats.base import LineFormat
 from tailmetrics.formats.fields import PROBLEM, RAW_SCHEMA
 from tailmetrics.formats.hints import WithHints
 from tailmetrics.formats.kinds import Kind
+from tailmetrics.formats.logfmt import reading as logfmt
 from tailmetrics.formats.reasons import found_instead
 from tailmetrics.formats.rules import Rules
 from tailmetrics.formats.text import TextFormat
+from tailmetrics.formats.w3c import reading as w3c
 from tailmetrics.settings import FormatOptions
 from tailmetrics.settings.names import AUTO, EXPECTED_FORMAT
 
-__all__ = ["KINDS", "Kind", "LineFormat", "open_format"]
+__all__ = ["KINDS", "Kind", "LineFormat", "has_header", "open_format"]
 
 # In this order they are asked whose lines they are.
-KINDS = {kind.name: kind for kind in (requests.KIND, nginx.KIND, json_lines.KIND, results.KIND, regex.KIND)}
+KINDS = {
+    kind.name: kind
+    for kind in (
+        requests.KIND,
+        nginx.KIND,
+        json_lines.KIND,
+        w3c.IIS_KIND,
+        w3c.CLOUDFRONT_KIND,
+        w3c.KIND,
+        logfmt.KIND,
+        results.KIND,
+        regex.KIND,
+    )
+}
 
 
 def open_format(options: FormatOptions) -> LineFormat:
@@ -34,6 +49,11 @@ def open_format(options: FormatOptions) -> LineFormat:
     if kind is None:
         raise FormatError(f"LOG_FORMAT: found {options.name!r}, expected {EXPECTED_FORMAT}")
     return WithHints(kind.open(options), [other for other in KINDS.values() if other is not kind])
+
+
+def has_header(name: str) -> bool:
+    """Whether logs of a format have lines that say how those behind them are read."""
+    return name in KINDS and KINDS[name].has_header
 
 
 def _nothing(text: pl.Series) -> pl.DataFrame:

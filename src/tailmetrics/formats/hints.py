@@ -22,8 +22,8 @@ class WithHints:
         self._inner = inner
         self._others = list(others)
 
-    def of_source(self, path: str, written_ns: int) -> WithHints:
-        return WithHints(self._inner.of_source(path, written_ns), self._others)
+    def of_source(self, path: str, written_ns: int, header: bytes = b"") -> WithHints:
+        return WithHints(self._inner.of_source(path, written_ns, header), self._others)
 
     def parse(self, data: bytes, offset: int) -> ParsedLines:
         return self._hinted(self._inner.parse(data, offset))

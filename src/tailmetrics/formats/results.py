@@ -62,7 +62,7 @@ class ResultsFormat:
         self._path = path
         self._time = time
 
-    def of_source(self, path: str, written_ns: int) -> ResultsFormat:
+    def of_source(self, path: str, written_ns: int, header: bytes = b"") -> ResultsFormat:  # noqa: ARG002  # no format of headers
         name = PurePath(path).name.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
         time = time_of_log(name, written_ns)
         return ResultsFormat(self._max_line_bytes, self._max_block_bytes, name or "-", time)

@@ -10,9 +10,11 @@ import time
 import zlib
 from dataclasses import dataclass, replace
 
+from tailmetrics.formats import has_header
 from tailmetrics.formats.detection import HEAD_BYTES, of_whole
 from tailmetrics.formats.framing import framing_of
 from tailmetrics.formats.lines import BYTE_ORDER_MARK
+from tailmetrics.formats.w3c.directives import header_after
 from tailmetrics.queues.broker import Received
 from tailmetrics.settings import LogQueue, QueueOptions
 from tailmetrics.sources import (
@@ -86,6 +88,7 @@ class Message:
         source = Source(source_id, node_id, 0, 0, 0, path, Checkpoint(begin, self.size, content, 0, ""))
         self.delivery = Delivery(source, received.redelivered, by_content=not self.has_id)
         self._written_ns = _written_ns(received.timestamp)
+        self._header = b""
         self._file = _Bytes(received.body)
         self._reader = LineReader(
             self._file,
@@ -113,6 +116,9 @@ class Message:
             raise AssertionError("a message has an end")
         if self.is_read:
             self._file.close()
+        header = self._header
+        if has_header(self._log_format.name) and not lines.too_long:
+            self._header = header_after(lines.data, offset, header, self._log_format.max_line_bytes)
         kind = LongLine if lines.too_long else LineChunk
         return kind(
             source_id=self.source_id,
@@ -124,6 +130,7 @@ class Message:
             more=more or lines.end < self.size,
             written_ns=self._written_ns,
             delivery=self.delivery,
+            header=header,
         )
 
     def _begin(self, received: Received, url: QueueUrl) -> int:
