@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import sys
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -16,7 +15,7 @@ import click
 from tailmetrics import process
 from tailmetrics.cli import options
 from tailmetrics.cli.options import Exit
-from tailmetrics.errors import LoadError, StoreBusy
+from tailmetrics.errors import LoadError, ServiceError, StoreBusy
 
 if TYPE_CHECKING:
     from tailmetrics.settings import Settings
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     # Waits until a log is loaded; calls what it is given several times a second.
     Finish = Callable[[OnProgress], LoadProgress]
 
+_REFUSED_LOGS = (400, 413, 415, 422)  # statuses of the service, when it is up to the log
 _PIECE_BYTES = 1024 * 1024  # of a log that is sent, at a time
 
 
@@ -67,12 +67,13 @@ def load(settings: Settings, *, files: tuple[Path, ...], as_json: bool) -> None:
         options.print_json({"files": documents, "totals": totals})
     if total.state == "failed":
         options.say(str(total.error))
-        sys.exit(Exit.FAILED)
+        sys.exit(Exit.NO_INPUT)
 
 
 def check_files(files: Sequence[Path], done: str) -> None:
     """Raise LoadError with each file that cannot be read; `done` ends its text: nothing was loaded, sent."""
     from tailmetrics.tailing.discovery import NAME_PROBLEM, name_that_is_not_utf8
+    from tailmetrics.tailing.log_file import open_finished
 
     problems = []
     for file in files:
@@ -83,10 +84,11 @@ def check_files(files: Sequence[Path], done: str) -> None:
             problems.append(f"{file} is a folder, expected files: {file}/*.log")
             continue
         try:
-            with file.open("rb"):
-                pass
+            open_finished(str(file)).close()
         except OSError as error:
             problems.append(f"{file} cannot be read: {error.strerror}")
+        except LoadError as error:
+            problems.append(str(error))
     if problems:
         raise LoadError("\n".join([*problems, f"Nothing was {done}."]))
 
@@ -128,9 +130,10 @@ def _service(settings: Settings) -> str | None:
 def _through_service(settings: Settings, url: str, file: Path, on_progress: OnProgress) -> LoadProgress:
     from tailmetrics.cli.client import send_log
     from tailmetrics.status import LoadProgress
-    from tailmetrics.tailing.rotation import LogNames, is_compressed
+    from tailmetrics.tailing.compression import kind_of_name
+    from tailmetrics.tailing.rotation import LogNames
 
-    size = None if is_compressed(file.name) else file.stat().st_size
+    size = None if kind_of_name(file.name) else file.stat().st_size
     with file.open("rb") as log:
         pieces = _pieces(log, file, size, on_progress)
         try:
@@ -147,21 +150,28 @@ def _through_service(settings: Settings, url: str, file: Path, on_progress: OnPr
                 log_format=options.option_value("log_format")
                 or LogNames(settings.log_paths).format_of(str(file)),
             )
-        except (OSError, EOFError, zlib.error) as error:
+        except OSError as error:
             raise LoadError(f"{file} cannot be read to its end: {error}") from error
+        except ServiceError as error:
+            if error.status in _REFUSED_LOGS:
+                raise LoadError(f"{file} cannot be loaded: {error}") from error
+            raise
 
 
 def _pieces(log: BinaryIO, file: Path, size: int | None, on_progress: OnProgress) -> Iterator[bytes]:
     """The decompressed bytes of a log; of a plain one only the first `size`, as it may grow meanwhile."""
-    import gzip
-
     from tailmetrics.status import LoadProgress
+    from tailmetrics.tailing.compression import Decompressed, kind_of_name
 
     total = file.stat().st_size
-    lines = log if size is not None else gzip.GzipFile(fileobj=log)
+    kind = kind_of_name(file.name)
+    lines = log if kind is None else Decompressed(log, kind)
     sent = 0
     while size is None or sent < size:
-        piece = lines.read(_PIECE_BYTES if size is None else min(_PIECE_BYTES, size - sent))
+        try:
+            piece = lines.read(_PIECE_BYTES if size is None else min(_PIECE_BYTES, size - sent))
+        except LoadError as error:
+            raise LoadError(f"{file} cannot be read to its end: {error}") from error
         if not piece and size is not None:
             raise LoadError(f"{file} became shorter while it was sent; load it when nothing changes it")
         if not piece:

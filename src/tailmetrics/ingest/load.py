@@ -54,6 +54,9 @@ def load_jobs(settings: Settings, files: Sequence[Path]) -> Iterator[list[LoadJo
             ingestion.stop()
         if isinstance(ingestion.failure, TailmetricsError):
             raise ingestion.failure
+        if ingestion.failure is not None:
+            kind = type(ingestion.failure).__name__
+            raise TailmetricsError(f"the dataflow has stopped: {kind}: {ingestion.failure}")
 
 
 def finish(job: LoadJob, on_progress: Callable[[LoadProgress], None]) -> LoadProgress:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import gzip
 import io
 import itertools
 import secrets
 import time
-import zlib
 from dataclasses import dataclass, replace
 
+from tailmetrics.errors import LoadError
 from tailmetrics.formats.framing import framing_of
 from tailmetrics.formats.lines import BYTE_ORDER_MARK
 from tailmetrics.queues.broker import Received
@@ -23,7 +22,7 @@ from tailmetrics.sources import (
     Source,
     fingerprint,
 )
-from tailmetrics.tailing.log_file import GZIP_BEGINS
+from tailmetrics.tailing.compression import HEAD_BYTES, Decompressed, kind_of_content
 from tailmetrics.tailing.reader import LineReader
 from tailmetrics.urls import QueueUrl
 
@@ -165,13 +164,14 @@ def _written_ns(timestamp: int | None) -> int:
 
 
 def _unpacked(body: bytes) -> bytes:
-    """A log that was sent as a gzip; what is no whole gzip, or a very large one, as it came."""
-    if not body.startswith(GZIP_BEGINS):
+    """A log that was sent compressed; what is not whole, or very large, as it came."""
+    kind = kind_of_content(body[:HEAD_BYTES])
+    if kind is None:
         return body
     try:
-        with gzip.open(io.BytesIO(body)) as stream:
+        with Decompressed(io.BytesIO(body), kind) as stream:
             unpacked = stream.read(MOST_BYTES + 1)
-    except (OSError, EOFError, zlib.error):
+    except LoadError:
         return body
     return body if len(unpacked) > MOST_BYTES else unpacked
 

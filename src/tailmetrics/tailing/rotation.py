@@ -10,8 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from tailmetrics.settings import LogPath
-
-_COMPRESSED_SUFFIX = ".gz"
+from tailmetrics.tailing.compression import SUFFIXES
 
 # What rotation puts behind a name or before its last suffix, one piece of it: a number, a part of a date,
 # "old" and the like. A log's own name may end in the same, so that pieces are taken off one at a time.
@@ -26,12 +25,12 @@ _MOST_CACHED = 65_536
 
 
 def is_compressed(path: str) -> bool:
-    return path.endswith(_COMPRESSED_SUFFIX)
+    return path.endswith(SUFFIXES)
 
 
 @functools.lru_cache(maxsize=_MOST_CACHED)
 def chain(path: str) -> tuple[str, ...]:
-    """The names that a file may have had before rotation, from its own on, absolute and none of a gzip.
+    """The names that a file may have had before rotation, from its own on, absolute and none compressed.
 
     Each is the one before it without the last piece of a mark: web-1.log.2, web-1.log and web.log. The chain
     of any of them is the rest of the chain.
@@ -63,8 +62,8 @@ def _steps(name: str) -> Iterator[tuple[str, str]]:
 
 
 def _uncompressed(name: str) -> str:
-    while is_compressed(name) and name != _COMPRESSED_SUFFIX:
-        name = name.removesuffix(_COMPRESSED_SUFFIX)
+    while is_compressed(name) and name not in SUFFIXES:
+        name = name[: name.rindex(".")]
     return name
 
 
