@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import glob
+import hashlib
 import re
 import socket
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
@@ -19,6 +21,7 @@ from tailmetrics.urls import QueueUrl, StoreUrl, masked
 
 FORMAT_NAMES = ("requests", "nginx", "json", "regex", "results")
 FormatName = Literal["requests", "nginx", "json", "regex", "results"]
+STANDARD_INPUT = "-"  # as an entry of LOG_FILE_PATH
 _LIKE_A_QUEUE = re.compile(r"amqps?:|[^/]+:[^/]+@")
 
 _MIB = 1024 * 1024
@@ -114,7 +117,7 @@ class Settings(BaseSettings):
         default=("data/requests.log",),
         description="Files to follow: paths or globs, separated by commas. `nginx=/var/log/nginx/*.log` "
         "gives an entry a format of its own. `amqp://USER:PASSWORD@HOST:5672/VHOST?queue=NAME` is a queue "
-        "whose messages are logs.",
+        "whose messages are logs, and `-` is standard input.",
     )
     log_format: FormatName = Field(
         default="requests", description="Format of the lines: requests, nginx, json, regex or results."
@@ -318,7 +321,18 @@ class Settings(BaseSettings):
                     QueueUrl.parse(pattern, setting)
             except SettingsError as error:
                 raise ValueError(str(error)) from None
+        if sum(_format_and_pattern(entry)[1] == STANDARD_INPUT for entry in value) > 1:
+            raise ValueError("- (standard input) once")
         return value
+
+    @model_validator(mode="after")
+    def _standard_input_is_read_from_its_beginning(self) -> Settings:
+        if self.log_start == "end" and self.standard_input is not None:
+            raise ValueError(
+                "LOG_START: found 'end', expected beginning, as LOG_FILE_PATH has - (standard input), which "
+                "has no lines of before"
+            )
+        return self
 
     @model_validator(mode="after")
     def _regex_is_given(self) -> Settings:
@@ -330,8 +344,21 @@ class Settings(BaseSettings):
 
     @property
     def log_paths(self) -> tuple[LogPath, ...]:
-        """The files of LOG_FILE_PATH, each with its format."""
-        return tuple(entry for entry in self.log_entries if not _is_queue(entry.pattern))
+        """The files of LOG_FILE_PATH, each with its format; for standard input those it is kept in."""
+        files = (entry for entry in self.log_entries if not _is_queue(entry.pattern))
+        return tuple(self._kept(entry) if entry.pattern == STANDARD_INPUT else entry for entry in files)
+
+    @property
+    def standard_input(self) -> LogPath | None:
+        """The files in which standard input is kept for this store, node and format; None without it."""
+        entries = (entry for entry in self.log_entries if entry.pattern == STANDARD_INPUT)
+        return next(map(self._kept, entries), None)
+
+    def _kept(self, entry: LogPath) -> LogPath:
+        whose = f"{self.store}\0{self.node_id}\0{entry.format_name}".encode()
+        mark = hashlib.blake2b(whose, digest_size=4).hexdigest()
+        folder = glob.escape(str(self.data_folder))
+        return replace(entry, pattern=f"{folder}/stdin-{mark}-*.log")
 
     @property
     def log_queues(self) -> tuple[LogQueue, ...]:

@@ -58,7 +58,10 @@ def check(env_file: Path | None, *, deep: bool = False, **flags: Any) -> Iterato
     for name in dict.fromkeys(entry.format_name for entry in settings.log_entries):
         yield _format(name, settings)
     for entry in settings.log_paths:
-        yield from _log_path(entry)
+        if entry == settings.standard_input:
+            yield Finding("ok", "log", f"standard input is kept in {entry.pattern} while it is read")
+        else:
+            yield from _log_path(entry)
     for queue in settings.log_queues:
         yield _queue(queue.url)
     address = ServiceAddress(settings.api_host, settings.api_port)

@@ -19,8 +19,10 @@ _PIECE_BEHIND = re.compile(rf"(?P<stem>.+)[._~-]{_PIECE}(?P<suffix>)")
 _PIECE_BEFORE_SUFFIX = re.compile(rf"(?P<stem>.+)[._-]{_PIECE}(?P<suffix>\.[A-Za-z]\w*)")
 # A date's first piece, with the piece behind it. A year alone may be any number.
 _YEAR = re.compile(r"(?:19|20)\d\d(?:[01]\d[\dT:]*Z? .*| [01]?\d)")
+# Files in which standard input is kept: each is a log of its own, whatever it holds.
+_SPOOL = re.compile(r"stdin-[0-9a-f]{8}-[a-z0-9_]{8}")
 # When the tests of a result log ran, in seconds since 1970.
-_RUN = re.compile(r"test_[0-9]{9,11}(?![0-9])")
+_RUN = re.compile(rf"test_[0-9]{{9,11}}(?![0-9])|{_SPOOL.pattern}")
 _MOST_CACHED = 65_536
 
 
@@ -67,8 +69,13 @@ def _uncompressed(name: str) -> str:
     return name
 
 
+def is_spool(path: str) -> bool:
+    """Whether a file keeps standard input."""
+    return _SPOOL.match(os.path.basename(path)) is not None  # noqa: PTH119
+
+
 def are_other_runs(path: str, other: str) -> bool:
-    """Whether the names of two result logs tell different times."""
+    """Whether the names of two result logs tell different times, or are of two standard inputs."""
     run, other_run = _RUN.search(os.path.basename(path)), _RUN.search(os.path.basename(other))  # noqa: PTH119
     return run is not None and other_run is not None and run[0] != other_run[0]
 

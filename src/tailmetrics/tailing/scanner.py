@@ -26,7 +26,7 @@ from tailmetrics.tailing.identity import start_at_end
 from tailmetrics.tailing.known_sources import Relatives
 from tailmetrics.tailing.log_file import Key, LogFile, open_log
 from tailmetrics.tailing.matching import Matcher
-from tailmetrics.tailing.rotation import is_compressed
+from tailmetrics.tailing.rotation import is_compressed, is_spool
 from tailmetrics.tailing.wakeup import Wakeup
 from tailmetrics.telemetry.log import EventLog
 
@@ -202,14 +202,14 @@ class Scanner:
             opened = self._open(file.path, problems)
             if opened is None:
                 continue
-            source = self._matcher.by_inode(opened, file.path, name_counts=file.format_name == RESULTS)
+            source = self._matcher.by_inode(opened, file.path, name_counts=_name_counts(file))
             if source is None:
                 unknown.append((file, opened))
             else:
                 self._followers.follow(source, opened, file.path, file.format_name)
         # A log before what rotation made of it, whose name is longer, to tell a copy from what is followed.
         for file, opened in sorted(unknown, key=lambda each: len(each[0].path)):
-            source = self._matcher.by_content(opened, file.path, name_counts=file.format_name == RESULTS)
+            source = self._matcher.by_content(opened, file.path, name_counts=_name_counts(file))
             if source is None:
                 opened.close()
                 continue
@@ -310,3 +310,7 @@ class Scanner:
             if self._problems.get(path) != (state, reason):
                 log.warning("cannot follow", path=path, state=state, reason=reason)
         self._problems = problems
+
+
+def _name_counts(file: FoundFile) -> bool:
+    return file.format_name == RESULTS or is_spool(file.path)
