@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import glob
-import hashlib
 import re
 import socket
 from collections.abc import Iterable
@@ -12,18 +10,23 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, SecretStr, ValidationError
-from pydantic.functional_validators import AfterValidator, BeforeValidator, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from tailmetrics.errors import SettingsError
-from tailmetrics.urls import QueueUrl, StoreUrl, masked
+from tailmetrics.urls import STANDARD_INPUT, QueueUrl, StoreUrl, masked, spool_pattern
 
 FORMAT_NAMES = ("requests", "nginx", "json", "regex", "results")
 FormatName = Literal["requests", "nginx", "json", "regex", "results"]
-STANDARD_INPUT = "-"  # as an entry of LOG_FILE_PATH
 _LIKE_A_QUEUE = re.compile(r"amqps?:|[^/]+:[^/]+@")
-
 _MIB = 1024 * 1024
 
 
@@ -321,18 +324,7 @@ class Settings(BaseSettings):
                     QueueUrl.parse(pattern, setting)
             except SettingsError as error:
                 raise ValueError(str(error)) from None
-        if sum(_format_and_pattern(entry)[1] == STANDARD_INPUT for entry in value) > 1:
-            raise ValueError("- (standard input) once")
         return value
-
-    @model_validator(mode="after")
-    def _standard_input_is_read_from_its_beginning(self) -> Settings:
-        if self.log_start == "end" and self.standard_input is not None:
-            raise ValueError(
-                "LOG_START: found 'end', expected beginning, as LOG_FILE_PATH has - (standard input), which "
-                "has no lines of before"
-            )
-        return self
 
     @model_validator(mode="after")
     def _regex_is_given(self) -> Settings:
@@ -351,14 +343,13 @@ class Settings(BaseSettings):
     @property
     def standard_input(self) -> LogPath | None:
         """The files in which standard input is kept for this store, node and format; None without it."""
-        entries = (entry for entry in self.log_entries if entry.pattern == STANDARD_INPUT)
-        return next(map(self._kept, entries), None)
+        return next(
+            (self._kept(entry) for entry in self.log_entries if entry.pattern == STANDARD_INPUT), None
+        )
 
     def _kept(self, entry: LogPath) -> LogPath:
-        whose = f"{self.store}\0{self.node_id}\0{entry.format_name}".encode()
-        mark = hashlib.blake2b(whose, digest_size=4).hexdigest()
-        folder = glob.escape(str(self.data_folder))
-        return replace(entry, pattern=f"{folder}/stdin-{mark}-*.log")
+        whose = (str(self.store), self.node_id, entry.format_name)
+        return replace(entry, pattern=spool_pattern(self.data_folder, *whose))
 
     @property
     def log_queues(self) -> tuple[LogQueue, ...]:

@@ -230,9 +230,10 @@ def test_a_terminal_is_refused(
         ({"log_file_path": "-", "log_start": "end"}, "LOG_START: found 'end'"),
     ],
 )
-def test_settings_that_do_not_go_together_are_refused(changes: dict[str, str], problem: str) -> None:
+def test_settings_that_do_not_go_together_are_refused(monkeypatch, changes, problem) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO())
     with pytest.raises(SettingsError, match=problem):
-        load_settings(None, **changes)
+        following_standard_input(load_settings(None, **changes), list).__enter__()
 
 
 def test_what_is_to_be_loaded_is_a_file_while_it_is_loaded(tmp_path: Path, pipe: Pipe) -> None:

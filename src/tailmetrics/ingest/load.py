@@ -11,11 +11,12 @@ from typing import Literal
 from tailmetrics.errors import TailmetricsError
 from tailmetrics.ingest.supervisor import Supervisor
 from tailmetrics.process import release_code_pages
-from tailmetrics.settings import STANDARD_INPUT, Settings, resolve_node_id
+from tailmetrics.settings import Settings, resolve_node_id
 from tailmetrics.status import LoadProgress
 from tailmetrics.stores import open_store
 from tailmetrics.tailing import LoadJob
 from tailmetrics.telemetry.metrics import Metrics
+from tailmetrics.urls import STANDARD_INPUT
 
 SPOOL_NAME = "stdin"  # of standard input, which is known by its content like any log that is sent
 _PROGRESS_SECONDS = 0.1

@@ -20,9 +20,10 @@ from typing import IO
 
 from tailmetrics.errors import LoadError, QueryError, SettingsError
 from tailmetrics.formats.framing import framing_of
-from tailmetrics.settings import STANDARD_INPUT, LogPath, Settings
+from tailmetrics.settings import LogPath, Settings
 from tailmetrics.status import SourceStatus
 from tailmetrics.telemetry.log import EventLog
+from tailmetrics.urls import STANDARD_INPUT
 
 _SPOOL_BYTES = 64 * 1024 * 1024  # of one file, before the next one is begun
 _READ_BYTES = 64 * 1024  # as much as a pipe holds
@@ -85,6 +86,14 @@ def following_standard_input(
         yield
         return
     require_standard_input("LOG_FILE_PATH")
+    if sum(path.pattern == STANDARD_INPUT for path in settings.log_entries) > 1:
+        raise SettingsError(["LOG_FILE_PATH: found - (standard input) more than once, expected it once"])
+    if settings.log_start == "end":
+        problem = (
+            "LOG_START: found 'end', expected beginning, as LOG_FILE_PATH has - (standard input), which has "
+            "no lines of before"
+        )
+        raise SettingsError([problem])
     try:
         copying = _Copying(_Spools(settings.data_folder, entry, sources))
     except OSError as error:
