@@ -10,15 +10,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    SecretStr,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, SecretStr, ValidationError
+from pydantic.functional_validators import AfterValidator, BeforeValidator, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from tailmetrics.errors import SettingsError
@@ -343,13 +336,12 @@ class Settings(BaseSettings):
     @property
     def standard_input(self) -> LogPath | None:
         """The files in which standard input is kept for this store, node and format; None without it."""
-        return next(
-            (self._kept(entry) for entry in self.log_entries if entry.pattern == STANDARD_INPUT), None
-        )
+        entries = (each for each in self.log_entries if each.pattern == STANDARD_INPUT)
+        return next(map(self._kept, entries), None)
 
     def _kept(self, entry: LogPath) -> LogPath:
-        whose = (str(self.store), self.node_id, entry.format_name)
-        return replace(entry, pattern=spool_pattern(self.data_folder, *whose))
+        pattern = spool_pattern(self.data_folder, str(self.store), self.node_id, entry.format_name)
+        return replace(entry, pattern=pattern)
 
     @property
     def log_queues(self) -> tuple[LogQueue, ...]:
