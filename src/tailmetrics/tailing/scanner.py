@@ -27,7 +27,7 @@ from tailmetrics.tailing.identity import start_at_end
 from tailmetrics.tailing.known_sources import Relatives
 from tailmetrics.tailing.log_file import Key, LogFile, open_log
 from tailmetrics.tailing.matching import Matcher
-from tailmetrics.tailing.rotation import is_compressed
+from tailmetrics.tailing.rotation import is_compressed, is_spool
 from tailmetrics.tailing.wakeup import Wakeup
 from tailmetrics.telemetry.log import EventLog
 
@@ -314,5 +314,5 @@ class Scanner:
 
 
 def _name_counts(opened: LogFile, file: FoundFile) -> bool:
-    """Whether the name says when the log was written, so that another name makes another log of it."""
-    return is_of(RESULTS, opened.read(0, HEAD_BYTES), file.log_format)
+    """Whether another name makes another log of equal content."""
+    return is_spool(file.path) or is_of(RESULTS, opened.read(0, HEAD_BYTES), file.log_format)
