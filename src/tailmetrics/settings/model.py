@@ -14,8 +14,9 @@ from pydantic.functional_validators import AfterValidator, BeforeValidator, fiel
 from pydantic_settings import SettingsConfigDict
 
 from tailmetrics.settings.logs import MIB, CommaSeparated, LogSettings
-from tailmetrics.settings.options import LogPath, (
+from tailmetrics.settings.options import (
     CommitOptions,
+    LogPath,
     QueueOptions,
     TailingOptions,
 )
