@@ -21,11 +21,12 @@ def open_format(name: str, options: FormatOptions) -> LineFormat:
         return requests.RequestsFormat(options.zone, options.max_line_bytes)
     if name == RESULTS:
         return results.ResultsFormat(options.max_line_bytes, options.chunk_bytes)
+    if name == nginx.NAME and not options.nginx_regex:
+        return nginx.nginx_format(options.zone, options.max_line_bytes)
     extract: Extract
     own_timestamps = ""
     if name == nginx.NAME:
-        pattern = options.nginx_regex
-        extract = regex.extract_by("LOG_NGINX_REGEX", pattern) if pattern else nginx.extract
+        extract = regex.extract_by("LOG_NGINX_REGEX", options.nginx_regex)
     elif name == json_lines.NAME:
         extract = json_lines.extract_by(options.json_fields)
         own_timestamps = options.timestamp_format
