@@ -10,17 +10,17 @@ import polars as pl
 
 from tailmetrics.formats.digits import WORD, Doubles, Words, decimals, last_bytes, pairs, until_any, words_at
 from tailmetrics.formats.fields import MAX_STATUS, MIN_STATUS
-from tailmetrics.formats.lines import Bools, Integers, Lines
+from tailmetrics.formats.lines import Bools, Integers
 from tailmetrics.formats.scan import bytes_until
 from tailmetrics.formats.templates.columns import CUSTOMERS, PATHS, UNITS, customer_fields, epoch_seconds
-from tailmetrics.formats.templates.scan import Spans, scan
+from tailmetrics.formats.templates.scan import Marks, Spans, scan
 from tailmetrics.formats.templates.template import Field, Kind, Role, Template
 from tailmetrics.formats.text import FEW_LINES, each_text, texts_between
 from tailmetrics.formats.timestamps import TimestampReader
 from tailmetrics.records import MAX_CUSTOMER_ID_CHARACTERS, RECORD_SCHEMA, no_records
 
 _PROTOCOL = b" HTTP/0.0"  # with any digits
-_ZERO, _DASH, _SPACE = ord("0"), ord("-"), ord(" ")
+_ZERO, _DASH, _QUESTION = (ord(character) for character in "0-?")
 
 Place = tuple[Integers, Integers]  # where a text begins and ends in each line
 
@@ -51,9 +51,9 @@ class CleanRecords:
         fields = [timestamp, status, path, *self._customers, *([self._duration] if self._duration else [])]
         self._wanted = frozenset(field.name for field in fields)
 
-    def read(self, lines: Lines) -> tuple[pl.DataFrame, Bools]:
+    def read(self, marks: Marks) -> tuple[pl.DataFrame, Bools]:
         """Records, and which of the lines they are of."""
-        spans = scan(self.template, lines, self._wanted, self._max_line_bytes)
+        spans = scan(self.template, marks, self._wanted, self._max_line_bytes)
         clean = spans.clean
         if not clean.any():
             return no_records(), clean
@@ -72,11 +72,11 @@ class CleanRecords:
         records = pl.DataFrame(
             {
                 "timestamp": timestamp,
-                "customer_id": _texts(spans, customer),
-                "path": _texts(spans, path),
+                "customer_id": _texts(marks.lines.data, customer),
+                "path": _texts(marks.lines.data, path),
                 "status_code": status,
                 "duration": duration,
-                "offset": lines.offsets if clean.all() else lines.offsets[clean],
+                "offset": marks.lines.offsets[clean],
             }
         )
         return records, clean
@@ -84,7 +84,7 @@ class CleanRecords:
     def _times(self, spans: Spans) -> pl.Series:
         if self._timestamp.kind is Kind.TIME and spans.times is not None:
             return pl.Series(spans.times).cast(RECORD_SCHEMA["timestamp"])
-        text = _texts(spans, spans.fields[self._timestamp.name])
+        text = _texts(spans.text, spans.fields[self._timestamp.name])
         return self._timestamps.read(pl.select(epoch_seconds(pl.lit(text), self._timestamp.unit)).to_series())
 
     def _customer(self, spans: Spans, proven: Bools) -> Place:
@@ -93,7 +93,7 @@ class CleanRecords:
             place = spans.fields[field.name]
             is_there = ~_is_missing(spans, place)
             if field.role is Role.ADDRESS and field.kind in (Kind.QUOTED, Kind.TEXT, Kind.REST):
-                proven &= ~is_there | (_until(spans, place, ",") == place[1])
+                proven &= ~is_there | (_until(spans, place[0], b',"') == place[1])
             if is_there.all():
                 begins, ends = place
             else:
@@ -106,15 +106,16 @@ class CleanRecords:
         begins, ends = spans.fields[self._path.name]
         if self._path.role is Role.REQUEST:
             proven &= ends - begins > len(_PROTOCOL)
-            targets = begins + bytes_until(spans.text, begins, words_at(spans.text, begins, "<u8")) + 1
+            targets = _until(spans, begins, b" ") + 1
             proven &= targets > begins + 1
             begins, ends = targets, np.maximum(ends - len(_PROTOCOL), 0)
-            proven &= begins < ends
             proven &= pairs(words_at(spans.text, ends, "<u8"), _PROTOCOL[:WORD])[1]
-            proven &= spans.array[ends + WORD] - _ZERO < 10
-            proven &= (spans.array[begins] != _SPACE) & (spans.array[ends - 1] != _SPACE)
-        if not self._keep_query and self._path.role is not Role.PATH:
-            ends = _until(spans, (begins, ends), "?")
+            proven &= spans.array[ends + WORD] - np.uint8(_ZERO) < 10
+        if self._path.role is not Role.PATH:
+            # A space in the target is left to the rules, and what is behind a query's beginning is no matter.
+            stops = _until(spans, begins, b' "' if self._keep_query else b'? "')
+            proven &= (stops >= ends) | (spans.array[stops] == _QUESTION)
+            ends = np.minimum(stops, ends)
         proven &= begins < ends
         return begins, ends
 
@@ -161,23 +162,17 @@ def _is_missing(spans: Spans, place: Place) -> Bools:
     return is_missing
 
 
-def _until(spans: Spans, place: Place, stop: str) -> Integers:
-    """Where the first of the stops in each text is, or else its end."""
-    begins, ends = place
-    stops = np.flatnonzero(spans.array == ord(stop))
-    if not len(stops):
-        return ends
-    found = np.append(stops, len(spans.array))[np.searchsorted(stops, begins)]
-    return np.minimum(found, ends)
+def _until(spans: Spans, begins: Integers, stops: bytes) -> Integers:
+    return begins + bytes_until(spans.text, begins, words_at(spans.text, begins, "<u8"), stops)
 
 
 def _only(place: Place, proven: Bools) -> Place:
     return place[0][proven], place[1][proven]
 
 
-def _texts(spans: Spans, place: Place) -> pl.Series:
+def _texts(data: bytes, place: Place) -> pl.Series:
     begins, ends = place
     if len(begins) <= FEW_LINES:
-        return pl.Series(each_text(spans.text, begins, ends), dtype=pl.String())
+        return pl.Series(each_text(data, begins, ends), dtype=pl.String())
     edges = np.column_stack(place).astype(np.int32)
-    return texts_between(edges, spans.text).gather_every(2)
+    return texts_between(edges, data).gather_every(2)

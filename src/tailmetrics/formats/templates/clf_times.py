@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import numpy as np
-import polars as pl
 
 from tailmetrics.formats.digits import Words, pairs, words_at
 from tailmetrics.formats.lines import Bools, Integers
-from tailmetrics.formats.timestamps import UTC, reader
+from tailmetrics.formats.timestamps import EARLIEST, LATEST
 
 TIME_BYTES = len("10/Oct/2024:13:55:36 +0000")
-_LAYOUT = np.dtype(
+_LAYOUT = np.dtype(  # parts that overlap; all but the second tell the minute
     {
-        "names": ["date", "clock", "minute", "second", "zone", "offset"],
-        "formats": ["<u8", "<u8", "u1", "<u4", "<u4", "<u2"],
-        "offsets": [0, 8, 16, len("10/Oct/2024:13:55"), 20, 24],
+        "names": ["day", "month", "year", "hour", "minute", "second", "sign", "offset"],
+        "formats": ["<u4", "<u4", "<u4", "<u4", "<u4", "<u4", "u1", "<u4"],
+        "offsets": [0, 2, 7, 11, 14, 17, 21, 22],
         "itemsize": TIME_BYTES,
     }
 )
-_BUT_SECONDS = ("date", "clock", "minute", "zone", "offset")
+_OF_MINUTE = ("day", "month", "year", "hour", "minute", "sign", "offset")
+_MONTHS = [
+    int.from_bytes(b"/" + name.encode(), "little")
+    for name in ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+]
+_THREE_BYTES = np.uint32(0xFFFFFF)
+_SLASH = np.uint32(ord("/") << 24)
+_PLUS, _MINUS = ord("+"), ord("-")
 _MICROSECONDS = 1_000_000
-_READER = reader(UTC, "")  # never asked for a time without a zone
+_FIRST, _LAST = (int(np.datetime64(time, "us").astype(np.int64)) for time in (EARLIEST, LATEST))
 
 
 def clf_times(text: bytes, positions: Integers) -> tuple[Integers, Bools]:
@@ -29,8 +35,8 @@ def clf_times(text: bytes, positions: Integers) -> tuple[Integers, Bools]:
     # Most logs are in the order of time, and many of their lines are of one minute.
     is_first = np.zeros(len(times), dtype=np.bool_)
     is_first[:1] = True
-    for name in _BUT_SECONDS:
-        column = times[name].copy()
+    for name in _OF_MINUTE:
+        column = times[name]
         is_first[1:] |= column[1:] != column[:-1]
     firsts = np.flatnonzero(is_first)
     minute, real = _minutes(times[firsts])
@@ -45,8 +51,26 @@ def clf_times(text: bytes, positions: Integers) -> tuple[Integers, Bools]:
 
 
 def _minutes(times: Words) -> tuple[Integers, Bools]:
-    """The minutes in which the times are, and which of these are real."""
-    texts = [time.decode("ascii", "replace") for time in times.view(f"S{TIME_BYTES}").tolist()]
-    micros = _READER.read(pl.Series(texts, dtype=pl.String())).to_physical()
-    whole = micros.fill_null(0).to_numpy()
-    return whole - whole % (60 * _MICROSECONDS), micros.is_not_null().to_numpy()
+    """UTC of the minutes of the times, and which of these are real."""
+    # The two characters of a day are followed by a slash and a letter, which the month tells.
+    day, fits = pairs(times["day"] & _THREE_BYTES | _SLASH, b"00//")
+    year, fits_year = pairs(times["year"].copy(), b"0000")
+    hour, fits_hour = pairs(times["hour"].copy(), b":00:")
+    minute, fits_minute = pairs(times["minute"].copy(), b":00:")
+    offset, fits_offset = pairs(times["offset"].copy(), b"0000")
+    fits &= fits_year & fits_hour & fits_minute & fits_offset
+    month = np.select([times["month"] == word for word in _MONTHS], range(len(_MONTHS)), -1)
+    fits &= month >= 0
+    fits &= (hour[:, 1] < 24) & (minute[:, 1] < 60) & (offset[:, 0] < 24) & (offset[:, 2] < 60)
+    is_behind = times["sign"] == _MINUS
+    fits &= is_behind | (times["sign"] == _PLUS)
+    index = (year[:, 0].astype(np.int64) * 100 + year[:, 2] - 1970) * 12 + month
+    first_day, next_month = (
+        (index + more).astype("datetime64[M]").astype("datetime64[D]").astype(np.int64) for more in (0, 1)
+    )
+    days = first_day + day[:, 0] - 1
+    fits &= (day[:, 0] > 0) & (days < next_month)
+    ahead = (offset[:, 0].astype(np.int64) * 60 + offset[:, 2]) * np.where(is_behind, -1, 1)
+    utc = (((days * 24 + hour[:, 1]) * 60 + minute[:, 1]) - ahead) * (60 * _MICROSECONDS)
+    fits &= (utc >= _FIRST) & (utc <= _LAST) & (year.any(axis=1))
+    return utc, fits

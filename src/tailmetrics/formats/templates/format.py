@@ -7,13 +7,14 @@ from typing import Final
 
 import polars as pl
 
-from tailmetrics.formats.lines import Lines, split
+from tailmetrics.formats.lines import Lines
 from tailmetrics.formats.templates.clean_records import CleanRecords
 from tailmetrics.formats.templates.columns import CUSTOMERS, extract_by
+from tailmetrics.formats.templates.scan import marks_of
 from tailmetrics.formats.templates.template import Role, Template
 from tailmetrics.formats.text import TextFormat
 from tailmetrics.formats.timestamps import TimestampReader, by_strftime, reader
-from tailmetrics.records import ParsedLines
+from tailmetrics.records import ParsedLines, no_rejects
 
 _LINES_TRIED: Final = 8
 
@@ -32,11 +33,14 @@ class TemplateFormat:
         return self
 
     def parse(self, data: bytes, offset: int) -> ParsedLines:
-        lines = split(data, offset)
+        marks = marks_of(data, offset)
+        lines = marks.lines
         template = self._template_of(lines)
         if template is None:
             return self._rules.parse_lines(lines)
-        records, clean = template.read(lines)
+        records, clean = template.read(marks)
+        if clean.all():
+            return ParsedLines(records, no_rejects(), 0)
         others = self._rules.parse_lines(lines.only(~clean))
         both = pl.concat([records, others.records]).sort("offset") if others.records.height else records
         return ParsedLines(both, others.rejects, others.blanks)
@@ -45,11 +49,13 @@ class TemplateFormat:
         return self._rules.parse_too_long(data, offset)
 
     def _template_of(self, lines: Lines) -> CleanRecords | None:
-        """The first that fits one of the first lines."""
-        for begin, end in zip(lines.starts[:_LINES_TRIED].tolist(), lines.ends.tolist(), strict=False):
+        """The first that fits one of the first lines; it is tried first from then on."""
+        for begin, end in zip(lines.starts[:_LINES_TRIED].tolist(), lines.ends[:_LINES_TRIED].tolist(), strict=True):
             line = lines.data[begin:end].decode("utf-8", "replace")
             for records in self._templates:
                 if records.template.fits(line):
+                    if records is not self._templates[0]:
+                        self._templates = [records, *(each for each in self._templates if each is not records)]
                     return records
         return None
 

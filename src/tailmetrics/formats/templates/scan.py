@@ -11,14 +11,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tailmetrics.formats.digits import words_at
-from tailmetrics.formats.lines import LF, Bools, Bytes, Integers, Lines
+from tailmetrics.formats.digits import WORD, words_at
+from tailmetrics.formats.lines import LF, Bools, Bytes, Integers, Lines, complete, lines_at
 from tailmetrics.formats.scan import DELETE, bytes_until, exclude, odd_characters
 from tailmetrics.formats.templates.clf_times import TIME_BYTES, clf_times
 from tailmetrics.formats.templates.template import Field, Kind, Literal, Role, Template
 
 _FIRST_PRINTABLE = 0x20
-_BACKSLASH, _QUOTE = b"\\", b'"'
+_BACKSLASH = b"\\"
+_QUOTE = ord('"')
+_FEW_BYTES = 3  # which are sooner compared one by one
+_BLOCK_BYTES = 1 << 17  # looked at in one go: what is made of so many stays near
 _LINE_ENDS = b"\n\r"
 _BEHIND = 64  # bytes that may be read behind the last line, apart from the literals of the template
 
@@ -38,11 +41,51 @@ class Spans:
     times: Integers | None
 
 
-def scan(template: Template, lines: Lines, wanted: frozenset[str], max_line_bytes: int) -> Spans:
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """Lines, and where the marks are in their data, which are quotes and line feeds.
+
+    `firsts[i]` is the first mark of line i, and `feeds[i]` where it ends. `controls` is how many C0 control
+    characters there are, line feeds among them, and `highest` the highest byte.
+    """
+
+    lines: Lines
+    marks: Integers
+    firsts: Integers
+    feeds: Integers
+    controls: int
+    highest: int
+
+
+def marks_of(data: bytes, offset: int) -> Marks:
+    """Find the lines of `data`, which begins at byte `offset` of its source, and the marks, in one go."""
+    whole, skipped = complete(data, offset)
+    array = np.frombuffer(whole, dtype=np.uint8)
+    found, controls, highest = [np.zeros(0, dtype=np.int64)], 0, 0
+    buffers = np.empty((2, _BLOCK_BYTES), dtype=np.bool_)
+    for begin in range(0, len(array), _BLOCK_BYTES):
+        block = array[begin : begin + _BLOCK_BYTES]
+        is_mark, is_other = buffers[:, : len(block)]
+        np.equal(block, LF, out=is_mark)
+        np.logical_or(is_mark, np.equal(block, _QUOTE, out=is_other), out=is_mark)
+        found.append(np.flatnonzero(is_mark) + begin)
+        controls += int(np.count_nonzero(np.less(block, _FIRST_PRINTABLE, out=is_other)))
+        highest = max(highest, int(block.max()))
+    marks = np.concatenate(found)
+    lasts = np.flatnonzero(array[marks] == LF)
+    feeds = marks[lasts]
+    firsts = np.zeros(len(feeds), dtype=np.int64)
+    firsts[1:] = lasts[:-1] + 1
+    lines = lines_at(whole, array, feeds, offset, skipped)
+    return Marks(lines, marks, firsts, feeds, controls, highest)
+
+
+def scan(template: Template, marks: Marks, wanted: frozenset[str], max_line_bytes: int) -> Spans:
     """Look for the wanted fields of the template in each line."""
-    walk = _Walk(template, lines)
+    lines = marks.lines
+    walk = _Walk(template, marks)
     walk.fits &= lines.lengths <= max_line_bytes
-    _exclude_unclean(walk.fits, lines)
+    _exclude_unclean(walk.fits, marks)
     fields: dict[str, tuple[Integers, Integers]] = {}
     times: Integers | None = None
     for index, part in enumerate(template.parts):
@@ -71,7 +114,8 @@ class _Walk:
     that does not fit goes on at the first byte, so that no position is ever far behind the end.
     """
 
-    def __init__(self, template: Template, lines: Lines) -> None:
+    def __init__(self, template: Template, marks: Marks) -> None:
+        lines = marks.lines
         literals = [part.text for part in template.parts if isinstance(part, Literal)]
         size = len("".join(literals).encode())
         self.text = lines.data + bytes(size + _BEHIND)
@@ -79,13 +123,15 @@ class _Walk:
         self.fits = np.ones(len(lines), dtype=np.bool_)
         self._ends = lines.ends
         self.array = np.frombuffer(self.text, dtype=np.uint8)
-        quotes = sum(literal.count('"') for literal in literals)
-        self._quotes, self._next_quote = _quotes(lines, quotes)
+        self._quotes = sum(literal.count('"') for literal in literals)
+        self._marks = np.append(marks.marks, np.zeros(self._quotes, dtype=np.int64))
+        self._next_mark = marks.firsts
+        self._feeds = marks.feeds
 
     def literal(self, expected: bytes) -> None:
-        for begin in range(0, len(expected), 8):
-            self.fits &= _has(self.text, self.at + begin, expected[begin : begin + 8])
-        self._next_quote = self._next_quote + expected.count(_QUOTE)
+        self.fits &= self._has(self.at, expected)
+        if quotes := expected.count(b'"'):
+            self._next_mark = self._next_mark + quotes
         self._go_to(self.at + len(expected))
 
     def time(self) -> Integers:
@@ -96,8 +142,8 @@ class _Walk:
 
     def field(self, field: Field, stop: bytes) -> None:
         if field.kind is Kind.QUOTED:
-            self.fits &= self._quotes[self._next_quote - 1] == self.at - 1
-            ends = self._quotes[self._next_quote]
+            self.fits &= self._marks[self._next_mark - 1] == self.at - 1
+            ends = self._marks[self._next_mark]
             self.fits &= ends >= self.at
         elif field.kind is Kind.REST or (field.kind is Kind.TEXT and not stop):
             ends = self._ends
@@ -113,60 +159,46 @@ class _Walk:
                 self.fits &= np.any([found == each for each in stops], axis=0)
             if is_list:
                 self.fits &= self.array[ends] != ord(",")
-                self.fits &= ~_has(self.text, ends, b" : ")
+                self.fits &= ~self._has(ends, b" : ")
         self._go_to(ends)
 
     def has_no_more_quotes(self) -> Bools:
-        """Or none that were looked for."""
-        following = self._quotes[self._next_quote]
-        has_none: Bools = (following >= self._ends) | (following == 0)
+        """Where there are but those of the template; anywhere when it has none."""
+        if not self._quotes:
+            return self.fits
+        has_none: Bools = self._marks[self._next_mark] == self._feeds
         return has_none
 
     def _until(self, stops: bytes) -> Integers:
         words = words_at(self.text, self.at, "<u8")
         return self.at + bytes_until(self.text, self.at, words, stops)
 
+    def _has(self, positions: Integers, expected: bytes) -> Bools:
+        has = self.array[positions] == expected[0]
+        if len(expected) <= _FEW_BYTES:
+            for index in range(1, len(expected)):
+                has &= self.array[positions + index] == expected[index]
+            return has
+        for begin in range(0, len(expected), WORD):
+            piece = expected[begin : begin + WORD]
+            mask = np.uint64((1 << 8 * len(piece)) - 1)
+            words = words_at(self.text, positions + begin, "<u8") & mask
+            has &= words == np.uint64(int.from_bytes(piece, "little"))
+        return has
+
     def _go_to(self, positions: Integers) -> None:
         self.at = positions if self.fits.all() else np.where(self.fits, positions, 0)
 
 
-def _has(text: bytes, positions: Integers, expected: bytes) -> Bools:
-    """Where at most eight bytes are as expected."""
-    size = 1 << (len(expected) - 1).bit_length()
-    words = words_at(text, positions, f"<u{size}")
-    kind = words.dtype.type
-    if size > len(expected):
-        words &= kind((1 << 8 * len(expected)) - 1)
-    is_equal: Bools = words == kind(int.from_bytes(expected, "little"))
-    return is_equal
-
-
-def _quotes(lines: Lines, count: int) -> tuple[Integers, Integers]:
-    """The positions of all quotes, and the first of each line among them; so many may be asked for behind it."""
-    if not count:
-        return np.zeros(1, dtype=np.int64), np.zeros(len(lines), dtype=np.int64)
-    quotes = np.flatnonzero(lines.array == ord(_QUOTE))
-    of_line = len(quotes) // max(1, len(lines))
-    firsts = np.arange(len(lines)) * of_line
-    is_even = len(quotes) == len(lines) * of_line and of_line > 0
-    if not (
-        is_even
-        and (quotes[::of_line] >= lines.starts).all()
-        and (quotes[of_line - 1 :: of_line] < lines.ends).all()
-    ):
-        firsts = np.searchsorted(quotes, lines.starts)
-    return np.append(quotes, np.zeros(count + 1, dtype=np.int64)), firsts
-
-
-def _exclude_unclean(clean: Bools, lines: Lines) -> None:
-    array: Bytes = lines.array
+def _exclude_unclean(clean: Bools, marks: Marks) -> None:
+    lines, array = marks.lines, marks.lines.array
     returns = int(np.count_nonzero(array[lines.ends] != LF))
-    if int(np.count_nonzero(array < _FIRST_PRINTABLE)) != len(lines) + returns:
+    if marks.controls != len(lines) + returns:
         places = np.flatnonzero(array < _FIRST_PRINTABLE)
         of_lines = np.searchsorted(lines.starts, places, side="right") - 1
         clean[of_lines[places < lines.ends[of_lines]]] = False
     if _BACKSLASH in lines.data:
         exclude(clean, lines, np.flatnonzero(array == ord(_BACKSLASH)))
-    if array.max(initial=0) >= DELETE:
+    if marks.highest >= DELETE:
         exclude(clean, lines, np.flatnonzero(array == DELETE))
         exclude(clean, lines, odd_characters(lines.data, array))
