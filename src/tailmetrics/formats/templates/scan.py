@@ -19,7 +19,7 @@ from tailmetrics.formats.templates.template import Field, Kind, Literal, Role, T
 
 _FIRST_PRINTABLE = 0x20
 _BACKSLASH = b"\\"
-_QUOTE = ord('"')
+_QUOTE, _SPACE = ord('"'), ord(" ")
 _FEW_BYTES = 3  # which are sooner compared one by one
 _BLOCK_BYTES = 1 << 17  # looked at in one go: what is made of so many stays near
 _LINE_ENDS = b"\n\r"
@@ -152,6 +152,9 @@ class _Walk:
             ends = self._until(stop)
         else:
             is_list = field.kind is Kind.LIST
+            for _ in range(field.unit.count(" ") if field.kind is Kind.STRFTIME else 0):
+                self._go_to(self._until(b" " + stop.strip(b" ")) + 1)
+                self.fits &= self.array[self.at - 1] == _SPACE
             stops = b" " + stop.strip(b" ") + (b"," if is_list else b"") + (b"" if stop else _LINE_ENDS)
             ends = self._until(stops)
             if not stop or stop == b"/":  # no literal may follow, which tells whether a stop was found at all

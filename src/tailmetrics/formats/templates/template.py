@@ -28,6 +28,7 @@ class Kind(Enum):
     TEXT = "text"  # anything, as little as will do
     QUOTED = "quoted"  # between quotes, with a backslash before those that are part of it
     TIME = "time"  # as 10/Oct/2024:13:55:36 +0000
+    STRFTIME = "strftime"  # as many words as its format has
     REST = "rest"  # all up to the end of the line
 
 
@@ -161,6 +162,8 @@ def _pattern(template: Template, index: int) -> str:
     escaped = re.escape(stop) if stop != " " else ""
     if part.kind is Kind.WORD:
         return f"[^ {escaped}]*"
+    if part.kind is Kind.STRFTIME:
+        return f"[^ {escaped}]*(?: [^ {escaped}]*){{{part.unit.count(' ')}}}"
     if part.kind is Kind.LIST:
         item = f"[^ ,{escaped}]+"
         return f"(?:{item}(?:(?:, | : ){item})*)?"
