@@ -11,6 +11,7 @@ from polars.testing import assert_frame_equal
 from tailmetrics.errors import FormatError
 from tailmetrics.formats import LineFormat, open_format
 from tailmetrics.formats.framing import framing_of, opens_block
+from tailmetrics.formats.nginx import nginx_format
 from tailmetrics.records import RECORD_SCHEMA, REJECT_SCHEMA
 from tailmetrics.settings import FORMAT_NAMES, Settings
 
@@ -145,9 +146,10 @@ def test_an_unknown_format_is_named_with_those_there_are() -> None:
     ],
 )
 def test_a_duration_has_the_same_bound_in_every_format(name: str, line: str) -> None:
+    read = nginx_format("UTC", 350, "s") if name == "nginx" else opened(name)
     right = ["1e9", "1000000000", "999999999.5", "99999999", "5e-324", "0"]
     wrong = ["1e308", "1000000000.1", "1e15", "1000000001", "1.7976931348623157e308"]
-    parsed = opened(name).parse("\n".join(line.format(each) for each in (*right, *wrong)).encode(), 0)
+    parsed = read.parse("\n".join(line.format(each) for each in (*right, *wrong)).encode(), 0)
     assert parsed.records["duration"].to_list() == [float(each) for each in right]
     reasons = parsed.rejects["reason"].to_list()
     assert [reason.rpartition(", ")[2] for reason in reasons] == ["expected at most 1000000000 seconds"] * 5

@@ -10,7 +10,7 @@ from tailmetrics.formats import timestamps
 from tailmetrics.formats.fields import PROBLEM
 from tailmetrics.formats.reasons import found_instead
 from tailmetrics.formats.templates.clean_records import CleanRecords
-from tailmetrics.formats.templates.columns import MISSING, path_of, seconds, unescaped, unknown_unit
+from tailmetrics.formats.templates.columns import MISSING, or_else, path_of, seconds, unescaped, unknown_unit
 from tailmetrics.formats.templates.format import TemplateFormat
 from tailmetrics.formats.templates.template import QUOTED_TEXT, Field, Kind, Literal, Part, Role, Template
 from tailmetrics.formats.text import Extract, TextFormat
@@ -58,13 +58,13 @@ def extract_by(unit: str) -> Extract:
 
     def extract(text: pl.Series) -> pl.DataFrame:
         found = _found(text)
-        duration = _duration(pl.col("rest"), unit)
+        duration = _duration(found["rest"], unit)
         problem = found_instead("line", pl.lit(text), _EXPECTED)
         users = [pl.when(~pl.col(name).is_in(MISSING)).then(name) for name in ("user", "address")]
         raw = found.with_columns(number=duration).select(
             "timestamp",
             pl.coalesce(users).alias("customer_id"),
-            path_of(pl.col("request"), Role.REQUEST).alias("path"),
+            path_of(found["request"], Role.REQUEST).alias("path"),
             "status_code",
             seconds(pl.col("number"), unit or "s").alias("duration"),
             pl.coalesce(
@@ -90,23 +90,31 @@ def _found(text: pl.Series) -> pl.DataFrame:
     return found
 
 
-def _duration(rest: pl.Expr, unit: str) -> pl.Expr:
+def _duration(rest: pl.Series, unit: str) -> pl.Series:
     """The text that is most likely the request time.
 
     It is the first bare word that is a decimal, else what is called rt, else the first whole number, and where
     no bare word is, the first decimal in quotes. A single bare word has to be a duration.
     """
     trailer = rest.str.extract(_TRAILER)
+    trailer = trailer.set(trailer == "", None)
+    return or_else(trailer.str.extract(rf"\A ({_DOTTED})\z"), trailer, lambda text: _odd_duration(text, unit))
+
+
+def _odd_duration(trailer: pl.Series, unit: str) -> pl.Series:
     bare = trailer.str.replace_all(rf' [^ "]*{_QUOTED}', "")
     decimal = rf"(?:{_DECIMAL}|[0-9]+)" if unit else rf"(?:{_DECIMAL})"
     lone = bare.str.extract(r"\A ([^ =]+)\z")
-    return pl.coalesce(
-        bare.str.extract(rf" ({decimal})(?: |\z)"),
-        trailer.str.extract(rf'\A(?:{_WORD})*? (?:rt|request_time)="?([^ "]+)'),
-        bare.str.extract(r" ([0-9]+)(?: |\z)"),
-        pl.when(bare == "").then(trailer.str.extract(rf'\A(?:{_WORD})*? "({_DOTTED})"(?: |\z)')),
-        pl.when(~lone.is_in(["-", ".", "p"])).then(lone),
-    ).replace("-", None)
+    quoted = trailer.str.extract(rf'\A(?:{_WORD})*? "({_DOTTED})"(?: |\z)')
+    return pl.select(
+        pl.coalesce(
+            bare.str.extract(rf" ({decimal})(?: |\z)"),
+            trailer.str.extract(rf'\A(?:{_WORD})*? (?:rt|request_time)="?([^ "]+)'),
+            bare.str.extract(r" ([0-9]+)(?: |\z)"),
+            pl.when(bare == "").then(quoted),
+            pl.when(~lone.is_in(["-", ".", "p"])).then(lone),
+        ).replace("-", None)
+    ).to_series()
 
 
 def _templates(unit: str) -> list[Template]:

@@ -16,7 +16,6 @@ GOOD = {
     "timed": '::1 - bob [10/Oct/2024:13:55:36 +0000] "GET / HTTP/1.1" 200 612 "-" "curl" 0.5',
     "forwarded": '::1 ::2 - bob [10/Oct/2024:13:55:36 +0000] "GET / HTTP/1.1" 200 612 "-" "curl"',
     "json": '{"time":"2024-10-10T13:55:36Z","who":"bob","url":"e.org/a?b","status":200,"took":0.5}',
-    "tabs": "1728568536.123\t::1\tGET\t/a?b\t200\t0.5",
     "bare": "10/Oct/2024:13:55:36 +0000|GET / HTTP/1.1|bob|200|curl",
     "strftime": "[2024-10-10 13:55:36.123] ::1 bob /a?b 200 12",
 }

@@ -17,12 +17,11 @@ CUSTOMERS: Final = ("user", "address")
 MISSING: Final = ("", "-")  # what servers write where there is nothing
 UNITS: Final = {"s": 1.0, "ms": 1e3, "us": 1e6, "µs": 1e6, "ns": 1e9}
 PATHS = (Role.REQUEST, Role.TARGET, Role.PATH)
-_REQUEST = r"\A(?:[^ \\]+ +)?(.*?)(?: +HTTP/[0-9.]+)?(?:\\[nr]| )*\z"
+_REQUEST = r"\A[^ \\]+ +(.*?) +HTTP/[0-9.]+(?:\\[nr]| )*\z"
+_OLD_REQUEST = r"\A[^ \\]+ +((?:/|[a-z]+://).*?)(?:\\[nr]| )*\z"  # of HTTP/0.9, which said no version
+_USUAL_REQUEST = r"\A[^ \\]+ ([^ ?\\]+)(?:\?[^ \\]*)? HTTP/[0-9.]+\z"
 _NUMBER = r"\A((?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)"
 _NEEDS_UNIT = "a whole number of an unknown unit, expected LOG_DURATION_UNIT (us for Apache's %D)"
-
-Rows = Callable[[pl.Series], pl.DataFrame]
-
 
 def customer_fields(template: Template, customer: Sequence[str]) -> list[Field]:
     """The fields that may tell the customer, those that tell first before the others."""
@@ -55,7 +54,7 @@ def extract_by(template: Template, customer: Sequence[str], *, keep_query: bool 
         raw = found.with_columns(pl.Series(PROBLEM, problems, pl.String())).select(
             epoch_seconds(pl.col(timestamp.name), timestamp.unit).alias("timestamp"),
             customer_id(customers).alias("customer_id"),
-            path_of(pl.col(path.name), path.role, keep_query=keep_query).alias("path"),
+            path_of(found[path.name], path.role, keep_query=keep_query).alias("path"),
             pl.col(status.name).alias("status_code"),
             seconds.alias("duration"),
             pl.coalesce(PROBLEM, unknown).alias(PROBLEM),
@@ -76,11 +75,26 @@ def customer_id(fields: Sequence[Field]) -> pl.Expr:
     return pl.coalesce(texts)
 
 
-def path_of(text: pl.Expr, role: Role | None, *, keep_query: bool = False) -> pl.Expr:
+def path_of(text: pl.Series, role: Role | None, *, keep_query: bool = False) -> pl.Series:
     """The path without its query; of what is no HTTP request it is all that was logged, or `-`."""
-    target = text.str.extract(_REQUEST) if role is Role.REQUEST else text
+    if role is Role.REQUEST and not keep_query:
+        return or_else(text.str.extract(_USUAL_REQUEST), text, _odd_path)
+    return _odd_path(text, role, keep_query=keep_query)
+
+
+def _odd_path(text: pl.Series, role: Role | None = Role.REQUEST, *, keep_query: bool = False) -> pl.Series:
+    target = text
+    if role is Role.REQUEST:
+        found = text.str.extract(_REQUEST), text.str.extract(_OLD_REQUEST)
+        target = pl.select(pl.coalesce(*found, text)).to_series()
     path = target if keep_query or role is Role.PATH else target.str.replace(r"\?.*\z", "")
-    return pl.coalesce(path.replace("", None), text.replace("", "-"))
+    return pl.select(pl.coalesce(path.replace("", None), text.replace("", "-"))).to_series()
+
+
+def or_else(found: pl.Series, text: pl.Series, find: Callable[[pl.Series], pl.Series]) -> pl.Series:
+    """What was found; where nothing was, what `find` makes of the texts there."""
+    places = (found.is_null() & text.is_not_null()).arg_true()
+    return found.scatter(places, find(text.gather(places))) if len(places) else found
 
 
 def duration_columns(text: pl.Expr | None, field: Field | None) -> tuple[pl.Expr, pl.Expr]:

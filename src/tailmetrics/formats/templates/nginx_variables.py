@@ -49,7 +49,7 @@ _WORDS = (
     "request_completion request_id request_length scheme secure_link server_addr server_port server_protocol "
     "slice_range spdy ssl_cipher ssl_client_fingerprint ssl_client_serial ssl_client_verify ssl_curve "
     "ssl_early_data ssl_protocol ssl_server_name ssl_session_id ssl_session_reused tcpinfo_rcv_space tcpinfo_rtt "
-    "tcpinfo_rttvar tcpinfo_snd_cwnd time_local uid_got uid_set upstream_cache_status upstream_cache_age "
+    "tcpinfo_rttvar tcpinfo_snd_cwnd uid_got uid_set upstream_cache_status upstream_cache_age "
     "upstream_last_server_name"
 ).split()
 _TEXTS = (
