@@ -28,9 +28,7 @@ AGENTS = (
     "curl/8.5.0",
     "python-requests/2.32.3",
 )
-PATTERN = (
-    r'^(\S+) \S+ (\S+) \[([^\]]*)\] "\S+ ([^ ?"]*)[^"]*" (\d{3}) \S+ "(?:[^"\\]|\\.)*" "(?:[^"\\]|\\.)*" ([0-9.]+)$'
-)
+PATTERN = r'^(\S+) \S+ (\S+) \[([^\]]*)\] "\S+ ([^ ?"]*)[^"]*" (\d{3}) \S+ "(?:[^"\\]|\\.)*" "(?:[^"\\]|\\.)*" ([0-9.]+)$'
 
 
 def nginx_lines(lines: int) -> Iterator[str]:
@@ -106,7 +104,10 @@ def commit(name: str, log: Path) -> float:
 def duckdb_regexp(log: Path) -> float:
     import duckdb
 
-    with tempfile.TemporaryDirectory(dir=log.parent) as folder, duckdb.connect(f"{folder}/t.duckdb") as connection:
+    with (
+        tempfile.TemporaryDirectory(dir=log.parent) as folder,
+        duckdb.connect(f"{folder}/t.duckdb") as connection,
+    ):
         began = time.perf_counter()
         connection.execute(
             "CREATE TABLE records AS SELECT strptime(f.time, '%d/%b/%Y:%H:%M:%S %z') AS timestamp, "
@@ -138,7 +139,10 @@ RATIOS = (
 
 def measure(side: str, log: Path) -> dict[str, float]:
     output = subprocess.run(
-        [sys.executable, __file__, "--side", side, "--log", str(log)], check=True, capture_output=True, text=True
+        [sys.executable, __file__, "--side", side, "--log", str(log)],
+        check=True,
+        capture_output=True,
+        text=True,
     ).stdout
     return json.loads(output.splitlines()[-1])
 

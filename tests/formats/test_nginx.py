@@ -199,6 +199,8 @@ def test_a_whole_number_is_no_duration_unless_its_unit_is_known(end: str) -> Non
     ]
 
 
-@pytest.mark.parametrize("cut", [' "curl/8.5"', '8.5"', ' "https://e.org/" "curl/8.5"', ' 612 "https://e.org/" "curl/8.5"'])
+@pytest.mark.parametrize(
+    "cut", [' "curl/8.5"', '8.5"', ' "https://e.org/" "curl/8.5"', ' 612 "https://e.org/" "curl/8.5"']
+)
 def test_a_line_that_ends_early_behind_its_status_is_a_record(cut: str) -> None:
     assert record(COMBINED.removesuffix(cut))[1:5] == ("bob", "/a/b", 200, None)

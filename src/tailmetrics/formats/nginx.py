@@ -29,9 +29,7 @@ _WHO = (
     rf"(?P<address>[^ ,]+)(?:, [^ ,]+)+ - {_SPACED_USER}",
     rf"[^ :]+:[^ ]+ (?P<address>[^ ,]+) [^ ]+ {_SPACED_USER}",
 )
-_WHAT = (
-    rf' \[(?P<timestamp>[^\]]*)\] "(?P<request>{QUOTED_TEXT})" (?P<status_code>[^ ]*)(?P<rest>(?: .*)?)\z'
-)
+_WHAT = rf' \[(?P<timestamp>[^\]]*)\] "(?P<request>{QUOTED_TEXT})" (?P<status_code>[^ ]*)(?P<rest>(?: .*)?)\z'
 _COLUMNS = ("address", "user", "timestamp", "request", "status_code", "rest")
 # Behind the status: bytes, perhaps referer and agent, and words or quoted texts, which may have names.
 _WORD = rf' (?:[^ "]*{_QUOTED}|[^ "]*)'
@@ -152,7 +150,9 @@ def _templates(unit: str) -> list[Template]:
     bare = Literal(" "), Field("upstream_response_time", Kind.WORD)
     return [
         Template((*combined, Literal('" rt='), request_time, *upstream, Literal('"'))),
-        Template((*forwarded, Literal('" '), request_time, Literal(' "'), Field("host", Kind.QUOTED), Literal('"'))),
+        Template(
+            (*forwarded, Literal('" '), request_time, Literal(' "'), Field("host", Kind.QUOTED), Literal('"'))
+        ),
         Template((*combined, Literal('" "'), quoted_time, Literal('"'))),
         Template((*forwarded, Literal('" '), request_time)),
         Template((*forwarded, Literal('" '), request_time, *bare)),

@@ -24,10 +24,14 @@ GOOD = {
 @pytest.mark.parametrize("name", TEMPLATES)
 @unhurried
 @given(data=st.data())
-def test_clean_lines_have_the_fields_that_the_regular_expression_finds(name: str, data: st.DataObject) -> None:
+def test_clean_lines_have_the_fields_that_the_regular_expression_finds(
+    name: str, data: st.DataObject
+) -> None:
     template = TEMPLATES[name]
     lines = data.draw(st.lists(lines_of(template), min_size=1, max_size=8))
-    ends = data.draw(st.lists(st.sampled_from(["\n", "\n", "\r\n"]), min_size=len(lines), max_size=len(lines)))
+    ends = data.draw(
+        st.lists(st.sampled_from(["\n", "\n", "\r\n"]), min_size=len(lines), max_size=len(lines))
+    )
     log = "".join(line + end for line, end in zip(lines, ends, strict=True)).encode()
     wanted = [field.name for field in template.fields]
     spans = scan(template, marks_of(log, 1), frozenset(wanted), 1 << 20)

@@ -43,7 +43,11 @@ def from_apache(text: str) -> Template:
     Raises FormatError when a directive is unknown.
     """
     directive = _LOG_FORMAT.match(text)
-    rest = re.sub(r'\\(["\\t])', lambda escape: "\t" if escape[1] == "t" else escape[1], directive[1] if directive else text)
+    rest = re.sub(
+        r'\\(["\\t])',
+        lambda escape: "\t" if escape[1] == "t" else escape[1],
+        directive[1] if directive else text,
+    )
     parts: list[Part] = []
     at = 0
     while (percent := rest.find("%", at)) >= 0:
@@ -112,6 +116,8 @@ def _one_time(parts: Sequence[Part]) -> list[Part]:
         return list(parts)
     if head.unit == "s":  # a fraction follows
         return [*parts[:first], Field(head.name, Kind.WORD, Role.TIMESTAMP, "s"), *parts[last + 1 :]]
-    shape = "".join(part.unit if isinstance(part, Field) else part.text.replace("%", "%%") for part in between)
+    shape = "".join(
+        part.unit if isinstance(part, Field) else part.text.replace("%", "%%") for part in between
+    )
     shape = re.sub(r"\.%[36]f", ".%f", shape)
     return [*parts[:first], Field(head.name, Kind.STRFTIME, Role.TIMESTAMP, shape), *parts[last + 1 :]]

@@ -23,6 +23,7 @@ _USUAL_REQUEST = r"\A[^ \\]+ ([^ ?\\]+)(?:\?[^ \\]*)? HTTP/[0-9.]+\z"
 _NUMBER = r"\A((?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)"
 _NEEDS_UNIT = "a whole number of an unknown unit, expected LOG_DURATION_UNIT (us for Apache's %D)"
 
+
 def customer_fields(template: Template, customer: Sequence[str]) -> list[Field]:
     """The fields that may tell the customer, those that tell first before the others."""
     return [field for name in customer for field in template.find(name)]

@@ -50,12 +50,17 @@ class TemplateFormat:
 
     def _template_of(self, lines: Lines) -> CleanRecords | None:
         """The first that fits one of the first lines; it is tried first from then on."""
-        for begin, end in zip(lines.starts[:_LINES_TRIED].tolist(), lines.ends[:_LINES_TRIED].tolist(), strict=True):
+        for begin, end in zip(
+            lines.starts[:_LINES_TRIED].tolist(), lines.ends[:_LINES_TRIED].tolist(), strict=True
+        ):
             line = lines.data[begin:end].decode("utf-8", "replace")
             for records in self._templates:
                 if records.template.fits(line):
                     if records is not self._templates[0]:
-                        self._templates = [records, *(each for each in self._templates if each is not records)]
+                        self._templates = [
+                            records,
+                            *(each for each in self._templates if each is not records),
+                        ]
                     return records
         return None
 
