@@ -54,12 +54,18 @@ def until_space(words: Words) -> Integers:
 
 def until_any(words: Words, stops: bytes) -> Integers:
     """How many bytes of each word, which has eight, are below the first of the stops; eight without one."""
-    found = np.uint64(0)
+    found = np.zeros((), dtype=np.uint64)
     for stop in stops:
         others = words ^ np.uint64(stop * _ONES)
         # The lowest bit that is found is that of a stop; above it others may be found.
-        found = found | ((others - _EVERY_BYTE) & ~others & _TOP_BITS)
-    return (np.bitwise_count((found - _ONE) & ~found) >> 3).astype(np.int64)
+        of_stop = others - _EVERY_BYTE
+        of_stop &= np.invert(others, out=others)
+        found = found | of_stop if found.ndim else of_stop
+    found &= _TOP_BITS
+    below = found - _ONE
+    below &= np.invert(found, out=found)
+    counts: Bytes = np.bitwise_count(below)
+    return (counts >> 3).astype(np.int64)
 
 
 def pairs(words: Words, layout: bytes) -> tuple[Bytes, Bools]:

@@ -13,7 +13,7 @@ from tailmetrics.formats.digits import decimals, pairs, words_at
 from tailmetrics.formats.fields import MAX_STATUS, MIN_STATUS, PROBLEM
 from tailmetrics.formats.lines import Bools, Integers
 from tailmetrics.formats.scan import TIME_BYTES, Scan, scan_lines
-from tailmetrics.formats.text import FEW_LINES, TextFormat, each_text, texts_between
+from tailmetrics.formats.text import FEW_LINES, TextFormat, each_text, text_pairs, texts_between
 from tailmetrics.records import MAX_CUSTOMER_ID_CHARACTERS, RECORD_SCHEMA, ParsedLines, no_records, no_rejects
 
 NAME: Final = "requests"
@@ -92,16 +92,7 @@ def _texts(scan: Scan) -> tuple[pl.Series, pl.Series]:
     edges[:, 1] = scan.customer_ends
     np.add(scan.customer_ends, 1, out=edges[:, 2])
     edges[:, 3] = scan.path_ends
-    # From each edge to the next is a text: customer, space, path, and all up to the next customer.
-    texts = (
-        texts_between(edges, scan.lines.data)
-        .to_frame("text")
-        .select_seq(
-            pl.col("text").gather_every(4).alias("customer_id"),
-            pl.col("text").gather_every(4, 2).alias("path"),
-        )
-    )
-    return texts["customer_id"], texts["path"]
+    return text_pairs(edges, scan.lines.data)
 
 
 def _status_codes(scan: Scan) -> tuple[npt.NDArray[np.int16], Bools]:

@@ -33,13 +33,13 @@ _MARKS_OF_LINE = len("     \n")
 _SHORTEST_LINE_BYTES = len("2024-10-01 00:00:00 c p 200 1")
 
 _MONTHS_OF_YEARS = 10_000 * 12
-_MONTH_STARTS = (  # in days since 1970, of every month from 0000-01 on
+MONTH_STARTS = (  # in days since 1970, of every month from 0000-01 on
     (np.arange(_MONTHS_OF_YEARS + 1) - 1970 * 12)
     .astype("datetime64[M]")
     .astype("datetime64[D]")
     .astype(np.int32)
 )
-_DAYS_OF_MONTHS = np.diff(_MONTH_STARTS).astype(np.uint8)
+DAYS_OF_MONTHS = np.diff(MONTH_STARTS).astype(np.uint8)
 _MICROSECONDS = 1_000_000
 
 
@@ -171,7 +171,7 @@ def _minutes(months: Words, minutes: Words) -> tuple[Integers, Bools]:
     index[~fits] = 0
     fits &= index >= 12  # there is no year 0
     day, hour, minute = day_hour_minute[:, 0], day_hour_minute[:, 3], day_hour_minute[:, 6]
-    fits &= (day >= 1) & (day <= _DAYS_OF_MONTHS.take(index))
+    fits &= (day >= 1) & (day <= DAYS_OF_MONTHS.take(index))
     fits &= (hour < 24) & (minute < 60)
-    days = _MONTH_STARTS.take(index).astype(np.int64) + day - 1
+    days = MONTH_STARTS.take(index).astype(np.int64) + day - 1
     return (days * 24 + hour) * 60 + minute, fits

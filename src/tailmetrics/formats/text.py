@@ -146,5 +146,19 @@ def texts_between(edges: npt.NDArray[np.int32], data: bytes) -> pl.Series:
     return pl.Series(array)
 
 
+def text_pairs(edges: npt.NDArray[np.int32], data: bytes) -> tuple[pl.Series, pl.Series]:
+    """Two texts of each line, whose four edges are a row."""
+    # From each edge to the next is a text: the first one, what is between, the second one, all up to the next.
+    texts = (
+        texts_between(edges, data)
+        .to_frame("text")
+        .select_seq(
+            pl.col("text").gather_every(4).alias("first"),
+            pl.col("text").gather_every(4, 2).alias("second"),
+        )
+    )
+    return texts["first"], texts["second"]
+
+
 def each_text(data: bytes, starts: Integers, ends: Integers) -> list[str]:
     return [data[start:end].decode() for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]

@@ -15,7 +15,7 @@ from tailmetrics.formats.scan import bytes_until
 from tailmetrics.formats.templates.columns import CUSTOMERS, PATHS, UNITS, customer_fields, epoch_seconds
 from tailmetrics.formats.templates.scan import Marks, Spans, scan
 from tailmetrics.formats.templates.template import Field, Kind, Role, Template
-from tailmetrics.formats.text import FEW_LINES, each_text, texts_between
+from tailmetrics.formats.text import FEW_LINES, each_text, text_pairs, texts_between
 from tailmetrics.formats.timestamps import TimestampReader
 from tailmetrics.records import MAX_CUSTOMER_ID_CHARACTERS, RECORD_SCHEMA, no_records
 
@@ -69,11 +69,12 @@ class CleanRecords:
             clean[clean] = proven
             customer, path = _only(customer, proven), _only(path, proven)
             timestamp, duration, status = timestamp.filter(proven), duration.filter(proven), status[proven]
+        customer_id, target = _two_texts(marks.lines.data, customer, path)
         records = pl.DataFrame(
             {
                 "timestamp": timestamp,
-                "customer_id": _texts(marks.lines.data, customer),
-                "path": _texts(marks.lines.data, path),
+                "customer_id": customer_id,
+                "path": target,
                 "status_code": status,
                 "duration": duration,
                 "offset": marks.lines.offsets[clean],
@@ -113,7 +114,8 @@ class CleanRecords:
             proven &= spans.array[ends + WORD] - np.uint8(_ZERO) < 10
         if self._path.role is not Role.PATH:
             # A space in the target is left to the rules, and what is behind a query's beginning is no matter.
-            stops = _until(spans, begins, b' "' if self._keep_query else b'? "')
+            ends_of_target = b" " if self._path.role is Role.REQUEST else b' "'
+            stops = _until(spans, begins, ends_of_target + (b"" if self._keep_query else b"?"))
             proven &= (stops >= ends) | (spans.array[stops] == _QUESTION)
             ends = np.minimum(stops, ends)
         proven &= begins < ends
@@ -168,6 +170,12 @@ def _until(spans: Spans, begins: Integers, stops: bytes) -> Integers:
 
 def _only(place: Place, proven: Bools) -> Place:
     return place[0][proven], place[1][proven]
+
+
+def _two_texts(data: bytes, first: Place, second: Place) -> tuple[pl.Series, pl.Series]:
+    if len(first[0]) <= FEW_LINES or not (first[1] <= second[0]).all():
+        return _texts(data, first), _texts(data, second)
+    return text_pairs(np.column_stack((*first, *second)).astype(np.int32), data)
 
 
 def _texts(data: bytes, place: Place) -> pl.Series:

@@ -6,6 +6,7 @@ import numpy as np
 
 from tailmetrics.formats.digits import Words, pairs, words_at
 from tailmetrics.formats.lines import Bools, Integers
+from tailmetrics.formats.scan import DAYS_OF_MONTHS, MONTH_STARTS
 from tailmetrics.formats.timestamps import EARLIEST, LATEST
 
 TIME_BYTES = len("10/Oct/2024:13:55:36 +0000")
@@ -18,10 +19,9 @@ _LAYOUT = np.dtype(  # parts that overlap; all but the second tell the minute
     }
 )
 _OF_MINUTE = ("day", "month", "year", "hour", "minute", "sign", "offset")
-_MONTHS = [
-    int.from_bytes(b"/" + name.encode(), "little")
-    for name in ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-]
+_NAMES = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_MONTHS = np.array([int.from_bytes(b"/" + name.encode(), "little") for name in _NAMES], dtype=np.uint32)
+_BY_WORD = np.argsort(_MONTHS)
 _THREE_BYTES = np.uint32(0xFFFFFF)
 _SLASH = np.uint32(ord("/") << 24)
 _PLUS, _MINUS = ord("+"), ord("-")
@@ -59,18 +59,17 @@ def _minutes(times: Words) -> tuple[Integers, Bools]:
     minute, fits_minute = pairs(times["minute"].copy(), b":00:")
     offset, fits_offset = pairs(times["offset"].copy(), b"0000")
     fits &= fits_year & fits_hour & fits_minute & fits_offset
-    month = np.select([times["month"] == word for word in _MONTHS], range(len(_MONTHS)), -1)
-    fits &= month >= 0
+    month = _BY_WORD.take(np.searchsorted(_MONTHS[_BY_WORD], times["month"]), mode="clip")
+    fits &= _MONTHS[month] == times["month"]
     fits &= (hour[:, 1] < 24) & (minute[:, 1] < 60) & (offset[:, 0] < 24) & (offset[:, 2] < 60)
     is_behind = times["sign"] == _MINUS
     fits &= is_behind | (times["sign"] == _PLUS)
-    index = (year[:, 0].astype(np.int64) * 100 + year[:, 2] - 1970) * 12 + month
-    first_day, next_month = (
-        (index + more).astype("datetime64[M]").astype("datetime64[D]").astype(np.int64) for more in (0, 1)
-    )
-    days = first_day + day[:, 0] - 1
-    fits &= (day[:, 0] > 0) & (days < next_month)
+    index = (year[:, 0].astype(np.int64) * 100 + year[:, 2]) * 12 + month
+    index[~fits] = 0
+    fits &= index >= 12  # there is no year 0
+    fits &= (day[:, 0] > 0) & (day[:, 0] <= DAYS_OF_MONTHS.take(index))
+    days = MONTH_STARTS.take(index).astype(np.int64) + day[:, 0] - 1
     ahead = (offset[:, 0].astype(np.int64) * 60 + offset[:, 2]) * np.where(is_behind, -1, 1)
     utc = (((days * 24 + hour[:, 1]) * 60 + minute[:, 1]) - ahead) * (60 * _MICROSECONDS)
-    fits &= (utc >= _FIRST) & (utc <= _LAST) & (year.any(axis=1))
+    fits &= (utc >= _FIRST) & (utc <= _LAST)
     return utc, fits

@@ -102,7 +102,7 @@ def duration_columns(text: pl.Expr | None, field: Field | None) -> tuple[pl.Expr
     """Seconds as text, null where there are none, and the problem of those whose unit nobody can know."""
     if text is None or field is None:
         return pl.lit(None, pl.String()), pl.lit(None, pl.String())
-    given = pl.when(~text.is_in(MISSING)).then(text)
+    given: pl.Expr = pl.when(~text.is_in(MISSING)).then(text)
     if field.kind is not Kind.WORD:
         given = _sum(given)
     return seconds(given, field.unit or "s"), unknown_unit(given) if not field.unit else pl.lit(None)

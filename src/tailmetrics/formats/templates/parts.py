@@ -70,10 +70,12 @@ def _is_path(field: Field) -> bool:
 
 
 def _is_quoted(parts: Sequence[Part], index: int) -> bool:
-    around = parts[index - 1 : index] + parts[index + 1 : index + 2] if index else []
-    before, after = around if len(around) == 2 else (None, None)
-    is_between = isinstance(before, Literal) and isinstance(after, Literal)
-    return is_between and before.text.endswith('"') and after.text.startswith('"')
+    if index in (0, len(parts) - 1):
+        return False
+    before, after = parts[index - 1], parts[index + 1]
+    if not isinstance(before, Literal) or not isinstance(after, Literal):
+        return False
+    return before.text.endswith('"') and after.text.startswith('"')
 
 
 def _one_duration(parts: Sequence[Part]) -> list[Part]:
@@ -83,6 +85,6 @@ def _one_duration(parts: Sequence[Part]) -> list[Part]:
     # Of the whole request before that of the servers behind, which may be several, and of these the finest.
     chosen = min(durations, key=lambda field: (field.kind is Kind.LIST, _UNITS.index(field.unit)))
     return [
-        replace(part, role=None) if part in durations and part is not chosen else part  # type: ignore[type-var]
+        replace(part, role=None) if isinstance(part, Field) and part in durations and part != chosen else part
         for part in parts
     ]

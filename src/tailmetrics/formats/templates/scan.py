@@ -19,11 +19,11 @@ from tailmetrics.formats.templates.template import Field, Kind, Literal, Role, T
 
 _FIRST_PRINTABLE = 0x20
 _BACKSLASH = b"\\"
-_QUOTE, _SPACE = ord('"'), ord(" ")
+_QUOTE, _SPACE, _COMMA = (ord(character) for character in '" ,')
 _FEW_BYTES = 3  # which are sooner compared one by one
 _BLOCK_BYTES = 1 << 17  # looked at in one go: what is made of so many stays near
 _LINE_ENDS = b"\n\r"
-_BEHIND = 64  # bytes that may be read behind the last line, apart from the literals of the template
+_BEHIND = 2048  # bytes that may be read behind the last line, as long as literals are not as long
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,39 +45,46 @@ class Spans:
 class Marks:
     """Lines, and where the marks are in their data, which are quotes and line feeds.
 
-    `firsts[i]` is the first mark of line i, and `feeds[i]` where it ends. `controls` is how many C0 control
+    `text` is the data with some zeros behind. `firsts[i]` is the first mark of line i, and `feeds[i]` where it ends. `controls` is how many C0 control
     characters there are, line feeds among them, and `highest` the highest byte.
     """
 
+    text: bytes
     lines: Lines
     marks: Integers
     firsts: Integers
     feeds: Integers
-    controls: int
+    controls: Integers
     highest: int
 
 
 def marks_of(data: bytes, offset: int) -> Marks:
     """Find the lines of `data`, which begins at byte `offset` of its source, and the marks, in one go."""
     whole, skipped = complete(data, offset)
-    array = np.frombuffer(whole, dtype=np.uint8)
-    found, controls, highest = [np.zeros(0, dtype=np.int64)], 0, 0
+    text = whole + bytes(_BEHIND)
+    array = np.frombuffer(text, dtype=np.uint8, count=len(whole))
+    found, highest = [np.zeros(0, dtype=np.int64)], 0
     buffers = np.empty((2, _BLOCK_BYTES), dtype=np.bool_)
     for begin in range(0, len(array), _BLOCK_BYTES):
         block = array[begin : begin + _BLOCK_BYTES]
         is_mark, is_other = buffers[:, : len(block)]
-        np.equal(block, LF, out=is_mark)
+        np.less(block, _FIRST_PRINTABLE, out=is_mark)
         np.logical_or(is_mark, np.equal(block, _QUOTE, out=is_other), out=is_mark)
         found.append(np.flatnonzero(is_mark) + begin)
-        controls += int(np.count_nonzero(np.less(block, _FIRST_PRINTABLE, out=is_other)))
         highest = max(highest, int(block.max()))
     marks = np.concatenate(found)
-    lasts = np.flatnonzero(array[marks] == LF)
+    kinds = array[marks]
+    is_feed = kinds == LF
+    is_control = is_feed < (kinds < _FIRST_PRINTABLE)
+    controls = marks[is_control]
+    if len(controls):
+        marks, is_feed = marks[~is_control], is_feed[~is_control]
+    lasts = np.flatnonzero(is_feed)
     feeds = marks[lasts]
     firsts = np.zeros(len(feeds), dtype=np.int64)
     firsts[1:] = lasts[:-1] + 1
     lines = lines_at(whole, array, feeds, offset, skipped)
-    return Marks(lines, marks, firsts, feeds, controls, highest)
+    return Marks(text, lines, marks, firsts, feeds, controls, highest)
 
 
 def scan(template: Template, marks: Marks, wanted: frozenset[str], max_line_bytes: int) -> Spans:
@@ -117,8 +124,8 @@ class _Walk:
     def __init__(self, template: Template, marks: Marks) -> None:
         lines = marks.lines
         literals = [part.text for part in template.parts if isinstance(part, Literal)]
-        size = len("".join(literals).encode())
-        self.text = lines.data + bytes(size + _BEHIND)
+        # Usually nothing more is needed, and then the bytes are not copied.
+        self.text = marks.text + bytes(len("".join(literals).encode()) // (_BEHIND // 2) * _BEHIND)
         self.at = lines.starts
         self.fits = np.ones(len(lines), dtype=np.bool_)
         self._ends = lines.ends
@@ -127,9 +134,13 @@ class _Walk:
         self._marks = np.append(marks.marks, np.zeros(self._quotes, dtype=np.int64))
         self._next_mark = marks.firsts
         self._feeds = marks.feeds
+        self._is_at_literal = False  # whether the first byte of the next literal is known to be there
 
     def literal(self, expected: bytes) -> None:
-        self.fits &= self._has(self.at, expected)
+        seen = int(self._is_at_literal)
+        self._is_at_literal = False
+        if expected[seen:]:
+            self.fits &= self._has(self.at + seen, expected[seen:])
         if quotes := expected.count(b'"'):
             self._next_mark = self._next_mark + quotes
         self._go_to(self.at + len(expected))
@@ -148,22 +159,25 @@ class _Walk:
         elif field.kind is Kind.REST or (field.kind is Kind.TEXT and not stop):
             ends = self._ends
             self.fits &= ends >= self.at
-        elif field.kind is Kind.TEXT:
-            ends = self._until(stop)
         else:
-            is_list = field.kind is Kind.LIST
-            for _ in range(field.unit.count(" ") if field.kind is Kind.STRFTIME else 0):
-                self._go_to(self._until(b" " + stop.strip(b" ")) + 1)
-                self.fits &= self.array[self.at - 1] == _SPACE
-            stops = b" " + stop.strip(b" ") + (b"," if is_list else b"") + (b"" if stop else _LINE_ENDS)
-            ends = self._until(stops)
-            if not stop or stop == b"/":  # no literal may follow, which tells whether a stop was found at all
-                found = self.array[ends]
-                self.fits &= np.any([found == each for each in stops], axis=0)
-            if is_list:
-                self.fits &= self.array[ends] != ord(",")
-                self.fits &= ~self._has(ends, b" : ")
+            ends = self._end_of_words(field, stop)
         self._go_to(ends)
+
+    def _end_of_words(self, field: Field, stop: bytes) -> Integers:
+        space = b"" if stop == b" " else b" "
+        for _ in range(field.unit.count(" ") if field.kind is Kind.STRFTIME else 0):
+            self._go_to(self._until(space + stop) + 1)
+            self.fits &= self.array[self.at - 1] == _SPACE
+        stops = stop if field.kind is Kind.TEXT else space + (stop or _LINE_ENDS)
+        if field.kind is Kind.LIST:
+            stops += b","
+        ends = self._until(stops)
+        self.fits &= ends > self.at  # then a stop was found
+        self._is_at_literal = stops == stop
+        if field.kind is Kind.LIST:
+            self.fits &= self.array[ends] != _COMMA
+            self.fits &= ~self._has(ends, b" : ")
+        return ends
 
     def has_no_more_quotes(self) -> Bools:
         """Where there are but those of the template; anywhere when it has none."""
@@ -177,7 +191,7 @@ class _Walk:
         return self.at + bytes_until(self.text, self.at, words, stops)
 
     def _has(self, positions: Integers, expected: bytes) -> Bools:
-        has = self.array[positions] == expected[0]
+        has: Bools = self.array[positions] == expected[0]
         if len(expected) <= _FEW_BYTES:
             for index in range(1, len(expected)):
                 has &= self.array[positions + index] == expected[index]
@@ -195,11 +209,9 @@ class _Walk:
 
 def _exclude_unclean(clean: Bools, marks: Marks) -> None:
     lines, array = marks.lines, marks.lines.array
-    returns = int(np.count_nonzero(array[lines.ends] != LF))
-    if marks.controls != len(lines) + returns:
-        places = np.flatnonzero(array < _FIRST_PRINTABLE)
-        of_lines = np.searchsorted(lines.starts, places, side="right") - 1
-        clean[of_lines[places < lines.ends[of_lines]]] = False
+    if len(marks.controls):
+        of_lines = np.searchsorted(lines.starts, marks.controls, side="right") - 1
+        clean[of_lines[marks.controls < lines.ends[of_lines]]] = False
     if _BACKSLASH in lines.data:
         exclude(clean, lines, np.flatnonzero(array == ord(_BACKSLASH)))
     if marks.highest >= DELETE:
