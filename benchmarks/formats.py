@@ -1,8 +1,8 @@
 """How fast the lines of each format are read, and come from a file into the store, beside DuckDB's own regex.
 
 Each side runs in a process of its own, in turn, several times; figures are medians, and ratios those of runs
-side by side. `parse` is reading alone, `commit` is from opening a new store to closing it, and of DuckDB the
-statement that makes a table of the lines with regexp_extract. CPU seconds are user and system time of the side.
+side by side. `parse` is reading alone, `commit` is from opening a new store to closing it, and of DuckDB
+the statement that makes a table of the lines with regexp_extract. CPU seconds are user and system time.
 """
 
 from __future__ import annotations
@@ -21,14 +21,16 @@ from pathlib import Path
 
 CHUNK_BYTES = 2 << 20
 AGENTS = (
-    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 "
-    "Safari/537.36",
-    "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) "
-    "Version/17.5 Mobile/15E148 Safari/604.1",
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0",
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 Version/17.5 Safari/604.1",
+    "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)",
     "curl/8.5.0",
     "python-requests/2.32.3",
 )
-PATTERN = r'^(\S+) \S+ (\S+) \[([^\]]*)\] "\S+ ([^ ?"]*)[^"]*" (\d{3}) \S+ "(?:[^"\\]|\\.)*" "(?:[^"\\]|\\.)*" ([0-9.]+)$'
+PATTERN = (
+    r'^(\S+) \S+ (\S+) \[([^\]]*)\] "\S+ ([^ ?"]*)[^"]*" (\d{3}) \S+ '
+    r'"(?:[^"\\]|\\.)*" "(?:[^"\\]|\\.)*" ([0-9.]+)$'
+)
 
 
 def nginx_lines(lines: int) -> Iterator[str]:
@@ -38,12 +40,12 @@ def nginx_lines(lines: int) -> Iterator[str]:
     for _ in range(lines):
         second += choose.expovariate(50)
         clock = f"{int(second) // 3600 % 24:02}:{int(second) // 60 % 60:02}:{int(second) % 60:02}"
-        address = f"{choose.randrange(1, 224)}.{choose.randrange(256)}.{choose.randrange(256)}.{choose.randrange(256)}"
+        address = ".".join(str(choose.randrange(1, 224)) for _ in range(4))
         user = f"user{choose.randrange(500)}" if choose.random() < 0.3 else "-"
         query = f"?item={choose.randrange(1000)}&from=mail" if choose.random() < 0.4 else ""
         yield (
             f"{address} - {user} [10/Oct/2024:{clock} +0000] "
-            f'"{choose.choice(("GET", "GET", "POST"))} /api/v1/resource{choose.randrange(40)}{query} HTTP/1.1" '
+            f'"{choose.choice(("GET", "POST"))} /api/v1/resource{choose.randrange(40)}{query} HTTP/1.1" '
             f"{choose.choice((200, 200, 200, 304, 404, 500))} {choose.randrange(90_000)} "
             f'"{choose.choice(("-", "https://shop.example/"))}" "{choose.choice(AGENTS)}" '
             f"{choose.expovariate(3):.3f}\n"

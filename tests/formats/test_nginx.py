@@ -193,9 +193,9 @@ def test_a_duration_is_in_the_unit_behind_it_or_else_in_the_unit_that_is_set(
 @pytest.mark.parametrize("end", [" 152340", ' "-" 152340', " rt=3"])
 def test_a_whole_number_is_no_duration_unless_its_unit_is_known(end: str) -> None:
     found = end.rpartition(" ")[2].rpartition("=")[2]
+    expected = "a whole number of an unknown unit, expected LOG_DURATION_UNIT (us for Apache's %D)"
     assert nginx_format("UTC", 1000).parse((COMBINED + end).encode(), 0).rejects["reason"].to_list() == [
-        f"duration: found '{found}', a whole number of an unknown unit, expected LOG_DURATION_UNIT (us for "
-        "Apache's %D)"
+        f"duration: found '{found}', {expected}"
     ]
 
 

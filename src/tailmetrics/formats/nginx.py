@@ -21,8 +21,8 @@ _EXPECTED = (
 )
 _QUOTED = f'"{QUOTED_TEXT}"'
 _SPACED_USER = r"(?P<user>-|[^ -][^ ]*(?: [^ ]+)*|-[^ ]+(?: [^ ]+)*)"
-# Who asks: an address, `-` and a user, who may have spaces. Before them the addresses that X-Forwarded-For told
-# may be, of which the first is the client's, or the name of a server and its port.
+# Who asks: an address, `-` and a user, who may have spaces. Before them may be the addresses that
+# X-Forwarded-For told, of which the first is the client's, or the name of a server and its port.
 _WHO = (
     r"(?P<address>[^ ]*) [^ ]* (?P<user>[^ ]*)",
     rf"(?P<address>[^ ]*) - {_SPACED_USER}",
@@ -91,8 +91,8 @@ def _found(text: pl.Series) -> pl.DataFrame:
 def _duration(rest: pl.Series, unit: str) -> pl.Series:
     """The text that is most likely the request time.
 
-    It is the first bare word that is a decimal, else what is called rt, else the first whole number, and where
-    no bare word is, the first decimal in quotes. A single bare word has to be a duration.
+    It is the first bare word that is a decimal, else what is called rt, else the first whole number, and
+    where no bare word is, the first decimal in quotes. A single bare word has to be a duration.
     """
     trailer = rest.str.extract(_TRAILER)
     trailer = trailer.set(trailer == "", None)

@@ -11,7 +11,7 @@ import polars as pl
 from tailmetrics.formats import fields, timestamps
 from tailmetrics.formats.digits import decimals, pairs, words_at
 from tailmetrics.formats.fields import MAX_STATUS, MIN_STATUS, PROBLEM
-from tailmetrics.formats.lines import Bools, Integers
+from tailmetrics.formats.lines import Bools
 from tailmetrics.formats.scan import TIME_BYTES, Scan, scan_lines
 from tailmetrics.formats.text import FEW_LINES, TextFormat, each_text, text_pairs, texts_between
 from tailmetrics.records import MAX_CUSTOMER_ID_CHARACTERS, RECORD_SCHEMA, ParsedLines, no_records, no_rejects

@@ -148,7 +148,7 @@ def texts_between(edges: npt.NDArray[np.int32], data: bytes) -> pl.Series:
 
 def text_pairs(edges: npt.NDArray[np.int32], data: bytes) -> tuple[pl.Series, pl.Series]:
     """Two texts of each line, whose four edges are a row."""
-    # From each edge to the next is a text: the first one, what is between, the second one, all up to the next.
+    # From each edge to the next is a text: the first, what is between, the second, all up to the next line's.
     texts = (
         texts_between(edges, data)
         .to_frame("text")

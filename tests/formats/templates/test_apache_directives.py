@@ -1,5 +1,7 @@
 """Templates from Apache's LogFormat."""
 
+# ruff: noqa: E501  # a line of a log is as long as it is
+
 from __future__ import annotations
 
 from datetime import datetime

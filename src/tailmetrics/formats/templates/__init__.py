@@ -1,1 +1,1 @@
-"""Access logs described by a template: the words that servers describe them with, their rules, a fast look."""
+"""Access logs by a template: the words that servers describe them with, the rules, and a fast look."""

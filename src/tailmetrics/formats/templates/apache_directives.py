@@ -1,6 +1,6 @@
 """Templates from Apache's own words, `LogFormat` and its directives.
 
-The directives and what they hold are told on the page "Apache Module mod_log_config" of Apache's documentation,
+The directives and what they hold are told on the page "Apache Module mod_log_config" of its documentation,
 and %I, %O, %S and %^FB on that of mod_logio.
 """
 
@@ -69,7 +69,7 @@ def _parts(letter: str, argument: str | None, directive: str, at: int) -> list[P
         return _time(name, argument)
     if letter == "T" and argument in _UNITS:
         return [Field(name, Kind.WORD, Role.DURATION, argument)]
-    if letter in _FIELDS and letter != "T" or (letter == "T" and argument is None):
+    if (letter in _FIELDS and letter != "T") or (letter == "T" and argument is None):
         return [Field(name, *_FIELDS[letter])]
     if letter in _WORDS:
         return [Field(name, Kind.WORD)]

@@ -14,7 +14,7 @@ from tailmetrics.formats.lines import Bools, Integers
 from tailmetrics.formats.scan import bytes_until
 from tailmetrics.formats.templates.columns import CUSTOMERS, PATHS, UNITS, customer_fields, epoch_seconds
 from tailmetrics.formats.templates.scan import Marks, Spans, scan
-from tailmetrics.formats.templates.template import Field, Kind, Role, Template
+from tailmetrics.formats.templates.template import Kind, Role, Template
 from tailmetrics.formats.text import FEW_LINES, each_text, text_pairs, texts_between
 from tailmetrics.formats.timestamps import TimestampReader
 from tailmetrics.records import MAX_CUSTOMER_ID_CHARACTERS, RECORD_SCHEMA, no_records

@@ -30,7 +30,7 @@ _FIRST, _LAST = (int(np.datetime64(time, "us").astype(np.int64)) for time in (EA
 
 
 def clf_times(text: bytes, positions: Integers) -> tuple[Integers, Bools]:
-    """UTC in microseconds since 1970 of the time that begins at each position, and where there is a real one."""
+    """UTC in microseconds since 1970 of the time at each position, and where there is a real one."""
     times = words_at(text, positions, _LAYOUT)
     # Most logs are in the order of time, and many of their lines are of one minute.
     is_first = np.zeros(len(times), dtype=np.bool_)

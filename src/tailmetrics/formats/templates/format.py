@@ -20,7 +20,7 @@ _LINES_TRIED: Final = 8
 
 
 class TemplateFormat:
-    """Reads lines by the first of several templates that fits one of them, and what is not clean by the rules.
+    """Reads lines by the first of several templates that fits one, and what is not clean by the rules.
 
     The templates are but faster: whatever they read, the rules read just so.
     """

@@ -1,7 +1,7 @@
 """Templates from nginx's own words, `log_format` and its variables.
 
-The variables and what they hold are told on the pages "Module ngx_http_log_module", "Module ngx_http_core_module"
-(embedded variables) and "Module ngx_http_upstream_module" of nginx's documentation.
+The variables and what they hold are told on the pages "Module ngx_http_log_module", "Module
+ngx_http_core_module" (embedded variables) and "Module ngx_http_upstream_module" of nginx's documentation.
 """
 
 from __future__ import annotations
@@ -37,30 +37,33 @@ _FIELDS = {
     "request_time": (Kind.WORD, Role.DURATION, "s"),
     "upstream_response_time": (Kind.LIST, Role.DURATION, "s"),
 }
+# Names, with spaces between them.
 _LISTS = (
-    "upstream_addr upstream_bytes_received upstream_bytes_sent upstream_connect_time upstream_first_byte_time "
-    "upstream_header_time upstream_queue_time upstream_response_length upstream_session_time upstream_status"
-).split()
+    "upstream_addr upstream_bytes_received upstream_bytes_sent upstream_connect_time "
+    "upstream_first_byte_time upstream_header_time upstream_queue_time upstream_response_length "
+    "upstream_session_time upstream_status"
+)
 _WORDS = (
-    "body_bytes_sent bytes_sent connection connection_requests connection_time connections_active content_length "
-    "geoip_area_code geoip_city_country_code geoip_country_code geoip_region gzip_ratio hostname https http2 http3 "
-    "limit_rate limit_conn_status limit_req_status msie nginx_version pid pipe proxy_host proxy_port "
-    "proxy_protocol_port proxy_protocol_server_addr proxy_protocol_server_port quic realip_remote_port remote_port "
-    "request_completion request_id request_length scheme secure_link server_addr server_port server_protocol "
-    "slice_range spdy ssl_cipher ssl_client_fingerprint ssl_client_serial ssl_client_verify ssl_curve "
-    "ssl_early_data ssl_protocol ssl_server_name ssl_session_id ssl_session_reused tcpinfo_rcv_space tcpinfo_rtt "
+    "body_bytes_sent bytes_sent connection connection_requests connection_time connections_active "
+    "content_length geoip_area_code geoip_city_country_code geoip_country_code geoip_region gzip_ratio "
+    "hostname https http2 http3 limit_rate limit_conn_status limit_req_status msie nginx_version pid "
+    "pipe proxy_host proxy_port proxy_protocol_port proxy_protocol_server_addr "
+    "proxy_protocol_server_port quic realip_remote_port remote_port request_completion request_id "
+    "request_length scheme secure_link server_addr server_port server_protocol slice_range spdy "
+    "ssl_cipher ssl_client_fingerprint ssl_client_serial ssl_client_verify ssl_curve ssl_early_data "
+    "ssl_protocol ssl_server_name ssl_session_id ssl_session_reused tcpinfo_rcv_space tcpinfo_rtt "
     "tcpinfo_rttvar tcpinfo_snd_cwnd uid_got uid_set upstream_cache_status upstream_cache_age "
     "upstream_last_server_name"
-).split()
+)
 _TEXTS = (
-    "ancient_browser content_type document_root geoip_city geoip_country_name http_cookie http_referer http_via "
-    "http_user_agent modern_browser realpath_root request_body request_body_file request_filename ssl_ciphers "
-    "ssl_client_i_dn ssl_client_s_dn ssl_curves upstream_cache_key"
-).split()
+    "ancient_browser content_type document_root geoip_city geoip_country_name http_cookie http_referer "
+    "http_via http_user_agent modern_browser realpath_root request_body request_body_file "
+    "request_filename ssl_ciphers ssl_client_i_dn ssl_client_s_dn ssl_curves upstream_cache_key"
+)
 _PREFIXES = (
-    "arg_ cookie_ http_ sent_http_ sent_trailer_ upstream_cookie_ upstream_http_ upstream_trailer_ jwt_claim_ "
-    "jwt_header_ proxy_protocol_tlv_"
-).split()
+    "arg_ cookie_ http_ sent_http_ sent_trailer_ upstream_cookie_ upstream_http_ upstream_trailer_ "
+    "jwt_claim_ jwt_header_ proxy_protocol_tlv_"
+)
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 _DIRECTIVE = re.compile(r"\s*log_format\s+\S+\s+")
 _ESCAPE = re.compile(r"\s*escape=(default|json|none)\s+")
@@ -104,16 +107,15 @@ def _field(name: str, column: int) -> Field:
     if name in _FIELDS:
         kind, role, unit = _FIELDS[name]
         return Field(name, kind, role, unit)
-    if name in _LISTS:
+    if name in _LISTS.split():
         return Field(name, Kind.LIST)
-    if name in _WORDS:
+    if name in _WORDS.split():
         return Field(name, Kind.WORD)
-    if name in _TEXTS or name.startswith(tuple(_PREFIXES)):
+    if name in _TEXTS.split() or name.startswith(tuple(_PREFIXES.split())):
         return Field(name, Kind.TEXT)
-    known = sorted([*_FIELDS, *_LISTS, *_WORDS, *_TEXTS, *(f"{prefix}NAME" for prefix in _PREFIXES)])
-    raise FormatError(
-        f"log_format: found ${name} at column {column}, expected one of {', '.join(f'${name}' for name in known)}"
-    )
+    named = [*_FIELDS, *" ".join((_LISTS, _WORDS, _TEXTS)).split()]
+    known = ", ".join(f"${each}" for each in sorted([*named, *(f"{each}NAME" for each in _PREFIXES.split())]))
+    raise FormatError(f"log_format: found ${name} at column {column}, expected one of {known}")
 
 
 def _with_client(parts: list[Part]) -> list[Part]:

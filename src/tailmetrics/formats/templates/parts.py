@@ -1,4 +1,4 @@
-"""From what a server writes, in order, to a template: fields that stand together, and of which kind each is."""
+"""From what a server writes, in order, to a template: what belongs together, and of which kind it is."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def template_of(parts: Sequence[Part], *, escapes: bool = True) -> Template:
         following = joined[index + 1] if index + 1 < len(joined) else None
         if isinstance(following, Field) and not (part.role is Role.HOST and _is_path(following)):
             raise FormatError(
-                f"found {part.name} and {following.name} with nothing between them, expected a character that "
-                "tells where the first one ends"
+                f"found {part.name} and {following.name} with nothing between them, expected a character "
+                "that tells where the first one ends"
             )
         field = part
         if escapes and _is_quoted(joined, index):

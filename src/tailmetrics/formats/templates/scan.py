@@ -1,8 +1,8 @@
 """A look at the bytes of lines by a template: which of them are clean, and where their fields are.
 
 A line is clean when it has no backslash, no control character and UTF-8 alone, and when each field, taken as
-short as its kind allows, is followed by what the template has next. Then the regular expression of the template
-finds the same fields, as that is its first way to go, too. What is not clean may be right all the same.
+short as its kind allows, is followed by what the template has next. Then the regular expression of the
+template finds the same fields, as that is its first way to go, too. What is not clean may be right even so.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ class Spans:
 class Marks:
     """Lines, and where the marks are in their data, which are quotes and line feeds.
 
-    `text` is the data with some zeros behind. `firsts[i]` is the first mark of line i, and `feeds[i]` where it ends. `controls` is how many C0 control
-    characters there are, line feeds among them, and `highest` the highest byte.
+    `text` is the data with some zeros behind. `firsts[i]` is the first mark of line i, and `feeds[i]` its
+    end. `controls` are the other C0 control characters, and `highest` is the highest byte.
     """
 
     text: bytes
@@ -117,8 +117,8 @@ def scan(template: Template, marks: Marks, wanted: frozenset[str], max_line_byte
 class _Walk:
     """Goes through all lines at once, part by part.
 
-    `at` is where the next part begins in each line, and `fits` where all up to there is of the template. A line
-    that does not fit goes on at the first byte, so that no position is ever far behind the end.
+    `at` is where the next part begins in each line, and `fits` where all up to there is of the template. A
+    line that does not fit goes on at the first byte, so that no position is ever far behind the end.
     """
 
     def __init__(self, template: Template, marks: Marks) -> None:

@@ -1,7 +1,7 @@
-"""A template: what the lines of an access log are made of, text and fields in turn, and the rules they read by.
+"""A template: what the lines of an access log are made of, text and fields in turn.
 
-A template means one regular expression, anchored at both ends. Whatever reads lines faster has to find the very
-same fields.
+A template means one regular expression, anchored at both ends. Whatever reads lines faster has to find the
+very same fields.
 """
 
 from __future__ import annotations
