@@ -33,6 +33,8 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
     "api/routes/test_probes.py": ("api/app.py", "api/context.py", "api/ports.py"),
     "api/routes/test_stats.py": ("api/documents.py",),
     "cli/test_client.py": ("cli/documents.py",),
+    "formats/templates/test_format.py": ("formats/templates/clean_records.py",),
+    "formats/templates/test_nginx_variables.py": ("formats/templates/parts.py",),
     "formats/test_formats.py": ("formats/base.py", "formats/kinds.py", "formats/text.py"),
     "integration/test_processes.py": ("__main__.py",),
     "queues/test_publisher.py": ("cli/publish.py",),

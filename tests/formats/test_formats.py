@@ -20,9 +20,13 @@ from .reference import lines_of
 PATTERN = (
     r"(?P<timestamp>\S+ \S+) (?P<customer_id>\S+) (?P<path>\S+) (?P<status_code>\S+)(?: (?P<duration>\S+))?"
 )
+COMMON = '::1 - bob [10/Oct/2024:13:55:36 +0000] "GET / HTTP/1.1" 200 612'
 LINES = {
     "requests": GOOD,
-    "nginx": '::1 - bob [10/Oct/2024:13:55:36 +0000] "GET / HTTP/1.1" 200 612 "-" "curl" 0.5',
+    "nginx": f'{COMMON} "-" "curl" 0.5',
+    "common": COMMON,
+    "combined": f'{COMMON} "-" "curl"',
+    "vhost_combined": f'shop.example:443 {COMMON} "-" "curl"',
     "json": '{"timestamp":1727740801,"customer_id":"a","path":"/","status_code":200,"duration":0.5}',
     "regex": "2024-10-01 00:00:01 a / 200 0.5",
     "results": "# Test: a\n# detail\n# Result: PASS",
@@ -146,9 +150,10 @@ def test_an_unknown_format_is_named_with_those_there_are() -> None:
     ],
 )
 def test_a_duration_has_the_same_bound_in_every_format(name: str, line: str) -> None:
+    read = opened(name, log_duration_unit="s")
     right = ["1e9", "1000000000", "999999999.5", "99999999", "5e-324", "0"]
     wrong = ["1e308", "1000000000.1", "1e15", "1000000001", "1.7976931348623157e308"]
-    parsed = opened(name).parse("\n".join(line.format(each) for each in (*right, *wrong)).encode(), 0)
+    parsed = read.parse("\n".join(line.format(each) for each in (*right, *wrong)).encode(), 0)
     assert parsed.records["duration"].to_list() == [float(each) for each in right]
     reasons = parsed.rejects["reason"].to_list()
     assert [reason.rpartition(", ")[2] for reason in reasons] == ["expected at most 1000000000 seconds"] * 5

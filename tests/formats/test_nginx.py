@@ -5,7 +5,10 @@ from datetime import datetime
 import pytest
 
 from tailmetrics.formats import LineFormat, open_format
+from tailmetrics.formats.nginx import nginx_format
 from tailmetrics.settings import Settings
+from tests.builders import format_options
+from tests.paths import DATA
 
 TIME = "[10/Oct/2024:13:55:36 +0000]"
 A_TIME = "a real time in ISO 8601, as 10/Oct/2024:13:55:36 +0000, or in seconds since 1970"
@@ -66,10 +69,20 @@ def test_the_customer_is_the_user_as_he_is_called_or_else_the_address(user: str,
         ("OPTIONS * HTTP/1.1", "*"),
         ("GET http://e.org/x?y HTTP/1.1", "http://e.org/x"),
         ("GET /old", "/old"),
-        ("GET ?x HTTP/1.1", "GET "),
+        ("GET ?x HTTP/1.1", "/"),
         (r"\x16\x03\x01\x00", r"\x16\x03\x01\x00"),
         ("-", "-"),
         ("", "-"),
+        ("GET /a b?key=1 HTTP/1.1", "/a b"),
+        ("GET  /a?key=1  HTTP/1.1", "/a"),
+        ("PROP_FIND /a?key=1 HTTP/1.1", "/a"),
+        ("M-SEARCH /a?key=1 HTTP/1.1", "/a"),
+        (r"GET /a?key=1 HTTP/1.1\n", "/a"),
+        (r"GET /a HTTP/1.1\r\n", "/a"),
+        ("GET /old?key=1", "/old"),
+        ("/a?key=1", "/a"),
+        ("User User", "User User"),
+        ("MGLNDD_192.0.2.1_443", "MGLNDD_192.0.2.1_443"),
     ],
 )
 def test_the_path_is_the_target_without_its_query_or_all_that_was_sent(request_line: str, path: str) -> None:
@@ -108,3 +121,95 @@ def test_a_pattern_of_ones_own_takes_the_place_of_the_combined_format() -> None:
     line = "2024-10-10T13:55:36+02:00 shop.example /cart 404 0.25"
     time = datetime.fromisoformat("2024-10-10 11:55:36")
     assert record(line, log_nginx_regex=pattern) == (time, "shop.example", "/cart", 404, 0.25, 0)
+
+
+Found = tuple[list[tuple[object, ...]], list[str]]
+
+
+def log(name: str) -> Found:
+    parsed = nginx_format(format_options("nginx")).parse((DATA / "logs" / name).read_bytes(), 0)
+    return parsed.records.drop("timestamp", "offset").rows(), parsed.rejects["reason"].to_list()
+
+
+def test_the_request_time_is_found_among_what_is_often_logged_behind_the_agent() -> None:
+    assert log("nginx_rt_up.log") == ([("198.51.100.7", "/p", 200, 0.12)] * 5, [])
+
+
+def test_of_addresses_that_were_forwarded_the_first_is_the_client() -> None:
+    records = [("10.0.0.2", "/ocelot", 200, None), ("127.0.0.1", "-", 400, None)]
+    assert log("nginx_xff_first.log") == (records, [])
+
+
+def test_the_common_format_is_read_too() -> None:
+    records = [("198.51.100.7", "/favicon.ico", 404, None), ("::1", "-", 408, None)]
+    assert log("apache_common.log") == (records, [])
+
+
+def test_the_name_of_a_server_before_the_address_is_no_customer() -> None:
+    records = [("198.51.100.7", "/a", 200, None), ("bob", "/b", 500, None)]
+    assert log("vhost_combined.log") == (records, [])
+
+
+def test_what_bots_send_is_counted_by_what_was_logged_of_it() -> None:
+    records, reasons = log("A_bots.log")
+    paths = ["MGLNDD_192.0.2.1_443", "-", "User User", r"\x16\x03\x01\x02\x00\x01", "/index.html", "/a b/c d"]
+    paths += ["http://proxy.example/x", "//x/%2e%2e/", "/m", '/q"x', "/m", "/m", "/m"]
+    assert [record[1] for record in records] == [*paths, "/m"]
+    assert [record[0] for record in records] == ["192.0.2.9"] * 11 + [r"CORP\bob", "192.0.2.9", "192.0.2.9"]
+    assert records[-1][2] == 0  # which had no answer
+    assert reasons == [
+        f"timestamp: found '8/Sep/2024:10:03:52 +0200', expected {A_TIME}",
+    ]
+
+
+@pytest.mark.parametrize(
+    "words", ["Oct 10 13:55:36 web1 nginx: ", "<190>Oct 10 13:55:36 web1 nginx: ", "web1 ", "a b "]
+)
+def test_words_before_the_address_are_rejects_rather_than_a_customer(words: str) -> None:
+    line = words + COMBINED.replace("bob", "-")
+    assert nginx().parse(line.encode(), 0).rejects["reason"].to_list()[0].startswith("line: found ")
+
+
+@pytest.mark.parametrize(
+    ("end", "unit", "duration"),
+    [
+        (" 152340", "us", 0.15234),
+        (" 152", "ms", 0.152),
+        (" 3", "s", 3.0),
+        (" 12ms", "", 0.012),
+        (" 1.2s", "", 1.2),
+        (" 152us", "", 0.000152),
+        (" 0.120", "", 0.12),
+        (" 0.120 152340", "", 0.12),
+        (" 152340 0.120", "", 0.12),
+        (" 12.5", "ms", 0.0125),
+        (" rt=0.25", "", 0.25),
+        (' rt="0.25" urt="0.2"', "", 0.25),
+        (" request_time=152", "ms", 0.152),
+        (' "10.0.0.1, 10.0.0.2"', "", None),
+        (" TLSv1.3 0.5", "", 0.5),
+        (" .", "", None),
+        (' "', "", None),
+    ],
+)
+def test_a_duration_is_in_the_unit_behind_it_or_else_in_the_unit_that_is_set(
+    end: str, unit: str, duration: float | None
+) -> None:
+    parsed = nginx_format(format_options("nginx", log_duration_unit=unit)).parse((COMBINED + end).encode(), 0)
+    assert parsed.records["duration"].to_list() == [duration]
+
+
+@pytest.mark.parametrize("end", [" 152340", ' "-" 152340', " rt=3"])
+def test_a_whole_number_is_no_duration_unless_its_unit_is_known(end: str) -> None:
+    found = end.rpartition(" ")[2].rpartition("=")[2]
+    expected = "a whole number of an unknown unit, expected LOG_DURATION_UNIT (us for Apache's %D)"
+    assert nginx_format(format_options("nginx")).parse((COMBINED + end).encode(), 0).rejects[
+        "reason"
+    ].to_list() == [f"duration: found '{found}', {expected}"]
+
+
+@pytest.mark.parametrize(
+    "cut", [' "curl/8.5"', '8.5"', ' "https://e.org/" "curl/8.5"', ' 612 "https://e.org/" "curl/8.5"']
+)
+def test_a_line_that_ends_early_behind_its_status_is_a_record(cut: str) -> None:
+    assert record(COMBINED.removesuffix(cut))[1:5] == ("bob", "/a/b", 200, None)

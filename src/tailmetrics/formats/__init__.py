@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from tailmetrics.errors import FormatError
-from tailmetrics.formats import json_lines, nginx, regex, requests, results
+from tailmetrics.formats import json_lines, regex, requests, results
 from tailmetrics.formats.base import LineFormat
 from tailmetrics.formats.fields import PROBLEM, RAW_SCHEMA
 from tailmetrics.formats.hints import WithHints
@@ -13,6 +13,7 @@ from tailmetrics.formats.kinds import Kind
 from tailmetrics.formats.logfmt import reading as logfmt
 from tailmetrics.formats.reasons import found_instead
 from tailmetrics.formats.rules import Rules
+from tailmetrics.formats.templates import access_logs
 from tailmetrics.formats.text import TextFormat
 from tailmetrics.formats.w3c import reading as w3c
 from tailmetrics.settings import FormatOptions
@@ -25,7 +26,7 @@ KINDS = {
     kind.name: kind
     for kind in (
         requests.KIND,
-        nginx.KIND,
+        *access_logs.KINDS,
         json_lines.KIND,
         w3c.IIS_KIND,
         w3c.CLOUDFRONT_KIND,
@@ -43,7 +44,7 @@ def open_format(options: FormatOptions) -> LineFormat:
     That of `auto`, which is left where the lines do not tell, refuses each of them. Raises FormatError when
     there is no such format, or when its options cannot be used.
     """
-    kind = KINDS.get(options.name)
+    kind = KINDS.get(options.name) or access_logs.template_kind(options.name)
     if options.name == AUTO:
         return TextFormat(_nothing, Rules(options), options.max_line_bytes)
     if kind is None:

@@ -17,6 +17,7 @@ import polars as pl
 from tailmetrics.errors import UndecidedFormat
 from tailmetrics.formats import KINDS
 from tailmetrics.formats.lines import BYTE_ORDER_MARK
+from tailmetrics.formats.templates.access_logs import ambiguity
 from tailmetrics.settings import FormatOptions
 from tailmetrics.settings.logs import DEFAULT_JSON_FIELDS
 from tailmetrics.settings.names import AUTO
@@ -120,6 +121,9 @@ def _described(options: FormatOptions) -> dict[str, Claims]:
             described[name] = _matches(rf"\A(?:{pattern})\z")
     if options.json_fields != DEFAULT_JSON_FIELDS:
         described["json"] = KINDS["json"].claims
+    if options.duration_unit:
+        is_combined = KINDS["combined"].claims
+        described["combined"] = lambda line: is_combined(line) or bool(ambiguity(line))
     return described
 
 
@@ -143,6 +147,8 @@ def _why(lines: list[str], names: Counter[str]) -> str:
             f"format: found {best[0][1]} of {len(lines)} lines of {best[0][0]}, expected more than half "
             f"to be of one format; {advice}"
         )
+    if ambiguous := ambiguity(lines[0]):
+        return f"format: {ambiguous}"
     near = ", then ".join(map(str, nearest(lines[0])))
     return (
         f"format: found {lines[0][:80]!r}, expected a line of a known format"

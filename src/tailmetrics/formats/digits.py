@@ -20,7 +20,6 @@ _ZERO, _DOT = 0x30, 0x2E
 WORD = 8  # the longest decimal, in characters
 _ONES = 0x0101010101010101
 _EVERY_BYTE = np.uint64(_ONES)
-_SPACES = np.uint64(0x20 * _ONES)
 _TOP_BITS = np.uint64(0x80 * _ONES)
 _ZEROS = np.uint64(_ZERO * _ONES)
 _SIXES = np.uint64(6 * _ONES)
@@ -48,12 +47,20 @@ def words_at(text: bytes, positions: Integers, kind: npt.DTypeLike) -> Words:
     return rows[positions].view(layout)
 
 
-def until_space(words: Words) -> Integers:
-    """How many bytes of each word, which has eight, are below its first space; all eight when it has none."""
-    others = words ^ _SPACES
-    # The lowest bit that is found is that of a space; above it others may be found.
-    found = (others - _EVERY_BYTE) & ~others & _TOP_BITS
-    return (np.bitwise_count((found - _ONE) & ~found) >> 3).astype(np.int64)
+def until_any(words: Words, stops: bytes) -> Integers:
+    """How many bytes of each word, which has eight, are below the first of the stops; eight without one."""
+    found = np.zeros((), dtype=np.uint64)
+    for stop in stops:
+        others = words ^ np.uint64(stop * _ONES)
+        # The lowest bit that is found is that of a stop; above it others may be found.
+        of_stop = others - _EVERY_BYTE
+        of_stop &= np.invert(others, out=others)
+        found = found | of_stop if found.ndim else of_stop
+    found &= _TOP_BITS
+    below = found - _ONE
+    below &= np.invert(found, out=found)
+    counts: Bytes = np.bitwise_count(below)
+    return (counts >> 3).astype(np.int64)
 
 
 def pairs(words: Words, layout: bytes) -> tuple[Bytes, Bools]:
@@ -73,14 +80,19 @@ def pairs(words: Words, layout: bytes) -> tuple[Bytes, Bools]:
     return digits.view(np.uint8).reshape(-1, len(layout)), fits
 
 
+def last_bytes(words: Words, lengths: Integers) -> Words:
+    """The words with zeros for all but their last bytes, so many of each."""
+    kept: Words = words & _LAST_BYTES[np.clip(lengths, 0, WORD)]
+    return kept
+
+
 def decimals(words: Words, lengths: Integers) -> tuple[Doubles, Bools]:
     """The values of digits with at most one dot, as the nearest doubles, and where there are such.
 
     Each is the last bytes of a word, `lengths` of them: what is longer than a word does not fit.
     """
     fits = (lengths > 0) & (lengths <= WORD)
-    word = words ^ _ZEROS
-    word &= _LAST_BYTES[np.clip(lengths, 0, WORD)]
+    word = last_bytes(words ^ _ZEROS, lengths)
     dots = (word & _DOT_BIT) >> _FOUR_BITS  # 1 in the byte of a dot
     if (dots == dots[:1]).all():
         dots = dots[:1]  # most logs have one number of decimals, and one word stands for all then

@@ -1,99 +1,182 @@
-"""The format `nginx`: the combined log format, with the request time after it when it is logged."""
+"""The common and the combined log format of web servers, and what is often logged around these."""
 
 from __future__ import annotations
 
-import re
-from typing import Final
+from collections.abc import Sequence
 
 import polars as pl
 
-from tailmetrics.formats import regex
+from tailmetrics.formats import timestamps
 from tailmetrics.formats.fields import PROBLEM
-from tailmetrics.formats.kinds import Kind
+from tailmetrics.formats.paths import AGENT
 from tailmetrics.formats.reasons import found_instead
 from tailmetrics.formats.rules import Rules
-from tailmetrics.formats.text import TextFormat
+from tailmetrics.formats.templates.columns import CUSTOMER, or_else, target_of, unescaped
+from tailmetrics.formats.templates.format import TemplateFormat
+from tailmetrics.formats.templates.template import QUOTED_TEXT, Field, Kind, Literal, Part, Role, Template
+from tailmetrics.formats.text import Extract
 from tailmetrics.settings import FormatOptions
 
-NAME: Final = "nginx"
-_QUOTED = r'"(?:[^"\\]|\\.)*"'
-# The fields are taken from the head alone, where each next character leaves one way to go on: the regular
-# expression engine is several times as fast for that as for the whole line, which it only has to check.
-_HEAD = (
-    r"\A(?P<address>[^ ]+) [^ ]+ (?P<user>(?:[^ \[][^ ]* )+)\[(?P<timestamp>[^\]]*)\] "
-    rf"(?P<request>{_QUOTED}) (?P<status_code>[^ ]+) "
-)
-_LINE = (
-    rf"{_HEAD}[^ ]+ {_QUOTED} {_QUOTED}"
-    rf"(?: {_QUOTED})?"  # many add X-Forwarded-For
-    r'(?: [^ "]+)?\z'
-)
-_DURATION = r'" ([^ "]+)\z'
 _EXPECTED = (
     'address - user [time] "request" status bytes "referer" "agent", and the request time if it is logged'
 )
-_REQUEST = r"\A[A-Za-z-]+ (\S+)(?: HTTP/[0-9.]+)?\z"
-
-
-def extract(text: pl.Series) -> pl.DataFrame:
-    """The fields of each line as text.
-
-    The customer is the user, or the address where there is none. The path is the target of the request
-    without its query; of what is no HTTP request it is all that was logged.
-    """
-    fits = text.str.contains(_LINE)
-    found = text.str.extract_groups(_HEAD).struct.unnest().with_columns(line=text)
-    user = pl.col("user").str.strip_suffix(" ")
-    request = pl.col("request").str.strip_prefix('"').str.strip_suffix('"')
-    path = request.str.extract(_REQUEST, 1).str.replace(r"\?.*\z", "")
-    duration = pl.col("line").str.extract(_DURATION, 1)
-    raw = found.select(
-        "timestamp",
-        pl.when(user == "-").then("address").otherwise(user).alias("customer_id"),
-        pl.coalesce(path.replace("", None), request.replace("", "-")).alias("path"),
-        "status_code",
-        duration.alias("duration"),
-        pl.when(~fits).then(found_instead("line", pl.col("line"), _EXPECTED)).alias(PROBLEM),
-    )
-    return raw.with_columns(_unescaped(raw["customer_id"]), _unescaped(raw["path"]))
-
-
-def _unescaped(text: pl.Series) -> pl.Series:
-    """The texts as they were before nginx wrote quotes, backslashes and bytes over 127 as \\xNN."""
-    escaped = text.filter(text.str.contains("\\", literal=True)).unique()
-    if escaped.is_empty():
-        return text
-    return text.replace(escaped, pl.Series([_unescape(value) for value in escaped], dtype=pl.String()))
-
-
-def _unescape(text: str) -> str:
-    """Control characters stay escaped, and so does everything when the bytes are not UTF-8."""
-    raw = re.sub(rb'\\(?:x([0-9A-Fa-f]{2})|(["\\]))', _byte, text.encode())
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        return text
-
-
-def _byte(escape: re.Match[bytes]) -> bytes:
-    if escape[2]:
-        return escape[2]
-    byte = bytes.fromhex(escape[1].decode())
-    return byte if byte in b'"\\' or byte > b"\x7f" else escape[0]
-
-
-def _open(options: FormatOptions) -> TextFormat:
-    pattern = options.nginx_regex
-    by = regex.extract_by("LOG_NGINX_REGEX", pattern) if pattern else extract
-    return TextFormat(by, Rules(options), options.max_line_bytes)
-
-
-_CLAIMED = re.compile(_LINE.replace(r"\z", r"\Z"))
-
-KIND: Final = Kind(
-    name=NAME,
-    title="nginx's combined, with the request time after it when it is logged",
-    example='203.0.113.9 - - [10/Oct/2024:13:55:36 +0000] "GET /cart HTTP/1.1" 200 612 "-" "curl/8.5" 0.123',
-    claims=lambda line: _CLAIMED.match(line) is not None,
-    open=_open,
+_QUOTED = f'"{QUOTED_TEXT}"'
+_SPACED_USER = r"(?P<user>-|[^ -][^ ]*(?: [^ ]+)*|-[^ ]+(?: [^ ]+)*)"
+# Who asks: an address, `-` and a user, who may have spaces. Before them may be the addresses that
+# X-Forwarded-For told, of which the first is the client's, or the name of a server and its port.
+_WHO = (
+    r"(?P<address>[^ ]*) [^ ]* (?P<user>[^ ]*)",
+    rf"(?P<address>[^ ]*) - {_SPACED_USER}",
+    rf"(?P<address>[^ ,]+)(?:, [^ ,]+)+ - {_SPACED_USER}",
+    rf"(?P<host>[^ :]+):[^ ]+ (?P<address>[^ ]+) [^ ]+ {_SPACED_USER}",
 )
+_WHAT = rf' \[(?P<timestamp>[^\]]*)\] "(?P<request>{QUOTED_TEXT})" (?P<status_code>[^ ]*)(?P<rest>(?: .*)?)\z'
+_COLUMNS = ("host", "address", "user", "timestamp", "request", "status_code", "rest")
+# Behind the status: bytes, perhaps referer and agent, and words or quoted texts, which may have names.
+_WORD = rf' (?:[^ "]*{_QUOTED}|[^ "]*)'
+_AGENT = rf'\A [^ ]* {_QUOTED} "({QUOTED_TEXT})"'
+_TRAILER = rf"\A [^ ]*(?: {_QUOTED} {_QUOTED})?((?:{_WORD})*)\z"
+_DOTTED = r"(?:[0-9]+\.[0-9]*|\.[0-9]+)"
+_DECIMAL = rf"(?:{_DOTTED}|[0-9]+[eE])[0-9eE+-]*(?: ?[mnuµ]?s)?|[0-9]+[mnuµ]?s"
+_NEEDS_UNIT = "a whole number of an unknown unit, expected LOG_DURATION_UNIT (us for Apache's %D)"
+
+
+def nginx_format(options: FormatOptions, customer: tuple[str, ...] = CUSTOMER) -> TemplateFormat:
+    """The format; without the unit of durations in the options, whole numbers are refused."""
+    rules = Rules(options, customer=customer, reader=timestamps.reader(options.zone, ""))
+    unit = options.duration_unit
+    return TemplateFormat(extract_by(unit, rules.fields), rules, _templates(unit), options.max_line_bytes)
+
+
+def extract_by(unit: str, wanted: Sequence[str]) -> Extract:
+    """The fields of each line as text, and those of host, address, user and agent that are wanted.
+
+    The path is the target of the request; of what is no HTTP request it is all that was logged.
+    """
+
+    def extract(text: pl.Series) -> pl.DataFrame:
+        found = _found(text)
+        problem = found_instead("line", pl.lit(text), _EXPECTED)
+        agent = [pl.col("rest").str.extract(_AGENT).alias(AGENT)] if AGENT in wanted else []
+        raw = found.with_columns(_duration(found["rest"], unit).alias("duration")).select(
+            "timestamp",
+            target_of(found["request"], Role.REQUEST).alias("path"),
+            "status_code",
+            "duration",
+            pl.coalesce(
+                pl.when(pl.col("timestamp").is_null()).then(problem),
+                pl.lit(None) if unit else _unknown_unit(pl.col("duration")),
+            ).alias(PROBLEM),
+            *(name for name in ("host", "address", "user") if name in wanted),
+            *agent,
+        )
+        return unescaped(raw, wanted)
+
+    return extract
+
+
+def _unknown_unit(text: pl.Expr) -> pl.Expr:
+    """The reason of those that are whole numbers; null for others."""
+    problem = pl.format(f"duration: found '{{}}', {_NEEDS_UNIT}", text)
+    return pl.when(text.str.contains(r"\A[0-9]+\z")).then(problem)
+
+
+def _found(text: pl.Series) -> pl.DataFrame:
+    """The texts by the first of the ways to tell who asks that fits each line; null where none does."""
+    found = _by(_WHO[0], text)
+    for who in _WHO[1:]:
+        others = found["timestamp"].is_null()
+        if not others.any():
+            break
+        more, places = _by(who, text.filter(others)), others.arg_true()
+        found = found.with_columns(found[name].scatter(places, more[name]) for name in _COLUMNS)
+    return found
+
+
+def _by(who: str, text: pl.Series) -> pl.DataFrame:
+    found = text.str.extract_groups(rf"\A{who}{_WHAT}").struct.unnest()
+    if "host" not in found.columns:
+        found = found.with_columns(host=pl.lit(None, pl.String()))
+    return found.select(_COLUMNS)
+
+
+def _duration(rest: pl.Series, unit: str) -> pl.Series:
+    """The text that is most likely the request time.
+
+    It is the first bare word that is a decimal, else what is called rt, else the first whole number, and
+    where no bare word is, the first decimal in quotes. A single bare word has to be a duration.
+    """
+    trailer = rest.str.extract(_TRAILER)
+    trailer = trailer.set(trailer == "", None)
+    return or_else(trailer.str.extract(rf"\A ({_DOTTED})\z"), trailer, lambda text: _odd_duration(text, unit))
+
+
+def _odd_duration(trailer: pl.Series, unit: str) -> pl.Series:
+    bare = trailer.str.replace_all(rf' [^ "]*{_QUOTED}', "")
+    decimal = rf"(?:{_DECIMAL}|[0-9]+)" if unit else rf"(?:{_DECIMAL})"
+    lone = bare.str.extract(r"\A ([^ =]+)\z")
+    quoted = trailer.str.extract(rf'\A(?:{_WORD})*? "({_DOTTED})"(?: |\z)')
+    return pl.select(
+        pl.coalesce(
+            bare.str.extract(rf" ({decimal})(?: |\z)"),
+            trailer.str.extract(rf'\A(?:{_WORD})*? (?:rt|request_time)="?([^ "]+)'),
+            bare.str.extract(r" ([0-9]+)(?: |\z)"),
+            pl.when(bare == "").then(quoted),
+            pl.when(~lone.is_in(["-", ".", "p"])).then(lone),
+        ).replace("-", None)
+    ).to_series()
+
+
+def _templates(unit: str) -> list[Template]:
+    """The shapes that most logs have, those with more quotes first: else a word might take what is quoted."""
+    common: tuple[Part, ...] = (
+        Field("remote_addr", Kind.WORD, Role.ADDRESS),
+        Literal(" "),
+        Field("ident", Kind.WORD),
+        Literal(" "),
+        Field("remote_user", Kind.WORD, Role.USER),
+        Literal(" ["),
+        Field("time_local", Kind.TIME, Role.TIMESTAMP),
+        Literal('] "'),
+        Field("request", Kind.QUOTED, Role.REQUEST),
+        Literal('" '),
+        Field("status", Kind.WORD, Role.STATUS),
+        Literal(" "),
+        Field("body_bytes_sent", Kind.WORD),
+    )
+    combined: tuple[Part, ...] = (
+        *common,
+        Literal(' "'),
+        Field("http_referer", Kind.QUOTED),
+        Literal('" "'),
+        Field("http_user_agent", Kind.QUOTED, Role.AGENT),
+    )
+    forwarded: tuple[Part, ...] = (*combined, Literal('" "'), Field("http_x_forwarded_for", Kind.QUOTED))
+    request_time = Field("request_time", Kind.WORD, Role.TRAILING, unit)
+    quoted_time = Field("request_time", Kind.QUOTED, Role.TRAILING, unit)
+    upstream: tuple[Part, ...] = tuple(
+        part
+        for name in ("uct", "uht", "urt")
+        for part in (Literal(f'{" " if name == "uct" else chr(34) + " "}{name}="'), Field(name, Kind.QUOTED))
+    )
+    site: tuple[Part, ...] = (
+        Field("host", Kind.WORD, Role.HOST),
+        Literal(":"),
+        Field("port", Kind.WORD),
+        Literal(" "),
+    )
+    bare = Literal(" "), Field("upstream_response_time", Kind.WORD)
+    return [
+        Template((*combined, Literal('" rt='), request_time, *upstream, Literal('"'))),
+        Template(
+            (*forwarded, Literal('" '), request_time, Literal(' "'), Field("host", Kind.QUOTED), Literal('"'))
+        ),
+        Template((*combined, Literal('" "'), quoted_time, Literal('"'))),
+        Template((*forwarded, Literal('" '), request_time)),
+        Template((*forwarded, Literal('" '), request_time, *bare)),
+        Template((*combined, Literal('"'))),
+        Template((*combined, Literal('" '), request_time)),
+        Template((*combined, Literal('" '), request_time, *bare)),
+        Template((*site, *combined, Literal('"'))),
+        Template(common),
+    ]

@@ -29,7 +29,7 @@ class PathRules:
     """What becomes of the paths of a log; patterns and globs are as in LOG_PATH_PATTERNS and LOG_EXCLUDE."""
 
     def __init__(self, *, keep_query: bool, patterns: tuple[str, ...], exclude: tuple[str, ...]) -> None:
-        self._keep_query = keep_query
+        self.keep_query = keep_query
         self._templates = [(_regex(pattern), pattern) for pattern in patterns if pattern != AUTO]
         self._is_auto = AUTO in patterns
         globs = [entry for entry in exclude if entry != BOTS and not entry.startswith(_AGENT_PREFIX)]
@@ -50,7 +50,7 @@ class PathRules:
 
     def kept(self, path: pl.Series) -> pl.Series:
         """The paths as records have them."""
-        if not self._keep_query:
+        if not self.keep_query:
             path = pl.select(without_query(pl.lit(path))).to_series()
         if not self._templates and not self._is_auto:
             return path

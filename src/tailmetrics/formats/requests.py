@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from typing import Final
 
-import nanoarrow
 import numpy as np
 import numpy.typing as npt
 import polars as pl
@@ -14,16 +13,15 @@ from tailmetrics.formats import fields, timestamps
 from tailmetrics.formats.digits import decimals, pairs, words_at
 from tailmetrics.formats.fields import MAX_STATUS, MIN_STATUS, PROBLEM
 from tailmetrics.formats.kinds import Kind
-from tailmetrics.formats.lines import Bools, Integers, Lines, split
+from tailmetrics.formats.lines import Bools, Lines, split
 from tailmetrics.formats.rules import Rules
 from tailmetrics.formats.scan import TIME_BYTES, Scan, scan_lines
-from tailmetrics.formats.text import TextFormat
+from tailmetrics.formats.text import FEW_LINES, TextFormat, each_text, text_pairs, texts_between
 from tailmetrics.formats.units import PER_SECOND
 from tailmetrics.records import MAX_CUSTOMER_ID_CHARACTERS, RECORD_SCHEMA, ParsedLines, no_records, no_rejects
 from tailmetrics.settings import FormatOptions
 
 NAME: Final = "requests"
-FEW_LINES = 64  # whose texts are quicker made one by one, as no other thread is let in meanwhile
 _FIELDS = ("date", "time", "customer_id", "path", "status_code", "duration")
 
 
@@ -98,28 +96,15 @@ def _texts(scan: Scan) -> tuple[pl.Series, pl.Series]:
     """The customer and the path of each line."""
     if len(scan.starts) <= FEW_LINES:
         return (
-            pl.Series(_each_text(scan.lines.data, scan.starts + TIME_BYTES, scan.customer_ends)),
-            pl.Series(_each_text(scan.lines.data, scan.customer_ends + 1, scan.path_ends)),
+            pl.Series(each_text(scan.lines.data, scan.starts + TIME_BYTES, scan.customer_ends)),
+            pl.Series(each_text(scan.lines.data, scan.customer_ends + 1, scan.path_ends)),
         )
     edges = np.empty((len(scan.starts), 4), dtype=np.int32)
     np.add(scan.starts, TIME_BYTES, out=edges[:, 0])
     edges[:, 1] = scan.customer_ends
     np.add(scan.customer_ends, 1, out=edges[:, 2])
     edges[:, 3] = scan.path_ends
-    # From each edge to the next is a text: customer, space, path, and all up to the next customer.
-    texts = (
-        _texts_between(edges, scan.lines.data)
-        .to_frame("text")
-        .select_seq(
-            pl.col("text").gather_every(4).alias("customer_id"),
-            pl.col("text").gather_every(4, 2).alias("path"),
-        )
-    )
-    return texts["customer_id"], texts["path"]
-
-
-def _each_text(data: bytes, starts: Integers, ends: Integers) -> list[str]:
-    return [data[start:end].decode() for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
+    return text_pairs(edges, scan.lines.data)
 
 
 def _status_codes(scan: Scan) -> tuple[npt.NDArray[np.int16], Bools]:
@@ -139,16 +124,8 @@ def _durations(scan: Scan, unit: str) -> pl.Series:
         return duration
     odd = np.flatnonzero(~fits)
     edges = np.column_stack((starts[odd], scan.ends[odd])).astype(np.int32)
-    text = _texts_between(edges, scan.lines.data).gather_every(2)
+    text = texts_between(edges, scan.lines.data).gather_every(2)
     return duration.scatter(odd, pl.select(fields.duration(pl.lit(text), unit)).to_series())
-
-
-def _texts_between(edges: npt.NDArray[np.int32], data: bytes) -> pl.Series:
-    """The texts from each edge to the next; their bytes are not copied."""
-    array = nanoarrow.c_array_from_buffers(
-        nanoarrow.string(), edges.size - 1, [None, edges.ravel(), data], null_count=0
-    )
-    return pl.Series(array)
 
 
 def by_rules(options: FormatOptions) -> TextFormat:

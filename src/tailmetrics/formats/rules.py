@@ -42,6 +42,10 @@ class Rules:
             records = records.with_columns(customers.chosen(records, self.customer))
         if self.paths.are_as_logged and not may_have_queries:
             return records
+        return self.of_paths(records)
+
+    def of_paths(self, records: pl.DataFrame) -> pl.DataFrame:
+        """Records with the path as it is to be, but those that are not counted by it or by `agent`."""
         excluded = self.paths.excluded(records)
         if excluded is not None:
             records = records.filter(~excluded)

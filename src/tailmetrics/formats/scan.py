@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tailmetrics.formats.digits import WORD, Words, pairs, until_space, words_at
+from tailmetrics.formats.digits import WORD, Words, pairs, until_any, words_at
 from tailmetrics.formats.lines import Bools, Bytes, Integers, Lines
 
 TIME_BYTES = len("2024-10-01 00:00:00 ")
@@ -27,19 +27,19 @@ _HEAD = np.dtype(  # the first bytes of a line: its time, and with what the cust
 )
 _STATUS_BYTES = len(" 200")
 _LONGEST_FIELD_WORDS = 128  # a longer customer or duration is left to the rules
-_DELETE = 0x7F
+DELETE = 0x7F
 _C1_LEAD, _LAST_C1 = 0xC2, 0x9F  # U+0080 to U+009F are C2 80 to C2 9F in UTF-8
 _MARKS_OF_LINE = len("     \n")
 _SHORTEST_LINE_BYTES = len("2024-10-01 00:00:00 c p 200 1")
 
 _MONTHS_OF_YEARS = 10_000 * 12
-_MONTH_STARTS = (  # in days since 1970, of every month from 0000-01 on
+MONTH_STARTS = (  # in days since 1970, of every month from 0000-01 on
     (np.arange(_MONTHS_OF_YEARS + 1) - 1970 * 12)
     .astype("datetime64[M]")
     .astype("datetime64[D]")
     .astype(np.int32)
 )
-_DAYS_OF_MONTHS = np.diff(_MONTH_STARTS).astype(np.uint8)
+DAYS_OF_MONTHS = np.diff(MONTH_STARTS).astype(np.uint8)
 _MICROSECONDS = 1_000_000
 
 
@@ -69,17 +69,17 @@ def scan_lines(lines: Lines, max_line_bytes: int) -> Scan:
     feeds = np.append(lines.starts[1:], len(whole)) - 1
     lengths = lines.lengths
     clean = (lengths >= _SHORTEST_LINE_BYTES) & (lengths <= max_line_bytes)
-    if array.max(initial=0) >= _DELETE:
-        _exclude(clean, lines, np.flatnonzero(array == _DELETE))
-        _exclude(clean, lines, _odd_characters(whole, array))
+    if array.max(initial=0) >= DELETE:
+        exclude(clean, lines, np.flatnonzero(array == DELETE))
+        exclude(clean, lines, odd_characters(whole, array))
     chosen: Bools | slice = slice(None) if clean.all() else clean
     starts, ends = lines.starts[chosen], lines.ends[chosen]
     heads = words_at(whole, starts, _HEAD)
     times, real = _times(heads)
     customers = starts + TIME_BYTES
-    customer_ends = customers + _bytes_to_space(whole, customers, heads["customer"].copy())
+    customer_ends = customers + bytes_until(whole, customers, heads["customer"].copy())
     tails = words_at(whole, ends - WORD, "<u8")
-    status_ends = ends - 1 - _bytes_to_space(whole, ends, tails, backwards=True)
+    status_ends = ends - 1 - bytes_until(whole, ends, tails, backwards=True)
     path_ends = status_ends - _STATUS_BYTES
     real &= (customers < customer_ends) & (customer_ends + 1 < path_ends)
     if not (real.all() and clean.all() and _has_no_other_marks(array, lines, feeds)):
@@ -99,12 +99,14 @@ def _has_no_other_marks(array: Bytes, lines: Lines, feeds: Integers) -> bool:
     return bool(np.count_nonzero(array <= _SPACE) == _MARKS_OF_LINE * len(lines) + returns)
 
 
-def _bytes_to_space(text: bytes, positions: Integers, words: Words, *, backwards: bool = False) -> Integers:
-    """How many bytes are between each position and the next space, or the last one before it.
+def bytes_until(
+    text: bytes, positions: Integers, words: Words, stops: bytes = b" ", *, backwards: bool = False
+) -> Integers:
+    """How many bytes are between each position and the next of the stops, or the last one before it.
 
     0 where none is near, too. `words` are the eight bytes that lie there.
     """
-    found = until_space(words.byteswap() if backwards else words)
+    found = until_any(words.byteswap() if backwards else words, stops)
     rest = np.flatnonzero(found == WORD)
     for passed in range(WORD, _LONGEST_FIELD_WORDS * WORD, WORD):
         if not len(rest):
@@ -114,24 +116,24 @@ def _bytes_to_space(text: bytes, positions: Integers, words: Words, *, backwards
         found[rest[~is_inside]] = 0
         rest = rest[is_inside]
         further = words_at(text, begins[is_inside], "<u8")
-        more = until_space(further.byteswap() if backwards else further)
+        more = until_any(further.byteswap() if backwards else further, stops)
         found[rest] += more
         rest = rest[more == WORD]
     found[rest] = 0
     return found
 
 
-def _exclude(clean: Bools, lines: Lines, positions: Integers) -> None:
+def exclude(clean: Bools, lines: Lines, positions: Integers) -> None:
     """Mark the lines that have a byte at one of the positions as not clean."""
     clean[np.searchsorted(lines.starts, positions, side="right") - 1] = False
 
 
-def _odd_characters(whole: bytes, array: Bytes) -> Integers:
+def odd_characters(whole: bytes, array: Bytes) -> Integers:
     """Where C1 control characters begin, or all that is not ASCII when the whole is not UTF-8."""
     try:
         whole.decode()
     except UnicodeDecodeError:
-        return np.flatnonzero(array > _DELETE)
+        return np.flatnonzero(array > DELETE)
     leads = np.flatnonzero(array[:-1] == _C1_LEAD)
     return leads[array[leads + 1] <= _LAST_C1]
 
@@ -167,7 +169,7 @@ def _minutes(months: Words, minutes: Words) -> tuple[Integers, Bools]:
     index[~fits] = 0
     fits &= index >= 12  # there is no year 0
     day, hour, minute = day_hour_minute[:, 0], day_hour_minute[:, 3], day_hour_minute[:, 6]
-    fits &= (day >= 1) & (day <= _DAYS_OF_MONTHS.take(index))
+    fits &= (day >= 1) & (day <= DAYS_OF_MONTHS.take(index))
     fits &= (hour < 24) & (minute < 60)
-    days = _MONTH_STARTS.take(index).astype(np.int64) + day - 1
+    days = MONTH_STARTS.take(index).astype(np.int64) + day - 1
     return (days * 24 + hour) * 60 + minute, fits

@@ -1,0 +1,143 @@
+"""The kinds of access logs of web servers, by which one's lines are told from another's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+from tailmetrics.errors import FormatError
+from tailmetrics.formats import regex
+from tailmetrics.formats.base import LineFormat
+from tailmetrics.formats.kinds import Kind, never_claims
+from tailmetrics.formats.nginx import nginx_format
+from tailmetrics.formats.rules import Rules
+from tailmetrics.formats.templates.apache_directives import from_apache
+from tailmetrics.formats.templates.columns import CUSTOMER
+from tailmetrics.formats.templates.format import template_format
+from tailmetrics.formats.templates.nginx_variables import from_nginx
+from tailmetrics.formats.templates.template import QUOTED_TEXT
+from tailmetrics.formats.text import TextFormat
+from tailmetrics.settings import FormatOptions
+
+_SITE_CUSTOMER: Final = ("host", "address")
+_QUOTED = f'"{QUOTED_TEXT}"'
+# A user may have spaces only where it is sure where he begins.
+_USER = r"(?P<user>[^ ]+|(?<= - )[^ -][^\[]*?)"
+_ADDRESS = r"(?P<address>[^ ,]+)"
+_CLIENT = rf"{_ADDRESS} (?P<ident>[^ ]+) {_USER}"
+_FORWARDED = rf"{_ADDRESS}(?:, [^ ,]+)+ (?P<ident>-) {_USER}"
+_SITE = rf"(?P<host>[^ :,]+):(?P<port>\d+) (?P<address>[^ ,-][^ ,]*) (?P<ident>[^ ]+) {_USER}"
+_REQUEST = (
+    r" \[(?P<timestamp>\d{1,2}/[A-Za-z]{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\] "
+    rf'"(?P<request>{QUOTED_TEXT})" (?P<status_code>-?\d{{1,3}}|-) (?P<bytes>\d+|-)'
+)
+_AGENT = rf' "(?P<referer>{QUOTED_TEXT})" "(?P<agent>{QUOTED_TEXT})"'
+_COMMON = rf"\A{_CLIENT}{_REQUEST}\Z"
+_COMBINED = rf"\A{_CLIENT}{_REQUEST}{_AGENT}\Z"
+_VHOST_COMBINED = rf"\A{_SITE}{_REQUEST}{_AGENT}\Z"
+_TRAILER = rf'(?P<duration>(?: (?:[^ "\[]*{_QUOTED}|[^ "\[]+))*)'
+_NGINX = rf"\A{_CLIENT}{_REQUEST}{_AGENT}{_TRAILER}\Z"
+_TRAILED = re.compile(_NGINX)
+_FORWARDED_FIRST = re.compile(rf"\A{_FORWARDED}{_REQUEST}{_AGENT}{_TRAILER}\Z")
+_NUMBERED = re.compile(rf"\A{_CLIENT}{_REQUEST}(?:{_AGENT}(?: {_QUOTED})*)? \d+\Z")
+_OF_TRAEFIK = re.compile(rf" \d+ {_QUOTED} {_QUOTED} \d+ms\Z")
+_TIME = re.compile(r' (?:(?:[\w.-]+=)?"?(?:\d+\.\d*|\.\d+|\d+[mnuµ]?s)(?="?(?: |\Z))|(?:rt|request_time)=)')
+_BARE = re.compile(rf' (?!-(?: |\Z))(?![^ "]*{_QUOTED})')
+_SHOWN_CHARACTERS = 40
+
+
+def ambiguity(line: str) -> str:
+    """Why a line that is nearly of these formats is of none of them; empty when it is not."""
+    if not _NUMBERED.match(line):
+        return ""
+    return (
+        f"found {line[-_SHOWN_CHARACTERS:]!r}, a whole number behind the combined format: Apache's %D is in "
+        "µs, %T in s: LOG_FORMAT=combined with LOG_DURATION_UNIT=us, or LOG_FORMAT='apache:…%D'"
+    )
+
+
+def template_kind(name: str) -> Kind | None:
+    """The kind that a server's own format string is, behind its name and a colon; None for other names."""
+    server, _, text = name.partition(":")
+    read = {"nginx": from_nginx, "apache": from_apache}.get(server)
+    if not read or not text:
+        return None
+
+    def opened(options: FormatOptions) -> LineFormat:
+        try:
+            return template_format(read(text), options)
+        except FormatError as error:
+            raise FormatError(f"LOG_FORMAT: {error}") from None
+
+    title = f"what {server} writes by a format string of your own"
+    return Kind(name, title, "", never_claims, opened, CUSTOMER)
+
+
+def _claims(pattern: str) -> Callable[[str], bool]:
+    compiled = re.compile(pattern)
+    return lambda line: compiled.match(line) is not None
+
+
+def _claims_nginx(line: str) -> bool:
+    """Behind the combined format are texts in quotes or a time that is told as such, or both."""
+    if match := _TRAILED.match(line):
+        trailer = match["duration"]
+        if not trailer or _OF_TRAEFIK.match(trailer):
+            return False
+        return _TIME.search(trailer) is not None or not _BARE.search(trailer)
+    return _FORWARDED_FIRST.match(line) is not None
+
+
+def _open_nginx(options: FormatOptions) -> LineFormat:
+    if not options.nginx_regex:
+        return nginx_format(options)
+    extract = regex.extract_by("LOG_NGINX_REGEX", options.nginx_regex)
+    return TextFormat(extract, Rules(options), options.max_line_bytes)
+
+
+def _open_vhost_combined(options: FormatOptions) -> LineFormat:
+    return nginx_format(options, _SITE_CUSTOMER)
+
+
+_EXAMPLE = '203.0.113.9 - - [10/Oct/2024:13:55:36 +0000] "GET /cart HTTP/1.1" 200 612'
+_COMBINED_EXAMPLE = f'{_EXAMPLE} "-" "curl/8.5"'
+
+KINDS: Final = (
+    Kind(
+        name="combined",
+        title="the combined log format of Apache, nginx and others",
+        example=_COMBINED_EXAMPLE,
+        claims=_claims(_COMBINED),
+        open=nginx_format,
+        customer=CUSTOMER,
+        pattern=_COMBINED,
+    ),
+    Kind(
+        name="common",
+        title="the common log format, without referer and agent, which Tomcat writes too",
+        example=_EXAMPLE,
+        claims=_claims(_COMMON),
+        open=nginx_format,
+        customer=CUSTOMER,
+        pattern=_COMMON,
+    ),
+    Kind(
+        name="vhost_combined",
+        title="Apache's vhost_combined: the combined format behind a site and its port",
+        example=f"shop.example:443 {_COMBINED_EXAMPLE}",
+        claims=_claims(_VHOST_COMBINED),
+        open=_open_vhost_combined,
+        customer=_SITE_CUSTOMER,
+        pattern=_VHOST_COMBINED,
+    ),
+    Kind(
+        name="nginx",
+        title="nginx's combined format with the request time or X-Forwarded-For around it",
+        example=f"{_COMBINED_EXAMPLE} 0.123",
+        claims=_claims_nginx,
+        open=_open_nginx,
+        customer=CUSTOMER,
+        pattern=_NGINX,
+    ),
+)

@@ -1,0 +1,185 @@
+"""Records of lines that are clean by a template, from their bytes alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from tailmetrics.formats.digits import WORD, Doubles, Words, decimals, last_bytes, pairs, until_any, words_at
+from tailmetrics.formats.fields import MAX_STATUS, MIN_STATUS
+from tailmetrics.formats.lines import Bools, Integers
+from tailmetrics.formats.paths import AGENT
+from tailmetrics.formats.rules import Rules
+from tailmetrics.formats.scan import bytes_until
+from tailmetrics.formats.templates.columns import PATHS, epoch_seconds
+from tailmetrics.formats.templates.scan import Marks, Spans, scan
+from tailmetrics.formats.templates.template import Kind, Role, Template
+from tailmetrics.formats.text import FEW_LINES, each_text, text_pairs, texts_between
+from tailmetrics.formats.units import PER_SECOND
+from tailmetrics.records import MAX_CUSTOMER_ID_CHARACTERS, RECORD_SCHEMA, no_records
+
+_PROTOCOL = b" HTTP/0.0"  # with any digits
+_ZERO, _DASH, _QUESTION = (ord(character) for character in "0-?")
+
+Place = tuple[Integers, Integers]  # where a text begins and ends in each line
+
+
+class CleanRecords:
+    """Reads what it is sure of, and tells which lines these are.
+
+    Records have a column for the agent, too, when the rules need it.
+    """
+
+    def __init__(self, template: Template, rules: Rules, max_line_bytes: int) -> None:
+        self.template = template
+        self._rules = rules
+        self._max_line_bytes = max_line_bytes
+        self._customers = [field for name in rules.customer for field in template.find(name)]
+        self._agent = template.first(Role.AGENT) if rules.paths.needs_agent else None
+        timestamp, status = template.first(Role.TIMESTAMP), template.first(Role.STATUS)
+        path = template.first(*PATHS)
+        if not timestamp or not status or not path:
+            raise ValueError("such a template has no rules")
+        self._timestamp, self._status, self._path = timestamp, status, path
+        self._duration = template.first(Role.DURATION, Role.TRAILING)
+        fields = timestamp, status, path, *self._customers, self._duration, self._agent
+        self._wanted = frozenset(field.name for field in fields if field)
+
+    def read(self, marks: Marks) -> tuple[pl.DataFrame, Bools]:
+        """Records, and which of the lines they are of."""
+        spans = scan(self.template, marks, self._wanted, self._max_line_bytes)
+        clean = spans.clean
+        if not clean.any():
+            return no_records(), clean
+        timestamp = self._times(spans)
+        status, proven = _status_codes(spans, spans.fields[self._status.name])
+        customer = self._customer(spans, proven)
+        path = self._target(spans, proven)
+        duration = self._seconds(spans, proven)
+        if timestamp.null_count():
+            proven &= timestamp.is_not_null().to_numpy()
+        if not proven.all():
+            clean = clean.copy()
+            clean[clean] = proven
+            customer, path = _only(customer, proven), _only(path, proven)
+            timestamp, duration, status = timestamp.filter(proven), duration.filter(proven), status[proven]
+        customer_id, target = _two_texts(marks.lines.data, customer, path)
+        records = pl.DataFrame(
+            {
+                "timestamp": timestamp,
+                "customer_id": customer_id,
+                "path": target,
+                "status_code": status,
+                "duration": duration,
+                "offset": marks.lines.offsets[clean],
+            }
+        )
+        if self._agent:
+            agent = _only(spans.fields[self._agent.name], proven)
+            records = records.with_columns(_texts(marks.lines.data, agent).alias(AGENT))
+        return records, clean
+
+    def _times(self, spans: Spans) -> pl.Series:
+        if self._timestamp.kind is Kind.TIME and spans.times is not None:
+            return pl.Series(spans.times).cast(RECORD_SCHEMA["timestamp"])
+        text = _texts(spans.text, spans.fields[self._timestamp.name])
+        return self._rules.timestamps.read(
+            pl.select(epoch_seconds(pl.lit(text), self._timestamp.unit)).to_series()
+        )
+
+    def _customer(self, spans: Spans, proven: Bools) -> Place:
+        begins = ends = np.zeros(len(proven), dtype=np.int64)
+        for field in reversed(self._customers):
+            place = spans.fields[field.name]
+            is_there = ~_is_missing(spans, place)
+            if field.role is Role.ADDRESS and field.kind in (Kind.QUOTED, Kind.TEXT, Kind.REST):
+                proven &= ~is_there | (_until(spans, place[0], b',"') == place[1])
+            if is_there.all():
+                begins, ends = place
+            else:
+                begins, ends = np.where(is_there, place[0], begins), np.where(is_there, place[1], ends)
+        lengths = ends - begins
+        proven &= (lengths > 0) & (lengths <= MAX_CUSTOMER_ID_CHARACTERS)
+        return begins, ends
+
+    def _target(self, spans: Spans, proven: Bools) -> Place:
+        begins, ends = spans.fields[self._path.name]
+        if self._path.role is Role.REQUEST:
+            proven &= ends - begins > len(_PROTOCOL)
+            targets = _until(spans, begins, b" ") + 1
+            proven &= targets > begins + 1
+            begins, ends = targets, np.maximum(ends - len(_PROTOCOL), 0)
+            proven &= pairs(words_at(spans.text, ends, "<u8"), _PROTOCOL[:WORD])[1]
+            proven &= spans.array[ends + WORD] - np.uint8(_ZERO) < 10
+        # A space in the target is left to the rules, and what is behind a query's beginning is no matter.
+        ends_of_target = b" " if self._path.role is Role.REQUEST else b' "'
+        stops = _until(spans, begins, ends_of_target + (b"" if self._rules.paths.keep_query else b"?"))
+        proven &= (stops >= ends) | (spans.array[stops] == _QUESTION)
+        ends = np.minimum(stops, ends)
+        proven &= begins < ends
+        return begins, ends
+
+    def _seconds(self, spans: Spans, proven: Bools) -> pl.Series:
+        field = self._duration
+        if field is None:
+            return pl.repeat(None, len(proven), dtype=pl.Float64(), eager=True)
+        begins, ends = spans.fields[field.name]
+        words = words_at(spans.text, np.maximum(ends - WORD, 0), "<u8")
+        values, fits = decimals(words, ends - begins)
+        proven &= ends >= WORD
+        if field.role is Role.DURATION:
+            proven &= fits | _is_missing(spans, (begins, ends))
+        elif field.kind is Kind.QUOTED:
+            # Another quoted text is no duration; of a long one the end may look like one.
+            proven &= (ends - begins <= WORD) | ~decimals(words, np.full_like(ends, WORD))[1]
+            fits &= _have_dot(words, ends - begins)
+        else:
+            proven &= fits if field.unit else fits & _have_dot(words, ends - begins)
+        scale = PER_SECOND[self._rules.unit]
+        scaled: Doubles = values if scale == 1 else values / scale
+        duration = pl.Series(scaled)
+        return duration if fits.all() else duration.set(pl.Series(~fits), None)
+
+
+def _have_dot(words: Words, lengths: Integers) -> Bools:
+    has_dot: Bools = until_any(last_bytes(words, lengths), b".") < WORD
+    return has_dot
+
+
+def _status_codes(spans: Spans, place: Place) -> tuple[npt.NDArray[np.int16], Bools]:
+    begins, ends = place
+    digits = [spans.array[begins + index] - np.uint8(_ZERO) for index in range(3)]
+    status = digits[0].astype(np.int16) * 100 + digits[1] * np.int16(10) + digits[2]
+    fits = (ends - begins == 3) & (digits[0] < 10) & (digits[1] < 10) & (digits[2] < 10)
+    fits &= (status >= MIN_STATUS) & (status <= MAX_STATUS)
+    return status, fits
+
+
+def _is_missing(spans: Spans, place: Place) -> Bools:
+    begins, ends = place
+    lengths = ends - begins
+    is_missing: Bools = (lengths == 0) | ((lengths == 1) & (spans.array[begins] == _DASH))
+    return is_missing
+
+
+def _until(spans: Spans, begins: Integers, stops: bytes) -> Integers:
+    return begins + bytes_until(spans.text, begins, words_at(spans.text, begins, "<u8"), stops)
+
+
+def _only(place: Place, proven: Bools) -> Place:
+    return place[0][proven], place[1][proven]
+
+
+def _two_texts(data: bytes, first: Place, second: Place) -> tuple[pl.Series, pl.Series]:
+    if len(first[0]) <= FEW_LINES or not (first[1] <= second[0]).all():
+        return _texts(data, first), _texts(data, second)
+    return text_pairs(np.column_stack((*first, *second)).astype(np.int32), data)
+
+
+def _texts(data: bytes, place: Place) -> pl.Series:
+    begins, ends = place
+    if len(begins) <= FEW_LINES:
+        return pl.Series(each_text(data, begins, ends), dtype=pl.String())
+    edges = np.column_stack(place).astype(np.int32)
+    return texts_between(edges, data).gather_every(2)

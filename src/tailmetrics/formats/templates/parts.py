@@ -1,0 +1,90 @@
+"""From what a server writes, in order, to a template: what belongs together, and of which kind it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from tailmetrics.errors import FormatError
+from tailmetrics.formats.templates.template import Field, Kind, Literal, Part, Role, Template
+
+# Of several fields with one of these roles that one counts whose unit is the finest.
+_UNITS = ("us", "ms", "s")
+
+
+def template_of(parts: Sequence[Part], *, escapes: bool = True) -> Template:
+    """The template of these parts; `escapes` is whether a quote within quotes has a backslash before it.
+
+    Raises FormatError when two fields stand together so that nobody can tell where the first one ends.
+    """
+    joined = _targets(_literals(parts))
+    named: list[Part] = []
+    seen: set[str] = set()
+    for index, part in enumerate(joined):
+        if isinstance(part, Literal):
+            named.append(part)
+            continue
+        following = joined[index + 1] if index + 1 < len(joined) else None
+        if isinstance(following, Field) and not (part.role is Role.HOST and _is_path(following)):
+            raise FormatError(
+                f"found {part.name} and {following.name} with nothing between them, expected a character "
+                "that tells where the first one ends"
+            )
+        field = part
+        if escapes and _is_quoted(joined, index):
+            field = replace(part, kind=Kind.QUOTED)
+        elif isinstance(following, Field):
+            field = replace(part, kind=Kind.WORD)
+        if field.name in seen:
+            field = replace(field, name=f"{field.name} ({index})", role=None)
+        seen.add(field.name)
+        named.append(field)
+    return Template(tuple(_one_duration(named)))
+
+
+def _literals(parts: Sequence[Part]) -> list[Part]:
+    """The same, with literals that follow each other as one, and without empty ones."""
+    joined: list[Part] = []
+    for part in parts:
+        if isinstance(part, Literal) and joined and isinstance(joined[-1], Literal):
+            joined[-1] = Literal(joined[-1].text + part.text)
+        elif not isinstance(part, Literal) or part.text:
+            joined.append(part)
+    return joined
+
+
+def _targets(parts: Sequence[Part]) -> list[Part]:
+    """A path and the query that follows it at once are a target."""
+    joined: list[Part] = []
+    for part in parts:
+        last = joined[-1] if joined else None
+        if isinstance(part, Field) and part.role is Role.QUERY and isinstance(last, Field) and _is_path(last):
+            joined[-1] = replace(last, role=Role.TARGET)
+        else:
+            joined.append(part)
+    return joined
+
+
+def _is_path(field: Field) -> bool:
+    return field.role in (Role.PATH, Role.TARGET)
+
+
+def _is_quoted(parts: Sequence[Part], index: int) -> bool:
+    if index in (0, len(parts) - 1):
+        return False
+    before, after = parts[index - 1], parts[index + 1]
+    if not isinstance(before, Literal) or not isinstance(after, Literal):
+        return False
+    return before.text.endswith('"') and after.text.startswith('"')
+
+
+def _one_duration(parts: Sequence[Part]) -> list[Part]:
+    durations = [part for part in parts if isinstance(part, Field) and part.role is Role.DURATION]
+    if not durations:
+        return list(parts)
+    # Of the whole request before that of the servers behind, which may be several, and of these the finest.
+    chosen = min(durations, key=lambda field: (field.kind is Kind.LIST, _UNITS.index(field.unit)))
+    return [
+        replace(part, role=None) if isinstance(part, Field) and part in durations and part != chosen else part
+        for part in parts
+    ]
