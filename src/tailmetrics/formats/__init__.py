@@ -6,6 +6,8 @@ from tailmetrics.errors import FormatError
 from tailmetrics.formats import json_lines, nginx, regex, requests, results
 from tailmetrics.formats.base import LineFormat
 from tailmetrics.formats.kinds import Kind
+from tailmetrics.formats.wrappers import WRAPPERS
+from tailmetrics.formats.wrappers.format import open_wrapped
 from tailmetrics.settings import FormatOptions
 from tailmetrics.settings.names import EXPECTED_FORMAT
 
@@ -20,6 +22,8 @@ def open_format(options: FormatOptions) -> LineFormat:
 
     Raises FormatError when there is no such format, or when its options cannot be used.
     """
+    if options.name.partition(":")[0] in WRAPPERS:
+        return open_wrapped(options, KINDS, open_format)
     kind = KINDS.get(options.name)
     if kind is None:
         raise FormatError(f"LOG_FORMAT: found {options.name!r}, expected {EXPECTED_FORMAT}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from tailmetrics.formats.lines import Lines
 from tailmetrics.records import ParsedLines
 
 
@@ -23,6 +24,10 @@ class LineFormat(Protocol):
         Lines end with LF or CRLF; the last one may lack its end. A UTF-8 byte order mark at offset 0 is no
         part of the first line, which begins at 0 all the same.
         """
+        ...
+
+    def parse_lines(self, lines: Lines) -> ParsedLines:
+        """Read whole lines, or blocks, whose texts may have been taken out of other lines."""
         ...
 
     def parse_too_long(self, data: bytes, offset: int) -> ParsedLines:

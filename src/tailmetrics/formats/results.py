@@ -68,7 +68,9 @@ class ResultsFormat:
         return ResultsFormat(self._max_line_bytes, self._max_block_bytes, name or "-", time)
 
     def parse(self, data: bytes, offset: int) -> ParsedLines:
-        lines = split(data, offset)
+        return self.parse_lines(split(data, offset))
+
+    def parse_lines(self, lines: Lines) -> ParsedLines:
         marks = [pl.DataFrame(schema=_MARKS_SCHEMA)]
         rejects = [no_rejects()]
         is_open = False

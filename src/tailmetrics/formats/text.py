@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Callable
+from typing import Final
 
 import numpy as np
 import polars as pl
@@ -23,7 +24,7 @@ from tailmetrics.records import (
 # who that is, which may be `customer_id` itself.
 Extract = Callable[[pl.Series], pl.DataFrame]
 
-_BLANK = r"\A\s*\z"
+BLANK: Final = r"\A\s*\z"
 LINES_AT_ONCE = 1 << 16  # bounds the memory that texts and reasons of very short lines take
 
 
@@ -59,7 +60,7 @@ class TextFormat:
 
     def _parse_part(self, lines: Lines) -> ParsedLines:
         text = text_of(lines)
-        blank = text.str.contains(_BLANK) & ~pl.Series(lines.lengths > self._max_line_bytes)
+        blank = text.str.contains(BLANK) & ~pl.Series(lines.lengths > self._max_line_bytes)
         unfit = unfit_lines(lines, text, self._max_line_bytes)
         candidate = unfit.is_null() & ~blank
         kept = kept_lines(lines, text, self._max_line_bytes)
