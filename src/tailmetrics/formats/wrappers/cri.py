@@ -1,8 +1,8 @@
 """The logs of containers as Kubernetes' runtimes write them: `time stream tag line`.
 
 https://github.com/kubernetes/design-proposals-archive/blob/main/node/kubelet-cri-logging.md. Tags are
-separated by colons; the first one is P of a part that goes on in the next line of its stream, and F of what is
-whole with it.
+separated by colons; the first one is P of a part that goes on in the next line of its stream, F of what
+is whole with it.
 """
 
 from __future__ import annotations

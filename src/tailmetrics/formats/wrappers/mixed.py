@@ -91,21 +91,21 @@ class _Owners:
         return None
 
     def are_of_others(self, lines: Lines, rejects: pl.DataFrame) -> pl.Series:
-        """Which of the rejects of one kind may be lines of another.
+        """Which of the rejects of one kind are lines of another, or of none.
 
-        A line with a wrong value only is of another when that claims it, as kinds of JSON may.
+        With a wrong value only it is a line of the kind, unless that does not claim it.
         """
         others = rejects["reason"].str.starts_with(_OF_THE_WHOLE_LINE)
         doubtful = rejects.filter(~others)["offset"]
         if doubtful.is_empty():
             return others
         chosen = lines.only(np.isin(lines.offsets, doubtful.to_numpy()))
-        owners = {
-            offset: self._owner(offset, line)
+        strange = [
+            offset
             for offset, line in zip(chosen.offsets.tolist(), text_of(chosen), strict=True)
-        }
-        claimed = [offset for offset, owner in owners.items() if owner and owner not in self._asked]
-        return others | rejects["offset"].is_in(claimed)
+            if self._owner(offset, line) not in self._asked
+        ]
+        return others | rejects["offset"].is_in(strange)
 
     def _owner(self, offset: int, line: str) -> Kind | None:
         if offset not in self._of:
