@@ -68,6 +68,8 @@ class TextFormat:
         candidates = table.filter(candidate)
 
         found = self._extract(text.filter(candidate))
+        if lines.times is not None:
+            found = found.with_columns(pl.col("timestamp").fill_null(lines.times.filter(candidate)))
         excluded = self._rules.paths.excluded(found)
         passed_over = int(blank.sum())
         if excluded is not None:

@@ -36,14 +36,14 @@ OTHERS = [
 @pytest.mark.parametrize(("line", "inner", "stream", "goes_on"), LINES)
 def test_a_line_of_a_runtime_is_what_is_inside(line: str, inner: str, stream: str, goes_on: bool) -> None:
     assert CRI.wraps(line)
-    assert CRI.unwrap(pl.Series([line])).rows() == [(inner, None, stream, goes_on)]
+    assert CRI.unwrap(pl.Series([line])).rows() == [(inner, None, stream, goes_on, line.partition(" ")[0])]
     assert CRI.may_have_parts(line.encode()) is goes_on
 
 
 @pytest.mark.parametrize("line", OTHERS)
 def test_another_line_is_none_of_a_runtime(line: str) -> None:
     unwrapped = CRI.unwrap(pl.Series([line]))
-    assert (unwrapped.rows(), unwrapped.schema) == ([(None, None, None, False)], UNWRAPPED_SCHEMA)
+    assert (unwrapped.rows(), unwrapped.schema) == ([(None, None, None, False, None)], UNWRAPPED_SCHEMA)
     assert not CRI.wraps(line)
 
 

@@ -16,7 +16,8 @@ from tests.paths import ROOT
 
 from .wrapping import Wrap, docker, docker_in_ascii
 
-TIME = '"time":"2024-12-26T16:22:13.123456789Z"}'
+AT = "2024-12-26T16:22:13.123456789Z"
+TIME = f'"time":"{AT}"}}'
 # The line, what is inside, and whether it goes on.
 LINES = [
     ('{"log":"Log line is here\\n","stream":"stdout",' + TIME, "Log line is here", False),
@@ -43,9 +44,8 @@ OTHERS = [
 @pytest.mark.parametrize(("line", "inner", "goes_on"), LINES)
 def test_a_line_of_docker_is_what_is_inside(line: str, inner: str, goes_on: bool) -> None:
     assert DOCKER.wraps(line)
-    assert DOCKER.unwrap(pl.Series([line])).rows() == [
-        (inner, None, line.split('"stream":"')[1][:6], goes_on)
-    ]
+    stream = line.split('"stream":"')[1][:6]
+    assert DOCKER.unwrap(pl.Series([line])).rows() == [(inner, None, stream, goes_on, AT)]
     assert DOCKER.may_have_parts(f"{line}\n".encode()) is goes_on
 
 

@@ -140,6 +140,34 @@ def test_parts_that_are_too_long_together_are_one_reject() -> None:
     assert parsed.records["offset"].to_list() == [log.rindex(b"2024-12-26")]
 
 
+@pytest.mark.parametrize("cut", [None, 30])
+def test_a_line_without_a_time_was_written_when_its_wrapper_says(cut: int | None) -> None:
+    untimed = '{"customer_id":"c","path":"/","status_code":200}'
+    timed = untimed.replace("{", '{"timestamp":"2020-01-01T00:00:00Z",')
+    pieces = [(untimed, False)] if cut is None else [(untimed[:cut], True), (untimed[cut:], False)]
+    lines = [
+        docker(NGINX),
+        docker(timed),
+        *(docker(text, "stdout", goes_on) for text, goes_on in pieces),
+        docker("{}"),
+    ]
+    for name in ("docker", "docker:json"):
+        parsed = open_format(format_options(name)).parse("\n".join(lines).encode(), 0)
+        assert [str(time) for time in parsed.records["timestamp"]] == [
+            *(["2024-10-10 13:55:36"] if name == "docker" else []),
+            "2020-01-01 00:00:00",
+            "2024-12-26 16:22:13.123456",
+        ]
+        assert parsed.rejects["reason"].to_list()[-1].startswith("customer_id: found nothing")
+
+
+def test_the_times_of_the_journal_are_in_microseconds() -> None:
+    message = '{\\"customer_id\\":\\"c\\",\\"path\\":\\"/\\",\\"status_code\\":200}'
+    line = f'{{"__REALTIME_TIMESTAMP":"1735230133123456","MESSAGE":"{message}"}}'
+    parsed = open_format(format_options("journald:json")).parse(line.encode(), 0)
+    assert [str(time) for time in parsed.records["timestamp"]] == ["2024-12-26 16:22:13.123456"]
+
+
 def test_one_wrapper_may_be_in_another() -> None:
     line = cri(WRAPPED["syslog"])
     parsed = open_format(format_options("cri:syslog:nginx")).parse(line.encode(), 0)

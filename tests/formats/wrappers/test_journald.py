@@ -15,17 +15,19 @@ from tailmetrics.formats.wrappers.wrapper import UNWRAPPED_SCHEMA
 from tests.builders import format_options
 from tests.formats.logs import unhurried
 
+AT = "1423944916.375353"
+
 
 def entry(message: object, **fields: object) -> str:
     return json.dumps({"__REALTIME_TIMESTAMP": "1423944916375353", "MESSAGE": message, **fields})
 
 
 LINES = [
-    (entry("a", _HOSTNAME="web1", PRIORITY="6", _PID="123"), "a"),
-    (entry('é "b" \\'), 'é "b" \\'),
-    (entry(list(b"\x1b[1mbold")), "\x1b[1mbold"),
-    (entry(""), ""),
-    ('{"MESSAGE":"a","__REALTIME_TIMESTAMP":"1","_CMDLINE":null,"UNIT":["a","b"]}', "a"),
+    (entry("a", _HOSTNAME="web1", PRIORITY="6", _PID="123"), "a", AT),
+    (entry('é "b" \\'), 'é "b" \\', AT),
+    (entry(list(b"\x1b[1mbold")), "\x1b[1mbold", AT),
+    (entry(""), "", AT),
+    ('{"MESSAGE":"a","__REALTIME_TIMESTAMP":"1","_CMDLINE":null,"UNIT":["a","b"]}', "a", "1"),
 ]
 NULL = "as journalctl writes long ones, expected text (journalctl --all -o json)"
 PROBLEMS = [
@@ -45,10 +47,10 @@ OTHERS = [
 ]
 
 
-@pytest.mark.parametrize(("line", "inner"), LINES)
-def test_an_entry_of_the_journal_is_its_message(line: str, inner: str) -> None:
+@pytest.mark.parametrize(("line", "inner", "time"), LINES)
+def test_an_entry_of_the_journal_is_its_message(line: str, inner: str, time: str) -> None:
     assert JOURNALD.wraps(line)
-    assert JOURNALD.unwrap(pl.Series([line])).rows() == [(inner, None, None, False)]
+    assert JOURNALD.unwrap(pl.Series([line])).rows() == [(inner, None, None, False, time)]
 
 
 @pytest.mark.parametrize(("line", "problem"), PROBLEMS)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import polars as pl
 import pytest
 
@@ -50,14 +52,15 @@ OTHERS = [
 
 @pytest.mark.parametrize(("line", "inner"), LINES)
 def test_a_line_of_syslog_is_its_message(line: str, inner: str) -> None:
+    time = next((part for part in re.split("[ >]", line) if part[4:5] == "-" and part[:4].isdigit()), None)
     assert SYSLOG.wraps(line)
-    assert SYSLOG.unwrap(pl.Series([line])).rows() == [(inner, None, None, False)]
+    assert SYSLOG.unwrap(pl.Series([line])).rows() == [(inner, None, None, False, time)]
 
 
 @pytest.mark.parametrize("line", OTHERS)
 def test_another_line_is_none_of_syslog(line: str) -> None:
     unwrapped = SYSLOG.unwrap(pl.Series([line]))
-    assert (unwrapped.rows(), unwrapped.schema) == ([(None, None, None, False)], UNWRAPPED_SCHEMA)
+    assert (unwrapped.rows(), unwrapped.schema) == ([(None, None, None, False, None)], UNWRAPPED_SCHEMA)
     assert not SYSLOG.wraps(line)
 
 

@@ -12,21 +12,22 @@ from typing import Final
 
 import polars as pl
 
-from tailmetrics.formats.wrappers.wrapper import GOES_ON, INNER, PROBLEM, STREAM, Wrapper
+from tailmetrics.formats.wrappers.wrapper import GOES_ON, INNER, PROBLEM, STREAM, TIME, Wrapper
 
 _TIME = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?(?:Z|[+-][0-9]{2}:[0-9]{2})"
-_HEAD = rf"\A{_TIME} (stdout|stderr) ([FP])(?::[^ ]*)?(?: |\z)"
+_HEAD = rf"\A({_TIME}) (stdout|stderr) ([FP])(?::[^ ]*)?(?: |\z)"
 _SHAPE = re.compile(_HEAD.replace(r"\z", r"\Z"))
 
 
 def unwrap(text: pl.Series) -> pl.DataFrame:
     head = text.str.extract_groups(_HEAD).struct.unnest()
-    fits = head["1"].is_not_null()
+    fits = head["2"].is_not_null()
     return pl.select(
         pl.when(fits).then(pl.lit(text).str.replace(_HEAD, "")).alias(INNER),
         pl.lit(None, pl.String()).alias(PROBLEM),
-        head["1"].alias(STREAM),
-        (head["2"] == "P").fill_null(value=False).alias(GOES_ON),
+        head["2"].alias(STREAM),
+        (head["3"] == "P").fill_null(value=False).alias(GOES_ON),
+        head["1"].alias(TIME),
     )
 
 

@@ -13,7 +13,15 @@ import msgspec
 import polars as pl
 
 from tailmetrics.formats.wrappers.objects import read_objects
-from tailmetrics.formats.wrappers.wrapper import GOES_ON, INNER, PROBLEM, STREAM, UNWRAPPED_SCHEMA, Wrapper
+from tailmetrics.formats.wrappers.wrapper import (
+    GOES_ON,
+    INNER,
+    PROBLEM,
+    STREAM,
+    TIME,
+    UNWRAPPED_SCHEMA,
+    Wrapper,
+)
 
 _STREAM = b'","stream":"'
 _SHAPE = re.compile(
@@ -41,6 +49,7 @@ def unwrap(text: pl.Series) -> pl.DataFrame:
             PROBLEM: pl.repeat(None, len(text), dtype=pl.String(), eager=True),
             STREAM: pl.Series([record.stream for record in records], dtype=pl.String()),
             GOES_ON: ~inner.str.ends_with("\n").fill_null(value=True),
+            TIME: pl.Series([record.time for record in records], dtype=pl.String()),
         },
         schema=UNWRAPPED_SCHEMA,
     )

@@ -18,7 +18,7 @@ from tailmetrics.formats.text import BLANK, kept_lines, text_of, too_long_line, 
 from tailmetrics.formats.wrappers import WRAPPERS
 from tailmetrics.formats.wrappers.mixed import open_mixed
 from tailmetrics.formats.wrappers.parts import firsts_of
-from tailmetrics.formats.wrappers.wrapper import GOES_ON, INNER, PROBLEM, STREAM, Wrapper
+from tailmetrics.formats.wrappers.wrapper import GOES_ON, INNER, PROBLEM, STREAM, TIME, Wrapper
 from tailmetrics.records import REJECT_SCHEMA, ParsedLines
 from tailmetrics.settings import FormatOptions
 from tailmetrics.settings.names import AUTO
@@ -46,7 +46,7 @@ class WrappedFormat:
         rejected = table["reason"].is_not_null()
         chosen = ~table["is_blank"] & ~rejected
         inner = table.filter(chosen) if not chosen.all() else table
-        parsed = self.inner.parse_lines(_lines_of(inner[INNER], inner["offset"].to_numpy()))
+        parsed = self.inner.parse_lines(_lines_of(inner[INNER], inner["offset"].to_numpy(), inner[TIME]))
         rejects = table.filter(rejected).select(REJECT_SCHEMA.keys())
         if parsed.rejects.height:
             reasons = parsed.rejects.select("offset", "reason")
@@ -63,6 +63,7 @@ class WrappedFormat:
         unwrapped = self.wrapper.unwrap(text)
         table = unwrapped.select(
             INNER,
+            TIME,
             pl.Series("offset", lines.offsets),
             text.str.contains(BLANK).alias("is_blank"),
             pl.coalesce(unfit_lines(lines, text, self.max_line_bytes), PROBLEM).alias("reason"),
@@ -111,16 +112,16 @@ def _joined(table: pl.DataFrame, firsts: list[int]) -> pl.DataFrame:
     inner = pl.col(INNER)
     return table.group_by(pl.Series("first", firsts), maintain_order=True).agg(
         pl.when(inner.first().is_not_null()).then(inner.str.join("")).alias(INNER),
-        pl.col("offset", "is_blank", "line").first(),
+        pl.col("offset", "is_blank", "line", TIME).first(),
         pl.col("reason").drop_nulls().first(),
     )
 
 
-def _lines_of(texts: pl.Series, offsets: Integers) -> Lines:
+def _lines_of(texts: pl.Series, offsets: Integers, times: pl.Series) -> Lines:
     """Texts without a line feed as lines that begin at these bytes of their source."""
     if texts.is_empty():
         return split(b"", 0)
     data = (texts.str.join("\n").item() + "\n").encode()
     array = np.frombuffer(data, dtype=np.uint8)
     lines = lines_at(data, array, np.flatnonzero(array == LF), 0, 0)
-    return replace(lines, offsets=offsets)
+    return replace(lines, offsets=offsets, times=times)

@@ -12,7 +12,15 @@ import msgspec
 import polars as pl
 
 from tailmetrics.formats.wrappers.objects import read_objects
-from tailmetrics.formats.wrappers.wrapper import GOES_ON, INNER, PROBLEM, STREAM, UNWRAPPED_SCHEMA, Wrapper
+from tailmetrics.formats.wrappers.wrapper import (
+    GOES_ON,
+    INNER,
+    PROBLEM,
+    STREAM,
+    TIME,
+    UNWRAPPED_SCHEMA,
+    Wrapper,
+)
 
 _NULL = (
     "line: found a MESSAGE of null, as journalctl writes long ones, expected text (journalctl --all -o json)"
@@ -38,6 +46,7 @@ def unwrap(text: pl.Series) -> pl.DataFrame:
             messages[place], problem = _text(message)
             if problem:
                 problems[place] = problem
+    microseconds = pl.Series([entry.realtime for entry in entries], dtype=pl.String())
     inner = pl.Series(messages, dtype=pl.String())
     nothing = pl.repeat(None, len(text), dtype=pl.String(), eager=True)
     return pl.DataFrame(
@@ -48,6 +57,7 @@ def unwrap(text: pl.Series) -> pl.DataFrame:
             else nothing,
             STREAM: nothing,
             GOES_ON: pl.repeat(value=False, n=len(text), eager=True),
+            TIME: microseconds.str.replace(r"([0-9]{6})\z", ".$1"),
         },
         schema=UNWRAPPED_SCHEMA,
     )

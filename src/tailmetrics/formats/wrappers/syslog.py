@@ -10,7 +10,7 @@ from typing import Final
 
 import polars as pl
 
-from tailmetrics.formats.wrappers.wrapper import GOES_ON, INNER, PROBLEM, STREAM, Wrapper
+from tailmetrics.formats.wrappers.wrapper import GOES_ON, INNER, PROBLEM, STREAM, TIME, Wrapper
 
 _PRIORITY = r"<[0-9]{1,3}>"
 _ISO = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?:Z|[+-][0-9]{2}:[0-9]{2})"
@@ -22,16 +22,19 @@ _HEAD = (
     rf"\A(?:(?:{_PRIORITY})?(?:{_BSD}|{_ISO}) {_HOST_AND_TAG}"
     rf"|{_PRIORITY}1 (?:-|{_ISO}) [^ ]+ [^ ]+ [^ ]+ [^ ]+ (?:-|(?:{_ELEMENT})+)(?: (?:\x{{FEFF}})?|\z))"
 )
+_WITH_YEAR = rf"\A(?:{_PRIORITY}(?:1 )?)?({_ISO}) "
 _SHAPE = re.compile(_HEAD.replace(r"\z", r"\Z").replace(r"\x{FEFF}", "\ufeff"))
 
 
 def unwrap(text: pl.Series) -> pl.DataFrame:
     whole = pl.lit(text)
+    fits = pl.lit(text.str.contains(_HEAD))
     return pl.select(
-        pl.when(whole.str.contains(_HEAD)).then(whole.str.replace(_HEAD, "")).alias(INNER),
+        pl.when(fits).then(whole.str.replace(_HEAD, "")).alias(INNER),
         pl.lit(None, pl.String()).alias(PROBLEM),
         pl.lit(None, pl.String()).alias(STREAM),
         pl.lit(value=False).alias(GOES_ON),
+        pl.when(fits).then(whole.str.extract(_WITH_YEAR, 1)).alias(TIME),
     )
 
 
