@@ -34,6 +34,8 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
     "api/routes/test_stats.py": ("api/documents.py",),
     "cli/test_client.py": ("cli/documents.py",),
     "formats/test_formats.py": ("formats/base.py", "formats/kinds.py", "formats/text.py"),
+    "formats/wrappers/test_docker.py": ("formats/wrappers/objects.py",),
+    "formats/wrappers/test_format.py": ("formats/wrappers/wrapper.py",),
     "integration/test_processes.py": ("__main__.py",),
     "queues/test_publisher.py": ("cli/publish.py",),
     "stores/influxdb/test_flux.py": (

@@ -15,6 +15,8 @@ from tailmetrics.formats.reasons import found_instead
 from tailmetrics.formats.rules import Rules
 from tailmetrics.formats.text import TextFormat
 from tailmetrics.formats.w3c import reading as w3c
+from tailmetrics.formats.wrappers import WRAPPERS
+from tailmetrics.formats.wrappers.format import open_wrapped
 from tailmetrics.settings import FormatOptions
 from tailmetrics.settings.names import AUTO, EXPECTED_FORMAT
 
@@ -43,6 +45,8 @@ def open_format(options: FormatOptions) -> LineFormat:
     That of `auto`, which is left where the lines do not tell, refuses each of them. Raises FormatError when
     there is no such format, or when its options cannot be used.
     """
+    if options.name.partition(":")[0] in WRAPPERS:
+        return open_wrapped(options, KINDS, open_format)
     kind = KINDS.get(options.name)
     if options.name == AUTO:
         return TextFormat(_nothing, Rules(options), options.max_line_bytes)
