@@ -81,6 +81,7 @@ class SourceReadiness:
 
     source_id: str
     path: str
+    format: str
     device: int
     inode: int
     epoch: int
@@ -90,6 +91,14 @@ class SourceReadiness:
     lag_bytes: int
     lag_seconds: float
     last_error: str | None
+
+
+@dataclass(frozen=True)
+class WarningOfSource:
+    """Why the lines of one log are probably not read as they are meant."""
+
+    format: str
+    text: str
 
 
 def _of_ingestion(name: str) -> Any:
@@ -109,3 +118,4 @@ class Readiness:
     commit_error: Annotated[str | None, _of_ingestion("store_error")]
     lost_bytes: Annotated[int, _of_ingestion("lost_bytes")]
     sources: tuple[SourceReadiness, ...]
+    warnings: tuple[WarningOfSource, ...]

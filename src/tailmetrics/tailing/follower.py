@@ -214,5 +214,6 @@ class Follower:
             lag_seconds=0.0 if since is None or lag == 0 else time.monotonic() - since,
             state=self.state(),
             last_error=self.last_error,
+            format=self.log_format.name,
         )
         return self._status
