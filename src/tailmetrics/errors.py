@@ -6,6 +6,7 @@ TailmetricsError
 ├── QueryError             a question cannot be answered as asked: names the parameter
 ├── UnknownCustomer        the store has no request of this customer
 ├── LoadError              a file given to load cannot be read
+│   └── UndecidedFormat    nor is it known in which format it is
 ├── QueueError             a queue is away, missing, or refuses: says what to do
 ├── Overloaded             too many questions at once: ask again later
 ├── ServiceError           a running service refused, or could not answer
@@ -66,6 +67,10 @@ class UnknownCustomer(TailmetricsError):
 
 class LoadError(TailmetricsError):
     """A file given to load cannot be read."""
+
+
+class UndecidedFormat(LoadError):
+    """The first lines of a log do not tell its format: says what they are nearest to, and what to do."""
 
 
 class QueueError(TailmetricsError):

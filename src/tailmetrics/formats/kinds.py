@@ -26,6 +26,7 @@ class Kind:
     open: Callable[[FormatOptions], LineFormat]
     customer: tuple[str, ...] = ("customer_id",)
     unit: str | None = None
+    pattern: str = ""  # of a line, with a group for each field; by it the nearest format is told
     has_comments: bool = False  # whether lines that begin with # are no lines
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
+from tailmetrics.errors import UndecidedFormat
+from tailmetrics.formats.detection import HEAD_BYTES, decided
 from tailmetrics.formats.framing import framing_of
 from tailmetrics.settings import FormatOptions, TailingOptions
 from tailmetrics.sources import TAIL_BYTES, LineChunk, LongLine, Registration, Source
@@ -12,6 +14,9 @@ from tailmetrics.status import SourceState, SourceStatus
 from tailmetrics.tailing.identity import checkpoint_of, grown_head
 from tailmetrics.tailing.log_file import Key, LogFile
 from tailmetrics.tailing.reader import LineReader, Rewritten
+from tailmetrics.telemetry.log import EventLog
+
+log = EventLog()
 
 
 class Follower:
@@ -49,15 +54,10 @@ class Follower:
         before = file.read(start, source.position - start)
         # Since it was identified the file may have been written anew.
         self._is_other = checkpoint_of(source.position, self._head, before) != source.checkpoint
-        self._reader = LineReader(
-            file,
-            source.position,
-            before,
-            self._head,
-            framing=framing_of(log_format.name),
-            chunk_bytes=options.chunk_bytes,
-            max_line_bytes=options.max_line_bytes,
-        )
+        self._before = before
+        self._options = options
+        self._reader: LineReader | None = None  # until it is known in which format the log is
+        self._undecided: tuple[tuple[int, int], UndecidedFormat] | None = None  # as of a size and time
         self._size = source.position  # when it was last looked at
         self._largest_size = source.position
         self.stamp = (-1, -1)  # size and time of change when it was last looked at
@@ -74,7 +74,7 @@ class Follower:
     @property
     def offset(self) -> int:
         """The byte offset up to which the source was read."""
-        return self._reader.offset
+        return self.source.position if self._reader is None else self._reader.offset
 
     @property
     def unread_bytes(self) -> int:
@@ -149,15 +149,16 @@ class Follower:
     def read(self, *, final: bool = False) -> LineChunk | None:
         """The next chunk, None when there is no whole line. `final` takes an unfinished last line too.
 
-        Raises Rewritten when the file was truncated, written anew or not.
+        Raises Rewritten when the file was truncated, written anew or not, and UndecidedFormat.
         """
         if self._size < self.offset or self._is_other:
             raise Rewritten
         offset = self.offset
         size = self._size
         stamp = self.stamp
-        lines = self._reader.read(TAIL_BYTES, final=final)
-        if lines is None:
+        reader = self._reader or self._open_reader(is_whole=final)
+        lines = None if reader is None else reader.read(TAIL_BYTES, final=final)
+        if reader is None or lines is None:
             self._read_stamp = stamp
             return None
         self._read_stamp = None
@@ -169,10 +170,34 @@ class Follower:
             path=self.path,
             offset=offset,
             data=lines.data,
-            checkpoint=checkpoint_of(lines.end, self._head, self._reader.before),
+            checkpoint=checkpoint_of(lines.end, self._head, reader.before),
             more=lines.more and lines.end < size,
             written_ns=stamp[1],
         )
+
+    def _open_reader(self, *, is_whole: bool) -> LineReader | None:
+        if self._undecided is not None and self._undecided[0] == self.stamp and not is_whole:
+            raise self._undecided[1]
+        try:
+            log_format = decided(self.file.read(0, HEAD_BYTES), self.log_format, is_whole=is_whole)
+        except UndecidedFormat as error:
+            self._undecided = self.stamp, error
+            raise
+        if log_format is None:
+            return None
+        if log_format != self.log_format:
+            log.info("format decided", path=self.path, format=log_format.name)
+        self.log_format = log_format
+        self._reader = LineReader(
+            self.file,
+            self.source.position,
+            self._before,
+            self._head,
+            framing=framing_of(log_format.name),
+            chunk_bytes=self._options.chunk_bytes,
+            max_line_bytes=self._options.max_line_bytes,
+        )
+        return self._reader
 
     def registration(self) -> Registration:
         """By which a new source is made known to the store."""
@@ -181,14 +206,14 @@ class Follower:
 
     def as_read(self) -> Source:
         """The source at the position up to which it was read, which may be ahead of the store."""
-        if self.offset == self.source.position:
+        if self._reader is None or self.offset == self.source.position:
             return replace(self.source, path=self.path)
         checkpoint = checkpoint_of(self.offset, self._head, self._reader.before)
         return replace(self.source, checkpoint=checkpoint, path=self.path)
 
     def state(self) -> SourceState:
         if self.last_error is not None:
-            return "unreadable"
+            return "unreadable" if self._reader else "undecided"
         if self.finite:
             return "loading"
         return "rotated" if self.rotated else "live"
@@ -199,8 +224,8 @@ class Follower:
         told = self._status
         # Thousands are asked again and again while nothing happens to them.
         if lag == 0 and told is not None and told.lag_bytes == 0:
-            now = (self.committed, self._size, self.path, self.state(), self.last_error)
-            if now == (told.position, told.size, told.path, told.state, told.last_error):
+            now = (self.committed, self._size, self.path, self.state(), self.last_error, self.log_format.name)
+            if now == (told.position, told.size, told.path, told.state, told.last_error, told.format):
                 return told
         self._status = SourceStatus(
             source_id=self.source.source_id,

@@ -1,0 +1,151 @@
+"""Which format a log is in, by its first lines.
+
+The lines are looked at in order, and the first line by which it is decided decides: so the answer is the same
+however much more of the log is there when it is asked again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+import polars as pl
+
+from tailmetrics.errors import UndecidedFormat
+from tailmetrics.formats import KINDS
+from tailmetrics.formats.lines import BYTE_ORDER_MARK
+from tailmetrics.settings import FormatOptions, load_settings
+from tailmetrics.settings.names import AUTO
+
+HEAD_BYTES: Final = 64 * 1024  # so much of the beginning decides
+_MOST_LINES = 1000
+_SHOWN = 2  # formats that an undecided line is nearest to
+_GROUP = re.compile(r"\(\?P<(\w+)>")
+
+Claims = Callable[[str], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Nearest:
+    """A format that nearly reads a line: the field at which it fails, and what stands there."""
+
+    name: str
+    field: str
+    found: str
+
+    def __str__(self) -> str:
+        return f"{self.name} (fails at {self.field}: found {self.found!r})"
+
+
+def decided(head: bytes, options: FormatOptions, *, is_whole: bool) -> FormatOptions | None:
+    """The options with the format that the first lines are in; None when more of the log is needed.
+
+    `head` are the first HEAD_BYTES of the log or fewer, `is_whole` says that no more will come. A format that
+    is named is not looked for. Raises UndecidedFormat when the lines that are there are of no format, or of
+    several alike.
+    """
+    if options.name != AUTO:
+        return options
+    is_whole = is_whole or len(head) >= HEAD_BYTES
+    lines = list(_lines(head, is_whole=is_whole))
+    names: Counter[str] = Counter()
+    looked_at = 0
+    claims = claims_of(options)
+    for line in lines:
+        claimed = [name for name, claim in claims.items() if claim(line)]
+        if not claimed and line.startswith("#"):
+            continue  # a comment, of which only some formats know what it means
+        looked_at += 1
+        names.update(claimed)
+        best = names.most_common(_SHOWN)
+        if best and best[0][1] * 2 > looked_at and (len(best) == 1 or best[0][1] > best[1][1]):
+            return replace(options, name=best[0][0])
+    if not looked_at and not is_whole:
+        return None
+    raise UndecidedFormat(_why(lines, names, options))
+
+
+def claims_of(options: FormatOptions) -> dict[str, Claims]:
+    """Of each format whose line one may be. What the settings describe is asked before all others."""
+    own = _described(options)
+    others = {name: kind.claims for name, kind in KINDS.items() if name not in own}
+
+    def unless_described(claim: Claims) -> Claims:
+        return lambda line: claim(line) and not any(described(line) for described in own.values())
+
+    return own | {name: unless_described(claim) if own else claim for name, claim in others.items()}
+
+
+def nearest(line: str) -> list[Nearest]:
+    """The formats that read most of the beginning of a line, the nearest first."""
+    found = []
+    for kind in KINDS.values():
+        read, field = _read_of(kind.pattern, line) if kind.pattern else (0, "")
+        if read:
+            found.append((read, Nearest(kind.name, field, line[read : read + 40])))
+    found.sort(key=lambda each: -each[0])
+    return [each for _, each in found[:_SHOWN]]
+
+
+def _lines(head: bytes, *, is_whole: bool) -> Iterator[str]:
+    whole = head if is_whole and len(head) < HEAD_BYTES else head[: head.rfind(b"\n") + 1]
+    for line in whole.removeprefix(BYTE_ORDER_MARK).split(b"\n", _MOST_LINES)[:_MOST_LINES]:
+        text = line.rstrip(b"\r").decode("utf-8", "backslashreplace")
+        if text.strip():
+            yield text
+
+
+def _described(options: FormatOptions) -> dict[str, Claims]:
+    """Formats whose lines the settings describe, by what they say."""
+    described: dict[str, Claims] = {}
+    for name, pattern in (("regex", options.regex), ("nginx", options.nginx_regex)):
+        if pattern:
+            described[name] = _matches(rf"\A(?:{pattern})\z")
+    if options.json_fields != load_settings(None).log_json_fields:
+        described["json"] = KINDS["json"].claims
+    return described
+
+
+def _matches(pattern: str) -> Claims:
+    # In the syntax of Polars, which is not quite Python's.
+    return lambda line: bool(pl.Series([line]).str.contains(pattern).item())
+
+
+def _why(lines: list[str], names: Counter[str], options: FormatOptions) -> str:
+    advice = "name it with LOG_FORMAT, or as FORMAT=PATH in LOG_FILE_PATH"
+    if not lines:
+        return f"format: found no line, expected one of a known format; {advice}"
+    best = names.most_common(_SHOWN)
+    if len(best) > 1 and best[0][1] == best[1][1]:
+        return (
+            f"format: found lines that {best[0][0]} and {best[1][0]} read alike, expected those of one; "
+            f"{advice}"
+        )
+    if best:
+        return (
+            f"format: found {best[0][1]} of {len(lines)} lines of {best[0][0]}, expected more than half to be of "
+            f"one format; {advice}"
+        )
+    near = ", then ".join(map(str, nearest(lines[0])))
+    return (
+        f"format: found {lines[0][:80]!r}, expected a line of a known format"
+        + (f"; nearest: {near}" if near else "")
+        + f"; {advice}"
+    )
+
+
+def _read_of(pattern: str, line: str) -> tuple[int, str]:
+    """How many characters the longest beginning of a pattern reads that ends before a field, and that field."""
+    read, field = 0, ""
+    for group in _GROUP.finditer(pattern):
+        try:
+            match = re.match(pattern[: group.start()].replace(r"\z", r"\Z"), line)
+        except re.error:
+            continue  # it ends within a choice
+        if match is None:
+            break
+        read, field = match.end(), group[1]
+    return read, field
