@@ -81,7 +81,6 @@ class SourceReadiness:
 
     source_id: str
     path: str
-    format: str
     device: int
     inode: int
     epoch: int
@@ -91,6 +90,7 @@ class SourceReadiness:
     lag_bytes: int
     lag_seconds: float
     last_error: str | None
+    format: str = ""  # as of a service of an older version
 
 
 @dataclass(frozen=True)
@@ -118,4 +118,4 @@ class Readiness:
     commit_error: Annotated[str | None, _of_ingestion("store_error")]
     lost_bytes: Annotated[int, _of_ingestion("lost_bytes")]
     sources: tuple[SourceReadiness, ...]
-    warnings: tuple[WarningOfSource, ...]
+    warnings: tuple[WarningOfSource, ...] = ()  # as of a service of an older version
