@@ -104,7 +104,7 @@ def test_the_format_of_each_log_is_shown(new_service: NewService, log: Path, tmp
 def test_a_loaded_log_in_another_format_is_told_with_its_counts(new_service: NewService) -> None:
     service = new_service()
     service.start()
-    answer = service.client.post("/load?format=json&name=a.log", content=_COMBINED * 2).json()
+    answer = service.client.post("/load?format=json&name=a.log&wait=true", content=_COMBINED * 2).json()
     assert answer["files"][0]["warning"] == (
         "2 of 2 lines of a.log (100%) could not be read; `tailmetrics detect a.log` tells their format"
     )
