@@ -5,10 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from array import array
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
-
-import polars as pl
 
 from tailmetrics.records import ParsedLines
 from tailmetrics.sources import Batch
@@ -22,6 +20,7 @@ _SLOTS = 6  # make a minute
 _IMPROBABLE_SECONDS = 3600.0  # no half of all requests take longer
 _DURATIONS = 1000  # from one look at the median to the next
 _SAMPLE = 100  # of the improbable ones, of which the median is told
+_REASONS = 1000  # are looked at when most lines begin to be rejects
 _MOST_SOURCES = 20_000  # those that had lines last
 
 
@@ -61,6 +60,7 @@ class SourceWarnings:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._counters: dict[str, _Counters] = {}  # the one that had lines last is last
+        self._found: dict[str, tuple[SourceWarning, ...]] = {}
 
     def count(self, batch: Batch, queue: str | None = None) -> None:
         """Note what the lines of a batch are. All messages of a `queue` are one source, by its URL."""
@@ -71,15 +71,20 @@ class SourceWarnings:
             counters = self._counters.pop(key, None) or _Counters(path, queue is not None)
             counters.path = path
             self._counters[key] = counters
-            if len(self._counters) > _MOST_SOURCES:
-                del self._counters[next(iter(self._counters))]
             _count_rejects(counters, batch.parsed)
             _count_durations(counters, batch.parsed)
+            self._found.pop(key, None)
+            if warnings := _warnings(counters):
+                self._found[key] = warnings
+            if len(self._counters) > _MOST_SOURCES:
+                oldest = next(iter(self._counters))
+                del self._counters[oldest]
+                self._found.pop(oldest, None)
 
     def found(self) -> dict[str, tuple[SourceWarning, ...]]:
         """What there is to warn of, by the id of the source, or the URL of the queue."""
         with self._lock:
-            return {key: found for key, each in self._counters.items() if (found := _warnings(each))}
+            return dict(self._found)
 
 
 def _count_rejects(counters: _Counters, parsed: ParsedLines) -> None:
@@ -102,11 +107,10 @@ def _count_rejects(counters: _Counters, parsed: ParsedLines) -> None:
 
 
 def _most_frequent_reason(parsed: ParsedLines) -> str:
-    """The first of those reasons that name the field which was wrong most often."""
-    reason = pl.col("reason")
-    fields = parsed.rejects.group_by(reason.str.extract(r"^(\w+)").alias("field"), maintain_order=True)
-    reasons = fields.agg(pl.len().alias("number"), reason.first())
-    return str(reasons.sort("number", descending=True, maintain_order=True)["reason"][0])
+    """The first of the reasons that name the field which was wrong most often, among the first reasons."""
+    reasons = parsed.rejects["reason"].head(_REASONS).to_list()
+    fields = [reason.partition(":")[0] for reason in reasons]
+    return str(reasons[fields.index(Counter(fields).most_common(1)[0][0])])
 
 
 def _count_durations(counters: _Counters, parsed: ParsedLines) -> None:
