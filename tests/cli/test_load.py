@@ -15,6 +15,7 @@ from tailmetrics.ingest import load as loading
 from tailmetrics.stores import open_store
 from tests.cli.running import LOG, MESSY, Run, as_json
 from tests.integration.running import Service
+from tests.paths import DATA
 
 
 def test_load_reads_every_line(run: Run) -> None:
@@ -26,6 +27,17 @@ def test_load_reads_every_line(run: Run) -> None:
         "rejects": 26,
         "blanks": 3,
     }
+
+
+def test_requests_without_a_duration_or_an_answer_of_200_count_against_uptime(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOG_FORMAT", "json")
+    monkeypatch.setenv("LOG_JSON_FIELDS", "timestamp=t,customer_id=h,path=u,status_code=s,duration=d")
+    assert as_json(run("load", DATA / "json_dash_duration.log", "--json"))["totals"]["rejects"] == 0
+    stats = as_json(run("stats", "shop", "--json"))
+    assert (stats["total_requests"], stats["successful_requests"]) == (3, 1)
+    assert stats["uptime"] == pytest.approx(33.33, abs=0.005)
 
 
 def test_load_of_a_loaded_file_adds_nothing_and_says_so(run: Run) -> None:

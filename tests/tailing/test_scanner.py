@@ -123,7 +123,9 @@ def test_a_missing_file_is_told_in_the_status(log, follow):
 class TestScanner:
     @pytest.fixture
     def followers(self, tmp_path: Path) -> Iterator[Followers]:
-        options = load_settings(None, log_file_path=f"{tmp_path}/*.log").tailing_options
+        options = load_settings(
+            None, log_format="requests", log_file_path=f"{tmp_path}/*.log"
+        ).tailing_options
         followers = Followers(
             options, LogNames(options.log_paths), KnownSources([], datetime.now(timezone.utc))
         )

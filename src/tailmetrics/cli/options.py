@@ -150,7 +150,9 @@ _OPTIONS: dict[str, Callable[[Any], Any]] = {
         "--tz", "tz", help="Time zone (IANA name) of days, of times without one, and of the answer."
     ),
     "failures": click.option(
-        "--failures", type=click.Choice(["4xx+5xx", "5xx", "5xx+429"]), help="Which statuses count as failed."
+        "--failures",
+        type=click.Choice(["4xx+5xx", "5xx", "5xx+429"]),
+        help="Which statuses count as failed, beside no answer.",
     ),
     "search": click.option("--search", help="Only ids with this part; case counts."),
     "create": click.option("--create", is_flag=True, help="Make the queue, durable, when it is not there."),

@@ -28,7 +28,7 @@ class LineFormat(Protocol):
         ...
 
     def parse_lines(self, lines: Lines) -> ParsedLines:
-        """Read lines as `parse` does; they need not follow each other in their source."""
+        """Read lines that lie anywhere in their source, as `parse` does."""
         ...
 
     def parse_too_long(self, data: bytes, offset: int) -> ParsedLines:

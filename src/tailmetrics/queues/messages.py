@@ -11,6 +11,7 @@ import zlib
 from dataclasses import dataclass, replace
 
 from tailmetrics.formats import has_header
+from tailmetrics.formats.detection import HEAD_BYTES, of_whole
 from tailmetrics.formats.framing import framing_of
 from tailmetrics.formats.lines import BYTE_ORDER_MARK
 from tailmetrics.formats.w3c.directives import header_after
@@ -71,8 +72,8 @@ class Message:
         self.arrived_at = time.monotonic()
         message_id = _text(received.message_id)
         self.has_id = bool(message_id)
-        self._log_format = queue.log_format
         begin = self._begin(received, queue.url)
+        self._log_format = of_whole(received.body[begin : begin + HEAD_BYTES], queue.log_format)
         self.is_empty = begin >= self.size
         content = fingerprint(received.body)
         queue_id = fingerprint(f"{broker_name}\0{queue.url.vhost}\0{queue.url.queue}".encode())
@@ -94,7 +95,7 @@ class Message:
             begin,
             b"",
             b"",
-            framing=framing_of(queue.log_format.name),
+            framing=framing_of(self._log_format.name),
             chunk_bytes=options.chunk_bytes,
             max_line_bytes=options.max_line_bytes,
         )

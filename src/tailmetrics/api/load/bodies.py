@@ -20,6 +20,7 @@ from tailmetrics.api.load.uploads import Upload, check_announced, written
 from tailmetrics.api.parameters import LoadParameters, check_names
 from tailmetrics.errors import QueryError
 from tailmetrics.formats import open_format
+from tailmetrics.formats.detection import of_whole
 from tailmetrics.settings import Settings
 
 _FORMATS_WITH_BRACES = ("json", "regex")  # whose lines may begin as JSON does without being any
@@ -101,8 +102,8 @@ def _check_line_ends(upload: Upload, parameters: LoadParameters, settings: Setti
     with upload.path.open("rb") as file:
         if size <= settings.max_line_bytes:
             line = file.read()
-            log_format = open_format(settings.format_options(parameters.format))
-            if b"\n" in line or not len(log_format.parse(line, 0).rejects):
+            log_format = of_whole(line, settings.format_options(parameters.format))
+            if b"\n" in line or not len(open_format(log_format).parse(line, 0).rejects):
                 return
         elif any(b"\n" in block for block in iter(lambda: file.read(_READ_BYTES), b"")):
             return
