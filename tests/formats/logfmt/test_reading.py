@@ -69,7 +69,8 @@ DOCUMENTED = [
     ),
     (
         (
-            'timestamp="01/Oct/2024:02:00:01 +0200" remote_addr=::1 remote_user=- request_uri=/z status_code=302 '
+            'timestamp="01/Oct/2024:02:00:01 +0200" remote_addr=::1 remote_user=- request_uri=/z '
+            "status_code=302 "
             "request_time=0.004"
         ),
         ("::1", "/z", 302, 0.004),
