@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tailmetrics.errors import FormatError
-from tailmetrics.formats import json_lines, nginx, regex, requests, results
+from tailmetrics.formats import json_lines, nginx, regex, requests, results, servers
 from tailmetrics.formats.base import LineFormat
 from tailmetrics.formats.kinds import Kind
 from tailmetrics.settings import FormatOptions
@@ -12,7 +12,10 @@ from tailmetrics.settings.names import EXPECTED_FORMAT
 __all__ = ["KINDS", "Kind", "LineFormat", "open_format"]
 
 # In this order they are asked whose lines they are.
-KINDS = {kind.name: kind for kind in (requests.KIND, nginx.KIND, json_lines.KIND, results.KIND, regex.KIND)}
+KINDS = {
+    kind.name: kind
+    for kind in (requests.KIND, nginx.KIND, *servers.KINDS, json_lines.KIND, results.KIND, regex.KIND)
+}
 
 
 def open_format(options: FormatOptions) -> LineFormat:
