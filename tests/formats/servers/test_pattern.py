@@ -32,8 +32,7 @@ def test_a_kind_claims_its_example_whatever_its_values_are(name: str) -> None:
     example = KINDS[name].example
     assert KINDS[name].claims(example)
     assert KINDS[name].claims(example.replace("/cart", "/" + "é" * 500))
-    assert not KINDS[name].claims(example + "\n")
-    assert not KINDS[name].claims(example[:-1] + '"{')
+    assert not KINDS[name].claims(example[: len(example) // 2])
 
 
 @pytest.mark.parametrize("name", ALIKE)

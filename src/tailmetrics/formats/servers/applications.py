@@ -44,7 +44,7 @@ _GUNICORN = ServerLog(
         '203.0.113.9 - - [10/Oct/2024:13:55:36 +0000] "GET /cart HTTP/1.1" 200 612 "-" "curl/8.5" 0.012345'
     ),
     pattern=(
-        rf'{CLF}"(?P<request>.*?)" (?P<status_code>[0-9]{{3}}) (?:[0-9]+|-) "(?P<referer>.*)" "(?P<agent>.*)"'
+        rf'{CLF}"(?P<request>{QUOTED})" (?P<status_code>[0-9]{{3}}) (?:[0-9]+|-) "{QUOTED}" "(?P<agent>.*)"'
         r"(?: (?P<duration>[0-9]+(?:\.[0-9]+)?|-))?"
     ),
     expected='address - user [time] "request" status bytes "referer" "agent", perhaps %(L)s or %(D)s',
@@ -59,8 +59,8 @@ _UVICORN = ServerLog(
     title="Uvicorn's access log, with a time before it",
     example='2024-10-10 13:55:36,123 INFO:     203.0.113.9:52044 - "GET /cart HTTP/1.1" 200 OK',
     pattern=(
-        r"(?:\[?(?P<timestamp>[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9:]{8}[0-9.,:Z+-]*)\]?(?: - | \| |:? +))?"
-        r"(?:\[?(?:INFO|uvicorn\.access)\]?(?: +- | +\| |:? *))+"
+        r"(?:\[?(?P<timestamp>[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9:]{8}[0-9.,:Z+-]*)\]? *[:|-]? +)?"
+        r"(?:\[?(?:INFO|uvicorn\.access)\]? *[:|-]? +)+"
         r'(?P<address>[^ "]*?)(?::[0-9]+)? - "(?P<request>.*)" '
         r"(?P<status_code>[0-9]{3}|\[accepted\])(?: [A-Za-z' -]*)?"
     ),

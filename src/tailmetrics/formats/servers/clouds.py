@@ -12,7 +12,7 @@ from typing import Final
 
 import polars as pl
 
-from tailmetrics.formats.servers.pattern import ServerLog
+from tailmetrics.formats.servers.pattern import RAW, ServerLog
 from tailmetrics.formats.servers.proxies import NO_HTTP
 
 _TIMES = (
@@ -31,7 +31,7 @@ _ALB = ServerLog(
     pattern=(
         r"(?:https?|h2|grpcs?|wss?) (?P<timestamp>[^ ]+) (?P<elb>[^ ]+) (?P<address>[^ ]+?)(?::[0-9]+)? "
         rf"[^ ]+ {_TIMES} (?P<status_code>[0-9]{{3}}|-) [^ ]+ (?:[0-9]+|-) (?:[0-9]+|-) "
-        r'"(?P<request>.*?)" "(?P<agent>.*?)" [^ ]+ [^ ]+ (?P<target_group>[^ ]+)'
+        rf'"(?P<request>{RAW})" "(?P<agent>.*?)" [^ ]+ [^ ]+ (?P<target_group>[^ ]+)'
         r'(?: "[^"]*"(?: "(?P<host>[^"]*)" "[^"]*"(?: .*)?)?)?'  # later fields came one by one
     ),
     expected=(
@@ -52,7 +52,7 @@ _ELB = ServerLog(
     pattern=(
         r"(?P<timestamp>[0-9]{4}-[^ ]+) (?P<elb>[^ ]+) (?P<address>[^ ]+):[0-9]+ [^ ]+ "
         rf"{_TIMES} (?P<status_code>[0-9]{{3}}|-) [^ ]+ [0-9]+ [0-9]+ "
-        r'"(?P<request>.*?)"(?: "(?P<agent>.*?)" [^ ]+ [^ ]+)?'
+        rf'"(?P<request>{RAW})"(?: "(?P<agent>.*)" [^ ]+ [^ ]+)?'
     ),
     expected='time elb client:port backend:port times status backend-status bytes bytes "request" "agent" …',
     unit="s",
@@ -72,7 +72,7 @@ _S3 = ServerLog(
         r"(?P<bucket_owner>[^ ]+) (?P<bucket>[^ ]+) \[(?P<timestamp>[^\]]+)\] (?P<address>[^ ]+) "
         r"(?P<requester>[^ ]+) [^ ]+ (?P<operation>[A-Z0-9]+\.[^ ]+) (?P<key>[^ ]+) "
         r'(?:"(?P<request>.*?)"|-) (?P<status_code>[0-9]{3}|-) [^ ]+ (?:[0-9]+|-) (?:[0-9]+|-) '
-        r'(?P<duration>[0-9]+|-) (?:[0-9]+|-) (?:".*?"|-) (?:"(?P<agent>.*?)"|-) [^ ]+(?: .*)?'
+        rf'(?P<duration>[0-9]+|-) (?:[0-9]+|-) (?:"{RAW}"|-) (?:"(?P<agent>.*?)"|-) [^ ]+(?: .*)?'
     ),
     expected=(
         'owner bucket [time] address requester id operation key "request" status error bytes size total-time '

@@ -16,7 +16,7 @@ import polars as pl
 
 from tailmetrics.formats import timestamps
 from tailmetrics.formats.nginx import unescaped
-from tailmetrics.formats.servers.pattern import CLF, QUOTED, ServerLog
+from tailmetrics.formats.servers.pattern import CLF, QUOTED, RAW, ServerLog
 
 NO_HTTP: Final = pl.col("request").str.contains(r"\A- - - ?\z")
 
@@ -28,7 +28,7 @@ _TRAEFIK = ServerLog(
         '17 "web@docker" "http://172.17.0.2:80" 12ms'
     ),
     pattern=(
-        rf'{CLF}"(?P<request>.*?)" (?P<status_code>[0-9]{{1,3}}|-) (?:[0-9]+|-) "(?P<referer>.*)" '
+        rf'{CLF}"(?P<request>.*?)" (?P<status_code>[0-9]{{1,3}}|-) (?:[0-9]+|-) "{RAW}" '
         r'"(?P<agent>.*)" (?:[0-9]+|-) (?:"(?P<router>[^"]*)"|-) (?:"[^"]*"|-) (?P<duration>[0-9]+)ms'
     ),
     expected='address - user [time] "request" status bytes "referer" "agent" number "router" "server" 0ms',
@@ -69,7 +69,7 @@ _ENVOY = ServerLog(
         r"(?P<response_flags>[A-Za-z0-9_,-]+) "
         r'(?:[^ "]+ [^ "]+ "[^"]*" )?'  # Istio's details of the response
         r"(?:[0-9]+|-) (?:[0-9]+|-) (?P<duration>[0-9]+|-) [^ ]+ "
-        r'"(?P<address>[^",]*).*?" "(?P<agent>.*)" "[^"]*" "(?P<host>[^"]*?)(?::[0-9]+)?" "[^"]*"'
+        rf'"(?P<address>[^",]*)(?:,{RAW})?" "(?P<agent>.*)" "[^"]*" "(?P<host>[^"]*?)(?::[0-9]+)?" "[^"]*"'
         r'(?: [^ "]+){0,7}'
     ),
     expected=(
