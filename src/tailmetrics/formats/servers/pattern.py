@@ -27,7 +27,8 @@ CLF: Final = r"(?P<address>[^ ]*) [^ ]+ (?P<user>[^ ]+(?: [^ \[][^ ]*)*) \[(?P<t
 # A request line; some servers write - for the protocol that they did not see.
 _REQUEST = r"\A[A-Za-z-]+ ([^ ]+)(?: (?:HTTP/[0-9.]+|-))?\z"
 _URL = r"\A[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?@]*@)?(?P<host>\[[^\]]*\]|[^/?:]*)(?::[0-9]*)?(?P<path>.*)\z"
-_UNKNOWN = ("", "-", "-1")
+_NOBODY = ("", "-")
+_UNKNOWN = (*_NOBODY, "-1")
 _LONGEST_CLAIMED = 4096  # characters: matching may take time with the square of them
 
 
@@ -147,7 +148,7 @@ def _target(groups: list[str], otherwise: str) -> pl.Expr:
 def _without_host(found: pl.DataFrame) -> list[pl.Expr]:
     url = pl.col("path").str.extract_groups(_URL)
     path, host = url.struct.field("path").replace("", "/"), url.struct.field("host")
-    named = pl.when(~pl.col("host").is_in(_UNKNOWN)).then("host") if "host" in found.columns else pl.lit(None)
+    named = pl.when(~pl.col("host").is_in(_NOBODY)).then("host") if "host" in found.columns else pl.lit(None)
     return [pl.coalesce(path, pl.col("path")).alias("path"), pl.coalesce(named, host).alias("host")]
 
 
