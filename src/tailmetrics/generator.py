@@ -23,11 +23,13 @@ import polars as pl
 from tailmetrics.errors import SettingsError
 from tailmetrics.queues.publisher import Publisher
 from tailmetrics.settings import LogPath
+from tailmetrics.settings.names import AUTO
 from tailmetrics.urls import QueueUrl
 
 Mode = Literal["realistic", "uniform"]
 
-GENERATED_FORMATS = ("requests", "results")
+# What is written where the format of the lines is not said is `requests`.
+GENERATED_FORMATS = (AUTO, "requests", "results")
 
 CUSTOMERS = tuple(f"cust_{number}" for number in range(1, 51))
 PATHS = tuple(f"/api/v1/resource{number}" for number in range(1, 5))

@@ -11,8 +11,8 @@ RECORD_SCHEMA: dict[str, pl.DataType] = {
     "timestamp": pl.Datetime("us"),  # UTC; without a zone in the type, so that no store converts it
     "customer_id": pl.String(),
     "path": pl.String(),
-    "status_code": pl.Int16(),
-    "duration": pl.Float64(),  # seconds; null where the format has none
+    "status_code": pl.Int16(),  # NO_ANSWER, or 100 to 599
+    "duration": pl.Float64(),  # seconds; null where it is unknown
     "offset": pl.Int64(),  # byte offset of the line in its source
 }
 
@@ -26,6 +26,7 @@ REJECT_SCHEMA: dict[str, pl.DataType] = {
 _NO_RECORDS = pl.DataFrame(schema=RECORD_SCHEMA)
 _NO_REJECTS = pl.DataFrame(schema=REJECT_SCHEMA)
 
+NO_ANSWER = 0  # the status of a request that got none
 REJECT_LINE_BYTES = 64 * 1024  # of a rejected line this much is kept
 MAX_CUSTOMER_ID_CHARACTERS = 256
 MAX_DURATION_SECONDS = 1e9  # about 31 years: the sum of any number of such durations is a number

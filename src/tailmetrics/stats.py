@@ -1,7 +1,8 @@
 """What is asked of a store and what it answers, with the definitions every store keeps to.
 
-Success is a status below 400. Latencies are in seconds; quantiles are exact, by linear interpolation at
-q·(n-1). Times are aware and in UTC; ranges and windows are half-open.
+Success is a status from 1 to 399: a request without an answer (0) failed, whatever else counts as failed.
+Latencies are in seconds; quantiles are exact, by linear interpolation at q·(n-1). Times are aware and in UTC;
+ranges and windows are half-open.
 """
 
 from __future__ import annotations

@@ -335,6 +335,18 @@ class TestLinks:
             shown = page.locator(f"#{table} tbody .name").all_text_contents()
             assert shown == [str(row[name]) for row in wanted[key]]
 
+    def test_requests_without_an_answer_are_a_kind_of_their_own(self, visitor: Visitor, own: Service) -> None:
+        log = lines(customers=1, minutes=12)
+        (own.folder / "requests.log").write_text(log + log.replace(" 200 ", " 000 ").replace(" 500 ", " - "))
+        own.start()
+        own.await_total(24)
+        page = visitor.open(own, "/?customer=cust_1&range=24h&tz=UTC")
+        answerless = page.locator("#statuses tbody tr").first
+        expect(answerless.locator("th")).to_have_text("0no answer")
+        expect(answerless.locator("td data").nth(1)).to_have_attribute("value", "12")
+        page.get_by_label("Failed is").select_option("5xx")
+        expect(figure(page, "failed_requests")).to_have_text("14")
+
     def test_what_is_shown_can_be_taken_away_as_csv(self, visitor: Visitor, shop: Service) -> None:
         page = visitor.open(shop, "/?range=24h&tz=UTC&sort=-p99")
         with page.expect_download() as started:

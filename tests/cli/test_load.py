@@ -14,7 +14,9 @@ import pytest
 from tailmetrics.ingest import load as loading
 from tailmetrics.stores import open_store
 from tests.cli.running import LOG, MESSY, Run, as_json
+from tests.compressing import COMPRESS, NAMES, each_no_log, each_suffix, zipped
 from tests.integration.running import Service
+from tests.paths import DATA
 
 
 def test_load_reads_every_line(run: Run) -> None:
@@ -26,6 +28,17 @@ def test_load_reads_every_line(run: Run) -> None:
         "rejects": 26,
         "blanks": 3,
     }
+
+
+def test_requests_without_a_duration_or_an_answer_of_200_count_against_uptime(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOG_FORMAT", "json")
+    monkeypatch.setenv("LOG_JSON_FIELDS", "timestamp=t,customer_id=h,path=u,status_code=s,duration=d")
+    assert as_json(run("load", DATA / "json_dash_duration.log", "--json"))["totals"]["rejects"] == 0
+    stats = as_json(run("stats", "shop", "--json"))
+    assert (stats["total_requests"], stats["successful_requests"]) == (3, 1)
+    assert stats["uptime"] == pytest.approx(33.33, abs=0.005)
 
 
 def test_load_of_a_loaded_file_adds_nothing_and_says_so(run: Run) -> None:
@@ -181,3 +194,59 @@ def test_load_of_an_empty_file_through_the_service_is_no_load_of_its_own_logs(
     Path(name).write_bytes(gzip.compress(b"") if name.endswith(".gz") else b"")
     loaded = as_json(run("load", name, "--json", "--port", service.port))
     assert loaded["totals"]["lines"] == 0
+
+
+@pytest.mark.parametrize("packed", [bytes, *COMPRESS.values()], ids=["plain", *COMPRESS])
+def test_load_reads_standard_input_to_its_end(run: Run, packed) -> None:
+    first = as_json(run("load", "-", "--json", input=packed(LOG.read_bytes())))
+    again = as_json(run("load", LOG, "--json"))
+    assert [(each["totals"]["records"], each["files"][0]["already_loaded"]) for each in (first, again)] == [
+        (10_000, False),
+        (0, True),
+    ]
+    assert first["files"][0]["name"] == "-"
+    assert list(Path("data").glob(".load*")) == []
+
+
+@pytest.mark.parametrize("is_named", [False, True], ids=["the service", "its store"])
+def test_load_of_standard_input_through_the_service_is_known_by_its_content(
+    run: Run, service: Service, monkeypatch: pytest.MonkeyPatch, is_named: bool
+) -> None:
+    monkeypatch.setenv("API_KEY", "secret")
+    store = ["--store-url", f"duckdb:///{service.store}"] if is_named else []
+    result = run("load", "-", "--port", service.port, *store, input=LOG.read_bytes())
+    assert (result.exit_code, result.stdout) == (0, "-: already loaded, nothing was added\n")
+
+
+def test_standard_input_that_is_named_twice_is_a_wrong_parameter(run: Run) -> None:
+    result = run("load", "-", "-", input=b"")
+    assert (result.exit_code, "standard input once" in result.stderr) == (2, True)
+
+
+@each_no_log
+def test_what_holds_no_lines_is_refused_before_anything_is_loaded(
+    run: Run, name: str, content: bytes, found: str
+) -> None:
+    Path(name).write_bytes(content)
+    for command in ("load", "report"):
+        result = run(command, LOG, name)
+        assert (result.exit_code, f"{name}: found {found}" in result.stderr) == (66, True)
+        assert "Nothing was" in result.stderr
+    assert not Path("data").exists()
+
+
+@each_suffix
+def test_a_compressed_log_that_is_cut_off_cannot_be_read(run: Run, suffix: str) -> None:
+    name = f"x.log{suffix}"
+    Path(name).write_bytes(COMPRESS[suffix](LOG.read_bytes())[:-9])
+    result = run("load", name)
+    assert (result.exit_code, f"not a whole {NAMES[suffix]} file" in result.stderr) == (66, True)
+
+
+@pytest.mark.parametrize("content", [zipped(b"line\n"), COMPRESS[".xz"](b"line\n")[:-9]])
+def test_what_the_service_refuses_of_standard_input_cannot_be_read(
+    run: Run, service: Service, monkeypatch: pytest.MonkeyPatch, content: bytes
+) -> None:
+    monkeypatch.setenv("API_KEY", "secret")
+    result = run("load", "-", "--port", service.port, input=content)
+    assert (result.exit_code, "- cannot be loaded: body: found" in result.stderr) == (66, True)

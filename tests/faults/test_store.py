@@ -221,6 +221,7 @@ EXTREMES = [
     f"2024-11-06 06:33:33 c /{'p' * 900_000} 200 0.1",
     '2024-11-06 06:33:33 "c" /" 200 0.1',
     "2024-11-06 06:33:33 \ufeff /\u2028 200 0.1",
+    "2024-11-06 06:33:33 c / 000 -",
 ]
 
 
@@ -239,7 +240,7 @@ def test_case_20_whatever_the_parser_lets_through_the_store_takes(follow, log, l
 def test_case_20_lines_that_cannot_be_records_do_not_block_those_behind_them(follow, log):
     append(log, *numbered(0, 10))
     offset = log.stat().st_size
-    poison = ["2024-11-06 06:33:33 c / 200 -1", "2024-11-06 06:33:33 c / 999 0.1", "x" * 60_000, '{"a": 1}']
+    poison = ["2024-11-06 06:33:33 c / 200 -2", "2024-11-06 06:33:33 c / 999 0.1", "x" * 60_000, '{"a": 1}']
     offsets = [offset + sum(len(line) + 1 for line in poison[:place]) for place in range(len(poison))]
     append(log, *poison, *numbered(10, 20))
     fields = ["duration", "status_code", "line", "line"]

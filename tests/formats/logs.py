@@ -62,6 +62,12 @@ _statuses = st.sampled_from(
     [
         "200",
         "100",
+        "0",
+        "-1",
+        "000",
+        "-",
+        "00",
+        "-0",
         "599",
         "600",
         "099",
@@ -85,6 +91,7 @@ _durations = st.one_of(
     | st.sampled_from(
         ["", "1.5.5", "1e5e5", "00.5", "1٣", "infinity", "1" * 400, "0." + "1" * 60, "1\x0b", "1\t"]
     ),
+    st.sampled_from(["-", "-1", "-1.0", "-1.000", "-1.", "-1.01", "-2", "--"]),
     st.floats(min_value=0, allow_infinity=False, allow_nan=False).map(repr),
 )
 _fields = st.tuples(

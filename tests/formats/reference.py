@@ -7,12 +7,14 @@ import unicodedata
 from datetime import datetime
 from typing import Literal
 
-Record = tuple[datetime, str, str, int, float]
+Record = tuple[datetime, str, str, int, float | None]
 
 _WHITE_SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
     map(chr, range(0x2000, 0x200B))
 )
 _TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.(\d{1,9}))?", re.ASCII)
+_NO_ANSWER = ("0", "-1", "000", "-")
+_UNKNOWN_DURATION = re.compile(r"|-|-1|-1\.0+", re.ASCII)
 _DURATION = re.compile(r"(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
@@ -47,15 +49,15 @@ def request_of(line: bytes, max_line_bytes: int) -> Record | Literal["blank", "r
     if len(fields) != 6:
         return "reject"
     date, clock, customer, path, status, duration = fields
+    is_unknown = _UNKNOWN_DURATION.fullmatch(duration)
     time = _TIME.fullmatch(f"{date} {clock}")
     right = (
         time
         and 1 <= len(customer) <= 256
         and not any(unicodedata.category(character) == "Cc" for character in customer)
         and path
-        and re.fullmatch("[1-5][0-9][0-9]", status)
-        and _DURATION.fullmatch(duration)
-        and float(duration) <= 1e9
+        and (status in _NO_ANSWER or re.fullmatch("[1-5][0-9][0-9]", status))
+        and (is_unknown or (_DURATION.fullmatch(duration) and float(duration) <= 1e9))
     )
     if not time or not right:
         return "reject"
@@ -64,4 +66,10 @@ def request_of(line: bytes, max_line_bytes: int) -> Record | Literal["blank", "r
         moment = datetime.fromisoformat(f"{date} {clock[:8]}.{(fraction or '')[:6].ljust(6, '0')}")
     except ValueError:
         return "reject"
-    return moment, customer, path, int(status), float(duration)
+    return (
+        moment,
+        customer,
+        path,
+        0 if status in _NO_ANSWER else int(status),
+        None if is_unknown else float(duration),
+    )

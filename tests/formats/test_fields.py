@@ -16,9 +16,25 @@ def read(rule: Callable[[pl.Expr], pl.Expr], text: str) -> object:
 
 @pytest.mark.parametrize(
     ("text", "status"),
-    [("200", 200), ("599", 599), ("600", None), ("099", None), ("0200", None), ("+20", None)],
+    [
+        ("200", 200),
+        ("599", 599),
+        ("600", None),
+        ("099", None),
+        ("0200", None),
+        ("+20", None),
+        ("200 OK", None),
+    ],
 )
 def test_a_status_is_three_digits_from_100_to_599(text: str, status: int | None) -> None:
+    assert read(fields.status_code, text) == status
+
+
+@pytest.mark.parametrize(
+    ("text", "status"),
+    [("0", 0), ("-1", 0), ("000", 0), ("-", 0), ("00", None), ("-0", None), ("0.0", None), ("", None)],
+)
+def test_just_four_texts_are_the_status_of_no_answer(text: str, status: int | None) -> None:
     assert read(fields.status_code, text) == status
 
 

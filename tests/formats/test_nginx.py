@@ -30,10 +30,15 @@ def test_a_combined_line_is_a_record_without_a_duration() -> None:
 
 @pytest.mark.parametrize(
     ("end", "duration"),
-    [(" 0.123", 0.123), (' "198.51.100.7" 0.123', 0.123), (' "-"', None), (" -", None)],
+    [(" 0.123", 0.123), (' "198.51.100.7" 0.123', 0.123), (' "-"', None), (" -", None), (" -1", None)],
 )
 def test_the_request_time_is_read_where_it_is_logged(end: str, duration: float | None) -> None:
     assert record(COMBINED + end)[4] == duration
+
+
+@pytest.mark.parametrize("status", ["0", "-1", "000", "-"])
+def test_a_request_without_an_answer_is_a_record_with_status_0(status: str) -> None:
+    assert record(COMBINED.replace(" 200 ", f" {status} "))[3] == 0
 
 
 @pytest.mark.parametrize(
@@ -78,7 +83,10 @@ def test_the_path_is_the_target_without_its_query_or_all_that_was_sent(request_l
             COMBINED.replace("Oct", "Okt"),
             f"timestamp: found '10/Okt/2024:13:55:36 +0000', expected {A_TIME}",
         ),
-        (COMBINED.replace(" 200 ", " 099 "), "status_code: found '099', expected 100 to 599"),
+        (
+            COMBINED.replace(" 200 ", " 099 "),
+            "status_code: found '099', expected 100 to 599, or 0, -1, 000 or - for no answer",
+        ),
         (
             COMBINED + " fast",
             "duration: found 'fast', expected a finite decimal number, not negative, with or without a unit",

@@ -18,10 +18,19 @@ def regex(pattern: str = PATTERN, **settings: object) -> LineFormat:
     return open_format(Settings(_env_file=None, log_regex=pattern, **settings).format_options("regex"))  # type: ignore[arg-type, call-arg]
 
 
-@pytest.mark.parametrize(("end", "duration"), [("", None), (" 0.5", 0.5), (" -", None), (" ", None)])
+@pytest.mark.parametrize(
+    ("end", "duration"), [("", None), (" 0.5", 0.5), (" -", None), (" ", None), (" -1", None)]
+)
 def test_a_line_that_matches_is_a_record(end: str, duration: float | None) -> None:
     parsed = regex().parse((LINE + end).encode(), 0)
     assert parsed.records.rows() == [(TIME, "cust_39", "/api", 200, duration, 0)]
+
+
+@pytest.mark.parametrize("status", ["0", "-1", "000", "-"])
+def test_a_request_without_an_answer_is_a_record_with_status_0(status: str) -> None:
+    pattern = PATTERN.replace(r"(?<status_code>\d+)", r"(?<status_code>\S+)")
+    parsed = regex(pattern).parse(LINE.replace("200", status).encode(), 0)
+    assert parsed.records["status_code"].to_list() == [0]
 
 
 def test_a_pattern_without_a_duration_gives_none() -> None:

@@ -95,12 +95,21 @@ def test_the_bad_lines_of_a_messy_log_are_rejected_for_what_is_wrong_with_them()
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        (GOOD.replace("200", "abc"), "status_code: found 'abc', expected 100 to 599"),
-        (GOOD.replace("200", "600"), "status_code: found '600', expected 100 to 599"),
-        (GOOD.replace("200", "0200"), "status_code: found '0200', expected 100 to 599"),
         (
-            GOOD.replace("0.388", "-1"),
-            "duration: found '-1', expected a finite decimal number, not negative, with or without a unit",
+            GOOD.replace("200", "abc"),
+            "status_code: found 'abc', expected 100 to 599, or 0, -1, 000 or - for no answer",
+        ),
+        (
+            GOOD.replace("200", "600"),
+            "status_code: found '600', expected 100 to 599, or 0, -1, 000 or - for no answer",
+        ),
+        (
+            GOOD.replace("200", "0200"),
+            "status_code: found '0200', expected 100 to 599, or 0, -1, 000 or - for no answer",
+        ),
+        (
+            GOOD.replace("0.388", "-2"),
+            "duration: found '-2', expected a finite decimal number, not negative, with or without a unit",
         ),
         (
             GOOD.replace("0.388", "1e400"),
@@ -139,6 +148,18 @@ def test_a_bad_line_is_rejected_with_the_field_what_was_found_and_what_was_expec
 ) -> None:
     parsed = requests(max_line_bytes=1000).parse(f"{line}\n".encode(), 7)
     assert parsed.rejects["reason"].to_list() == [reason]
+
+
+@pytest.mark.parametrize("status", ["0", "-1", "000", "-"])
+def test_a_request_without_an_answer_is_a_record_with_status_0(status: str) -> None:
+    parsed = requests().parse(f"{GOOD}\n{GOOD.replace('200', status)}\n".encode(), 0)
+    assert parsed.records["status_code"].to_list() == [200, 0]
+
+
+@pytest.mark.parametrize("duration", ["-", "", "-1", "-1.0", "-1.000"])
+def test_an_unknown_duration_is_null_and_the_request_a_record(duration: str) -> None:
+    parsed = requests().parse(f"{GOOD}\n{GOOD.replace('0.388', duration)}\n".encode(), 0)
+    assert parsed.records["duration"].to_list() == [0.388, None]
 
 
 def test_bytes_that_are_not_utf8_are_shown_as_escapes() -> None:

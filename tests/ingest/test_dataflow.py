@@ -37,7 +37,9 @@ def test_lines_become_a_batch_from_their_offset_to_their_checkpoint(parse: Chunk
 
 def test_a_long_line_becomes_one_reject(parse: ChunkParser) -> None:
     end = Checkpoint(1000, 0, "", 0, "")
-    batch = parse(LongLine("id", format_options("requests", max_line_bytes=64), "/x.log", 0, b"x" * 70, end, False, 0))
+    batch = parse(
+        LongLine("id", format_options("requests", max_line_bytes=64), "/x.log", 0, b"x" * 70, end, False, 0)
+    )
     assert batch.parsed.lines == 1
     assert "found more than 64 bytes" in batch.parsed.rejects["reason"].item()
 

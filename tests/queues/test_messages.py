@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ from tailmetrics.settings import LogQueue, load_settings
 from tailmetrics.sources import LineChunk, LongLine
 from tailmetrics.urls import QueueUrl
 from tests.builders import format_options
+from tests.compressing import COMPRESS, each_suffix
 from tests.queues.consuming import log_of
 
 URL = "amqp://host/?queue=logs"
@@ -71,8 +71,9 @@ def test_a_message_that_is_its_name_only_is_empty() -> None:
     assert message_of(b"x.log\n", headers={"first-line": "name"}).is_empty
 
 
-def test_a_gzip_is_read_unpacked() -> None:
-    [chunk] = chunks_of(message_of(gzip.compress(b"a\n")))
+@each_suffix
+def test_a_compressed_message_is_read_unpacked(suffix: str) -> None:
+    [chunk] = chunks_of(message_of(COMPRESS[suffix](b"a\n")))
     assert chunk.data == b"a\n"
 
 

@@ -27,9 +27,9 @@ from tests.builders import Record
 
 UTC = timezone.utc
 _FAILED = {
-    "4xx+5xx": lambda status: status >= 400,
-    "5xx": lambda status: status >= 500,
-    "5xx+429": lambda status: status >= 500 or status == 429,
+    "4xx+5xx": lambda status: status == 0 or status >= 400,
+    "5xx": lambda status: status == 0 or status >= 500,
+    "5xx+429": lambda status: status >= 500 or status in (0, 429),
 }
 
 

@@ -75,7 +75,7 @@ def random_records(seed: int, first: datetime, last: datetime, number: int = 100
             moment,
             chance.choice(IDS[: chance.randint(1, len(IDS))]),
             f"/api/v1/resource{chance.randint(1, 4)}",
-            chance.choice((200, 200, 201, 302, 399, 400, 404, 429, 499, 500, 503, 599)),
+            chance.choice((0, 200, 200, 201, 302, 399, 400, 404, 429, 499, 500, 503, 599)),
             chance.choice((None, 0.0, round(chance.expovariate(3), 3), chance.expovariate(3))),
         )
         for moment in times

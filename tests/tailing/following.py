@@ -24,7 +24,9 @@ class Following:
     def __init__(self, pattern: Path | str, **settings: Any) -> None:
         settings.setdefault("rotated_hold_seconds", 0.0)
         settings.setdefault("poll_interval_seconds", 0.001)
-        self.settings = load_settings(None, log_file_path=str(pattern), **settings)
+        self.settings = load_settings(
+            None, **{"log_format": "requests", "log_file_path": str(pattern)} | settings
+        )
         self.node_id = "node"
         self.sources: dict[str, Source] = {}
         self.lines: list[bytes] = []

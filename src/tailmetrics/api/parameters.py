@@ -77,7 +77,8 @@ class RangeParameters(BaseModel):
         examples=["America/New_York"],
     )
     failures: Annotated[Failures, BeforeValidator(_plus_signs)] = Field(
-        default="4xx+5xx", description="Which statuses are failures; a plus sign in a URL is written `%2B`."
+        default="4xx+5xx",
+        description="Which statuses are failures, beside no answer; a plus sign in a URL is written `%2B`.",
     )
 
 

@@ -101,7 +101,9 @@ class PathRequests(TypedDict):
 
 
 class StatusRequests(TypedDict):
-    status_code: Annotated[int, Field(examples=[200])]
+    status_code: Annotated[
+        int, Field(description="0: the request got no answer.", examples=[200], ge=0, le=599)
+    ]
     total_requests: Annotated[Count, Field(examples=[150])]
     failed_requests: Annotated[Count, Field(description="All of them, or 0.", examples=[0])]
 

@@ -18,13 +18,14 @@ from dotenv import dotenv_values
 from tailmetrics.cli.client import find_service
 from tailmetrics.cli.service_address import ServiceAddress
 from tailmetrics.cli.text import counted
-from tailmetrics.errors import FormatError, QueueError, SettingsError, StoreBusy, StoreError
+from tailmetrics.errors import FormatError, LoadError, QueueError, SettingsError, StoreBusy, StoreError
 from tailmetrics.formats import open_format
 from tailmetrics.queues import QueueUrl
 from tailmetrics.queues.broker import connected
 from tailmetrics.settings import FormatOptions, LogPath, Settings, load_settings
 from tailmetrics.stores import open_store
 from tailmetrics.tailing.discovery import find_files
+from tailmetrics.tailing.log_file import open_log
 from tailmetrics.telemetry.log import configure_logging
 
 Level = Literal["ok", "note", "wrong"]
@@ -57,7 +58,10 @@ def check(env_file: Path | None, *, deep: bool = False, **flags: Any) -> Iterato
     for log_format in dict.fromkeys(entry.log_format for entry in settings.log_entries):
         yield _format(log_format)
     for entry in settings.log_paths:
-        yield from _log_path(entry)
+        if entry == settings.standard_input:
+            yield Finding("ok", "log", f"standard input is kept in {entry.pattern} while it is read")
+        else:
+            yield from _log_path(entry)
     for queue in settings.log_queues:
         yield _queue(queue.url)
     address = ServiceAddress(settings.api_host, settings.api_port)
@@ -89,10 +93,10 @@ def _format(log_format: FormatOptions) -> Finding:
 
 def _log_path(entry: LogPath) -> Iterator[Finding]:
     files, missing = find_files([entry])
-    unreadable = [file.path for file in files if not os.access(file.path, os.R_OK)]
-    for path in unreadable:
-        yield Finding("wrong", "log", f"{path} may not be read by this user; change its mode or its group")
-    readable = len(files) - len(unreadable)
+    problems = [problem for file in files if (problem := _problem(file.path))]
+    for problem in problems:
+        yield Finding("wrong", "log", problem)
+    readable = len(files) - len(problems)
     if glob.has_magic(entry.pattern) and files:
         yield Finding("ok", "log", f"{entry.pattern} matches {len(files)} files, {readable} can be read")
     elif readable:
@@ -102,8 +106,23 @@ def _log_path(entry: LogPath) -> Iterator[Finding]:
             yield Finding("wrong", "log", f"{path} cannot be followed: {reason}")
         else:
             yield Finding("note", "log", f"{path}: {reason}; it is followed as soon as it is there")
-    if not files and not missing:
+    if not files and not missing and glob.has_magic(entry.pattern):
+        text = (
+            f"{entry.pattern} matches only folders and compressed files; `tailmetrics load` reads the latter"
+        )
+        yield Finding("note", "log", text)
+    elif not files and not missing:
         yield Finding("wrong", "log", f"{entry.pattern} is a folder, expected files: {entry.pattern}/*.log")
+
+
+def _problem(path: str) -> str | None:
+    try:
+        open_log(path).close()
+    except LoadError as error:
+        return str(error)
+    except OSError as error:
+        return f"{path} may not be read by this user ({error.strerror}); change its mode or its group"
+    return None
 
 
 def _queue(address: QueueUrl) -> Finding:

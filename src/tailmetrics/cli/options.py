@@ -118,7 +118,9 @@ _OPTIONS: dict[str, Callable[[Any], Any]] = {
         help="Settings are read from this file instead of .env.local.",
     ),
     "log_file_path": setting(
-        "log_file_path", "A file to follow, or a glob; may be given several times.", multiple=True
+        "log_file_path",
+        "A file to follow, a glob, or - for standard input; may be given several times.",
+        multiple=True,
     ),
     "log_format": setting("log_format", "Format of the lines."),
     "log_timezone": setting("log_timezone", "Time zone of timestamps without one."),
@@ -150,7 +152,9 @@ _OPTIONS: dict[str, Callable[[Any], Any]] = {
         "--tz", "tz", help="Time zone (IANA name) of days, of times without one, and of the answer."
     ),
     "failures": click.option(
-        "--failures", type=click.Choice(["4xx+5xx", "5xx", "5xx+429"]), help="Which statuses count as failed."
+        "--failures",
+        type=click.Choice(["4xx+5xx", "5xx", "5xx+429"]),
+        help="Which statuses count as failed, beside no answer.",
     ),
     "search": click.option("--search", help="Only ids with this part; case counts."),
     "create": click.option("--create", is_flag=True, help="Make the queue, durable, when it is not there."),

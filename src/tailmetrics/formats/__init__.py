@@ -2,28 +2,62 @@
 
 from __future__ import annotations
 
+import polars as pl
+
 from tailmetrics.errors import FormatError
 from tailmetrics.formats import json_lines, nginx, regex, requests, results, servers
 from tailmetrics.formats.base import LineFormat
+from tailmetrics.formats.fields import PROBLEM, RAW_SCHEMA
+from tailmetrics.formats.hints import WithHints
 from tailmetrics.formats.kinds import Kind
+from tailmetrics.formats.logfmt import reading as logfmt
+from tailmetrics.formats.reasons import found_instead
+from tailmetrics.formats.rules import Rules
+from tailmetrics.formats.text import TextFormat
+from tailmetrics.formats.w3c import reading as w3c
 from tailmetrics.settings import FormatOptions
-from tailmetrics.settings.names import EXPECTED_FORMAT
+from tailmetrics.settings.names import AUTO, EXPECTED_FORMAT
 
-__all__ = ["KINDS", "Kind", "LineFormat", "open_format"]
+__all__ = ["KINDS", "Kind", "LineFormat", "has_header", "open_format"]
 
 # In this order they are asked whose lines they are.
 KINDS = {
     kind.name: kind
-    for kind in (requests.KIND, nginx.KIND, *servers.KINDS, json_lines.KIND, results.KIND, regex.KIND)
+    for kind in (
+        requests.KIND,
+        nginx.KIND,
+        *servers.KINDS,
+        json_lines.KIND,
+        w3c.IIS_KIND,
+        w3c.CLOUDFRONT_KIND,
+        w3c.KIND,
+        logfmt.KIND,
+        results.KIND,
+        regex.KIND,
+    )
 }
 
 
 def open_format(options: FormatOptions) -> LineFormat:
     """The format that the options name, as they describe it.
 
-    Raises FormatError when there is no such format, or when its options cannot be used.
+    That of `auto`, which is left where the lines do not tell, refuses each of them. Raises FormatError when
+    there is no such format, or when its options cannot be used.
     """
     kind = KINDS.get(options.name)
+    if options.name == AUTO:
+        return TextFormat(_nothing, Rules(options), options.max_line_bytes)
     if kind is None:
         raise FormatError(f"LOG_FORMAT: found {options.name!r}, expected {EXPECTED_FORMAT}")
-    return kind.open(options)
+    return WithHints(kind.open(options), [other for other in KINDS.values() if other is not kind])
+
+
+def has_header(name: str) -> bool:
+    """Whether logs of a format have lines that say how those behind them are read."""
+    return name in KINDS and KINDS[name].has_header
+
+
+def _nothing(text: pl.Series) -> pl.DataFrame:
+    columns = {name: pl.lit(None, pl.String()) for name in RAW_SCHEMA if name != PROBLEM}
+    problem = found_instead("line", pl.lit(text), "a line of a known format; name it with LOG_FORMAT")
+    return text.to_frame("line").select(**columns, problem=problem)

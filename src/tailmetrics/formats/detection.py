@@ -17,7 +17,8 @@ import polars as pl
 from tailmetrics.errors import UndecidedFormat
 from tailmetrics.formats import KINDS
 from tailmetrics.formats.lines import BYTE_ORDER_MARK
-from tailmetrics.settings import FormatOptions, load_settings
+from tailmetrics.settings import FormatOptions
+from tailmetrics.settings.logs import DEFAULT_JSON_FIELDS
 from tailmetrics.settings.names import AUTO
 
 HEAD_BYTES: Final = 64 * 1024  # so much of the beginning decides
@@ -65,7 +66,20 @@ def decided(head: bytes, options: FormatOptions, *, is_whole: bool) -> FormatOpt
             return replace(options, name=best[0][0])
     if not looked_at and not is_whole:
         return None
-    raise UndecidedFormat(_why(lines, names, options))
+    raise UndecidedFormat(_why(lines, names))
+
+
+def of_whole(head: bytes, options: FormatOptions) -> FormatOptions:
+    """The same of a log that will not grow; the options as they are when its lines do not tell."""
+    try:
+        return decided(head, options, is_whole=True) or options
+    except UndecidedFormat:
+        return options
+
+
+def is_of(name: str, head: bytes, options: FormatOptions) -> bool:
+    """Whether a log that begins so is in a format, as far as its lines tell."""
+    return of_whole(head, options).name == name
 
 
 def claims_of(options: FormatOptions) -> dict[str, Claims]:
@@ -104,7 +118,7 @@ def _described(options: FormatOptions) -> dict[str, Claims]:
     for name, pattern in (("regex", options.regex), ("nginx", options.nginx_regex)):
         if pattern:
             described[name] = _matches(rf"\A(?:{pattern})\z")
-    if options.json_fields != load_settings(None).log_json_fields:
+    if options.json_fields != DEFAULT_JSON_FIELDS:
         described["json"] = KINDS["json"].claims
     return described
 
@@ -114,7 +128,7 @@ def _matches(pattern: str) -> Claims:
     return lambda line: bool(pl.Series([line]).str.contains(pattern).item())
 
 
-def _why(lines: list[str], names: Counter[str], options: FormatOptions) -> str:
+def _why(lines: list[str], names: Counter[str]) -> str:
     advice = "name it with LOG_FORMAT, or as FORMAT=PATH in LOG_FILE_PATH"
     if not lines:
         return f"format: found no line, expected one of a known format; {advice}"
@@ -126,8 +140,8 @@ def _why(lines: list[str], names: Counter[str], options: FormatOptions) -> str:
         )
     if best:
         return (
-            f"format: found {best[0][1]} of {len(lines)} lines of {best[0][0]}, expected more than half to be of "
-            f"one format; {advice}"
+            f"format: found {best[0][1]} of {len(lines)} lines of {best[0][0]}, expected more than half "
+            f"to be of one format; {advice}"
         )
     near = ", then ".join(map(str, nearest(lines[0])))
     return (
@@ -138,7 +152,7 @@ def _why(lines: list[str], names: Counter[str], options: FormatOptions) -> str:
 
 
 def _read_of(pattern: str, line: str) -> tuple[int, str]:
-    """How many characters the longest beginning of a pattern reads that ends before a field, and that field."""
+    """How many characters a pattern reads before the first field at which it fails, and that field."""
     read, field = 0, ""
     for group in _GROUP.finditer(pattern):
         try:

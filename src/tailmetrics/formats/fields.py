@@ -9,7 +9,7 @@ import polars as pl
 from tailmetrics.formats.reasons import found_instead
 from tailmetrics.formats.timestamps import TimestampReader
 from tailmetrics.formats.units import seconds
-from tailmetrics.records import MAX_CUSTOMER_ID_CHARACTERS, MAX_DURATION_SECONDS
+from tailmetrics.records import MAX_CUSTOMER_ID_CHARACTERS, MAX_DURATION_SECONDS, NO_ANSWER
 
 PROBLEM: Final = "problem"
 # What a format makes of its lines: the text of each field, null where there is none, and in `problem` the
@@ -24,19 +24,22 @@ RAW_SCHEMA: Final = {
 }
 
 MIN_STATUS, MAX_STATUS = 100, 599
+_NO_ANSWER = ("0", "-1", "000", "-")  # what logs write for the status of an aborted request
+_UNKNOWN_DURATION = r"\A(?:-|-1(?:\.0+)?)?\z"
 _EXPECTED = {
     "customer_id": f"1 to {MAX_CUSTOMER_ID_CHARACTERS} characters without control characters",
     "path": "at least one character, and no NUL",
-    "status_code": f"{MIN_STATUS} to {MAX_STATUS}",
+    "status_code": f"{MIN_STATUS} to {MAX_STATUS}, or 0, -1, 000 or - for no answer",
     "duration": "a finite decimal number, not negative, with or without a unit",
 }
 _EXPECTED_LENGTH = f"at most {MAX_DURATION_SECONDS:.0f} seconds"
 
 
 def status_code(text: pl.Expr) -> pl.Expr:
-    """Int16; null unless exactly three digits from 100 to 599."""
+    """Int16; null unless exactly three digits from 100 to 599, or 0 for no answer."""
     number = text.cast(pl.Int16, strict=False)
-    return pl.when((text.str.len_bytes() == 3) & number.is_between(MIN_STATUS, MAX_STATUS)).then(number)
+    answered = (text.str.len_bytes() == 3) & number.is_between(MIN_STATUS, MAX_STATUS)
+    return pl.when(answered).then(number).when(text.is_in(_NO_ANSWER)).then(pl.lit(NO_ANSWER, pl.Int16()))
 
 
 def duration(text: pl.Expr, unit: str = "s") -> pl.Expr:
@@ -68,9 +71,11 @@ def read_fields(raw: pl.DataFrame, timestamps: TimestampReader, unit: str) -> pl
 
 
 def unreadable(raw: pl.DataFrame, values: pl.DataFrame) -> pl.Series:
-    """Which lines are no record: a duration may be missing, everything else must be there and be right."""
+    """Which lines are no record: a duration may be unknown, everything else must be there and be right."""
     required = pl.any_horizontal(pl.col("timestamp", "customer_id", "path", "status_code").is_null())
-    wrong_duration = pl.col("duration").is_null() & raw["duration"].is_not_null()
+    wrong_duration = values["duration"].is_null() & raw["duration"].is_not_null()
+    if wrong_duration.any():
+        wrong_duration &= ~raw["duration"].str.contains(_UNKNOWN_DURATION)
     return values.select(required | wrong_duration | raw[PROBLEM].is_not_null()).to_series()
 
 

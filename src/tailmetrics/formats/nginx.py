@@ -46,7 +46,7 @@ def extract(text: pl.Series) -> pl.DataFrame:
     user = pl.col("user").str.strip_suffix(" ")
     request = pl.col("request").str.strip_prefix('"').str.strip_suffix('"')
     path = request.str.extract(_REQUEST, 1).str.replace(r"\?.*\z", "")
-    duration = pl.col("line").str.extract(_DURATION, 1).replace("-", None)
+    duration = pl.col("line").str.extract(_DURATION, 1)
     raw = found.select(
         "timestamp",
         pl.when(user == "-").then("address").otherwise(user).alias("customer_id"),

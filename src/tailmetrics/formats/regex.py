@@ -17,7 +17,6 @@ from tailmetrics.settings import FormatOptions
 NAME: Final = "regex"
 _REQUIRED = ("timestamp", "customer_id", "path", "status_code")
 _DURATION = "duration"
-_MISSING = ("", "-")  # what logs write when there is no duration
 
 
 def extract_by(setting: str, pattern: str) -> Extract:
@@ -41,7 +40,7 @@ def extract_by(setting: str, pattern: str) -> Extract:
         problem = found_instead("line", pl.lit(text), f"a match of {setting}")
         return found.select(
             *_REQUIRED,
-            pl.when(~duration.is_in(_MISSING)).then(duration).alias(_DURATION),
+            duration.alias(_DURATION),
             pl.when(~matched).then(problem).alias(PROBLEM),
         )
 

@@ -119,7 +119,7 @@ class ChunkParser:
             size = source.checkpoint.head_length
             batch = _without_lines(source, size, replace(source.checkpoint, position=size + 1))
             return replace(batch, delivery=chunk.delivery)
-        line_format = self._format(chunk.log_format).of_source(chunk.path, chunk.written_ns)
+        line_format = self._format(chunk.log_format).of_source(chunk.path, chunk.written_ns, chunk.header)
         parse = line_format.parse_too_long if isinstance(chunk, LongLine) else line_format.parse
         return Batch(
             source_id=chunk.source_id,

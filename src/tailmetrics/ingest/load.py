@@ -16,18 +16,23 @@ from tailmetrics.status import LoadProgress
 from tailmetrics.stores import open_store
 from tailmetrics.tailing import LoadJob
 from tailmetrics.telemetry.metrics import Metrics
+from tailmetrics.urls import STANDARD_INPUT
 
+SPOOL_NAME = "stdin"  # of standard input, which is known by its content like any log that is sent
 _PROGRESS_SECONDS = 0.1
 
 
 def load_files(
-    settings: Settings, files: Sequence[Path], on_progress: Callable[[LoadProgress], None]
+    settings: Settings,
+    files: Sequence[Path],
+    on_progress: Callable[[LoadProgress], None],
+    spool: Path | None = None,
 ) -> LoadProgress:
-    """Read finished files to their ends into the store; returns the sum over all files.
+    """Read finished files to their ends into the store, `-` from a spool; returns the sum over all files.
 
     `on_progress` is called several times a second with the sum so far. Raises StoreUnavailable.
     """
-    with load_jobs(settings, files) as jobs:
+    with load_jobs(settings, files, spool) as jobs:
 
         def total() -> LoadProgress:
             return total_progress([job.progress() for job in jobs])
@@ -38,8 +43,12 @@ def load_files(
 
 
 @contextlib.contextmanager
-def load_jobs(settings: Settings, files: Sequence[Path]) -> Iterator[list[LoadJob]]:
+def load_jobs(
+    settings: Settings, files: Sequence[Path], spool: Path | None = None
+) -> Iterator[list[LoadJob]]:
     """One job for each file, read while the context is open; raises at its end what ended the dataflow early.
+
+    With `spool` the file `-` is standard input, which is kept there.
 
     Raises StoreUnavailable when the store is away: a load ends rather than wait for it.
     """
@@ -49,11 +58,21 @@ def load_jobs(settings: Settings, files: Sequence[Path]) -> Iterator[list[LoadJo
         release_code_pages()
         ingestion.start()
         try:
-            yield [ingestion.start_load(path.absolute(), str(path.absolute()), None) for path in files]
+            yield [ingestion.start_load(*_named(path, spool), None) for path in files]
         finally:
             ingestion.stop()
         if isinstance(ingestion.failure, TailmetricsError):
             raise ingestion.failure
+        if ingestion.failure is not None:
+            kind = type(ingestion.failure).__name__
+            raise TailmetricsError(f"the dataflow has stopped: {kind}: {ingestion.failure}")
+
+
+def _named(path: Path, spool: Path | None) -> tuple[Path, str]:
+    """Where a log lies, and its name."""
+    if spool is not None and path == Path(STANDARD_INPUT):
+        return spool, SPOOL_NAME
+    return path.absolute(), str(path.absolute())
 
 
 def finish(job: LoadJob, on_progress: Callable[[LoadProgress], None]) -> LoadProgress:

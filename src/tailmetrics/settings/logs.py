@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import Field
@@ -12,12 +12,15 @@ from pydantic_settings import BaseSettings, NoDecode
 from typing_extensions import Self
 
 from tailmetrics.errors import SettingsError
-from tailmetrics.settings.names import REGEX, canonical_format
+from tailmetrics.settings.names import AUTO, REGEX, canonical_format
 from tailmetrics.settings.options import FormatOptions, LogPath, LogQueue
 from tailmetrics.urls import QueueUrl
 
 _LIKE_A_QUEUE = re.compile(r"amqps?:|[^/]+:[^/]+@")
 MIB = 1024 * 1024
+DEFAULT_JSON_FIELDS: Final = (
+    "timestamp=timestamp,customer_id=customer_id,path=path,status_code=status_code,duration=duration"
+)
 
 
 def _parts(value: Any) -> Any:
@@ -36,12 +39,12 @@ class LogSettings(BaseSettings):
         default=("data/requests.log",),
         description="Files to follow: paths or globs, separated by commas. `nginx=/var/log/nginx/*.log` "
         "gives an entry a format of its own. `amqp://USER:PASSWORD@HOST:5672/VHOST?queue=NAME` is a queue "
-        "whose messages are logs.",
+        "whose messages are logs, and `-` is standard input.",
     )
     log_format: Annotated[str, AfterValidator(canonical_format)] = Field(
-        default="requests",
-        description="Format of the lines: a name of docs/formats.md, or a server's own format string behind "
-        "`nginx:` or `apache:`.",
+        default=AUTO,
+        description="Format of the lines: auto finds it by the first ones; a name of docs/formats.md, or a "
+        "server's own format string behind `nginx:` or `apache:`.",
     )
     log_timezone: str = Field(
         default="UTC", description="Time zone (IANA name) of timestamps that have none."
@@ -60,7 +63,7 @@ class LogSettings(BaseSettings):
         "as nginx writes it.",
     )
     log_json_fields: str = Field(
-        default="timestamp=timestamp,customer_id=customer_id,path=path,status_code=status_code,duration=duration",
+        default=DEFAULT_JSON_FIELDS,
         description="For LOG_FORMAT=json: which key holds which column, column=key separated by commas; a "
         "dot goes into an object.",
     )

@@ -14,6 +14,7 @@ from typing import Any
 import polars as pl
 
 from tailmetrics.errors import QueryError, StoreUnavailable, UnknownCustomer
+from tailmetrics.records import NO_ANSWER
 from tailmetrics.stats import (
     DAY_SECONDS,
     MAX_FILLED_WINDOWS,
@@ -41,10 +42,10 @@ from tailmetrics.windows import Grid, clocks_change, from_us, to_us
 
 @dataclass(frozen=True, slots=True)
 class FailureRule:
-    """A request failed when its status is `least` or above, or one of `others`."""
+    """A request failed when its status is `least` or above, or one of `others`: no answer is one always."""
 
     least: int
-    others: tuple[int, ...] = ()
+    others: tuple[int, ...] = (NO_ANSWER,)
 
     def __call__(self, status: Any) -> Any:
         """Whether it failed, of anything that compares as numbers do: arrays, expressions of a library."""
@@ -57,7 +58,7 @@ class FailureRule:
 FAILURE_RULES: Mapping[Failures, FailureRule] = {
     "4xx+5xx": FailureRule(400),
     "5xx": FailureRule(500),
-    "5xx+429": FailureRule(500, (429,)),
+    "5xx+429": FailureRule(500, (NO_ANSWER, 429)),
 }
 
 

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 
 from tailmetrics.errors import LoadError
+from tailmetrics.formats.detection import HEAD_BYTES, is_of
 from tailmetrics.formats.framing import RESULTS
 from tailmetrics.settings import FormatOptions
 from tailmetrics.sources import Batch
@@ -90,12 +91,13 @@ class LoadQueue:
 
     def _begin(self, job: LoadJob, closing: contextlib.ExitStack) -> None:
         """Open a file and tell whose it is; `closing` closes it unless it is followed."""
-        opened = open_finished(str(job.path))
+        opened = open_finished(str(job.path), job.display_name)
         closing.callback(opened.close)
         size = opened.size()
         log_format = job.log_format or self._followers.names.format_of(str(job.path)) or self._log_format
         # A result log's name says when it ran: another one of equal content is another run.
-        source = self._matcher.of_load(opened, job, name_counts=log_format.name == RESULTS) if size else None
+        name_counts = is_of(RESULTS, opened.read(0, HEAD_BYTES), log_format)
+        source = self._matcher.of_load(opened, job, name_counts=name_counts) if size else None
         if source is None:
             job.begin("", 0, 0)
             job.succeed()

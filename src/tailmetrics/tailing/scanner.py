@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Set
 
 from tailmetrics.errors import LoadError
+from tailmetrics.formats.detection import HEAD_BYTES, is_of
 from tailmetrics.formats.framing import RESULTS
 from tailmetrics.settings import TailingOptions
 from tailmetrics.status import SourceState, SourceStatus
@@ -26,7 +27,7 @@ from tailmetrics.tailing.identity import start_at_end
 from tailmetrics.tailing.known_sources import Relatives
 from tailmetrics.tailing.log_file import Key, LogFile, open_log
 from tailmetrics.tailing.matching import Matcher
-from tailmetrics.tailing.rotation import is_compressed
+from tailmetrics.tailing.rotation import is_compressed, is_spool
 from tailmetrics.tailing.wakeup import Wakeup
 from tailmetrics.telemetry.log import EventLog
 
@@ -202,14 +203,14 @@ class Scanner:
             opened = self._open(file.path, problems)
             if opened is None:
                 continue
-            source = self._matcher.by_inode(opened, file.path, name_counts=file.log_format.name == RESULTS)
+            source = self._matcher.by_inode(opened, file.path, name_counts=_name_counts(opened, file))
             if source is None:
                 unknown.append((file, opened))
             else:
                 self._followers.follow(source, opened, file.path, file.log_format)
         # A log before what rotation made of it, whose name is longer, to tell a copy from what is followed.
         for file, opened in sorted(unknown, key=lambda each: len(each[0].path)):
-            source = self._matcher.by_content(opened, file.path, name_counts=file.log_format.name == RESULTS)
+            source = self._matcher.by_content(opened, file.path, name_counts=_name_counts(opened, file))
             if source is None:
                 opened.close()
                 continue
@@ -310,3 +311,8 @@ class Scanner:
             if self._problems.get(path) != (state, reason):
                 log.warning("cannot follow", path=path, state=state, reason=reason)
         self._problems = problems
+
+
+def _name_counts(opened: LogFile, file: FoundFile) -> bool:
+    """Whether another name makes another log of equal content."""
+    return is_spool(file.path) or is_of(RESULTS, opened.read(0, HEAD_BYTES), file.log_format)

@@ -120,6 +120,7 @@ def test_a_line_is_read_in_the_format_that_is_asked_for(
     loading: httpx.Client, ingestion: FakeIngestion
 ) -> None:
     body = b'{"timestamp": 1, "path": "/cart", "customer_id": "a", "status_code": 200}'
-    assert loading.post("/load", content=body, headers=FORM).status_code == 422
+    as_requests = loading.post("/load", content=body, headers=FORM, params={"format": "requests"})
+    assert as_requests.status_code == 422
     loading.post("/load", content=body, headers=FORM, params={"format": "json", "wait": "true"})
     assert [load.content for load in ingestion.loads] == [body]

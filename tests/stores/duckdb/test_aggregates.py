@@ -15,7 +15,7 @@ from tailmetrics.stores.duckdb.aggregates import Groups, Method, aggregates_sql,
 from tailmetrics.windows import Grid, parse_every, to_us
 from tests.builders import at
 
-STATUSES = (200, 399, 400, 429, 499, 500, 599)
+STATUSES = (200, 399, 400, 429, 499, 500, 599, 0)
 START = at("2024-10-25")
 TIMES = [START + timedelta(minutes=97 * step) for step in range(200)]
 
@@ -35,7 +35,7 @@ def connection() -> Iterator[duckdb.DuckDBPyConnection]:
         yield connection
 
 
-@pytest.mark.parametrize(("failures", "failed"), [("4xx+5xx", 5), ("5xx", 2), ("5xx+429", 3)])
+@pytest.mark.parametrize(("failures", "failed"), [("4xx+5xx", 6), ("5xx", 3), ("5xx+429", 4)])
 def test_failures_are_those_of_the_rule(
     connection: duckdb.DuckDBPyConnection, failures: Failures, failed: int
 ) -> None:

@@ -40,7 +40,7 @@ def test_another_schema_version_is_named(settings: Settings) -> None:
     open_store(settings).close()
     with duckdb.connect(str(settings.store.path)) as connection:
         connection.execute("UPDATE meta SET schema_version = 99").fetchall()
-    with pytest.raises(SchemaMismatch, match="schema version 99, this program knows version 5"):
+    with pytest.raises(SchemaMismatch, match="schema version 99, this program knows version 6"):
         open_store(settings)
 
 
@@ -133,12 +133,29 @@ def test_the_view_daily_stats_gives_the_figures_of_each_day(tmp_path: Path) -> N
         (at("2024-10-10T01:00:00"), "a", "/", 200, 0.1),
         (at("2024-10-10T23:00:00"), "a", "/", 500, 0.3),
         (at("2024-10-11T00:00:00"), "a", "/", 200, None),
+        (at("2024-10-12T00:00:00"), "a", "/", 0, None),
     ]
     store.write([batch_of(store.register(source_of()), rows)])
     store.close()
     with duckdb.connect(str(path), read_only=True) as connection:
         found = connection.execute("SELECT * FROM daily_stats ORDER BY day").fetchall()
-    first, second = found
+    first, second, third = found
     assert first[:6] == ("a", at("2024-10-10").date(), 2, 1, 1, 50)
     assert first[6:] == pytest.approx((0.2, 0.2, 0.298))
     assert second[2:] == (1, 1, 0, 100, None, None, None)
+    assert third[2:] == (1, 0, 1, 0, None, None, None)
+
+
+def test_in_a_file_of_the_fifth_version_daily_stats_learn_that_no_answer_is_a_failure(tmp_path: Path) -> None:
+    path = tmp_path / "store.duckdb"
+    with duckdb.connect(str(path)) as connection:
+        for step in schema.UPGRADES[:5]:
+            connection.execute(step)
+        connection.execute("UPDATE meta SET schema_version = 5")
+    store = open_store(settings_of(path))
+    rows: list[Record] = [(at("2024-10-10"), "a", "/", 0, None)]
+    store.write([batch_of(store.register(source_of()), rows)])
+    store.close()
+    with duckdb.connect(str(path), read_only=True) as connection:
+        found = connection.execute("SELECT successful_requests, failed_requests FROM daily_stats").fetchall()
+    assert found == [(0, 1)]

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import random
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
@@ -21,7 +22,8 @@ from tailmetrics.api.parameters import MAX_PAGE
 from tailmetrics.errors import QueryError, UnknownCustomer
 from tailmetrics.stats import BreakdownQuery, CustomersQuery, RejectsQuery, StatsQuery, TrendsQuery
 from tailmetrics.stores.cursors import cursor_to
-from tailmetrics.stores.influxdb import counts_query, leases, meta_queries, stats_query
+from tailmetrics.stores.influxdb import counts_query, flux, leases, meta_queries, stats_query
+from tailmetrics.stores.results import FAILURE_RULES
 from tailmetrics.windows import parse_every
 from tests.builders import at
 
@@ -167,6 +169,14 @@ def test_a_mistake_is_found(texts: list[str], check: Check, right: str, wrong: s
     text = next(text for text in texts if right in text and "s_stop" in text)
     [found] = check([text.replace(right, wrong, 1)])
     assert complaint in " ".join(found)
+
+
+@pytest.mark.parametrize("failures", FAILURE_RULES)
+def test_the_pattern_of_failed_statuses_matches_those_that_the_rule_has(failures: Any) -> None:
+    pattern = flux.failed_statuses(failures).strip("/")
+    statuses = [0, *range(100, 600)]
+    matched = [status for status in statuses if re.search(pattern, str(status))]
+    assert matched == [status for status in statuses if FAILURE_RULES[failures](status)]
 
 
 def test_what_a_user_gives_is_in_no_text() -> None:

@@ -16,7 +16,7 @@ from tailmetrics.stores.sql.schema import records
 from tailmetrics.windows import Grid, parse_every, to_us
 from tests.builders import at
 
-STATUSES = (200, 399, 400, 429, 499, 500, 599)
+STATUSES = (200, 399, 400, 429, 499, 500, 599, 0)
 START_US = to_us(at("2024-10-25"))
 STEP_US = 97 * 60 * 1_000_000
 
@@ -67,7 +67,7 @@ def test_requests_without_durations_have_no_latencies(connection: sa.Connection)
     assert connection.execute(select).all() == [(1, 2, 0, None, None, None)]
 
 
-@pytest.mark.parametrize(("failures", "failed"), [("4xx+5xx", 5), ("5xx", 2), ("5xx+429", 3)])
+@pytest.mark.parametrize(("failures", "failed"), [("4xx+5xx", 6), ("5xx", 3), ("5xx+429", 4)])
 def test_failures_are_those_of_the_rule(connection: sa.Connection, failures: Failures, failed: int) -> None:
     insert(connection, [0.5] * len(STATUSES))
     select = counts_of(records.c.customer_key, sa.true(), failures)

@@ -11,6 +11,7 @@ import pytest
 from tailmetrics.settings import Settings
 from tailmetrics.stats import StatsQuery
 from tailmetrics.stores import Store, open_store
+from tailmetrics.stores.sql import daily_stats, schema
 from tests.builders import Record, at, batch_of, source_of
 from tests.stores.conftest import Ask
 from tests.stores.sql.database import DAILY, NOON, run
@@ -20,7 +21,7 @@ def test_daily_stats_are_those_of_the_store(settings: Settings, store: Store, as
     hours = (NOON + timedelta(hours=step) for step in range(60))
     times = [at("1969-12-31T23:59:59"), at("1970-01-01"), *hours]
     rows: list[Record] = [
-        (time, name, "/", (200, 404)[place % 3 == 0], None if place % 7 == 0 else place / 8)
+        (time, name, "/", (200, 404, 0)[place % 3], None if place % 7 == 0 else place / 8)
         for place, time in enumerate(times)
         for name in ("a", "\u00fc ")
     ]
@@ -80,6 +81,19 @@ def test_a_view_that_was_dropped_is_made_again(settings: Settings, store: Store)
     store.close()
     open_store(settings).close()
     assert run(settings, "SELECT * FROM daily_stats") == []
+
+
+def test_in_a_store_of_the_first_version_they_learn_that_no_answer_is_a_failure(settings: Settings) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(daily_stats, "_VIEW", daily_stats._VIEW.replace("status_code = 0 OR ", ""))
+        patch.setattr(schema, "SCHEMA_VERSION", 1)
+        store = open_store(settings)
+        store.write([batch_of(store.register(source_of()), [(NOON, "a", "/", 0, None)])])
+        store.close()
+    counts = "SELECT successful_requests, failed_requests FROM daily_stats"
+    before = run(settings, counts)
+    open_store(settings).close()
+    assert (before, run(settings, counts)) == ([(1, 0)], [(0, 1)])
 
 
 def test_ids_in_daily_stats_compare_by_bytes(settings: Settings, store: Store) -> None:

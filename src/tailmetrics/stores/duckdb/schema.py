@@ -116,6 +116,18 @@ UPGRADES = (
         CREATE TABLE omitted (rejects BIGINT NOT NULL);
         INSERT INTO omitted VALUES (0);
     """,
+    # A request without an answer failed: its status is 0.
+    """
+        CREATE OR REPLACE VIEW daily_stats AS
+        SELECT
+            customer_id, timestamp::DATE AS day, count(*) AS total_requests,
+            count(*) FILTER (WHERE status_code BETWEEN 1 AND 399) AS successful_requests,
+            count(*) FILTER (WHERE status_code = 0 OR status_code >= 400) AS failed_requests,
+            100 * count(*) FILTER (WHERE status_code BETWEEN 1 AND 399) / count(*) AS uptime,
+            favg(duration) AS average_latency, quantile_cont(duration, 0.5) AS median_latency,
+            quantile_cont(duration, 0.99) AS p99_latency
+        FROM records GROUP BY ALL;
+    """,
 )
 VERSION = len(UPGRADES)
 

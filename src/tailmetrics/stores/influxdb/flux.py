@@ -177,7 +177,7 @@ def known(asked: Asked) -> str:
 
 
 def failed_statuses(failures: Failures) -> str:
-    """A pattern of the statuses, of three digits, of requests that failed."""
+    """A pattern of the statuses, of three digits or 0, of requests that failed."""
     rule = FAILURE_RULES[failures]
     hundreds = range(rule.least // 100, 6)
     return f"/^({'|'.join(map(str, (*hundreds, *rule.others)))})/"

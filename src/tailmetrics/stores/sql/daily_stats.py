@@ -5,14 +5,14 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 _VIEW = """
-CREATE VIEW daily_stats AS
+{create} VIEW daily_stats AS
 SELECT {customer_id} AS customer_id, {day} AS day, total_requests,
     total_requests - failed_requests AS successful_requests, failed_requests,
     {hundred} * (total_requests - failed_requests) / total_requests AS uptime, average_latency,
     {median} AS median_latency, {p99} AS p99_latency
 FROM (
     SELECT customer_key, day_us, COUNT(*) AS total_requests,
-        COUNT(CASE WHEN status_code >= 400 THEN 1 END) AS failed_requests,
+        COUNT(CASE WHEN status_code = 0 OR status_code >= 400 THEN 1 END) AS failed_requests,
         SUM(duration) / COUNT(duration) AS average_latency, {quantiles}
     FROM {rows} AS dated GROUP BY customer_key, day_us
 ) AS days JOIN customers ON customers.customer_key = days.customer_key
@@ -44,7 +44,12 @@ _QUANTILES = {"median": 50, "p99": 99}  # in hundredths, so that places stay who
 
 
 def daily_stats(
-    day: str, *, customer_id: str = "customer_id", hundred: str = "100e0", percentiles: bool = False
+    day: str,
+    *,
+    create: str = "CREATE OR REPLACE",
+    customer_id: str = "customer_id",
+    hundred: str = "100e0",
+    percentiles: bool = False,
 ) -> sa.TextClause:
     """The statement that makes the view, in the database's own words for some parts of it.
 
@@ -60,6 +65,7 @@ def daily_stats(
     }
     return sa.text(
         _VIEW.format(
+            create=create,
             customer_id=customer_id,
             day=day,
             hundred=hundred,

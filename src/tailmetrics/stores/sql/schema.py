@@ -16,7 +16,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from tailmetrics.errors import SchemaMismatch, StoreError, StoreGone
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _MYSQL = ("mysql", "mariadb")
 _ID_BYTES = 1024  # of 256 characters
@@ -140,8 +140,16 @@ reports = sa.Table(
     sa.Column("statuses", Words(), nullable=False),
 )
 
+
+def _replace_view(connection: sa.Connection, daily_stats: sa.TextClause) -> None:
+    """The first view takes a status of 0 for a success. Replaced, not dropped, it keeps who may read it."""
+    if connection.dialect.name == "sqlite":  # which has no such rights, and replaces no view
+        connection.exec_driver_sql("DROP VIEW IF EXISTS daily_stats")
+    connection.execute(daily_stats)
+
+
 # What leads from each version to the next, the first from 1 to 2; each is run in one transaction.
-_UPGRADES: tuple[Callable[[sa.Connection], None], ...] = ()
+_UPGRADES: tuple[Callable[[sa.Connection, sa.TextClause], None], ...] = (_replace_view,)
 
 
 def prepare(connection: sa.Connection, daily_stats: sa.TextClause, name: str) -> None:
@@ -182,7 +190,7 @@ def prepare(connection: sa.Connection, daily_stats: sa.TextClause, name: str) ->
             "program that wrote it, or another database in STORE_URL"
         )
     for number in range(version, SCHEMA_VERSION):
-        _UPGRADES[number - 1](connection)
+        _UPGRADES[number - 1](connection, daily_stats)
         connection.execute(store.update().values(schema_version=number + 1))
     # Not with the tables alone: a view is easily dropped, and nothing is lost with it.
     if "daily_stats" not in sa.inspect(connection).get_view_names():

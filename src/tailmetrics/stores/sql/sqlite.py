@@ -61,7 +61,7 @@ class SQLite(Database):
         yield
 
     def daily_stats(self, connection: sa.Connection) -> sa.TextClause:  # noqa: ARG002
-        return daily_stats("date(day_us / 1000000, 'unixepoch')")
+        return daily_stats("date(day_us / 1000000, 'unixepoch')", create="CREATE")
 
     def insert_new(self, table: sa.Table) -> sa.Insert:
         return sqlite.insert(table).on_conflict_do_nothing()

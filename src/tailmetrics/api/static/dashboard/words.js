@@ -19,7 +19,7 @@ export function summaryOf(state, stats) {
   );
 }
 
-const CLASSES = { 1: "informational", 2: "success", 3: "redirect", 4: "client error", 5: "server error" };
+const CLASSES = { 0: "no answer", 1: "informational", 2: "success", 3: "redirect", 4: "client error", 5: "server error" };
 export const classOf = (status) => CLASSES[Math.floor(status / 100)];
 
 const STATES = {

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tailmetrics.errors import UndecidedFormat
+from tailmetrics.formats import KINDS, Kind
+from tailmetrics.formats.detection import decided, is_of, nearest, of_whole
+from tests.builders import format_options
+
+COMBINED = '203.0.113.9 - - [10/Oct/2024:13:55:36 +0000] "GET /cart HTTP/1.1" 200 612 "-" "curl/8.5" 0.123'
+REQUESTS = "2024-11-06 06:33:33 cust_40 /api/v1/resource1 400 0.316"
+AUTO = format_options("auto")
+of_each_kind = pytest.mark.parametrize(
+    "kind", [kind for kind in KINDS.values() if kind.example], ids=lambda kind: kind.name
+)
+
+
+def name_of(*lines: str, is_whole: bool = False, **settings: str) -> str | None:
+    """The format that is decided by whole lines."""
+    found = decided(
+        "".join(f"{line}\n" for line in lines).encode(), format_options("auto", **settings), is_whole=is_whole
+    )
+    return None if found is None else found.name
+
+
+@pytest.mark.parametrize(
+    "kind", [kind for kind in KINDS.values() if kind.example], ids=lambda kind: kind.name
+)
+def test_the_example_of_a_format_is_of_it(kind: Kind) -> None:
+    assert name_of(kind.example) == kind.name
+
+
+@pytest.mark.parametrize(
+    "kind", [kind for kind in KINDS.values() if kind.example], ids=lambda kind: kind.name
+)
+def test_no_other_format_claims_the_example(kind: Kind) -> None:
+    lines = kind.example.split("\n")
+    claiming = {other.name for line in lines for other in KINDS.values() if other.claims(line)}
+    assert claiming == {kind.name}
+
+
+def test_a_format_that_is_named_is_not_looked_for() -> None:
+    options = format_options("json")
+    assert decided(REQUESTS.encode(), options, is_whole=True) is options
+
+
+def test_an_unfinished_line_decides_only_when_no_more_comes() -> None:
+    assert decided(REQUESTS.encode(), AUTO, is_whole=False) is None
+    assert of_whole(REQUESTS.encode(), AUTO).name == "requests"
+
+
+def test_lines_of_no_format_are_refused_with_the_nearest_ones_and_what_to_do() -> None:
+    with pytest.raises(
+        UndecidedFormat, match=r"^format: found 'hello', expected a line of a known format.*LOG_F"
+    ):
+        name_of("hello")
+
+
+def test_one_strange_line_is_outvoted() -> None:
+    assert name_of("hello", REQUESTS, REQUESTS) == "requests"
+
+
+def test_half_of_the_lines_decide_nothing() -> None:
+    with pytest.raises(UndecidedFormat, match="found 1 of 2 lines of requests, expected more than half"):
+        name_of("hello", REQUESTS)
+
+
+def test_the_first_of_two_formats_decides() -> None:
+    assert name_of(COMBINED, *[REQUESTS] * 5) == KINDS["nginx"].name
+
+
+def test_comments_and_blank_lines_are_passed_over() -> None:
+    assert name_of("# a comment", "", "  ", REQUESTS) == "requests"
+
+
+def test_what_the_settings_describe_is_asked_first() -> None:
+    pattern = r"(?P<timestamp>\S+ \S+) (?P<customer_id>\S+) (?P<path>\S+) (?P<status_code>\S+) \S+"
+    assert name_of(REQUESTS, log_regex=pattern) == "regex"
+
+
+def test_a_result_log_is_told_by_its_first_test() -> None:
+    head = b"# Iteration 1\n# Test: apples Test\n# This is apples Test\n# Result: PASS\n"
+    assert is_of("results", head, AUTO)
+
+
+@given(st.lists(st.sampled_from([COMBINED, REQUESTS, "hello", "", "# x"]), max_size=12), st.data())
+def test_more_lines_never_change_what_was_decided(lines: list[str], data: st.DataObject) -> None:
+    first = data.draw(st.integers(0, len(lines)))
+    try:
+        early = name_of(*lines[:first])
+    except UndecidedFormat:
+        early = None
+    if early is not None:
+        assert name_of(*lines) == early
+
+
+def test_the_nearest_format_is_told_with_the_field_at_which_it_fails() -> None:
+    assert isinstance(nearest("hello"), list)
