@@ -11,6 +11,7 @@ from tailmetrics.formats import KINDS
 from tailmetrics.formats.servers import applications, clouds, proxies
 from tailmetrics.formats.servers.pattern import ServerLog
 from tests.formats.logs import unhurried
+from tests.paths import ROOT
 
 from .hostile import HOSTILE_LINES
 from .rows import parsed, row
@@ -45,7 +46,7 @@ def test_what_is_like_the_log_of_another_server_is_read_only_when_it_is_named(na
 def test_a_line_of_another_kind_is_refused_with_what_was_expected(log: ServerLog) -> None:
     line = KINDS["requests"].example
     assert parsed(log.name, line).rejects["reason"].to_list() == [
-        f"line: found '{line}', expected {log.expected}"
+        f"line: found '{line}', expected {log.expected}; it is of the format requests"
     ]
 
 
@@ -182,3 +183,12 @@ def is_refused(log: ServerLog, expected: Brute, reason: str) -> bool:
         "customer_id": customer is None or len(customer) > 256,
         "path": path == "",
     }[reason.partition(":")[0]]
+
+
+def test_the_page_on_formats_has_a_row_and_a_line_of_each() -> None:
+    page = (ROOT / "docs" / "formats.md").read_text().split("\n## Servers by name\n")[1].split("\n## ")[0]
+    rows_shown = [
+        line.split(" | ")[:3] for line in page.splitlines() if line.startswith("| `") and "LOG_F" not in line
+    ]
+    assert rows_shown == [[f"| `{log.name}`", log.title, ", ".join(log.customer)] for log in LOGS.values()]
+    assert page.split("```\n")[1].splitlines() == [log.example for log in LOGS.values()]

@@ -19,8 +19,8 @@ from tailmetrics.settings import FormatOptions
 
 # The inside of quotes, where quotes and backslashes are escaped.
 QUOTED: Final = r'(?:[^"\\]|\\.)*'
-# The inside of quotes where nothing is escaped, up to the next quotes: it has no quote, space and quote. There
-# is one way to go on at each place, so no line takes long to match.
+# The inside of quotes where nothing is escaped, up to the next quotes: no quote, space and quote are in it.
+# There is one way to go on at each place, so no line takes long to match.
 RAW: Final = r'(?:[^"]|"[^ ]|" [^"])*'
 # Who and when in the common log format.
 CLF: Final = r"(?P<address>[^ ]*) [^ ]+ (?P<user>[^ ]+(?: [^ \[][^ ]*)*) \[(?P<timestamp>[0-9]{2}/[^\]]*)\] "
@@ -29,7 +29,7 @@ _REQUEST = r"\A[A-Za-z-]+ ([^ ]+)(?: (?:HTTP/[0-9.]+|-))?\z"
 _URL = r"\A[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?@]*@)?(?P<host>\[[^\]]*\]|[^/?:]*)(?::[0-9]*)?(?P<path>.*)\z"
 _NOBODY = ("", "-")
 _UNKNOWN = (*_NOBODY, "-1")
-_LONGEST_CLAIMED = 4096  # characters: matching may take time with the square of them
+_LONGEST_CLAIMED = 2048  # characters: matching may take time with the square of them
 
 
 @dataclass(frozen=True, slots=True)
