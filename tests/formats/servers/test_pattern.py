@@ -90,8 +90,8 @@ def brute_force(log: ServerLog, line: str) -> Brute | None:
     if found is None:
         return None
     groups = found.groupdict()
-    target = groups.get("target")
-    if target is None:
+    target: str = groups.get("target") or ""
+    if "target" not in groups:
         request = groups["request"]
         asked = re.fullmatch(r"[A-Za-z-]+ ([^ ]+)( (HTTP/[0-9.]+|-))?", request or "")
         target = asked[1] if asked and asked[1] != "-" else (groups[log.path_otherwise] or "-")
@@ -100,12 +100,12 @@ def brute_force(log: ServerLog, line: str) -> Brute | None:
         target = url[4] or "/"
         if groups.get("host") in (None, "", "-"):
             groups["host"] = url[2]
-    texts = [groups.get(name) for name in log.customer]
+    texts = [groups.get(name) or "" for name in log.customer]
     if log.name in ("ingress-nginx", "tomcat"):
-        target, *texts = (text and unescaped(text) for text in (target, *texts))  # type: ignore[assignment]
+        target, *texts = map(unescaped, (target, *texts))
     elif log.name == "gunicorn":
-        target, *texts = (text and text.replace('\\"', '"') for text in (target, *texts))  # type: ignore[assignment]
-    customer = next((text for text in texts if text not in (None, "", "-")), None)
+        target, *texts = (text.replace('\\"', '"') for text in (target, *texts))
+    customer = next((text for text in texts if text not in ("", "-")), None)
     path = target.split("?")[0] or ("/" if target else "")
     status = log.status_names.get(groups["status_code"], groups["status_code"])
     parts = [value for name, value in groups.items() if name.startswith("duration")]
