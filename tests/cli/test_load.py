@@ -79,6 +79,24 @@ def test_a_log_loaded_in_a_wrong_format_is_another_one_behind_an_empty_line(run:
     assert (wrong["totals"]["rejects"], right["totals"]["records"]) == (10_000, 10_000)
 
 
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_a_log_in_another_format_is_no_failure_but_told_with_what_helps(
+    run: Run, options: tuple[str, ...]
+) -> None:
+    result = run("load", LOG, MESSY, "--log-format", "json", *options)
+    hints = [
+        f"{number} of {number} lines of {log} (100%) could not be read; "
+        f"`tailmetrics detect {log}` tells their format"
+        for log, number in ((LOG, "10,000"), (MESSY, "2,039"))
+    ]
+    assert (result.exit_code, result.stderr.splitlines()) == (
+        0,
+        [f"tailmetrics load: {hint}" for hint in hints],
+    )
+    if options:
+        assert [file["warning"] for file in json.loads(result.stdout)["files"]] == hints
+
+
 @pytest.mark.slow
 def test_more_files_are_loaded_than_may_be_open_at_a_time() -> None:
     for number in range(300):

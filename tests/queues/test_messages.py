@@ -80,3 +80,27 @@ def test_a_compressed_message_is_read_unpacked(suffix: str) -> None:
 @pytest.mark.parametrize("unit", [1, 10**3, 10**6, 10**9], ids=["s", "ms", "us", "ns"])
 def test_the_time_of_a_message_may_be_in_any_unit(unit: int) -> None:
     assert messages._written_ns(1_700_000_000 * unit) == 1_700_000_000 * 10**9
+
+
+def test_chunks_of_a_log_with_headers_bring_the_one_before_them() -> None:
+    header = b"#Fields: date time c-ip cs-uri-stem sc-status"
+    line = b"2024-01-13 00:32:17 ::1 /a 200\n"
+    received = Received(
+        tag=1,
+        body=header + b"\n" + line * 1000,
+        message_id=None,
+        redelivered=False,
+        headers={},
+        timestamp=None,
+    )
+    chunks = chunks_of(
+        Message(
+            received,
+            place=Place(1, 1),
+            queue=LogQueue(QueueUrl.parse(URL), format_options("w3c")),
+            broker_name="rabbit@host",
+            options=load_settings(None, max_line_bytes=64, chunk_bytes=4096).queue_options,
+        )
+    )
+    assert [chunk.header for chunk in chunks] == [b"", *[header] * (len(chunks) - 1)]
+    assert len(chunks) > 2

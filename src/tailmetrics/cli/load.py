@@ -44,7 +44,8 @@ def load(settings: Settings, *, files: tuple[Path, ...], as_json: bool) -> None:
     """Read finished logs to their ends into the store; - is standard input.
 
     A file that was loaded before adds nothing. Lines that cannot be read are kept as rejects and are no
-    failure. While a service runs the files are sent to it; otherwise the store is written here.
+    failure; where they are more than half, a hint is written to standard error. While a service runs the
+    files are sent to it; otherwise the store is written here.
     """
     from tailmetrics.cli import progress
     from tailmetrics.ingest.load import total_progress
@@ -58,6 +59,8 @@ def load(settings: Settings, *, files: tuple[Path, ...], as_json: bool) -> None:
                 ended.append(finish(show))
             if not as_json:
                 click.echo(progress.load_summary(str(file), ended[-1]))
+            if warning := ended[-1].warning(str(file)):
+                options.say(warning)
     total = total_progress(ended)
     if as_json:
         from tailmetrics.api.documents import loaded_file

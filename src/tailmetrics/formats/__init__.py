@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from tailmetrics.errors import FormatError
-from tailmetrics.formats import json_lines, regex, requests, results
+from tailmetrics.formats import json_lines, regex, requests, results, servers
 from tailmetrics.formats.base import LineFormat
 from tailmetrics.formats.fields import PROBLEM, RAW_SCHEMA
 from tailmetrics.formats.hints import WithHints
@@ -16,6 +16,8 @@ from tailmetrics.formats.rules import Rules
 from tailmetrics.formats.templates import access_logs
 from tailmetrics.formats.text import TextFormat
 from tailmetrics.formats.w3c import reading as w3c
+from tailmetrics.formats.wrappers import WRAPPERS
+from tailmetrics.formats.wrappers.format import open_wrapped
 from tailmetrics.settings import FormatOptions
 from tailmetrics.settings.names import AUTO, EXPECTED_FORMAT
 
@@ -27,6 +29,7 @@ KINDS = {
     for kind in (
         requests.KIND,
         *access_logs.KINDS,
+        *servers.KINDS,
         json_lines.KIND,
         w3c.IIS_KIND,
         w3c.CLOUDFRONT_KIND,
@@ -44,6 +47,8 @@ def open_format(options: FormatOptions) -> LineFormat:
     That of `auto`, which is left where the lines do not tell, refuses each of them. Raises FormatError when
     there is no such format, or when its options cannot be used.
     """
+    if options.name.partition(":")[0] in WRAPPERS:
+        return open_wrapped(options, KINDS, open_format)
     kind = KINDS.get(options.name) or access_logs.template_kind(options.name)
     if options.name == AUTO:
         return TextFormat(_nothing, Rules(options), options.max_line_bytes)

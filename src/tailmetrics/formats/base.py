@@ -28,7 +28,7 @@ class LineFormat(Protocol):
         ...
 
     def parse_lines(self, lines: Lines) -> ParsedLines:
-        """Read lines as `parse` does; they need not follow each other in their source."""
+        """Read whole lines, or blocks, whose texts may have been taken out of other lines."""
         ...
 
     def parse_too_long(self, data: bytes, offset: int) -> ParsedLines:

@@ -11,7 +11,7 @@ from tailmetrics.formats.fields import PROBLEM
 from tailmetrics.formats.paths import AGENT
 from tailmetrics.formats.reasons import found_instead
 from tailmetrics.formats.rules import Rules
-from tailmetrics.formats.templates.columns import CUSTOMER, or_else, target_of, unescaped
+from tailmetrics.formats.templates.columns import CUSTOMER, all_unescaped, or_else, target_of
 from tailmetrics.formats.templates.format import TemplateFormat
 from tailmetrics.formats.templates.template import QUOTED_TEXT, Field, Kind, Literal, Part, Role, Template
 from tailmetrics.formats.text import Extract
@@ -70,7 +70,7 @@ def extract_by(unit: str, wanted: Sequence[str]) -> Extract:
             *(name for name in ("host", "address", "user") if name in wanted),
             *agent,
         )
-        return unescaped(raw, wanted)
+        return all_unescaped(raw, wanted)
 
     return extract
 
@@ -127,31 +127,39 @@ def _odd_duration(trailer: pl.Series, unit: str) -> pl.Series:
     ).to_series()
 
 
+_COMMON: tuple[Part, ...] = (
+    Field("remote_addr", Kind.WORD, Role.ADDRESS),
+    Literal(" "),
+    Field("ident", Kind.WORD),
+    Literal(" "),
+    Field("remote_user", Kind.WORD, Role.USER),
+    Literal(" ["),
+    Field("time_local", Kind.TIME, Role.TIMESTAMP),
+    Literal('] "'),
+    Field("request", Kind.QUOTED, Role.REQUEST),
+    Literal('" '),
+    Field("status", Kind.WORD, Role.STATUS),
+    Literal(" "),
+    Field("body_bytes_sent", Kind.WORD),
+)
+_COMBINED: tuple[Part, ...] = (
+    *_COMMON,
+    Literal(' "'),
+    Field("http_referer", Kind.QUOTED),
+    Literal('" "'),
+    Field("http_user_agent", Kind.QUOTED, Role.AGENT),
+)
+_SITE: tuple[Part, ...] = (
+    Field("host", Kind.WORD, Role.HOST),
+    Literal(":"),
+    Field("port", Kind.WORD),
+    Literal(" "),
+)
+
+
 def _templates(unit: str) -> list[Template]:
     """The shapes that most logs have, those with more quotes first: else a word might take what is quoted."""
-    common: tuple[Part, ...] = (
-        Field("remote_addr", Kind.WORD, Role.ADDRESS),
-        Literal(" "),
-        Field("ident", Kind.WORD),
-        Literal(" "),
-        Field("remote_user", Kind.WORD, Role.USER),
-        Literal(" ["),
-        Field("time_local", Kind.TIME, Role.TIMESTAMP),
-        Literal('] "'),
-        Field("request", Kind.QUOTED, Role.REQUEST),
-        Literal('" '),
-        Field("status", Kind.WORD, Role.STATUS),
-        Literal(" "),
-        Field("body_bytes_sent", Kind.WORD),
-    )
-    combined: tuple[Part, ...] = (
-        *common,
-        Literal(' "'),
-        Field("http_referer", Kind.QUOTED),
-        Literal('" "'),
-        Field("http_user_agent", Kind.QUOTED, Role.AGENT),
-    )
-    forwarded: tuple[Part, ...] = (*combined, Literal('" "'), Field("http_x_forwarded_for", Kind.QUOTED))
+    forwarded: tuple[Part, ...] = (*_COMBINED, Literal('" "'), Field("http_x_forwarded_for", Kind.QUOTED))
     request_time = Field("request_time", Kind.WORD, Role.TRAILING, unit)
     quoted_time = Field("request_time", Kind.QUOTED, Role.TRAILING, unit)
     upstream: tuple[Part, ...] = tuple(
@@ -159,24 +167,18 @@ def _templates(unit: str) -> list[Template]:
         for name in ("uct", "uht", "urt")
         for part in (Literal(f'{" " if name == "uct" else chr(34) + " "}{name}="'), Field(name, Kind.QUOTED))
     )
-    site: tuple[Part, ...] = (
-        Field("host", Kind.WORD, Role.HOST),
-        Literal(":"),
-        Field("port", Kind.WORD),
-        Literal(" "),
-    )
     bare = Literal(" "), Field("upstream_response_time", Kind.WORD)
     return [
-        Template((*combined, Literal('" rt='), request_time, *upstream, Literal('"'))),
+        Template((*_COMBINED, Literal('" rt='), request_time, *upstream, Literal('"'))),
         Template(
             (*forwarded, Literal('" '), request_time, Literal(' "'), Field("host", Kind.QUOTED), Literal('"'))
         ),
-        Template((*combined, Literal('" "'), quoted_time, Literal('"'))),
+        Template((*_COMBINED, Literal('" "'), quoted_time, Literal('"'))),
         Template((*forwarded, Literal('" '), request_time)),
         Template((*forwarded, Literal('" '), request_time, *bare)),
-        Template((*combined, Literal('"'))),
-        Template((*combined, Literal('" '), request_time)),
-        Template((*combined, Literal('" '), request_time, *bare)),
-        Template((*site, *combined, Literal('"'))),
-        Template(common),
+        Template((*_COMBINED, Literal('"'))),
+        Template((*_COMBINED, Literal('" '), request_time)),
+        Template((*_COMBINED, Literal('" '), request_time, *bare)),
+        Template((*_SITE, *_COMBINED, Literal('"'))),
+        Template(_COMMON),
     ]

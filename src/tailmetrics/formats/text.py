@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import Final
 
 import nanoarrow
 import numpy as np
@@ -27,8 +28,8 @@ from tailmetrics.records import (
 # who that is, which may be `customer_id` itself.
 Extract = Callable[[pl.Series], pl.DataFrame]
 
-FEW_LINES = 64  # whose texts are quicker made one by one, as no other thread is let in meanwhile
-_BLANK = r"\A\s*\z"
+BLANK: Final = r"\A\s*\z"
+FEW_LINES: Final = 64  # whose texts are quicker made one by one, as no other thread is let in meanwhile
 LINES_AT_ONCE = 1 << 16  # bounds the memory that texts and reasons of very short lines take
 
 
@@ -67,7 +68,7 @@ class RuledFormat(ABC):
 
     def _parse_part(self, lines: Lines) -> ParsedLines:
         text = text_of(lines)
-        blank = text.str.contains(_BLANK) & ~pl.Series(lines.lengths > self._max_line_bytes)
+        blank = text.str.contains(BLANK) & ~pl.Series(lines.lengths > self._max_line_bytes)
         unfit = unfit_lines(lines, text, self._max_line_bytes)
         candidate = unfit.is_null() & ~blank
         kept = kept_lines(lines, text, self._max_line_bytes)
@@ -75,6 +76,8 @@ class RuledFormat(ABC):
         candidates = table.filter(candidate)
 
         found = self.fields_of(text.filter(candidate), candidates["offset"])
+        if lines.times is not None:
+            found = found.with_columns(pl.col("timestamp").fill_null(lines.times.filter(candidate)))
         excluded = self._rules.paths.excluded(found)
         passed_over = int(blank.sum())
         if excluded is not None:

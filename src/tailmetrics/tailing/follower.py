@@ -238,8 +238,8 @@ class Follower:
         told = self._status
         # Thousands are asked again and again while nothing happens to them.
         if lag == 0 and told is not None and told.lag_bytes == 0:
-            now = (self.committed, self._size, self.path, self.state(), self.last_error)
-            if now == (told.position, told.size, told.path, told.state, told.last_error):
+            now = (self.committed, self._size, self.path, self.state(), self.last_error, self.log_format.name)
+            if now == (told.position, told.size, told.path, told.state, told.last_error, told.format):
                 return told
         self._status = SourceStatus(
             source_id=self.source.source_id,
@@ -253,5 +253,6 @@ class Follower:
             lag_seconds=0.0 if since is None or lag == 0 else time.monotonic() - since,
             state=self.state(),
             last_error=self.last_error,
+            format=self.log_format.name,
         )
         return self._status

@@ -83,9 +83,13 @@ class Scanner:
     def problems(self) -> list[SourceStatus]:
         """Of every path that has no file, or one that cannot be read."""
         return [
-            SourceStatus("", path, 0, 0, 0, 0, 0, 0, 0.0, state, reason)
+            SourceStatus("", path, 0, 0, 0, 0, 0, 0, 0.0, state, reason, format=self._format_name(path))
             for path, (state, reason) in sorted(self._problems.items())
         ]
+
+    def _format_name(self, path: str) -> str:
+        log_format = self._names.format_of_rotated(path)
+        return "" if log_format is None else log_format.name
 
     def is_due(self) -> bool:
         """Take what events tell; whether files are to be looked for."""

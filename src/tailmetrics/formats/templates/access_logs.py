@@ -29,8 +29,8 @@ _CLIENT = rf"{_ADDRESS} (?P<ident>[^ ]+) {_USER}"
 _FORWARDED = rf"{_ADDRESS}(?:, [^ ,]+)+ (?P<ident>-) {_USER}"
 _SITE = rf"(?P<host>[^ :,]+):(?P<port>\d+) (?P<address>[^ ,-][^ ,]*) (?P<ident>[^ ]+) {_USER}"
 _REQUEST = (
-    r" \[(?P<timestamp>\d{1,2}/[A-Za-z]{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\] "
-    rf'"(?P<request>{QUOTED_TEXT})" (?P<status_code>-?\d{{1,3}}|-) (?P<bytes>\d+|-)'
+    rf' \[(?P<timestamp>\d{{1,2}}/[^\]]*)\] "(?P<request>{QUOTED_TEXT})" (?P<status_code>[^ "]+) '
+    r'(?P<bytes>[^ "]+)'
 )
 _AGENT = rf' "(?P<referer>{QUOTED_TEXT})" "(?P<agent>{QUOTED_TEXT})"'
 _COMMON = rf"\A{_CLIENT}{_REQUEST}\Z"
@@ -42,8 +42,8 @@ _TRAILED = re.compile(_NGINX)
 _FORWARDED_FIRST = re.compile(rf"\A{_FORWARDED}{_REQUEST}{_AGENT}{_TRAILER}\Z")
 _NUMBERED = re.compile(rf"\A{_CLIENT}{_REQUEST}(?:{_AGENT}(?: {_QUOTED})*)? \d+\Z")
 _OF_TRAEFIK = re.compile(rf" \d+ {_QUOTED} {_QUOTED} \d+ms\Z")
-_TIME = re.compile(r' (?:(?:[\w.-]+=)?"?(?:\d+\.\d*|\.\d+|\d+[mnuµ]?s)(?="?(?: |\Z))|(?:rt|request_time)=)')
-_BARE = re.compile(rf' (?!-(?: |\Z))(?![^ "]*{_QUOTED})')
+_WORDS = re.compile(rf' ([^ "]*{_QUOTED}|[^ "]+)')
+_TIME = re.compile(r'(?:[\w.-]+=)?"?(?:\d+\.\d*|\.\d+|\d+[mnuµ]?s)"?\Z|(?:rt|request_time)=')
 _SHOWN_CHARACTERS = 40
 
 
@@ -82,10 +82,10 @@ def _claims(pattern: str) -> Callable[[str], bool]:
 def _claims_nginx(line: str) -> bool:
     """Behind the combined format are texts in quotes or a time that is told as such, or both."""
     if match := _TRAILED.match(line):
-        trailer = match["duration"]
-        if not trailer or _OF_TRAEFIK.match(trailer):
+        words = _WORDS.findall(match["duration"])
+        if not words or _OF_TRAEFIK.match(match["duration"]):
             return False
-        return _TIME.search(trailer) is not None or not _BARE.search(trailer)
+        return any(map(_TIME.match, words)) or all(word == "-" or word.endswith('"') for word in words)
     return _FORWARDED_FIRST.match(line) is not None
 
 

@@ -54,7 +54,7 @@ def extract_by(template: Template, rules: Rules) -> Extract:
             pl.Series(PROBLEM, problems, pl.String()),
             *(_first_told(choices).alias(name) for name, choices in told.items() if choices),
         )
-        return unescaped(raw, told)
+        return all_unescaped(raw, told)
 
     return extract
 
@@ -109,12 +109,13 @@ def epoch_seconds(text: pl.Expr, unit: str) -> pl.Expr:
     return text.str.replace(rf"\A([0-9]+)([0-9]{{{digits}}})\z", "$1.$2") if digits else text
 
 
-def unescaped(raw: pl.DataFrame, names: Iterable[str]) -> pl.DataFrame:
-    """The path and these fields as they were before quotes, backslashes and bytes over 127 became \\xNN."""
-    return raw.with_columns(_unescaped(raw[name]) for name in ("path", *names) if name in raw.columns)
+def all_unescaped(raw: pl.DataFrame, names: Iterable[str]) -> pl.DataFrame:
+    """The path and these fields as they were before the server escaped them."""
+    return raw.with_columns(unescaped(raw[name]) for name in ("path", *names) if name in raw.columns)
 
 
-def _unescaped(text: pl.Series) -> pl.Series:
+def unescaped(text: pl.Series) -> pl.Series:
+    """The texts as they were before the server wrote quotes, backslashes and bytes over 127 as \\xNN."""
     escaped = text.filter(text.str.contains("\\", literal=True)).unique()
     if escaped.is_empty():
         return text

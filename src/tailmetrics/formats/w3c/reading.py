@@ -9,6 +9,7 @@ reference").
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Sequence
 from typing import Final
@@ -34,18 +35,20 @@ _READER: Final = TimestampReader(UTC, timestamps.plain, "a real date and time as
 class W3cFormat:
     """Reads lines by the header before them; directives count as blank lines.
 
-    `dialect` is the one of all lines; None: each header tells its own. `header` is the one before the first
-    line. Raises FormatError when the options cannot be used.
+    `dialect` is the one of all lines; None: each header tells its own. Raises FormatError when the options
+    cannot be used.
     """
 
-    def __init__(self, options: FormatOptions, dialect: Dialect | None, header: bytes = b"") -> None:
+    def __init__(self, options: FormatOptions, dialect: Dialect | None) -> None:
         self._options = options
         self._dialect = dialect
-        self._header = header
+        self._header = b""  # in force before the first line
         self._rules = {each: _rules(options, each) for each in (PLAIN, IIS, CLOUDFRONT)}
 
     def of_source(self, path: str, written_ns: int, header: bytes = b"") -> W3cFormat:  # noqa: ARG002  # its lines tell them
-        return W3cFormat(self._options, self._dialect, header)
+        source = copy.copy(self)
+        source._header = header
+        return source
 
     def parse(self, data: bytes, offset: int) -> ParsedLines:
         return self.parse_lines(split(data, offset))

@@ -1,0 +1,153 @@
+"""The kinds of access logs: told by their lines, and read by whichever of them is named."""
+
+from __future__ import annotations
+
+import pytest
+
+from tailmetrics.errors import FormatError, UndecidedFormat
+from tailmetrics.formats import KINDS, open_format
+from tailmetrics.formats.detection import decided
+from tests.builders import format_options
+from tests.paths import DATA
+
+COMMON = '203.0.113.9 - bob [10/Oct/2024:13:55:36 +0000] "GET /a?b=1 HTTP/1.1" 200 612'
+COMBINED = f'{COMMON} "-" "curl/8.5"'
+
+
+def name_of(log: bytes, **settings: str) -> str:
+    found = decided(log, format_options("auto", **settings), is_whole=True)
+    assert found is not None
+    return found.name
+
+
+def claiming(line: str) -> list[str]:
+    return [kind.name for kind in KINDS.values() if kind.claims(line)]
+
+
+@pytest.mark.parametrize(
+    ("log", "name"),
+    [
+        ("nginx_rt_up", "nginx"),
+        ("nginx_xff_first", "nginx"),
+        ("A_bots", "combined"),
+        ("apache_common", "common"),
+        ("vhost_combined", "vhost_combined"),
+    ],
+)
+def test_a_log_is_told_by_its_lines(log: str, name: str) -> None:
+    assert name_of((DATA / "logs" / f"{log}.log").read_bytes()) == name
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        (COMMON, "common"),
+        (COMMON.replace("bob", "bob smith"), "common"),
+        (COMBINED, "combined"),
+        (COMBINED.replace(" 200 ", " 000 "), "combined"),
+        (f"shop.example:443 {COMBINED}", "vhost_combined"),
+        (f"shop.example:443 {COMBINED.replace('bob', '-')}", "vhost_combined"),
+        (f'{COMBINED} "-"', "nginx"),
+        (f'{COMBINED} "10.0.0.1, 10.0.0.2"', "nginx"),
+        (f"{COMBINED} 0.5 -", "nginx"),
+        (f"{COMBINED} 152340 0.5", "nginx"),
+        (f"{COMBINED} 12ms", "nginx"),
+        (f"{COMBINED} rt=5", "nginx"),
+        (f'{COMBINED} request_time="0.5" urt="-"', "nginx"),
+        (f"10.0.0.2, {COMBINED}", "nginx"),
+        (f"10.0.0.2, {COMBINED} 0.5", "nginx"),
+    ],
+)
+def test_one_kind_claims_a_line_whatever_its_values_are(line: str, name: str) -> None:
+    assert claiming(line) == [name]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"{COMMON} 152340",
+        f"{COMBINED} 152340",
+        f'{COMBINED} "-" 152340',
+        f"{COMBINED} 10.0.0.1:8080 5",
+        f"web1 {COMBINED}",
+        f"Oct 10 13:55:36 web1 nginx: {COMBINED}",
+    ],
+)
+def test_what_may_be_read_in_several_ways_is_claimed_by_none(line: str) -> None:
+    assert claiming(line) == []
+
+
+def test_a_whole_number_behind_the_agent_is_refused_with_what_to_set() -> None:
+    log = (DATA / "logs" / "apache_D_us.log").read_bytes()
+    expected = (
+        "a whole number behind the combined format: Apache's %D is in µs, %T in s: LOG_FORMAT=combined with "
+        "LOG_DURATION_UNIT=us, or LOG_FORMAT='apache:…%D'"
+    )
+    with pytest.raises(UndecidedFormat) as raised:
+        name_of(log)
+    assert str(raised.value).endswith(expected)
+
+
+def test_the_unit_that_is_set_makes_of_a_whole_number_a_duration() -> None:
+    log = (DATA / "logs" / "apache_D_us.log").read_bytes()
+    name = name_of(log, log_duration_unit="us")
+    assert name == "combined"
+    parsed = open_format(format_options(name, log_duration_unit="us")).parse(log, 0)
+    assert parsed.records["duration"].to_list() == [0.15234, 0.001203]
+
+
+@pytest.mark.parametrize("name", ["common", "combined", "nginx", "vhost_combined"])
+def test_each_kind_reads_the_lines_of_the_others_when_it_is_named(name: str) -> None:
+    lines = [COMMON, COMBINED, f"{COMBINED} 0.5", f"shop.example:443 {COMBINED}", f"10.0.0.2, {COMBINED}"]
+    assert open_format(format_options(name)).parse("\n".join(lines).encode(), 0).records.height == len(lines)
+
+
+def test_the_customer_of_many_sites_is_the_site_without_its_port() -> None:
+    log = (DATA / "logs" / "vhost_combined.log").read_bytes()
+    records = open_format(format_options("vhost_combined")).parse(log, 0).records
+    assert records["customer_id"].to_list() == ["www.shop.example", "api.shop.example"]
+
+
+@pytest.mark.parametrize("clean", [True, False])
+def test_what_bots_send_is_left_out_and_counted_as_blank(clean: bool) -> None:
+    bot = COMBINED.replace("curl/8.5", "Googlebot/2.1" if clean else r"Googlebot/2.1 \x22")
+    parsed = open_format(format_options("combined", log_exclude="bots")).parse(
+        f"{COMBINED}\n{bot}".encode(), 0
+    )
+    assert (parsed.records.height, parsed.rejects.height, parsed.blanks) == (1, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "customer"),
+    [
+        ('nginx:$http_x_tenant [$time_local] "$request" $status $request_time', "shop", "http_x_tenant"),
+        ('apache:%{X-Tenant}i %t "%r" %>s %{s}T', "shop", "{X-Tenant}i"),
+    ],
+)
+def test_a_format_string_of_the_server_tells_how_its_lines_are_read(
+    name: str, line: str, customer: str
+) -> None:
+    line += ' [10/Oct/2024:13:55:36 +0000] "GET /a?b HTTP/1.1" 200 1'
+    parsed = open_format(format_options(name, log_customer=customer)).parse(line.encode(), 0)
+    assert parsed.records.select("customer_id", "path", "status_code", "duration").rows() == [
+        ("shop", "/a", 200, 1.0)
+    ]
+
+
+def test_the_unit_of_a_directive_is_its_own() -> None:
+    options = format_options('apache:%h %l %u %t "%r" %>s %b "%{Referer}i" "%{User-Agent}i" %D')
+    parsed = open_format(options).parse((DATA / "logs" / "apache_D_us.log").read_bytes(), 0)
+    assert parsed.records["duration"].to_list() == [0.15234, 0.001203]
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("nginx:$remote_addr $nonsense", r"log_format: found \$nonsense at column 14, expected one of "),
+        ("apache:%h %y", "LogFormat: found %y at column 4, expected one of "),
+        ("nginx:$remote_addr $status", "found a log format without time and request, expected "),
+    ],
+)
+def test_what_is_wrong_with_a_format_string_is_told_with_its_place(name: str, error: str) -> None:
+    with pytest.raises(FormatError, match=f"^LOG_FORMAT: {error}"):
+        open_format(format_options(name))
