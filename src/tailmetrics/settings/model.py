@@ -13,12 +13,13 @@ from pydantic import Field, SecretStr
 from pydantic.functional_validators import AfterValidator, BeforeValidator, field_validator
 from pydantic_settings import SettingsConfigDict
 
-from tailmetrics.settings.logs import MIB, CommaSeparated, LogSettings
+from tailmetrics.settings.logs import MIB, LogSettings
 from tailmetrics.settings.options import (
     CommitOptions,
     QueueOptions,
     TailingOptions,
 )
+from tailmetrics.settings.values import CommaSeparated
 from tailmetrics.urls import StoreUrl, masked
 
 LogLevel = Annotated[

@@ -34,15 +34,16 @@ class FormatOptions:
 
 @dataclass(frozen=True, slots=True)
 class LogPath:
-    """One entry of LOG_FILE_PATH: a path or glob, and the how its lines are read."""
+    """A path or glob, how its lines are read, and what gives it: LOG_FILE_PATH, or a table of LOG_SOURCES."""
 
     pattern: str
     log_format: FormatOptions
+    given_by: str = "LOG_FILE_PATH"
 
 
 @dataclass(frozen=True, slots=True)
 class LogQueue:
-    """An entry of LOG_FILE_PATH that is a queue, and how its messages are read."""
+    """An entry of LOG_FILE_PATH or LOG_SOURCES that is a queue, and how its messages are read."""
 
     url: QueueUrl
     log_format: FormatOptions
