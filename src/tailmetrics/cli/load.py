@@ -19,7 +19,7 @@ from tailmetrics.cli.options import Exit
 from tailmetrics.errors import LoadError, StoreBusy
 
 if TYPE_CHECKING:
-    from tailmetrics.settings import LogPath, Settings
+    from tailmetrics.settings import Settings
     from tailmetrics.status import LoadProgress
 
     OnProgress = Callable[[LoadProgress], None]
@@ -42,7 +42,8 @@ def load(settings: Settings, *, files: tuple[Path, ...], as_json: bool) -> None:
     """Read finished logs to their ends into the store.
 
     A file that was loaded before adds nothing. Lines that cannot be read are kept as rejects and are no
-    failure. While a service runs the files are sent to it; otherwise the store is written here.
+    failure. While a service runs the files are sent to it, and its settings say how they are read; otherwise
+    the store is written here.
     """
     from tailmetrics.cli import progress
     from tailmetrics.ingest.load import total_progress
@@ -103,7 +104,7 @@ def _loads(settings: Settings, files: Sequence[Path]) -> Iterator[list[Finish]]:
         url = _service(settings) if options.option_value("store_url") is None else None
         if url is None:
             try:
-                jobs = stack.enter_context(load_jobs(settings, files))
+                jobs = stack.enter_context(load_jobs(settings, files, options.named_format(settings)))
             except StoreBusy:
                 url = _service(settings)
                 if url is None:
@@ -143,18 +144,12 @@ def _through_service(settings: Settings, url: str, file: Path, on_progress: OnPr
                 itertools.chain([first], pieces),
                 api_key=settings.api_key,
                 size=size,
-                # The service sees a copy without its folder, and so cannot tell the format by LOG_FILE_PATH.
-                log_format=options.option_value("log_format") or _format_name(settings.log_paths, file),
+                log_format=options.named_format(settings),
+                # The service sees a copy, and tells by the path how its settings have the log read.
+                origin=str(file.absolute()),
             )
         except (OSError, EOFError, zlib.error) as error:
             raise LoadError(f"{file} cannot be read to its end: {error}") from error
-
-
-def _format_name(log_paths: Sequence[LogPath], file: Path) -> str | None:
-    from tailmetrics.tailing.rotation import LogNames
-
-    found = LogNames(log_paths).format_of(str(file))
-    return None if found is None else found.name
 
 
 def _pieces(log: BinaryIO, file: Path, size: int | None, on_progress: OnProgress) -> Iterator[bytes]:

@@ -18,6 +18,7 @@ from tailmetrics.api.csv import cell
 from tailmetrics.cli.client import Client
 from tailmetrics.cli.documents import Customer, Customers, Figures, Report, Stats
 from tailmetrics.cli.load import check_files
+from tailmetrics.cli.options import named_format
 from tailmetrics.cli.tables import figures_of, figures_table
 from tailmetrics.cli.text import escaped
 from tailmetrics.errors import LoadError
@@ -60,7 +61,7 @@ def of_files(
         own = settings.model_copy(
             update={"store_url": f"duckdb:///{folder}/report.duckdb", "retention_days": 0}
         )
-        loaded = load_files(own, files, on_progress)
+        loaded = load_files(own, files, on_progress, named_format(settings))
         if loaded.state == "failed":
             raise LoadError(loaded.error or "the files could not be read")
         report, _ = of_store(Client(own, store_first=True), asked)

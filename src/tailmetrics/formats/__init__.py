@@ -12,10 +12,10 @@ from tailmetrics.formats.kinds import Kind
 from tailmetrics.formats.reasons import found_instead
 from tailmetrics.formats.rules import Rules
 from tailmetrics.formats.text import TextFormat
-from tailmetrics.settings import FormatOptions
-from tailmetrics.settings.names import AUTO, EXPECTED_FORMAT
+from tailmetrics.settings import FormatOptions, LogPath
+from tailmetrics.settings.names import AUTO, EXPECTED_FORMAT, inner_format
 
-__all__ = ["KINDS", "Kind", "LineFormat", "open_format"]
+__all__ = ["KINDS", "Kind", "LineFormat", "kind_of", "open_entry", "open_format"]
 
 # In this order they are asked whose lines they are.
 KINDS = {kind.name: kind for kind in (requests.KIND, nginx.KIND, json_lines.KIND, results.KIND, regex.KIND)}
@@ -33,6 +33,22 @@ def open_format(options: FormatOptions) -> LineFormat:
     if kind is None:
         raise FormatError(f"LOG_FORMAT: found {options.name!r}, expected {EXPECTED_FORMAT}")
     return kind.open(options)
+
+
+def open_entry(entry: LogPath) -> LineFormat:
+    """The format of an entry. Raises FormatError, which says which table of LOG_SOURCES is wrong."""
+    try:
+        return open_format(entry.log_format)
+    except FormatError as error:
+        if entry.table is None:
+            raise
+        raise FormatError(f"{entry.given_by}: {error}") from None
+
+
+def kind_of(name: str) -> Kind | None:
+    """The kind that a name is about: of what is wrapped, and of a format string its server's."""
+    inner = inner_format(name)
+    return KINDS.get(inner) or KINDS.get(inner.partition(":")[0])
 
 
 def _nothing(text: pl.Series) -> pl.DataFrame:

@@ -21,13 +21,16 @@ _PROGRESS_SECONDS = 0.1
 
 
 def load_files(
-    settings: Settings, files: Sequence[Path], on_progress: Callable[[LoadProgress], None]
+    settings: Settings,
+    files: Sequence[Path],
+    on_progress: Callable[[LoadProgress], None],
+    format_name: str | None = None,
 ) -> LoadProgress:
     """Read finished files to their ends into the store; returns the sum over all files.
 
     `on_progress` is called several times a second with the sum so far. Raises StoreUnavailable.
     """
-    with load_jobs(settings, files) as jobs:
+    with load_jobs(settings, files, format_name) as jobs:
 
         def total() -> LoadProgress:
             return total_progress([job.progress() for job in jobs])
@@ -38,9 +41,12 @@ def load_files(
 
 
 @contextlib.contextmanager
-def load_jobs(settings: Settings, files: Sequence[Path]) -> Iterator[list[LoadJob]]:
+def load_jobs(
+    settings: Settings, files: Sequence[Path], format_name: str | None = None
+) -> Iterator[list[LoadJob]]:
     """One job for each file, read while the context is open; raises at its end what ended the dataflow early.
 
+    Without a format each file is read as the settings say for its path.
     Raises StoreUnavailable when the store is away: a load ends rather than wait for it.
     """
     with contextlib.closing(open_store(_one_processor_less(settings))) as store:
@@ -49,7 +55,8 @@ def load_jobs(settings: Settings, files: Sequence[Path]) -> Iterator[list[LoadJo
         release_code_pages()
         ingestion.start()
         try:
-            yield [ingestion.start_load(path.absolute(), str(path.absolute()), None) for path in files]
+            paths = [path.absolute() for path in files]
+            yield [ingestion.start_load(path, str(path), format_name) for path in paths]
         finally:
             ingestion.stop()
         if isinstance(ingestion.failure, TailmetricsError):

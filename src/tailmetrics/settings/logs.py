@@ -124,7 +124,7 @@ class LogSettings(BaseSettings):
         for entry in self.log_entries:
             if entry.log_format.regex or inner_format(entry.log_format.name) != REGEX:
                 continue
-            if entry.given_by != "LOG_FILE_PATH":
+            if entry.table is not None:
                 raise ValueError(
                     f"{entry.given_by}: pattern: found none, expected one, as the format is regex"
                 )
@@ -168,8 +168,8 @@ class LogSettings(BaseSettings):
         entries = [LogPath(pattern, self.format_options(name)) for name, pattern in parts]
         for number, table in enumerate(self._tables, 1):
             log_format = replace(self.format_options(table.format_name), **table.options)
-            given_by = place(self.log_sources, number)
-            entries += [LogPath(pattern, log_format, given_by) for pattern in table.path]
+            name = place(self.log_sources, number)
+            entries += [LogPath(pattern, log_format, name) for pattern in table.path]
         return tuple(entries)
 
     def format_options(self, name: str | None = None) -> FormatOptions:

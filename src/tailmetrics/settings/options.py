@@ -34,11 +34,19 @@ class FormatOptions:
 
 @dataclass(frozen=True, slots=True)
 class LogPath:
-    """A path or glob, how its lines are read, and what gives it: LOG_FILE_PATH, or a table of LOG_SOURCES."""
+    """A path or glob, and how its lines are read.
+
+    It is given by LOG_FILE_PATH, or by a `table` of LOG_SOURCES, such as `sources.toml, source 2`.
+    """
 
     pattern: str
     log_format: FormatOptions
-    given_by: str = "LOG_FILE_PATH"
+    table: str | None = None
+
+    @property
+    def given_by(self) -> str:
+        """Where it stands, before what is wrong with it."""
+        return "LOG_FILE_PATH" if self.table is None else f"LOG_SOURCES: {self.table}"
 
 
 @dataclass(frozen=True, slots=True)

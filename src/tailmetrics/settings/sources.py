@@ -118,7 +118,9 @@ def read_sources(file: str) -> tuple[SourceTable, ...]:
         try:
             read.append(SourceTable.model_validate(table))
         except ValidationError as error:  # noqa: PERF203  # all that is wrong is told at once
-            problems += [f"{place(file, number)}: {_sentence(problem)}" for problem in error.errors()]
+            problems += [
+                f"{SETTING}: {place(file, number)}: {_sentence(problem)}" for problem in error.errors()
+            ]
     if problems:
         raise SettingsError(problems)
     return tuple(read)
@@ -126,7 +128,7 @@ def read_sources(file: str) -> tuple[SourceTable, ...]:
 
 def place(file: str, number: int) -> str:
     """How a table of a file is called; the first one is number 1."""
-    return f"{SETTING}: {file}, {_TABLE} {number}"
+    return f"{file}, {_TABLE} {number}"
 
 
 def _document(file: str) -> Mapping[str, Any]:

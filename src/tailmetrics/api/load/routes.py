@@ -34,8 +34,8 @@ _FORM_SCHEMA = {
         "file": {
             "type": "string",
             "format": "binary",
-            "description": "The log, or compressed by gzip. `name`, `format`, `path` and `wait` may be "
-            "further fields, which go before the parameters.",
+            "description": "The log, or compressed by gzip. `name`, `format`, `origin`, `path` and "
+            "`wait` may be further fields, which go before the parameters.",
         }
     },
 }
@@ -67,7 +67,7 @@ def load_router(settings: Settings) -> APIRouter:
             "requestBody": {
                 "required": False,
                 "description": "The log itself, or compressed by gzip, or a form with it as a file; without "
-                "a body the files of LOG_FILE_PATH are loaded.",
+                "a body the files of LOG_FILE_PATH and LOG_SOURCES are loaded.",
                 "content": {
                     "text/plain": {
                         "schema": {"type": "string"},
@@ -127,7 +127,8 @@ async def _begin(
     try:
         if upload is not None:
             name = parameters.name or DEFAULT_NAME
-            parts = [(name, ingestion.start_load(upload.path, name, parameters.format))]
+            job = ingestion.start_load(upload.path, name, parameters.format, parameters.origin)
+            parts = [(name, job)]
         elif parameters.path is not None:
             parts = [await _load_below(ingestion, services.settings, parameters, parameters.path)]
         else:
@@ -144,6 +145,8 @@ async def _load_below(
 ) -> tuple[str, LoadJob]:
     if parameters.name is not None:
         raise wrong_parameters([QueryError("name", parameters.name, "no name beside a path")])
+    if parameters.origin is not None:
+        raise wrong_parameters([QueryError("origin", parameters.origin, "no origin beside a path")])
     try:
         file, name = await run_in_threadpool(file_below, settings, path)
     except QueryError as error:
@@ -156,7 +159,11 @@ def _load_configured(
 ) -> list[tuple[str, LoadJob]]:
     without_body = [
         QueryError(parameter, value, "a log in the body that it speaks of; without one, nothing")
-        for parameter, value in (("name", parameters.name), ("format", parameters.format))
+        for parameter, value in (
+            ("name", parameters.name),
+            ("format", parameters.format),
+            ("origin", parameters.origin),
+        )
         if value is not None
     ]
     if without_body:
