@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tailmetrics.errors import SettingsError
+from tailmetrics.formats import open_entry
 from tailmetrics.settings import LogPath, load_settings
+from tests.paths import ROOT
 
 
 @pytest.fixture(autouse=True)
@@ -194,3 +197,10 @@ def test_regex_without_a_pattern_is_refused_unless_the_settings_have_one() -> No
     text = "source = [{path = 'a.log', format = 'regex'}]"
     assert problems(text) == ["source 1: pattern: found none, expected one, as the format is regex"]
     assert entries(text, log_regex="x")[0].log_format.regex == "x"
+
+
+def test_the_tables_that_the_documentation_shows_can_be_read() -> None:
+    (shown,) = re.findall(r"^```toml\n(.*?)^```", (ROOT / "docs/formats.md").read_text(), re.M | re.S)
+    found = entries(shown)
+    assert [entry.log_format.name for entry in found] == ["nginx", "json", "json", "regex"]
+    assert all(open_entry(entry) for entry in found)

@@ -172,5 +172,6 @@ def _load_configured(
     if not files:
         reasons = "; ".join(f"{path}: {reason}" for path, reason in missing.items())
         reasons = reasons or "it names queues only, which are read all the time"
-        raise HTTPException(404, f"LOG_FILE_PATH: found no log to load ({reasons})")
+        setting = "LOG_SOURCES" if settings.log_sources else "LOG_FILE_PATH"
+        raise HTTPException(404, f"{setting}: found no log to load ({reasons})")
     return [(file.path, ingestion.start_load(Path(file.path), file.path, None)) for file in files]
