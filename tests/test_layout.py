@@ -33,7 +33,11 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
     "api/routes/test_probes.py": ("api/app.py", "api/context.py", "api/ports.py"),
     "api/routes/test_stats.py": ("api/documents.py",),
     "cli/test_client.py": ("cli/documents.py",),
+    "formats/logfmt/test_reading.py": ("formats/logfmt/keys.py",),
+    "formats/w3c/test_reading.py": ("formats/w3c/columns.py", "formats/w3c/sections.py"),
     "formats/test_formats.py": ("formats/base.py", "formats/kinds.py", "formats/text.py"),
+    "formats/wrappers/test_docker.py": ("formats/wrappers/objects.py",),
+    "formats/wrappers/test_format.py": ("formats/wrappers/wrapper.py",),
     "integration/test_processes.py": ("__main__.py",),
     "queues/test_publisher.py": ("cli/publish.py",),
     "stores/influxdb/test_flux.py": (

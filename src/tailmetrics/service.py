@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from tailmetrics.api.app import create_app, create_probes_app
 from tailmetrics.api.server import HttpServer, Listener
 from tailmetrics.errors import SettingsError, TailmetricsError
+from tailmetrics.ingest.standard_input import following_standard_input
 from tailmetrics.ingest.supervisor import Supervisor
 from tailmetrics.process import release_code_pages, resume_garbage_collection
 from tailmetrics.settings import Settings
@@ -42,7 +43,8 @@ def run_up(settings: Settings, page: str | None = None) -> int:
             # The listener takes connections already; a browser may take its time to start.
             threading.Thread(target=webbrowser.open, args=(page,), daemon=True).start()
         try:
-            server.run_until_signal(HttpServer(create_app(settings, store, ingestion, metrics)), listener)
+            with following_standard_input(settings, ingestion.sources):
+                server.run_until_signal(HttpServer(create_app(settings, store, ingestion, metrics)), listener)
         finally:
             ingestion.stop()
         return _exit_status(ingestion, store)
@@ -63,11 +65,12 @@ def run_ingest(settings: Settings) -> int:
         _on_hangup(ingestion.reopen)
         ingestion.start()
         try:
-            if listener is None:
-                server.wait_for_signal()
-            else:
-                app = create_probes_app(settings, store, ingestion, metrics)
-                server.run_until_signal(HttpServer(app), listener)
+            with following_standard_input(settings, ingestion.sources):
+                if listener is None:
+                    server.wait_for_signal()
+                else:
+                    app = create_probes_app(settings, store, ingestion, metrics)
+                    server.run_until_signal(HttpServer(app), listener)
         finally:
             ingestion.stop()
         return _exit_status(ingestion, store)

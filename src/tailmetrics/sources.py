@@ -93,6 +93,7 @@ class LineChunk:
     `data` begins at byte `offset` of the source and `checkpoint.position` is where the next chunk begins.
     `more` says that the source, or another one, had further bytes when the chunk was read. `written_ns` is
     when the source was written to last, in nanoseconds since 1970. `delivery` is set when it is a message.
+    `header` are the directives in force before `data`, for formats that have such.
     """
 
     source_id: str
@@ -104,6 +105,7 @@ class LineChunk:
     more: bool
     written_ns: int
     delivery: Delivery | None = None
+    header: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

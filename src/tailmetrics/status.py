@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import shlex
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from tailmetrics.sources import Source
 
@@ -13,10 +14,19 @@ SourceState = Literal["live", "rotated", "loading", "done", "stored", "missing",
 
 
 @dataclass(frozen=True, slots=True)
+class SourceWarning:
+    """Why the lines of a source are probably not read as they are meant; `text` says what helps."""
+
+    kind: Literal["rejects", "duration"]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class SourceStatus:
     """What a processor says of one source: sizes and lags in bytes and seconds.
 
-    A queue, and a path without a file, have an empty `source_id`.
+    A queue, and a path without a file, have an empty `source_id`. `format` is the name of the format, empty
+    where no processor said it. An undecided source has no format yet: `last_error` says why.
     """
 
     source_id: str
@@ -31,6 +41,14 @@ class SourceStatus:
     state: SourceState
     last_error: str | None = None
     updated_at: datetime | None = None
+    format: str = ""
+    warnings: tuple[SourceWarning, ...] = ()
+
+
+def status_of(said: Mapping[str, Any], updated_at: datetime | None) -> SourceStatus:
+    """What a processor said, from its fields as `asdict` gives them; an older processor says fewer."""
+    warnings = tuple(SourceWarning(**warning) for warning in said.get("warnings", ()))
+    return SourceStatus(**{**said, "updated_at": updated_at, "warnings": warnings})
 
 
 def stored_statuses(sources: Iterable[Source]) -> tuple[SourceStatus, ...]:
@@ -81,3 +99,19 @@ class LoadProgress:
     blanks: int = 0
     already_loaded: bool = False
     error: str | None = None
+
+    def warning(self, name: str) -> str | None:
+        """What helps when more than half of the lines of that file are rejects; None otherwise."""
+        if self.rejects <= self.records:
+            return None
+        return f"{share_of_rejects(name, self.records, self.rejects)}; {detect_hint(name)}"
+
+
+def share_of_rejects(name: str, records: int, rejects: int, which: str = "") -> str:
+    """How many of the lines of a source, blank ones apart, could not be read; `which` says which lines."""
+    lines = records + rejects
+    return f"{rejects:,} of {which}{lines:,} lines of {name} ({100 * rejects // lines}%) could not be read"
+
+
+def detect_hint(path: str) -> str:
+    return f"`tailmetrics detect {shlex.quote(path)}` tells their format"

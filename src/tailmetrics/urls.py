@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import glob
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +14,7 @@ from tailmetrics.errors import SettingsError
 
 # What is listened on for all addresses of a machine, and the one that is asked for it.
 ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104  # not bound to here
+STANDARD_INPUT = "-"  # as an entry of LOG_FILE_PATH
 _MASK = "***"
 _PASSWORDS = (
     re.compile(r"(https?://[^\s:@/]*):[^\s@/]*(?=@)"),
@@ -204,3 +207,9 @@ def _wrong(setting: str, found: str) -> SettingsError:
         "%2F %3F %23 %2C %40 %3A %5B %5D and %25"
     )
     return SettingsError([problem])
+
+
+def spool_pattern(folder: Path, *whose: str) -> str:
+    """The files of a folder in which standard input is kept; others, whose it is not, have other names."""
+    mark = hashlib.blake2b("\0".join(whose).encode(), digest_size=4).hexdigest()
+    return f"{glob.escape(str(folder))}/stdin-{mark}-*.log"

@@ -19,6 +19,7 @@ LIVE_SOURCE = SourceStatus(
     lag_bytes=40,
     lag_seconds=0.25,
     state="live",
+    format="requests",
 )
 RUNNING = IngestionState("running")
 ONE_LINE_LOADED = LoadProgress("done", bytes_total=37, bytes_done=37, lines=1, records=1)

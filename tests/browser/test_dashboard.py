@@ -91,6 +91,56 @@ class TestFirstLoad:
         expect(page.locator("#notice")).to_contain_text("all that was logged")
 
 
+class TestWarnings:
+    COMBINED = '10.0.0.7 - - [10/Oct/2024:13:55:36 +0000] "GET /<b> HTTP/1.1" 200 512 "-" "curl/8.5"\n'
+
+    @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+    def test_a_log_in_another_format_is_told_on_the_open_page_and_until_its_lines_can_be_read(
+        self, new_visitor: Callable[..., Visitor], tmp_path: Path, width: int, scheme: str
+    ) -> None:
+        log = tmp_path / "requests.log"
+        service = Service(tmp_path, str(log), LOG_FORMAT="json")
+        try:
+            service.start()
+            size = {"width": width, "height": 900}
+            page = new_visitor(color_scheme=scheme, bypass_csp=True, viewport=size).open(
+                service, "/?range=all"
+            )
+            feed_is(page, "live")
+            expect(page.locator("#warnings")).to_be_hidden()
+            log.write_text(self.COMBINED * 3)
+            text = page.locator("#warnings li")
+            expect(text).to_contain_text(f"3 of the latest 3 lines of {log} (100%)", timeout=5000)
+            expect(text).to_contain_text(f"`tailmetrics detect {log}`")
+            expect(text.locator(".badge")).to_have_text("read as json")
+            expect(page.locator("#warnings")).to_be_in_viewport(ratio=1)
+            expect(page.locator("#empty")).to_contain_text("being read, 255 B, format json")
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            page.add_script_tag(path=AXE)
+            assert page.evaluate("async () => (await axe.run()).violations.map(({id}) => id)") == []
+            json_line = (
+                '{"timestamp": "2024-10-10T13:55:36Z", "customer_id": "c", "path": "/", "status_code": 200}\n'
+            )
+            with log.open("a") as stream:
+                stream.write(json_line * 4)
+            expect(figure(page, "total_requests")).to_have_text("4")
+            expect(page.locator("#warnings")).to_be_hidden()
+        finally:
+            service.close()
+
+    def test_of_many_logs_a_few_are_told_and_where_all_are(self, visitor: Visitor, tmp_path: Path) -> None:
+        for number in range(5):
+            (tmp_path / f"{number}.log").write_text(self.COMBINED.replace("/<b>", f"/{number}"))
+        service = Service(tmp_path, str(tmp_path / "?.log"), LOG_FORMAT="json")
+        try:
+            service.start()
+            page = visitor.open(service)
+            expect(page.locator("#warnings li")).to_have_count(4)
+            expect(page.locator("#warnings li").last).to_have_text("2 more warnings: all of them")
+        finally:
+            service.close()
+
+
 class TestEmpty:
     def test_without_data_it_says_where_it_looks_and_fills_by_itself(
         self, visitor: Visitor, own: Service

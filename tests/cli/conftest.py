@@ -29,7 +29,7 @@ def nothing_but_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
 @pytest.fixture
 def run() -> Run:
     """Run a command within this process."""
-    return lambda *arguments: CliRunner().invoke(main, [str(argument) for argument in arguments])
+    return lambda *arguments, **given: CliRunner().invoke(main, [str(each) for each in arguments], **given)
 
 
 @pytest.fixture(scope="package")

@@ -13,14 +13,15 @@ from click.testing import Result
 
 from tailmetrics.cli import check as checks
 from tests.cli.running import LOG, Run
+from tests.compressing import each_no_log
 from tests.integration.running import Service, free_port
 
 
-def found(result: Result) -> dict[str, list[str]]:
-    texts: dict[str, list[str]] = {}
+def texts(result: Result) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
     for finding in json.loads(result.stdout)["findings"]:
-        texts.setdefault(f"{finding['level']} {finding['subject']}", []).append(finding["text"])
-    return texts
+        found.setdefault(f"{finding['level']} {finding['subject']}", []).append(finding["text"])
+    return found
 
 
 def test_check_is_content_with_the_defaults(run: Run) -> None:
@@ -50,12 +51,12 @@ def test_check_lists_every_wrong_setting(run: Run, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("LOG_TIMEZONE", "Mars/Olympus")
     result = run("check", "--json")
     assert result.exit_code == 78
-    assert [text.split(":")[0] for text in found(result)["wrong settings"]] == ["LOG_TIMEZONE", "WORKERS"]
+    assert [text.split(":")[0] for text in texts(result)["wrong settings"]] == ["LOG_TIMEZONE", "WORKERS"]
 
 
 def test_check_notices_a_mistyped_key_of_the_file(run: Run) -> None:
     Path(".env.local").write_text("LOG_BATCHSIZE=3\n")
-    assert found(run("check", "--json"))["note settings"] == [
+    assert texts(run("check", "--json"))["note settings"] == [
         ".env.local: LOG_BATCHSIZE is no setting of this program; is LOG_BATCH_SIZE meant?"
     ]
 
@@ -64,28 +65,31 @@ def test_check_refuses_a_pattern_that_cannot_be_used(run: Run, monkeypatch: pyte
     monkeypatch.setenv("LOG_FORMAT", "regex")
     monkeypatch.setenv("LOG_REGEX", "(unclosed")
     result = run("check", "--json")
-    assert (result.exit_code, "LOG_REGEX" in found(result)["wrong format"][0]) == (78, True)
+    assert (result.exit_code, "LOG_REGEX" in texts(result)["wrong format"][0]) == (78, True)
 
 
 def test_check_counts_the_files_of_a_glob(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("a.log", "b.log"):
         Path(name).touch()
     monkeypatch.setenv("LOG_FILE_PATH", "*.log")
-    assert found(run("check", "--json"))["ok log"] == ["*.log matches 2 files, 2 can be read"]
+    assert texts(run("check", "--json"))["ok log"] == ["*.log matches 2 files, 2 can be read"]
 
 
 def test_check_takes_a_missing_log_for_one_to_come(run: Run) -> None:
     result = run("check", "--json", "--log-file-path", "later.log")
-    assert (result.exit_code, found(result)["note log"][0].startswith("later.log: No such file")) == (0, True)
+    assert (result.exit_code, texts(result)["note log"][0].startswith("later.log: No such file")) == (
+        0,
+        True,
+    )
 
 
 def test_check_refuses_a_folder_as_log(run: Run, tmp_path: Path) -> None:
     result = run("check", "--json", "--log-file-path", tmp_path)
-    assert (result.exit_code, "is a folder" in found(result)["wrong log"][0]) == (78, True)
+    assert (result.exit_code, "is a folder" in texts(result)["wrong log"][0]) == (78, True)
 
 
 def test_check_connects_to_the_store(run: Run, stored: str) -> None:
-    assert found(run("check", "--json", "--store-url", stored))["ok store"] == [
+    assert texts(run("check", "--json", "--store-url", stored))["ok store"] == [
         f"{stored} answers: 10,000 records, 0 rejects"
     ]
 
@@ -99,19 +103,19 @@ def test_check_writes_events_as_other_commands_do(run: Run, monkeypatch: pytest.
 def test_check_refuses_a_store_that_is_none(run: Run) -> None:
     Path("x.duckdb").write_bytes(b"no database at all" * 1000)
     result = run("check", "--json", "--store-url", "duckdb:///x.duckdb")
-    assert (result.exit_code, len(found(result)["wrong store"])) == (78, 1)
+    assert (result.exit_code, len(texts(result)["wrong store"])) == (78, 1)
 
 
 def test_check_refuses_a_taken_port(run: Run) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         result = run("check", "--json", "--port", other.getsockname()[1])
-    assert (result.exit_code, "cannot be listened on" in found(result)["wrong port"][0]) == (78, True)
+    assert (result.exit_code, "cannot be listened on" in texts(result)["wrong port"][0]) == (78, True)
 
 
 def test_check_is_content_with_a_running_service(run: Run, service: Service) -> None:
     result = run("check", "--json", "--port", service.port, "--store-url", f"duckdb:///{service.store}")
     assert result.exit_code == 0
-    assert found(result)["ok store"][0].endswith(f"a service answers at http://127.0.0.1:{service.port}")
+    assert texts(result)["ok store"][0].endswith(f"a service answers at http://127.0.0.1:{service.port}")
 
 
 @pytest.mark.parametrize("scheme", ["duckdb", "sqlite"])
@@ -119,7 +123,7 @@ def test_check_deep_reads_every_block(run: Run, tmp_path: Path, scheme: str) -> 
     file = tmp_path / f"x.{scheme}"
     url = f"{scheme}:///{file}"
     run("load", LOG, "--store-url", url)
-    assert found(run("check", "--deep", "--json", "--store-url", url))["ok store"] == [
+    assert texts(run("check", "--deep", "--json", "--store-url", url))["ok store"] == [
         f"{url} answers: 10,000 records, 0 rejects",
         f"{url}: every block was read, and none is damaged",
     ]
@@ -128,14 +132,14 @@ def test_check_deep_reads_every_block(run: Run, tmp_path: Path, scheme: str) -> 
             stream.seek(place)
             stream.write(b"damaged" * 500)
     result = run("check", "--deep", "--json", "--store-url", url)
-    assert (result.exit_code, "is damaged" in found(result)["wrong store"][0]) == (78, True)
+    assert (result.exit_code, "is damaged" in texts(result)["wrong store"][0]) == (78, True)
 
 
 def test_check_deep_says_that_a_service_has_the_store(run: Run, service: Service) -> None:
     result = run(
         "check", "--deep", "--json", "--port", service.port, "--store-url", f"duckdb:///{service.store}"
     )
-    assert found(result)["note store"] == ["its blocks were not read: stop the service for that"]
+    assert texts(result)["note store"] == ["its blocks were not read: stop the service for that"]
 
 
 @pytest.mark.parametrize(
@@ -164,7 +168,7 @@ def test_check_tries_the_first_lines_of_each_log(run: Run, monkeypatch: pytest.M
     monkeypatch.setenv("LOG_FILE_PATH", "*.log")
     result = run("check", "--json")
     assert result.exit_code == 0
-    assert sorted(found(result)["ok lines"]) == [
+    assert sorted(texts(result)["ok lines"]) == [
         "a.log: requests (detected): 3 first lines, 3 records, 0 rejects",
         "b.log has no whole line yet",
     ]
@@ -173,7 +177,7 @@ def test_check_tries_the_first_lines_of_each_log(run: Run, monkeypatch: pytest.M
 def test_check_notes_rejects_and_the_first_of_them(run: Run) -> None:
     Path("a.log").write_text(REQUEST * 2 + "junk\n" + REQUEST.replace("200", "abc"))
     result = run("check", "--json", "--log-file-path", "a.log", "--log-format", "requests")
-    (note,) = found(result)["note lines"]
+    (note,) = texts(result)["note lines"]
     assert result.exit_code == 0
     assert note.startswith(
         "a.log: requests (named): 4 first lines, 2 records, 2 rejects; line 3: line: found 1"
@@ -183,7 +187,7 @@ def test_check_notes_rejects_and_the_first_of_them(run: Run) -> None:
 def test_check_shows_a_wrong_format_by_the_first_lines(run: Run) -> None:
     Path("a.log").write_text(REQUEST * 3)
     result = run("check", "--json", "--log-file-path", "a.log", "--log-format", "json")
-    (wrong,) = found(result)["wrong lines"]
+    (wrong,) = texts(result)["wrong lines"]
     assert result.exit_code == 78
     assert wrong.startswith("a.log: json (named): 3 first lines, 0 records, 3 rejects; line 1: ")
     assert wrong.endswith("; by its lines it is requests")
@@ -192,7 +196,7 @@ def test_check_shows_a_wrong_format_by_the_first_lines(run: Run) -> None:
 def test_check_refuses_a_log_whose_format_cannot_be_told(run: Run) -> None:
     Path("a.log").write_text("nothing that is known\n")
     result = run("check", "--json", "--log-file-path", "a.log")
-    (wrong,) = found(result)["wrong lines"]
+    (wrong,) = texts(result)["wrong lines"]
     assert result.exit_code == 78
     assert "a.log: format: found 'nothing that is known', expected a line of a known format" in wrong
 
@@ -200,7 +204,7 @@ def test_check_refuses_a_log_whose_format_cannot_be_told(run: Run) -> None:
 def test_check_notes_durations_of_hours(run: Run) -> None:
     Path("a.log").write_text(REQUEST.replace("0.25", "40000"))
     result = run("check", "--json", "--log-file-path", "a.log")
-    (note,) = found(result)["note lines"]
+    (note,) = texts(result)["note lines"]
     assert (result.exit_code, "LOG_DURATION_UNIT" in note) == (0, True)
 
 
@@ -209,7 +213,7 @@ def test_check_tries_the_newest_files_of_a_glob_and_says_how_many_it_did_not(run
         file = Path(f"{number}.log")
         file.write_text(REQUEST)
         os.utime(file, (number, number))
-    lines = found(run("check", "--json", "--log-file-path", "*.log"))
+    lines = texts(run("check", "--json", "--log-file-path", "*.log"))
     assert lines["note lines"] == ["*.log: the first lines of the 20 newest files were tried, not of 3"]
     assert [text.partition(":")[0] for text in lines["ok lines"]] == [f"{n}.log" for n in range(22, 2, -1)]
 
@@ -219,7 +223,7 @@ def test_check_reads_a_file_as_the_first_entry_says_that_matches_it(
 ) -> None:
     Path("a.log").write_text(REQUEST)
     monkeypatch.setenv("LOG_FILE_PATH", "requests=a.log,json=*.log")
-    lines = found(run("check", "--json"))
+    lines = texts(run("check", "--json"))
     assert len(lines["ok lines"]) == 1
     assert "wrong lines" not in lines
 
@@ -228,11 +232,11 @@ def test_check_says_which_table_of_the_sources_is_wrong(run: Run, monkeypatch: p
     Path("sources.toml").write_text('source = [{path = "a.log"}, {path = "b.log", pattern = "(unclosed"}]')
     monkeypatch.setenv("LOG_SOURCES", "sources.toml")
     result = run("check", "--json")
-    assert (result.exit_code, "sources.toml was read, 2 sources" in found(result)["ok settings"]) == (
+    assert (result.exit_code, "sources.toml was read, 2 sources" in texts(result)["ok settings"]) == (
         78,
         True,
     )
-    (wrong,) = found(result)["wrong format"]
+    (wrong,) = texts(result)["wrong format"]
     assert wrong.startswith("LOG_SOURCES: sources.toml, source 2: LOG_REGEX: found '(unclosed'")
 
 
@@ -240,4 +244,20 @@ def test_check_lists_every_wrong_key_of_the_sources(run: Run, monkeypatch: pytes
     Path("sources.toml").write_text('source = [{path = "a.log", fromat = "x"}, {}]')
     monkeypatch.setenv("LOG_SOURCES", "sources.toml")
     result = run("check", "--json")
-    assert (result.exit_code, len(found(result)["wrong settings"])) == (78, 2)
+    assert (result.exit_code, len(texts(result)["wrong settings"])) == (78, 2)
+
+
+@each_no_log
+def test_check_refuses_a_log_that_holds_no_lines(run: Run, name: str, content: bytes, found: str) -> None:
+    Path(name).write_bytes(content)
+    result = run("check", "--json", "--log-file-path", name)
+    [text] = texts(result)["wrong log"]
+    assert (result.exit_code, f"found {found}" in text or "compressed, and does not grow" in text) == (
+        78,
+        True,
+    )
+
+
+def test_check_says_what_becomes_of_standard_input(run: Run) -> None:
+    result = run("check", "--json", "--log-file-path", "-")
+    assert (result.exit_code, "is kept in data/stdin-" in texts(result)["ok log"][0]) == (0, True)

@@ -114,6 +114,18 @@ def test_a_service_that_is_not_ready_says_why(run: Run) -> None:
     ]
 
 
+def test_status_shows_warnings_and_the_service_is_ready(run: Run) -> None:
+    ingestion = {"state": "running", "last_error": None, "store_error": None, "lost_bytes": 0}
+    document = {"ready": True, "store": {"answers": True, "error": None}, "ingestion": ingestion}
+    warning = {"path": "x", "format": "json", "kind": "rejects", "text": "9 of 10 lines of \x1b[31mx"}
+    body = json.dumps({**document, "sources": [], "warnings": [warning]}).encode()
+    with program({**ALIVE, "/ready": (200, body)}) as port:
+        result = run("status", "--port", port)
+        shown = json.loads(run("status", "--port", port, "--json").stdout)
+    assert (result.exit_code, shown["warnings"]) == (0, [warning])
+    assert result.stdout.splitlines()[-2] == r"warning: read as json: 9 of 10 lines of \x1b[31mx"
+
+
 @pytest.mark.parametrize("through_service", [True, False])
 def test_a_wrong_parameter_is_named(run: Run, service: Service, stored: str, through_service: bool) -> None:
     where = ("--port", service.port) if through_service else ("--store-url", stored)

@@ -6,15 +6,16 @@ import gzip
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
-from tailmetrics.cli.commands import main
 from tailmetrics.formats import KINDS, detection
 from tests.cli.running import LOG, MESSY, Run, as_json
+from tests.compressing import COMPRESS, zipped
 
 NGINX = '203.0.113.9 - bob [10/Oct/2024:13:55:36 +0200] "GET /cart HTTP/1.1" 200 612 "-" "curl/8.5" 0.25\n'
 
@@ -121,14 +122,15 @@ def test_files_that_cannot_be_read_are_named(run: Run) -> None:
     assert ". is a folder" in result.stderr
 
 
-@pytest.mark.parametrize("is_compressed", [False, True])
-def test_detect_reads_standard_input(is_compressed: bool) -> None:
-    data = LOG.read_bytes()
-    result = CliRunner().invoke(
-        main, ["detect", "-", "--json"], input=gzip.compress(data) if is_compressed else data
-    )
-    found = only(result)
+@pytest.mark.parametrize("packed", [bytes, *COMPRESS.values()], ids=["plain", *COMPRESS])
+def test_detect_reads_standard_input(run: Run, packed: Callable[[bytes], bytes]) -> None:
+    found = only(run("detect", "-", "--json", input=packed(LOG.read_bytes())))
     assert (found["file"], found["format"], found["rejects"]) == ("-", "requests", 0)
+
+
+def test_what_holds_no_lines_is_refused(run: Run) -> None:
+    result = run("detect", "-", input=zipped(b"line\n"))
+    assert (result.exit_code, "found a zip archive, expected lines" in result.stderr) == (66, True)
 
 
 @pytest.mark.parametrize("name", ["x.log.gz", "x.log"])

@@ -14,6 +14,7 @@ import pytest
 from tailmetrics.ingest import load as loading
 from tailmetrics.stores import open_store
 from tests.cli.running import LOG, MESSY, Run, as_json
+from tests.compressing import COMPRESS, NAMES, each_no_log, each_suffix, zipped
 from tests.integration.running import Service
 from tests.paths import DATA
 
@@ -76,6 +77,24 @@ def test_a_log_loaded_in_a_wrong_format_is_another_one_behind_an_empty_line(run:
     Path("again.log").write_bytes(b"\n" + LOG.read_bytes())
     right = as_json(run("load", "again.log", "--json"))
     assert (wrong["totals"]["rejects"], right["totals"]["records"]) == (10_000, 10_000)
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_a_log_in_another_format_is_no_failure_but_told_with_what_helps(
+    run: Run, options: tuple[str, ...]
+) -> None:
+    result = run("load", LOG, MESSY, "--log-format", "json", *options)
+    hints = [
+        f"{number} of {number} lines of {log} (100%) could not be read; "
+        f"`tailmetrics detect {log}` tells their format"
+        for log, number in ((LOG, "10,000"), (MESSY, "2,039"))
+    ]
+    assert (result.exit_code, result.stderr.splitlines()) == (
+        0,
+        [f"tailmetrics load: {hint}" for hint in hints],
+    )
+    if options:
+        assert [file["warning"] for file in json.loads(result.stdout)["files"]] == hints
 
 
 @pytest.mark.slow
@@ -235,3 +254,59 @@ def test_a_service_reads_what_is_sent_to_it_as_its_own_table_says(run: Run, tmp_
     finally:
         service.close()
     assert (log.name, stats["average_latency"]) == ("shop.log", 0.75)
+
+
+@pytest.mark.parametrize("packed", [bytes, *COMPRESS.values()], ids=["plain", *COMPRESS])
+def test_load_reads_standard_input_to_its_end(run: Run, packed) -> None:
+    first = as_json(run("load", "-", "--json", input=packed(LOG.read_bytes())))
+    again = as_json(run("load", LOG, "--json"))
+    assert [(each["totals"]["records"], each["files"][0]["already_loaded"]) for each in (first, again)] == [
+        (10_000, False),
+        (0, True),
+    ]
+    assert first["files"][0]["name"] == "-"
+    assert list(Path("data").glob(".load*")) == []
+
+
+@pytest.mark.parametrize("is_named", [False, True], ids=["the service", "its store"])
+def test_load_of_standard_input_through_the_service_is_known_by_its_content(
+    run: Run, service: Service, monkeypatch: pytest.MonkeyPatch, is_named: bool
+) -> None:
+    monkeypatch.setenv("API_KEY", "secret")
+    store = ["--store-url", f"duckdb:///{service.store}"] if is_named else []
+    result = run("load", "-", "--port", service.port, *store, input=LOG.read_bytes())
+    assert (result.exit_code, result.stdout) == (0, "-: already loaded, nothing was added\n")
+
+
+def test_standard_input_that_is_named_twice_is_a_wrong_parameter(run: Run) -> None:
+    result = run("load", "-", "-", input=b"")
+    assert (result.exit_code, "standard input once" in result.stderr) == (2, True)
+
+
+@each_no_log
+def test_what_holds_no_lines_is_refused_before_anything_is_loaded(
+    run: Run, name: str, content: bytes, found: str
+) -> None:
+    Path(name).write_bytes(content)
+    for command in ("load", "report"):
+        result = run(command, LOG, name)
+        assert (result.exit_code, f"{name}: found {found}" in result.stderr) == (66, True)
+        assert "Nothing was" in result.stderr
+    assert not Path("data").exists()
+
+
+@each_suffix
+def test_a_compressed_log_that_is_cut_off_cannot_be_read(run: Run, suffix: str) -> None:
+    name = f"x.log{suffix}"
+    Path(name).write_bytes(COMPRESS[suffix](LOG.read_bytes())[:-9])
+    result = run("load", name)
+    assert (result.exit_code, f"not a whole {NAMES[suffix]} file" in result.stderr) == (66, True)
+
+
+@pytest.mark.parametrize("content", [zipped(b"line\n"), COMPRESS[".xz"](b"line\n")[:-9]])
+def test_what_the_service_refuses_of_standard_input_cannot_be_read(
+    run: Run, service: Service, monkeypatch: pytest.MonkeyPatch, content: bytes
+) -> None:
+    monkeypatch.setenv("API_KEY", "secret")
+    result = run("load", "-", "--port", service.port, input=content)
+    assert (result.exit_code, "- cannot be loaded: body: found" in result.stderr) == (66, True)

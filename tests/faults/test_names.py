@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import gzip
 import shutil
 import signal
 import sqlite3
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests import servers
+from tests.compressing import COMPRESS, each_suffix
 from tests.faults.living import Living
 from tests.integration.running import Service
 from tests.tailing.following import append, copy_truncate, numbered
@@ -114,18 +115,19 @@ def test_case_25_rotated_while_running(follow, all_logs, scheme, rotate):
     living.must_have(all_logs.numbers())
 
 
+@each_suffix
 @each_scheme
-def test_case_25_rotated_and_compressed_while_stopped(follow, all_logs, scheme):
+def test_case_25_rotated_and_compressed_while_stopped(follow, all_logs, scheme, suffix):
     living = read_first_lines(follow, all_logs)
     living.stop()
     all_logs.append(50)
-    all_logs.rotate(compress, scheme)
+    all_logs.rotate(partial(compress, suffix), scheme)
     all_logs.append(200)
     living.must_have(all_logs.numbers())
 
 
-def compress(log: Path, rotated: Path) -> None:
-    rotated.with_name(f"{rotated.name}.gz").write_bytes(gzip.compress(log.read_bytes()))
+def compress(suffix: str, log: Path, rotated: Path) -> None:
+    rotated.with_name(f"{rotated.name}{suffix}").write_bytes(COMPRESS[suffix](log.read_bytes()))
     log.unlink()
 
 

@@ -253,3 +253,29 @@ def test_case_22_a_store_that_is_cut_at_the_last_moment_is_no_clean_end(service,
     assert service.end() == 69
     assert service.store.stat().st_size == 0
     assert "is damaged" in service.said()
+
+
+def iis_lines(first: int, last: int, *, with_site: bool) -> list[str]:
+    """Lines that each carry a number, behind a header of their own."""
+    site, of_site = ("s-sitename ", "W3SVC1 ") if with_site else ("", "")
+    fields = f"#Fields: date time {site}cs-uri-stem c-ip sc-status time-taken"
+    line = f"2024-01-13 00:32:17 {of_site}/line/{{}} 203.0.113.9 200 242"
+    return ["#Software: Microsoft Internet Information Services 10.0", fields] + [
+        line.format(number) for number in range(first, last)
+    ]
+
+
+def test_case_17_kill_nine_in_the_middle_of_a_log_whose_columns_change(new_service, log):
+    service = new_service(f"iis={log}", CHUNK_BYTES="65536", STREAM_MAX_SIZE="2000")
+    append(log, *iis_lines(0, 20_000, with_site=False))
+    service.start(wait=False)
+    for first in range(20_000, 80_000, 20_000):
+        await_that(lambda least=first // 2: service.answers() and service.total() >= least, 30, service.said)
+        service.kill()
+        append(log, *iis_lines(first, first + 20_000, with_site=first % 40_000 == 0))
+        service.start(wait=False)
+    await_that(lambda: service.answers() and service.total() >= 80_000, 60, service.said)
+    assert service.end() == 0
+    assert np.array_equal(service.numbers(), np.arange(80_000))
+    assert service.rows("SELECT DISTINCT duration FROM records") == [(0.242,)]
+    assert service.rows("SELECT count(*) FROM rejects") == [(0,)]

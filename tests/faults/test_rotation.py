@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
 import os
 import shutil
 
 import pytest
 
+from tests.compressing import COMPRESS, each_suffix
 from tests.integration.running import await_that
 from tests.tailing.following import append, copy_truncate, numbered
 
@@ -163,8 +163,11 @@ def test_case_05_the_copy_is_in_the_glob_while_it_is_being_made(follow, log):
     living.must_have(range(1100))
 
 
+@each_suffix
 @either_glob
-def test_case_16_a_compressed_rotated_file_beside_the_plain_one_is_not_read_twice(follow, log, pattern):
+def test_case_16_a_compressed_rotated_file_beside_the_plain_one_is_not_read_twice(
+    follow, log, pattern, suffix
+):
     living = follow(log.parent / pattern)
     append(log, *numbered(0, 1000))
     living.await_count(1000)
@@ -172,31 +175,33 @@ def test_case_16_a_compressed_rotated_file_beside_the_plain_one_is_not_read_twic
     log.rename(rotated)
     append(log, *numbered(1000, 1100))
     living.await_count(1100)
-    rotated.with_name("x.log.1.gz").write_bytes(gzip.compress(rotated.read_bytes()))
+    rotated.with_name(f"x.log.1{suffix}").write_bytes(COMPRESS[suffix](rotated.read_bytes()))
     living.await_look(2)
     rotated.unlink()
     living.must_have(range(1100))
 
 
+@each_suffix
 @either_glob
 def test_case_16_rotated_and_compressed_while_stopped_goes_on_at_the_decompressed_offset(
-    follow, log, pattern
+    follow, log, pattern, suffix
 ):
     living = follow(log.parent / pattern)
     append(log, *numbered(0, 1000))
     living.await_count(1000)
     living.stop()
     append(log, *numbered(1000, 2000))
-    log.with_name("x.log.1.gz").write_bytes(gzip.compress(log.read_bytes()))
+    log.with_name(f"x.log.1{suffix}").write_bytes(COMPRESS[suffix](log.read_bytes()))
     log.unlink()
     append(log, *numbered(2000, 2100))
     living.must_have(range(2100))
 
 
-def test_case_16_a_compressed_file_never_seen_plain_is_read_whole_by_load(follow, log, tmp_path):
+@each_suffix
+def test_case_16_a_compressed_file_never_seen_plain_is_read_whole_by_load(follow, log, tmp_path, suffix):
     living = follow(log)
-    old = tmp_path / "old.log.gz"
-    old.write_bytes(gzip.compress("\n".join(numbered(0, 1000)).encode()))
+    old = tmp_path / f"old.log{suffix}"
+    old.write_bytes(COMPRESS[suffix]("\n".join(numbered(0, 1000)).encode()))
     jobs = [living.running.start_load(old, str(old), None) for _ in range(2)]
     await_that(lambda: all(job.has_ended for job in jobs), 20.0)
     living.must_have(range(1000))

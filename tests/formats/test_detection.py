@@ -8,6 +8,7 @@ from tailmetrics.errors import UndecidedFormat
 from tailmetrics.formats import KINDS, Kind
 from tailmetrics.formats.detection import decided, is_of, nearest, of_whole
 from tests.builders import format_options
+from tests.paths import ROOT
 
 COMBINED = '203.0.113.9 - - [10/Oct/2024:13:55:36 +0000] "GET /cart HTTP/1.1" 200 612 "-" "curl/8.5" 0.123'
 REQUESTS = "2024-11-06 06:33:33 cust_40 /api/v1/resource1 400 0.316"
@@ -98,3 +99,9 @@ def test_more_lines_never_change_what_was_decided(lines: list[str], data: st.Dat
 
 def test_the_nearest_format_is_told_with_the_field_at_which_it_fails() -> None:
     assert isinstance(nearest("hello"), list)
+
+
+@pytest.mark.parametrize("name", ["iis", "cloudfront", "logfmt"])
+def test_logs_as_they_are_written_are_told_by_their_first_lines(name: str) -> None:
+    head = (ROOT / "tests" / "data" / "logs" / f"{name}.log").read_bytes()
+    assert of_whole(head, format_options("auto")).name == name

@@ -16,10 +16,20 @@ def block_of(section: str, number: int = 0) -> str:
     return re.findall(r"```\n(.*?)```", text, re.DOTALL)[number]
 
 
-@pytest.mark.parametrize(("name", "lines"), [("requests", 1), ("nginx", 2), ("json", 1), ("results", 2)])
+@pytest.mark.parametrize(
+    ("name", "lines"), [("requests", 1), ("nginx", 2), ("json", 1), ("logfmt", 2), ("results", 2)]
+)
 def test_the_lines_shown_for_a_format_are_records_in_it(name: str, lines: int) -> None:
     read = open_format(Settings(_env_file=None).format_options(name))  # type: ignore[call-arg]
     assert read.parse(block_of(name).encode(), 0).records.height == lines
+
+
+@pytest.mark.parametrize("name", ["iis", "w3c"])
+def test_the_lines_shown_for_w3c_are_records_behind_their_header(name: str) -> None:
+    read = open_format(Settings(_env_file=None).format_options(name))  # type: ignore[call-arg]
+    parsed = read.parse(block_of("w3c, iis and cloudfront").encode(), 0)
+    assert parsed.records["customer_id"].to_list() == ["CORP\\bob"]
+    assert (parsed.records["duration"].to_list(), parsed.blanks) == ([0.242], 2)
 
 
 def test_the_pattern_shown_reads_lines() -> None:

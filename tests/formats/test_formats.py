@@ -11,6 +11,7 @@ from polars.testing import assert_frame_equal
 from tailmetrics.errors import FormatError
 from tailmetrics.formats import KINDS, LineFormat, kind_of, open_entry, open_format
 from tailmetrics.formats.framing import framing_of, opens_block
+from tailmetrics.formats.w3c.directives import header_after
 from tailmetrics.records import RECORD_SCHEMA, REJECT_SCHEMA
 from tailmetrics.settings import LogPath, Settings
 from tests.builders import format_options
@@ -26,6 +27,12 @@ LINES = {
     "nginx": '::1 - bob [10/Oct/2024:13:55:36 +0000] "GET / HTTP/1.1" 200 612 "-" "curl" 0.5',
     "json": '{"timestamp":1727740801,"customer_id":"a","path":"/","status_code":200,"duration":0.5}',
     "regex": "2024-10-01 00:00:01 a / 200 0.5",
+    "iis": "#Fields: date time s-ip cs-uri-stem c-ip sc-status time-taken\n"
+    "2024-10-01 00:00:01 ::1 / a 200 500",
+    "cloudfront": "#Fields: date time x-edge-location cs-uri-stem c-ip sc-status time-taken\n"
+    "2024-10-01\t00:00:01\tLAX\t/\ta\t200\t0.5",
+    "w3c": "#Fields: date time cs-uri-stem c-ip sc-status time-taken\n2024-10-01 00:00:01 / a 200 0.5",
+    "logfmt": 'ts=1727740801 tenant=a path="/" status=200 duration=0.5',
     "results": "# Test: a\n# detail\n# Result: PASS",
 }
 
@@ -101,7 +108,9 @@ def test_a_log_in_two_pieces_is_the_same_as_in_one(name: str, data: st.DataObjec
     log = data.draw(any_logs(name))
     cut = framing_of(name).whole(log[: data.draw(st.integers(0, len(log)))])
     read = opened(name)
-    whole, first, second = read.parse(log, 0), read.parse(log[:cut], 0), read.parse(log[cut:], cut)
+    header = header_after(log[:cut], 0, b"", 350)
+    whole, first = read.parse(log, 0), read.parse(log[:cut], 0)
+    second = read.of_source("x", 0, header).parse(log[cut:], cut)
     assert_frame_equal(pl.concat([first.records, second.records]), whole.records)
     assert_frame_equal(pl.concat([first.rejects, second.rejects]), whole.rejects)
     assert first.blanks + second.blanks == whole.blanks
@@ -144,6 +153,8 @@ def test_an_unknown_format_is_named_with_those_there_are() -> None:
         ("json", LINES["json"].replace("{", "{{").replace("0.5}", '"{}"}}')),
         ("json", LINES["json"].replace("{", "{{").replace("0.5}", "{}}}")),
         ("regex", LINES["regex"].replace("0.5", "{}")),
+        ("w3c", LINES["w3c"].replace("0.5", "{}")),
+        ("logfmt", LINES["logfmt"].replace("0.5", "{}")),
     ],
 )
 def test_a_duration_has_the_same_bound_in_every_format(name: str, line: str) -> None:

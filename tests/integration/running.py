@@ -52,6 +52,7 @@ class Service:
         as_root: bool = True,
         open_files: tuple[int, int] | None = None,
         command: str = "up",
+        stdin: int = subprocess.DEVNULL,
     ) -> None:
         """Start it, without root's right to read every file, or with limits of open files, if asked."""
         prefix = [] if as_root or os.getuid() else [*_WITHOUT_ROOTS_RIGHTS]
@@ -62,7 +63,7 @@ class Service:
                 [*prefix, sys.executable, "-m", "tailmetrics", command],
                 env=self.environment,
                 cwd=self.folder,
-                stdin=subprocess.DEVNULL,
+                stdin=stdin,
                 stdout=stream,
                 stderr=stream,
             )

@@ -220,6 +220,17 @@ def test_a_broker_that_is_away_is_told_in_ready_and_metrics(tmp_path: Path) -> N
     assert f'tailmetrics_source_up{{path="{source["path"]}",source=""}} 0.0' in metrics
 
 
+def test_messages_in_another_format_are_told_of_their_queue(tmp_path: Path, queue: Queue) -> None:
+    queue.send(log_of(1, 2), log_of(2, 3))
+    with consuming(tmp_path, f"json={queue.url}") as running:
+        await_that(lambda: "5 of the latest 5 lines" in str(running.ingestion.sources()), AWAIT_SECONDS)
+        [status] = running.ingestion.sources()
+    [warning] = status.warnings
+    assert (status.source_id, status.format, warning.kind) == ("", "json", "rejects")
+    assert warning.text.startswith(f"5 of the latest 5 lines of {status.path} (100%) could not be read")
+    assert warning.text.endswith("; LOG_FILE_PATH says how they are read")
+
+
 def test_messages_are_not_listed_as_files(tmp_path: Path, queue: Queue) -> None:
     queue.send(log_of(1), log_of(2))
     with consuming(tmp_path, queue.url) as running:

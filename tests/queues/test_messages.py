@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ from tailmetrics.settings import LogQueue, load_settings
 from tailmetrics.sources import LineChunk, LongLine
 from tailmetrics.urls import QueueUrl
 from tests.builders import format_options
+from tests.compressing import COMPRESS, each_suffix
 from tests.queues.consuming import log_of
 
 URL = "amqp://host/?queue=logs"
@@ -71,11 +71,36 @@ def test_a_message_that_is_its_name_only_is_empty() -> None:
     assert message_of(b"x.log\n", headers={"first-line": "name"}).is_empty
 
 
-def test_a_gzip_is_read_unpacked() -> None:
-    [chunk] = chunks_of(message_of(gzip.compress(b"a\n")))
+@each_suffix
+def test_a_compressed_message_is_read_unpacked(suffix: str) -> None:
+    [chunk] = chunks_of(message_of(COMPRESS[suffix](b"a\n")))
     assert chunk.data == b"a\n"
 
 
 @pytest.mark.parametrize("unit", [1, 10**3, 10**6, 10**9], ids=["s", "ms", "us", "ns"])
 def test_the_time_of_a_message_may_be_in_any_unit(unit: int) -> None:
     assert messages._written_ns(1_700_000_000 * unit) == 1_700_000_000 * 10**9
+
+
+def test_chunks_of_a_log_with_headers_bring_the_one_before_them() -> None:
+    header = b"#Fields: date time c-ip cs-uri-stem sc-status"
+    line = b"2024-01-13 00:32:17 ::1 /a 200\n"
+    received = Received(
+        tag=1,
+        body=header + b"\n" + line * 1000,
+        message_id=None,
+        redelivered=False,
+        headers={},
+        timestamp=None,
+    )
+    chunks = chunks_of(
+        Message(
+            received,
+            place=Place(1, 1),
+            queue=LogQueue(QueueUrl.parse(URL), format_options("w3c")),
+            broker_name="rabbit@host",
+            options=load_settings(None, max_line_bytes=64, chunk_bytes=4096).queue_options,
+        )
+    )
+    assert [chunk.header for chunk in chunks] == [b"", *[header] * (len(chunks) - 1)]
+    assert len(chunks) > 2

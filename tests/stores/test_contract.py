@@ -28,7 +28,7 @@ from tailmetrics.stats import (
     Summary,
     TrendsQuery,
 )
-from tailmetrics.status import SourceStatus
+from tailmetrics.status import SourceStatus, SourceWarning
 from tailmetrics.stores import Store
 from tailmetrics.stores.in_memory import Memory
 from tailmetrics.windows import parse_every
@@ -789,7 +789,8 @@ class TestStatus:
         assert ask(store.status()).version == ask(store.status()).version
 
     def test_it_tells_what_each_processor_said_last(self, store: Store, ask: Ask[Any]) -> None:
-        first = SourceStatus("one", "/logs/a", 1, 2, 0, 10, 20, 10, 0.5, "live")
+        warnings = (SourceWarning("rejects", "9 of 10 lines"),)
+        first = SourceStatus("one", "/logs/a", 1, 2, 0, 10, 20, 10, 0.5, "live", None, None, "json", warnings)
         latest = replace(first, position=20, lag_bytes=0, lag_seconds=0.0)
         other = replace(first, source_id="two")
         store.report("left", [first])

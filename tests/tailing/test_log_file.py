@@ -3,37 +3,44 @@
 from __future__ import annotations
 
 import contextlib
-import gzip
+import lzma
 import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from tailmetrics.errors import LoadError
 from tailmetrics.tailing.log_file import may_hold_more, open_log
+from tests.compressing import COMPRESS, NAMES, each_no_log, each_suffix
 from tests.tailing.following import (
     as_bytes,
     numbered,
 )
 
 
-def test_load_reads_a_compressed_file_whole(tmp_path, log, follow):
+@each_suffix
+def test_load_reads_a_compressed_file_whole(tmp_path, log, follow, suffix):
     following = follow(log)
-    path = tmp_path / "old.gz"
-    path.write_bytes(gzip.compress(b"one\ntwo\nunfinished"))
+    path = tmp_path / f"old{suffix}"
+    path.write_bytes(COMPRESS[suffix](b"one\ntwo\nunfinished"))
     following.load(path)
     assert following.lines == [b"one", b"two", b"unfinished"]
 
 
-def test_load_of_a_damaged_compressed_file_fails_with_a_reason(tmp_path, log, follow):
-    path = tmp_path / "old.gz"
-    path.write_bytes(gzip.compress(os.urandom(10_000))[:-500])
-    assert "not a whole gzip file" in (follow(log).load(path).progress().error or "")
+@each_suffix
+def test_load_of_a_damaged_compressed_file_fails_with_a_reason(tmp_path, log, follow, suffix):
+    path = tmp_path / f"old{suffix}"
+    path.write_bytes(COMPRESS[suffix](os.urandom(10_000))[:-500])
+    error = follow(log).load(path).progress().error or ""
+    assert error.startswith(f"{path}: not a whole {NAMES[suffix]} file")
 
 
-def test_a_gzip_is_loaded_as_one_under_any_name(tmp_path, follow):
+@each_suffix
+def test_a_compressed_file_is_loaded_as_one_under_any_name(tmp_path, follow, suffix):
     log = tmp_path / "finished.log"
-    log.write_bytes(gzip.compress("\n".join(numbered(0, 10)).encode()))
+    log.write_bytes(COMPRESS[suffix]("\n".join(numbered(0, 10)).encode()))
     following = follow(tmp_path / "none.log")
     following.load(log)
     assert following.lines == as_bytes(numbered(0, 10))
@@ -45,18 +52,49 @@ def test_a_named_pipe_is_no_log(tmp_path: Path) -> None:
         open_log(str(tmp_path / "x.log"))
 
 
-def test_a_compressed_log_is_read_forward_and_back(tmp_path: Path) -> None:
-    (tmp_path / "x.log.gz").write_bytes(gzip.compress(b"0123456789"))
-    with contextlib.closing(open_log(str(tmp_path / "x.log.gz"))) as opened:
+@each_suffix
+def test_a_compressed_log_is_read_forward_and_back(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"x.log{suffix}"
+    path.write_bytes(COMPRESS[suffix](b"0123456789"))
+    with contextlib.closing(open_log(str(path))) as opened:
         assert (opened.size(), opened.read(7, 9), opened.read(2, 3)) == (10, b"789", b"234")
 
 
 @pytest.mark.parametrize(
     ("name", "position", "expected"),
-    [("x.log", 10, True), ("x.log.gz", 10, False), ("x.log.gz", 9, True)],
+    [
+        ("x.log", 10, True),
+        *((f"x.log{suffix}", 10, suffix == ".bz2") for suffix in COMPRESS),
+        *((f"x.log{suffix}", 9, True) for suffix in COMPRESS),
+    ],
 )
-def test_whether_a_log_may_hold_more_is_told_by_the_end_of_a_gzip(
+def test_whether_a_log_may_hold_more_is_told_without_decompressing_it(
     tmp_path: Path, name: str, position: int, expected: bool
 ) -> None:
-    (tmp_path / name).write_bytes(gzip.compress(b"0123456789"))
+    (tmp_path / name).write_bytes(COMPRESS.get(Path(name).suffix, bytes)(b"0123456789"))
     assert may_hold_more(str(tmp_path / name), [position]) == expected
+
+
+@each_no_log
+def test_what_holds_no_lines_is_not_loaded_and_not_remembered(tmp_path, follow, name, content, found):
+    path = tmp_path / name
+    path.write_bytes(content)
+    following = follow(tmp_path / "none.log")
+    error = following.load(path).progress().error or ""
+    assert error.startswith(f"{path}: found {found}")
+    assert following.sources == {}
+
+
+@pytest.mark.skipif(shutil.which("xz") is None, reason="the standard library makes no file of many blocks")
+def test_the_size_in_an_xz_file_is_that_of_all_its_blocks(tmp_path: Path) -> None:
+    path = tmp_path / "x.log.xz"
+    content = b"line\n" * 100_000
+    command = ["xz", "--block-size=65536"]
+    path.write_bytes(subprocess.run(command, input=content, capture_output=True, check=True).stdout)
+    assert [may_hold_more(str(path), [position]) for position in (len(content), 65536)] == [False, True]
+
+
+def test_what_is_cut_off_may_hold_more(tmp_path: Path) -> None:
+    path = tmp_path / "x.log.xz"
+    path.write_bytes(lzma.compress(b"line\n" * 1000)[:-20])
+    assert may_hold_more(str(path), [5000])

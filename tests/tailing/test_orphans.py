@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import gzip
 import os
-import shutil
 
 import pytest
 
 from tailmetrics.sources import Checkpoint, Source
 from tailmetrics.tailing.orphans import Orphans
+from tests.compressing import COMPRESS, each_suffix
 from tests.tailing.following import (
     append,
     as_bytes,
@@ -101,14 +100,14 @@ def test_unread_bytes_destroyed_by_a_truncation_are_counted(log, follow):
     assert following.tailer.lost_bytes == len("unfinished")
 
 
-def test_a_rotated_file_compressed_with_unread_lines_goes_on_at_the_decompressed_offset(log, follow):
+@each_suffix
+def test_a_rotated_file_compressed_with_unread_lines_goes_on_at_the_decompressed_offset(log, follow, suffix):
     following = follow(log)
     append(log, *numbered(0, 50))
     following.settle()
     following.close()
     append(log, *numbered(50, 100))
-    with gzip.open(log.with_suffix(".log.1.gz"), "wb") as stream, log.open("rb") as plain:
-        shutil.copyfileobj(plain, stream)
+    log.with_suffix(f".log.1{suffix}").write_bytes(COMPRESS[suffix](log.read_bytes()))
     log.unlink()
     append(log, *numbered(100, 120))
     following.restart()
@@ -151,7 +150,7 @@ def test_a_log_that_was_made_rotated_and_compressed_while_stopped_after_the_one_
     following.settle()
     following.close()
     log.rename(log.with_name("put away"))
-    log.with_name("x.log.1.gz").write_bytes(gzip.compress("\n".join([*numbered(5, 10), ""]).encode()))
+    log.with_name("x.log.1.gz").write_bytes(COMPRESS[".gz"]("\n".join([*numbered(5, 10), ""]).encode()))
     following.restart()
     assert following.settle() == as_bytes(numbered(0, 10))
 

@@ -30,7 +30,7 @@ def log_names(draw: st.DrawFn) -> str:
         name += suffix
         for _ in range(draw(st.integers(0, 2))):
             name += draw(st.sampled_from(SEPARATORS)) + draw(st.sampled_from(PIECES))
-    return name + draw(st.sampled_from(["", "", ".gz"]))
+    return name + draw(st.sampled_from(["", "", ".gz", ".xz", ".bz2", ".zst"]))
 
 
 @pytest.mark.parametrize(
@@ -47,6 +47,9 @@ def log_names(draw: st.DrawFn) -> str:
         ("x.log.1.gz.2", ["x.log.1.gz.2", "x.log.1", "x.log"]),
         ("x.log-20241010T101010Z", ["x.log-20241010T101010Z", "x.log"]),
         ("web1.log", ["web1.log"]),
+        ("x.log.1.xz", ["x.log.1", "x.log"]),
+        ("x.log-20241010.bz2", ["x.log-20241010", "x.log"]),
+        ("x-1.log.zst", ["x-1.log", "x.log"]),
     ],
 )
 def test_one_piece_of_a_mark_is_taken_off_at_a_time(name: str, expected: list[str]) -> None:
@@ -63,7 +66,7 @@ def test_the_chain_of_each_name_in_a_chain_is_the_rest_of_it(name: str) -> None:
 def test_a_log_that_an_entry_names_has_what_is_derived_from_its_name(
     name: str, pieces: list[str], separator: str
 ) -> None:
-    log = name.removesuffix(".gz")
+    log = chain(f"/logs/{name}")[0].removeprefix("/logs/")
     rotated = "".join([log, *(separator + piece for piece in pieces), ".gz"])
     assert names_of(log).log_of(f"/logs/{rotated}") == f"/logs/{log}"
 

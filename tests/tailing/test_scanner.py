@@ -18,6 +18,7 @@ from tailmetrics.tailing.matching import Matcher
 from tailmetrics.tailing.rotation import LogNames
 from tailmetrics.tailing.scanner import Scanner
 from tailmetrics.tailing.wakeup import Wakeup
+from tests.compressing import COMPRESS, each_no_log, each_suffix
 from tests.tailing.following import (
     Following,
     append,
@@ -176,3 +177,37 @@ class TestScanner:
         append(log, "new")
         scanner.scan()
         assert [(each is old, each.rotated) for each in followers] == [(True, True), (False, False)]
+
+
+@each_no_log
+def test_a_followed_file_that_holds_no_lines_is_unreadable(tmp_path, follow, name, content, found):
+    assert found
+    path = tmp_path / name.removesuffix(".gz").removesuffix(".zst").removesuffix(".xz")
+    path.write_bytes(content)
+    following = follow(path)
+    assert following.settle() == []
+    [status] = following.tailer.statuses()
+    assert (status.state, (status.last_error or "").startswith(f"{path}: found a")) == ("unreadable", True)
+
+
+@each_suffix
+def test_a_compressed_file_that_is_to_be_followed_is_told_of(log, follow, suffix):
+    path = log.with_name(f"{log.name}{suffix}")
+    path.write_bytes(COMPRESS[suffix](b"line\n"))
+    following = follow(path)
+    assert following.settle() == []
+    assert [status.last_error for status in following.tailer.statuses()] == [
+        "compressed, and does not grow; read it with `tailmetrics load`"
+    ]
+
+
+def test_two_standard_inputs_of_the_same_lines_are_two_logs(tmp_path, follow):
+    following = follow(tmp_path / "stdin-01234567-*.log")
+    first = tmp_path / "stdin-01234567-aaaaaaaa.log"
+    append(first, *numbered(0, 100))
+    following.settle()
+    append(tmp_path / "stdin-01234567-bbbbbbbb.log", *numbered(0, 100))
+    following.settle()
+    first.unlink()
+    append(tmp_path / "stdin-01234567-cccccccc.log", *numbered(0, 100))
+    assert following.settle() == as_bytes(numbered(0, 100)) * 3

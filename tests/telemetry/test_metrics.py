@@ -7,7 +7,7 @@ import pytest
 
 from tailmetrics.records import REJECT_SCHEMA, ParsedLines, no_records, no_rejects
 from tailmetrics.sources import Batch, Checkpoint
-from tailmetrics.status import SourceStatus
+from tailmetrics.status import SourceState, SourceStatus, SourceWarning
 from tailmetrics.telemetry.metrics import Metrics
 
 STATUS = SourceStatus(
@@ -77,6 +77,20 @@ def test_a_source_that_is_gone_is_not_shown(metrics: Metrics) -> None:
     metrics.watch_sources(lambda: statuses)
     statuses.clear()
     assert value(metrics, "source_lag_seconds", source="a1", path="x.log") is None
+
+
+@pytest.mark.parametrize(("state", "up"), [("live", 1), ("missing", 0), ("unreadable", 0), ("undecided", 0)])
+def test_a_source_is_up_when_its_lines_can_be_read(metrics: Metrics, state: SourceState, up: int) -> None:
+    metrics.watch_sources(lambda: [replace(STATUS, state=state)])
+    assert value(metrics, "source_up", source="a1", path="x.log") == up
+
+
+def test_a_warning_is_shown_by_its_kind_and_without_its_text(metrics: Metrics) -> None:
+    warned = replace(STATUS, warnings=(SourceWarning("duration", "median of 4000 s"),))
+    metrics.watch_sources(lambda: [warned])
+    assert value(metrics, "source_warning", source="a1", path="x.log", kind="duration") == 1
+    assert value(metrics, "source_warning", source="a1", path="x.log", kind="rejects") is None
+    assert b"4000" not in metrics.render()
 
 
 def test_queries_are_counted_by_endpoint_and_status(metrics: Metrics) -> None:

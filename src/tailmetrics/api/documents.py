@@ -25,6 +25,7 @@ from tailmetrics.api.schemas import (
     Rejects,
     SourceReadiness,
     Stats,
+    WarningOfSource,
 )
 from tailmetrics.api.times import formatter
 from tailmetrics.errors import LoadError
@@ -140,6 +141,20 @@ def sources(statuses: Sequence[SourceStatus]) -> list[SourceReadiness]:
     ]
 
 
+def warnings(statuses: Sequence[SourceStatus]) -> list[WarningOfSource]:
+    return [
+        {
+            "source_id": status.source_id,
+            "path": status.path,
+            "format": status.format,
+            "kind": each.kind,
+            "text": each.text,
+        }
+        for status in statuses
+        for each in status.warnings
+    ]
+
+
 def loaded(progresses: Sequence[tuple[str, LoadProgress]]) -> Loaded:
     """What became of logs. Raises LoadError when one failed, HTTPException 503 when one was given up."""
     if any(progress.state not in {"done", "failed"} for _, progress in progresses):
@@ -192,6 +207,7 @@ def loaded_file(name: str, progress: LoadProgress) -> LoadedFile:
         "bytes": progress.bytes_total,
         **_line_totals([(name, progress)]),
         "already_loaded": progress.already_loaded,
+        "warning": progress.warning(name),
     }
 
 

@@ -166,13 +166,21 @@ class SourceReadiness(TypedDict):
 
     source_id: str
     path: Annotated[str, Field(examples=["data/requests.log"])]
+    format: Annotated[
+        str,
+        Field(
+            description="Format its lines are read in; empty when only the store knows it.",
+            examples=["requests"],
+        ),
+    ]
     device: Annotated[Count, Field(description="Device number of the file.")]
     inode: Annotated[Count, Field(description="Inode number of the file.")]
     epoch: Annotated[Count, Field(description="How often the file was truncated, or its inode used again.")]
     state: Annotated[
         str,
         Field(
-            description="live, rotated, loading, done, stored (nobody reads it now), missing or unreadable.",
+            description="live, rotated, loading, done, stored (nobody reads it now), missing, unreadable or "
+            "undecided (its format is not known yet).",
             examples=["live"],
         ),
     ]
@@ -184,6 +192,19 @@ class SourceReadiness(TypedDict):
     updated_at: Annotated[Time | None, Field(description="When this was said, in UTC.")]
 
 
+class WarningOfSource(TypedDict):
+    """Why the lines of one log are probably not read as they are meant."""
+
+    source_id: str
+    path: Annotated[str, Field(examples=["data/requests.log"])]
+    format: Annotated[str, Field(description="Format its lines are read in.", examples=["requests"])]
+    kind: Annotated[
+        Literal["rejects", "duration"],
+        Field(description="Most of its latest lines are rejects, or the median duration is above an hour."),
+    ]
+    text: Annotated[str, Field(description="What was found, and what helps.")]
+
+
 class Readiness(TypedDict):
     """Whether requests can be answered and lines are being read."""
 
@@ -191,6 +212,7 @@ class Readiness(TypedDict):
     store: StoreReadiness
     ingestion: IngestionReadiness
     sources: list[SourceReadiness]
+    warnings: Annotated[list[WarningOfSource], Field(description="The service is ready all the same.")]
 
 
 class LineTotals(TypedDict):
@@ -209,6 +231,9 @@ class LoadedFile(LoadTotals):
 
     name: Annotated[str, Field(examples=["requests.log"])]
     already_loaded: Annotated[bool, Field(description="It was in the store already; nothing was added.")]
+    warning: Annotated[
+        str | None, Field(description="What helps when more than half of its lines are rejects; else null.")
+    ]
 
 
 class Loaded(TypedDict):
@@ -250,6 +275,7 @@ class Looks(TypedDict):
     patterns: list[str]
     ingestion: IngestionReadiness
     sources: list[SourceReadiness]
+    warnings: Annotated[list[WarningOfSource], Field(description="The service is ready all the same.")]
 
 
 class ViewParts(TypedDict):

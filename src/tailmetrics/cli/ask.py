@@ -130,7 +130,7 @@ def report(
 ) -> None:
     """One row a customer (or test) with its totals: of everything in the store, or of FILEs alone.
 
-    Files are read without a store: nothing is kept.
+    Files are read without a store: nothing is kept. - is standard input.
     """
     from tailmetrics.cli import plot as plots
     from tailmetrics.cli import report as reports

@@ -101,10 +101,14 @@ def _logs(settings: Settings) -> Iterator[Finding]:
         yield finding
     seen: set[tuple[int, int]] = set()
     for entry in settings.log_paths:
+        if entry == settings.standard_input:
+            yield Finding("ok", "log", f"standard input is kept in {entry.pattern} while it is read")
+            continue
         files, missing = find_files([entry])
-        yield from _log_path(entry, files, missing)
+        problems = {file.path: problem for file in files if (problem := _problem(file.path))}
+        yield from _log_path(entry, files, missing, list(problems.values()))
         # A file that several entries match is read as the first of them says.
-        new = [file for file in files if file.key not in seen and os.access(file.path, os.R_OK)]
+        new = [file for file in files if file.key not in seen and file.path not in problems]
         seen.update(file.key for file in new)
         if entry.log_format not in unusable:
             yield from _first_lines(entry, new)
@@ -167,11 +171,12 @@ def _finding_of(trial: Trial, file: FoundFile) -> Finding:
     return Finding("wrong", "lines", text + (f"; by its lines it is {likely}" if likely else ""))
 
 
-def _log_path(entry: LogPath, files: Sequence[FoundFile], missing: Mapping[str, str]) -> Iterator[Finding]:
-    unreadable = [file.path for file in files if not os.access(file.path, os.R_OK)]
-    for path in unreadable:
-        yield Finding("wrong", "log", f"{path} may not be read by this user; change its mode or its group")
-    readable = len(files) - len(unreadable)
+def _log_path(
+    entry: LogPath, files: Sequence[FoundFile], missing: Mapping[str, str], problems: Sequence[str]
+) -> Iterator[Finding]:
+    for problem in problems:
+        yield Finding("wrong", "log", problem)
+    readable = len(files) - len(problems)
     if glob.has_magic(entry.pattern) and files:
         yield Finding("ok", "log", f"{entry.pattern} matches {len(files)} files, {readable} can be read")
     elif readable:
@@ -181,8 +186,23 @@ def _log_path(entry: LogPath, files: Sequence[FoundFile], missing: Mapping[str, 
             yield Finding("wrong", "log", f"{path} cannot be followed: {reason}")
         else:
             yield Finding("note", "log", f"{path}: {reason}; it is followed as soon as it is there")
-    if not files and not missing:
+    if not files and not missing and glob.has_magic(entry.pattern):
+        text = (
+            f"{entry.pattern} matches only folders and compressed files; `tailmetrics load` reads the latter"
+        )
+        yield Finding("note", "log", text)
+    elif not files and not missing:
         yield Finding("wrong", "log", f"{entry.pattern} is a folder, expected files: {entry.pattern}/*.log")
+
+
+def _problem(path: str) -> str | None:
+    try:
+        open_log(path).close()
+    except LoadError as error:
+        return str(error)
+    except OSError as error:
+        return f"{path} may not be read by this user ({error.strerror}); change its mode or its group"
+    return None
 
 
 def _queue(address: QueueUrl) -> Finding:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import sys
 import time
-import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tailmetrics.cli import options
-from tailmetrics.cli.load import check_files
+from tailmetrics.cli.load import STDIN, check_files
 from tailmetrics.cli.options import Exit
 from tailmetrics.errors import LoadError, UndecidedFormat
 
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     from tailmetrics.settings import FormatOptions, Settings
     from tailmetrics.tailing.trial import Trial
 
-STDIN = Path("-")
 _MOST_SHOWN = 10  # lines, and rejects
+_PACKED_BYTES = 4 * 1024 * 1024  # of a compressed log so many hold the first lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ def detect(settings: Settings, *, files: tuple[Path, ...], as_json: bool) -> Non
     Nothing is kept, and no store is needed. What the settings say for a log counts. The status is 0 when the
     format of each is known.
     """
-    check_files([file for file in files if file != STDIN], "read")
+    check_files(files, "read")
     found = [detected(settings, file) for file in files]
     if as_json:
         options.print_json({"files": [asdict(each) for each in found]})
@@ -134,24 +135,29 @@ def _options(settings: Settings, file: Path) -> tuple[FormatOptions, str]:
 def _head(file: Path) -> tuple[bytes, int]:
     """The first bytes of a log, decompressed, and when it was written to last."""
     from tailmetrics.formats.detection import HEAD_BYTES
-    from tailmetrics.tailing.log_file import GZIP_BEGINS, open_finished
+    from tailmetrics.tailing.log_file import open_finished
 
     if file == STDIN:
-        head = sys.stdin.buffer.read(HEAD_BYTES)
-        if head.startswith(GZIP_BEGINS):
-            try:
-                head = zlib.decompressobj(wbits=31).decompress(head, HEAD_BYTES)
-            except zlib.error as error:
-                raise LoadError(f"-: found no whole gzip ({error}), expected lines") from error
-        return head, time.time_ns()
+        return _head_of_stdin(HEAD_BYTES), time.time_ns()
     try:
-        opened = open_finished(str(file))
-        try:
+        with contextlib.closing(open_finished(str(file))) as opened:
             return opened.read(0, HEAD_BYTES), file.stat().st_mtime_ns
-        finally:
-            opened.close()
     except OSError as error:
         raise LoadError(f"{file} cannot be read: {error.strerror or error}") from error
+
+
+def _head_of_stdin(most: int) -> bytes:
+    from tailmetrics.tailing.compression import READABLE, Decompressed, kind_of_content, no_log
+
+    head = sys.stdin.buffer.read(most)
+    kind = kind_of_content(head)
+    if kind is not None:
+        packed = head + sys.stdin.buffer.read(_PACKED_BYTES)
+        with Decompressed(io.BytesIO(packed), kind) as stream:
+            head = stream.read(most)
+    if (found := no_log(head)) is not None:
+        raise LoadError(f"{STDIN}: found {found}, expected lines, plain or compressed by {READABLE}")
+    return head
 
 
 def _read(file: str, trial: Trial, decided_by: str, *, is_found: bool) -> Detection:

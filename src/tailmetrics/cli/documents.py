@@ -90,6 +90,15 @@ class SourceReadiness:
     lag_bytes: int
     lag_seconds: float
     last_error: str | None
+    format: str = ""  # as of a service of an older version
+
+
+@dataclass(frozen=True)
+class WarningOfSource:
+    """Why the lines of one log are probably not read as they are meant."""
+
+    format: str
+    text: str
 
 
 def _of_ingestion(name: str) -> Any:
@@ -109,3 +118,4 @@ class Readiness:
     commit_error: Annotated[str | None, _of_ingestion("store_error")]
     lost_bytes: Annotated[int, _of_ingestion("lost_bytes")]
     sources: tuple[SourceReadiness, ...]
+    warnings: tuple[WarningOfSource, ...] = ()  # as of a service of an older version

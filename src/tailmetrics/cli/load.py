@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import sys
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -16,7 +15,7 @@ import click
 from tailmetrics import process
 from tailmetrics.cli import options
 from tailmetrics.cli.options import Exit
-from tailmetrics.errors import LoadError, StoreBusy
+from tailmetrics.errors import LoadError, QueryError, ServiceError, StoreBusy
 
 if TYPE_CHECKING:
     from tailmetrics.settings import Settings
@@ -26,12 +25,15 @@ if TYPE_CHECKING:
     # Waits until a log is loaded; calls what it is given several times a second.
     Finish = Callable[[OnProgress], LoadProgress]
 
+STDIN = Path("-")
+_REFUSED_LOGS = (400, 413, 415, 422)  # statuses of the service, when it is up to the log
 _PIECE_BYTES = 1024 * 1024  # of a log that is sent, at a time
 
 
 @options.command(
     "Read finished logs to their ends.",
     "tailmetrics load requests-2024-10.log requests-2024-11.log",
+    "ssh web1 cat /var/log/shop.log | tailmetrics load -",
     "tailmetrics load --log-format nginx /var/log/nginx/access.log.1 --json",
     exits=(Exit.NO_INPUT, Exit.UNAVAILABLE, Exit.REFUSED, Exit.CONFIGURATION, Exit.INTERRUPTED),
 )
@@ -39,11 +41,11 @@ _PIECE_BYTES = 1024 * 1024  # of a log that is sent, at a time
 @options.shared("env_file", "log_format", "store_url", *options.API, "json")
 @options.with_settings
 def load(settings: Settings, *, files: tuple[Path, ...], as_json: bool) -> None:
-    """Read finished logs to their ends into the store.
+    """Read finished logs to their ends into the store; - is standard input.
 
     A file that was loaded before adds nothing. Lines that cannot be read are kept as rejects and are no
-    failure. While a service runs the files are sent to it, and its settings say how they are read; otherwise
-    the store is written here.
+    failure; where they are more than half, a hint is written to standard error. While a service runs the
+    files are sent to it, and its settings say how they are read; otherwise the store is written here.
     """
     from tailmetrics.cli import progress
     from tailmetrics.ingest.load import total_progress
@@ -57,6 +59,8 @@ def load(settings: Settings, *, files: tuple[Path, ...], as_json: bool) -> None:
                 ended.append(finish(show))
             if not as_json:
                 click.echo(progress.load_summary(str(file), ended[-1]))
+            if warning := ended[-1].warning(str(file)):
+                options.say(warning)
     total = total_progress(ended)
     if as_json:
         from tailmetrics.api.documents import loaded_file
@@ -68,15 +72,26 @@ def load(settings: Settings, *, files: tuple[Path, ...], as_json: bool) -> None:
         options.print_json({"files": documents, "totals": totals})
     if total.state == "failed":
         options.say(str(total.error))
-        sys.exit(Exit.FAILED)
+        sys.exit(Exit.NO_INPUT)
 
 
-def check_files(files: Sequence[Path], done: str) -> None:
-    """Raise LoadError with each file that cannot be read; `done` ends its text: nothing was loaded, sent."""
+def check_files(files: Sequence[Path], done: str, *, may_be_standard_input: bool = True) -> None:
+    """Raise LoadError with each file that cannot be read; `done` ends its text: nothing was loaded, sent.
+
+    `-` is standard input. Raises QueryError when it is a terminal, or is named twice.
+    """
+    from tailmetrics.ingest.standard_input import require_standard_input
     from tailmetrics.tailing.discovery import NAME_PROBLEM, name_that_is_not_utf8
+    from tailmetrics.tailing.log_file import open_finished
 
+    if may_be_standard_input and STDIN in files:
+        require_standard_input("FILE")
+        if files.count(STDIN) > 1:
+            raise QueryError("FILE", str(STDIN), "standard input once")
     problems = []
     for file in files:
+        if may_be_standard_input and file == STDIN:
+            continue
         if shown := name_that_is_not_utf8(str(file)):
             problems.append(f"{shown} cannot be read: {NAME_PROBLEM}")
             continue
@@ -84,10 +99,11 @@ def check_files(files: Sequence[Path], done: str) -> None:
             problems.append(f"{file} is a folder, expected files: {file}/*.log")
             continue
         try:
-            with file.open("rb"):
-                pass
+            open_finished(str(file)).close()
         except OSError as error:
             problems.append(f"{file} cannot be read: {error.strerror}")
+        except LoadError as error:
+            problems.append(str(error))
     if problems:
         raise LoadError("\n".join([*problems, f"Nothing was {done}."]))
 
@@ -99,12 +115,16 @@ def _loads(settings: Settings, files: Sequence[Path]) -> Iterator[list[Finish]]:
     A running service loads them, with --store-url only when it has the store open. Raises StoreUnavailable.
     """
     from tailmetrics.ingest.load import finish, load_jobs
+    from tailmetrics.ingest.standard_input import spooled
 
     with contextlib.ExitStack() as stack:
         url = _service(settings) if options.option_value("store_url") is None else None
+        spool = None
         if url is None:
+            # Before the store is opened, which nobody else can open then.
+            spool = stack.enter_context(spooled(settings.data_folder)) if STDIN in files else None
             try:
-                jobs = stack.enter_context(load_jobs(settings, files, options.named_format(settings)))
+                jobs = stack.enter_context(load_jobs(settings, files, spool, options.named_format(settings)))
             except StoreBusy:
                 url = _service(settings)
                 if url is None:
@@ -112,7 +132,7 @@ def _loads(settings: Settings, files: Sequence[Path]) -> Iterator[list[Finish]]:
         if url is None:
             yield [partial(finish, job) for job in jobs]
         else:
-            yield [partial(_through_service, settings, url, file) for file in files]
+            yield [partial(_through_service, settings, url, file, spool) for file in files]
 
 
 def _service(settings: Settings) -> str | None:
@@ -126,13 +146,18 @@ def _service(settings: Settings) -> str | None:
     return find_service(address)
 
 
-def _through_service(settings: Settings, url: str, file: Path, on_progress: OnProgress) -> LoadProgress:
+def _through_service(
+    settings: Settings, url: str, file: Path, spool: Path | None, on_progress: OnProgress
+) -> LoadProgress:
     from tailmetrics.cli.client import send_log
+    from tailmetrics.ingest.load import SPOOL_NAME
     from tailmetrics.status import LoadProgress
-    from tailmetrics.tailing.rotation import is_compressed
+    from tailmetrics.tailing.compression import kind_of_name
 
-    size = None if is_compressed(file.name) else file.stat().st_size
-    with file.open("rb") as log:
+    is_stdin = file == STDIN
+    path = spool if is_stdin else file
+    size = None if path is None or kind_of_name(file.name) else path.stat().st_size
+    with contextlib.nullcontext(sys.stdin.buffer) if path is None else path.open("rb") as log:
         pieces = _pieces(log, file, size, on_progress)
         try:
             first = next(pieces, None)
@@ -140,33 +165,40 @@ def _through_service(settings: Settings, url: str, file: Path, on_progress: OnPr
                 return LoadProgress("done")
             return send_log(
                 url,
-                file.name,
+                SPOOL_NAME if is_stdin else file.name,
                 itertools.chain([first], pieces),
                 api_key=settings.api_key,
                 size=size,
                 log_format=options.named_format(settings),
                 # The service sees a copy, and tells by the path how its settings have the log read.
-                origin=str(file.absolute()),
+                origin=None if is_stdin else str(file.absolute()),
             )
-        except (OSError, EOFError, zlib.error) as error:
+        except OSError as error:
             raise LoadError(f"{file} cannot be read to its end: {error}") from error
+        except ServiceError as error:
+            if error.status in _REFUSED_LOGS:
+                raise LoadError(f"{file} cannot be loaded: {error}") from error
+            raise
 
 
 def _pieces(log: BinaryIO, file: Path, size: int | None, on_progress: OnProgress) -> Iterator[bytes]:
     """The decompressed bytes of a log; of a plain one only the first `size`, as it may grow meanwhile."""
-    import gzip
-
     from tailmetrics.status import LoadProgress
+    from tailmetrics.tailing.compression import Decompressed, kind_of_name
 
-    total = file.stat().st_size
-    lines = log if size is not None else gzip.GzipFile(fileobj=log)
+    total = size or (0 if file == STDIN else file.stat().st_size)
+    kind = kind_of_name(file.name)
+    lines = log if kind is None else Decompressed(log, kind)
     sent = 0
     while size is None or sent < size:
-        piece = lines.read(_PIECE_BYTES if size is None else min(_PIECE_BYTES, size - sent))
+        try:
+            piece = lines.read(_PIECE_BYTES if size is None else min(_PIECE_BYTES, size - sent))
+        except LoadError as error:
+            raise LoadError(f"{file} cannot be read to its end: {error}") from error
         if not piece and size is not None:
             raise LoadError(f"{file} became shorter while it was sent; load it when nothing changes it")
         if not piece:
             return
         yield piece
         sent += len(piece)
-        on_progress(LoadProgress("running", bytes_total=total, bytes_done=log.tell()))
+        on_progress(LoadProgress("running", bytes_total=total, bytes_done=log.tell() if total else sent))

@@ -121,7 +121,9 @@ _OPTIONS: dict[str, Callable[[Any], Any]] = {
         help="Settings are read from this file instead of .env.local.",
     ),
     "log_file_path": setting(
-        "log_file_path", "A file to follow, or a glob; may be given several times.", multiple=True
+        "log_file_path",
+        "A file to follow, a glob, or - for standard input; may be given several times.",
+        multiple=True,
     ),
     "log_format": setting("log_format", "Format of the lines."),
     "log_timezone": setting("log_timezone", "Time zone of timestamps without one."),

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tailmetrics.errors import LoadError
 from tailmetrics.queues.messages import MOST_BYTES
 from tailmetrics.queues.publisher import Publisher
-from tailmetrics.tailing.rotation import is_compressed
+from tailmetrics.tailing.compression import Decompressed, kind_of_name
 from tailmetrics.urls import QueueUrl
 
 
@@ -26,15 +24,17 @@ def publish(
         for file in files:
             content = _content(file)
             if content:
-                publisher.send(file.name.removesuffix(".gz"), content)
+                kind = kind_of_name(file.name)
+                publisher.send(file.name.removesuffix(kind.suffix if kind else ""), content)
             yield file, len(content)
 
 
 def _content(file: Path) -> bytes:
     try:
-        with gzip.open(file) if is_compressed(file.name) else file.open("rb") as stream:
+        kind = kind_of_name(file.name)
+        with file.open("rb") if kind is None else Decompressed(file.open("rb"), kind) as stream:
             content = stream.read(MOST_BYTES + 1)
-    except (OSError, EOFError, zlib.error) as error:
+    except (OSError, LoadError) as error:
         raise LoadError(f"{file} cannot be read to its end: {error}") from error
     if len(content) > MOST_BYTES:
         raise LoadError(

@@ -8,6 +8,7 @@ import json
 import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import fields
 from pathlib import Path
 
@@ -17,12 +18,13 @@ from rich.text import Text
 from tailmetrics.api.csv import cell
 from tailmetrics.cli.client import Client
 from tailmetrics.cli.documents import Customer, Customers, Figures, Report, Stats
-from tailmetrics.cli.load import check_files
+from tailmetrics.cli.load import STDIN, check_files
 from tailmetrics.cli.options import named_format
 from tailmetrics.cli.tables import figures_of, figures_table
 from tailmetrics.cli.text import escaped
 from tailmetrics.errors import LoadError
 from tailmetrics.ingest.load import load_files
+from tailmetrics.ingest.standard_input import spooled
 from tailmetrics.settings import Settings
 from tailmetrics.status import LoadProgress
 
@@ -61,7 +63,8 @@ def of_files(
         own = settings.model_copy(
             update={"store_url": f"duckdb:///{folder}/report.duckdb", "retention_days": 0}
         )
-        loaded = load_files(own, files, on_progress, named_format(settings))
+        with spooled(Path(folder)) if STDIN in files else nullcontext() as spool:
+            loaded = load_files(own, files, on_progress, spool, named_format(settings))
         if loaded.state == "failed":
             raise LoadError(loaded.error or "the files could not be read")
         report, _ = of_store(Client(own, store_first=True), asked)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     "Follow the logs and answer questions, in one process.",
     "tailmetrics up",
     "tailmetrics up --log-file-path '/var/log/shop/*.log' --store-url duckdb:////var/lib/shop.duckdb",
+    "tail -F /var/log/shop.log | tailmetrics up --log-file-path -",
     "tailmetrics up --log-format nginx --log-file-path /var/log/nginx/access.log --port 8080",
 )
 @click.option("--open", "open_page", is_flag=True, help="Open the dashboard in the browser.")

@@ -76,6 +76,7 @@ def print_status(answer: Answer[Readiness]) -> None:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     table.add_column("log", overflow="fold")
     table.add_column("state")
+    table.add_column("format")
     for column in ("position", "size", "lag bytes", "lag s"):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("device:inode:epoch")
@@ -84,6 +85,7 @@ def print_status(answer: Answer[Readiness]) -> None:
         table.add_row(
             Text(escaped(source.path)),
             source.state,
+            source.format or "-",
             *(f"{figure:,}" for figure in (source.position, source.size, source.lag_bytes)),
             f"{source.lag_seconds:.1f}",
             f"{source.device}:{source.inode}:{source.epoch}" if source.source_id else "-",
@@ -92,6 +94,8 @@ def print_status(answer: Answer[Readiness]) -> None:
     _console().print(table)
     if readiness.lost_bytes:
         _print(f"{counted(readiness.lost_bytes, 'byte')} destroyed by truncations before they were read")
+    for warning in readiness.warnings:
+        _print(f"warning: read as {escaped(warning.format)}: {escaped(warning.text)}")
     for error in (readiness.store_error, readiness.commit_error, readiness.last_error):
         if error:
             _print(f"error: {escaped(error)}")

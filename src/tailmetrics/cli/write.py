@@ -162,7 +162,7 @@ def publish(files: tuple[Path, ...], to: str, *, create: bool, name_first: bool)
     from tailmetrics.urls import QueueUrl
 
     address = QueueUrl.parse(to, "--to")
-    load.check_files(files, "sent")
+    load.check_files(files, "sent", may_be_standard_input=False)
     for file, size in publish.publish(files, address, create=create, name_first=name_first):
         sent = counted(size, "byte") + " sent" if size else "empty, not sent"
         click.echo(f"{escaped(str(file))}: {sent}")

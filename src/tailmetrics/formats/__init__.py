@@ -8,17 +8,35 @@ from tailmetrics.errors import FormatError
 from tailmetrics.formats import json_lines, nginx, regex, requests, results
 from tailmetrics.formats.base import LineFormat
 from tailmetrics.formats.fields import PROBLEM, RAW_SCHEMA
+from tailmetrics.formats.hints import WithHints
 from tailmetrics.formats.kinds import Kind
+from tailmetrics.formats.logfmt import reading as logfmt
 from tailmetrics.formats.reasons import found_instead
 from tailmetrics.formats.rules import Rules
 from tailmetrics.formats.text import TextFormat
+from tailmetrics.formats.w3c import reading as w3c
+from tailmetrics.formats.wrappers import WRAPPERS
+from tailmetrics.formats.wrappers.format import open_wrapped
 from tailmetrics.settings import FormatOptions, LogPath
 from tailmetrics.settings.names import AUTO, EXPECTED_FORMAT, inner_format
 
-__all__ = ["KINDS", "Kind", "LineFormat", "kind_of", "open_entry", "open_format"]
+__all__ = ["KINDS", "Kind", "LineFormat", "has_header", "kind_of", "open_entry", "open_format"]
 
 # In this order they are asked whose lines they are.
-KINDS = {kind.name: kind for kind in (requests.KIND, nginx.KIND, json_lines.KIND, results.KIND, regex.KIND)}
+KINDS = {
+    kind.name: kind
+    for kind in (
+        requests.KIND,
+        nginx.KIND,
+        json_lines.KIND,
+        w3c.IIS_KIND,
+        w3c.CLOUDFRONT_KIND,
+        w3c.KIND,
+        logfmt.KIND,
+        results.KIND,
+        regex.KIND,
+    )
+}
 
 
 def open_format(options: FormatOptions) -> LineFormat:
@@ -27,12 +45,19 @@ def open_format(options: FormatOptions) -> LineFormat:
     That of `auto`, which is left where the lines do not tell, refuses each of them. Raises FormatError when
     there is no such format, or when its options cannot be used.
     """
+    if options.name.partition(":")[0] in WRAPPERS:
+        return open_wrapped(options, KINDS, open_format)
     kind = KINDS.get(options.name)
     if options.name == AUTO:
         return TextFormat(_nothing, Rules(options), options.max_line_bytes)
     if kind is None:
         raise FormatError(f"LOG_FORMAT: found {options.name!r}, expected {EXPECTED_FORMAT}")
-    return kind.open(options)
+    return WithHints(kind.open(options), [other for other in KINDS.values() if other is not kind])
+
+
+def has_header(name: str) -> bool:
+    """Whether logs of a format have lines that say how those behind them are read."""
+    return name in KINDS and KINDS[name].has_header
 
 
 def open_entry(entry: LogPath) -> LineFormat:

@@ -17,6 +17,7 @@ import polars as pl
 from tailmetrics.errors import UndecidedFormat
 from tailmetrics.formats import KINDS
 from tailmetrics.formats.lines import BYTE_ORDER_MARK
+from tailmetrics.formats.wrappers import inner_text, wrapper_of
 from tailmetrics.settings import FormatOptions
 from tailmetrics.settings.logs import DEFAULT_JSON_FIELDS
 from tailmetrics.settings.names import AUTO
@@ -54,15 +55,20 @@ def decided(head: bytes, options: FormatOptions, *, is_whole: bool) -> FormatOpt
     lines = list(_lines(head, is_whole=is_whole))
     names: Counter[str] = Counter()
     looked_at = 0
+    requests_found = False  # what wraps the lines of a program wraps those of others too
     claims = claims_of(options)
     for line in lines:
-        claimed = [name for name, claim in claims.items() if claim(line)]
+        wrapper = wrapper_of(line)
+        inside = inner_text(line) if wrapper else line
+        claimed = [name for name, claim in claims.items() if claim(inside)]
         if not claimed and line.startswith("#"):
             continue  # a comment, of which only some formats know what it means
         looked_at += 1
-        names.update(claimed)
+        names.update([wrapper] if wrapper else claimed)
+        requests_found |= bool(claimed)
         best = names.most_common(_SHOWN)
-        if best and best[0][1] * 2 > looked_at and (len(best) == 1 or best[0][1] > best[1][1]):
+        is_most = best and best[0][1] * 2 > looked_at and (len(best) == 1 or best[0][1] > best[1][1])
+        if is_most and requests_found:
             return replace(options, name=best[0][0])
     if not looked_at and not is_whole:
         return None

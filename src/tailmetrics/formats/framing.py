@@ -1,4 +1,5 @@
-"""What a log is cut into: whole lines, or in the format `results` whole blocks of lines.
+"""What a log is cut into: whole lines, with all their parts where a line may come in parts, or in the format
+`results` whole blocks of lines.
 
 Whatever is read at a time ends where a frame ends, so that what a frame means never depends on where reading
 began, nor on how much of the file was there.
@@ -12,6 +13,9 @@ from typing import Final
 
 import numpy as np
 
+from tailmetrics.formats.wrappers import WRAPPERS
+from tailmetrics.formats.wrappers.parts import end_of_closed
+from tailmetrics.formats.wrappers.wrapper import Wrapper
 from tailmetrics.sources import CHUNK_LINES
 
 RESULTS: Final = "results"
@@ -34,16 +38,23 @@ class Framing:
     """How the bytes of one format are cut."""
 
     are_blocks: bool
+    wrapper: Wrapper | None = None
 
-    def whole(self, data: bytes, begin: int = 0) -> int:
+    def whole(self, data: bytes, begin: int = 0, most: int | None = None) -> int:
         """How many of the bytes of `data` from `begin` on are whole frames; a frame begins there.
 
-        Of lines no more than CHUNK_LINES are told of at a time.
+        Of lines no more than CHUNK_LINES are told of at a time. Of a line whose parts are not whole within
+        `most` bytes the parts that are there are told of.
         """
         end = max(begin, data.rfind(b"\n", begin) + 1)
         if self.are_blocks:
             return _open_block(data, begin, end) - begin
-        return _end_of_lines(data, begin, end, CHUNK_LINES) - begin
+        most_lines = _end_of_lines(data, begin, end, CHUNK_LINES)
+        if self.wrapper is None:
+            return most_lines - begin
+        length = end_of_closed(self.wrapper, data[begin:most_lines])
+        is_full = most_lines < end or (most is not None and len(data) - begin >= most)
+        return length or (most_lines - begin if is_full else 0)
 
     def is_too_long(self, beginning: bytes, max_line_bytes: int, max_block_bytes: int) -> bool:
         """Whether a frame that is not whole is over its limit, as far as it is known."""
@@ -66,7 +77,10 @@ BLOCKS: Final = Framing(are_blocks=True)
 
 def framing_of(format_name: str) -> Framing:
     """How a log of this format is cut."""
-    return BLOCKS if format_name == RESULTS else LINES
+    if format_name == RESULTS:
+        return BLOCKS
+    wrapper = WRAPPERS.get(format_name.partition(":")[0])
+    return Framing(are_blocks=False, wrapper=wrapper) if wrapper else LINES
 
 
 def _end_of_lines(data: bytes, begin: int, end: int, most: int) -> int:

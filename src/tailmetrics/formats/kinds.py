@@ -28,6 +28,7 @@ class Kind:
     unit: str | None = None
     pattern: str = ""  # of a line, with a group for each field; by it the nearest format is told
     has_comments: bool = False  # whether lines that begin with # are no lines
+    has_header: bool = False  # whether such lines say how those behind them are read
 
 
 def never_claims(_line: str) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 LF, CR = 10, 13
@@ -20,6 +21,7 @@ class Lines:
     """Whole lines in `data`, the last one ended too; `array` is a view of it.
 
     Line i without its end is `data[starts[i]:ends[i]]`, and it begins at byte `offsets[i]` of its source.
+    `times` are when the lines were written, as text, where what they were wrapped in tells.
     """
 
     data: bytes
@@ -27,6 +29,7 @@ class Lines:
     starts: Integers
     ends: Integers
     offsets: Integers
+    times: pl.Series | None = None
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -45,7 +48,8 @@ class Lines:
         starts = np.zeros(int(np.count_nonzero(chosen)), dtype=np.int64)
         np.cumsum(np.diff(bounds)[chosen][:-1], out=starts[1:])
         ends = starts + self.lengths[chosen]
-        return Lines(data, np.frombuffer(data, dtype=np.uint8), starts, ends, self.offsets[chosen])
+        times = None if self.times is None else self.times.filter(pl.Series(chosen))
+        return Lines(data, np.frombuffer(data, dtype=np.uint8), starts, ends, self.offsets[chosen], times)
 
     def part(self, first: int, count: int) -> Lines:
         """`count` lines from line `first` on."""
@@ -59,6 +63,7 @@ class Lines:
             self.starts[chosen] - begin,
             self.ends[chosen] - begin,
             self.offsets[chosen],
+            None if self.times is None else self.times[chosen],
         )
 
 

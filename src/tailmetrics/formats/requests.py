@@ -36,7 +36,7 @@ class RequestsFormat:
         self._zone = options.zone
         self._max_line_bytes = options.max_line_bytes
 
-    def of_source(self, path: str, written_ns: int) -> RequestsFormat:  # noqa: ARG002  # its lines tell everything
+    def of_source(self, path: str, written_ns: int, header: bytes = b"") -> RequestsFormat:  # noqa: ARG002  # its lines tell everything
         return self
 
     def parse(self, data: bytes, offset: int) -> ParsedLines:

@@ -62,13 +62,15 @@ class ResultsFormat:
         self._path = path
         self._time = time
 
-    def of_source(self, path: str, written_ns: int) -> ResultsFormat:
+    def of_source(self, path: str, written_ns: int, header: bytes = b"") -> ResultsFormat:  # noqa: ARG002  # no format of headers
         name = PurePath(path).name.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
         time = time_of_log(name, written_ns)
         return ResultsFormat(self._max_line_bytes, self._max_block_bytes, name or "-", time)
 
     def parse(self, data: bytes, offset: int) -> ParsedLines:
-        lines = split(data, offset)
+        return self.parse_lines(split(data, offset))
+
+    def parse_lines(self, lines: Lines) -> ParsedLines:
         marks = [pl.DataFrame(schema=_MARKS_SCHEMA)]
         rejects = [no_rejects()]
         is_open = False

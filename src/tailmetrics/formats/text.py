@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import codecs
+from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import Final
 
 import numpy as np
 import polars as pl
+from typing_extensions import Self
 
 from tailmetrics.formats import fields
 from tailmetrics.formats.lines import BYTE_ORDER_MARK, Lines, split
@@ -23,19 +26,22 @@ from tailmetrics.records import (
 # who that is, which may be `customer_id` itself.
 Extract = Callable[[pl.Series], pl.DataFrame]
 
-_BLANK = r"\A\s*\z"
+BLANK: Final = r"\A\s*\z"
 LINES_AT_ONCE = 1 << 16  # bounds the memory that texts and reasons of very short lines take
 
 
-class TextFormat:
-    """A format that is told by how it finds the fields of a line in its text."""
+class RuledFormat(ABC):
+    """A format whose lines are told by the rules of fields, once these are found."""
 
-    def __init__(self, extract: Extract, rules: Rules, max_line_bytes: int) -> None:
-        self._extract = extract
+    def __init__(self, rules: Rules, max_line_bytes: int) -> None:
         self._rules = rules
         self._max_line_bytes = max_line_bytes
 
-    def of_source(self, path: str, written_ns: int) -> TextFormat:  # noqa: ARG002  # its lines tell everything
+    @abstractmethod
+    def fields_of(self, text: pl.Series, offsets: pl.Series) -> pl.DataFrame:
+        """What an Extract gives, of lines that begin at the offsets."""
+
+    def of_source(self, path: str, written_ns: int, header: bytes = b"") -> Self:  # noqa: ARG002  # its lines tell everything
         return self
 
     def parse(self, data: bytes, offset: int) -> ParsedLines:
@@ -59,14 +65,16 @@ class TextFormat:
 
     def _parse_part(self, lines: Lines) -> ParsedLines:
         text = text_of(lines)
-        blank = text.str.contains(_BLANK) & ~pl.Series(lines.lengths > self._max_line_bytes)
+        blank = text.str.contains(BLANK) & ~pl.Series(lines.lengths > self._max_line_bytes)
         unfit = unfit_lines(lines, text, self._max_line_bytes)
         candidate = unfit.is_null() & ~blank
         kept = kept_lines(lines, text, self._max_line_bytes)
         table = pl.DataFrame({"offset": lines.offsets, "reason": unfit, "line": kept})
         candidates = table.filter(candidate)
 
-        found = self._extract(text.filter(candidate))
+        found = self.fields_of(text.filter(candidate), candidates["offset"])
+        if lines.times is not None:
+            found = found.with_columns(pl.col("timestamp").fill_null(lines.times.filter(candidate)))
         excluded = self._rules.paths.excluded(found)
         passed_over = int(blank.sum())
         if excluded is not None:
@@ -83,6 +91,17 @@ class TextFormat:
             of_format = candidates.filter(wrong).with_columns(reason.alias("reason"))
             rejects = pl.concat([rejects, of_format]).sort("offset")
         return ParsedLines(records, rejects, passed_over)
+
+
+class TextFormat(RuledFormat):
+    """A format that is told by how it finds the fields of a line in its text."""
+
+    def __init__(self, extract: Extract, rules: Rules, max_line_bytes: int) -> None:
+        super().__init__(rules, max_line_bytes)
+        self._extract = extract
+
+    def fields_of(self, text: pl.Series, offsets: pl.Series) -> pl.DataFrame:  # noqa: ARG002  # its text tells everything
+        return self._extract(text)
 
 
 def too_long_line(data: bytes, offset: int, max_line_bytes: int) -> ParsedLines:

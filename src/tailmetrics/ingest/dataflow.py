@@ -83,21 +83,24 @@ class TailPartition(StatelessSourcePartition[Chunk]):
 
 
 class StoreSink(DynamicSink[Batch]):
-    """The committer as a sink."""
+    """The committer as a sink; the inputs learn what their lines are."""
 
-    def __init__(self, committer: Committer) -> None:
+    def __init__(self, inputs: Inputs, committer: Committer) -> None:
+        self._inputs = inputs
         self._committer = committer
 
     def build(self, step_id: str, worker_index: int, worker_count: int) -> StorePartition:  # noqa: ARG002  # Bytewax's
-        return StorePartition(self._committer)
+        return StorePartition(self._inputs, self._committer)
 
 
 class StorePartition(StatelessSinkPartition[Batch]):
-    def __init__(self, committer: Committer) -> None:
+    def __init__(self, inputs: Inputs, committer: Committer) -> None:
+        self._inputs = inputs
         self._committer = committer
 
     def write_batch(self, items: list[Batch]) -> None:
         for batch in items:
+            self._inputs.parsed(batch)
             self._committer.put(batch)
 
 
@@ -119,7 +122,7 @@ class ChunkParser:
             size = source.checkpoint.head_length
             batch = _without_lines(source, size, replace(source.checkpoint, position=size + 1))
             return replace(batch, delivery=chunk.delivery)
-        line_format = self._format(chunk.log_format).of_source(chunk.path, chunk.written_ns)
+        line_format = self._format(chunk.log_format).of_source(chunk.path, chunk.written_ns, chunk.header)
         parse = line_format.parse_too_long if isinstance(chunk, LongLine) else line_format.parse
         return Batch(
             source_id=chunk.source_id,
@@ -146,7 +149,7 @@ def build_flow(settings: Settings, inputs: Inputs, committer: Committer) -> Data
     flow = Dataflow("tailmetrics")
     chunks = op.input("tail", flow, TailSource(inputs))
     batches = op.map("parse", chunks, ChunkParser(settings))
-    op.output("store", batches, StoreSink(committer))
+    op.output("store", batches, StoreSink(inputs, committer))
     return flow
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
+from tailmetrics.ingest.source_warnings import SourceWarnings
 from tailmetrics.queues import QueueReader
 from tailmetrics.settings import Settings
 from tailmetrics.sources import Acknowledgement, Batch, Chunk, Source
@@ -50,6 +52,7 @@ class Inputs:
         except BaseException:
             self.tailer.close()
             raise
+        self._warnings = SourceWarnings()
 
     @property
     def wakeup(self) -> Wakeup:
@@ -78,6 +81,15 @@ class Inputs:
         self._queues.close()
         return self._queues.acknowledged()
 
+    def parsed(self, batch: Batch) -> None:
+        """Note what the lines of a batch are, before the store has them: who sees them sees the warnings.
+
+        A process that only loads tells what became of each file.
+        """
+        if self._queues is not None:
+            of_queue = batch.delivery is not None
+            self._warnings.count(batch, self._queues.queue_of(batch.source_id) if of_queue else None)
+
     def committed(self, batch: Batch) -> None:
         """Note that a batch is durably in the store."""
         if batch.delivery is None:
@@ -88,7 +100,12 @@ class Inputs:
     def statuses(self) -> Sequence[SourceStatus]:
         """Every file that is followed, was read to its end, or is missing, and every queue."""
         of_queues = () if self._queues is None else self._queues.statuses()
-        return [*self.tailer.statuses(), *of_queues]
+        statuses = [*self.tailer.statuses(), *of_queues]
+        found = self._warnings.found()
+        return [
+            replace(each, warnings=found[key]) if (key := each.source_id or each.path) in found else each
+            for each in statuses
+        ]
 
     def stop(self) -> None:
         """Hand out no more chunks; what was read and not committed will be read again next time."""

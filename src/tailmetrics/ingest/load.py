@@ -16,7 +16,9 @@ from tailmetrics.status import LoadProgress
 from tailmetrics.stores import open_store
 from tailmetrics.tailing import LoadJob
 from tailmetrics.telemetry.metrics import Metrics
+from tailmetrics.urls import STANDARD_INPUT
 
+SPOOL_NAME = "stdin"  # of standard input, which is known by its content like any log that is sent
 _PROGRESS_SECONDS = 0.1
 
 
@@ -24,13 +26,14 @@ def load_files(
     settings: Settings,
     files: Sequence[Path],
     on_progress: Callable[[LoadProgress], None],
+    spool: Path | None = None,
     format_name: str | None = None,
 ) -> LoadProgress:
-    """Read finished files to their ends into the store; returns the sum over all files.
+    """Read finished files to their ends into the store, `-` from a spool; returns the sum over all files.
 
     `on_progress` is called several times a second with the sum so far. Raises StoreUnavailable.
     """
-    with load_jobs(settings, files, format_name) as jobs:
+    with load_jobs(settings, files, spool, format_name) as jobs:
 
         def total() -> LoadProgress:
             return total_progress([job.progress() for job in jobs])
@@ -42,11 +45,13 @@ def load_files(
 
 @contextlib.contextmanager
 def load_jobs(
-    settings: Settings, files: Sequence[Path], format_name: str | None = None
+    settings: Settings, files: Sequence[Path], spool: Path | None = None, format_name: str | None = None
 ) -> Iterator[list[LoadJob]]:
     """One job for each file, read while the context is open; raises at its end what ended the dataflow early.
 
-    Without a format each file is read as the settings say for its path.
+    With `spool` the file `-` is standard input, which is kept there. Without a format each file is read as
+    the settings say for its path.
+
     Raises StoreUnavailable when the store is away: a load ends rather than wait for it.
     """
     with contextlib.closing(open_store(_one_processor_less(settings))) as store:
@@ -55,12 +60,21 @@ def load_jobs(
         release_code_pages()
         ingestion.start()
         try:
-            paths = [path.absolute() for path in files]
-            yield [ingestion.start_load(path, str(path), format_name) for path in paths]
+            yield [ingestion.start_load(*_named(path, spool), format_name) for path in files]
         finally:
             ingestion.stop()
         if isinstance(ingestion.failure, TailmetricsError):
             raise ingestion.failure
+        if ingestion.failure is not None:
+            kind = type(ingestion.failure).__name__
+            raise TailmetricsError(f"the dataflow has stopped: {kind}: {ingestion.failure}")
+
+
+def _named(path: Path, spool: Path | None) -> tuple[Path, str]:
+    """Where a log lies, and its name."""
+    if spool is not None and path == Path(STANDARD_INPUT):
+        return spool, SPOOL_NAME
+    return path.absolute(), str(path.absolute())
 
 
 def finish(job: LoadJob, on_progress: Callable[[LoadProgress], None]) -> LoadProgress:

@@ -84,6 +84,16 @@ class QueueConsumer:
     def has_more(self) -> bool:
         return bool(self._inbox)
 
+    @property
+    def name(self) -> str:
+        """The URL of the queue, without its password: the path of its status."""
+        return str(self._queue.url)
+
+    def is_in_hand(self, source_id: str) -> bool:
+        """Whether a message of this queue was taken and is not committed yet."""
+        with self._lock:
+            return source_id in self._in_hand
+
     def committed(self, source_id: str, position: int) -> bool:
         """Note what is stored of a message; whether it is one of this queue."""
         with self._changed:
@@ -113,7 +123,7 @@ class QueueConsumer:
             error = self._error
             return SourceStatus(
                 source_id="",
-                path=str(self._queue.url),
+                path=self.name,
                 device=0,
                 inode=0,
                 epoch=0,
@@ -123,6 +133,7 @@ class QueueConsumer:
                 lag_seconds=0.0 if oldest is None else time.monotonic() - oldest,
                 state="live" if error is None else "unreadable",
                 last_error=None if error is None else str(error),
+                format=self._queue.log_format.name,
             )
 
     def _run(self) -> None:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import gzip
 import io
 import itertools
 import secrets
 import time
-import zlib
 from dataclasses import dataclass, replace
 
-from tailmetrics.formats.detection import HEAD_BYTES, of_whole
+from tailmetrics.errors import LoadError
+from tailmetrics.formats import detection, has_header
 from tailmetrics.formats.framing import framing_of
 from tailmetrics.formats.lines import BYTE_ORDER_MARK
+from tailmetrics.formats.w3c.directives import header_after
 from tailmetrics.queues.broker import Received
 from tailmetrics.settings import LogQueue, QueueOptions
 from tailmetrics.sources import (
@@ -24,7 +24,7 @@ from tailmetrics.sources import (
     Source,
     fingerprint,
 )
-from tailmetrics.tailing.log_file import GZIP_BEGINS
+from tailmetrics.tailing.compression import HEAD_BYTES, Decompressed, kind_of_content
 from tailmetrics.tailing.reader import LineReader
 from tailmetrics.urls import QueueUrl
 
@@ -71,7 +71,9 @@ class Message:
         message_id = _text(received.message_id)
         self.has_id = bool(message_id)
         begin = self._begin(received, queue.url)
-        self._log_format = of_whole(received.body[begin : begin + HEAD_BYTES], queue.log_format)
+        self._log_format = detection.of_whole(
+            received.body[begin : begin + detection.HEAD_BYTES], queue.log_format
+        )
         self.is_empty = begin >= self.size
         content = fingerprint(received.body)
         queue_id = fingerprint(f"{broker_name}\0{queue.url.vhost}\0{queue.url.queue}".encode())
@@ -86,6 +88,7 @@ class Message:
         source = Source(source_id, node_id, 0, 0, 0, path, Checkpoint(begin, self.size, content, 0, ""))
         self.delivery = Delivery(source, received.redelivered, by_content=not self.has_id)
         self._written_ns = _written_ns(received.timestamp)
+        self._header = b""
         self._file = _Bytes(received.body)
         self._reader = LineReader(
             self._file,
@@ -113,6 +116,9 @@ class Message:
             raise AssertionError("a message has an end")
         if self.is_read:
             self._file.close()
+        header = self._header
+        if has_header(self._log_format.name) and not lines.too_long:
+            self._header = header_after(lines.data, offset, header, self._log_format.max_line_bytes)
         kind = LongLine if lines.too_long else LineChunk
         return kind(
             source_id=self.source_id,
@@ -124,6 +130,7 @@ class Message:
             more=more or lines.end < self.size,
             written_ns=self._written_ns,
             delivery=self.delivery,
+            header=header,
         )
 
     def _begin(self, received: Received, url: QueueUrl) -> int:
@@ -166,13 +173,14 @@ def _written_ns(timestamp: int | None) -> int:
 
 
 def _unpacked(body: bytes) -> bytes:
-    """A log that was sent as a gzip; what is no whole gzip, or a very large one, as it came."""
-    if not body.startswith(GZIP_BEGINS):
+    """A log that was sent compressed; what is not whole, or very large, as it came."""
+    kind = kind_of_content(body[:HEAD_BYTES])
+    if kind is None:
         return body
     try:
-        with gzip.open(io.BytesIO(body)) as stream:
+        with Decompressed(io.BytesIO(body), kind) as stream:
             unpacked = stream.read(MOST_BYTES + 1)
-    except (OSError, EOFError, zlib.error):
+    except LoadError:
         return body
     return body if len(unpacked) > MOST_BYTES else unpacked
 

@@ -71,6 +71,10 @@ class QueueReader:
             if consumer.committed(batch.source_id, batch.checkpoint.position):
                 return
 
+    def queue_of(self, source_id: str) -> str | None:
+        """The path of the status of the queue that a message came from, until it is committed; else None."""
+        return next((each.name for each in self._consumers if each.is_in_hand(source_id)), None)
+
     def statuses(self) -> Sequence[SourceStatus]:
         return [consumer.status() for consumer in self._consumers]
 

@@ -33,7 +33,7 @@ class LogSettings(BaseSettings):
         default=("data/requests.log",),
         description="Files to follow: paths or globs, separated by commas. `nginx=/var/log/nginx/*.log` "
         "gives an entry a format of its own. `amqp://USER:PASSWORD@HOST:5672/VHOST?queue=NAME` is a queue "
-        "whose messages are logs.",
+        "whose messages are logs, and `-` is standard input.",
     )
     log_sources: str = Field(
         default="",

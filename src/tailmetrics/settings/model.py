@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Iterable
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,11 +16,12 @@ from pydantic_settings import SettingsConfigDict
 from tailmetrics.settings.logs import MIB, LogSettings
 from tailmetrics.settings.options import (
     CommitOptions,
+    LogPath,
     QueueOptions,
     TailingOptions,
 )
 from tailmetrics.settings.values import CommaSeparated
-from tailmetrics.urls import StoreUrl, masked
+from tailmetrics.urls import STANDARD_INPUT, StoreUrl, masked, spool_pattern
 
 LogLevel = Annotated[
     Literal["DEBUG", "INFO", "WARNING", "ERROR"],
@@ -202,6 +203,23 @@ class Settings(LogSettings):
     def store(self) -> StoreUrl:
         """STORE_URL, in its parts."""
         return StoreUrl.parse(self.store_url)
+
+    @property
+    def log_paths(self) -> tuple[LogPath, ...]:
+        """The files of LOG_FILE_PATH, each with its format; for standard input those it is kept in."""
+        return tuple(
+            self._kept(entry) if entry.pattern == STANDARD_INPUT else entry for entry in super().log_paths
+        )
+
+    @property
+    def standard_input(self) -> LogPath | None:
+        """The files in which standard input is kept for this store, node and format; None without it."""
+        entries = (each for each in self.log_entries if each.pattern == STANDARD_INPUT)
+        return next(map(self._kept, entries), None)
+
+    def _kept(self, entry: LogPath) -> LogPath:
+        pattern = spool_pattern(self.data_folder, str(self.store), self.node_id, entry.log_format.name)
+        return replace(entry, pattern=pattern)
 
     @property
     def data_folder(self) -> Path:

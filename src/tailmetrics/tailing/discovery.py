@@ -45,7 +45,8 @@ def name_that_is_not_utf8(path: str) -> str | None:
 def find_files(log_paths: Iterable[LogPath]) -> tuple[list[FoundFile], dict[str, str]]:
     """The files that exist, sorted by path, each inode once, and for entries without any the reason.
 
-    Compressed files are left out: they are read by `load`, or as what a rotation made of a known file.
+    Compressed files of a glob are left out: they are read by `load`, or as what a rotation made of a known
+    file.
     """
     found: dict[tuple[int, int], FoundFile] = {}
     missing: dict[str, str] = {}
@@ -55,6 +56,8 @@ def find_files(log_paths: Iterable[LogPath]) -> tuple[list[FoundFile], dict[str,
         paths = sorted(glob.glob(entry.pattern, recursive=True)) if is_glob else [entry.pattern]  # noqa: PTH207
         for path in paths:
             if is_compressed(path):
+                if not is_glob:
+                    missing[path] = "compressed, and does not grow; read it with `tailmetrics load`"
                 continue
             file = find_file(path, entry.log_format, missing)
             if file is not None:

@@ -6,13 +6,15 @@ import time
 from dataclasses import replace
 
 from tailmetrics.errors import UndecidedFormat
+from tailmetrics.formats import has_header
 from tailmetrics.formats.detection import HEAD_BYTES, decided
 from tailmetrics.formats.framing import framing_of
+from tailmetrics.formats.w3c.directives import header_after, header_before
 from tailmetrics.settings import FormatOptions, TailingOptions
 from tailmetrics.sources import TAIL_BYTES, LineChunk, LongLine, Registration, Source
 from tailmetrics.status import SourceState, SourceStatus
 from tailmetrics.tailing.identity import checkpoint_of, grown_head
-from tailmetrics.tailing.log_file import Key, LogFile
+from tailmetrics.tailing.log_file import Key, LogFile, PlainFile
 from tailmetrics.tailing.reader import LineReader, Rewritten
 from tailmetrics.telemetry.log import EventLog
 
@@ -56,6 +58,7 @@ class Follower:
         self._is_other = checkpoint_of(source.position, self._head, before) != source.checkpoint
         self._before = before
         self._options = options
+        self._header = b""
         self._reader: LineReader | None = None  # until it is known in which format the log is
         self._undecided: tuple[tuple[int, int], UndecidedFormat] | None = None  # as of a size and time
         self._size = source.position  # when it was last looked at
@@ -163,6 +166,9 @@ class Follower:
             return None
         self._read_stamp = None
         self._head = grown_head(self._head, offset, lines.data)
+        header = self._header
+        if has_header(self.log_format.name) and not lines.too_long:
+            self._header = header_after(lines.data, offset, header, self.log_format.max_line_bytes)
         kind = LongLine if lines.too_long else LineChunk
         return kind(
             source_id=self.source.source_id,
@@ -173,6 +179,7 @@ class Follower:
             checkpoint=checkpoint_of(lines.end, self._head, reader.before),
             more=lines.more and lines.end < size,
             written_ns=stamp[1],
+            header=header,
         )
 
     def _open_reader(self, *, is_whole: bool) -> LineReader | None:
@@ -188,6 +195,13 @@ class Follower:
         if log_format != self.log_format:
             log.info("format decided", path=self.path, format=log_format.name)
         self.log_format = log_format
+        if has_header(log_format.name):
+            self._header = header_before(
+                self.file.read,
+                self.source.position,
+                log_format.max_line_bytes,
+                backwards=isinstance(self.file, PlainFile),
+            )
         self._reader = LineReader(
             self.file,
             self.source.position,
@@ -224,8 +238,8 @@ class Follower:
         told = self._status
         # Thousands are asked again and again while nothing happens to them.
         if lag == 0 and told is not None and told.lag_bytes == 0:
-            now = (self.committed, self._size, self.path, self.state(), self.last_error)
-            if now == (told.position, told.size, told.path, told.state, told.last_error):
+            now = (self.committed, self._size, self.path, self.state(), self.last_error, self.log_format.name)
+            if now == (told.position, told.size, told.path, told.state, told.last_error, told.format):
                 return told
         self._status = SourceStatus(
             source_id=self.source.source_id,
@@ -239,5 +253,6 @@ class Follower:
             lag_seconds=0.0 if since is None or lag == 0 else time.monotonic() - since,
             state=self.state(),
             last_error=self.last_error,
+            format=self.log_format.name,
         )
         return self._status

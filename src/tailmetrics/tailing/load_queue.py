@@ -91,7 +91,7 @@ class LoadQueue:
 
     def _begin(self, job: LoadJob, closing: contextlib.ExitStack) -> None:
         """Open a file and tell whose it is; `closing` closes it unless it is followed."""
-        opened = open_finished(str(job.path))
+        opened = open_finished(str(job.path), job.display_name)
         closing.callback(opened.close)
         size = opened.size()
         log_format = job.log_format or self._followers.names.format_of(str(job.path)) or self._log_format

@@ -6,16 +6,22 @@ Offsets and sizes are in bytes of the log, after decompression.
 from __future__ import annotations
 
 import contextlib
-import gzip
 import os
 import stat
-import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
 from tailmetrics.errors import LoadError
+from tailmetrics.tailing.compression import (
+    HEAD_BYTES,
+    READABLE,
+    Compression,
+    Decompressed,
+    kind_of_content,
+    kind_of_name,
+    no_log,
+)
 
-GZIP_BEGINS = b"\x1f\x8b\x08"
 _SCAN_BYTES = 4 * 1024 * 1024
 
 Key = tuple[int, int]  # device and inode of a file
@@ -51,16 +57,16 @@ class PlainFile:
 
 
 class CompressedFile:
-    """A gzip file that is complete. Reading goes forward fast and starts again when asked to go back.
+    """A compressed file that is complete. Reading goes forward fast and starts again when asked to go back.
 
     Raises LoadError when the file is damaged, or not written to its end yet.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, kind: Compression) -> None:
         self._path = path
         status = os.stat(path)  # noqa: PTH116
         self.key: Key = (status.st_dev, status.st_ino)
-        self._stream = gzip.open(path, "rb")  # noqa: SIM115  # held open while it is followed
+        self._stream = Decompressed(Path(path).open("rb"), kind)  # noqa: SIM115  # while it is followed
         self._size: int | None = None
         self._modified_ns = status.st_mtime_ns
 
@@ -76,8 +82,8 @@ class CompressedFile:
         try:
             self._stream.seek(offset)
             return self._stream.read(length)
-        except (OSError, EOFError, zlib.error) as error:
-            raise LoadError(f"{self._path}: not a whole gzip file ({error})") from error
+        except LoadError as error:
+            raise LoadError(f"{self._path}: {error}") from error
 
     def stamp(self) -> tuple[int, int]:
         return self.size(), self._modified_ns
@@ -90,31 +96,49 @@ LogFile = PlainFile | CompressedFile
 
 
 def open_log(path: str) -> LogFile:
-    """Open a log, by its name compressed or not. Raises OSError, or LoadError for what is no log."""
-    return CompressedFile(path) if path.endswith(".gz") else PlainFile(path)
+    """Open a log, by its name compressed or not. Raises OSError, or LoadError for what holds no lines."""
+    return _open(path, kind_of_name(path), path)
 
 
-def open_finished(path: str) -> LogFile:
-    """Open a log that is to be loaded, as `open_log` does, but a gzip is one under any name."""
-    if path.endswith(".gz"):
-        return open_log(path)
-    plain = PlainFile(path)
+def open_finished(path: str, name: str = "") -> LogFile:
+    """Open a log that is to be loaded, as `open_log` does, but what is compressed is so under any name.
+
+    `name` is that of the log when it is another one than the path's.
+    """
+    kind = kind_of_name(path)
+    if kind is None:
+        with contextlib.closing(PlainFile(path)) as plain:
+            kind = kind_of_content(plain.read(0, HEAD_BYTES))
+    return _open(path, kind, name or path)
+
+
+def _open(path: str, kind: Compression | None, name: str) -> LogFile:
+    file = PlainFile(path) if kind is None else CompressedFile(path, kind)
     with contextlib.ExitStack() as closing:
-        closing.callback(plain.close)
-        if plain.read(0, len(GZIP_BEGINS)) != GZIP_BEGINS:
-            closing.pop_all()
-            return plain
-    return CompressedFile(path)
+        closing.callback(file.close)
+        beginning = file.read(0, HEAD_BYTES)
+        if (found := no_log(beginning, name)) is not None:
+            raise LoadError(f"{name}: found {found}, expected lines, plain or compressed by {READABLE}")
+        packed = kind_of_content(beginning)
+        if packed is not None and kind is not None:
+            raise LoadError(f"{name}: found a {packed.name} file in it, expected lines; unpack it once")
+        if packed is not None:
+            raise LoadError(
+                f"{name}: found a {packed.name} file, which does not grow, expected lines; read it once with "
+                "`tailmetrics load`"
+            )
+        closing.pop_all()
+    return file
 
 
 def may_hold_more(path: str, positions: Iterable[int]) -> bool:
     """Whether a log can have bytes behind one of the positions; told without decompressing it.
 
-    The last four bytes of a gzip file are the size of what it holds, modulo 2**32.
+    Not of bzip2, which does not say how much it holds.
     """
-    if not path.endswith(".gz"):
+    kind = kind_of_name(path)
+    if kind is None:
         return True
     with Path(path).open("rb") as stream:
-        stream.seek(-4, os.SEEK_END)
-        size = int.from_bytes(stream.read(4), "little")
-    return all(position % 2**32 != size for position in positions)
+        size = kind.size(stream)
+    return size is None or all(position % 2**32 != size for position in positions)

@@ -73,7 +73,7 @@ class LineReader:
         if not data.startswith(self.before if self.offset else self._head):
             raise Rewritten
         begin = len(self.before)
-        length = self._framing.whole(data, begin)
+        length = self._framing.whole(data, begin, self._read_bytes)
         if length == 0:
             rest = data[begin:]
             if self._framing.is_too_long(rest, self._max_line_bytes, self._read_bytes):

@@ -10,8 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from tailmetrics.settings import FormatOptions, LogPath
-
-_COMPRESSED_SUFFIX = ".gz"
+from tailmetrics.tailing.compression import SUFFIXES
 
 # What rotation puts behind a name or before its last suffix, one piece of it: a number, a part of a date,
 # "old" and the like. A log's own name may end in the same, so that pieces are taken off one at a time.
@@ -20,18 +19,20 @@ _PIECE_BEHIND = re.compile(rf"(?P<stem>.+)[._~-]{_PIECE}(?P<suffix>)")
 _PIECE_BEFORE_SUFFIX = re.compile(rf"(?P<stem>.+)[._-]{_PIECE}(?P<suffix>\.[A-Za-z]\w*)")
 # A date's first piece, with the piece behind it. A year alone may be any number.
 _YEAR = re.compile(r"(?:19|20)\d\d(?:[01]\d[\dT:]*Z? .*| [01]?\d)")
+# Files in which standard input is kept: each is a log of its own, whatever it holds.
+_SPOOL = re.compile(r"stdin-[0-9a-f]{8}-[a-z0-9_]{8}")
 # When the tests of a result log ran, in seconds since 1970.
-_RUN = re.compile(r"test_[0-9]{9,11}(?![0-9])")
+_RUN = re.compile(rf"test_[0-9]{{9,11}}(?![0-9])|{_SPOOL.pattern}")
 _MOST_CACHED = 65_536
 
 
 def is_compressed(path: str) -> bool:
-    return path.endswith(_COMPRESSED_SUFFIX)
+    return path.endswith(SUFFIXES)
 
 
 @functools.lru_cache(maxsize=_MOST_CACHED)
 def chain(path: str) -> tuple[str, ...]:
-    """The names that a file may have had before rotation, from its own on, absolute and none of a gzip.
+    """The names that a file may have had before rotation, from its own on, absolute and none compressed.
 
     Each is the one before it without the last piece of a mark: web-1.log.2, web-1.log and web.log. The chain
     of any of them is the rest of the chain.
@@ -63,13 +64,18 @@ def _steps(name: str) -> Iterator[tuple[str, str]]:
 
 
 def _uncompressed(name: str) -> str:
-    while is_compressed(name) and name != _COMPRESSED_SUFFIX:
-        name = name.removesuffix(_COMPRESSED_SUFFIX)
+    while is_compressed(name) and name not in SUFFIXES:
+        name = name[: name.rindex(".")]
     return name
 
 
+def is_spool(path: str) -> bool:
+    """Whether a file keeps standard input."""
+    return _SPOOL.match(os.path.basename(path)) is not None  # noqa: PTH119
+
+
 def are_other_runs(path: str, other: str) -> bool:
-    """Whether the names of two result logs tell different times."""
+    """Whether the names of two result logs tell different times, or are of two standard inputs."""
     run, other_run = _RUN.search(os.path.basename(path)), _RUN.search(os.path.basename(other))  # noqa: PTH119
     return run is not None and other_run is not None and run[0] != other_run[0]
 

@@ -27,7 +27,7 @@ from tailmetrics.tailing.identity import start_at_end
 from tailmetrics.tailing.known_sources import Relatives
 from tailmetrics.tailing.log_file import Key, LogFile, open_log
 from tailmetrics.tailing.matching import Matcher
-from tailmetrics.tailing.rotation import is_compressed
+from tailmetrics.tailing.rotation import is_compressed, is_spool
 from tailmetrics.tailing.wakeup import Wakeup
 from tailmetrics.telemetry.log import EventLog
 
@@ -83,9 +83,13 @@ class Scanner:
     def problems(self) -> list[SourceStatus]:
         """Of every path that has no file, or one that cannot be read."""
         return [
-            SourceStatus("", path, 0, 0, 0, 0, 0, 0, 0.0, state, reason)
+            SourceStatus("", path, 0, 0, 0, 0, 0, 0, 0.0, state, reason, format=self._format_name(path))
             for path, (state, reason) in sorted(self._problems.items())
         ]
+
+    def _format_name(self, path: str) -> str:
+        log_format = self._names.format_of_rotated(path)
+        return "" if log_format is None else log_format.name
 
     def is_due(self) -> bool:
         """Take what events tell; whether files are to be looked for."""
@@ -314,5 +318,5 @@ class Scanner:
 
 
 def _name_counts(opened: LogFile, file: FoundFile) -> bool:
-    """Whether the name says when the log was written, so that another name makes another log of it."""
-    return is_of(RESULTS, opened.read(0, HEAD_BYTES), file.log_format)
+    """Whether another name makes another log of equal content."""
+    return is_spool(file.path) or is_of(RESULTS, opened.read(0, HEAD_BYTES), file.log_format)

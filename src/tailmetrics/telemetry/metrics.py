@@ -99,7 +99,7 @@ _SOURCE_GAUGES: tuple[tuple[str, str, Callable[[SourceStatus], float]], ...] = (
     (
         "up",
         "Whether a source can be read: 1, else 0.",
-        lambda each: each.state not in {"missing", "unreadable"},
+        lambda each: each.state not in {"missing", "unreadable", "undecided"},
     ),
     ("position_bytes", "Byte up to which a source is in the store.", lambda each: each.position),
     ("lag_bytes", "Bytes of a source that are not in the store yet.", lambda each: each.lag_bytes),
@@ -108,7 +108,7 @@ _SOURCE_GAUGES: tuple[tuple[str, str, Callable[[SourceStatus], float]], ...] = (
 
 
 class _SourceGauges(Collector):
-    """Lag and position of each source, and what was lost.
+    """Lag, position and warnings of each source, and what was lost.
 
     A collector, so that a source that is gone is not shown for ever.
     """
@@ -125,9 +125,17 @@ class _SourceGauges(Collector):
             for status in statuses:
                 gauge.add_metric([status.source_id, status.path], value(status))
             gauges.append(gauge)
+        warning = GaugeMetricFamily(
+            "tailmetrics_source_warning",
+            "1 for each source whose lines are probably not read as they are meant, by what shows it.",
+            labels=["source", "path", "kind"],
+        )
+        for status in statuses:
+            for each in status.warnings:
+                warning.add_metric([status.source_id, status.path, each.kind], 1)
         lost_bytes = CounterMetricFamily(
             "tailmetrics_lost_bytes",
             "Bytes that truncations destroyed before they were read, no copy having been found.",
             value=self.lost_bytes(),
         )
-        return (*gauges, lost_bytes)
+        return (*gauges, warning, lost_bytes)

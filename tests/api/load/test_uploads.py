@@ -17,6 +17,7 @@ from tailmetrics.telemetry.metrics import Metrics
 from tests.api.conftest import LOG, service, settings_in
 from tests.api.fakes import FakeIngestion
 from tests.api.serving import serving
+from tests.compressing import COMPRESS, NAMES, each_suffix, tarred, zipped
 
 
 def test_the_upload_is_kept_with_the_data_while_it_is_loaded(
@@ -56,22 +57,35 @@ def test_an_upload_left_by_a_killed_process_is_removed_at_start(
     assert not left.exists()
 
 
+@each_suffix
 @pytest.mark.parametrize(
-    ("headers", "name"),
+    "headers",
     [
-        ({"Content-Encoding": "gzip"}, "x.log"),
-        ({"Content-Type": "application/gzip"}, "x.log"),
-        ({}, "x.log"),
+        {"Content-Encoding": "{}"},
+        {"Content-Type": "application/{}"},
+        {"Content-Type": "application/x-{}"},
+        {},
     ],
-    ids=["by its encoding", "by its type", "by its content"],
+    ids=["by its encoding", "by its type", "by its unregistered type", "by its content"],
 )
 def test_a_compressed_body_is_decompressed(
-    loading: httpx.Client, ingestion: FakeIngestion, headers: dict[str, str], name: str
+    loading: httpx.Client, ingestion: FakeIngestion, headers: dict[str, str], suffix: str
 ) -> None:
-    body = gzip.compress(LOG * 5) + gzip.compress(LOG * 50_000) + bytes(100)
-    loading.post("/load", content=body, params={"name": name}, headers=headers)
+    packed = COMPRESS[suffix]
+    body = packed(LOG * 5) + packed(LOG * 50_000) + bytes(100)
+    said = {name: value.format(NAMES[suffix]) for name, value in headers.items()}
+    loading.post("/load", content=body, params={"name": "x.log"}, headers=said)
     [load] = ingestion.loads
-    assert (load.content == LOG * 50_005, load.display_name) == (True, name)
+    assert (load.content == LOG * 50_005, load.display_name) == (True, "x.log")
+
+
+@pytest.mark.parametrize("content", [zipped(LOG), tarred(LOG), COMPRESS[".gz"](tarred(LOG))])
+def test_a_body_that_holds_no_lines_is_415(
+    loading: httpx.Client, ingestion: FakeIngestion, tmp_path: Path, content: bytes
+) -> None:
+    response = loading.post("/load", content=content)
+    assert (response.status_code, ingestion.loads, list(tmp_path.iterdir())) == (415, [], [])
+    assert " archive, expected lines" in response.json()["detail"]
 
 
 def test_a_compressed_body_that_holds_nothing_is_an_empty_log(
@@ -88,24 +102,25 @@ def test_lines_under_the_name_of_a_compressed_log_are_lines(
     assert ingestion.loads[0].content == LOG
 
 
-@pytest.mark.parametrize(
-    "body",
-    [LOG, gzip.compress(LOG * 1000)[:-9], gzip.compress(LOG) + b"x"],
-    ids=["plain", "cut off", "with more behind it"],
-)
-def test_a_body_that_is_no_whole_gzip_is_400(
-    loading: httpx.Client, ingestion: FakeIngestion, tmp_path: Path, body: bytes
+@each_suffix
+@pytest.mark.parametrize("damage", ["plain", "cut off", "with more behind it"])
+def test_a_body_that_is_not_whole_is_400(
+    loading: httpx.Client, ingestion: FakeIngestion, tmp_path: Path, suffix: str, damage: str
 ) -> None:
-    response = loading.post("/load", content=body, headers={"Content-Encoding": "gzip"})
+    packed = COMPRESS[suffix](LOG * 1000)
+    body = {"plain": LOG, "cut off": packed[:-9], "with more behind it": packed + b"x"}[damage]
+    response = loading.post("/load", content=body, headers={"Content-Encoding": NAMES[suffix]})
+    assert f"found what is no whole {NAMES[suffix]} file" in response.json()["detail"]
     assert (response.status_code, ingestion.loads, list(tmp_path.iterdir())) == (400, [], [])
 
 
+@each_suffix
 def test_a_body_that_expands_beyond_the_limit_is_413(
-    tmp_path: Path, store: Store, ingestion: FakeIngestion
+    tmp_path: Path, store: Store, ingestion: FakeIngestion, suffix: str
 ) -> None:
-    bomb = gzip.compress(bytes(50_000_000))
+    bomb = COMPRESS[suffix](bytes(50_000_000))
     with service(tmp_path, store, ingestion, load_max_bytes=1_000_000) as client:
-        response = client.post("/load", content=bomb, headers={"Content-Encoding": "gzip"})
+        response = client.post("/load", content=bomb, headers={"Content-Encoding": NAMES[suffix]})
     assert (response.status_code, ingestion.loads, list(tmp_path.iterdir())) == (413, [], [])
 
 

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tailmetrics.api.app import create_app
 from tailmetrics.api.routes import probes
 from tailmetrics.errors import StoreUnavailable
-from tailmetrics.status import IngestionState
+from tailmetrics.status import IngestionState, SourceWarning
 from tailmetrics.stores import Store
 from tailmetrics.stores.in_memory import InMemoryStore
 from tailmetrics.telemetry.metrics import Metrics
@@ -49,6 +49,7 @@ def test_ready_shows_each_source(client: httpx.Client) -> None:
             {
                 "source_id": "6a1f0c52b7d94e0f",
                 "path": "data/requests.log",
+                "format": "requests",
                 "device": 1,
                 "inode": 2,
                 "epoch": 0,
@@ -61,6 +62,7 @@ def test_ready_shows_each_source(client: httpx.Client) -> None:
                 "updated_at": None,
             }
         ],
+        "warnings": [],
     }
 
 
@@ -69,6 +71,31 @@ def test_a_missing_log_does_not_make_the_service_unready(tmp_path: Path, store: 
     response = ready(tmp_path, store, FakeIngestion(statuses=[missing]))
     assert response.status_code == 200
     assert response.json()["sources"][0]["last_error"] == "No such file or directory"
+
+
+def test_a_log_without_a_format_does_not_make_the_service_unready(tmp_path: Path, store: Store) -> None:
+    undecided = replace(LIVE_SOURCE, state="undecided", last_error="two formats read it alike", format="")
+    response = ready(tmp_path, store, FakeIngestion(statuses=[undecided]))
+    assert response.status_code == 200
+    [source] = response.json()["sources"]
+    assert (source["state"], source["last_error"]) == ("undecided", "two formats read it alike")
+
+
+@pytest.mark.parametrize("reported", [False, True])
+def test_a_warning_is_shown_and_the_service_is_ready(tmp_path: Path, store: Store, reported: bool) -> None:
+    warned = replace(LIVE_SOURCE, warnings=(SourceWarning("rejects", "9 of 10 lines"),))
+    store.report("node", [warned])
+    response = ready(tmp_path, store, None if reported else FakeIngestion(statuses=[LIVE_SOURCE, warned]))
+    assert (response.status_code, response.json()["ready"]) == (200, True)
+    assert response.json()["warnings"] == [
+        {
+            "source_id": "6a1f0c52b7d94e0f",
+            "path": "data/requests.log",
+            "format": "requests",
+            "kind": "rejects",
+            "text": "9 of 10 lines",
+        }
+    ]
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ class _Documented:
 
 _DOCUMENTED = {
     400: _Documented(
-        "The connection ended before the body did, or the body is no whole gzip file or no whole form.",
+        "The connection ended before the body did, or the body is not whole: a compressed file or a form.",
         "Bad Request",
         "The connection ended before the body did.",
     ),
@@ -60,9 +60,9 @@ _DOCUMENTED = {
         "limit",
     ),
     415: _Documented(
-        "The body is compressed otherwise than by gzip, or of a type that holds no log.",
+        "The body is compressed in a way that is not read, or holds no log.",
         "Unsupported Media Type",
-        "Content-Encoding: found 'br', expected gzip or none",
+        "Content-Encoding: found 'br', expected gzip, xz, bzip2 or zstd, or none",
     ),
     422: _Documented(
         "A parameter is wrong; `errors` names it, what was found and what was expected.",

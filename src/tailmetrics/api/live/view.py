@@ -55,6 +55,7 @@ async def view_json(services: Services, asked: ViewParameters) -> bytes:
             stats, parts = await asyncio.gather(queries.stats(query), _parts(queries, asked, within))
             if status.rejects:
                 rejects = await queries.rejects(RejectsQuery(_REJECTS_SHOWN))
+    statuses = status.sources if services.ingestion is None else services.ingestion.sources()
     view: View = {
         "version": status.version,
         "at": formatter(within.zone)(datetime.now(timezone.utc)),
@@ -65,9 +66,8 @@ async def view_json(services: Services, asked: ViewParameters) -> bytes:
         "looks": {
             "patterns": [masked(entry.pattern) for entry in services.settings.log_entries],
             "ingestion": ingestion_readiness(services),
-            "sources": documents.sources(
-                status.sources if services.ingestion is None else services.ingestion.sources()
-            ),
+            "sources": documents.sources(statuses),
+            "warnings": documents.warnings(statuses),
         },
     }
     return documents.to_json(view)

@@ -22,10 +22,10 @@ from tailmetrics.errors import QueryError
 from tailmetrics.formats import open_format
 from tailmetrics.formats.detection import of_whole
 from tailmetrics.settings import Settings
+from tailmetrics.tailing.compression import READABLE, Compression, kind_of_coding
 
 _FORMATS_WITH_BRACES = ("json", "regex")  # whose lines may begin as JSON does without being any
 _URL_ENCODED = "application/x-www-form-urlencoded"  # curl calls every body so
-_GZIP_TYPES = ("application/gzip", "application/x-gzip")
 _READ_BYTES = 1024 * 1024
 _LONGEST_QUERY_BYTES = 64 * 1024  # a larger body is a log, not a path
 
@@ -38,7 +38,7 @@ async def wanted(
         return await _of_form(request, parameters, settings)
     given = await _with_body(request, parameters, settings)
     if given.path is None:
-        compressed = _is_compressed(request)
+        compressed = _compression(request)
         check_announced(request, settings)
         upload = await written(request.stream(), settings, compressed=compressed)
         try:
@@ -128,14 +128,14 @@ async def _of_form(
     encoding = _encoding(request)
     if encoding != "identity":
         raise HTTPException(
-            415, f"Content-Encoding: found {encoding!r}, expected none for a form; its file may be a gzip"
+            415, f"Content-Encoding: found {encoding!r}, expected none for a form; its file may be compressed"
         )
     check_announced(request, settings, bytes_beside=MOST_BYTES_BESIDE)
     form = Form(request)
     await form.begin()
     if form.filename is None:
         return _with_fields(form, parameters), None
-    upload = await written(form.file(), settings, compressed=form.file_type in _GZIP_TYPES)
+    upload = await written(form.file(), settings, compressed=_kind_of_type(form.file_type))
     try:
         return _with_fields(form, parameters), upload
     except BaseException:
@@ -168,15 +168,20 @@ def _validated(given: Mapping[str, object]) -> LoadParameters:
         raise RequestValidationError(problems) from None
 
 
-def _is_compressed(request: Request) -> bool:
-    """Whether the body is said to be a gzip. Raises HTTPException 415 for what is no log."""
+def _compression(request: Request) -> Compression | None:
+    """How the body is said to be compressed. Raises HTTPException 415 for what is no log."""
     kind = _media_type(request)
     if kind.startswith("multipart/"):
         raise HTTPException(415, f"Content-Type: found {kind!r}, expected {FORM_TYPE}, or the log itself")
     encoding = _encoding(request)
-    if encoding not in {"identity", "gzip", "x-gzip"}:
-        raise HTTPException(415, f"Content-Encoding: found {encoding!r}, expected gzip or none")
-    return encoding != "identity" or kind in _GZIP_TYPES
+    compression = kind_of_coding(encoding)
+    if compression is None and encoding != "identity":
+        raise HTTPException(415, f"Content-Encoding: found {encoding!r}, expected {READABLE}, or none")
+    return compression or _kind_of_type(kind)
+
+
+def _kind_of_type(media_type: str) -> Compression | None:
+    return kind_of_coding(media_type.removeprefix("application/"))
 
 
 def _media_type(request: Request) -> str:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from pathlib import Path
 
-from tailmetrics.api.load.uploads import begins_like_a_gzip, too_large
+from tailmetrics.api.load.uploads import kind_of, too_large
 from tailmetrics.errors import LoadError, QueryError
 from tailmetrics.settings import Settings
-from tailmetrics.tailing.rotation import is_compressed
+from tailmetrics.tailing.compression import Compression, Decompressed, kind_of_name
 
 _READ_BYTES = 4 * 1024 * 1024
 
@@ -30,22 +28,24 @@ def file_below(settings: Settings, path: str) -> tuple[Path, str]:
         if not file.is_relative_to(folder) or not file.is_file():
             raise QueryError("path", path, expected)
         size = file.stat().st_size
-        compressed = is_compressed(file.name) or begins_like_a_gzip(file)
+        kind = kind_of_name(file.name) or kind_of(file)
     except (OSError, ValueError, RuntimeError) as error:
         raise QueryError("path", path, expected) from error
-    if size > settings.load_max_bytes or (compressed and _expands_beyond(file, settings.load_max_bytes)):
+    if size > settings.load_max_bytes or (
+        kind is not None and _expands_beyond(file, kind, settings.load_max_bytes)
+    ):
         raise too_large("more", settings)
     return file, str(file.relative_to(folder))
 
 
-def _expands_beyond(file: Path, max_bytes: int) -> bool:
+def _expands_beyond(file: Path, kind: Compression, max_bytes: int) -> bool:
     size = 0
     try:
-        with gzip.open(file) as stream:
+        with Decompressed(file.open("rb"), kind) as stream:
             while block := stream.read(_READ_BYTES):
                 size += len(block)
                 if size > max_bytes:
                     return True
-    except (OSError, EOFError, zlib.error) as error:
-        raise LoadError(f"{file.name}: not a whole gzip file ({error})") from error
+    except (OSError, LoadError) as error:
+        raise LoadError(f"{file.name}: {error}") from error
     return False

@@ -34,7 +34,8 @@ _FORM_SCHEMA = {
         "file": {
             "type": "string",
             "format": "binary",
-            "description": "The log, or compressed by gzip. `name`, `format`, `origin`, `path` and "
+            "description": "The log, or compressed by gzip, xz, bzip2 or zstd. `name`, `format`, `origin`, "
+            "`path` and "
             "`wait` may be further fields, which go before the parameters.",
         }
     },
@@ -66,8 +67,8 @@ def load_router(settings: Settings) -> APIRouter:
         openapi_extra={
             "requestBody": {
                 "required": False,
-                "description": "The log itself, or compressed by gzip, or a form with it as a file; without "
-                "a body the files of LOG_FILE_PATH and LOG_SOURCES are loaded.",
+                "description": "The log itself, also compressed, or a form with it as a file; without a "
+                "body the files of LOG_FILE_PATH and LOG_SOURCES are loaded.",
                 "content": {
                     "text/plain": {
                         "schema": {"type": "string"},

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import gzip
 import tempfile
-import zlib
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,14 +14,22 @@ from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
+from tailmetrics.errors import LoadError
 from tailmetrics.settings import Settings
 from tailmetrics.sources import fingerprint
-from tailmetrics.tailing.log_file import GZIP_BEGINS
+from tailmetrics.tailing.compression import (
+    HEAD_BYTES,
+    READABLE,
+    Compression,
+    Decompressed,
+    kind_of_content,
+    no_log,
+)
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _WRITE_BYTES = 1024 * 1024  # as much is gathered before it is written, and no more is held in memory
 
-_MOST_TIMES_COMPRESSED = 2  # there are gzips that hold themselves
+_MOST_TIMES_COMPRESSED = 2  # there are files that hold themselves
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +59,15 @@ def check_announced(request: Request, settings: Settings, *, bytes_beside: int =
         raise too_large(announced, settings)
 
 
-async def written(pieces: AsyncIterator[bytes], settings: Settings, *, compressed: bool) -> Upload:
+async def written(
+    pieces: AsyncIterator[bytes], settings: Settings, *, compressed: Compression | None
+) -> Upload:
     """Write a log that comes in pieces to a temporary file beside the data, where there is room for it.
 
-    What begins like a gzip is decompressed, and with `compressed` it has to be one. Raises HTTPException 413
-    when it is larger than the settings allow, sent or decompressed, 400 when it is no whole gzip, 415 when
-    it is one within too many others, 507 without room, 503 when the folder cannot be written to, and what
-    the pieces raise; nothing is left behind then.
+    What begins as compressed is decompressed, and with `compressed` it has to be of that kind. Raises
+    HTTPException 413 when it is larger than the settings allow, sent or decompressed, 400 when it is not
+    whole, 415 when it is compressed too many times or holds no lines, 507 without room, 503 when the folder
+    cannot be written to, and what the pieces raise; nothing is left behind then.
     """
     with _no_room_said(settings.data_folder):
         settings.data_folder.mkdir(parents=True, exist_ok=True)
@@ -110,37 +118,44 @@ async def _write(pieces: AsyncIterator[bytes], file: IO[bytes], settings: Settin
     return size
 
 
-def begins_like_a_gzip(path: Path) -> bool:
-    """Whether a log is decompressed when it is read, whatever its name is."""
+def kind_of(path: Path) -> Compression | None:
+    """How a log is decompressed when it is read, whatever its name is."""
+    return kind_of_content(_beginning(path))
+
+
+def _beginning(path: Path) -> bytes:
     with path.open("rb") as file:
-        return file.read(len(GZIP_BEGINS)) == GZIP_BEGINS
+        return file.read(HEAD_BYTES)
 
 
-def _decompress_all(path: Path, settings: Settings, compressed: bool) -> None:
+def _decompress_all(path: Path, settings: Settings, kind: Compression | None) -> None:
     """Leave nothing that reading the log would decompress, as that has no limit."""
     times = 0
-    while compressed or begins_like_a_gzip(path):
+    while (kind := kind or kind_of(path)) is not None:
         if times == _MOST_TIMES_COMPRESSED:
             raise HTTPException(
-                415, f"body: found a gzip in {times} others, expected a log that is compressed once"
+                415, f"body: found a {kind.name} in {times} others, expected a log that is compressed once"
             )
-        _decompress(path, settings)
-        compressed = False
+        _decompress(path, kind, settings)
+        kind = None
         times += 1
+    if (found := no_log(_beginning(path))) is not None:
+        raise HTTPException(415, f"body: found {found}, expected lines, plain or compressed by {READABLE}")
 
 
-def _decompress(path: Path, settings: Settings) -> None:
-    """Put what a gzip holds in its place."""
+def _decompress(path: Path, kind: Compression, settings: Settings) -> None:
+    """Put what a compressed file holds in its place."""
     plain = path.with_name(f"{path.name}-plain")
     try:
-        with gzip.open(path) as stream, plain.open("wb") as file:
+        with Decompressed(path.open("rb"), kind) as stream, plain.open("wb") as file:
             while block := stream.read(_WRITE_BYTES):
                 if file.tell() + len(block) > settings.load_max_bytes:
                     raise too_large("more", settings)
                 file.write(block)
         plain.replace(path)
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise HTTPException(400, f"body: found what is no whole gzip file ({error}), expected one") from None
+    except LoadError as error:
+        reason = str(error).removeprefix("not a")
+        raise HTTPException(400, f"body: found what is no{reason}, expected one") from None
     finally:
         plain.unlink(missing_ok=True)
 

@@ -44,7 +44,11 @@ async def health() -> Response:
     },
 )
 async def ready(services: Context) -> Response:
-    """A log that is missing or cannot be read is shown under `sources`; the service is ready all the same."""
+    """A log that is missing, cannot be read or has no format yet is shown under `sources`.
+
+    One whose lines are probably read in a wrong format or unit is shown under `warnings`. The service is
+    ready all the same.
+    """
     error, statuses = await _look(services)
     ingestion = ingestion_readiness(services)
     reading = ingestion["state"] in {"running", None} and ingestion["store_error"] is None
@@ -53,6 +57,7 @@ async def ready(services: Context) -> Response:
         "store": {"answers": error is None, "error": error},
         "ingestion": ingestion,
         "sources": documents.sources(statuses),
+        "warnings": documents.warnings(statuses),
     }
     return documents.json_response(content, 200 if content["ready"] else 503)
 

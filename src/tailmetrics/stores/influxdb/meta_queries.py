@@ -8,7 +8,7 @@ from collections import defaultdict
 from typing import Any
 
 from tailmetrics.stats import Reject, RejectsPage, RejectsQuery, StoreStatus
-from tailmetrics.status import SourceStatus, stored_statuses
+from tailmetrics.status import SourceStatus, status_of, stored_statuses
 from tailmetrics.stores.cursors import LAST, cursor_to, place_of
 from tailmetrics.stores.influxdb.csv import Tables
 from tailmetrics.stores.influxdb.flux import any_of
@@ -177,8 +177,8 @@ def reported(rows: Tables | None, heard: dict[str, tuple[float, float]]) -> tupl
 
 
 def _status(row: dict[str, Any]) -> SourceStatus:
-    updated_at = row.pop("updated_at")
-    return SourceStatus(**row, updated_at=None if updated_at is None else from_us(updated_at))
+    updated_at = row["updated_at"]
+    return status_of(row, None if updated_at is None else from_us(updated_at))
 
 
 async def _stored(reader: InfluxDBReader) -> tuple[SourceStatus, ...]:

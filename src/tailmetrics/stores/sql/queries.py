@@ -27,7 +27,7 @@ from tailmetrics.stats import (
     Trend,
     TrendsQuery,
 )
-from tailmetrics.status import SourceStatus, stored_statuses
+from tailmetrics.status import SourceStatus, status_of, stored_statuses
 from tailmetrics.stores.cursors import LAST, place_of
 from tailmetrics.stores.results import (
     can_be_stored,
@@ -320,11 +320,11 @@ class Queries:
 def statuses_from(report: str) -> tuple[SourceStatus, ...]:
     """What a processor said, from the text that `report_of` makes of it."""
 
-    def status(updated_at: str | None, **said: Any) -> SourceStatus:
-        at = None if updated_at is None else datetime.fromisoformat(updated_at)
-        return SourceStatus(**said, updated_at=at)
+    def status(said: dict[str, Any]) -> SourceStatus:
+        at = said["updated_at"]
+        return status_of(said, None if at is None else datetime.fromisoformat(at))
 
-    return tuple(status(**row) for row in json.loads(report))
+    return tuple(map(status, json.loads(report)))
 
 
 def _within(start: datetime | None, end: datetime | None) -> sa.ColumnElement[bool]:

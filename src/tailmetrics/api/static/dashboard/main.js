@@ -5,7 +5,7 @@ import { Customers } from "./customers.js";
 import { byId, element, followsInPlace, replace, setText } from "./dom.js";
 import { Feed } from "./feed.js";
 import * as format from "./format.js";
-import { Figures, emptyOf, showBreakdown, showEmpty, showRejects, unknownCustomer } from "./panels.js";
+import { Figures, emptyOf, showBreakdown, showEmpty, showRejects, showWarnings, unknownCustomer } from "./panels.js";
 import { addressOf, exportAddress, rangeOf, readState, viewParameters } from "./state.js";
 import { summaryOf, titleOf } from "./words.js";
 
@@ -68,6 +68,7 @@ function receive(document) {
   const first = view === null;
   view = document;
   const { stats } = view;
+  showWarnings(view.looks.warnings);
   const empty = emptyOf(view, state, go);
   showEmpty(empty);
   if (empty === null) {

@@ -5,6 +5,8 @@ import * as format from "./format.js";
 import { addressOf, rangeOf } from "./state.js";
 import { FIGURES, classOf, counted, stateOf } from "./words.js";
 
+const MOST_WARNINGS = 3; // of many logs read in one wrong format each says the same
+
 export class Figures {
   #shown = new Map();
 
@@ -127,6 +129,19 @@ export function unknownCustomer(state, go) {
   };
 }
 
+// Above everything else, as the figures below are not what the logs hold.
+export function showWarnings(warnings) {
+  const panel = byId("warnings");
+  panel.hidden = !warnings.length;
+  const shown = warnings.slice(0, MOST_WARNINGS).map(({ format, text }) => element("li", {}, element("span", { class: "badge" }, `read as ${format}`), " ", text));
+  const left = warnings.length - shown.length;
+  if (left > 0) shown.push(element("li", {}, `${counted(left, "more warning")}: `, element("a", { href: "/ready" }, "all of them")));
+  // An update that says the same leaves what is there, and with it what is selected.
+  const text = shown.map((part) => part.textContent).join("\n");
+  if (panel.dataset.text !== text) replace(byId("warnings-list"), ...shown);
+  panel.dataset.text = text;
+}
+
 export function showEmpty(empty) {
   const panel = byId("empty");
   panel.hidden = empty === null;
@@ -169,7 +184,7 @@ function waiting(view) {
             "li",
             {},
             element("code", {}, source.path),
-            `: ${stateOf(source)}, ${format.bytes(source.size)}`,
+            `: ${stateOf(source)}, ${format.bytes(source.size)}${source.format ? `, format ${source.format}` : ""}`,
             source.last_error ? `; ${source.last_error}` : "",
           ),
         ),

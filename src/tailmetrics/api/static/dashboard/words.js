@@ -29,6 +29,7 @@ const STATES = {
   done: "read to its end",
   missing: "not there yet",
   unreadable: "cannot be read",
+  undecided: "of a format that is not known yet",
 };
 export const stateOf = (source) => STATES[source.state] ?? source.state;
 

@@ -1,0 +1,51 @@
+"""What reads a line that the format of its log does not: told with the reason why it is a reject."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from tailmetrics.formats.base import LineFormat
+from tailmetrics.formats.kinds import Kind
+from tailmetrics.formats.lines import Lines
+from tailmetrics.records import ParsedLines
+
+# Reasons that are about the shape of a line, and no limit of any format.
+_LINE_AS_A_WHOLE = r"\Aline: found (?:'|[0-9]+ fields)"
+
+
+class WithHints:
+    """A format whose rejects name the format that would read them."""
+
+    def __init__(self, inner: LineFormat, others: Sequence[Kind]) -> None:
+        self._inner = inner
+        self._others = list(others)
+
+    def of_source(self, path: str, written_ns: int, header: bytes = b"") -> WithHints:
+        return WithHints(self._inner.of_source(path, written_ns, header), self._others)
+
+    def parse(self, data: bytes, offset: int) -> ParsedLines:
+        return self._hinted(self._inner.parse(data, offset))
+
+    def parse_lines(self, lines: Lines) -> ParsedLines:
+        return self._hinted(self._inner.parse_lines(lines))
+
+    def parse_too_long(self, data: bytes, offset: int) -> ParsedLines:
+        return self._inner.parse_too_long(data, offset)
+
+    def _hinted(self, parsed: ParsedLines) -> ParsedLines:
+        rejects = parsed.rejects
+        strange = rejects["reason"].str.contains(_LINE_AS_A_WHOLE).arg_true()
+        if strange.is_empty():
+            return parsed
+        hints = pl.Series([self._hint(line) for line in rejects["line"].gather(strange)], dtype=pl.String())
+        reasons = rejects["reason"].clone().scatter(strange, rejects["reason"].gather(strange) + hints)
+        return ParsedLines(parsed.records, rejects.with_columns(reasons), parsed.blanks)
+
+    def _hint(self, line: str) -> str:
+        for place, kind in enumerate(self._others):
+            if kind.claims(line):
+                self._others.insert(0, self._others.pop(place))  # which likely reads the next one too
+                return f"; it is of the format {kind.name}"
+        return ""

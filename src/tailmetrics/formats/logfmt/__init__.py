@@ -1,0 +1,1 @@
+"""The format `logfmt`: `key=value` pairs in any order."""

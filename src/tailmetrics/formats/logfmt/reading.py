@@ -1,0 +1,154 @@
+"""The format `logfmt`: `ts=… level=info path=/a status=200 duration=0.316`, keys in any order.
+
+There is no standard; this is what the package github.com/go-logfmt/logfmt writes and reads: pairs with white
+space between them, a value with spaces, quotes or = in quotes with the escapes of JSON, and keys alone, which
+are passed over here. A key that is there twice has its first value.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from tailmetrics.formats.fields import PROBLEM
+from tailmetrics.formats.kinds import Kind
+from tailmetrics.formats.logfmt.keys import CUSTOMER, USUAL, is_mapped, keys_of, unit_of
+from tailmetrics.formats.reasons import found_instead
+from tailmetrics.formats.rules import Rules
+from tailmetrics.formats.text import TextFormat
+from tailmetrics.settings import FormatOptions
+
+NAME: Final = "logfmt"
+_QUOTED = r'"(?:[^"\\]|\\.)*"'
+_PAIR = rf'[^ \t"=]*={_QUOTED}'
+_WELL_QUOTED = rf'\A[ \t]*(?:(?:{_PAIR}|[^ \t"]*)(?:[ \t]+|\z))*\z'
+_TOKEN = rf'{_PAIR}|[^ \t"]+'
+_NUMBER = r"\A[0-9.eE+-]+\z"
+# No line that may be a record has a NUL: around pairs it is what no quoted value can contain.
+_BETWEEN = "\0"
+_NOTHING = ("", "-")
+_SPACE, _TAB, _QUOTE = b' \t"'
+
+
+def extract(text: pl.Series, keys: Mapping[str, Sequence[str]]) -> pl.DataFrame:
+    """The fields of each line as text, by the keys of each in order of preference."""
+    fits = text.str.contains("=", literal=True)
+    quoted = text.str.contains('"', literal=True)
+    if quoted.any():
+        fits &= ~quoted | text.str.contains(_WELL_QUOTED)
+    pairs = _separated(pl.select(pl.when(fits).then(text).otherwise(pl.lit(""))).to_series())
+    there = _keys_there(pairs, [key for choices in keys.values() for key in choices])
+    found = pairs.to_frame("").select(pl.col("").str.extract(_value_of(key), 1).alias(key) for key in there)
+    values = {key: _unquoted(found[key]) for key in there}
+    fields = {
+        name: _first([_duration(values[key], key) if name == "duration" else values[key] for key in chosen])
+        for name, choices in keys.items()
+        if (chosen := [key for key in choices if key in values])
+    }
+    problem = pl.when(~fits).then(found_instead("line", pl.lit(text), "pairs such as key=value"))
+    missing = [name for name in keys if name not in fields]
+    return pl.select(
+        *(values.alias(name) for name, values in fields.items()),
+        *(pl.repeat(None, len(text), dtype=pl.String()).alias(name) for name in missing),
+        problem.alias(PROBLEM),
+    )
+
+
+def _separated(text: pl.Series) -> pl.Series:
+    """Lines with a NUL around each pair, in place of the white space outside of quotes."""
+    escaped = text.str.contains("\\", literal=True)
+    lines = pl.select(pl.when(~escaped).then(text).otherwise(pl.lit(""))).to_series()
+    joined = lines.str.join(f"{_BETWEEN}\n{_BETWEEN}").item()
+    data = np.frombuffer(f"\n{_BETWEEN}{joined}{_BETWEEN}".encode(), dtype=np.uint8).copy()
+    # Each line has its quotes in pairs: so in all together what is behind an odd number of them is in quotes.
+    spaces = np.flatnonzero((data == _SPACE) | (data == _TAB))
+    before = np.searchsorted(np.flatnonzero(data == _QUOTE), spaces)
+    data[spaces[before % 2 == 0]] = 0
+    separated = pl.read_lines(data.tobytes())["line"].slice(1, len(text))
+    if escaped.any():
+        pairs = text.filter(escaped).str.extract_all(_TOKEN).list.join(_BETWEEN)
+        separated = separated.scatter(escaped.arg_true(), _BETWEEN + pairs + _BETWEEN)
+    return separated
+
+
+def _keys_there(pairs: pl.Series, keys: Sequence[str]) -> list[str]:
+    """Those keys that some line has."""
+    begins = {f"{_BETWEEN}{key}=": key for key in keys}
+    found = set(pairs.str.extract_many(list(begins)).explode().unique())
+    return [key for begin, key in begins.items() if begin in found]
+
+
+def _value_of(key: str) -> str:
+    return f"{_BETWEEN}{re.escape(key)}=([^{_BETWEEN}]*)"
+
+
+def _unquoted(text: pl.Series) -> pl.Series:
+    quoted = text.str.starts_with('"')
+    if not quoted.any():
+        return text
+    inner = text.str.strip_prefix('"').str.strip_suffix('"')
+    has_escapes = quoted & text.str.contains("\\", literal=True)
+    escaped = text.filter(has_escapes).unique()
+    unescaped = text.replace(escaped, pl.Series([_unescaped(value) for value in escaped], dtype=pl.String()))
+    return pl.select(
+        pl.when(has_escapes).then(unescaped).when(quoted).then(inner).otherwise(text)
+    ).to_series()
+
+
+def _unescaped(quoted: str) -> str:
+    """What is written in quotes; as it is written where its escapes are not JSON's."""
+    try:
+        text: str = json.loads(quoted, strict=False)
+        text.encode()  # which half of a surrogate pair is not fit for
+    except ValueError:
+        return quoted[1:-1]
+    return text
+
+
+def _first(choices: Sequence[pl.Series]) -> pl.Series:
+    """The first value that says something, else the first that is there."""
+    if len(choices) == 1:
+        return choices[0]
+    telling = (pl.when(~choice.is_in(_NOTHING)).then(choice) for choice in choices)
+    return pl.select(pl.coalesce(*telling, *choices)).to_series()
+
+
+def _duration(text: pl.Series, key: str) -> pl.Series:
+    """With the unit that the name of the key says, where no other is there; null where it is unknown."""
+    unit = pl.lit(unit_of(key) or "")
+    with_unit = pl.when(text.str.contains(_NUMBER)).then(text + unit).otherwise(text)
+    return pl.select(pl.when(~text.is_in(_NOTHING)).then(with_unit)).to_series()
+
+
+def _open(options: FormatOptions) -> TextFormat:
+    rules = Rules(options, customer=("customer_id",) if is_mapped(options) else CUSTOMER)
+    keys = keys_of(options, rules.fields)
+    return TextFormat(partial(extract, keys=keys), rules, options.max_line_bytes)
+
+
+_CLAIMED_PAIR = rf'[A-Za-z_@][\w.@/-]*=(?:{_QUOTED}|[^ \t"]*)'
+
+
+def _any_of(keys: Sequence[str]) -> str:
+    return f"(?=(?:{_CLAIMED_PAIR}[ \\t]+)*(?:{'|'.join(keys)})=)"
+
+
+_CLAIMED = re.compile(
+    f"{_any_of(USUAL['timestamp'])}{_any_of(USUAL['status_code'])}"
+    rf"{_CLAIMED_PAIR}(?:[ \t]+{_CLAIMED_PAIR}){{2,}}[ \t]*\Z"
+)
+
+KIND: Final = Kind(
+    name=NAME,
+    title="logfmt: pairs of key=value",
+    example='ts=2024-10-01T00:00:01Z level=info tenant=acme path="/a b" status=200 duration=0.316',
+    claims=lambda line: _CLAIMED.match(line) is not None,
+    open=_open,
+    customer=CUSTOMER,
+)

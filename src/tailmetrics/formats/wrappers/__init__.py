@@ -1,0 +1,26 @@
+"""Lines that were wrapped on their way from a program to a file: by Docker, Kubernetes, syslog or systemd."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import polars as pl
+
+from tailmetrics.formats.wrappers.cri import CRI
+from tailmetrics.formats.wrappers.docker import DOCKER
+from tailmetrics.formats.wrappers.journald import JOURNALD
+from tailmetrics.formats.wrappers.syslog import SYSLOG
+from tailmetrics.formats.wrappers.wrapper import INNER, Wrapper
+
+WRAPPERS: Final[dict[str, Wrapper]] = {wrapper.name: wrapper for wrapper in (DOCKER, CRI, SYSLOG, JOURNALD)}
+
+
+def wrapper_of(line: str) -> str | None:
+    """The name of the wrapper that a line is in; None when it is in none."""
+    return next((name for name, wrapper in WRAPPERS.items() if wrapper.wraps(line)), None)
+
+
+def inner_text(line: str) -> str:
+    """What is inside of a line; the line itself when it is in no wrapper."""
+    name = wrapper_of(line)
+    return line if name is None else WRAPPERS[name].unwrap(pl.Series([line]))[INNER][0]

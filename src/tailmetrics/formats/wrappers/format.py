@@ -1,0 +1,127 @@
+"""The formats `docker`, `cri`, `syslog` and `journald`: another format, each of whose lines is wrapped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import polars as pl
+
+from tailmetrics.errors import FormatError
+from tailmetrics.formats.base import LineFormat
+from tailmetrics.formats.framing import RESULTS
+from tailmetrics.formats.kinds import Kind, never_claims
+from tailmetrics.formats.lines import LF, Integers, Lines, lines_at, split
+from tailmetrics.formats.reasons import found_instead
+from tailmetrics.formats.text import BLANK, kept_lines, text_of, too_long_line, unfit_lines
+from tailmetrics.formats.wrappers import WRAPPERS
+from tailmetrics.formats.wrappers.mixed import open_mixed
+from tailmetrics.formats.wrappers.parts import firsts_of
+from tailmetrics.formats.wrappers.wrapper import GOES_ON, INNER, PROBLEM, STREAM, TIME, Wrapper
+from tailmetrics.records import REJECT_SCHEMA, ParsedLines
+from tailmetrics.settings import FormatOptions
+from tailmetrics.settings.names import AUTO
+
+_SEVERAL_LINES = "line: found a line feed in what is inside, expected one line"
+
+
+@dataclass(frozen=True, slots=True)
+class WrappedFormat:
+    """Reads what is inside of lines by another format; rejects show the lines as they are in the log."""
+
+    wrapper: Wrapper
+    inner: LineFormat
+    max_line_bytes: int
+
+    def of_source(self, path: str, written_ns: int, header: bytes = b"") -> WrappedFormat:
+        return replace(self, inner=self.inner.of_source(path, written_ns, header))
+
+    def parse(self, data: bytes, offset: int) -> ParsedLines:
+        return self.parse_lines(split(data, offset))
+
+    def parse_lines(self, lines: Lines) -> ParsedLines:
+        text = text_of(lines)
+        table = self._unwrapped(lines, text)
+        rejected = table["reason"].is_not_null()
+        chosen = ~table["is_blank"] & ~rejected
+        inner = table.filter(chosen) if not chosen.all() else table
+        parsed = self.inner.parse_lines(_lines_of(inner[INNER], inner["offset"].to_numpy(), inner[TIME]))
+        rejects = table.filter(rejected).select(REJECT_SCHEMA.keys())
+        if parsed.rejects.height:
+            reasons = parsed.rejects.select("offset", "reason")
+            shown = reasons.join(table.select("offset", "line"), on="offset", maintain_order="left")
+            rejects = pl.concat([rejects, shown]).sort("offset")
+        blanks = len(lines) - inner.height - int(rejected.sum()) + parsed.blanks
+        return ParsedLines(parsed.records, rejects, blanks)
+
+    def parse_too_long(self, data: bytes, offset: int) -> ParsedLines:
+        return too_long_line(data, offset, self.max_line_bytes)
+
+    def _unwrapped(self, lines: Lines, text: pl.Series) -> pl.DataFrame:
+        """What is inside of each line, parts as one with the first of them, or why there is nothing."""
+        unwrapped = self.wrapper.unwrap(text)
+        table = unwrapped.select(
+            INNER,
+            TIME,
+            pl.Series("offset", lines.offsets),
+            text.str.contains(BLANK).alias("is_blank"),
+            pl.coalesce(unfit_lines(lines, text, self.max_line_bytes), PROBLEM).alias("reason"),
+            kept_lines(lines, text, self.max_line_bytes).alias("line"),
+        )
+        if unwrapped[GOES_ON].any():
+            firsts, _ = firsts_of(zip(unwrapped[STREAM], unwrapped[GOES_ON], strict=True))
+            if len(set(firsts)) < len(firsts):
+                table = _joined(table, firsts)
+        several = pl.col(INNER).str.contains("\n", literal=True)
+        table = table.with_columns(pl.coalesce("reason", pl.when(several).then(pl.lit(_SEVERAL_LINES))))
+        not_wrapped = table[INNER].is_null() & ~table["is_blank"]
+        if not not_wrapped.any():
+            return table
+        reason = found_instead("line", pl.col("line"), self.wrapper.expected)
+        return table.with_columns(pl.coalesce("reason", pl.when(not_wrapped).then(reason)))
+
+
+def open_wrapped(
+    options: FormatOptions, kinds: Mapping[str, Kind], open_format: Callable[[FormatOptions], LineFormat]
+) -> WrappedFormat:
+    """The format of a wrapper, with the format that its name says behind a colon, else with any.
+
+    Raises FormatError when there is no such format, or when its options cannot be used.
+    """
+    name, _, inner = options.name.partition(":")
+    wrapper = WRAPPERS[name]
+    if inner == RESULTS:
+        raise FormatError(
+            f"LOG_FORMAT: found {options.name!r}, whose blocks of lines no wrapper keeps, expected "
+            f"{RESULTS} alone, or a format of single lines behind {name} and a colon"
+        )
+    if inner not in ("", AUTO):
+        read = open_format(replace(options, name=inner))
+    else:
+        claiming = [
+            kind for kind in kinds.values() if kind.claims is not never_claims and kind.name != RESULTS
+        ]
+        expected = f"a line of a known format inside of {name}, or LOG_FORMAT={name}:FORMAT for its own"
+        read = open_mixed(claiming, options, expected)
+    return WrappedFormat(wrapper, read, options.max_line_bytes)
+
+
+def _joined(table: pl.DataFrame, firsts: list[int]) -> pl.DataFrame:
+    """One row for all parts of a line, where the first one is; what is wrong with any is wrong with all."""
+    inner = pl.col(INNER)
+    return table.group_by(pl.Series("first", firsts), maintain_order=True).agg(
+        pl.when(inner.first().is_not_null()).then(inner.str.join("")).alias(INNER),
+        pl.col("offset", "is_blank", "line", TIME).first(),
+        pl.col("reason").drop_nulls().first(),
+    )
+
+
+def _lines_of(texts: pl.Series, offsets: Integers, times: pl.Series) -> Lines:
+    """Texts without a line feed as lines that begin at these bytes of their source."""
+    if texts.is_empty():
+        return split(b"", 0)
+    data = (texts.str.join("\n").item() + "\n").encode()
+    array = np.frombuffer(data, dtype=np.uint8)
+    lines = lines_at(data, array, np.flatnonzero(array == LF), 0, 0)
+    return replace(lines, offsets=offsets, times=times)

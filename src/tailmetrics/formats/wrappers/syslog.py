@@ -1,0 +1,47 @@
+"""Lines of syslog: RFC 3164, RFC 5424, and as rsyslog writes them with a time of ISO 8601 in front.
+
+https://www.rfc-editor.org/rfc/rfc3164#section-4, https://www.rfc-editor.org/rfc/rfc5424#section-6.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import polars as pl
+
+from tailmetrics.formats.wrappers.wrapper import GOES_ON, INNER, PROBLEM, STREAM, TIME, Wrapper
+
+_PRIORITY = r"<[0-9]{1,3}>"
+_ISO = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?:Z|[+-][0-9]{2}:[0-9]{2})"
+_BSD = r"[A-Z][a-z]{2} [ 0-9][0-9] [0-9]{2}:[0-9]{2}:[0-9]{2}"
+# nginx can be told to leave out the host.
+_HOST_AND_TAG = r"(?:[^ ]+ )??[^ :\[\]]+(?:\[[^\] ]*\])?:(?: |\z)"
+_ELEMENT = r'\[[^ =\]"]+(?: [^ =\]"]+="(?:[^"\\\]]|\\.)*")*\]'
+_HEAD = (
+    rf"\A(?:(?:{_PRIORITY})?(?:{_BSD}|{_ISO}) {_HOST_AND_TAG}"
+    rf"|{_PRIORITY}1 (?:-|{_ISO}) [^ ]+ [^ ]+ [^ ]+ [^ ]+ (?:-|(?:{_ELEMENT})+)(?: (?:\x{{FEFF}})?|\z))"
+)
+_WITH_YEAR = rf"\A(?:{_PRIORITY}(?:1 )?)?({_ISO}) "
+_SHAPE = re.compile(_HEAD.replace(r"\z", r"\Z").replace(r"\x{FEFF}", "\ufeff"))
+
+
+def unwrap(text: pl.Series) -> pl.DataFrame:
+    whole = pl.lit(text)
+    fits = pl.lit(text.str.contains(_HEAD))
+    return pl.select(
+        pl.when(fits).then(whole.str.replace(_HEAD, "")).alias(INNER),
+        pl.lit(None, pl.String()).alias(PROBLEM),
+        pl.lit(None, pl.String()).alias(STREAM),
+        pl.lit(value=False).alias(GOES_ON),
+        pl.when(fits).then(whole.str.extract(_WITH_YEAR, 1)).alias(TIME),
+    )
+
+
+SYSLOG: Final = Wrapper(
+    name="syslog",
+    expected="a line of syslog: time, host, program and a colon (RFC 3164), or <priority>1, time, host, "
+    "program and four more fields (RFC 5424)",
+    wraps=lambda line: _SHAPE.match(line) is not None,
+    unwrap=unwrap,
+)

@@ -1,0 +1,86 @@
+"""Lines of several programs in one log."""
+
+from __future__ import annotations
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from tailmetrics.formats import KINDS
+from tailmetrics.formats.wrappers.mixed import open_mixed
+from tailmetrics.records import RECORD_SCHEMA, REJECT_SCHEMA
+from tests.builders import format_options
+from tests.formats.logs import unhurried
+
+REQUESTS = "2024-10-01 00:00:01 a / 200 0.5"
+NGINX = '::1 - b [10/Oct/2024:13:55:36 +0000] "GET / HTTP/1.1" 200 612 "-" "curl" 0.5'
+JSON = '{"timestamp":1727740801,"customer_id":"c","path":"/","status_code":200}'
+LINES = {REQUESTS: "a", NGINX: "b", JSON: "c"}
+EXPECTED = "a line of a known format"
+MIXED = open_mixed(
+    [KINDS[name] for name in ("requests", "nginx", "json")], format_options("docker"), EXPECTED
+)
+
+
+def test_each_line_is_read_by_the_kind_that_claims_it() -> None:
+    lines = [NGINX, REQUESTS, "Listening on port 80", JSON, "", NGINX, JSON, REQUESTS]
+    parsed = MIXED.parse("\n".join(lines).encode(), 0)
+    assert parsed.records["customer_id"].to_list() == ["b", "a", "c", "b", "c", "a"]
+    assert parsed.rejects.select("reason", "line").rows() == [
+        ("line: found 'Listening on port 80', expected a line of a known format", "Listening on port 80")
+    ]
+    assert parsed.blanks == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (REQUESTS.replace("200", "abc"), "status_code: found 'abc', expected 100 to 599"),
+        (NGINX.replace("200", "abc"), "status_code: found 'abc', expected 100 to 599"),
+        ("{}", "timestamp: found nothing"),
+        (REQUESTS + "\0", "line: found a NUL byte, expected text"),
+        ("a b c d e f", f"line: found 'a b c d e f', expected {EXPECTED}"),
+        ("", None),
+    ],
+)
+@pytest.mark.parametrize("others", [[], [REQUESTS], [NGINX], [JSON], [NGINX, REQUESTS]])
+def test_what_is_wrong_with_a_line_does_not_depend_on_the_others(
+    others: list[str], line: str, reason: str | None
+) -> None:
+    parsed = MIXED.parse("".join(f"{each}\n" for each in [*others, line]).encode(), 0)
+    assert parsed.records.height == len(others)
+    if reason is None:
+        assert (parsed.rejects.height, parsed.blanks) == (0, 1)
+    else:
+        assert parsed.rejects["reason"].item().startswith(reason)
+        assert parsed.blanks == 0
+
+
+@unhurried
+@given(lines=st.lists(st.sampled_from([*LINES, "", "x", "{}"]) | st.text(max_size=8)), data=st.data())
+def test_a_log_in_two_pieces_is_the_same_as_in_one(lines: list[str], data: st.DataObject) -> None:
+    log = b"".join(line.replace("\n", " ").encode("utf-8", "replace") + b"\n" for line in lines)
+    cut = log[: data.draw(st.integers(0, len(log)))].rfind(b"\n") + 1
+    whole, first, second = MIXED.parse(log, 0), MIXED.parse(log[:cut], 0), MIXED.parse(log[cut:], cut)
+    assert_frame_equal(pl.concat([first.records, second.records]), whole.records)
+    assert_frame_equal(pl.concat([first.rejects, second.rejects]), whole.rejects)
+    assert first.blanks + second.blanks == whole.blanks
+    assert (whole.records.schema, whole.rejects.schema) == (RECORD_SCHEMA, REJECT_SCHEMA)
+    assert whole.lines == len(lines)
+
+
+def test_what_is_not_counted_is_not_counted_in_any_of_the_kinds() -> None:
+    kinds = [KINDS[name] for name in ("requests", "nginx")]
+    mixed = open_mixed(kinds, format_options("docker", log_exclude="/"), EXPECTED)
+    parsed = mixed.parse(f"{NGINX}\n{REQUESTS}\n".encode(), 0)
+    assert (parsed.records.height, parsed.rejects.height, parsed.blanks) == (0, 0, 2)
+
+
+def test_the_beginning_of_a_line_that_is_too_long_is_one_reject() -> None:
+    assert MIXED.parse_too_long(b"x" * 100, 7).rejects["offset"].to_list() == [7]
+
+
+def test_a_source_is_read_by_the_kinds_as_it_is() -> None:
+    assert MIXED.of_source("/x.log", 0).parse(NGINX.encode(), 0).records.height == 1
