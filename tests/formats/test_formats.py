@@ -22,7 +22,7 @@ from .reference import lines_of
 PATTERN = (
     r"(?P<timestamp>\S+ \S+) (?P<customer_id>\S+) (?P<path>\S+) (?P<status_code>\S+)(?: (?P<duration>\S+))?"
 )
-LINES = {
+LINES = {name: kind.example for name, kind in KINDS.items()} | {
     "requests": GOOD,
     "nginx": '::1 - bob [10/Oct/2024:13:55:36 +0000] "GET / HTTP/1.1" 200 612 "-" "curl" 0.5',
     "json": '{"timestamp":1727740801,"customer_id":"a","path":"/","status_code":200,"duration":0.5}',

@@ -41,3 +41,10 @@ def test_a_number_is_in_the_unit_behind_it_or_in_that_of_the_log(
 )
 def test_what_is_no_such_number_is_null(text: str) -> None:
     assert read(text) is None
+
+
+@pytest.mark.parametrize(("unit", "per_second"), [("ms", 10**3), ("us", 10**6), ("ns", 10**9)])
+def test_of_many_numbers_each_is_the_nearest_double(unit: str, per_second: int) -> None:
+    texts = pl.DataFrame({"text": [str(number) for number in range(5000)]})
+    read_at_once = texts.select(seconds(pl.col("text"), unit)).to_series().to_list()
+    assert read_at_once == [number / per_second for number in range(5000)]

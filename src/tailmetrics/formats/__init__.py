@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from tailmetrics.errors import FormatError
-from tailmetrics.formats import json_lines, nginx, regex, requests, results
+from tailmetrics.formats import json_lines, nginx, regex, requests, results, servers
 from tailmetrics.formats.base import LineFormat
 from tailmetrics.formats.fields import PROBLEM, RAW_SCHEMA
 from tailmetrics.formats.hints import WithHints
@@ -28,6 +28,7 @@ KINDS = {
     for kind in (
         requests.KIND,
         nginx.KIND,
+        *servers.KINDS,
         json_lines.KIND,
         w3c.IIS_KIND,
         w3c.CLOUDFRONT_KIND,
