@@ -44,9 +44,22 @@ def test_detect_says_how_a_log_is_read(run: Run) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name, kind in KINDS.items() if kind.example])
-def test_detect_finds_every_kind_by_its_example(run: Run, name: str) -> None:
+def test_detect_reads_the_example_of_every_kind(run: Run, name: str) -> None:
     Path("x.log").write_text(KINDS[name].example + "\n")
-    assert only(run("detect", "x.log", "--json"))["format"] == name
+    found = only(run("detect", "x.log", "--json", "--log-format", name))
+    assert (found["format"], found["title"], found["rejects"]) == (name, KINDS[name].title, 0)
+    assert found["records"] > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [("docker", "lines that docker wrapped"), ("docker:nginx", f"{KINDS['nginx'].title}, wrapped by docker")],
+)
+def test_a_wrapper_is_named_beside_what_it_wraps(run: Run, name: str, title: str) -> None:
+    line = {"log": NGINX, "stream": "stdout", "time": "2024-10-10T11:55:37Z"}
+    Path("x.log").write_text(json.dumps(line) + "\n")
+    found = only(run("detect", "x.log", "--json", "--log-format", name))
+    assert (found["title"], found["records"]) == (title, 1)
 
 
 def test_detect_says_what_would_be_rejected_and_why(run: Run) -> None:

@@ -227,8 +227,10 @@ def _undecided(file: str, log_format: FormatOptions, head: bytes, problem: str) 
 
 def _title(name: str) -> str:
     from tailmetrics.formats import kind_of
-    from tailmetrics.settings.names import inner_format
+    from tailmetrics.settings.names import WRAPPER_NAMES, inner_format
 
+    if name in WRAPPER_NAMES:
+        return f"lines that {name} wrapped"
     kind = kind_of(name)
     title = name if kind is None else kind.title
     wrappers = name.removesuffix(inner_format(name)).rstrip(":")
