@@ -107,7 +107,7 @@ def test_records_and_rejects_have_their_schema_and_rise_by_offset(name: str, dat
 def test_a_log_in_two_pieces_is_the_same_as_in_one(name: str, data: st.DataObject) -> None:
     log = data.draw(any_logs(name))
     cut = framing_of(name).whole(log[: data.draw(st.integers(0, len(log)))])
-    read = opened(name)
+    read = opened(name).of_source("x", 0, b"")
     header = header_after(log[:cut], 0, b"", 350)
     whole, first = read.parse(log, 0), read.parse(log[:cut], 0)
     second = read.of_source("x", 0, header).parse(log[cut:], cut)
