@@ -96,7 +96,7 @@ def brute_force(log: ServerLog, line: str) -> Brute | None:
         asked = re.fullmatch(r"[A-Za-z-]+ ([^ ]+)( (HTTP/[0-9.]+|-))?", request or "")
         target = asked[1] if asked and asked[1] != "-" else (groups[log.path_otherwise] or "-")
     url = re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*://([^/?@]*@)?(\[[^\]]*\]|[^/?:]*)(:[0-9]*)?(.*)", target)
-    if url and log.strips_host:
+    if url:
         target = url[4] or "/"
         if groups.get("host") in (None, "", "-"):
             groups["host"] = url[2]

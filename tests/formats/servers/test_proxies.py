@@ -174,7 +174,7 @@ def test_a_tcp_connection_through_envoy_is_no_request() -> None:
                 "DIRECT/198.51.100.7 "
                 "text/html"
             ),
-            ("10.0.0.9", "http://e.org/a", 200, 0.18, SQUID_TIME),
+            ("10.0.0.9", "/a", 200, 0.18, SQUID_TIME),
         ),
         (
             "1286536309.450 123456 10.0.0.9 TCP_TUNNEL/200 39 CONNECT e.org:443 bob DIRECT/2001:db8::1 -",
@@ -182,11 +182,11 @@ def test_a_tcp_connection_through_envoy_is_no_request() -> None:
         ),
         (
             "1286536309.450     30 10.0.0.9 TCP_MISS/000 0 GET http://e.org/ - HIER_NONE/- -",
-            ("10.0.0.9", "http://e.org/", 0, 0.03, SQUID_TIME),
+            ("10.0.0.9", "/", 0, 0.03, SQUID_TIME),
         ),
         (
             "1286536309.450      0 10.0.0.9 TCP_DENIED/407 3895 GET http://e.org/ - HIER_NONE/- text/html",
-            ("10.0.0.9", "http://e.org/", 407, 0, SQUID_TIME),
+            ("10.0.0.9", "/", 407, 0, SQUID_TIME),
         ),
         (
             "1286536309.450      0 10.0.0.9 NONE/400 3895 - error:invalid-request - HIER_NONE/- text/html",
@@ -194,7 +194,7 @@ def test_a_tcp_connection_through_envoy_is_no_request() -> None:
         ),
         (
             "1286536309.450      5 10.0.0.1 TCP_MEM_HIT/304 3 GET http://e.org/ a%20b NONE/- - [a: b] [c: d]",
-            ("a%20b", "http://e.org/", 304, 0.005, SQUID_TIME),
+            ("a%20b", "/", 304, 0.005, SQUID_TIME),
         ),
     ],
 )

@@ -94,7 +94,8 @@ _HEROKU = ServerLog(
     name="heroku",
     title="Heroku's router",
     example=(
-        '2024-10-10T13:55:36.123456+00:00 heroku[router]: at=info method=GET path="/cart" host=shop.example '
+        "<158>1 2024-10-10T13:55:36.123456+00:00 host heroku router - at=info method=GET "
+        'path="/cart" host=shop.example '
         'request_id=8601b555 fwd="203.0.113.9" dyno=web.1 connect=1ms service=18ms status=200 bytes=13 '
         "protocol=https"
     ),

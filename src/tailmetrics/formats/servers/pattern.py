@@ -56,7 +56,6 @@ class ServerLog:
     customer: tuple[str, ...] = ("user", "address")
     unit_of_whole_numbers: str | None = None
     is_like_no_other: bool = True  # else it is read only when it is named
-    strips_host: bool = True
     path_otherwise: str = "request"  # the group that is the path of what is no HTTP request
     unescaped: Callable[[pl.Series], pl.Series] | None = None
     status_names: Mapping[str, str] = field(default_factory=dict)
@@ -103,8 +102,7 @@ class _Extract:
         log = self._log
         found = text.str.extract_groups(log.whole_line).struct.unnest().with_columns(line=text)
         found = found.with_columns(_target(found.columns, log.path_otherwise))
-        if log.strips_host:
-            found = found.with_columns(_without_host(found))
+        found = found.with_columns(_without_host(found))
         duration = _duration([name for name in found.columns if name.startswith("duration")])
         raw = found.with_columns(
             pl.col("status_code").replace(log.status_names), duration=duration

@@ -95,7 +95,6 @@ _SQUID = ServerLog(
     ),
     expected="time duration address result/status bytes method URL user hierarchy/peer type",
     unit="ms",
-    strips_host=False,  # a path says nothing where many sites are asked
 )
 
 _INGRESS_NGINX = ServerLog(
