@@ -6,6 +6,7 @@ it has no high bits, nor gets any when 6 is added.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -69,15 +70,23 @@ def pairs(words: Words, layout: bytes) -> tuple[Bytes, Bools]:
     And where the words have digits just where `layout` has a 0, and the layout's own bytes elsewhere.
     """
     kind = words.dtype.type
-    digits = words ^ kind(int.from_bytes(layout, "little"))
-    is_digit = [byte == _ZERO for byte in layout]
-    six = kind(int.from_bytes(bytes(6 * digit for digit in is_digit), "little"))
-    high = kind(int.from_bytes(bytes(0xF0 if digit else 0xFF for digit in is_digit), "little"))
+    expected, six, high = _masks(layout, kind)
+    digits = words ^ expected
     fits = ((digits | (digits + six)) & high) == 0
     ones = digits >> kind(8)
     digits *= kind(10)
     digits += ones
     return digits.view(np.uint8).reshape(-1, len(layout)), fits
+
+
+@lru_cache
+def _masks(layout: bytes, kind: type[np.unsignedinteger[Any]]) -> tuple[Words, Words, Words]:
+    """The layout as a word, sixes where it has digits, and the bits that no digit has there, all bits elsewhere."""
+    is_digit = [byte == _ZERO for byte in layout]
+    sixes = bytes(6 * digit for digit in is_digit)
+    bits = bytes(0xF0 if digit else 0xFF for digit in is_digit)
+    expected, six, high = (kind(int.from_bytes(each, "little")) for each in (layout, sixes, bits))
+    return expected, six, high
 
 
 def last_bytes(words: Words, lengths: Integers) -> Words:

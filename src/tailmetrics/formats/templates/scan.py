@@ -85,9 +85,10 @@ def _marks(whole: bytes, lines_of: Callable[[Bytes, Integers], Lines]) -> Marks:
     marks = np.concatenate(found)
     kinds = array[marks]
     is_feed = kinds == LF
-    is_control = is_feed < (kinds < _FIRST_PRINTABLE)
-    controls = marks[is_control]
-    if len(controls):
+    controls = marks[:0]
+    if np.count_nonzero(is_feed) + np.count_nonzero(kinds == _QUOTE) < len(marks):
+        is_control = is_feed < (kinds < _FIRST_PRINTABLE)
+        controls = marks[is_control]
         marks, is_feed = marks[~is_control], is_feed[~is_control]
     lasts = np.flatnonzero(is_feed)
     feeds = marks[lasts]
