@@ -231,7 +231,7 @@ def test_lines_are_what_plain_python_says(data: bytes, offset: int) -> None:
 @unhurried
 @given(logs_of(request_lines), st.sampled_from(["UTC", "America/New_York"]), st.sampled_from([0, 64]))
 def test_clean_lines_are_read_just_as_the_rules_read_them(data: bytes, zone: str, few_lines: int) -> None:
-    with mock.patch("tailmetrics.formats.requests.FEW_LINES", few_lines):
+    with mock.patch("tailmetrics.formats.text.FEW_LINES", few_lines):
         found = requests(max_line_bytes=LIMIT, log_timezone=zone).parse(data, 0)
     same(found, by_rules(format_options("requests", log_timezone=zone, max_line_bytes=LIMIT)).parse(data, 0))
 

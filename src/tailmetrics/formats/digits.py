@@ -70,7 +70,7 @@ def pairs(words: Words, layout: bytes) -> tuple[Bytes, Bools]:
     And where the words have digits just where `layout` has a 0, and the layout's own bytes elsewhere.
     """
     kind = words.dtype.type
-    expected, six, high = _masks(layout, kind)
+    expected, six, high = (kind(mask) for mask in _masks(layout))
     digits = words ^ expected
     fits = ((digits | (digits + six)) & high) == 0
     ones = digits >> kind(8)
@@ -80,13 +80,12 @@ def pairs(words: Words, layout: bytes) -> tuple[Bytes, Bools]:
 
 
 @lru_cache
-def _masks(layout: bytes, kind: type[np.unsignedinteger[Any]]) -> tuple[Words, Words, Words]:
-    """The layout as a word, sixes where it has digits, and the bits that no digit has there, all bits elsewhere."""
+def _masks(layout: bytes) -> tuple[int, ...]:
+    """The layout as a word, sixes where it has digits, and what no digit has: its high bits, elsewhere all."""
     is_digit = [byte == _ZERO for byte in layout]
     sixes = bytes(6 * digit for digit in is_digit)
     bits = bytes(0xF0 if digit else 0xFF for digit in is_digit)
-    expected, six, high = (kind(int.from_bytes(each, "little")) for each in (layout, sixes, bits))
-    return expected, six, high
+    return tuple(int.from_bytes(each, "little") for each in (layout, sixes, bits))
 
 
 def last_bytes(words: Words, lengths: Integers) -> Words:

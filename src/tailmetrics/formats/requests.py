@@ -16,7 +16,7 @@ from tailmetrics.formats.kinds import Kind
 from tailmetrics.formats.lines import Bools, Lines, split
 from tailmetrics.formats.rules import Rules
 from tailmetrics.formats.scan import TIME_BYTES, Scan, scan_lines
-from tailmetrics.formats.text import FEW_LINES, TextFormat, each_text, text_pairs, texts_between
+from tailmetrics.formats.text import TextFormat, each_text, text_pairs
 from tailmetrics.formats.units import PER_SECOND
 from tailmetrics.records import MAX_CUSTOMER_ID_CHARACTERS, RECORD_SCHEMA, ParsedLines, no_records, no_rejects
 from tailmetrics.settings import FormatOptions
@@ -59,7 +59,8 @@ class RequestsFormat:
         """The records of the lines that are clean indeed, and which these are."""
         if not len(scan.times):
             return no_records(), scan.clean
-        customer_id, path = _texts(scan)
+        customers = scan.starts + TIME_BYTES, scan.customer_ends
+        customer_id, path = text_pairs(scan.lines.data, customers, (scan.customer_ends + 1, scan.path_ends))
         timestamp = self._timestamps(scan)
         status_code, proven = _status_codes(scan)
         duration = _durations(scan, self._rules.unit)
@@ -92,21 +93,6 @@ class RequestsFormat:
         return pl.select(timestamps.in_range(timestamps.to_utc(pl.lit(local), self._zone))).to_series()
 
 
-def _texts(scan: Scan) -> tuple[pl.Series, pl.Series]:
-    """The customer and the path of each line."""
-    if len(scan.starts) <= FEW_LINES:
-        return (
-            pl.Series(each_text(scan.lines.data, scan.starts + TIME_BYTES, scan.customer_ends)),
-            pl.Series(each_text(scan.lines.data, scan.customer_ends + 1, scan.path_ends)),
-        )
-    edges = np.empty((len(scan.starts), 4), dtype=np.int32)
-    np.add(scan.starts, TIME_BYTES, out=edges[:, 0])
-    edges[:, 1] = scan.customer_ends
-    np.add(scan.customer_ends, 1, out=edges[:, 2])
-    edges[:, 3] = scan.path_ends
-    return text_pairs(edges, scan.lines.data)
-
-
 def _status_codes(scan: Scan) -> tuple[npt.NDArray[np.int16], Bools]:
     """The status of each line, and where it is one."""
     digits, fits = pairs(words_at(scan.lines.data, scan.path_ends, "<u4"), b" 000")
@@ -123,8 +109,7 @@ def _durations(scan: Scan, unit: str) -> pl.Series:
     if fits.all():
         return duration
     odd = np.flatnonzero(~fits)
-    edges = np.column_stack((starts[odd], scan.ends[odd])).astype(np.int32)
-    text = texts_between(edges, scan.lines.data).gather_every(2)
+    text = each_text(scan.lines.data, (starts[odd], scan.ends[odd]))
     return duration.scatter(odd, pl.select(fields.duration(pl.lit(text), unit)).to_series())
 
 

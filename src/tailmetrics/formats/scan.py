@@ -113,9 +113,10 @@ def bytes_until(
             break
         begins = positions[rest] + (-passed - WORD if backwards else passed)
         is_inside = (begins >= 0) & (begins <= len(text) - WORD)
-        found[rest[~is_inside]] = 0
-        rest = rest[is_inside]
-        further = words_at(text, begins[is_inside], "<u8")
+        if not is_inside.all():
+            found[rest[~is_inside]] = 0
+            rest, begins = rest[is_inside], begins[is_inside]
+        further = words_at(text, begins, "<u8")
         more = until_any(further.byteswap() if backwards else further, stops)
         found[rest] += more
         rest = rest[more == WORD]

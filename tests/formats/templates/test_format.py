@@ -51,7 +51,7 @@ def test_lines_are_read_by_their_bytes_as_by_the_rules(
     names = [*names, "vhost"] if name == "nginx" else names
     line = st.sampled_from(names).flatmap(lambda each: lines_of(TEMPLATES[each]))
     log = "\n".join(data.draw(st.lists(line, min_size=1, max_size=8))).encode()
-    with mock.patch("tailmetrics.formats.templates.clean_records.FEW_LINES", few_lines):
+    with mock.patch("tailmetrics.formats.text.FEW_LINES", few_lines):
         assert_read_as_by_the_rules(FORMATS[name], log)
 
 

@@ -15,14 +15,12 @@ from tailmetrics.formats.scan import bytes_until
 from tailmetrics.formats.templates.columns import PATHS, epoch_seconds
 from tailmetrics.formats.templates.scan import Marks, Spans, scan
 from tailmetrics.formats.templates.template import Kind, Role, Template
-from tailmetrics.formats.text import FEW_LINES, each_text, text_pairs, texts_between
+from tailmetrics.formats.text import Place, each_text, text_pairs
 from tailmetrics.formats.units import PER_SECOND
 from tailmetrics.records import MAX_CUSTOMER_ID_CHARACTERS, RECORD_SCHEMA, no_records
 
 _PROTOCOL = b" HTTP/0.0"  # with any digits
 _ZERO, _DASH, _QUESTION = (ord(character) for character in "0-?")
-
-Place = tuple[Integers, Integers]  # where a text begins and ends in each line
 
 
 class CleanRecords:
@@ -64,7 +62,11 @@ class CleanRecords:
             clean[clean] = proven
             customer, path = _only(customer, proven), _only(path, proven)
             timestamp, duration, status = timestamp.filter(proven), duration.filter(proven), status[proven]
-        customer_id, target = _two_texts(marks.lines.data, customer, path)
+        data = marks.lines.data
+        if (customer[1] <= path[0]).all():
+            customer_id, target = text_pairs(data, customer, path)
+        else:
+            customer_id, target = each_text(data, customer), each_text(data, path)
         records = pl.DataFrame(
             {
                 "timestamp": timestamp,
@@ -77,13 +79,13 @@ class CleanRecords:
         )
         if self._agent:
             agent = _only(spans.fields[self._agent.name], proven)
-            records = records.with_columns(_texts(marks.lines.data, agent).alias(AGENT))
+            records = records.with_columns(each_text(data, agent).alias(AGENT))
         return records, clean
 
     def _times(self, spans: Spans) -> pl.Series:
         if self._timestamp.kind is Kind.TIME and spans.times is not None:
             return pl.Series(spans.times).cast(RECORD_SCHEMA["timestamp"])
-        text = _texts(spans.text, spans.fields[self._timestamp.name])
+        text = each_text(spans.text, spans.fields[self._timestamp.name])
         return self._rules.timestamps.read(
             pl.select(epoch_seconds(pl.lit(text), self._timestamp.unit)).to_series()
         )
@@ -135,7 +137,10 @@ class CleanRecords:
             proven &= (ends - begins <= WORD) | ~decimals(words, np.full_like(ends, WORD))[1]
             fits &= _have_dot(words, ends - begins)
         else:
-            proven &= fits if field.unit else fits & _have_dot(words, ends - begins)
+            proven &= fits
+            if not field.unit:
+                whole = np.flatnonzero(values == np.floor(values))
+                proven[whole] &= _have_dot(words[whole], (ends - begins)[whole])
         scale = PER_SECOND[self._rules.unit]
         scaled: Doubles = values if scale == 1 else values / scale
         duration = pl.Series(scaled)
@@ -169,17 +174,3 @@ def _until(spans: Spans, begins: Integers, stops: bytes) -> Integers:
 
 def _only(place: Place, proven: Bools) -> Place:
     return place[0][proven], place[1][proven]
-
-
-def _two_texts(data: bytes, first: Place, second: Place) -> tuple[pl.Series, pl.Series]:
-    if len(first[0]) <= FEW_LINES or not (first[1] <= second[0]).all():
-        return _texts(data, first), _texts(data, second)
-    return text_pairs(np.column_stack((*first, *second)).astype(np.int32), data)
-
-
-def _texts(data: bytes, place: Place) -> pl.Series:
-    begins, ends = place
-    if len(begins) <= FEW_LINES:
-        return pl.Series(each_text(data, begins, ends), dtype=pl.String())
-    edges = np.column_stack(place).astype(np.int32)
-    return texts_between(edges, data).gather_every(2)

@@ -10,15 +10,15 @@ from tailmetrics.formats.scan import DAYS_OF_MONTHS, MONTH_STARTS
 from tailmetrics.formats.timestamps import EARLIEST, LATEST
 
 TIME_BYTES = len("10/Oct/2024:13:55:36 +0000")
-_LAYOUT = np.dtype(  # parts that overlap; all but the second tell the minute
+_LAYOUT = np.dtype(  # parts that overlap
     {
-        "names": ["day", "month", "year", "hour", "minute", "second", "sign", "offset"],
-        "formats": ["<u4", "<u4", "<u4", "<u4", "<u4", "<u4", "u1", "<u4"],
-        "offsets": [0, 2, 7, 11, 14, 17, 21, 22],
+        "names": ["date", "clock", "day", "month", "year", "hour", "minute", "second", "sign", "offset"],
+        "formats": ["<u8", "<u8", "<u4", "<u4", "<u4", "<u4", "<u4", "<u4", "u1", "<u4"],
+        "offsets": [0, 8, 0, 2, 7, 11, 14, 17, 21, 22],
         "itemsize": TIME_BYTES,
     }
 )
-_OF_MINUTE = ("day", "month", "year", "hour", "minute", "sign", "offset")
+_OF_MINUTE = ("date", "clock", "minute", "sign", "offset")  # all but the second
 _NAMES = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _MONTHS = np.array([int.from_bytes(b"/" + name.encode(), "little") for name in _NAMES], dtype=np.uint32)
 _BY_WORD = np.argsort(_MONTHS)

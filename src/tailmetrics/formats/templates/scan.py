@@ -22,7 +22,7 @@ _FIRST_PRINTABLE = 0x20
 _BACKSLASH = b"\\"
 _QUOTE, _SPACE, _COMMA = (ord(character) for character in '" ,')
 _FEW_BYTES = 3  # which are sooner compared one by one
-_BLOCK_BYTES = 1 << 17  # looked at in one go: what is made of so many stays near
+_BLOCK_BYTES = 1 << 18  # looked at in one go: what is made of so many stays near
 _LINE_ENDS = b"\n\r"
 _BEHIND = 2048  # bytes that may be read behind the last line, as long as literals are not as long
 
@@ -80,7 +80,9 @@ def _marks(whole: bytes, lines_of: Callable[[Bytes, Integers], Lines]) -> Marks:
         is_mark, is_other = buffers[:, : len(block)]
         np.less(block, _FIRST_PRINTABLE, out=is_mark)
         np.logical_or(is_mark, np.equal(block, _QUOTE, out=is_other), out=is_mark)
-        found.append(np.flatnonzero(is_mark) + begin)
+        places = np.flatnonzero(is_mark)
+        places += begin
+        found.append(places)
         highest = max(highest, int(block.max()))
     marks = np.concatenate(found)
     kinds = array[marks]
