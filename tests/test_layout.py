@@ -138,6 +138,7 @@ FORBIDDEN = [
         "stores know nothing of each other",
     ),
     ("api/app.py", "import duckdb", "only its store knows DuckDB"),
+    ("ingest/committer.py", "import msgspec", "only formats know msgspec"),
     ("tailing/tailer.py", "import pika", "only queues know RabbitMQ's client"),
     ("service.py", "import sqlalchemy", "only the SQL store knows SQLAlchemy and its drivers"),
     ("generator.py", "import click", "only the commands know Click, Matplotlib and Rich"),

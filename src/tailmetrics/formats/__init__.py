@@ -27,8 +27,9 @@ def open_format(name: str, options: FormatOptions) -> LineFormat:
         pattern = options.nginx_regex
         extract = regex.extract_by("LOG_NGINX_REGEX", pattern) if pattern else nginx.extract
     elif name == json_lines.NAME:
-        extract = json_lines.extract_by(options.json_fields)
-        own_timestamps = options.timestamp_format
+        keys = json_lines.fields_by(options.json_fields)
+        reader = timestamps.reader(options.zone, options.timestamp_format)
+        return json_lines.JsonFormat(keys, reader, options.max_line_bytes)
     elif name == regex.NAME:
         extract = regex.extract_by("LOG_REGEX", options.regex)
         own_timestamps = options.timestamp_format

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import re
-from typing import Any, Final
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
 
+import msgspec
+import numpy as np
 import polars as pl
 
-from tailmetrics.errors import FormatError
 from tailmetrics.formats.fields import PROBLEM, RAW_SCHEMA
+from tailmetrics.formats.json_fields import JsonFields, Objects, read_map
+from tailmetrics.formats.json_values import Values, records_of, status_text
+from tailmetrics.formats.lines import Bools, Lines, odd_lines, split
 from tailmetrics.formats.reasons import found_instead
-from tailmetrics.formats.text import Extract
+from tailmetrics.formats.text import Extract, TextFormat
+from tailmetrics.formats.timestamps import TimestampReader
+from tailmetrics.records import ParsedLines, no_records
 
 NAME: Final = "json"
-_SETTING = "LOG_JSON_FIELDS"
-_COLUMNS = tuple(name for name in RAW_SCHEMA if name != PROBLEM)
-_OPTIONAL = "duration"
-_OBJECT = r"\A[ \t]*\{"
-_IS_OBJECT = "is_object"
-_FEW_LINES = 64
+COLUMNS: Final = tuple(name for name in RAW_SCHEMA if name != PROBLEM)
+_OPTIONAL = ("duration",)
 _SURROGATE = r"\\u[dD][89a-fA-F]"
 # Escapes one after the other: a whole pair, else (as the group) half of one, else any other.
 _ESCAPE = re.compile(
@@ -27,38 +30,119 @@ _ESCAPE = re.compile(
 )
 
 
-def extract_by(field_map: str) -> Extract:
+def fields_by(field_map: str) -> JsonFields:
     """Fields by a map as in LOG_JSON_FIELDS. Raises FormatError when it is no such map."""
-    reader = _Reader(_keys(field_map), field_map)
+    return read_map(field_map, COLUMNS, _OPTIONAL)
+
+
+class JsonFormat:
+    """Reads the values of most lines by their bytes, and all others by the rules.
+
+    `fields` tells the keys of each column; durations are divided by `units_per_second`.
+    """
+
+    def __init__(
+        self, fields: JsonFields, reader: TimestampReader, max_line_bytes: int, units_per_second: int = 1
+    ) -> None:
+        self._objects = Objects(fields)
+        self._columns = [column for column in COLUMNS if column in fields.keys]
+        self._reader = reader
+        self._by_rules = TextFormat(extract_by(fields), reader, max_line_bytes)
+        self._max_line_bytes = max_line_bytes
+        self._units_per_second = units_per_second
+
+    def of_source(self, path: str, written_ns: int) -> JsonFormat:  # noqa: ARG002  # its lines tell everything
+        return self
+
+    def parse(self, data: bytes, offset: int) -> ParsedLines:
+        parsed = self._parse(split(data, offset))
+        if self._units_per_second == 1:
+            return parsed
+        seconds = pl.col("duration") / self._units_per_second
+        return replace(parsed, records=parsed.records.with_columns(seconds))
+
+    def parse_too_long(self, data: bytes, offset: int) -> ParsedLines:
+        return self._by_rules.parse_too_long(data, offset)
+
+    def _parse(self, lines: Lines) -> ParsedLines:
+        clean = (lines.lengths > 0) & (lines.lengths <= self._max_line_bytes) & ~odd_lines(lines)
+        records = self._clean_records(lines if clean.all() else lines.only(clean), clean)
+        others = self._by_rules.parse_lines(lines.only(~clean))
+        both = pl.concat([records, others.records]).sort("offset") if others.records.height else records
+        return ParsedLines(both, others.rejects, others.blanks)
+
+    def _clean_records(self, lines: Lines, clean: Bools) -> pl.DataFrame:
+        """The records of lines that may be clean; of `clean` those are taken out that are none."""
+        if not len(lines):
+            return no_records()
+        objects, others = self._objects.decode(lines.data, len(lines))
+        values = {column: Values.of(self._objects.values(column, objects)) for column in self._columns}
+        records, proven = records_of(values, lines.offsets, self._reader)
+        proven[others] = False
+        if proven.all():
+            return records
+        clean[clean] = proven
+        return records.filter(proven)
+
+
+def extract_by(fields: JsonFields) -> Extract:
+    """The columns of the fields as text, however they are written. A column that has no key is null."""
+    reader = Objects(fields)
+    columns = (*COLUMNS, *(column for column in fields.keys if column not in COLUMNS))
 
     def extract(text: pl.Series) -> pl.DataFrame:
         whole, halves = _without_halves(text)
-        looks_right = whole.str.contains(_OBJECT)
-        found = _spread(reader.rows(whole.filter(looks_right)), looks_right)
-        no_object = ~pl.col(_IS_OBJECT).fill_null(value=False)
-        has_half = pl.any_horizontal(pl.col(_COLUMNS).str.contains("\0", literal=True))
-        return found.select(
-            *_COLUMNS,
-            pl.when(no_object)
+        lines = "".join(f"{line}\n" for line in whole).encode()
+        objects, others = reader.decode(lines, len(text))
+        is_object = np.ones(len(text), dtype=np.bool_)
+        is_object[others] = False
+        written = {column: reader.values(column, objects) for column in fields.keys}
+        found = pl.DataFrame({column: _texts(values) for column, values in written.items()})
+        found = found.select(
+            pl.col(column) if column in written else pl.lit(None, pl.String()).alias(column)
+            for column in columns
+        )
+        has_half = pl.any_horizontal(pl.col(columns).str.contains("\0", literal=True))
+        half = "line: found {}, which is half of a surrogate pair, expected whole characters"
+        customer = pl.Series([_is_name(value) for value in written["customer_id"]], dtype=pl.Boolean())
+        return found.with_columns(
+            status_text(found["status_code"]).alias("status_code"),
+            pl.when(~pl.col("duration").is_in(("", "-"))).then("duration"),
+            pl.when(~pl.Series(is_object))
             .then(found_instead("line", pl.lit(text), "a JSON object"))
             .when(has_half)
-            .then(
-                pl.format(
-                    "line: found {}, which is half of a surrogate pair, expected whole characters",
-                    pl.lit(halves),
-                )
-            )
+            .then(pl.format(half, pl.lit(halves)))
+            .when(~customer)
+            .then(found_instead("customer_id", pl.col("customer_id"), "text or a number"))
             .alias(PROBLEM),
         )
 
     return extract
 
 
+def _texts(values: Sequence[msgspec.Raw]) -> pl.Series:
+    return pl.Series([_text(bytes(value)) for value in values], dtype=pl.String())
+
+
+def _text(value: bytes) -> str | None:
+    if value.startswith(b'"'):
+        text: str = msgspec.json.decode(value, type=str)
+        return text
+    if value == b"null":
+        return None
+    # What a NUL in it is has to be seen, in whichever string it is.
+    return value.decode().replace(r"\u0000", "\0")
+
+
+def _is_name(value: msgspec.Raw) -> bool:
+    """Whether a value is text or a number; what is not there is told by the rule of the field."""
+    return bytes(value)[:1] not in (b"t", b"f", b"{", b"[")
+
+
 def _without_halves(text: pl.Series) -> tuple[pl.Series, pl.Series]:
     """The lines with a NUL for each escape that is half of a surrogate pair, and the first such of each line.
 
-    Polars reads some of these as a NUL, some together with what follows as another character, and refuses the
-    line for others.
+    They are no characters, but what is under another key is no reason to refuse the line.
     """
     places = text.str.contains(_SURROGATE).arg_true()
     halves = pl.repeat(None, len(text), dtype=pl.String(), eager=True)
@@ -68,106 +152,3 @@ def _without_halves(text: pl.Series) -> tuple[pl.Series, pl.Series]:
     whole = [_ESCAPE.sub(lambda escape: r"\u0000" if escape[1] else escape[0], line) for line in lines]
     firsts = [next((escape[0] for escape in _ESCAPE.finditer(line) if escape[1]), None) for line in lines]
     return text.clone().scatter(places, whole), halves.scatter(places, pl.Series(firsts, dtype=pl.String()))
-
-
-class _Reader:
-    """Reads lines that begin like objects: a row for each, with the columns as text and `is_object`."""
-
-    def __init__(self, keys: dict[str, list[str]], field_map: str) -> None:
-        self._schema = _schema(keys, field_map)
-        self._values = [
-            _value(keys[name]).alias(name) if name in keys else pl.lit(None, pl.String()).alias(name)
-            for name in _COLUMNS
-        ]
-
-    def rows(self, text: pl.Series) -> pl.DataFrame:
-        """Polars reads all lines or none, so what it refuses is halved until the bad lines are alone."""
-        found = self._read(text)
-        if found is not None:
-            return found.select(*self._values, pl.lit(value=True).alias(_IS_OBJECT))
-        if len(text) == 1:
-            return pl.DataFrame({name: [None] for name in _COLUMNS} | {_IS_OBJECT: [False]}, _ROW_SCHEMA)
-        if len(text) <= _FEW_LINES:
-            may_be_json = pl.Series([_may_be_json(line) for line in text], dtype=pl.Boolean())
-            if not may_be_json.all():
-                return _spread(self.rows(text.filter(may_be_json)), may_be_json)
-        half = len(text) // 2
-        return pl.concat([self.rows(text[:half]), self.rows(text[half:])])
-
-    def _read(self, text: pl.Series) -> pl.DataFrame | None:
-        if text.is_empty():
-            return pl.DataFrame(schema=self._schema)
-        lines = text.str.join("\n").item().encode()
-        try:
-            # Even so what is no JSON raises; only a value of an unexpected type is null instead.
-            found = pl.read_ndjson(lines, schema=self._schema, ignore_errors=True)
-        except (pl.exceptions.PolarsError, OSError):  # the latter of what begins like a compressed file
-            return None
-        return found if found.height == len(text) else None
-
-
-_ROW_SCHEMA = {name: pl.String() for name in _COLUMNS} | {_IS_OBJECT: pl.Boolean()}
-
-
-def _spread(rows: pl.DataFrame, chosen: pl.Series) -> pl.DataFrame:
-    """The rows at the lines that are chosen, in order, and nulls at the others."""
-    row = pl.select(pl.when(chosen).then(chosen.cum_sum().cast(pl.Int64) - 1)).to_series()
-    return rows.select(pl.all().gather(row))
-
-
-def _may_be_json(line: str) -> bool:
-    try:
-        json.loads(line, parse_int=str, parse_float=str)
-    except RecursionError:
-        return True
-    except ValueError:
-        return False
-    return True
-
-
-def _keys(field_map: str) -> dict[str, list[str]]:
-    """Column to the keys that lead to its value, from the outermost on."""
-    keys: dict[str, list[str]] = {}
-    for entry in field_map.split(","):
-        column, separator, path = (part.strip() for part in entry.partition("="))
-        if not separator or column not in _COLUMNS or column in keys or not all(path.split(".")):
-            raise FormatError(
-                f"{_SETTING}: found {entry.strip()!r}, expected column=key, each column once, columns are "
-                f"{', '.join(_COLUMNS)}"
-            )
-        keys[column] = path.split(".")
-    missing = [name for name in _COLUMNS if name not in keys and name != _OPTIONAL]
-    if missing:
-        raise FormatError(f"{_SETTING}: found {field_map!r}, expected a key for {', '.join(missing)} too")
-    return keys
-
-
-def _schema(keys: dict[str, list[str]], field_map: str) -> dict[str, pl.DataType]:
-    """What Polars reads of each object: nested structs whose leaves are text."""
-    tree: dict[str, Any] = {}
-    for path in keys.values():
-        inner = tree
-        for key in path[:-1]:
-            inner = inner.setdefault(key, {})
-            if inner is None:
-                break
-        else:
-            if inner.setdefault(path[-1]) is None:
-                continue
-        raise FormatError(
-            f"{_SETTING}: found {field_map!r}, expected {path[0]!r} to hold either a value or an object"
-        )
-    return {key: _type(inner) for key, inner in tree.items()}
-
-
-def _type(tree: dict[str, Any] | None) -> pl.DataType:
-    if tree is None:
-        return pl.String()
-    return pl.Struct({key: _type(inner) for key, inner in tree.items()})
-
-
-def _value(path: list[str]) -> pl.Expr:
-    value = pl.col(path[0])
-    for key in path[1:]:
-        value = value.struct.field(key)
-    return value

@@ -9,6 +9,9 @@ import numpy.typing as npt
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 LF, CR = 10, 13
+DELETE = 0x7F
+_SPACE = 0x20
+_C1_LEAD, _LAST_C1 = 0xC2, 0x9F  # U+0080 to U+009F are C2 80 to C2 9F in UTF-8
 
 Bools = npt.NDArray[np.bool_]
 Bytes = npt.NDArray[np.uint8]
@@ -88,3 +91,27 @@ def lines_at(whole: bytes, array: Bytes, feeds: Integers, offset: int, skipped: 
     offsets = starts + (offset + skipped)
     offsets[:1] = offset
     return Lines(whole, array, starts, ends, offsets)
+
+
+def odd_lines(lines: Lines) -> Bools:
+    """Which lines have a control character, or a byte that is no ASCII while not all is UTF-8."""
+    array, odd = lines.array, np.zeros(len(lines), dtype=np.bool_)
+    positions = [np.flatnonzero((array < _SPACE) & (array != LF))]
+    if len(positions[0]):
+        ends = lines.ends[np.searchsorted(lines.starts, positions[0], side="right") - 1]
+        positions[0] = positions[0][positions[0] != ends]
+    if array.max(initial=0) >= DELETE:
+        positions += [np.flatnonzero(array == DELETE), odd_characters(lines.data, array)]
+    for found in positions:
+        odd[np.searchsorted(lines.starts, found, side="right") - 1] = True
+    return odd
+
+
+def odd_characters(whole: bytes, array: Bytes) -> Integers:
+    """Where C1 control characters begin, or all that is not ASCII when the whole is not UTF-8."""
+    try:
+        whole.decode()
+    except UnicodeDecodeError:
+        return np.flatnonzero(array > DELETE)
+    leads = np.flatnonzero(array[:-1] == _C1_LEAD)
+    return leads[array[leads + 1] <= _LAST_C1]

@@ -32,16 +32,20 @@ Parse = Callable[[pl.Series], pl.DataFrame]
 class TimestampReader:
     """Reads a column of timestamps; a time without a zone of its own is in `zone` (an IANA name)."""
 
-    def __init__(self, zone: str, parse: Parse, expected: str) -> None:
+    def __init__(self, zone: str, parse: Parse, expected: str, *, by_shape: bool = False) -> None:
         self.zone = zone
+        self.by_shape = by_shape
         self._parse = parse
         self._expected = expected
 
     def read(self, text: pl.Series) -> pl.Series:
         """Naive UTC in microseconds; null where the text is no time, or a local time that never occurs."""
-        parsed = self._parse(text)
-        utc = pl.when("zoned").then("time").otherwise(to_utc(pl.col("time"), self.zone))
-        return parsed.select(in_range(utc)).to_series()
+        return self.utc(*self._parse(text).select("time", "zoned"))
+
+    def utc(self, time: pl.Series, zoned: pl.Series) -> pl.Series:
+        """Naive UTC of naive times, which are UTC where `zoned` says so and else local; null as of `read`."""
+        utc = pl.when(zoned).then(time).otherwise(to_utc(pl.lit(time), self.zone))
+        return pl.select(in_range(utc)).to_series()
 
     def reasons(self, text: pl.Series) -> pl.Series:
         """For texts that `read` makes null: why it does."""
@@ -59,7 +63,7 @@ def reader(zone: str, pattern: str) -> TimestampReader:
     if pattern:
         return TimestampReader(zone, by_strftime(pattern), f"a real time as {pattern}")
     expected = "a real time in ISO 8601, as 10/Oct/2024:13:55:36 +0000, or in seconds since 1970"
-    return TimestampReader(zone, of_known_shape, expected)
+    return TimestampReader(zone, of_known_shape, expected, by_shape=True)
 
 
 def to_utc(local: pl.Expr, zone: str) -> pl.Expr:
