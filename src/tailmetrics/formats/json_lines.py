@@ -13,12 +13,13 @@ import polars as pl
 
 from tailmetrics.formats.fields import PROBLEM, RAW_SCHEMA
 from tailmetrics.formats.json_fields import JsonFields, Objects, read_map
+from tailmetrics.formats.json_shape import Shapes
 from tailmetrics.formats.json_values import Values, records_of, status_text
-from tailmetrics.formats.lines import Bools, Lines, odd_lines, split
+from tailmetrics.formats.lines import Bools, Integers, Lines, odd_lines, split
 from tailmetrics.formats.reasons import found_instead
 from tailmetrics.formats.text import Extract, TextFormat
 from tailmetrics.formats.timestamps import TimestampReader
-from tailmetrics.records import ParsedLines, no_records
+from tailmetrics.records import ParsedLines, no_records, no_rejects
 
 NAME: Final = "json"
 COLUMNS: Final = tuple(name for name in RAW_SCHEMA if name != PROBLEM)
@@ -46,6 +47,7 @@ class JsonFormat:
     ) -> None:
         self._objects = Objects(fields)
         self._columns = [column for column in COLUMNS if column in fields.keys]
+        self._shapes = Shapes(fields, [column for column in self._columns if column not in _OPTIONAL])
         self._reader = reader
         self._by_rules = TextFormat(extract_by(fields), reader, max_line_bytes)
         self._max_line_bytes = max_line_bytes
@@ -67,6 +69,8 @@ class JsonFormat:
     def _parse(self, lines: Lines) -> ParsedLines:
         clean = (lines.lengths > 0) & (lines.lengths <= self._max_line_bytes) & ~odd_lines(lines)
         records = self._clean_records(lines if clean.all() else lines.only(clean), clean)
+        if clean.all():
+            return ParsedLines(records, no_rejects(), 0)
         others = self._by_rules.parse_lines(lines.only(~clean))
         both = pl.concat([records, others.records]).sort("offset") if others.records.height else records
         return ParsedLines(both, others.rejects, others.blanks)
@@ -75,14 +79,27 @@ class JsonFormat:
         """The records of lines that may be clean; of `clean` those are taken out that are none."""
         if not len(lines):
             return no_records()
-        objects, others = self._objects.decode(lines.data, len(lines))
-        values = {column: Values.of(self._objects.values(column, objects)) for column in self._columns}
-        records, proven = records_of(values, lines.offsets, self._reader)
-        proven[others] = False
-        if proven.all():
-            return records
+        parts: list[pl.DataFrame] = []
+        proven = np.zeros(len(lines), dtype=np.bool_)
+        is_left = np.ones(len(lines), dtype=np.bool_)
+        for places, values in self._shapes.values(lines):
+            is_left[places] = False
+            parts.append(self._records(values, lines.offsets, places, proven))
+        if is_left.any():
+            rest = lines if is_left.all() else lines.only(is_left)
+            objects, _ = self._objects.decode(rest.data, len(rest))  # of what is none every value is null
+            values = {column: Values.of(self._objects.values(column, objects)) for column in self._columns}
+            parts.append(self._records(values, lines.offsets, np.flatnonzero(is_left), proven))
         clean[clean] = proven
-        return records.filter(proven)
+        return parts[0] if len(parts) == 1 else pl.concat(parts).sort("offset")
+
+    def _records(
+        self, values: dict[str, Values], offsets: Integers, places: Integers, proven: Bools
+    ) -> pl.DataFrame:
+        """The records of the lines at some places; which are `proven` is written down."""
+        records, are_records = records_of(values, offsets[places], self._reader)
+        proven[places] = are_records
+        return records if are_records.all() else records.filter(are_records)
 
 
 def extract_by(fields: JsonFields) -> Extract:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 
 import msgspec
@@ -16,11 +17,13 @@ from tailmetrics.formats.digits import WORD, decimals, pairs, words_at
 from tailmetrics.formats.fields import MAX_STATUS, MIN_STATUS
 from tailmetrics.formats.iso import HEAD_BYTES, iso_times
 from tailmetrics.formats.lines import LF, Bools, Bytes, Integers
-from tailmetrics.formats.timestamps import TimestampReader
+from tailmetrics.formats.timestamps import EARLIEST, EPOCH_START, LATEST, UTC, TimestampReader
 from tailmetrics.records import MAX_CUSTOMER_ID_CHARACTERS, RECORD_SCHEMA
 
 _QUOTE, _BACKSLASH, _MINUS, _NINE, _NULL = b'"'[0], b"\\"[0], b"-"[0], b"9"[0], b"n"[0]
 _PADDING: Final = b" " * HEAD_BYTES
+_MICROSECOND = timedelta(microseconds=1)
+_EARLIEST, _LATEST = ((limit - EPOCH_START) // _MICROSECOND for limit in (EARLIEST, LATEST))
 _INTEGRAL = r"\A(-?[0-9]+)\.0+\z"
 _THREE_BYTES, _SPACE_BEHIND = np.uint32(0xFFFFFF), np.uint32(0x20 << 24)
 
@@ -59,8 +62,20 @@ class Values:
             plain[place[inside]] = False
         return Values(data, array, inner_starts, inner_ends, quoted, plain)
 
-    def __len__(self) -> int:
-        return len(self.starts)
+    @staticmethod
+    def unescaped(data: bytes, array: Bytes, starts: Integers, ends: Integers, quoted: bool) -> Values:
+        """Values without an escape, the quotes around which are known."""
+        if quoted:
+            all_quoted = np.ones(len(starts), dtype=np.bool_)
+            return Values(data, array, starts, ends, all_quoted, all_quoted)
+        first = array[starts]
+        plain = (first <= _NINE) & (first >= _MINUS)
+        return Values(data, array, starts, ends, np.zeros(len(starts), dtype=np.bool_), plain)
+
+    def only(self, chosen: Bools) -> Values:
+        """The values for which `chosen` is true."""
+        starts, ends = self.starts[chosen], self.ends[chosen]
+        return Values(self.data, self.array, starts, ends, self.quoted[chosen], self.plain[chosen])
 
     @property
     def lengths(self) -> Integers:
@@ -78,13 +93,7 @@ class Values:
         starts, ends, plain = self.starts, self.ends, self.plain
         if places is not None:
             starts, ends, plain = starts[places], ends[places], plain[places]
-        edges = np.empty((len(starts), 2), dtype=np.int32)
-        edges[:, 0] = starts
-        edges[:, 1] = ends
-        array = nanoarrow.c_array_from_buffers(
-            nanoarrow.string(), max(0, edges.size - 1), [None, edges.ravel(), self.data], null_count=0
-        )
-        texts = pl.Series(array).gather_every(2)
+        texts = texts_between(self.data, starts, ends)
         if plain.all():
             return texts
         others = np.flatnonzero(~plain)
@@ -99,6 +108,17 @@ class Values:
             return msgspec.json.decode(self.data[self.starts[place] - 1 : self.ends[place] + 1], type=str)
         except msgspec.MsgspecError:  # half of a surrogate pair
             return None
+
+
+def texts_between(data: bytes, starts: Integers, ends: Integers) -> pl.Series:
+    """Each text from a start to its end, in order; their bytes are not copied."""
+    edges = np.empty((len(starts), 2), dtype=np.int32)
+    edges[:, 0] = starts
+    edges[:, 1] = ends
+    array = nanoarrow.c_array_from_buffers(
+        nanoarrow.string(), max(0, edges.size - 1), [None, edges.ravel(), data], null_count=0
+    )
+    return pl.Series(array).to_frame("text").select_seq(pl.col("text").gather_every(2))["text"]
 
 
 def status_text(text: pl.Series) -> pl.Series:
@@ -134,7 +154,9 @@ def _timestamps(values: Values, reader: TimestampReader) -> pl.Series:
         fits[:] = False
     if not fits.any():
         return reader.read(values.texts())
-    utc = reader.utc(pl.Series(times).cast(RECORD_SCHEMA["timestamp"]), pl.Series(zoned))
+    time = pl.Series(times).cast(RECORD_SCHEMA["timestamp"])
+    is_utc = (zoned.all() or reader.zone == UTC) and times.min() >= _EARLIEST and times.max() <= _LATEST
+    utc = time if is_utc else reader.utc(time, pl.Series(zoned))
     if fits.all():
         return utc
     odd = np.flatnonzero(~fits)

@@ -96,10 +96,12 @@ def lines_at(whole: bytes, array: Bytes, feeds: Integers, offset: int, skipped: 
 def odd_lines(lines: Lines) -> Bools:
     """Which lines have a control character, or a byte that is no ASCII while not all is UTF-8."""
     array, odd = lines.array, np.zeros(len(lines), dtype=np.bool_)
-    positions = [np.flatnonzero((array < _SPACE) & (array != LF))]
-    if len(positions[0]):
-        ends = lines.ends[np.searchsorted(lines.starts, positions[0], side="right") - 1]
-        positions[0] = positions[0][positions[0] != ends]
+    positions = []
+    is_control = array < _SPACE
+    if np.count_nonzero(is_control) > len(lines):
+        found = np.flatnonzero(is_control & (array != LF))
+        ends = lines.ends[np.searchsorted(lines.starts, found, side="right") - 1]
+        positions.append(found[found != ends])  # a CR is part of the line's end
     if array.max(initial=0) >= DELETE:
         positions += [np.flatnonzero(array == DELETE), odd_characters(lines.data, array)]
     for found in positions:

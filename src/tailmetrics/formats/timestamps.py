@@ -15,7 +15,7 @@ UTC: Final = "UTC"
 # What Python's datetime, and with it every store's client, can hold.
 EARLIEST: Final = datetime.fromisoformat("0001-01-01")
 LATEST: Final = datetime.fromisoformat("9999-12-31T23:59:59.999999")
-_EPOCH_START = datetime.fromisoformat("1970-01-01")
+EPOCH_START: Final = datetime.fromisoformat("1970-01-01")
 
 _MICROSECONDS = pl.Datetime("us")
 _OFFSET = r"[+-](?:[01][0-9]|2[0-3])(?::?[0-5][0-9])?"
@@ -152,7 +152,7 @@ def _epoch(text: pl.Series) -> pl.DataFrame:
     seconds = pl.lit(text).str.extract("([0-9]+)", 1).cast(pl.Int64)
     size = pl.duration(seconds=seconds) + _fraction(pl.lit(text))
     before = pl.lit(text).str.starts_with("-")
-    time = pl.lit(_EPOCH_START) + pl.when(before).then(-size).otherwise(size)
+    time = pl.lit(EPOCH_START) + pl.when(before).then(-size).otherwise(size)
     return pl.select(time=time.cast(_MICROSECONDS), zoned=time.is_not_null())
 
 
