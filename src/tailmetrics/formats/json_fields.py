@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,10 +12,12 @@ from typing import Any, Final
 import msgspec
 
 from tailmetrics.errors import FormatError
+from tailmetrics.formats.lines import Lines
 
 SETTING: Final = "LOG_JSON_FIELDS"
 NULL: Final = msgspec.Raw(b"null")  # what a key that is not there has, too
 _MISSING: Final = frozenset((b"null", b'""', b'"-"'))
+_OPEN, _CLOSE = b"{"[0], b"}"[0]
 _NOT_IN_KEYS = frozenset('"\\') | {chr(code) for code in range(32)}
 
 # The keys from the outermost object on to a value.
@@ -82,17 +85,18 @@ class Objects:
             for column in fields.keys
         }
 
-    def decode(self, lines: bytes, count: int) -> tuple[list[Any], list[int]]:
-        """The objects in the lines, UTF-8 and ended by LF, and which lines are none: these have no keys."""
-        try:
-            found = self._decoder.decode_lines(lines)
-        except (msgspec.MsgspecError, RecursionError):
-            found = []
-        if len(found) == count:
+    def decode(self, lines: Lines) -> tuple[list[Any], list[int]]:
+        """The objects in lines of UTF-8, and which lines are none: these have no keys."""
+        found: list[Any] = []
+        # Only so no object can go on in the next line, as `}` is never followed by `{`.
+        if (lines.array[lines.starts] == _OPEN).all() and (lines.array[lines.ends - 1] == _CLOSE).all():
+            with contextlib.suppress(msgspec.MsgspecError, RecursionError):
+                found = self._decoder.decode_lines(lines.data)
+        if len(found) == len(lines):
             return found, []
         decode = self._decoder.decode
         found, others = [], []
-        for place, line in enumerate(lines.split(b"\n")[:count]):
+        for place, line in enumerate(lines.data.split(b"\n")[: len(lines)]):
             try:
                 found.append(decode(line))
             except (msgspec.MsgspecError, RecursionError):  # noqa: PERF203  # each line fails alone

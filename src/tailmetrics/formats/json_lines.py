@@ -87,7 +87,7 @@ class JsonFormat:
             parts.append(self._records(values, lines.offsets, places, proven))
         if is_left.any():
             rest = lines if is_left.all() else lines.only(is_left)
-            objects, _ = self._objects.decode(rest.data, len(rest))  # of what is none every value is null
+            objects, _ = self._objects.decode(rest)  # of what is none every value is null
             values = {column: Values.of(self._objects.values(column, objects)) for column in self._columns}
             parts.append(self._records(values, lines.offsets, np.flatnonzero(is_left), proven))
         clean[clean] = proven
@@ -110,7 +110,7 @@ def extract_by(fields: JsonFields) -> Extract:
     def extract(text: pl.Series) -> pl.DataFrame:
         whole, halves = _without_halves(text)
         lines = "".join(f"{line}\n" for line in whole).encode()
-        objects, others = reader.decode(lines, len(text))
+        objects, others = reader.decode(split(lines, 1))
         is_object = np.ones(len(text), dtype=np.bool_)
         is_object[others] = False
         written = {column: reader.values(column, objects) for column in fields.keys}
