@@ -20,7 +20,6 @@ _ZERO, _DOT = 0x30, 0x2E
 WORD = 8  # the longest decimal, in characters
 _ONES = 0x0101010101010101
 _EVERY_BYTE = np.uint64(_ONES)
-_SPACES = np.uint64(0x20 * _ONES)
 _TOP_BITS = np.uint64(0x80 * _ONES)
 _ZEROS = np.uint64(_ZERO * _ONES)
 _SIXES = np.uint64(6 * _ONES)
@@ -50,8 +49,13 @@ def words_at(text: bytes, positions: Integers, kind: npt.DTypeLike) -> Words:
 
 def until_space(words: Words) -> Integers:
     """How many bytes of each word, which has eight, are below its first space; all eight when it has none."""
-    others = words ^ _SPACES
-    # The lowest bit that is found is that of a space; above it others may be found.
+    return until(words, b" ")
+
+
+def until(words: Words, mark: bytes) -> Integers:
+    """How many bytes of each word, which has eight, are below its first mark; all eight when it has none."""
+    others = words ^ np.uint64(mark[0] * _ONES)
+    # The lowest bit that is found is that of a mark; above it others may be found.
     found = (others - _EVERY_BYTE) & ~others & _TOP_BITS
     return (np.bitwise_count((found - _ONE) & ~found) >> 3).astype(np.int64)
 

@@ -1,8 +1,8 @@
 """Lines of one shape, as a program writes them: the same keys in the same order, only the values differ.
 
 A shape is learned from one line. It is the text between the values, and a line has it when all of this text
-is in its place: at the quotes, of which each line of a shape has the same number. What has no known shape, or
-an escape in it, may be right all the same.
+follows each other, with a value between, and the line has no other quotes. What has no known shape, or an
+escape in it, may be right all the same.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from tailmetrics.formats.digits import WORD, Words, decimals, words_at
+from tailmetrics.formats.digits import WORD, Words, decimals, until, words_at
 from tailmetrics.formats.json_fields import JsonFields, Route
 from tailmetrics.formats.json_values import Values, texts_between
 from tailmetrics.formats.lines import Bools, Bytes, Integers, Lines
@@ -24,55 +24,47 @@ _QUOTE, _BACKSLASH, _ZERO, _DOT = b'"'[0], b"\\"[0], b"0"[0], b"."[0]
 _TOKEN = re.compile(rb'"[^"]*"|[{}\[\]:,]|[ \t\r]+|[^"{}\[\]:, \t\r]+')
 _SCALAR = r"\A(?:-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|true|false|null)\z"
 _PADDING: Final = b"\n" * 1024  # what is looked at of a line may begin before it and end behind it
-_LONGEST_BLOCK = 1000
-_MOST_BEFORE_QUOTE = 64
+_LONGEST_TEXTS = 900
+_STRIDE, _MOST_STRIDES = 64, 16
 _FEW_LINES = 128  # which are as quick without a shape
 _MOST_LEARNED, _MOST_KNOWN = 3, 6  # shapes: at a time, and in all
 _PASSED_OVER = 15
 
 
 @dataclass(frozen=True, slots=True)
-class _Block:
-    """Text between two values; `quote` is the number of its first quote in the line, and where that is in it.
+class Shape:
+    """Texts and values of a line by turns, with a text at both ends.
 
-    The last block may have no quote.
+    `routes[i]` leads to value i, and is None in an array. `lengths[i]` is how long the value is in most
+    lines; None when that differs.
     """
 
-    text: bytes
-    quote: int
-    shift: int
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """Text and values of a line by turns: `routes[i]` leads to the value behind block i, None in an array."""
-
     quotes: int
-    blocks: Sequence[_Block]
+    texts: Sequence[bytes]
     routes: Sequence[Route | None]
     quoted: Sequence[bool]
+    lengths: list[int | None]
 
 
 def shape_of(line: bytes, fields: JsonFields) -> Shape | None:
-    """The shape of a line without an escape; None when it is no object, or not to be told by its quotes."""
+    """The shape of a line without an escape; None when it is no object, or the routes in it are ambiguous."""
     try:
         if not isinstance(msgspec.json.decode(line), dict):
             return None
     except (msgspec.MsgspecError, RecursionError):
         return None
-    texts, routes, quoted, containers = _Walk(line).parts()
-    blocks, quotes = [], 0
-    for text in texts:
-        blocks.append(_Block(text, quotes, text.find(b'"')))
-        quotes += text.count(b'"')
+    texts, routes, values, containers = _Walk(line).parts()
     wanted = {route for column in fields.keys for route in fields.routes(column)}
     named = [route for route in (*routes, *containers) if route is not None]
-    told = all(0 <= block.shift <= _MOST_BEFORE_QUOTE for block in blocks[:-1])
-    if not told or len(set(named)) < len(named) or wanted.intersection(containers):
+    if not values or sum(map(len, texts)) > _LONGEST_TEXTS:
         return None
-    if len(blocks) < 2 or max(map(len, texts)) > _LONGEST_BLOCK:
+    if len(set(named)) < len(named) or wanted.intersection(containers):
         return None
-    return Shape(quotes, blocks, routes, quoted)
+    quoted = [value.startswith(b'"') for value in values]
+    lengths: list[int | None] = [
+        len(value.strip(b'"')) if value.startswith(b'"') else None for value in values
+    ]
+    return Shape(b"".join(texts).count(b'"'), texts, routes, quoted, lengths)
 
 
 class _Walk:
@@ -83,9 +75,9 @@ class _Walk:
         self._keys: list[bytes | None] = []  # of the objects that are open; None of an array
         self._is_key = False
 
-    def parts(self) -> tuple[list[bytes], list[Route | None], list[bool], list[Route]]:
-        """Texts between values, the routes to these, which are quoted, and routes to objects and arrays."""
-        texts, routes, quoted, containers = [b""], [], [], []
+    def parts(self) -> tuple[list[bytes], list[Route | None], list[bytes], list[Route]]:
+        """Texts around values, the routes to these, the values, and the routes to objects and arrays."""
+        texts, routes, values, containers = [b""], [], [], []
         for token in _TOKEN.findall(self._line):
             is_text = token.startswith(b'"')
             if token in b"{}[]:," or token.isspace() or (is_text and self._is_key):
@@ -97,8 +89,8 @@ class _Walk:
                 texts[-1] += b'"' * is_text
                 texts.append(b'"' * is_text)
                 routes.append(self._route())
-                quoted.append(is_text)
-        return texts, routes, quoted, containers
+                values.append(token)
+        return texts, routes, values, containers
 
     def _step(self, token: bytes) -> None:
         if token in (b"{", b"["):
@@ -158,18 +150,18 @@ def _present(shape: Shape, fields: JsonFields, column: str) -> list[int]:
 
 
 class _Text:
-    """Lines whose quotes are known, and which of them have not been taken yet."""
+    """Lines, and which of them have not been taken yet."""
 
     def __init__(self, lines: Lines) -> None:
         self._data = b"".join((_PADDING, lines.data, _PADDING))
         self._array = np.frombuffer(self._data, dtype=np.uint8)
         self._starts, self._ends = lines.starts + len(_PADDING), lines.ends + len(_PADDING)
-        self._quotes = np.flatnonzero(self._array == _QUOTE)
+        self._is_quote = self._array == _QUOTE
         self._is_left = np.ones(len(lines), dtype=np.bool_)
         if b"\\" in lines.data:
             escapes = np.flatnonzero(lines.array == _BACKSLASH)
             self._is_left[np.searchsorted(lines.starts, escapes, side="right") - 1] = False
-        self._first_quotes: Integers | None = None
+        self._quotes: Integers | None = None
 
     @property
     def rest(self) -> int:
@@ -185,52 +177,92 @@ class _Text:
 
     def take(self, shape: Shape, fields: JsonFields) -> tuple[Integers, dict[str, Values]]:
         """The lines that have the shape, and their values by column."""
-        places, quotes = self._with_quotes(shape.quotes)
-        starts, ends = self._starts[places], self._ends[places]
-        edges: list[Integers] = []
-        fits = np.ones(len(places), dtype=np.bool_)
-        for number, block in enumerate(shape.blocks):
-            has_quote = block.shift >= 0
-            begins = quotes[:, block.quote] - block.shift if has_quote else ends - len(block.text)
-            fits &= _are(self._data, begins, block.text)
-            if number == 0:
-                fits &= begins == starts
-            elif not shape.quoted[number - 1]:
-                fits &= begins > edges[-1]
-            edges += [begins, begins + len(block.text)]
-        fits &= edges[-1] == ends
-        edges = edges[1:-1] if fits.all() else [edge[fits] for edge in edges[1:-1]]
-        places = places if fits.all() else places[fits]
+        places = np.flatnonzero(self._is_left)
+        edges, fits = self._edges(shape, self._starts[places], self._ends[places])
+        if not (fits.all() and self._has_quotes_of(shape)):
+            fits &= self._quotes_of_lines()[places] == shape.quotes
+            places = places[fits]
+            edges = [edge[fits] for edge in edges]
         is_json = np.ones(len(places), dtype=np.bool_)
         for number, quoted in enumerate(shape.quoted):
             if not quoted:
                 is_json &= _are_scalars(self._data, self._array, edges[2 * number], edges[2 * number + 1])
+        self._is_left[places[is_json]] = False
         values: dict[str, Values] = {}
         for column in fields.keys:
             for rank, number in enumerate(_present(shape, fields, column)):
-                found = Values.unescaped(
-                    self._data, self._array, edges[2 * number], edges[2 * number + 1], shape.quoted[number]
-                )
+                begins, ends = edges[2 * number], edges[2 * number + 1]
+                found = Values.unescaped(self._data, self._array, begins, ends, shape.quoted[number])
                 if rank == 0:
                     values[column] = found
                 else:  # which of them it is, the lines tell one by one
                     is_json &= ~values[column].missing()
-        self._is_left[places] = False
         if is_json.all():
             return places, values
         return places[is_json], {column: found.only(is_json) for column, found in values.items()}
 
-    def _with_quotes(self, count: int) -> tuple[Integers, Integers]:
-        """The lines that are left and have so many quotes, and a row of these for each."""
-        if len(self._quotes) == count * len(self._starts) and self._is_left.all():
-            rows = self._quotes.reshape(-1, count)
-            if (rows[:, 0] >= self._starts).all() and (rows[:, -1] < self._ends).all():
-                return np.arange(len(rows)), rows
-        if self._first_quotes is None:
-            self._first_quotes = np.searchsorted(self._quotes, self._starts)
-        counts = np.diff(self._first_quotes, append=len(self._quotes))
-        places = np.flatnonzero(self._is_left & (counts == count))
-        return places, self._quotes[self._first_quotes[places, None] + np.arange(count)]
+    def _edges(self, shape: Shape, begins: Integers, line_ends: Integers) -> tuple[list[Integers], Bools]:
+        """Begin and end of each value in turn, and which lines have the text of the shape between these.
+
+        A quote in a value is not seen.
+        """
+        edges: list[Integers] = []
+        fits = _are(self._data, begins, shape.texts[0])
+        position = begins + len(shape.texts[0])
+        for number, text in enumerate(shape.texts[1:]):
+            fits &= position < line_ends
+            position = np.minimum(position, line_ends)
+            ends, is_text = self._ends_of_values(shape, number, position, text)
+            fits &= is_text
+            edges += [position, ends]
+            position = ends + len(text)
+        fits &= position == line_ends
+        return edges, fits
+
+    def _ends_of_values(
+        self, shape: Shape, number: int, begins: Integers, text: bytes
+    ) -> tuple[Integers, Bools]:
+        """Where the values end that have one of the numbers, and which are followed by the text."""
+        length = shape.lengths[number]
+        if length is None:
+            ends = _next(self._data, begins, text[:1])
+            return ends, _are(self._data, ends, text)
+        ends = np.minimum(begins + length, len(self._data) - len(_PADDING))
+        fits = _are(self._data, ends, text)
+        others = np.flatnonzero(~fits)
+        if len(others):
+            ends[others] = _next(self._data, begins[others], text[:1])
+            fits[others] = _are(self._data, ends[others], text)
+            if len(others) > len(begins) // 4:
+                shape.lengths[number] = None
+        return ends, fits
+
+    def _has_quotes_of(self, shape: Shape) -> bool:
+        """Whether all lines together have just as many quotes as if each had the shape."""
+        return int(np.count_nonzero(self._is_quote)) == shape.quotes * len(self._starts)
+
+    def _quotes_of_lines(self) -> Integers:
+        if self._quotes is None:
+            self._quotes = np.add.reduceat(self._is_quote.view(np.uint8), self._starts, dtype=np.int64)
+        return self._quotes
+
+
+def _next(data: bytes, begins: Integers, mark: bytes) -> Integers:
+    """Where the mark is next, from each position on; where it is not near, any other place."""
+    found = begins + until(words_at(data, begins, "<u8"), mark)
+    rest = np.flatnonzero(found == begins + WORD)
+    for _ in range(_MOST_STRIDES):
+        if not len(rest):
+            break
+        strides = words_at(data, found[rest], f"V{_STRIDE}").view(np.uint8).reshape(-1, _STRIDE)
+        is_mark = strides == mark[0]
+        more = is_mark.argmax(axis=1)
+        is_found = (more > 0) | is_mark[:, 0]
+        found[rest] += np.where(is_found, more, _STRIDE)
+        rest = rest[~is_found]
+        rest = rest[found[rest] <= len(data) - _STRIDE]
+    nearest: Integers = np.minimum(found, len(data) - len(_PADDING))
+    return nearest
 
 
 def _are(data: bytes, begins: Integers, text: bytes) -> Bools:

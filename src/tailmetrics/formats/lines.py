@@ -69,7 +69,20 @@ def split(data: bytes, offset: int) -> Lines:
     """Find the lines of `data`, which begins at byte `offset` of its source."""
     whole, skipped = complete(data, offset)
     array = np.frombuffer(whole, dtype=np.uint8)
-    return lines_at(whole, array, np.flatnonzero(array == LF), offset, skipped)
+    return lines_at(whole, array, feeds_in(array), offset, skipped)
+
+
+def feeds_in(array: Bytes) -> Integers:
+    """Where the LF are; eight bytes are passed over at a time, as most lines are long."""
+    is_feed = array == LF
+    eights = is_feed[: len(array) & ~7].view(np.uint64)
+    found = np.flatnonzero(eights != 0)
+    words = eights[found]
+    if (words & (words - np.uint64(1))).any():
+        return np.flatnonzero(is_feed)  # some have two
+    before = np.bitwise_count(words - np.uint64(1)) >> 3
+    tail = np.flatnonzero(is_feed[len(eights) * 8 :]) + len(eights) * 8
+    return np.concatenate((found * 8 + before, tail))
 
 
 def complete(data: bytes, offset: int) -> tuple[bytes, int]:
