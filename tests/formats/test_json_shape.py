@@ -50,6 +50,10 @@ def test_several_shapes_are_learned() -> None:
         LINE.replace(b"-1.5", b"[1]"),
         LINE.replace(b"-1.5", b'{"h":1}'),
         LINE.replace(b"true", b"True"),
+        LINE.replace(b"true", b"nul"),
+        LINE.replace(b"true", b"fals"),
+        LINE.replace(b"true", b"xtrue"),
+        LINE.replace(b"true", b"falsey"),
         LINE.replace(b"0.25", b"0.25}"),
         LINE[:-1],
         b" " + LINE,
@@ -68,8 +72,11 @@ def test_a_line_is_taken_only_if_it_is_an_object_with_these_keys(line: bytes) ->
     assert 0 in taken
 
 
-@pytest.mark.parametrize("number", [b"0", b"-0", b"10", b"1e3", b"-1.5E-7", b"123456789.123456789", b"0.5"])
-def test_any_number_of_json_is_a_value(number: bytes) -> None:
+@pytest.mark.parametrize(
+    "number",
+    [b"0", b"-0", b"10", b"1e3", b"-1.5E-7", b"123456789.123456789", b"0.5", b"true", b"false", b"null"],
+)
+def test_any_number_or_name_of_json_is_a_value(number: bytes) -> None:
     assert read(LINE, LINE.replace(b"-1.5", number))[0] == [0, 1]
 
 

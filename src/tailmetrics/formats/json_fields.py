@@ -79,6 +79,7 @@ class Objects:
     def __init__(self, fields: JsonFields) -> None:
         level = _Level(_tree(fields))
         self._decoder = msgspec.json.Decoder(level.kind)
+        self._encoder = msgspec.json.Encoder()
         self._nothing = level.nothing
         self._getters = {
             column: [partial(level.values, route) for route in fields.routes(column)]
@@ -103,6 +104,10 @@ class Objects:
                 found.append(self._nothing)
                 others.append(place)
         return found, others
+
+    def encode(self, objects: Sequence[Any]) -> bytes:
+        """Lines with what is read of the objects alone: keys in one order, values as they are written."""
+        return self._encoder.encode_lines(objects)
 
     def values(self, column: str, objects: list[Any]) -> list[msgspec.Raw]:
         """What each object has for the column, as it is written there; `NULL` where it has nothing."""
@@ -156,7 +161,7 @@ class _Level:
                 kind = self._inner[key].kind | None | str | int | float | bool | list[msgspec.Raw]
                 default = None
             members.append((name, kind, msgspec.field(default=default, name=key)))
-        self.kind: Any = msgspec.defstruct("Object", members, gc=False)
+        self.kind: Any = msgspec.defstruct("Object", members, gc=False, omit_defaults=True)
         self.nothing: Any = self.kind()
 
     def values(self, route: Route, objects: list[Any]) -> list[msgspec.Raw]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import compress
 from typing import Final
 
 import msgspec
@@ -13,7 +14,7 @@ import polars as pl
 
 from tailmetrics.formats.fields import PROBLEM, RAW_SCHEMA
 from tailmetrics.formats.json_fields import JsonFields, Objects, read_map
-from tailmetrics.formats.json_shape import Shapes
+from tailmetrics.formats.json_shape import FEW_LINES, Shapes
 from tailmetrics.formats.json_values import Values, records_of, status_text
 from tailmetrics.formats.lines import Bools, Integers, Lines, odd_lines, split
 from tailmetrics.formats.reasons import found_instead
@@ -47,7 +48,8 @@ class JsonFormat:
     ) -> None:
         self._objects = Objects(fields)
         self._columns = [column for column in COLUMNS if column in fields.keys]
-        self._shapes = Shapes(fields, [column for column in self._columns if column not in _OPTIONAL])
+        required = [column for column in self._columns if column not in _OPTIONAL]
+        self._shapes, self._alike = Shapes(fields, required), Shapes(fields, required)
         self._reader = reader
         self._by_rules = TextFormat(extract_by(fields), reader, max_line_bytes)
         self._max_line_bytes = max_line_bytes
@@ -79,19 +81,32 @@ class JsonFormat:
         """The records of lines that may be clean; of `clean` those are taken out that are none."""
         if not len(lines):
             return no_records()
-        parts: list[pl.DataFrame] = []
         proven = np.zeros(len(lines), dtype=np.bool_)
+        parts = [
+            self._records(values, lines.offsets, places, proven) for places, values in self._values(lines)
+        ]
+        clean[clean] = proven
+        return parts[0] if len(parts) == 1 else pl.concat(parts).sort("offset")
+
+    def _values(self, lines: Lines) -> Iterator[tuple[Integers, dict[str, Values]]]:
+        """The values of all lines, of some at a time, and which lines these are."""
         is_left = np.ones(len(lines), dtype=np.bool_)
         for places, values in self._shapes.values(lines):
             is_left[places] = False
-            parts.append(self._records(values, lines.offsets, places, proven))
-        if is_left.any():
-            rest = lines if is_left.all() else lines.only(is_left)
-            objects, _ = self._objects.decode(rest)  # of what is none every value is null
-            values = {column: Values.of(self._objects.values(column, objects)) for column in self._columns}
-            parts.append(self._records(values, lines.offsets, np.flatnonzero(is_left), proven))
-        clean[clean] = proven
-        return parts[0] if len(parts) == 1 else pl.concat(parts).sort("offset")
+            yield places, values
+        rest = np.flatnonzero(is_left)
+        if not len(rest):
+            return
+        objects, _ = self._objects.decode(lines if is_left.all() else lines.only(is_left))
+        if len(rest) >= FEW_LINES:
+            # Written anew they are of one shape, however they were.
+            is_left = np.ones(len(rest), dtype=np.bool_)
+            for places, values in self._alike.values(split(self._objects.encode(objects), 1)):
+                is_left[places] = False
+                yield rest[places], values
+            rest, objects = rest[is_left], list(compress(objects, is_left))
+        if len(rest):
+            yield rest, {name: Values.of(self._objects.values(name, objects)) for name in self._columns}
 
     def _records(
         self, values: dict[str, Values], offsets: Integers, places: Integers, proven: Bools

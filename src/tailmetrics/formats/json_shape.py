@@ -22,13 +22,16 @@ from tailmetrics.formats.lines import Bools, Bytes, Integers, Lines
 
 _QUOTE, _BACKSLASH, _ZERO, _DOT = b'"'[0], b"\\"[0], b"0"[0], b"."[0]
 _TOKEN = re.compile(rb'"[^"]*"|[{}\[\]:,]|[ \t\r]+|[^"{}\[\]:, \t\r]+')
-_SCALAR = r"\A(?:-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|true|false|null)\z"
+_SCALAR = r"\A(?:-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)\z"
 _PADDING: Final = b"\n" * 1024  # what is looked at of a line may begin before it and end behind it
 _LONGEST_TEXTS = 900
 _STRIDE, _MOST_STRIDES = 64, 16
-_FEW_LINES = 128  # which are as quick without a shape
+FEW_LINES = 128  # which are as quick without a shape
 _MOST_LEARNED, _MOST_KNOWN = 3, 6  # shapes: at a time, and in all
 _PASSED_OVER = 15
+_TO_LAST_FOUR, _TO_LAST_FIVE = np.uint64(32), np.uint64(24)
+_NAMES_OF_FOUR = np.frombuffer(b"truenull", dtype="<u4").astype(np.uint64)
+_FALSE = np.uint64(int.from_bytes(b"false", "little"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +120,7 @@ class Shapes:
 
     def values(self, lines: Lines) -> Iterator[tuple[Integers, dict[str, Values]]]:
         """Groups of lines of one shape: which these are, and what they have for each column."""
-        if len(lines) < _FEW_LINES:
+        if len(lines) < FEW_LINES:
             return
         if self._passed_over:  # a log of many shapes is not looked at each time in vain
             self._passed_over -= 1
@@ -125,7 +128,7 @@ class Shapes:
         text = _Text(lines)
         taken, learned = 0, 0
         known = list(self._known)
-        while text.rest >= _FEW_LINES:
+        while text.rest >= FEW_LINES:
             is_new = not known
             if is_new and learned == _MOST_LEARNED:
                 break
@@ -135,7 +138,7 @@ class Shapes:
                 text.drop_line()
                 continue
             places, values = text.take(shape, self._fields)
-            if is_new and len(places) >= _FEW_LINES:
+            if is_new and len(places) >= FEW_LINES:
                 self._known = (*self._known[-_MOST_KNOWN + 1 :], shape)
             if len(places):
                 taken += len(places)
@@ -288,5 +291,11 @@ def _are_scalars(data: bytes, array: Bytes, starts: Integers, ends: Integers) ->
     fits &= (array[starts] != _ZERO) | (lengths == 1) | (array[starts + 1] == _DOT)
     if not fits.all():
         odd = np.flatnonzero(~fits)
+        tails = words_at(data, ends[odd] - WORD, "<u8")
+        fits[odd] = ((lengths[odd] == 4) & np.isin(tails >> _TO_LAST_FOUR, _NAMES_OF_FOUR)) | (
+            (lengths[odd] == 5) & (tails >> _TO_LAST_FIVE == _FALSE)
+        )
+        odd = odd[~fits[odd]]
+    if not fits.all():
         fits[odd] = texts_between(data, starts[odd], ends[odd]).str.contains(_SCALAR).to_numpy()
     return fits
