@@ -86,7 +86,7 @@ class JsonFormat:
             self._records(values, lines.offsets, places, proven) for places, values in self._values(lines)
         ]
         clean[clean] = proven
-        return parts[0] if len(parts) == 1 else pl.concat(parts).sort("offset")
+        return parts[0] if len(parts) == 1 else pl.concat([no_records(), *parts]).sort("offset")
 
     def _values(self, lines: Lines) -> Iterator[tuple[Integers, dict[str, Values]]]:
         """The values of all lines, of some at a time, and which lines these are."""
@@ -97,7 +97,11 @@ class JsonFormat:
         rest = np.flatnonzero(is_left)
         if not len(rest):
             return
-        objects, _ = self._objects.decode(lines if is_left.all() else lines.only(is_left))
+        objects, others = self._objects.decode(lines if is_left.all() else lines.only(is_left))
+        if others:
+            is_object = np.ones(len(rest), dtype=np.bool_)
+            is_object[others] = False
+            rest, objects = rest[is_object], list(compress(objects, is_object))
         if len(rest) >= FEW_LINES:
             # Written anew they are of one shape, however they were.
             is_left = np.ones(len(rest), dtype=np.bool_)

@@ -122,7 +122,7 @@ class Shapes:
         """Groups of lines of one shape: which these are, and what they have for each column."""
         if len(lines) < FEW_LINES:
             return
-        if self._passed_over:  # a log of many shapes is not looked at each time in vain
+        if self._passed_over > 0:  # a log of many shapes is not looked at each time in vain
             self._passed_over -= 1
             return
         text = _Text(lines)
