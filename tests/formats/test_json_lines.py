@@ -314,6 +314,32 @@ def test_a_duration_that_was_not_measured_is_none() -> None:
     assert parsed.records["status_code"].to_list() == [200, 502, 499]
 
 
+@pytest.mark.parametrize("times", [1, 200])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "nope",
+        "x" * 80,
+        "客" * 81,
+        "x" * 5000,
+        '{"a":"\\ud800"',
+        " ",
+        "\u2003",
+        "'a'",
+        '{"a":"\\u0041',
+        "[1]",
+        "{}",
+    ],
+)
+def test_a_damaged_line_is_told_as_by_the_rules(line: str, times: int) -> None:
+    data = f"{line_of()}\n{line}\n".encode() * times
+    fields, reader = fields_by(Settings(_env_file=None).log_json_fields), timestamps.reader("UTC", "")  # type: ignore[call-arg]
+    parsed = JsonFormat(fields, reader, 1 << 20).parse(data, 5)
+    expected = TextFormat(extract_by(fields), reader, 1 << 20).parse(data, 5)
+    assert_frame_equal(parsed.rejects, expected.rejects)
+    assert (parsed.records.height, parsed.blanks) == (times, expected.blanks)
+
+
 @pytest.mark.parametrize("times", [1, 100])
 def test_a_damaged_line_costs_no_other(times: int) -> None:
     lines = [line_of(), line_of()[:-9], line_of(duration=2), "\x00", '{"a":', line_of(path="/客")]

@@ -17,14 +17,15 @@ from tailmetrics.formats.json_fields import JsonFields, Objects, read_map
 from tailmetrics.formats.json_shape import FEW_LINES, Shapes
 from tailmetrics.formats.json_values import Values, records_of, status_text
 from tailmetrics.formats.lines import Bools, Integers, Lines, odd_lines, split
-from tailmetrics.formats.reasons import found_instead
+from tailmetrics.formats.reasons import SHOWN_CHARACTERS, found_instead
 from tailmetrics.formats.text import Extract, TextFormat
 from tailmetrics.formats.timestamps import TimestampReader
-from tailmetrics.records import ParsedLines, no_records, no_rejects
+from tailmetrics.records import REJECT_SCHEMA, ParsedLines, no_records, no_rejects
 
 NAME: Final = "json"
 COLUMNS: Final = tuple(name for name in RAW_SCHEMA if name != PROBLEM)
 _OPTIONAL = ("duration",)
+_LONGEST_DAMAGED = 4096  # bytes
 _SURROGATE = r"\\u[dD][89a-fA-F]"
 # Escapes one after the other: a whole pair, else (as the group) half of one, else any other.
 _ESCAPE = re.compile(
@@ -73,9 +74,32 @@ class JsonFormat:
         records = self._clean_records(lines if clean.all() else lines.only(clean), clean)
         if clean.all():
             return ParsedLines(records, no_rejects(), 0)
-        others = self._by_rules.parse_lines(lines.only(~clean))
+        rest = lines.only(~clean)
+        damaged, is_damaged = self._damaged(rest)
+        if is_damaged.all():
+            return ParsedLines(records, damaged, 0)
+        others = self._by_rules.parse_lines(rest.only(~is_damaged))
         both = pl.concat([records, others.records]).sort("offset") if others.records.height else records
-        return ParsedLines(both, others.rejects, others.blanks)
+        rejects = pl.concat([damaged, others.rejects]).sort("offset") if damaged.height else others.rejects
+        return ParsedLines(both, rejects, others.blanks)
+
+    def _damaged(self, lines: Lines) -> tuple[pl.DataFrame, Bools]:
+        """The rejects that lines are which are no objects, and which lines these are; a few may be left out.
+
+        They are told here as the rules tell them, which take as long for a few lines as for thousands.
+        """
+        chosen = np.zeros(len(lines), dtype=np.bool_)
+        chosen[self._objects.decode(lines)[1]] = True
+        chosen &= ~odd_lines(lines) & (lines.lengths <= min(_LONGEST_DAMAGED, self._max_line_bytes))
+        rows = []
+        for place in np.flatnonzero(chosen).tolist():
+            line = lines.data[lines.starts[place] : lines.ends[place]].decode()
+            if "\\u" in line or not line.strip():  # it may have half of a surrogate pair, or be blank
+                chosen[place] = False
+                continue
+            shown = line if len(line) <= SHOWN_CHARACTERS else f"{line[:SHOWN_CHARACTERS]}…"
+            rows.append((lines.offsets[place], f"line: found '{shown}', expected a JSON object", line))
+        return pl.DataFrame(rows, schema=REJECT_SCHEMA, orient="row"), chosen
 
     def _clean_records(self, lines: Lines, clean: Bools) -> pl.DataFrame:
         """The records of lines that may be clean; of `clean` those are taken out that are none."""
