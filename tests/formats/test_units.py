@@ -41,3 +41,15 @@ def test_a_number_is_in_the_unit_behind_it_or_in_that_of_the_log(
 )
 def test_what_is_no_such_number_is_null(text: str) -> None:
     assert read(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "unit", "expected"), [("30000000000", "ns", 30.0), ("49", "ms", 0.049), ("3", "us", 3e-6)]
+)
+def test_many_numbers_are_the_doubles_nearest_to_what_they_are_in_seconds(
+    text: str, unit: str, expected: float
+) -> None:
+    assert (
+        pl.DataFrame({"": [text] * 3}).select(seconds(pl.col(""), unit)).to_series().to_list()
+        == [expected] * 3
+    )

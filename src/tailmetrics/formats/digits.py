@@ -20,7 +20,6 @@ _ZERO, _DOT = 0x30, 0x2E
 WORD = 8  # the longest decimal, in characters
 _ONES = 0x0101010101010101
 _EVERY_BYTE = np.uint64(_ONES)
-_SPACES = np.uint64(0x20 * _ONES)
 _TOP_BITS = np.uint64(0x80 * _ONES)
 _ZEROS = np.uint64(_ZERO * _ONES)
 _SIXES = np.uint64(6 * _ONES)
@@ -50,8 +49,13 @@ def words_at(text: bytes, positions: Integers, kind: npt.DTypeLike) -> Words:
 
 def until_space(words: Words) -> Integers:
     """How many bytes of each word, which has eight, are below its first space; all eight when it has none."""
-    others = words ^ _SPACES
-    # The lowest bit that is found is that of a space; above it others may be found.
+    return until(words, b" ")
+
+
+def until(words: Words, mark: bytes) -> Integers:
+    """How many bytes of each word, which has eight, are below its first mark; all eight when it has none."""
+    others = words ^ np.uint64(mark[0] * _ONES)
+    # The lowest bit that is found is that of a mark; above it others may be found.
     found = (others - _EVERY_BYTE) & ~others & _TOP_BITS
     return (np.bitwise_count((found - _ONE) & ~found) >> 3).astype(np.int64)
 
@@ -92,9 +96,23 @@ def decimals(words: Words, lengths: Integers) -> tuple[Doubles, Bools]:
     # The digits before the dot move into its place.
     before = dots - has_dot
     digits = ((word & before) << _ONE_BYTE) | (word & ~before)
-    fits &= ((digits | (digits + _SIXES)) & _HIGH_BITS) == 0
+    numbers, are_digits = _numbers(digits)
+    fits &= are_digits
+    dot_byte = np.where(has_dot, np.bitwise_count(before) >> 3, WORD - 1)
+    return numbers.astype(np.float64) / _POWERS[dot_byte], fits
+
+
+def integers(words: Words, lengths: Integers) -> tuple[Words, Bools]:
+    """The values of digits, and where there are such, in the last bytes of a word, `lengths` of them."""
+    numbers, fits = _numbers((words ^ _ZEROS) & _LAST_BYTES[np.clip(lengths, 0, WORD)])
+    fits &= (lengths > 0) & (lengths <= WORD)
+    return numbers, fits
+
+
+def _numbers(digits: Words) -> tuple[Words, Bools]:
+    """The number that the bytes of each word are the digits of, and where they are digits."""
+    fits = ((digits | (digits + _SIXES)) & _HIGH_BITS) == 0
     digits = digits * _TEN + (digits >> _ONE_BYTE)
     numbers = (digits & _PAIRS) * _OF_FIRST_PAIRS + ((digits >> _TWO_BYTES) & _PAIRS) * _OF_LAST_PAIRS
     numbers >>= _FOUR_BYTES
-    dot_byte = np.where(has_dot, np.bitwise_count(before) >> 3, WORD - 1)
-    return numbers.astype(np.float64) / _POWERS[dot_byte], fits
+    return numbers, fits
