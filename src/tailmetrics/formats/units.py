@@ -17,9 +17,7 @@ _UNITS = {"sec": "s", "msec": "ms", "usec": "us", "µs": "us", "μs": "us"}
 
 def seconds(text: pl.Expr, unit: str) -> pl.Expr:
     """Float64; null unless a finite decimal number without a sign, with a unit or else in `unit`."""
-    is_plain = pl.when(text.str.contains(_PLAIN))
-    # Not by a literal, of which Polars would multiply by the inverse.
-    plain = _of_unit(is_plain.then(text), is_plain.then(pl.lit(PER_SECOND[unit])))
+    plain = _of_unit(pl.when(text.str.contains(_PLAIN)).then(text), pl.lit(PER_SECOND[unit]))
     named = text.str.extract_groups(_WITH_UNIT)
     per_second = named.struct.field("2").replace(_UNITS).replace_strict(PER_SECOND, default=None)
     parts = text.str.extract_groups(_OF_MINUTES)
