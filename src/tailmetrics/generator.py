@@ -94,7 +94,7 @@ class Generated:
 
 
 def generated_file(log_paths: Sequence[LogPath]) -> Path:
-    """The file that LOG_FILE_PATH gives the generator to write: its first entry that is no queue.
+    """The file that the settings give the generator to write: their first entry that is no queue.
 
     Raises SettingsError when that is a glob, or says that its lines are of no format that can be written.
     """
@@ -103,12 +103,13 @@ def generated_file(log_paths: Sequence[LogPath]) -> Path:
         problem = "LOG_FILE_PATH: found queues only, expected a file to write as well; name it with --file"
     elif any(character in entry.pattern for character in "*?["):
         problem = (
-            f"LOG_FILE_PATH: found the glob {entry.pattern!r} as first entry, "
+            f"{entry.given_by}: found the glob {entry.pattern!r} as first entry, "
             "expected the path of one file to write; name it with --file"
         )
     elif entry.log_format.name not in GENERATED_FORMATS:
         problem = (
-            f"LOG_FORMAT: found {entry.log_format.name!r} for {entry.pattern}, "
+            f"{entry.given_by if entry.table else 'LOG_FORMAT'}: found {entry.log_format.name!r} for "
+            f"{entry.pattern}, "
             "expected 'requests' or 'results', which the generator writes; name another file with --file"
         )
     else:

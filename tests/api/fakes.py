@@ -48,6 +48,7 @@ class StartedLoad:
     display_name: str
     format_name: str | None
     content: bytes
+    origin: str | None = None
 
 
 @dataclass
@@ -65,7 +66,9 @@ class FakeIngestion:
     def sources(self) -> Sequence[SourceStatus]:
         return self.statuses
 
-    def start_load(self, path: Path, display_name: str, format_name: str | None) -> FakeJob:
-        self.loads.append(StartedLoad(path, display_name, format_name, path.read_bytes()))
+    def start_load(
+        self, path: Path, display_name: str, format_name: str | None, origin: str | None = None
+    ) -> FakeJob:
+        self.loads.append(StartedLoad(path, display_name, format_name, path.read_bytes(), origin))
         self.jobs.append(FakeJob(self.ended, self.looks))
         return self.jobs[-1]

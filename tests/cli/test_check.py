@@ -159,6 +159,94 @@ def test_a_damaged_store_is_said_by_every_command(
     assert isinstance(result.exception, SystemExit)
 
 
+REQUEST = "2024-10-01 00:00:00 shop /cart 200 0.25\n"
+
+
+def test_check_tries_the_first_lines_of_each_log(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("a.log").write_text(REQUEST * 3)
+    Path("b.log").write_text(REQUEST[:20])
+    monkeypatch.setenv("LOG_FILE_PATH", "*.log")
+    result = run("check", "--json")
+    assert result.exit_code == 0
+    assert sorted(texts(result)["ok lines"]) == [
+        "a.log: requests (detected): 3 first lines, 3 records, 0 rejects",
+        "b.log has no whole line yet",
+    ]
+
+
+def test_check_notes_rejects_and_the_first_of_them(run: Run) -> None:
+    Path("a.log").write_text(REQUEST * 2 + "junk\n" + REQUEST.replace("200", "abc"))
+    result = run("check", "--json", "--log-file-path", "a.log", "--log-format", "requests")
+    (note,) = texts(result)["note lines"]
+    assert result.exit_code == 0
+    assert note.startswith(
+        "a.log: requests (named): 4 first lines, 2 records, 2 rejects; line 3: line: found 1"
+    )
+
+
+def test_check_shows_a_wrong_format_by_the_first_lines(run: Run) -> None:
+    Path("a.log").write_text(REQUEST * 3)
+    result = run("check", "--json", "--log-file-path", "a.log", "--log-format", "json")
+    (wrong,) = texts(result)["wrong lines"]
+    assert result.exit_code == 78
+    assert wrong.startswith("a.log: json (named): 3 first lines, 0 records, 3 rejects; line 1: ")
+    assert wrong.endswith("; by its lines it is requests")
+
+
+def test_check_refuses_a_log_whose_format_cannot_be_told(run: Run) -> None:
+    Path("a.log").write_text("nothing that is known\n")
+    result = run("check", "--json", "--log-file-path", "a.log")
+    (wrong,) = texts(result)["wrong lines"]
+    assert result.exit_code == 78
+    assert "a.log: format: found 'nothing that is known', expected a line of a known format" in wrong
+
+
+def test_check_notes_durations_of_hours(run: Run) -> None:
+    Path("a.log").write_text(REQUEST.replace("0.25", "40000"))
+    result = run("check", "--json", "--log-file-path", "a.log")
+    (note,) = texts(result)["note lines"]
+    assert (result.exit_code, "LOG_DURATION_UNIT" in note) == (0, True)
+
+
+def test_check_tries_the_newest_files_of_a_glob_and_says_how_many_it_did_not(run: Run) -> None:
+    for number in range(23):
+        file = Path(f"{number}.log")
+        file.write_text(REQUEST)
+        os.utime(file, (number, number))
+    lines = texts(run("check", "--json", "--log-file-path", "*.log"))
+    assert lines["note lines"] == ["*.log: the first lines of the 20 newest files were tried, not of 3"]
+    assert [text.partition(":")[0] for text in lines["ok lines"]] == [f"{n}.log" for n in range(22, 2, -1)]
+
+
+def test_check_reads_a_file_as_the_first_entry_says_that_matches_it(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("a.log").write_text(REQUEST)
+    monkeypatch.setenv("LOG_FILE_PATH", "requests=a.log,json=*.log")
+    lines = texts(run("check", "--json"))
+    assert len(lines["ok lines"]) == 1
+    assert "wrong lines" not in lines
+
+
+def test_check_says_which_table_of_the_sources_is_wrong(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("sources.toml").write_text('source = [{path = "a.log"}, {path = "b.log", pattern = "(unclosed"}]')
+    monkeypatch.setenv("LOG_SOURCES", "sources.toml")
+    result = run("check", "--json")
+    assert (result.exit_code, "sources.toml was read, 2 sources" in texts(result)["ok settings"]) == (
+        78,
+        True,
+    )
+    (wrong,) = texts(result)["wrong format"]
+    assert wrong.startswith("LOG_SOURCES: sources.toml, source 2: LOG_REGEX: found '(unclosed'")
+
+
+def test_check_lists_every_wrong_key_of_the_sources(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("sources.toml").write_text('source = [{path = "a.log", fromat = "x"}, {}]')
+    monkeypatch.setenv("LOG_SOURCES", "sources.toml")
+    result = run("check", "--json")
+    assert (result.exit_code, len(texts(result)["wrong settings"])) == (78, 2)
+
+
 @each_no_log
 def test_check_refuses_a_log_that_holds_no_lines(run: Run, name: str, content: bytes, found: str) -> None:
     Path(name).write_bytes(content)

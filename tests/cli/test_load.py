@@ -214,6 +214,48 @@ def test_load_of_an_empty_file_through_the_service_is_no_load_of_its_own_logs(
     assert loaded["totals"]["lines"] == 0
 
 
+def _source_in_milliseconds(folder: Path) -> Path:
+    """A file for LOG_SOURCES, and the log that it names."""
+    log = folder / "shop.log"
+    log.write_text("2024-10-01 00:00:00 shop /cart 200 250\n")
+    sources = folder / "sources.toml"
+    sources.write_text(f'[[source]]\npath = "{log}"\nformat = "requests"\nduration_unit = "ms"\n')
+    return log
+
+
+def test_load_reads_a_log_as_its_table_says(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    log = _source_in_milliseconds(tmp_path)
+    monkeypatch.setenv("LOG_SOURCES", "sources.toml")
+    run("load", log)
+    assert as_json(run("stats", "shop", "--json"))["average_latency"] == 0.25
+
+
+def test_load_in_a_format_that_is_named_does_not_ask_the_table(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    log = _source_in_milliseconds(tmp_path)
+    monkeypatch.setenv("LOG_SOURCES", "sources.toml")
+    assert as_json(run("load", log, "--log-format", "json", "--json"))["totals"]["rejects"] == 1
+
+
+def test_a_service_reads_what_is_sent_to_it_as_its_own_table_says(run: Run, tmp_path: Path) -> None:
+    log = _source_in_milliseconds(tmp_path)
+    sources = tmp_path / "sources.toml"
+    service = Service(tmp_path, str(tmp_path / "nothing.log"), LOG_SOURCES=str(sources))
+    old = tmp_path / "shop.log.1"
+    old.write_text("2024-09-30 00:00:00 old /cart 200 750\n")
+    try:
+        service.start()
+        service.await_total(1)
+        assert as_json(run("load", old, "--json", "--port", service.port))["totals"]["records"] == 1
+        stats = as_json(run("stats", "old", "--json", "--port", service.port))
+    finally:
+        service.close()
+    assert (log.name, stats["average_latency"]) == ("shop.log", 0.75)
+
+
 @pytest.mark.parametrize("packed", [bytes, *COMPRESS.values()], ids=["plain", *COMPRESS])
 def test_load_reads_standard_input_to_its_end(run: Run, packed) -> None:
     first = as_json(run("load", "-", "--json", input=packed(LOG.read_bytes())))

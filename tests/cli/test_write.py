@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -120,3 +121,27 @@ def test_generate_goes_on_while_the_process_that_started_it_does() -> None:
     arguments = ["--file", "x.log", "--interval", "0.2", "--max-logs", "40", "--parent-pid", str(os.getpid())]
     done = subprocess.run([sys.executable, "-m", "tailmetrics", "generate", *arguments], check=False)
     assert (done.returncode, Path("x.log").read_text().count("\n")) == (0, 40)
+
+
+def test_the_first_table_of_the_sources_is_written_in_its_zone_and_format(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("sources.toml").write_text(
+        'source = [{path = "shop.log", format = "requests", timezone = "Asia/Tokyo"}]'
+    )
+    monkeypatch.setenv("LOG_SOURCES", "sources.toml")
+    asked = ("--max-logs", 10, "--interval", 0, "--seed", 1, "--now", "2024-10-01T00:00:00")
+    assert run("generate", *asked).exit_code == 0
+    (found,) = json.loads(run("detect", "shop.log", "--json").stdout)["files"]
+    assert (found["decided_by"], found["records"]) == ("LOG_SOURCES: sources.toml, source 1", 10)
+    assert found["first_records"][0]["time"].startswith("2024-09-30T15:0")
+
+
+def test_a_table_that_cannot_be_written_is_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("sources.toml").write_text('source = [{path = "*.log"}]')
+    monkeypatch.setenv("LOG_SOURCES", "sources.toml")
+    result = run("generate")
+    assert (result.exit_code, "LOG_SOURCES: sources.toml, source 1: found the glob" in result.stderr) == (
+        78,
+        True,
+    )

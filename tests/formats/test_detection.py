@@ -7,15 +7,15 @@ from hypothesis import strategies as st
 from tailmetrics.errors import UndecidedFormat
 from tailmetrics.formats import KINDS, Kind
 from tailmetrics.formats.detection import decided, is_of, nearest, of_whole
+from tailmetrics.formats.kinds import never_claims
 from tests.builders import format_options
 from tests.paths import ROOT
 
 COMBINED = '203.0.113.9 - - [10/Oct/2024:13:55:36 +0000] "GET /cart HTTP/1.1" 200 612 "-" "curl/8.5" 0.123'
 REQUESTS = "2024-11-06 06:33:33 cust_40 /api/v1/resource1 400 0.316"
 AUTO = format_options("auto")
-of_each_kind = pytest.mark.parametrize(
-    "kind", [kind for kind in KINDS.values() if kind.example], ids=lambda kind: kind.name
-)
+DETECTED = [kind for kind in KINDS.values() if kind.example and kind.claims is not never_claims]
+of_each_kind = pytest.mark.parametrize("kind", DETECTED, ids=lambda kind: kind.name)
 
 
 def name_of(*lines: str, is_whole: bool = False, **settings: str) -> str | None:
@@ -26,16 +26,12 @@ def name_of(*lines: str, is_whole: bool = False, **settings: str) -> str | None:
     return None if found is None else found.name
 
 
-@pytest.mark.parametrize(
-    "kind", [kind for kind in KINDS.values() if kind.example], ids=lambda kind: kind.name
-)
+@pytest.mark.parametrize("kind", DETECTED, ids=lambda kind: kind.name)
 def test_the_example_of_a_format_is_of_it(kind: Kind) -> None:
     assert name_of(kind.example) == kind.name
 
 
-@pytest.mark.parametrize(
-    "kind", [kind for kind in KINDS.values() if kind.example], ids=lambda kind: kind.name
-)
+@pytest.mark.parametrize("kind", DETECTED, ids=lambda kind: kind.name)
 def test_no_other_format_claims_the_example(kind: Kind) -> None:
     lines = kind.example.split("\n")
     claiming = {other.name for line in lines for other in KINDS.values() if other.claims(line)}

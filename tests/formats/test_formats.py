@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from tailmetrics.errors import FormatError
-from tailmetrics.formats import KINDS, LineFormat, open_format
+from tailmetrics.formats import KINDS, LineFormat, kind_of, open_entry, open_format
 from tailmetrics.formats.framing import framing_of, opens_block
 from tailmetrics.formats.w3c.directives import header_after
 from tailmetrics.records import RECORD_SCHEMA, REJECT_SCHEMA
-from tailmetrics.settings import Settings
+from tailmetrics.settings import LogPath, Settings
+from tests.builders import format_options
 
 from .logs import GOOD, logs_of, request_lines, unhurried
 from .reference import lines_of
@@ -21,7 +22,7 @@ from .reference import lines_of
 PATTERN = (
     r"(?P<timestamp>\S+ \S+) (?P<customer_id>\S+) (?P<path>\S+) (?P<status_code>\S+)(?: (?P<duration>\S+))?"
 )
-LINES = {
+LINES = {name: kind.example for name, kind in KINDS.items()} | {
     "requests": GOOD,
     "nginx": '::1 - bob [10/Oct/2024:13:55:36 +0000] "GET / HTTP/1.1" 200 612 "-" "curl" 0.5',
     "json": '{"timestamp":1727740801,"customer_id":"a","path":"/","status_code":200,"duration":0.5}',
@@ -114,7 +115,7 @@ def test_records_and_rejects_have_their_schema_and_rise_by_offset(name: str, dat
 def test_a_log_in_two_pieces_is_the_same_as_in_one(name: str, data: st.DataObject) -> None:
     log = data.draw(any_logs(name))
     cut = framing_of(name).whole(log[: data.draw(st.integers(0, len(log)))])
-    read = opened(name)
+    read = opened(name).of_source("x", 0, b"")
     header = header_after(log[:cut], 0, b"", 350)
     whole, first = read.parse(log, 0), read.parse(log[:cut], 0)
     second = read.of_source("x", 0, header).parse(log[cut:], cut)
@@ -172,3 +173,20 @@ def test_a_duration_has_the_same_bound_in_every_format(name: str, line: str) -> 
     reasons = parsed.rejects["reason"].to_list()
     assert [reason.rpartition(", ")[2] for reason in reasons] == ["expected at most 1000000000 seconds"] * 5
     assert [reason.partition(" ")[0] for reason in reasons] == ["duration:"] * 5
+
+
+def test_a_wrong_pattern_of_a_table_is_told_with_the_table() -> None:
+    options = format_options("regex", log_regex="(unclosed")
+    with pytest.raises(FormatError, match=r"^LOG_SOURCES: x.toml, source 2: LOG_REGEX: found"):
+        open_entry(LogPath("a.log", options, "x.toml, source 2"))
+    with pytest.raises(FormatError, match=r"^LOG_REGEX: found"):
+        open_entry(LogPath("a.log", options))
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("nginx", "nginx"), ("docker:json", "json"), ("nginx:$remote_addr", "nginx"), ("auto", None)],
+)
+def test_the_kind_of_a_name_is_that_of_what_is_inside(name: str, kind: str | None) -> None:
+    found = kind_of(name)
+    assert (found.name if found else None) == kind

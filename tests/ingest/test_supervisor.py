@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -186,3 +187,43 @@ def test_a_load_tells_of_all_its_lines_after_a_crash_in_the_middle(tmp_path, sto
     assert job.wait(WAIT_SECONDS)
     ingestion.stop()
     assert (job.progress().state, job.progress().records, store.lines) == ("done", 5000, 5000)
+
+
+NGINX_LINE = '203.0.113.9 - bob [10/Oct/2024:13:55:36 +0000] "GET / HTTP/1.1" 200 612 "-" "curl/8.5" 250'
+
+
+@pytest.mark.parametrize("name", ["shop.log", "shop.log.1", "shop.log.2.gz"])
+@pytest.mark.parametrize("is_sent", [True, False])
+def test_a_load_is_read_as_the_settings_say_for_its_path(tmp_path, store, monkeypatch, name, is_sent):
+    durations = []
+
+    def write(batches: Sequence[Batch]) -> None:
+        for batch in batches:
+            durations.extend(batch.parsed.records["duration"])
+
+    monkeypatch.setattr(store, "write", write)
+    sources = tmp_path / "sources.toml"
+    sources.write_text(f'source = [{{path = "{tmp_path}/shop.log", format = "nginx", duration_unit = "ms"}}]')
+    file = tmp_path / ("copy" if is_sent else name)
+    line = f"{NGINX_LINE}\n".encode()
+    file.write_bytes(gzip.compress(line) if name.endswith(".gz") else line)
+    settings = load_settings(None, node_id="node", log_sources=str(sources), log_format="requests")
+    ingestion = Supervisor(settings, store, Metrics(), follow=False)
+    ingestion.start()
+    path = str(tmp_path / name)
+    job = ingestion.start_load(file, "copy" if is_sent else path, None, path if is_sent else None)
+    assert job.wait(WAIT_SECONDS)
+    ingestion.stop()
+    assert (job.progress().rejects, durations) == (0, [0.25])
+
+
+def test_a_format_that_is_named_wins_over_what_the_settings_say(tmp_path, store):
+    append(tmp_path / "x.log", *numbered(0, 3))
+    settings = load_settings(None, node_id="node", log_file_path=f"json={tmp_path}/x.log")
+    ingestion = Supervisor(settings, store, Metrics(), follow=False)
+    ingestion.start()
+    path = tmp_path / "x.log"
+    job = ingestion.start_load(path, str(path), "requests")
+    assert job.wait(WAIT_SECONDS)
+    ingestion.stop()
+    assert (job.progress().records, job.progress().rejects) == (3, 0)

@@ -76,6 +76,16 @@ def test_a_rotated_file_is_followed_since_the_oldest_of_its_log(tmp_path: Path) 
     assert days == [int(since[1].timestamp() * 1e9), int(STARTED.timestamp() * 1e9)]
 
 
+def test_a_rotated_file_is_followed_since_what_rotation_made_of_the_same_log(tmp_path: Path) -> None:
+    """The log may be gone before it was seen again, and then only its rotated files are known."""
+    since = STARTED - timedelta(days=1)
+    source = replace(source_of(b"a\n", f"{tmp_path}/x.log.1"), followed_since=since)
+    names = LogNames([log_path(f"{tmp_path}/*")])
+    names.add([source.path])
+    found = Relatives(known(source), names).followed_since_ns(f"{tmp_path}/x-2030-01-03.log.gz")
+    assert found == int(since.timestamp() * 1e9)
+
+
 @pytest.mark.parametrize("hours", [-1, 1])
 def test_what_is_new_after_the_clock_stepped_back_is_newer_than_the_start(tmp_path: Path, hours: int) -> None:
     now = datetime.now(timezone.utc)

@@ -171,8 +171,17 @@ class LoadParameters(BaseModel):
     )
     format: Annotated[str, AfterValidator(canonical_format)] | SkipJsonSchema[None] = Field(
         default=None,
-        description="Format of the lines, as LOG_FORMAT takes it, which is the default.",
+        description="Format of the lines, as LOG_FORMAT takes it. Default: what the settings say for the "
+        "log's path.",
         examples=["combined"],
+    )
+    origin: (
+        Annotated[str, Field(min_length=1, max_length=4096, pattern=r"^/[^\x00]*$")] | SkipJsonSchema[None]
+    ) = Field(
+        default=None,
+        description="Absolute path that the log in the body has where it comes from: without `format` it is "
+        "read as LOG_FILE_PATH or LOG_SOURCES say for this path.",
+        examples=["/var/log/nginx/access.log.1"],
     )
     path: Annotated[str, Field(min_length=1, max_length=4096)] | SkipJsonSchema[None] = Field(
         default=None,

@@ -32,9 +32,12 @@ class Supervisor(Protocol):
         """What the tailer says of each of its sources."""
         ...
 
-    def start_load(self, path: Path, display_name: str, format_name: str | None) -> LoadJob:
+    def start_load(
+        self, path: Path, display_name: str, format_name: str | None, origin: str | None = None
+    ) -> LoadJob:
         """Read a finished file to its end, in the background; `format_name` None means the configured one.
 
+        That is of the file's path, or of its `origin`: the path that it had before it was sent.
         Raises LoadError when the file cannot be read and FormatError when the format cannot be built.
         """
         ...

@@ -8,7 +8,7 @@ import difflib
 import glob
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,17 +18,29 @@ from dotenv import dotenv_values
 from tailmetrics.cli.client import find_service
 from tailmetrics.cli.service_address import ServiceAddress
 from tailmetrics.cli.text import counted
-from tailmetrics.errors import FormatError, LoadError, QueueError, SettingsError, StoreBusy, StoreError
-from tailmetrics.formats import open_format
+from tailmetrics.errors import (
+    FormatError,
+    LoadError,
+    QueueError,
+    SettingsError,
+    StoreBusy,
+    StoreError,
+    UndecidedFormat,
+)
+from tailmetrics.formats import open_entry
+from tailmetrics.formats.detection import HEAD_BYTES
 from tailmetrics.queues import QueueUrl
 from tailmetrics.queues.broker import connected
-from tailmetrics.settings import FormatOptions, LogPath, Settings, load_settings
+from tailmetrics.settings import LogPath, Settings, load_settings
+from tailmetrics.settings.names import AUTO
 from tailmetrics.stores import open_store
-from tailmetrics.tailing.discovery import find_files
+from tailmetrics.tailing.discovery import FoundFile, find_files
 from tailmetrics.tailing.log_file import open_log
+from tailmetrics.tailing.trial import Trial, tried
 from tailmetrics.telemetry.log import configure_logging
 
 Level = Literal["ok", "note", "wrong"]
+_MOST_TRIED = 20  # files of an entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +67,10 @@ def check(env_file: Path | None, *, deep: bool = False, **flags: Any) -> Iterato
         return
     configure_logging(settings.model_copy(update={"logging_level": "WARNING"}))
     yield Finding("ok", "settings", f"{len(Settings.model_fields)} have values that can be used")
-    for log_format in dict.fromkeys(entry.log_format for entry in settings.log_entries):
-        yield _format(log_format)
-    for entry in settings.log_paths:
-        if entry == settings.standard_input:
-            yield Finding("ok", "log", f"standard input is kept in {entry.pattern} while it is read")
-        else:
-            yield from _log_path(entry)
+    if settings.log_sources:
+        tables = len({entry.table for entry in settings.log_entries if entry.table})
+        yield Finding("ok", "settings", f"{settings.log_sources} was read, {counted(tables, 'source')}")
+    yield from _logs(settings)
     for queue in settings.log_queues:
         yield _queue(queue.url)
     address = ServiceAddress(settings.api_host, settings.api_port)
@@ -83,17 +92,88 @@ def _env_file(env_file: Path | None) -> Iterator[Finding]:
             yield Finding("note", "settings", f"{env_file}: {key} is no setting of this program{hint}")
 
 
-def _format(log_format: FormatOptions) -> Finding:
+def _logs(settings: Settings) -> Iterator[Finding]:
+    unusable = set()
+    for entry in {entry.log_format: entry for entry in settings.log_entries}.values():
+        finding = _format(entry)
+        if finding.level == "wrong":
+            unusable.add(entry.log_format)
+        yield finding
+    seen: set[tuple[int, int]] = set()
+    for entry in settings.log_paths:
+        if entry == settings.standard_input:
+            yield Finding("ok", "log", f"standard input is kept in {entry.pattern} while it is read")
+            continue
+        files, missing = find_files([entry])
+        problems = {file.path: problem for file in files if (problem := _problem(file.path))}
+        yield from _log_path(entry, files, missing, list(problems.values()))
+        # A file that several entries match is read as the first of them says.
+        new = [file for file in files if file.key not in seen and file.path not in problems]
+        seen.update(file.key for file in new)
+        if entry.log_format not in unusable:
+            yield from _first_lines(entry, new)
+
+
+def _format(entry: LogPath) -> Finding:
     try:
-        open_format(log_format)
+        open_entry(entry)
     except FormatError as error:
         return Finding("wrong", "format", str(error))
-    return Finding("ok", "format", f"{log_format.name} can be read")
+    return Finding("ok", "format", f"{entry.log_format.name} can be read")
 
 
-def _log_path(entry: LogPath) -> Iterator[Finding]:
-    files, missing = find_files([entry])
-    problems = [problem for file in files if (problem := _problem(file.path))]
+def _first_lines(entry: LogPath, files: Sequence[FoundFile]) -> Iterator[Finding]:
+    """How the first lines of an entry's files are read; of many files those that were written to last."""
+    newest = sorted(files, key=lambda file: file.modified_ns, reverse=True)[:_MOST_TRIED]
+    for file in newest:
+        yield from _first_lines_of(file)
+    if rest := len(files) - len(newest):
+        text = f"{entry.pattern}: the first lines of the {len(newest)} newest files were tried, not of {rest}"
+        yield Finding("note", "lines", text)
+
+
+def _first_lines_of(file: FoundFile) -> Iterator[Finding]:
+    try:
+        with contextlib.closing(open_log(file.path)) as opened:
+            head = opened.read(0, HEAD_BYTES)
+        trial = tried(head, file.log_format, file.path, file.modified_ns, is_finished=False)
+    except UndecidedFormat as error:
+        yield Finding("wrong", "lines", f"{file.path}: {error}")
+        return
+    except (OSError, LoadError, FormatError) as error:
+        yield Finding("wrong", "lines", f"{file.path} cannot be read: {error}")
+        return
+    if trial is None:
+        yield Finding("ok", "lines", f"{file.path} has no whole line yet")
+        return
+    yield _finding_of(trial, file)
+    if trial.improbable_median is not None:
+        text = (
+            f"{file.path}: half of its first requests took more than {trial.improbable_median:,.0f} s; "
+            "LOG_DURATION_UNIT says in which unit durations are"
+        )
+        yield Finding("note", "lines", text)
+
+
+def _finding_of(trial: Trial, file: FoundFile) -> Finding:
+    records, rejects = trial.parsed.records.height, trial.parsed.rejects
+    how = "detected" if file.log_format.name == AUTO else "named"
+    text = (
+        f"{file.path}: {trial.log_format.name} ({how}): {counted(trial.parsed.lines, 'first line')}, "
+        f"{counted(records, 'record')}, {counted(rejects.height, 'reject')}"
+    )
+    if rejects.is_empty():
+        return Finding("ok", "lines", text)
+    text += f"; line {trial.line_number(rejects['offset'][0])}: {rejects['reason'][0]}"
+    if not trial.is_mostly_rejects:
+        return Finding("note", "lines", text)
+    likely = trial.likely_name
+    return Finding("wrong", "lines", text + (f"; by its lines it is {likely}" if likely else ""))
+
+
+def _log_path(
+    entry: LogPath, files: Sequence[FoundFile], missing: Mapping[str, str], problems: Sequence[str]
+) -> Iterator[Finding]:
     for problem in problems:
         yield Finding("wrong", "log", problem)
     readable = len(files) - len(problems)

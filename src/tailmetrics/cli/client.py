@@ -108,15 +108,19 @@ def send_log(
     api_key: SecretStr | None = None,
     size: int | None = None,
     log_format: str | None = None,
+    origin: str | None = None,
 ) -> LoadProgress:
     """Load a finished log through a running service; returns when all of it is stored.
 
-    `size` in bytes is told beforehand when it is known. There must be something to send: without a body the
-    service would load its own logs. Raises ServiceError, and what reading the pieces raises.
+    Without a format the service reads it as its settings say for the path `origin`. `size` in bytes is told
+    beforehand when it is known. There must be something to send: without a body the service would load its
+    own logs. Raises ServiceError, and what reading the pieces raises.
     """
     parameters = {"name": name, "wait": "true"}
     if log_format is not None:
         parameters["format"] = log_format
+    elif origin is not None:
+        parameters["origin"] = origin
     headers = {"Content-Type": "text/plain"}
     if size is not None:
         headers["Content-Length"] = str(size)

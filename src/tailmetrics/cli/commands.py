@@ -5,13 +5,13 @@ from __future__ import annotations
 import click
 
 from tailmetrics import __version__
-from tailmetrics.cli import ask, load, run, write
+from tailmetrics.cli import ask, detect, load, run, write
 
 
 @click.group(
     commands=[
         *(run.up, run.ingest, run.serve),
-        *(write.generate, write.publish, load.load),
+        *(write.generate, write.publish, load.load, detect.detect),
         *(ask.stats, ask.customers, ask.report, ask.status, ask.top, ask.check),
     ],
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},

@@ -18,7 +18,7 @@ from tailmetrics.cli.options import Exit
 from tailmetrics.errors import LoadError, QueryError, ServiceError, StoreBusy
 
 if TYPE_CHECKING:
-    from tailmetrics.settings import LogPath, Settings
+    from tailmetrics.settings import Settings
     from tailmetrics.status import LoadProgress
 
     OnProgress = Callable[[LoadProgress], None]
@@ -45,7 +45,7 @@ def load(settings: Settings, *, files: tuple[Path, ...], as_json: bool) -> None:
 
     A file that was loaded before adds nothing. Lines that cannot be read are kept as rejects and are no
     failure; where they are more than half, a hint is written to standard error. While a service runs the
-    files are sent to it; otherwise the store is written here.
+    files are sent to it, and its settings say how they are read; otherwise the store is written here.
     """
     from tailmetrics.cli import progress
     from tailmetrics.ingest.load import total_progress
@@ -124,7 +124,7 @@ def _loads(settings: Settings, files: Sequence[Path]) -> Iterator[list[Finish]]:
             # Before the store is opened, which nobody else can open then.
             spool = stack.enter_context(spooled(settings.data_folder)) if STDIN in files else None
             try:
-                jobs = stack.enter_context(load_jobs(settings, files, spool))
+                jobs = stack.enter_context(load_jobs(settings, files, spool, options.named_format(settings)))
             except StoreBusy:
                 url = _service(settings)
                 if url is None:
@@ -169,8 +169,9 @@ def _through_service(
                 itertools.chain([first], pieces),
                 api_key=settings.api_key,
                 size=size,
-                # The service sees a copy without its folder, and so cannot tell the format by LOG_FILE_PATH.
-                log_format=options.option_value("log_format") or _format_name(settings.log_paths, file),
+                log_format=options.named_format(settings),
+                # The service sees a copy, and tells by the path how its settings have the log read.
+                origin=None if is_stdin else str(file.absolute()),
             )
         except OSError as error:
             raise LoadError(f"{file} cannot be read to its end: {error}") from error
@@ -178,13 +179,6 @@ def _through_service(
             if error.status in _REFUSED_LOGS:
                 raise LoadError(f"{file} cannot be loaded: {error}") from error
             raise
-
-
-def _format_name(log_paths: Sequence[LogPath], file: Path) -> str | None:
-    from tailmetrics.tailing.rotation import LogNames
-
-    found = LogNames(log_paths).format_of(str(file))
-    return None if found is None else found.name
 
 
 def _pieces(log: BinaryIO, file: Path, size: int | None, on_progress: OnProgress) -> Iterator[bytes]:

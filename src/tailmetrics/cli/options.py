@@ -7,12 +7,15 @@ import json
 from collections.abc import Callable
 from enum import IntEnum
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from tailmetrics import errors, process
 from tailmetrics.urls import masked
+
+if TYPE_CHECKING:
+    from tailmetrics.settings import Settings
 
 DEFAULT_ENV_FILE = Path(".env.local")
 
@@ -199,6 +202,11 @@ def with_settings(function: Callable[..., Any]) -> Callable[..., Any]:
 def given(values: dict[str, Any]) -> dict[str, Any]:
     """The options that have a value."""
     return {name: value for name, value in values.items() if value not in (None, ())}
+
+
+def named_format(settings: Settings) -> str | None:
+    """The format that the running command was given with --log-format, None without it."""
+    return settings.log_format if option_value("log_format") else None
 
 
 def option_value(name: str) -> Any:

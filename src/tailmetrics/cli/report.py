@@ -19,6 +19,7 @@ from tailmetrics.api.csv import cell
 from tailmetrics.cli.client import Client
 from tailmetrics.cli.documents import Customer, Customers, Figures, Report, Stats
 from tailmetrics.cli.load import STDIN, check_files
+from tailmetrics.cli.options import named_format
 from tailmetrics.cli.tables import figures_of, figures_table
 from tailmetrics.cli.text import escaped
 from tailmetrics.errors import LoadError
@@ -63,7 +64,7 @@ def of_files(
             update={"store_url": f"duckdb:///{folder}/report.duckdb", "retention_days": 0}
         )
         with spooled(Path(folder)) if STDIN in files else nullcontext() as spool:
-            loaded = load_files(own, files, on_progress, spool)
+            loaded = load_files(own, files, on_progress, spool, named_format(settings))
         if loaded.state == "failed":
             raise LoadError(loaded.error or "the files could not be read")
         report, _ = of_store(Client(own, store_first=True), asked)

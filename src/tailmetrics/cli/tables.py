@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console
@@ -12,6 +13,9 @@ from rich.text import Text
 from tailmetrics.cli.client import Answer
 from tailmetrics.cli.documents import Customer, Customers, Figures, Readiness, Stats, TimeRange
 from tailmetrics.cli.text import counted, escaped
+
+if TYPE_CHECKING:
+    from tailmetrics.cli.detect import Detection
 
 _WIDTH_OF_A_FILE = 200  # columns, when the output is no terminal and nothing need be cut
 _STYLES = {"ok": "green", "note": "yellow", "wrong": "bold red"}
@@ -99,6 +103,35 @@ def print_status(answer: Answer[Readiness]) -> None:
     _print(f"{'ready' if readiness.ready else 'not ready'}; {state}; from {answer.origin}")
 
 
+def print_detection(log: Detection) -> None:
+    """The format of a log and its first lines as they are read, or what is known of it without one."""
+    if log.format is None:
+        _print(f"{escaped(log.file)}: undecided: {escaped(log.problem or '')}")
+        nearest = _text_table(("nearest format", "fails at", "found"))
+        for near in log.nearest:
+            nearest.add_row(near.name, near.field, Text(escaped(near.found)))
+        _print_rows(nearest)
+        _print_list("one of these settings tells it", log.settings)
+        return
+    _print(f"{escaped(log.file)}: {escaped(log.format)}, {escaped(log.title)}; by {escaped(log.decided_by)}")
+    customer = ", else ".join(log.customer) or "as the format says"
+    _print(f"customer: {escaped(customer)}; durations: {log.unit}; times without a zone: {log.timezone}")
+    counts = f"{counted(log.records, 'record')}, {counted(log.rejects, 'reject')}"
+    _print(f"{counted(log.lines, 'first line')}: {counts}")
+    records = _text_table(("line", "time UTC", "customer", "path", "status", "seconds"))
+    for read in log.first_records:
+        seconds = "-" if read.seconds is None else f"{read.seconds:g}"
+        texts = (Text(escaped(text)) for text in (read.customer, read.path))
+        time = read.time.replace("T", " ").removesuffix("Z")
+        records.add_row(str(read.line), time, *texts, str(read.status), seconds)
+    _print_rows(records)
+    rejects = _text_table(("line", "would be rejected, as"))
+    for reject in log.first_rejects:
+        rejects.add_row(str(reject.line), Text(escaped(reject.reason)))
+    _print_rows(rejects)
+    _print_list("settings to write", log.settings)
+
+
 def print_finding(level: str, subject: str, text: str) -> None:
     """One line; the level is ok, note or wrong."""
     line = Text.assemble((f"{level:5}", _STYLES[level]), " ", escaped(subject), ": ", escaped(text))
@@ -119,6 +152,23 @@ def print_table(title: str, table: Table, asked: TimeRange, origin: str) -> None
     _print(f"{escaped(title)}, {asked.range_text}")
     _console().print(table)
     _print(f"failed: {asked.failures}; from {origin}")
+
+
+def _text_table(headings: Sequence[str]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    return table
+
+
+def _print_rows(table: Table) -> None:
+    if table.row_count:
+        _console().print(table)
+
+
+def _print_list(title: str, texts: Sequence[str]) -> None:
+    if texts:
+        _print("\n  ".join([f"{title}:", *map(escaped, texts)]))
 
 
 def _print(text: str) -> None:

@@ -98,8 +98,8 @@ def generate(
     if days is not None and mode == "realistic" and not settings.max_logs_to_generate:
         raise click.UsageError("--days spreads a number of lines over them, so it needs --max-logs.")
     target = queue or file or generator.generated_file(settings.log_paths)
-    given = settings.log_format if queue or file else settings.log_paths[0].log_format.name
-    is_results = given == "results"
+    read_as = settings.format_options() if queue or file else settings.log_paths[0].log_format
+    is_results = read_as.name == "results"
     if days is not None and is_results:
         raise click.UsageError(
             "--days: found it with the format results, whose tests have the time of their log."
@@ -111,11 +111,11 @@ def generate(
         batch_size=settings.log_batch_size,
         interval_seconds=settings.log_interval_seconds,
         max_lines=settings.max_logs_to_generate,
-        zone=settings.log_timezone,
+        zone=read_as.zone,
         seed=seed,
         days=days,
         format_name="results" if is_results else "requests",
-        now=None if now is None else now.replace(tzinfo=ZoneInfo(settings.log_timezone)),
+        now=None if now is None else now.replace(tzinfo=ZoneInfo(read_as.zone)),
     )
     _write(asked, "test" if is_results else "line")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from tailmetrics.errors import FormatError
-from tailmetrics.formats import nginx, regex, requests, results
+from tailmetrics.formats import nginx, regex, requests, results, servers
 from tailmetrics.formats.base import LineFormat
 from tailmetrics.formats.fields import PROBLEM, RAW_SCHEMA
 from tailmetrics.formats.hints import WithHints
@@ -18,10 +18,10 @@ from tailmetrics.formats.text import TextFormat
 from tailmetrics.formats.w3c import reading as w3c
 from tailmetrics.formats.wrappers import WRAPPERS
 from tailmetrics.formats.wrappers.format import open_wrapped
-from tailmetrics.settings import FormatOptions
-from tailmetrics.settings.names import AUTO, EXPECTED_FORMAT
+from tailmetrics.settings import FormatOptions, LogPath
+from tailmetrics.settings.names import AUTO, EXPECTED_FORMAT, inner_format
 
-__all__ = ["KINDS", "Kind", "LineFormat", "has_header", "open_format"]
+__all__ = ["KINDS", "Kind", "LineFormat", "has_header", "kind_of", "open_entry", "open_format"]
 
 # In this order they are asked whose lines they are.
 KINDS = {
@@ -29,6 +29,7 @@ KINDS = {
     for kind in (
         requests.KIND,
         nginx.KIND,
+        *servers.KINDS,
         *json_kinds.KINDS,
         w3c.IIS_KIND,
         w3c.CLOUDFRONT_KIND,
@@ -59,6 +60,22 @@ def open_format(options: FormatOptions) -> LineFormat:
 def has_header(name: str) -> bool:
     """Whether logs of a format have lines that say how those behind them are read."""
     return name in KINDS and KINDS[name].has_header
+
+
+def open_entry(entry: LogPath) -> LineFormat:
+    """The format of an entry. Raises FormatError, which says which table of LOG_SOURCES is wrong."""
+    try:
+        return open_format(entry.log_format)
+    except FormatError as error:
+        if entry.table is None:
+            raise
+        raise FormatError(f"{entry.given_by}: {error}") from None
+
+
+def kind_of(name: str) -> Kind | None:
+    """The kind that a name is about: of what is wrapped, and of a format string its server's."""
+    inner = inner_format(name)
+    return KINDS.get(inner) or KINDS.get(inner.partition(":")[0])
 
 
 def _nothing(text: pl.Series) -> pl.DataFrame:

@@ -55,10 +55,10 @@ def extract(text: pl.Series) -> pl.DataFrame:
         duration.alias("duration"),
         pl.when(~fits).then(found_instead("line", pl.col("line"), _EXPECTED)).alias(PROBLEM),
     )
-    return raw.with_columns(_unescaped(raw["customer_id"]), _unescaped(raw["path"]))
+    return raw.with_columns(unescaped(raw["customer_id"]), unescaped(raw["path"]))
 
 
-def _unescaped(text: pl.Series) -> pl.Series:
+def unescaped(text: pl.Series) -> pl.Series:
     """The texts as they were before nginx wrote quotes, backslashes and bytes over 127 as \\xNN."""
     escaped = text.filter(text.str.contains("\\", literal=True)).unique()
     if escaped.is_empty():

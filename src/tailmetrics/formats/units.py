@@ -31,4 +31,6 @@ def seconds(text: pl.Expr, unit: str) -> pl.Expr:
 
 def _of_unit(number: pl.Expr, per_second: pl.Expr) -> pl.Expr:
     # Divided once: so 152 ms is the double that 0.152 is.
-    return number.cast(pl.Float64, strict=False) / per_second
+    value = number.cast(pl.Float64, strict=False)
+    # By a column: for division by one number Polars multiplies with its inverse, which is not quite the same.
+    return value / (value * 0 + per_second)

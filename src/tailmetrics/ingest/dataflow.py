@@ -20,7 +20,7 @@ from bytewax.outputs import DynamicSink, StatelessSinkPartition
 from bytewax.testing import cluster_main, run_main
 
 from tailmetrics.errors import SettingsError
-from tailmetrics.formats import LineFormat, open_format
+from tailmetrics.formats import LineFormat, open_entry, open_format
 from tailmetrics.ingest.committer import Committer
 from tailmetrics.ingest.inputs import Inputs, known_sources
 from tailmetrics.records import no_lines
@@ -109,7 +109,7 @@ class ChunkParser:
 
     def __init__(self, settings: Settings) -> None:
         # At once, so that a wrong pattern is told at start and not with the first line.
-        self._formats = {entry.log_format: open_format(entry.log_format) for entry in settings.log_entries}
+        self._formats = {entry.log_format: open_entry(entry) for entry in settings.log_entries}
 
     def __call__(self, chunk: Chunk) -> Batch:
         if isinstance(chunk, Registration):

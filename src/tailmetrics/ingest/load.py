@@ -27,12 +27,13 @@ def load_files(
     files: Sequence[Path],
     on_progress: Callable[[LoadProgress], None],
     spool: Path | None = None,
+    format_name: str | None = None,
 ) -> LoadProgress:
     """Read finished files to their ends into the store, `-` from a spool; returns the sum over all files.
 
     `on_progress` is called several times a second with the sum so far. Raises StoreUnavailable.
     """
-    with load_jobs(settings, files, spool) as jobs:
+    with load_jobs(settings, files, spool, format_name) as jobs:
 
         def total() -> LoadProgress:
             return total_progress([job.progress() for job in jobs])
@@ -44,11 +45,12 @@ def load_files(
 
 @contextlib.contextmanager
 def load_jobs(
-    settings: Settings, files: Sequence[Path], spool: Path | None = None
+    settings: Settings, files: Sequence[Path], spool: Path | None = None, format_name: str | None = None
 ) -> Iterator[list[LoadJob]]:
     """One job for each file, read while the context is open; raises at its end what ended the dataflow early.
 
-    With `spool` the file `-` is standard input, which is kept there.
+    With `spool` the file `-` is standard input, which is kept there. Without a format each file is read as
+    the settings say for its path.
 
     Raises StoreUnavailable when the store is away: a load ends rather than wait for it.
     """
@@ -58,7 +60,7 @@ def load_jobs(
         release_code_pages()
         ingestion.start()
         try:
-            yield [ingestion.start_load(*_named(path, spool), None) for path in files]
+            yield [ingestion.start_load(*_named(path, spool), format_name) for path in files]
         finally:
             ingestion.stop()
         if isinstance(ingestion.failure, TailmetricsError):

@@ -18,6 +18,7 @@ from tailmetrics.settings import Settings, resolve_node_id
 from tailmetrics.status import IngestionState, SourceStatus
 from tailmetrics.stores.base import Store
 from tailmetrics.tailing import LoadJob, forgettable
+from tailmetrics.tailing.rotation import LogNames
 from tailmetrics.telemetry.log import EventLog
 from tailmetrics.telemetry.metrics import Metrics
 
@@ -113,12 +114,18 @@ class Supervisor:
         run = self._run
         return [] if run is None else run.inputs.statuses()
 
-    def start_load(self, path: Path, display_name: str, format_name: str | None) -> LoadJob:
+    def start_load(
+        self, path: Path, display_name: str, format_name: str | None, origin: str | None = None
+    ) -> LoadJob:
         """Read a finished file to its end; one whose name is not its path is known by its content.
 
-        The job has failed when the settings of a format that is named cannot be used.
+        It is read as the entry of LOG_FILE_PATH or LOG_SOURCES that names it, or its `origin`, unless a
+        format is named. The job has failed when the settings of the format cannot be used.
         """
-        log_format = None if format_name is None else self._settings.format_options(format_name)
+        if format_name is None:
+            log_format = LogNames(self._settings.log_paths).format_of_rotated(origin or str(path))
+        else:
+            log_format = self._settings.format_options(format_name)
         job = LoadJob(path, display_name, log_format, by_content=display_name != str(path))
         if log_format is not None:
             try:

@@ -2,38 +2,32 @@
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, Any, Final, Literal
-from zoneinfo import ZoneInfo
+import os
+from dataclasses import replace
+from typing import Annotated, Final, Literal
 
-from pydantic import Field
-from pydantic.functional_validators import AfterValidator, BeforeValidator, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode
+from pydantic import Field, PrivateAttr
+from pydantic.functional_validators import AfterValidator, field_validator, model_validator
+from pydantic_settings import BaseSettings
 from typing_extensions import Self
 
 from tailmetrics.errors import SettingsError
-from tailmetrics.settings.names import AUTO, REGEX, canonical_format
+from tailmetrics.settings.names import AUTO, REGEX, canonical_format, inner_format
 from tailmetrics.settings.options import FormatOptions, LogPath, LogQueue
-from tailmetrics.urls import QueueUrl
+from tailmetrics.settings.sources import SourceTable, place, read_sources
+from tailmetrics.settings.values import CommaSeparated, DurationUnit, TimeZone, is_queue
+from tailmetrics.urls import QueueUrl, masked
 
-_LIKE_A_QUEUE = re.compile(r"amqps?:|[^/]+:[^/]+@")
 MIB = 1024 * 1024
 DEFAULT_JSON_FIELDS: Final = (
     "timestamp=timestamp,customer_id=customer_id,path=path,status_code=status_code,duration=duration"
 )
 
 
-def _parts(value: Any) -> Any:
-    if isinstance(value, str):
-        return tuple(part.strip() for part in value.split(",") if part.strip())
-    return value
-
-
-CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_parts)]
-
-
 class LogSettings(BaseSettings):
     """Which logs are read, in which format."""
+
+    _tables: tuple[SourceTable, ...] = PrivateAttr(default=())
 
     log_file_path: CommaSeparated = Field(
         default=("data/requests.log",),
@@ -41,12 +35,17 @@ class LogSettings(BaseSettings):
         "gives an entry a format of its own. `amqp://USER:PASSWORD@HOST:5672/VHOST?queue=NAME` is a queue "
         "whose messages are logs, and `-` is standard input.",
     )
+    log_sources: str = Field(
+        default="",
+        description="TOML file with a table for each source that has settings of its own, see "
+        "docs/formats.md. LOG_FILE_PATH counts beside it only when it is set.",
+    )
     log_format: Annotated[str, AfterValidator(canonical_format)] = Field(
         default=AUTO,
         description="Format of the lines: auto finds it by the first ones; a name of docs/formats.md, or a "
         "server's own format string behind `nginx:` or `apache:`.",
     )
-    log_timezone: str = Field(
+    log_timezone: TimeZone = Field(
         default="UTC", description="Time zone (IANA name) of timestamps that have none."
     )
     log_start: Literal["beginning", "end"] = Field(
@@ -70,7 +69,7 @@ class LogSettings(BaseSettings):
     log_nginx_regex: str = Field(
         default="", description="For LOG_FORMAT=nginx: a pattern of one's own, with the groups of LOG_REGEX."
     )
-    log_duration_unit: Literal["", "s", "ms", "us", "ns"] = Field(
+    log_duration_unit: DurationUnit = Field(
         default="",
         description="Unit of durations that are written without one: s, ms, us or ns; empty: as the format "
         "says, else seconds.",
@@ -100,15 +99,6 @@ class LogSettings(BaseSettings):
         default=2 * MIB, ge=4096, le=64 * MIB, description="Bytes read from one file at a time, at most."
     )
 
-    @field_validator("log_timezone")
-    @classmethod
-    def _known_zone(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except (ValueError, OSError, KeyError) as error:
-            raise ValueError("an IANA time zone such as UTC or Europe/Berlin") from error
-        return value
-
     @field_validator("log_file_path")
     @classmethod
     def _known_entries(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -118,36 +108,69 @@ class LogSettings(BaseSettings):
             _, pattern = _format_and_pattern(entry)
             setting = "LOG_FILE_PATH" if len(value) == 1 else f"LOG_FILE_PATH, entry {number}"
             try:
-                if _is_queue(pattern):
+                if is_queue(pattern):
                     QueueUrl.parse(pattern, setting)
             except SettingsError as error:
                 raise ValueError(str(error)) from None
         return value
 
     @model_validator(mode="after")
+    def _sources_are_read(self) -> Self:
+        self._tables = read_sources(self.log_sources) if self.log_sources else ()
+        return self
+
+    @model_validator(mode="after")
     def _regex_is_given(self) -> Self:
-        if not self.log_regex and any(path.log_format.name == REGEX for path in self.log_entries):
+        for entry in self.log_entries:
+            if entry.log_format.regex or inner_format(entry.log_format.name) != REGEX:
+                continue
+            if entry.table is not None:
+                raise ValueError(
+                    f"{entry.given_by}: pattern: found none, expected one, as the format is regex"
+                )
             raise ValueError(
                 "LOG_REGEX: found '', expected a pattern with named groups, as LOG_FORMAT is regex"
             )
         return self
 
+    @model_validator(mode="after")
+    def _patterns_are_read_in_one_way(self) -> Self:
+        given: dict[str, LogPath] = {}
+        for entry in self.log_entries:
+            key = entry.pattern if is_queue(entry.pattern) else os.path.abspath(entry.pattern)  # noqa: PTH100
+            other = given.setdefault(key, entry)
+            if other.log_format != entry.log_format:
+                raise ValueError(
+                    f"{entry.given_by}: found {masked(entry.pattern)!r}, which "
+                    f"{other.given_by} gives with other settings, expected it once"
+                )
+        return self
+
     @property
     def log_paths(self) -> tuple[LogPath, ...]:
-        """The files of LOG_FILE_PATH, each with its format."""
-        return tuple(entry for entry in self.log_entries if not _is_queue(entry.pattern))
+        """The files of LOG_FILE_PATH and LOG_SOURCES, each with its format."""
+        return tuple(entry for entry in self.log_entries if not is_queue(entry.pattern))
 
     @property
     def log_queues(self) -> tuple[LogQueue, ...]:
-        """The queues of LOG_FILE_PATH, each with the format of its messages."""
-        queues = [entry for entry in self.log_entries if _is_queue(entry.pattern)]
+        """The queues of LOG_FILE_PATH and LOG_SOURCES, each with the format of its messages."""
+        queues = [entry for entry in self.log_entries if is_queue(entry.pattern)]
         return tuple(LogQueue(QueueUrl.parse(entry.pattern), entry.log_format) for entry in queues)
 
     @property
     def log_entries(self) -> tuple[LogPath, ...]:
-        """All entries of LOG_FILE_PATH, each with its format."""
-        parts = map(_format_and_pattern, self.log_file_path)
-        return tuple(LogPath(pattern, self.format_options(name)) for name, pattern in parts)
+        """All entries of LOG_FILE_PATH, and behind them those of LOG_SOURCES, each with its format.
+
+        LOG_FILE_PATH has its default only where there is no LOG_SOURCES.
+        """
+        counts = not self.log_sources or "log_file_path" in self.model_fields_set
+        parts = map(_format_and_pattern, self.log_file_path if counts else ())
+        entries = [LogPath(pattern, self.format_options(name)) for name, pattern in parts]
+        for number, table in enumerate(self._tables, 1):
+            log_format = replace(self.format_options(table.format_name), **table.options)
+            name = place(self.log_sources, number)
+            entries += [LogPath(pattern, log_format, name) for pattern in table.path]
+        return tuple(entries)
 
     def format_options(self, name: str | None = None) -> FormatOptions:
         """How lines of a format are read; of LOG_FORMAT when there is no name."""
@@ -175,9 +198,3 @@ def _format_and_pattern(entry: str) -> tuple[str, str]:
         return (canonical_format(name), pattern) if pattern else ("", entry)
     except ValueError:
         return "", entry
-
-
-def _is_queue(pattern: str) -> bool:
-    # URLs of other schemes too, and what is no URL for a sign left out: to take one for a file would show its
-    # password.
-    return "://" in pattern or _LIKE_A_QUEUE.match(pattern) is not None

@@ -13,13 +13,14 @@ from pydantic import Field, SecretStr
 from pydantic.functional_validators import AfterValidator, BeforeValidator, field_validator
 from pydantic_settings import SettingsConfigDict
 
-from tailmetrics.settings.logs import MIB, CommaSeparated, LogSettings
+from tailmetrics.settings.logs import MIB, LogSettings
 from tailmetrics.settings.options import (
     CommitOptions,
     LogPath,
     QueueOptions,
     TailingOptions,
 )
+from tailmetrics.settings.values import CommaSeparated
 from tailmetrics.urls import STANDARD_INPUT, StoreUrl, masked, spool_pattern
 
 LogLevel = Annotated[

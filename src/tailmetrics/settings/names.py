@@ -8,12 +8,13 @@ AUTO: Final = "auto"
 REQUESTS: Final = "requests"
 RESULTS: Final = "results"
 REGEX: Final = "regex"
+NGINX: Final = "nginx"
 FORMAT_NAMES: Final = (
     REQUESTS,
     "common",
     "combined",
     "vhost_combined",
-    "nginx",
+    NGINX,
     "ingress-nginx",
     "caddy",
     "traefik",
@@ -41,7 +42,7 @@ FORMAT_NAMES: Final = (
 # What a line may be wrapped in; behind a colon the format of what is inside may follow.
 WRAPPER_NAMES: Final = ("docker", "cri", "syslog", "journald")
 # Whose own format strings may follow, behind a colon.
-TEMPLATE_NAMES: Final = ("nginx", "apache", "haproxy", "envoy")
+TEMPLATE_NAMES: Final = ("nginx", "apache")
 _ALIASES: Final = {"apache": "combined", "opentelemetry": "otel", "traefik-common": "traefik"}
 EXPECTED_FORMAT: Final = (
     f"{AUTO}, one of {', '.join(FORMAT_NAMES)}, one of them behind {', '.join(WRAPPER_NAMES)} and a colon, "
@@ -60,6 +61,12 @@ def canonical_format(text: str) -> str:
     if colon or name not in (AUTO, *FORMAT_NAMES):
         raise ValueError(EXPECTED_FORMAT)
     return name
+
+
+def inner_format(name: str) -> str:
+    """The name of what is inside of wrappers; of a wrapper alone its own."""
+    prefix, _, rest = name.partition(":")
+    return inner_format(rest) if prefix in WRAPPER_NAMES and rest else name
 
 
 def _canonical_name(text: str) -> str:

@@ -34,15 +34,24 @@ class FormatOptions:
 
 @dataclass(frozen=True, slots=True)
 class LogPath:
-    """One entry of LOG_FILE_PATH: a path or glob, and the how its lines are read."""
+    """A path or glob, and how its lines are read.
+
+    It is given by LOG_FILE_PATH, or by a `table` of LOG_SOURCES, such as `sources.toml, source 2`.
+    """
 
     pattern: str
     log_format: FormatOptions
+    table: str | None = None
+
+    @property
+    def given_by(self) -> str:
+        """Where it stands, before what is wrong with it."""
+        return "LOG_FILE_PATH" if self.table is None else f"LOG_SOURCES: {self.table}"
 
 
 @dataclass(frozen=True, slots=True)
 class LogQueue:
-    """An entry of LOG_FILE_PATH that is a queue, and how its messages are read."""
+    """An entry of LOG_FILE_PATH or LOG_SOURCES that is a queue, and how its messages are read."""
 
     url: QueueUrl
     log_format: FormatOptions

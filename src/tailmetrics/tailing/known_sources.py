@@ -102,6 +102,7 @@ class Relatives:
         stepped_back = known.stepped_back()
         self._started_ns = _nanoseconds(known.started - stepped_back)
         self._since_ns: dict[str, int] = {}  # by family
+        self._since_ns_of_chain: dict[str, int] = {}  # by each name that a file may have had before
         self._positions: dict[str, list[int]] = defaultdict(list)  # by the name without any mark
         for source in known:
             self._positions[chain(source.path)[-1]].append(source.position)
@@ -111,10 +112,19 @@ class Relatives:
                 family = names.family(source.path)
                 since = _nanoseconds(source.followed_since - stepped_back)
                 self._since_ns[family] = min(since, self._since_ns.get(family, since))
+                for name in chain(source.path):
+                    self._since_ns_of_chain[name] = min(since, self._since_ns_of_chain.get(name, since))
 
     def followed_since_ns(self, path: str) -> int:
-        """Since when the log of a rotated file is followed, in nanoseconds since 1970."""
-        return self._since_ns.get(self._names.family(path), self._started_ns)
+        """Since when the log of a rotated file is followed, in nanoseconds since 1970.
+
+        Of a log that is known only by what rotation made of it, the names tell that both are of one.
+        """
+        family = self._names.family(path)
+        if family in self._since_ns:
+            return self._since_ns[family]
+        since = [self._since_ns_of_chain[name] for name in chain(path) if name in self._since_ns_of_chain]
+        return min(since, default=self._started_ns)
 
     def may_go_on_in(self, path: str) -> bool:
         """Whether a file can hold more than was read of any of a similar name, to which its log belongs."""

@@ -24,6 +24,29 @@ def test_the_body_is_loaded_under_its_name_and_format(
     assert (load.display_name, load.format_name, load.content) == ("requests.log", "nginx", LOG)
 
 
+def test_the_path_that_a_sent_log_comes_from_goes_with_it(
+    loading: httpx.Client, ingestion: FakeIngestion
+) -> None:
+    loading.post("/load", content=LOG, params={"origin": "/var/log/shop.log.1"})
+    (load,) = ingestion.loads
+    assert (load.display_name, load.format_name, load.origin) == ("upload", None, "/var/log/shop.log.1")
+
+
+@pytest.mark.parametrize("origin", ["shop.log", "", "/x\0"])
+def test_an_origin_that_is_no_absolute_path_is_refused(
+    loading: httpx.Client, ingestion: FakeIngestion, origin: str
+) -> None:
+    assert loading.post("/load", content=LOG, params={"origin": origin}).status_code == 422
+    assert ingestion.loads == []
+
+
+def test_an_origin_without_a_log_that_is_sent_is_refused(
+    loading: httpx.Client, ingestion: FakeIngestion
+) -> None:
+    assert loading.post("/load", params={"origin": "/x.log"}).status_code == 422
+    assert ingestion.loads == []
+
+
 def test_a_body_without_name_or_format(loading: httpx.Client, ingestion: FakeIngestion) -> None:
     loading.post("/load", content=LOG)
     (load,) = ingestion.loads

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -227,6 +227,15 @@ _lines = st.lists(_pairs, max_size=6).map(" ".join) | st.lists(_pairs, max_size=
 )
 
 
+_MOMENTS = {
+    "2024-10-01T00:00:01Z": TIME,
+    **{
+        text: datetime.fromisoformat("1970-01-01") + timedelta(seconds=float(text))
+        for text in ("200", "404", "0.5")
+    },
+}
+
+
 def record_of(line: str) -> tuple[object, ...] | str | None:
     """A line in plain Python, a character at a time where it matters; None when it is a reject."""
     tokens = re.findall(r'[^ \t"=]*="(?:[^"\\]|\\.)*"(?=[ \t]|\Z)|[^ \t"]+(?=[ \t]|\Z)', line)
@@ -243,10 +252,11 @@ def record_of(line: str) -> tuple[object, ...] | str | None:
     seconds = {"200": 200.0, "404": 404.0, "0.5": 0.5, "5ms": 0.005, "-": None, "": None, None: None}
     if status == "-":
         return "no answer"
-    wrong = time != "2024-10-01T00:00:01Z" or status not in ("200", "404") or duration not in seconds
+    moment = _MOMENTS.get(time or "")
+    wrong = moment is None or status not in ("200", "404") or duration not in seconds
     if wrong or not customer or not path or any(ord(each) in (9, 0x85) for each in customer):
         return None
-    return TIME, customer, path, int(status or 0), seconds[duration]
+    return moment, customer, path, int(status or 0), seconds[duration]
 
 
 def _first(of: dict[str, str], *keys: str, telling: bool = False) -> str | None:

@@ -34,7 +34,8 @@ _FORM_SCHEMA = {
         "file": {
             "type": "string",
             "format": "binary",
-            "description": "The log, or compressed by gzip, xz, bzip2 or zstd. `name`, `format`, `path` and "
+            "description": "The log, or compressed by gzip, xz, bzip2 or zstd. `name`, `format`, `origin`, "
+            "`path` and "
             "`wait` may be further fields, which go before the parameters.",
         }
     },
@@ -67,7 +68,7 @@ def load_router(settings: Settings) -> APIRouter:
             "requestBody": {
                 "required": False,
                 "description": "The log itself, also compressed, or a form with it as a file; without a "
-                "body the files of LOG_FILE_PATH are loaded.",
+                "body the files of LOG_FILE_PATH and LOG_SOURCES are loaded.",
                 "content": {
                     "text/plain": {
                         "schema": {"type": "string"},
@@ -127,7 +128,8 @@ async def _begin(
     try:
         if upload is not None:
             name = parameters.name or DEFAULT_NAME
-            parts = [(name, ingestion.start_load(upload.path, name, parameters.format))]
+            job = ingestion.start_load(upload.path, name, parameters.format, parameters.origin)
+            parts = [(name, job)]
         elif parameters.path is not None:
             parts = [await _load_below(ingestion, services.settings, parameters, parameters.path)]
         else:
@@ -144,6 +146,8 @@ async def _load_below(
 ) -> tuple[str, LoadJob]:
     if parameters.name is not None:
         raise wrong_parameters([QueryError("name", parameters.name, "no name beside a path")])
+    if parameters.origin is not None:
+        raise wrong_parameters([QueryError("origin", parameters.origin, "no origin beside a path")])
     try:
         file, name = await run_in_threadpool(file_below, settings, path)
     except QueryError as error:
@@ -156,7 +160,11 @@ def _load_configured(
 ) -> list[tuple[str, LoadJob]]:
     without_body = [
         QueryError(parameter, value, "a log in the body that it speaks of; without one, nothing")
-        for parameter, value in (("name", parameters.name), ("format", parameters.format))
+        for parameter, value in (
+            ("name", parameters.name),
+            ("format", parameters.format),
+            ("origin", parameters.origin),
+        )
         if value is not None
     ]
     if without_body:
@@ -165,5 +173,6 @@ def _load_configured(
     if not files:
         reasons = "; ".join(f"{path}: {reason}" for path, reason in missing.items())
         reasons = reasons or "it names queues only, which are read all the time"
-        raise HTTPException(404, f"LOG_FILE_PATH: found no log to load ({reasons})")
+        setting = "LOG_SOURCES" if settings.log_sources else "LOG_FILE_PATH"
+        raise HTTPException(404, f"{setting}: found no log to load ({reasons})")
     return [(file.path, ingestion.start_load(Path(file.path), file.path, None)) for file in files]

@@ -1,0 +1,38 @@
+"""Kinds of values that several settings take."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic.functional_validators import AfterValidator, BeforeValidator
+from pydantic_settings import NoDecode
+
+_LIKE_A_QUEUE = re.compile(r"amqps?:|[^/]+:[^/]+@")
+
+
+def is_queue(pattern: str) -> bool:
+    """Whether a pattern of logs is the URL of a queue."""
+    # URLs of other schemes too, and what is no URL for a sign left out: to take one for a file would show its
+    # password.
+    return "://" in pattern or _LIKE_A_QUEUE.match(pattern) is not None
+
+
+def _parts(value: Any) -> Any:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+def _known_zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ValueError, OSError, KeyError) as error:
+        raise ValueError("an IANA time zone such as UTC or Europe/Berlin") from error
+    return value
+
+
+CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_parts)]
+TimeZone = Annotated[str, AfterValidator(_known_zone)]
+DurationUnit = Literal["", "s", "ms", "us", "ns"]

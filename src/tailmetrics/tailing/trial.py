@@ -1,0 +1,63 @@
+"""How the first lines of a log are read, of which nothing is kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from tailmetrics.formats import open_format
+from tailmetrics.formats.detection import HEAD_BYTES, decided, of_whole
+from tailmetrics.formats.framing import framing_of
+from tailmetrics.records import ParsedLines
+from tailmetrics.settings import FormatOptions
+from tailmetrics.settings.names import AUTO
+
+_IMPROBABLE_SECONDS: Final = 3600.0  # no half of all requests take longer
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What the lines of `head`, the beginning of a log, are in a format."""
+
+    log_format: FormatOptions
+    head: bytes
+    parsed: ParsedLines
+
+    @property
+    def is_mostly_rejects(self) -> bool:
+        return self.parsed.rejects.height > self.parsed.records.height
+
+    @property
+    def improbable_median(self) -> float | None:
+        """The median of the durations in seconds, when it is so long that their unit is probably another."""
+        median = self.parsed.records["duration"].median()
+        return median if isinstance(median, float) and median > _IMPROBABLE_SECONDS else None
+
+    @property
+    def likely_name(self) -> str | None:
+        """Another format that the lines have, None when they do not tell."""
+        found = of_whole(self.head, replace(self.log_format, name=AUTO)).name
+        return None if found in {AUTO, self.log_format.name} else found
+
+    def line_number(self, offset: int) -> int:
+        """The number of the line that begins at a byte of the log; the first one is 1."""
+        return self.head.count(b"\n", 0, offset) + 1
+
+
+def tried(
+    head: bytes, options: FormatOptions, path: str, written_ns: int, *, is_finished: bool
+) -> Trial | None:
+    """The first HEAD_BYTES of a log, or all of a shorter one, as they are read; None when no line is whole.
+
+    The last line of a log that is finished need not have its end. Raises UndecidedFormat, or FormatError when
+    the options cannot be used.
+    """
+    is_all = is_finished and len(head) < HEAD_BYTES
+    log_format = decided(head, options, is_whole=is_all)
+    if log_format is None or not head:
+        return None
+    whole = framing_of(log_format.name).whole(head) or (len(head) if is_all else 0)
+    if not whole:
+        return None
+    read = open_format(log_format).of_source(path, written_ns)
+    return Trial(log_format, head[:whole], read.parse(head[:whole], 0))
