@@ -209,7 +209,7 @@ def described_by(field_map: str) -> Callable[[str], bool]:
 # All kinds are asked of one line, and then of the next.
 @lru_cache(maxsize=2)
 def _object_in(line: str) -> dict[str, Any] | None:
-    if line[:1] != "{" and not line.lstrip().startswith("{"):
+    if not line.lstrip().startswith("{"):
         return None
     try:
         found = msgspec.json.decode(line)
@@ -248,6 +248,7 @@ def _kind(log: ObjectLog) -> Kind:
         open=_open_described if log.name == NAME else log.open,
         customer=log.customer,
         unit=log.unit,
+        is_object=True,
     )
 
 
