@@ -39,6 +39,8 @@ class WithHints:
 
     def _hinted(self, parsed: ParsedLines) -> ParsedLines:
         rejects = parsed.rejects
+        if rejects.is_empty():
+            return parsed
         strange = rejects["reason"].str.contains(_LINE_AS_A_WHOLE).arg_true()
         if strange.is_empty():
             return parsed
