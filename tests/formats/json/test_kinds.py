@@ -276,3 +276,12 @@ def test_a_customer_of_a_dash_is_none(times: int) -> None:
     line = '{"timestamp":1727740801,"customer_id":"-","path":"/","status_code":200}'
     found = parsed("json", *[line] * times)
     assert (found.records.height, found.rejects.height) == (0, times)
+
+
+@pytest.mark.parametrize("customer", ["client", "client,ts.x", "client,/x/{customer}"])
+def test_a_customer_of_one_log_is_none_of_those_that_write_other_objects(customer: str) -> None:
+    line = '{"timestamp":1727740801,"client":"a","path":"/","status_code":200,"customer_id":null}'
+    assert [row[1] for row in rows("json", line, log_customer=customer)] == ["a"]
+    for name in ("caddy", "ecs"):
+        found = parsed(name, KINDS[name].example, log_customer=customer)
+        assert [reason.partition(":")[0] for reason in found.rejects["reason"]] == ["customer_id"]

@@ -61,12 +61,14 @@ class ObjectLog:
         fields = {column: self.keys[column] for column in COLUMNS if column in self.keys}
         if any(name.startswith("/") for name in names):
             rules = Rules(options, customer=names, unit=self.unit)
-            fields |= {name: self._keys_of(name) for name in rules.fields}
+            others = {name: self._keys_of(name) for name in rules.fields}
+            fields |= {name: keys for name, keys in others.items() if keys}
             fields.setdefault("customer_id", ("customer_id",))
         else:
             # Which key it is under, is told as for any other column.
             rules = Rules(replace(options, customer=()), unit=self.unit)
-            fields["customer_id"] = tuple(dict.fromkeys(key for name in names for key in self._keys_of(name)))
+            choices = dict.fromkeys(key for name in names for key in self._keys_of(name))
+            fields["customer_id"] = tuple(choices) or ("customer_id",)
         if rules.paths.needs_agent:
             fields[AGENT] = self._keys_of(AGENT)
         if self.message:
@@ -74,7 +76,10 @@ class ObjectLog:
         return JsonFormat(JsonFields(fields), rules, options.max_line_bytes, self.message)
 
     def _keys_of(self, name: str) -> tuple[str, ...]:
-        return self.keys.get(name, (name,))
+        """None where the log has an object for a value, or a value for an object: other logs are meant."""
+        known = [key for keys in self.keys.values() for key in keys]
+        is_other = any(key.startswith(f"{name}.") or name.startswith(f"{key}.") for key in known)
+        return self.keys.get(name, () if is_other else (name,))
 
 
 # https://caddyserver.com/docs/caddyfile/directives/log
