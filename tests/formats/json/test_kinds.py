@@ -285,3 +285,14 @@ def test_a_customer_of_one_log_is_none_of_those_that_write_other_objects(custome
     for name in ("caddy", "ecs"):
         found = parsed(name, KINDS[name].example, log_customer=customer)
         assert [reason.partition(":")[0] for reason in found.rejects["reason"]] == ["customer_id"]
+
+
+@pytest.mark.parametrize(
+    ("agent", "user", "excluded"),
+    [("user_agent", "u", 1), ("http_user_agent", "user_agent.u", 1), ("a", "agent.u", 0)],
+)
+def test_agents_of_objects_are_found_where_they_usually_are(agent: str, user: str, excluded: int) -> None:
+    line = json.dumps({"t": 1727740801, user: "c", "p": "/", "s": 200, agent: "curl-bot"})
+    field_map = f"timestamp=t,customer_id={user},path=p,status_code=s"
+    found = parsed("json", line, log_json_fields=field_map, log_exclude="bots")
+    assert (found.records.height, found.blanks) == (1 - excluded, excluded)

@@ -69,8 +69,8 @@ class ObjectLog:
             rules = Rules(replace(options, customer=()), unit=self.unit)
             choices = dict.fromkeys(key for name in names for key in self._keys_of(name))
             fields["customer_id"] = tuple(choices) or ("customer_id",)
-        if rules.paths.needs_agent:
-            fields[AGENT] = self._keys_of(AGENT)
+        if rules.paths.needs_agent and (agent := self._keys_of(AGENT)):
+            fields[AGENT] = agent
         if self.message:
             fields[MESSAGE] = ("msg",)
         return JsonFormat(JsonFields(fields), rules, options.max_line_bytes, self.message)
