@@ -101,3 +101,10 @@ def test_the_nearest_format_is_told_with_the_field_at_which_it_fails() -> None:
 def test_logs_as_they_are_written_are_told_by_their_first_lines(name: str) -> None:
     head = (ROOT / "tests" / "data" / "logs" / f"{name}.log").read_bytes()
     assert of_whole(head, format_options("auto")).name == name
+
+
+def test_of_an_object_the_nearest_format_is_told_with_the_field_that_it_lacks() -> None:
+    line = '{"timestamp": "2024-10-01T00:00:01Z", "tenant": "a", "path": "/cart", "status_code": 200}'
+    found = nearest(line)
+    assert [(each.name, each.field) for each in found][0] == ("json", "customer_id")
+    assert len(found) == 2

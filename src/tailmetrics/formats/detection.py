@@ -15,6 +15,7 @@ from typing import Final
 from tailmetrics.errors import UndecidedFormat
 from tailmetrics.formats import KINDS
 from tailmetrics.formats.claims import claims_of
+from tailmetrics.formats.json.kinds import lacking
 from tailmetrics.formats.lines import BYTE_ORDER_MARK
 from tailmetrics.formats.templates.access_logs import ambiguity
 from tailmetrics.formats.wrappers import inner_text, wrapper_of
@@ -23,6 +24,7 @@ from tailmetrics.settings.names import AUTO
 
 HEAD_BYTES: Final = 64 * 1024  # so much of the beginning decides
 _MOST_LINES = 1000
+_SHOWN_OF_OBJECT = 60  # characters, as its keys tell what is missing
 _SHOWN = 2  # formats that an undecided line is nearest to
 _GROUP = re.compile(r"\(\?P<(\w+)>")
 
@@ -86,7 +88,9 @@ def is_of(name: str, head: bytes, options: FormatOptions) -> bool:
 
 
 def nearest(line: str) -> list[Nearest]:
-    """The formats that read most of the beginning of a line, the nearest first."""
+    """The formats that read most of the beginning of a line, or of an object, the nearest first."""
+    if objects := lacking(line):
+        return [Nearest(name, field, line[:_SHOWN_OF_OBJECT]) for name, field in objects[:_SHOWN]]
     found = []
     for kind in KINDS.values():
         read, field = _read_of(kind.pattern, line) if kind.pattern else (0, "")

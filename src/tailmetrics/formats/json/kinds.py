@@ -53,7 +53,15 @@ class ObjectLog:
         """Whether an object tells a request as this program writes it, whatever its values are."""
         if self.message and found.get("msg") != self.message:
             return False
-        return all(any(_is_there(found, route) for route in routes) for routes in self._routes)
+        return not self.missing(found)
+
+    def missing(self, found: Mapping[str, Any]) -> list[str]:
+        """The needed fields that an object does not have."""
+        return [
+            names[0]
+            for names, routes in zip(self.needed, self._routes, strict=True)
+            if not any(_is_there(found, route) for route in routes)
+        ]
 
     def open(self, options: FormatOptions) -> JsonFormat:
         """The format as the options describe it. Raises FormatError when these cannot be used."""
@@ -209,6 +217,16 @@ def described_by(field_map: str) -> Callable[[str], bool]:
         return found is not None and log.claims(found)
 
     return described
+
+
+def lacking(line: str) -> list[tuple[str, str]]:
+    """Of an object, the formats that lack least of it, each with the first field that is not there."""
+    found = _object_in(line)
+    if found is None:
+        return []
+    of_logs = [(log.name, log.missing(found)) for log in (*reversed(_LOGS),)]
+    of_logs.sort(key=lambda each: len(each[1]))
+    return [(name, missing[0]) for name, missing in of_logs if missing]
 
 
 # All kinds are asked of one line, and then of the next.
