@@ -19,10 +19,10 @@ from tailmetrics.settings import Settings
 from tailmetrics.sources import Batch, Source
 from tailmetrics.stats import StoreStatus
 from tailmetrics.status import SourceStatus, stored_statuses
-from tailmetrics.stores.base import COMMIT_LINES, Queries
+from tailmetrics.stores.base import Queries
 from tailmetrics.stores.duckdb import schema
 from tailmetrics.stores.duckdb.dictionary import Dictionary
-from tailmetrics.stores.duckdb.file import DuckDBFile
+from tailmetrics.stores.duckdb.file import ROW_GROUP_RECORDS, DuckDBFile
 from tailmetrics.stores.duckdb.queries import ReaderQueries, Snapshot
 from tailmetrics.stores.duckdb.reader import Reader
 from tailmetrics.stores.duckdb.writer import Writer
@@ -40,7 +40,7 @@ class DuckDBStore(ReaderQueries):
     the state after one commit.
     """
 
-    commit_lines = COMMIT_LINES
+    commit_lines = ROW_GROUP_RECORDS + 2048  # some lines may be no records
     read_ahead = 0.0  # reading is the quicker, and what it is ahead takes memory
 
     def __init__(self, settings: Settings) -> None:
