@@ -81,7 +81,7 @@ def pairs(words: Words, layout: bytes) -> tuple[Bytes, Bools]:
 
 @lru_cache
 def _masks(layout: bytes) -> tuple[int, ...]:
-    """The layout as a word, sixes where it has digits, and what no digit has: its high bits, elsewhere all."""
+    """The layout as a word, sixes where it has digits, and the bits that no digit has there."""
     is_digit = [byte == _ZERO for byte in layout]
     sixes = bytes(6 * digit for digit in is_digit)
     bits = bytes(0xF0 if digit else 0xFF for digit in is_digit)
