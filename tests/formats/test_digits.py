@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailmetrics.formats.digits import WORD, decimals, pairs
+from tailmetrics.formats.digits import WORD, decimals, integers, pairs
 
 from .logs import unhurried
 
@@ -66,3 +66,22 @@ def test_just_what_is_a_short_decimal_is_read(texts: list[str]) -> None:
 def test_of_all_bytes_only_digits_are_digits(byte: int) -> None:
     _, fits = pairs(np.frombuffer(bytes([0x20, byte, 0x30, 0x39]), "<u4"), b" 000")
     assert fits.tolist() == [chr(byte) in "0123456789"]
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("0", 0),
+        ("7", 7),
+        ("007", 7),
+        ("12345678", 12345678),
+        ("", None),
+        ("1.5", None),
+        ("12 4", None),
+        ("-1", None),
+    ],
+)
+def test_an_integer_is_digits_alone(text: str, number: int | None) -> None:
+    words = np.frombuffer(text.encode().rjust(WORD, b"9"), dtype="<u8")
+    values, fits = integers(words, np.array([len(text)]))
+    assert (int(values[0]) if fits[0] else None) == number

@@ -24,6 +24,13 @@ def test_the_lines_shown_for_a_format_are_records_in_it(name: str, lines: int) -
     assert read.parse(block_of(name).encode(), 0).records.height == lines
 
 
+@pytest.mark.parametrize(("number", "name"), [(0, "caddy"), (1, "traefik-json"), (2, "ecs"), (3, "otel")])
+def test_the_lines_shown_for_servers_that_write_json_are_records(number: int, name: str) -> None:
+    line = block_of("Servers that write JSON").splitlines()[number]
+    read = open_format(Settings(_env_file=None).format_options(name))  # type: ignore[call-arg]
+    assert read.parse(line.encode(), 0).records.select("path", "duration").rows() == [("/cart", 0.0123)]
+
+
 @pytest.mark.parametrize("name", ["iis", "w3c"])
 def test_the_lines_shown_for_w3c_are_records_behind_their_header(name: str) -> None:
     read = open_format(Settings(_env_file=None).format_options(name))  # type: ignore[call-arg]

@@ -30,6 +30,14 @@ LINES = {name: kind.example for name, kind in KINDS.items()} | {
     "combined": f'{COMMON} "-" "curl"',
     "vhost_combined": f'shop.example:443 {COMMON} "-" "curl"',
     "json": '{"timestamp":1727740801,"customer_id":"a","path":"/","status_code":200,"duration":0.5}',
+    "caddy": '{"level":"info","ts":1727740801.5,"msg":"handled request","request":{"client_ip":"::1",'
+    '"host":"a","uri":"/"},"duration":0.5,"status":200}',
+    "traefik-json": '{"ClientHost":"::1","DownstreamStatus":200,"Duration":500000000,"RequestHost":"a",'
+    '"RequestPath":"/","StartUTC":"2024-10-01T00:00:01Z"}',
+    "ecs": '{"@timestamp":"2024-10-01T00:00:01Z","client":{"ip":"::1"},"http.response.status_code":200,'
+    '"url":{"path":"/"},"event":{"duration":500000000}}',
+    "otel": '{"timeUnixNano":"1727740801000000000","attributes":{"http.response.status_code":200,'
+    '"url.path":"/","client.address":"::1","http.server.request.duration":0.5}}',
     "regex": "2024-10-01 00:00:01 a / 200 0.5",
     "iis": "#Fields: date time s-ip cs-uri-stem c-ip sc-status time-taken\n"
     "2024-10-01 00:00:01 ::1 / a 200 500",

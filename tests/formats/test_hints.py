@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from tailmetrics.formats import open_format
+import pytest
+
+from tailmetrics.formats import KINDS, open_format
 from tests.builders import format_options
 
 COMBINED = b'203.0.113.9 - - [10/Oct/2024:13:55:36 +0000] "GET /cart HTTP/1.1" 200 612 "-" "curl/8.5" 0.123\n'
@@ -24,3 +26,10 @@ def test_a_line_of_the_format_with_a_wrong_field_has_no_hint() -> None:
     assert reasons("requests", b"2024-11-06 06:33:33 cust_40 / 999 0.316\n") == [
         "status_code: found '999', expected 100 to 599, or 0, -1, 000 or - for no answer"
     ]
+
+
+@pytest.mark.parametrize("indent", ["", " "])
+def test_an_object_is_told_by_its_keys(indent: str) -> None:
+    caddy = indent + KINDS["caddy"].example
+    assert reasons("requests", caddy.encode())[0].endswith("; it is of the format caddy")
+    assert reasons("caddy", caddy[:-1].encode())[0].endswith(", expected a JSON object")

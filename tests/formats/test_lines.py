@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tailmetrics.formats.lines import Lines, split
+from tailmetrics.formats.lines import Lines, odd_lines, split
 
 
 def texts(lines: Lines) -> list[bytes]:
@@ -37,3 +37,24 @@ def test_some_lines_keep_their_texts_and_offsets() -> None:
     assert (texts(chosen), chosen.offsets.tolist()) == ([b"a", b"ccc", b"d"], [100, 106, 110])
     part = lines.part(1, 2)
     assert (texts(part), part.offsets.tolist()) == ([b"bb", b"ccc"], [102, 106])
+
+
+@pytest.mark.parametrize(
+    ("line", "is_odd"),
+    [
+        (b"plain", False),
+        (b"", False),
+        ("é客\xa0".encode(), False),
+        (b"a\tb", True),
+        (b"a\x00", True),
+        (b"a\rb", True),
+        (b"\x7f", True),
+        ("\x80".encode(), True),
+        (b"\xff", True),
+    ],
+)
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_a_line_is_odd_with_a_control_character_or_bytes_that_are_no_text(
+    line: bytes, is_odd: bool, end: bytes
+) -> None:
+    assert odd_lines(split(end.join([b"right", line, b"right", b""]), 0)).tolist() == [False, is_odd, False]

@@ -11,7 +11,10 @@ from tests.builders import format_options
 from tests.paths import DATA
 
 TIME = "[10/Oct/2024:13:55:36 +0000]"
-A_TIME = "a real time in ISO 8601, as 10/Oct/2024:13:55:36 +0000, or in seconds since 1970"
+A_TIME = (
+    "a real time in ISO 8601, as 10/Oct/2024:13:55:36 +0000, as Tue, 01 Oct 2024 00:00:01 GMT, or in "
+    "seconds, ms, µs or ns since 1970"
+)
 A_LINE = (
     'address - user [time] "request" status bytes "referer" "agent", and the request time if it is logged'
 )

@@ -7,6 +7,7 @@ import pytest
 from tailmetrics.errors import FormatError
 from tailmetrics.formats import LineFormat, open_format
 from tailmetrics.settings import Settings
+from tests.paths import DATA
 
 FOUR = r"(?P<timestamp>\S+) (?P<customer_id>\S+) (?P<path>\S+) (?<status_code>\d+)"
 PATTERN = FOUR + r"(?: (?P<duration>\S*))?"
@@ -65,3 +66,13 @@ def test_a_duration_that_is_no_number_is_rejected() -> None:
 def test_a_wrong_pattern_is_named_when_the_format_is_opened(pattern: str, expected: str) -> None:
     with pytest.raises(FormatError, match=f"(?s)^LOG_REGEX: found '.*', {expected}"):
         regex(pattern)
+
+
+def test_the_abbreviation_of_a_zone_in_a_time_is_its_offset() -> None:
+    settings = Settings(  # type: ignore[call-arg]
+        _env_file=None,
+        log_regex=r"(?P<timestamp>.{28}) (?P<customer_id>\S+) (?P<path>\S+) (?P<status_code>\d+)",
+        log_timestamp_format="%a %b %d %H:%M:%S %Z %Y",
+    )
+    parsed = open_format(settings.format_options("regex")).parse((DATA / "zone_PST.log").read_bytes(), 0)
+    assert parsed.records["timestamp"].to_list() == [datetime.fromisoformat("2024-12-27 00:22:13")]

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timezone
 
 import polars as pl
 import pytest
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailmetrics.errors import FormatError
-from tailmetrics.formats.timestamps import reader
+from tailmetrics.formats.timestamps import reader, without_year
 
 from .logs import unhurried
 
@@ -32,6 +32,20 @@ def read(texts: list[str], zone: str = "UTC", pattern: str = "") -> list[datetim
         ("1727740801", "2024-10-01 00:00:01"),
         ("1727740801.25", "2024-10-01 00:00:01.25"),
         ("-1.5", "1969-12-31 23:59:58.5"),
+        ("99999999999", "5138-11-16 09:46:39"),
+        ("100000000000", "1973-03-03 09:46:40"),
+        ("1727740801000", "2024-10-01 00:00:01"),
+        ("253402300800", "1978-01-11 21:31:40.8"),
+        ("1712790000123", "2024-04-10 23:00:00.123"),
+        ("1712790000123.456789", "2024-04-10 23:00:00.123456"),
+        ("-1500000000000", "1922-06-20 21:20:00"),
+        ("1712790000123456", "2024-04-10 23:00:00.123456"),
+        ("1712790000123000000", "2024-04-10 23:00:00.123"),
+        ("1712790000123456789", "2024-04-10 23:00:00.123456"),
+        ("1727740801.123456999", "2024-10-01 00:00:01.123456"),
+        ("Tue, 01 Oct 2024 00:00:01 GMT", "2024-10-01 00:00:01"),
+        ("Mon, 01 Oct 2024 00:00:01 GMT", "2024-10-01 00:00:01"),
+        ("1 Oct 2024 02:00:01 +0200", "2024-10-01 00:00:01"),
     ],
 )
 def test_a_time_is_read_by_its_shape(text: str, utc: str) -> None:
@@ -54,9 +68,11 @@ def test_a_time_is_read_by_its_shape(text: str, utc: str) -> None:
         "0001-01-01T00:00:00+01:00",
         "31/Feb/2024:00:00:00 +0000",
         "10/Oct/2024:13:55:36",
-        "1727740801000",
-        "253402300800",
+        "99999999999999999999",
         "1e9",
+        "Tue, 01 Oct 2024 00:00:01 PST",
+        "Tue, 31 Feb 2024 00:00:01 GMT",
+        "Tue, 01 Oct 2024 00:00:01",
         "٢٠٢٤-10-01T00:00:00Z",
     ],
 )
@@ -106,3 +122,58 @@ def test_a_format_of_ones_own_is_local_unless_it_tells_the_zone(pattern: str, te
 def test_a_format_that_tells_no_full_date_is_named_when_the_format_is_opened(pattern: str) -> None:
     with pytest.raises(FormatError, match=r"^LOG_TIMESTAMP_FORMAT: found '.*', expected a strftime format"):
         reader("UTC", pattern)
+
+
+@pytest.mark.parametrize(
+    ("zone", "utc"),
+    [
+        ("PST", "2024-12-27 00:22:13"),
+        ("PDT", "2024-12-26 23:22:13"),
+        ("EST", "2024-12-26 21:22:13"),
+        ("CET", "2024-12-26 15:22:13"),
+        ("EEST", "2024-12-26 13:22:13"),
+        ("UTC", "2024-12-26 16:22:13"),
+        ("+0100", "2024-12-26 15:22:13"),
+    ],
+)
+def test_the_abbreviation_of_a_zone_is_its_offset(zone: str, utc: str) -> None:
+    text = f"Thu Dec 26 16:22:13 {zone} 2024"
+    assert read([text, "soon"], "Asia/Tokyo", "%a %b %d %H:%M:%S %Z %Y") == [
+        datetime.fromisoformat(utc),
+        None,
+    ]
+
+
+@pytest.mark.parametrize("zone", ["BST", "IST", "XYZ", "PSTX", "Europe/Berlin", "pst"])
+def test_an_abbreviation_that_tells_no_offset_is_refused_with_those_that_do(zone: str) -> None:
+    times = reader("UTC", "%b %d %Y %H:%M:%S %Z")
+    text = pl.Series([f"Dec 26 2024 16:22:13 {zone}"])
+    assert times.read(text).to_list() == [None]
+    assert "%Z one of UTC, GMT, UT, Z, WET, CET" in times.reasons(text).item()
+
+
+def test_am_and_pm_are_no_zones() -> None:
+    assert read(["Dec 26 2024 04:22 PM PST"], "UTC", "%b %d %Y %I:%M %p %Z") == [
+        datetime.fromisoformat("2024-12-27 00:22")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "written", "time"),
+    [
+        ("Dec 26 16:22:13", "2024-12-26T16:22:14", "2024-12-26 16:22:13"),
+        ("Dec 26 16:22:13", "2025-01-02T00:00:00", "2024-12-26 16:22:13"),
+        ("Jan  1 00:00:05", "2024-12-31T23:59:59", "2025-01-01 00:00:05"),
+        ("Jan 03 00:00:05", "2024-12-31T23:59:59", "2024-01-03 00:00:05"),
+        ("Feb 29 12:00:00", "2027-03-01T00:00:00", "2024-02-29 12:00:00"),
+        ("Feb 30 12:00:00", "2027-03-01T00:00:00", None),
+        ("Dec 26 16:22", "2024-12-26T16:22:14", None),
+        ("2024-12-26 16:22:13", "2024-12-26T16:22:14", None),
+    ],
+)
+def test_a_time_without_a_year_is_the_last_before_the_log_was_written(
+    text: str, written: str, time: str | None
+) -> None:
+    moment = datetime.fromisoformat(written).replace(tzinfo=timezone.utc)
+    found = without_year(pl.Series([text, "soon"]), int(moment.timestamp()) * 10**9)
+    assert found["time"].to_list() == [datetime.fromisoformat(time) if time else None, None]

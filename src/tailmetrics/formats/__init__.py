@@ -5,10 +5,11 @@ from __future__ import annotations
 import polars as pl
 
 from tailmetrics.errors import FormatError
-from tailmetrics.formats import json_lines, regex, requests, results, servers
+from tailmetrics.formats import regex, requests, results, servers
 from tailmetrics.formats.base import LineFormat
 from tailmetrics.formats.fields import PROBLEM, RAW_SCHEMA
 from tailmetrics.formats.hints import WithHints
+from tailmetrics.formats.json import kinds as json_kinds
 from tailmetrics.formats.kinds import Kind
 from tailmetrics.formats.logfmt import reading as logfmt
 from tailmetrics.formats.reasons import found_instead
@@ -30,7 +31,7 @@ KINDS = {
         requests.KIND,
         *access_logs.KINDS,
         *servers.KINDS,
-        json_lines.KIND,
+        *json_kinds.KINDS,
         w3c.IIS_KIND,
         w3c.CLOUDFRONT_KIND,
         w3c.KIND,

@@ -8,27 +8,23 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
-import polars as pl
-
 from tailmetrics.errors import UndecidedFormat
 from tailmetrics.formats import KINDS
+from tailmetrics.formats.claims import claims_of
 from tailmetrics.formats.lines import BYTE_ORDER_MARK
 from tailmetrics.formats.templates.access_logs import ambiguity
 from tailmetrics.formats.wrappers import inner_text, wrapper_of
 from tailmetrics.settings import FormatOptions
-from tailmetrics.settings.logs import DEFAULT_JSON_FIELDS
 from tailmetrics.settings.names import AUTO
 
 HEAD_BYTES: Final = 64 * 1024  # so much of the beginning decides
 _MOST_LINES = 1000
 _SHOWN = 2  # formats that an undecided line is nearest to
 _GROUP = re.compile(r"\(\?P<(\w+)>")
-
-Claims = Callable[[str], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +53,7 @@ def decided(head: bytes, options: FormatOptions, *, is_whole: bool) -> FormatOpt
     names: Counter[str] = Counter()
     looked_at = 0
     requests_found = False  # what wraps the lines of a program wraps those of others too
-    claims = claims_of(options)
+    claims = claims_of(KINDS, options)
     for line in lines:
         wrapper = wrapper_of(line)
         inside = inner_text(line) if wrapper else line
@@ -89,17 +85,6 @@ def is_of(name: str, head: bytes, options: FormatOptions) -> bool:
     return of_whole(head, options).name == name
 
 
-def claims_of(options: FormatOptions) -> dict[str, Claims]:
-    """Of each format whose line one may be. What the settings describe is asked before all others."""
-    own = _described(options)
-    others = {name: kind.claims for name, kind in KINDS.items() if name not in own}
-
-    def unless_described(claim: Claims) -> Claims:
-        return lambda line: claim(line) and not any(described(line) for described in own.values())
-
-    return own | {name: unless_described(claim) if own else claim for name, claim in others.items()}
-
-
 def nearest(line: str) -> list[Nearest]:
     """The formats that read most of the beginning of a line, the nearest first."""
     found = []
@@ -117,25 +102,6 @@ def _lines(head: bytes, *, is_whole: bool) -> Iterator[str]:
         text = line.rstrip(b"\r").decode("utf-8", "backslashreplace")
         if text.strip():
             yield text
-
-
-def _described(options: FormatOptions) -> dict[str, Claims]:
-    """Formats whose lines the settings describe, by what they say."""
-    described: dict[str, Claims] = {}
-    for name, pattern in (("regex", options.regex), ("nginx", options.nginx_regex)):
-        if pattern:
-            described[name] = _matches(rf"\A(?:{pattern})\z")
-    if options.json_fields != DEFAULT_JSON_FIELDS:
-        described["json"] = KINDS["json"].claims
-    if options.duration_unit:
-        is_combined = KINDS["combined"].claims
-        described["combined"] = lambda line: is_combined(line) or bool(ambiguity(line))
-    return described
-
-
-def _matches(pattern: str) -> Claims:
-    # In the syntax of Polars, which is not quite Python's.
-    return lambda line: bool(pl.Series([line]).str.contains(pattern).item())
 
 
 def _why(lines: list[str], names: Counter[str]) -> str:

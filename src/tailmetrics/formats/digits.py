@@ -81,7 +81,7 @@ def pairs(words: Words, layout: bytes) -> tuple[Bytes, Bools]:
 
 @lru_cache
 def _masks(layout: bytes) -> tuple[int, ...]:
-    """The layout as a word, sixes where it has digits, and the bits that no digit has there."""
+    """The layout as a word, sixes where it has digits, and what no digit has: high bits, elsewhere all."""
     is_digit = [byte == _ZERO for byte in layout]
     sixes = bytes(6 * digit for digit in is_digit)
     bits = bytes(0xF0 if digit else 0xFF for digit in is_digit)
@@ -112,9 +112,23 @@ def decimals(words: Words, lengths: Integers) -> tuple[Doubles, Bools]:
     # The digits before the dot move into its place.
     before = dots - has_dot
     digits = ((word & before) << _ONE_BYTE) | (word & ~before)
-    fits &= ((digits | (digits + _SIXES)) & _HIGH_BITS) == 0
+    numbers, are_digits = _numbers(digits)
+    fits &= are_digits
+    dot_byte = np.where(has_dot, np.bitwise_count(before) >> 3, WORD - 1)
+    return numbers.astype(np.float64) / _POWERS[dot_byte], fits
+
+
+def integers(words: Words, lengths: Integers) -> tuple[Words, Bools]:
+    """The values of digits, and where there are such, in the last bytes of a word, `lengths` of them."""
+    numbers, fits = _numbers((words ^ _ZEROS) & _LAST_BYTES[np.clip(lengths, 0, WORD)])
+    fits &= (lengths > 0) & (lengths <= WORD)
+    return numbers, fits
+
+
+def _numbers(digits: Words) -> tuple[Words, Bools]:
+    """The number that the bytes of each word are the digits of, and where they are digits."""
+    fits = ((digits | (digits + _SIXES)) & _HIGH_BITS) == 0
     digits = digits * _TEN + (digits >> _ONE_BYTE)
     numbers = (digits & _PAIRS) * _OF_FIRST_PAIRS + ((digits >> _TWO_BYTES) & _PAIRS) * _OF_LAST_PAIRS
     numbers >>= _FOUR_BYTES
-    dot_byte = np.where(has_dot, np.bitwise_count(before) >> 3, WORD - 1)
-    return numbers.astype(np.float64) / _POWERS[dot_byte], fits
+    return numbers, fits

@@ -20,7 +20,10 @@ class WithHints:
 
     def __init__(self, inner: LineFormat, others: Sequence[Kind]) -> None:
         self._inner = inner
-        self._others = list(others)
+        self._others = others
+        # A damaged line costs as much as many right ones, so only who may know it is asked.
+        self._of_objects = [kind for kind in others if kind.is_object]
+        self._of_text = [kind for kind in others if not kind.is_object]
 
     def of_source(self, path: str, written_ns: int, header: bytes = b"") -> WithHints:
         return WithHints(self._inner.of_source(path, written_ns, header), self._others)
@@ -36,6 +39,8 @@ class WithHints:
 
     def _hinted(self, parsed: ParsedLines) -> ParsedLines:
         rejects = parsed.rejects
+        if rejects.is_empty():
+            return parsed
         strange = rejects["reason"].str.contains(_LINE_AS_A_WHOLE).arg_true()
         if strange.is_empty():
             return parsed
@@ -44,8 +49,9 @@ class WithHints:
         return ParsedLines(parsed.records, rejects.with_columns(reasons), parsed.blanks)
 
     def _hint(self, line: str) -> str:
-        for place, kind in enumerate(self._others):
+        others = self._of_objects if line.lstrip().startswith("{") else self._of_text
+        for place, kind in enumerate(others):
             if kind.claims(line):
-                self._others.insert(0, self._others.pop(place))  # which likely reads the next one too
+                others.insert(0, others.pop(place))  # which likely reads the next one too
                 return f"; it is of the format {kind.name}"
         return ""

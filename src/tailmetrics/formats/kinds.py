@@ -27,6 +27,7 @@ class Kind:
     customer: tuple[str, ...] = ("customer_id",)
     unit: str | None = None
     pattern: str = ""  # of a line, with a group for each field; by it the nearest format is told
+    is_object: bool = False  # whether its lines, and no others, begin with a brace
     has_comments: bool = False  # whether lines that begin with # are no lines
     has_header: bool = False  # whether such lines say how those behind them are read
 

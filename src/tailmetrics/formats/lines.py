@@ -10,6 +10,9 @@ import polars as pl
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 LF, CR = 10, 13
+DELETE = 0x7F
+_SPACE = 0x20
+_C1_LEAD, _LAST_C1 = 0xC2, 0x9F  # U+0080 to U+009F are C2 80 to C2 9F in UTF-8
 
 Bools = npt.NDArray[np.bool_]
 Bytes = npt.NDArray[np.uint8]
@@ -71,7 +74,25 @@ def split(data: bytes, offset: int) -> Lines:
     """Find the lines of `data`, which begins at byte `offset` of its source."""
     whole, skipped = complete(data, offset)
     array = np.frombuffer(whole, dtype=np.uint8)
-    return lines_at(whole, array, np.flatnonzero(array == LF), offset, skipped)
+    return lines_at(whole, array, feeds_in(array), offset, skipped)
+
+
+def lines_of(texts: pl.Series) -> Lines:
+    """Texts without a line feed as lines."""
+    return split((texts.str.join("\n").item() + "\n").encode() if len(texts) else b"", 1)
+
+
+def feeds_in(array: Bytes) -> Integers:
+    """Where the LF are; eight bytes are passed over at a time, as most lines are long."""
+    is_feed = array == LF
+    eights = is_feed[: len(array) & ~7].view(np.uint64)
+    found = np.flatnonzero(eights != 0)
+    words = eights[found]
+    if (words & (words - np.uint64(1))).any():
+        return np.flatnonzero(is_feed)  # some have two
+    before = np.bitwise_count(words - np.uint64(1)) >> 3
+    tail = np.flatnonzero(is_feed[len(eights) * 8 :]) + len(eights) * 8
+    return np.concatenate((found * 8 + before, tail))
 
 
 def complete(data: bytes, offset: int) -> tuple[bytes, int]:
@@ -93,3 +114,29 @@ def lines_at(whole: bytes, array: Bytes, feeds: Integers, offset: int, skipped: 
     offsets = starts + (offset + skipped)
     offsets[:1] = offset
     return Lines(whole, array, starts, ends, offsets)
+
+
+def odd_lines(lines: Lines) -> Bools:
+    """Which lines have a control character, or a byte that is no ASCII while not all is UTF-8."""
+    array, odd = lines.array, np.zeros(len(lines), dtype=np.bool_)
+    positions = []
+    is_control = array < _SPACE
+    if np.count_nonzero(is_control) > len(lines):
+        found = np.flatnonzero(is_control & (array != LF))
+        ends = lines.ends[np.searchsorted(lines.starts, found, side="right") - 1]
+        positions.append(found[found != ends])  # a CR is part of the line's end
+    if array.max(initial=0) >= DELETE:
+        positions += [np.flatnonzero(array == DELETE), odd_characters(lines.data, array)]
+    for found in positions:
+        odd[np.searchsorted(lines.starts, found, side="right") - 1] = True
+    return odd
+
+
+def odd_characters(whole: bytes, array: Bytes) -> Integers:
+    """Where C1 control characters begin, or all that is not ASCII when the whole is not UTF-8."""
+    try:
+        whole.decode()
+    except UnicodeDecodeError:
+        return np.flatnonzero(array > DELETE)
+    leads = np.flatnonzero(array[:-1] == _C1_LEAD)
+    return leads[array[leads + 1] <= _LAST_C1]

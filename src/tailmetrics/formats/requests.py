@@ -105,7 +105,7 @@ def _durations(scan: Scan, unit: str) -> pl.Series:
     """The duration of each line; null where it is none."""
     starts = scan.status_ends + 1
     values, fits = decimals(scan.tails, scan.ends - starts)
-    duration = pl.Series(values) / PER_SECOND[unit]
+    duration = pl.Series(values / PER_SECOND[unit])
     if fits.all():
         return duration
     odd = np.flatnonzero(~fits)

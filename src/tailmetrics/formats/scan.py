@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tailmetrics.formats.digits import WORD, Words, pairs, until_any, words_at
-from tailmetrics.formats.lines import Bools, Bytes, Integers, Lines
+from tailmetrics.formats.lines import DELETE, Bools, Bytes, Integers, Lines, odd_characters
 
 TIME_BYTES = len("2024-10-01 00:00:00 ")
 _SPACE = 0x20
@@ -27,8 +27,6 @@ _HEAD = np.dtype(  # the first bytes of a line: its time, and with what the cust
 )
 _STATUS_BYTES = len(" 200")
 _LONGEST_FIELD_WORDS = 128  # a longer customer or duration is left to the rules
-DELETE = 0x7F
-_C1_LEAD, _LAST_C1 = 0xC2, 0x9F  # U+0080 to U+009F are C2 80 to C2 9F in UTF-8
 _MARKS_OF_LINE = len("     \n")
 _SHORTEST_LINE_BYTES = len("2024-10-01 00:00:00 c p 200 1")
 
@@ -75,7 +73,7 @@ def scan_lines(lines: Lines, max_line_bytes: int) -> Scan:
     chosen: Bools | slice = slice(None) if clean.all() else clean
     starts, ends = lines.starts[chosen], lines.ends[chosen]
     heads = words_at(whole, starts, _HEAD)
-    times, real = _times(heads)
+    times, real = times_of(heads)
     customers = starts + TIME_BYTES
     customer_ends = customers + bytes_until(whole, customers, heads["customer"].copy())
     tails = words_at(whole, ends - WORD, "<u8")
@@ -129,18 +127,12 @@ def exclude(clean: Bools, lines: Lines, positions: Integers) -> None:
     clean[np.searchsorted(lines.starts, positions, side="right") - 1] = False
 
 
-def odd_characters(whole: bytes, array: Bytes) -> Integers:
-    """Where C1 control characters begin, or all that is not ASCII when the whole is not UTF-8."""
-    try:
-        whole.decode()
-    except UnicodeDecodeError:
-        return np.flatnonzero(array > DELETE)
-    leads = np.flatnonzero(array[:-1] == _C1_LEAD)
-    return leads[array[leads + 1] <= _LAST_C1]
+def times_of(heads: Words) -> tuple[Integers, Bools]:
+    """Local microseconds since 1970 of texts that begin with a date and time, and where these are real.
 
-
-def _times(heads: Words) -> tuple[Integers, Bools]:
-    """Local microseconds since 1970 of lines that begin with a date and time, and where these are real."""
+    `heads` has of each the words `month`, `minute` and `second`, in which all separators are as
+    in `requests`.
+    """
     months, minutes = heads["month"].copy(), heads["minute"].copy()
     # Most logs are in the order of time, and many of their lines are of one minute.
     is_first = np.ones(len(heads), dtype=np.bool_)
@@ -148,10 +140,10 @@ def _times(heads: Words) -> tuple[Integers, Bools]:
     firsts = np.flatnonzero(is_first)
     if len(firsts) < len(heads):
         lines_of_minute = np.diff(firsts, append=len(heads))
-        of_minutes, are_real = _minutes(months[firsts], minutes[firsts])
+        of_minutes, are_real = minutes_of(months[firsts], minutes[firsts])
         minute, is_real = np.repeat(of_minutes, lines_of_minute), np.repeat(are_real, lines_of_minute)
     else:
-        minute, is_real = _minutes(months, minutes)
+        minute, is_real = minutes_of(months, minutes)
     digits, fits = pairs(heads["second"].copy(), b":00 ")
     second = digits[:, 1]
     fits &= is_real
@@ -159,7 +151,7 @@ def _times(heads: Words) -> tuple[Integers, Bools]:
     return (minute * 60 + second) * _MICROSECONDS, fits
 
 
-def _minutes(months: Words, minutes: Words) -> tuple[Integers, Bools]:
+def minutes_of(months: Words, minutes: Words) -> tuple[Integers, Bools]:
     """Minutes since 1970 of `YYYY-MM-` and `DD HH:MM`, and where these are real."""
     year_month, fits = pairs(months, b"0000-00-")
     day_hour_minute, fits_too = pairs(minutes, b"00 00:00")

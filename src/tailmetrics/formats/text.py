@@ -24,8 +24,9 @@ from tailmetrics.records import (
     no_rejects,
 )
 
+PASSED_OVER: Final = "passed_over"
 # Text of lines to their fields as text: of fields.RAW_SCHEMA all but the customer, and the fields that tell
-# who that is, which may be `customer_id` itself.
+# who that is, which may be `customer_id` itself. Where PASSED_OVER is true a line tells no request.
 Extract = Callable[[pl.Series], pl.DataFrame]
 Place = tuple[Integers, Integers]  # where a text begins and ends in each line
 
@@ -80,6 +81,8 @@ class RuledFormat(ABC):
         if lines.times is not None:
             found = found.with_columns(pl.col("timestamp").fill_null(lines.times.filter(candidate)))
         excluded = self._rules.paths.excluded(found)
+        if PASSED_OVER in found.columns:
+            excluded = found[PASSED_OVER] if excluded is None else excluded | found[PASSED_OVER]
         passed_over = int(blank.sum())
         if excluded is not None:
             found, candidates = found.filter(~excluded), candidates.filter(~excluded)

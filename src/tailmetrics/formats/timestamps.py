@@ -15,7 +15,7 @@ UTC: Final = "UTC"
 # What Python's datetime, and with it every store's client, can hold.
 EARLIEST: Final = datetime.fromisoformat("0001-01-01")
 LATEST: Final = datetime.fromisoformat("9999-12-31T23:59:59.999999")
-_EPOCH_START = datetime.fromisoformat("1970-01-01")
+EPOCH_START: Final = datetime.fromisoformat("1970-01-01")
 
 _MICROSECONDS = pl.Datetime("us")
 _OFFSET = r"[+-](?:[01][0-9]|2[0-3])(?::?[0-5][0-9])?"
@@ -23,7 +23,28 @@ _CLOCK = r"[0-9]{2}:[0-9]{2}:[0-5][0-9]"  # chrono would take second 60 for the 
 _PLAIN = rf"\A[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}} {_CLOCK}(?:\.[0-9]{{1,9}})?\z"
 _ISO = rf"\A[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}[Tt ]{_CLOCK}(?:[.,][0-9]{{1,9}})?(?: ?(?:[Zz]|{_OFFSET}))?\z"
 _NGINX = rf"\A[0-9]{{2}}/[A-Z][a-z]{{2}}/[0-9]{{4}}:{_CLOCK} [+-](?:[01][0-9]|2[0-3])[0-5][0-9]\z"
-_EPOCH = r"\A-?[0-9]{1,12}(?:\.[0-9]+)?\z"
+_EPOCH = r"\A-?[0-9]{1,19}(?:\.[0-9]+)?\z"
+# Since 1970, by their size: milliseconds from this on, then microseconds, then nanoseconds.
+_MILLISECONDS_FROM, _MICROSECONDS_FROM, _NANOSECONDS_FROM = 10**11, 10**14, 10**17
+_WEEKDAY = r"\A[A-Z][a-z]{2}, "
+_RFC_2822 = (
+    rf"\A(?:[A-Z][a-z]{{2}}, )?[0-9]{{1,2}} [A-Z][a-z]{{2}} [0-9]{{4}} {_CLOCK} (?:GMT|UTC|UT|Z|{_OFFSET})\z"
+)
+_WITHOUT_YEAR = rf"\A[A-Z][a-z]{{2}} [ 0-9]?[0-9] {_CLOCK}\z"
+_LEAP_YEARS_APART = 8  # at most: 1900 was none
+# Abbreviations that everybody reads alike; others, as IST or BST, are of several zones.
+_ABBREVIATIONS: Final = {
+    **dict.fromkeys(("UTC", "GMT", "UT", "Z", "WET"), "+0000"),
+    **dict.fromkeys(("CET", "WEST"), "+0100"),
+    **dict.fromkeys(("CEST", "EET"), "+0200"),
+    "EEST": "+0300",
+    "EDT": "-0400",
+    **dict.fromkeys(("EST", "CDT"), "-0500"),
+    **dict.fromkeys(("CST", "MDT"), "-0600"),
+    **dict.fromkeys(("MST", "PDT"), "-0700"),
+    "PST": "-0800",
+}
+_ABBREVIATION = rf"(?:\A|[^A-Za-z])({'|'.join(_ABBREVIATIONS)})(?:[^A-Za-z]|\z)"
 
 # Text to `time` (naive, null where it cannot be read) and `zoned` (whether `time` is UTC already).
 Parse = Callable[[pl.Series], pl.DataFrame]
@@ -32,16 +53,20 @@ Parse = Callable[[pl.Series], pl.DataFrame]
 class TimestampReader:
     """Reads a column of timestamps; a time without a zone of its own is in `zone` (an IANA name)."""
 
-    def __init__(self, zone: str, parse: Parse, expected: str) -> None:
+    def __init__(self, zone: str, parse: Parse, expected: str, *, by_shape: bool = False) -> None:
         self.zone = zone
+        self.by_shape = by_shape
         self._parse = parse
         self._expected = expected
 
     def read(self, text: pl.Series) -> pl.Series:
         """Naive UTC in microseconds; null where the text is no time, or a local time that never occurs."""
-        parsed = self._parse(text)
-        utc = pl.when("zoned").then("time").otherwise(to_utc(pl.col("time"), self.zone))
-        return parsed.select(in_range(utc)).to_series()
+        return self.utc(*self._parse(text).select("time", "zoned"))
+
+    def utc(self, time: pl.Series, zoned: pl.Series) -> pl.Series:
+        """Naive UTC of naive times, which are UTC where `zoned` says so and else local; null as of `read`."""
+        utc = pl.when(zoned).then(time).otherwise(to_utc(pl.lit(time), self.zone))
+        return pl.select(in_range(utc)).to_series()
 
     def reasons(self, text: pl.Series) -> pl.Series:
         """For texts that `read` makes null: why it does."""
@@ -57,9 +82,13 @@ class TimestampReader:
 def reader(zone: str, pattern: str) -> TimestampReader:
     """For timestamps by a strftime pattern, or by their shape when it is empty. Raises FormatError."""
     if pattern:
-        return TimestampReader(zone, by_strftime(pattern), f"a real time as {pattern}")
-    expected = "a real time in ISO 8601, as 10/Oct/2024:13:55:36 +0000, or in seconds since 1970"
-    return TimestampReader(zone, of_known_shape, expected)
+        zones = f", %Z one of {', '.join(_ABBREVIATIONS)}" if "%Z" in pattern else ""
+        return TimestampReader(zone, by_strftime(pattern), f"a real time as {pattern}{zones}")
+    expected = (
+        "a real time in ISO 8601, as 10/Oct/2024:13:55:36 +0000, as Tue, 01 Oct 2024 00:00:01 GMT, or in "
+        "seconds, ms, µs or ns since 1970"
+    )
+    return TimestampReader(zone, of_known_shape, expected, by_shape=True)
 
 
 def to_utc(local: pl.Expr, zone: str) -> pl.Expr:
@@ -82,7 +111,7 @@ def plain(text: pl.Series) -> pl.DataFrame:
 
 
 def of_known_shape(text: pl.Series) -> pl.DataFrame:
-    """ISO 8601, nginx's local time or seconds since 1970, whichever each text has the shape of."""
+    """ISO 8601, nginx's local time, RFC 2822 or a time since 1970, whichever each text has the shape of."""
     shapes = []
     for pattern, parse in _SHAPES:
         fits = text.str.contains(pattern)
@@ -100,12 +129,16 @@ def of_known_shape(text: pl.Series) -> pl.DataFrame:
 def by_strftime(pattern: str) -> Parse:
     """A reader of one's own format, in chrono's notation; `.%f` is a fraction of any length.
 
+    `%Z` is one of the abbreviations that tell an offset, and a time with any other cannot be read.
+
     Raises FormatError when no full date can be read by it.
     """
-    chrono = pattern.replace(".%f", "%.f")
+    chrono = pattern.replace(".%f", "%.f").replace("%Z", "%z")
     always_utc = "%s" in chrono  # seconds since 1970
 
     def parse(text: pl.Series) -> pl.DataFrame:
+        if "%Z" in pattern:
+            text = _with_offset(text)
         time = text.str.to_datetime(chrono, time_unit="us", strict=False)
         zoned = always_utc or time.dtype != _MICROSECONDS
         return pl.select(time=time.dt.replace_time_zone(None), zoned=pl.repeat(zoned, len(text)))
@@ -123,6 +156,33 @@ def by_strftime(pattern: str) -> Parse:
             "day, with .%f, %3f, %6f or %9f for a fraction of the second"
         )
     return parse
+
+
+def without_year(text: pl.Series, written_ns: int) -> pl.DataFrame:
+    """`Dec 26 16:22:13`, as syslog writes it, in the latest year that is at most a day after `written_ns`.
+
+    `written_ns` is when the source was written to last, in nanoseconds since 1970.
+    """
+    written = pl.lit(EPOCH_START) + pl.duration(microseconds=written_ns // 1000)
+    fits = pl.select(pl.when(text.str.contains(_WITHOUT_YEAR)).then(text)).to_series()
+    year: int = pl.select((written + pl.duration(days=1)).dt.year()).item()
+    time = pl.repeat(None, len(text), dtype=_MICROSECONDS, eager=True)
+    for earlier in range(_LEAP_YEARS_APART + 1):
+        if time.null_count() == fits.null_count():
+            break
+        of_year = (f"{year - earlier:04} " + fits).str.to_datetime(
+            "%Y %b %e %H:%M:%S", time_unit="us", strict=False
+        )
+        is_before = pl.lit(of_year) <= written + pl.duration(days=1)
+        time = pl.select(pl.coalesce(time, pl.when(is_before).then(of_year))).to_series()
+    return pl.select(time=time, zoned=pl.repeat(False, len(text)))
+
+
+def _with_offset(text: pl.Series) -> pl.Series:
+    """The texts with a numeric offset for the abbreviation of a zone that is known."""
+    for name in text.str.extract(_ABBREVIATION, 1).drop_nulls().unique():
+        text = text.str.replace(rf"(\A|[^A-Za-z]){name}([^A-Za-z]|\z)", f"${{1}}{_ABBREVIATIONS[name]}${{2}}")
+    return text
 
 
 def _iso(text: pl.Series) -> pl.DataFrame:
@@ -144,15 +204,31 @@ def _nginx(text: pl.Series) -> pl.DataFrame:
     return pl.select(time=time.dt.replace_time_zone(None), zoned=time.is_not_null())
 
 
+def _rfc_2822(text: pl.Series) -> pl.DataFrame:
+    """The weekday is not looked at: who writes a wrong one has the date right."""
+    plain_text = text.str.replace(_WEEKDAY, "").str.replace(r"(?:GMT|UTC|UT|Z)\z", "+0000")
+    time = plain_text.str.to_datetime("%d %b %Y %H:%M:%S %z", time_unit="us", strict=False)
+    return pl.select(time=time.dt.replace_time_zone(None), zoned=time.is_not_null())
+
+
 def _epoch(text: pl.Series) -> pl.DataFrame:
-    seconds = pl.lit(text).str.extract("([0-9]+)", 1).cast(pl.Int64)
-    size = pl.duration(seconds=seconds) + _fraction(pl.lit(text))
+    whole = pl.lit(text).str.extract("([0-9]+)", 1).cast(pl.Int64, strict=False)
+    digits = pl.lit(text).str.extract(r"\.([0-9]+)", 1).fill_null("").str.pad_end(6, "0")
+    size = (
+        pl.when(whole < _MILLISECONDS_FROM)
+        .then(whole * 1_000_000 + digits.str.head(6).cast(pl.Int64))
+        .when(whole < _MICROSECONDS_FROM)
+        .then(whole * 1000 + digits.str.head(3).cast(pl.Int64))
+        .when(whole < _NANOSECONDS_FROM)
+        .then(whole)
+        .otherwise(whole // 1000)
+    )
     before = pl.lit(text).str.starts_with("-")
-    time = pl.lit(_EPOCH_START) + pl.when(before).then(-size).otherwise(size)
-    return pl.select(time=time.cast(_MICROSECONDS), zoned=time.is_not_null())
+    time = pl.when(before).then(-size).otherwise(size).cast(_MICROSECONDS)
+    return pl.select(time=time, zoned=time.is_not_null())
 
 
-_SHAPES: Final = ((_ISO, _iso), (_NGINX, _nginx), (_EPOCH, _epoch))
+_SHAPES: Final = ((_ISO, _iso), (_NGINX, _nginx), (_EPOCH, _epoch), (_RFC_2822, _rfc_2822))
 
 
 def _calendar(text: pl.Expr) -> pl.Expr:

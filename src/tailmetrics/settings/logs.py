@@ -58,13 +58,15 @@ class LogSettings(BaseSettings):
     )
     log_timestamp_format: str = Field(
         default="",
-        description="strftime format of the timestamp for regex and json; empty: ISO 8601, epoch seconds, or "
-        "as nginx writes it.",
+        description="strftime format of the timestamp for regex and json, with %Z for abbreviated zones "
+        "that everybody reads alike; empty: ISO 8601, RFC 2822, as nginx writes it, or s, ms, µs or ns since "
+        "1970.",
     )
     log_json_fields: str = Field(
         default=DEFAULT_JSON_FIELDS,
-        description="For LOG_FORMAT=json: which key holds which column, column=key separated by commas; a "
-        "dot goes into an object.",
+        description="For LOG_FORMAT=json: which key holds which column, column=key separated by commas; "
+        "several keys in order of preference have a vertical bar between them, and a dot goes into an "
+        "object.",
     )
     log_nginx_regex: str = Field(
         default="", description="For LOG_FORMAT=nginx: a pattern of one's own, with the groups of LOG_REGEX."

@@ -149,7 +149,7 @@ def test_a_line_without_a_time_was_written_when_its_wrapper_says(cut: int | None
         docker(NGINX),
         docker(timed),
         *(docker(text, "stdout", goes_on) for text, goes_on in pieces),
-        docker("{}"),
+        docker('{"customer_id":null,"path":"/","status_code":200}'),
     ]
     for name in ("docker", "docker:json"):
         parsed = open_format(format_options(name)).parse("\n".join(lines).encode(), 0)

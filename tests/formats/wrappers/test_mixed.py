@@ -39,7 +39,8 @@ def test_each_line_is_read_by_the_kind_that_claims_it() -> None:
     [
         (REQUESTS.replace("200", "abc"), "status_code: found 'abc', expected 100 to 599"),
         (NGINX.replace("200", "abc"), "status_code: found 'abc', expected 100 to 599"),
-        ("{}", "timestamp: found nothing"),
+        ('{"timestamp":null,"customer_id":null,"path":"/","status_code":200}', "timestamp: found nothing"),
+        ("{}", f"line: found '{{}}', expected {EXPECTED}"),
         (REQUESTS + "\0", "line: found a NUL byte, expected text"),
         ("a b c d e f", f"line: found 'a b c d e f', expected {EXPECTED}"),
         ("", None),

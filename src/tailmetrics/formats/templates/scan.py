@@ -13,8 +13,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from tailmetrics.formats.digits import WORD, words_at
-from tailmetrics.formats.lines import LF, Bools, Bytes, Integers, Lines, complete, lines_at
-from tailmetrics.formats.scan import DELETE, bytes_until, exclude, odd_characters
+from tailmetrics.formats.lines import (
+    DELETE,
+    LF,
+    Bools,
+    Bytes,
+    Integers,
+    Lines,
+    complete,
+    lines_at,
+    odd_characters,
+)
+from tailmetrics.formats.scan import bytes_until, exclude
 from tailmetrics.formats.templates.clf_times import TIME_BYTES, clf_times
 from tailmetrics.formats.templates.template import Field, Kind, Literal, Role, Template
 

@@ -12,7 +12,8 @@ from typing import Final
 import msgspec
 import polars as pl
 
-from tailmetrics.formats.wrappers.objects import read_objects
+from tailmetrics.formats.json.keys import read_objects
+from tailmetrics.formats.lines import lines_of
 from tailmetrics.formats.wrappers.wrapper import (
     GOES_ON,
     INNER,
@@ -40,7 +41,7 @@ _NOTHING = _Record("", "", "")
 
 
 def unwrap(text: pl.Series) -> pl.DataFrame:
-    records, others = read_objects(_decoder, text, _NOTHING)
+    records, others = read_objects(_decoder, lines_of(text), _NOTHING)
     log = pl.Series([record.log for record in records], dtype=pl.String())
     inner = log.scatter(others, None) if others else log
     return pl.DataFrame(

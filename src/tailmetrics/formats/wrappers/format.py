@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-import numpy as np
 import polars as pl
 
 from tailmetrics.errors import FormatError
 from tailmetrics.formats.base import LineFormat
+from tailmetrics.formats.claims import claims_of
 from tailmetrics.formats.framing import RESULTS
-from tailmetrics.formats.kinds import Kind, never_claims
-from tailmetrics.formats.lines import LF, Integers, Lines, lines_at, split
+from tailmetrics.formats.kinds import Kind
+from tailmetrics.formats.lines import Integers, Lines, lines_of, split
 from tailmetrics.formats.reasons import found_instead
 from tailmetrics.formats.text import BLANK, kept_lines, text_of, too_long_line, unfit_lines
 from tailmetrics.formats.wrappers import WRAPPERS
@@ -99,9 +99,8 @@ def open_wrapped(
     if inner not in ("", AUTO):
         read = open_format(replace(options, name=inner))
     else:
-        claiming = [
-            kind for kind in kinds.values() if kind.claims is not never_claims and kind.name != RESULTS
-        ]
+        claims = claims_of(kinds, options)
+        claiming = [replace(kinds[name], claims=claim) for name, claim in claims.items() if name != RESULTS]
         expected = f"a line of a known format inside of {name}, or LOG_FORMAT={name}:FORMAT for its own"
         read = open_mixed(claiming, options, expected)
     return WrappedFormat(wrapper, read, options.max_line_bytes)
@@ -119,9 +118,4 @@ def _joined(table: pl.DataFrame, firsts: list[int]) -> pl.DataFrame:
 
 def _lines_of(texts: pl.Series, offsets: Integers, times: pl.Series) -> Lines:
     """Texts without a line feed as lines that begin at these bytes of their source."""
-    if texts.is_empty():
-        return split(b"", 0)
-    data = (texts.str.join("\n").item() + "\n").encode()
-    array = np.frombuffer(data, dtype=np.uint8)
-    lines = lines_at(data, array, np.flatnonzero(array == LF), 0, 0)
-    return replace(lines, offsets=offsets, times=times)
+    return replace(lines_of(texts), offsets=offsets, times=times)

@@ -11,7 +11,8 @@ from typing import Final
 import msgspec
 import polars as pl
 
-from tailmetrics.formats.wrappers.objects import read_objects
+from tailmetrics.formats.json.keys import read_objects
+from tailmetrics.formats.lines import lines_of
 from tailmetrics.formats.wrappers.wrapper import (
     GOES_ON,
     INNER,
@@ -38,7 +39,7 @@ _NOTHING = _Entry("", "")
 
 
 def unwrap(text: pl.Series) -> pl.DataFrame:
-    entries, others = read_objects(_decoder, text, _NOTHING)
+    entries, others = read_objects(_decoder, lines_of(text), _NOTHING)
     messages = [entry.message for entry in entries]
     problems: dict[int, str] = {}
     for place, message in enumerate(messages):

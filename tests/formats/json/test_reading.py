@@ -3,15 +3,22 @@ from __future__ import annotations
 import json
 from datetime import datetime
 
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
 
 from tailmetrics.errors import FormatError
 from tailmetrics.formats import LineFormat, open_format
+from tailmetrics.formats.json.keys import JsonFields
+from tailmetrics.formats.json.reading import JsonFormat, extract_by
+from tailmetrics.formats.rules import Rules
+from tailmetrics.formats.text import TextFormat
 from tailmetrics.settings import Settings
-
-from .logs import unhurried
+from tests.builders import format_options
+from tests.formats.logs import unhurried
+from tests.paths import DATA
 
 GOOD = {
     "timestamp": "2024-10-01T00:00:01Z",
@@ -25,6 +32,14 @@ TIME = datetime.fromisoformat("2024-10-01 00:00:01")
 
 def json_lines(**settings: object) -> LineFormat:
     return open_format(Settings(_env_file=None, **settings).format_options("json"))  # type: ignore[arg-type, call-arg]
+
+
+FIELDS = JsonFields({name: (name,) for name in GOOD})
+RULES = Rules(format_options("json"))
+
+
+def by_rules() -> TextFormat:
+    return TextFormat(extract_by(FIELDS), RULES, 1 << 20)
 
 
 def line_of(**changes: object) -> str:
@@ -171,6 +186,185 @@ def test_what_a_line_is_does_not_depend_on_its_neighbours(lines: list[str], time
     assert together.records.drop("offset").rows() == [
         row for parsed in alone * times for row in parsed.records.drop("offset").rows()
     ]
+
+
+# The same lines by three ways: by the shape that many lines have, by the rules, and by Python's parser.
+
+_KEYS = [*GOOD, "http", "http.status", "a", "é", 'k"\\\n', "\u2028"]
+_written = st.one_of(
+    st.sampled_from(
+        ["1e3", "-0", "200.0", "200", "0.388", "1" * 40, "1E-2", "-1.5", "true", "false", "null"]
+    ),
+    st.sampled_from(
+        ['""', '"-"', '"200"', '"200 OK"', '"2024-10-01T00:00:01.5Z"', "1727740801123", '"a?b=c"']
+    ),
+    st.sampled_from(
+        [r'"\ud83d\ude80"', r'"\ud800"', r'"\u0000"', r'"\/a\u0026"', '"\x7f"', '"\x80"', '"客é"']
+    ),
+    st.sampled_from(["{}", "[]", "[1,[2]]", '{"status":"404"}', '{"a":{"a":[{}]}}', '[{"timestamp":1}]']),
+    st.sampled_from(["01", "1.", ".5", "NaN", "Infinity", "+1", "tru", "", '"', '"a\tb"', "'a'", "{", "]"]),
+    st.text(max_size=5).map(json.dumps),
+    st.text(max_size=5).map(lambda text: json.dumps(text, ensure_ascii=False)),
+)
+
+
+@st.composite
+def _objects(draw: st.DrawFn) -> str:
+    """An object as it is written, perhaps with keys twice, in any order and with what is no JSON."""
+    members = [
+        (key, json.dumps(value) if draw(st.integers(0, 3)) else draw(_written)) for key, value in GOOD.items()
+    ]
+    members += draw(st.lists(st.tuples(st.sampled_from(_KEYS), _written), max_size=2))
+    if draw(st.booleans()):
+        members = draw(st.permutations(members))
+    comma, colon = draw(st.sampled_from([(",", ":"), (", ", ": ")]))
+    return "{" + comma.join(f"{json.dumps(key)}{colon}{value}" for key, value in members) + "}"
+
+
+class _Number(str):
+    __slots__ = ()
+
+
+def _refuse(name: str) -> None:
+    raise ValueError(name)
+
+
+def _by_python(line: str) -> dict[str, str | None] | None:
+    """The values that are text, a number or nothing, by Python's parser."""
+    try:
+        found = json.loads(line, parse_int=_Number, parse_float=_Number, parse_constant=_refuse)
+    except ValueError:
+        return None
+    return {key: value for key, value in found.items() if value is None or isinstance(value, str)}
+
+
+@unhurried
+@given(st.lists(_objects(), min_size=1, max_size=4))
+def test_many_lines_of_a_shape_are_read_as_by_the_rules(lines: list[str]) -> None:
+    data = "".join(f"{line}\n" for line in [line_of(), *lines] * 150).encode()
+    parsed, expected = JsonFormat(FIELDS, RULES, 1 << 20).parse(data, 5), by_rules().parse(data, 5)
+    assert_frame_equal(parsed.records, expected.records)
+    assert_frame_equal(parsed.rejects, expected.rejects)
+    assert parsed.records.height >= 150
+
+
+@unhurried
+@given(_objects())
+def test_the_values_of_a_line_are_those_that_python_reads(line: str) -> None:
+    [row] = extract_by(JsonFields({name: (name,) for name in GOOD}))(pl.Series([line])).rows(named=True)
+    expected = _by_python(line)
+    if expected is None:
+        assert row["problem"].startswith("line: found ")
+        return
+    for name in ("timestamp", "customer_id", "path", "duration"):
+        if name in expected and not _has_half(expected[name]):
+            missing = name == "duration" and expected[name] in ("", "-")
+            assert row[name] == (None if missing else expected[name])
+
+
+def _has_half(text: str | None) -> bool:
+    return text is not None and any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def test_an_escaped_path_is_the_path_that_it_means() -> None:
+    line = line_of().replace("/api", r"\/a\u0026b?c")
+    parsed = json_lines(log_keep_query=True).parse(f"{line}\n".encode() * 300, 0)
+    assert parsed.records["path"].unique().to_list() == ["/a&b?c"]
+
+
+@pytest.mark.parametrize("status", ["200.0", '"200"', "200", '"200.0"'])
+def test_a_status_may_be_written_as_a_float(status: str) -> None:
+    line = line_of().replace('"status_code": 200', f'"status_code": {status}')
+    assert json_lines().parse(line.encode(), 0).records["status_code"].to_list() == [200]
+
+
+@pytest.mark.parametrize("status", ["200.5", '"200 OK"', "true", "2e2", "[200]"])
+def test_any_other_status_is_a_reject(status: str) -> None:
+    line = line_of().replace('"status_code": 200', f'"status_code": {status}')
+    [reason] = json_lines().parse(line.encode(), 0).rejects["reason"]
+    assert reason.startswith("status_code: found ")
+
+
+@pytest.mark.parametrize("customer", [True, False, {"id": 1}, [1], []])
+def test_a_customer_that_is_neither_text_nor_a_number_is_a_reject(customer: object) -> None:
+    [reason] = json_lines().parse(line_of(customer_id=customer).encode(), 0).rejects["reason"]
+    assert reason.startswith("customer_id: found ")
+    assert reason.endswith(", expected text or a number")
+
+
+def test_a_customer_may_be_looked_for_under_several_keys() -> None:
+    field_map = "timestamp=t,customer_id=user.id|host,path=p,status_code=http.status"
+    rest = '"t":1727740801,"p":"/","http.status":200'
+    lines = [f'{{"user":{{"id":"u"}},"host":"h",{rest}}}', f'{{"user":{{"id":"-"}},"host":"h",{rest}}}']
+    lines += [f'{{"user":null,"host":"h",{rest}}}', f'{{"host":"h",{rest}}}', f'{{"user.id":"d",{rest}}}']
+    parsed = json_lines(log_json_fields=field_map).parse("\n".join(lines * 200).encode(), 0)
+    assert parsed.records["customer_id"].to_list() == ["u", "h", "h", "h", "d"] * 200
+
+
+def test_further_columns_are_extracted_too() -> None:
+    keys = {name: (name,) for name in GOOD} | {"user": ("auth.user",), "address": ("ip", "remote.ip")}
+    found = extract_by(JsonFields(keys))(
+        pl.Series([line_of(auth={"user": "bob"}, ip="-", remote={"ip": "::1"})])
+    )
+    assert found.select("user", "address").rows() == [("bob", "::1")]
+
+
+def test_epochs_of_any_size_numbers_as_names_and_floats_as_states_are_read() -> None:
+    field_map = (
+        "timestamp=EdgeStartTimestamp,customer_id=ClientRequestHost,path=ClientRequestURI,"
+        "status_code=EdgeResponseStatus,duration=EdgeTimeToFirstByteMs"
+    )
+    log = json_lines(log_json_fields=field_map, log_duration_unit="ms")
+    parsed = log.parse((DATA / "logs" / "cf.json").read_bytes(), 0)
+    april = datetime.fromisoformat("2024-04-10 23:00:00.123000")
+    assert parsed.records.drop("offset").rows() == [
+        (april, "shop.example", "/", 200, 0.023),
+        (april, "shop.example", "/", 200, 0.023),
+        (TIME, "42", "/", 200, None),
+        (TIME, "x", "/", 200, None),
+    ]
+    assert parsed.rejects["reason"].to_list() == [
+        "status_code: found '200 OK', expected 100 to 599, or 0, -1, 000 or - for no answer"
+    ]
+
+
+def test_a_duration_that_was_not_measured_is_none() -> None:
+    field_map = "timestamp=t,customer_id=h,path=u,status_code=s,duration=d"
+    parsed = json_lines(log_json_fields=field_map).parse((DATA / "json_dash_duration.log").read_bytes(), 0)
+    assert parsed.records["duration"].to_list() == [0.01, None, None]
+    assert parsed.records["status_code"].to_list() == [200, 502, 499]
+
+
+@pytest.mark.parametrize("times", [1, 200])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "nope",
+        "x" * 80,
+        "客" * 81,
+        "x" * 5000,
+        '{"a":"\\ud800"',
+        " ",
+        "\u2003",
+        "'a'",
+        '{"a":"\\u0041',
+        "[1]",
+        "{}",
+    ],
+)
+def test_a_damaged_line_is_told_as_by_the_rules(line: str, times: int) -> None:
+    data = f"{line_of()}\n{line}\n".encode() * times
+    parsed, expected = JsonFormat(FIELDS, RULES, 1 << 20).parse(data, 5), by_rules().parse(data, 5)
+    assert_frame_equal(parsed.rejects, expected.rejects)
+    assert (parsed.records.height, parsed.blanks) == (times, expected.blanks)
+
+
+@pytest.mark.parametrize("times", [1, 100])
+def test_a_damaged_line_costs_no_other(times: int) -> None:
+    lines = [line_of(), line_of()[:-9], line_of(duration=2), "\x00", '{"a":', line_of(path="/客")]
+    parsed = json_lines().parse("\n".join(lines * times).encode(), 0)
+    assert parsed.records["duration"].to_list() == [0.388, 2.0, 0.388] * times
+    assert parsed.rejects.height == 3 * times
 
 
 @pytest.mark.parametrize(
