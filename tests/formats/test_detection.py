@@ -106,5 +106,5 @@ def test_logs_as_they_are_written_are_told_by_their_first_lines(name: str) -> No
 def test_of_an_object_the_nearest_format_is_told_with_the_field_that_it_lacks() -> None:
     line = '{"timestamp": "2024-10-01T00:00:01Z", "tenant": "a", "path": "/cart", "status_code": 200}'
     found = nearest(line)
-    assert [(each.name, each.field) for each in found][0] == ("json", "customer_id")
+    assert (found[0].name, found[0].field) == ("json", "customer_id")
     assert len(found) == 2

@@ -226,7 +226,7 @@ def test_a_terminal_is_refused(
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"log_file_path": "-,nginx=-"}, "standard input"),
+        ({"log_file_path": "-,nginx=-"}, "found '-', which LOG_FILE_PATH gives with other settings"),
         ({"log_file_path": "-", "log_start": "end"}, "LOG_START: found 'end'"),
     ],
 )
