@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import resource
 import statistics
 import subprocess
@@ -16,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
 
@@ -56,8 +58,6 @@ def duckdb_read_csv(log: Path, folder: Path) -> float:
 
 def flow_per_line(log: Path, folder: Path) -> float:
     """What one writes first: Bytewax's own file source, a Python function a line, inserts in batches."""
-    from datetime import datetime
-
     import bytewax.operators as op
     import duckdb
     import polars as pl
@@ -172,10 +172,32 @@ def write_log(path: Path, lines: int) -> None:
     )
 
 
+def write_wide_log(path: Path, lines: int, customers: int, paths: int) -> None:
+    """In order of time, of so many customers, and each path as often as the others."""
+    import numpy as np
+    import polars as pl
+
+    chance = np.random.default_rng(1)
+    frame = pl.DataFrame(
+        {
+            "time": np.arange(lines) // 12,
+            "customer": chance.integers(customers, size=lines),
+            "path": chance.permutation(lines) % paths,
+            "status": chance.choice([200, 201, 301, 404, 500], lines),
+            "duration": chance.integers(1, 1000, lines) / 1000,
+        }
+    )
+    time = (pl.lit(datetime(2024, 11, 6)) + pl.duration(seconds="time")).dt.strftime("%Y-%m-%d %H:%M:%S")  # noqa: DTZ001
+    line = pl.format("{} cust_{} /api/v1/resource{} {} {}", time, "customer", "path", "status", "duration")
+    frame.select(line).write_csv(path, include_header=False, quote_style="never")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--lines", type=int, default=5_000_000)
     parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--customers", type=int, help="so many, and as many paths as --paths says")
+    parser.add_argument("--paths", type=int, default=4)
     parser.add_argument("--log", type=Path, help="a log of one's own, of requests lines")
     parser.add_argument("--json", type=Path, help="keep the figures in this file")
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
@@ -185,7 +207,13 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         log = arguments.log or Path(folder) / "requests.log"
-        if arguments.log is None:
+        if arguments.log is None and arguments.customers:
+            what = (log, arguments.lines, arguments.customers, arguments.paths)
+            # A process begins with the peak of memory of the one that starts it.
+            writer = multiprocessing.get_context("spawn").Process(target=write_wide_log, args=what)
+            writer.start()
+            writer.join()
+        elif arguments.log is None:
             write_log(log, arguments.lines)
         with log.open("rb") as stream:
             lines = sum(block.count(b"\n") for block in iter(lambda: stream.read(1 << 20), b""))

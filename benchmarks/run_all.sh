@@ -12,6 +12,7 @@ run() {
 run ingest.py --lines 5000000
 run ingest.py --lines 20000000 --repeat 1
 run formats_json.py
+run ingest.py --lines 1000000 --customers 200000 --paths 1000000
 run idle.py
 run freshness.py
 run query.py --rows 10000000

@@ -11,6 +11,7 @@ import pytest
 from tailmetrics.sources import CHUNK_LINES, Batch, Source
 from tailmetrics.stats import CustomersQuery
 from tailmetrics.stores.base import COMMIT_LINES
+from tailmetrics.stores.duckdb.file import ROW_GROUP_RECORDS
 from tailmetrics.stores.duckdb.store import DuckDBStore
 from tests.builders import LINE_BYTES, batch_of, moved, settings_of, source_of
 from tests.stores.conftest import Ask
@@ -37,6 +38,11 @@ def records(start: int, lines: int) -> pl.DataFrame:
             "offset": start + line * LINE_BYTES,
         }
     )
+
+
+def test_four_chunks_of_lines_of_67_bytes_are_a_commit_and_fill_a_row_group(tmp_path: Path) -> None:
+    lines = 4 * (settings_of(tmp_path).chunk_bytes // 67)
+    assert ROW_GROUP_RECORDS < DuckDBStore.commit_lines <= lines < COMMIT_LINES
 
 
 @pytest.mark.parametrize("threads", [1, 2, 4])

@@ -159,3 +159,28 @@ def test_in_a_file_of_the_fifth_version_daily_stats_learn_that_no_answer_is_a_fa
     with duckdb.connect(str(path), read_only=True) as connection:
         found = connection.execute("SELECT successful_requests, failed_requests FROM daily_stats").fetchall()
     assert found == [(0, 1)]
+
+
+def test_a_file_of_the_sixth_version_keeps_its_unsorted_records_and_compresses_no_text_of_new_ones(
+    tmp_path: Path, ask: Ask[Any]
+) -> None:
+    path = tmp_path / "store.duckdb"
+    with duckdb.connect(str(path)) as connection:
+        for step in schema.UPGRADES[:6]:
+            connection.execute(step)
+        connection.execute("UPDATE meta SET schema_version = 6")
+        connection.execute(
+            "INSERT INTO fresh SELECT 1, range * 54, TIMESTAMP '2024-10-10', 'a', '/', 200, 0.1 "
+            "FROM range(10)"
+        )
+    store = opened_at(tmp_path)
+    written(store, store.register(source_of()), rows_of(3000, 1, 1))
+    found = requests_of(store, ask)
+    store.close()
+    assert found == ({"a": 10, "c0": 3000}, {"/": 10, "/0": 3000})
+    with duckdb.connect(str(path), read_only=True) as connection:
+        compressions = connection.execute(
+            "SELECT DISTINCT column_name, compression FROM pragma_storage_info('fresh') "
+            "WHERE segment_type = 'VARCHAR' ORDER BY ALL"
+        ).fetchall()
+    assert compressions == [("customer_id", "Uncompressed"), ("path", "Uncompressed")]
