@@ -91,7 +91,7 @@ prepare_environment run
 
 [ "$keep" = yes ] || find "$demo" -mindepth 1 -maxdepth 1 ! -name "$marker" -exec rm -rf {} +
 
-say_what_does_not_hold LOG_FILE_PATH=data/requests.log LOG_FORMAT=requests \
+say_what_does_not_hold LOG_FILE_PATH=data/requests.log LOG_FORMAT=auto \
     STORE_URL=duckdb:///data/tailmetrics.duckdb API_HOST=127.0.0.1
 export LOG_FILE_PATH=$demo/requests.log LOG_FORMAT=requests
 export STORE_URL=duckdb:///$demo/tailmetrics.duckdb API_HOST=127.0.0.1 API_PORT=$port

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from tailmetrics.errors import UndecidedFormat
 from tailmetrics.formats import KINDS, Kind
-from tailmetrics.formats.detection import decided, is_of, nearest, of_whole
+from tailmetrics.formats.detection import decided, head_of, is_of, nearest, of_whole
 from tailmetrics.formats.kinds import never_claims
 from tests.builders import format_options
 from tests.paths import ROOT
@@ -108,3 +108,26 @@ def test_of_an_object_the_nearest_format_is_told_with_the_field_that_it_lacks() 
     found = nearest(line)
     assert (found[0].name, found[0].field) == ("json", "customer_id")
     assert len(found) == 2
+
+
+@pytest.mark.parametrize(
+    ("log", "expected"),
+    [
+        (b"a\nb\n", b"a\nb\n"),
+        (b"a", b"a"),
+        (b"x" * 200_000, b""),
+        (b"x" * 200_000 + b"\na\n", b"a\n"),
+        (b"x" * 65_536 + b"\n", b""),
+        (b"", b""),
+    ],
+    ids=[
+        "lines",
+        "an unfinished line",
+        "an unfinished long line",
+        "behind a long line",
+        "a long line",
+        "nothing",
+    ],
+)
+def test_the_head_of_a_log_begins_behind_first_lines_that_are_longer(log: bytes, expected: bytes) -> None:
+    assert head_of(lambda offset, length: log[offset : offset + length]) == expected

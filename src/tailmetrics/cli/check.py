@@ -28,7 +28,7 @@ from tailmetrics.errors import (
     UndecidedFormat,
 )
 from tailmetrics.formats import open_entry
-from tailmetrics.formats.detection import HEAD_BYTES
+from tailmetrics.formats.detection import head_of
 from tailmetrics.queues import QueueUrl
 from tailmetrics.queues.broker import connected
 from tailmetrics.settings import LogPath, Settings, load_settings
@@ -135,7 +135,7 @@ def _first_lines(entry: LogPath, files: Sequence[FoundFile]) -> Iterator[Finding
 def _first_lines_of(file: FoundFile) -> Iterator[Finding]:
     try:
         with contextlib.closing(open_log(file.path)) as opened:
-            head = opened.read(0, HEAD_BYTES)
+            head = head_of(opened.read)
         trial = tried(head, file.log_format, file.path, file.modified_ns, is_finished=False)
     except UndecidedFormat as error:
         yield Finding("wrong", "lines", f"{file.path}: {error}")

@@ -134,14 +134,14 @@ def _options(settings: Settings, file: Path) -> tuple[FormatOptions, str]:
 
 def _head(file: Path) -> tuple[bytes, int]:
     """The first bytes of a log, decompressed, and when it was written to last."""
-    from tailmetrics.formats.detection import HEAD_BYTES
+    from tailmetrics.formats.detection import HEAD_BYTES, head_of
     from tailmetrics.tailing.log_file import open_finished
 
     if file == STDIN:
         return _head_of_stdin(HEAD_BYTES), time.time_ns()
     try:
         with contextlib.closing(open_finished(str(file))) as opened:
-            return opened.read(0, HEAD_BYTES), file.stat().st_mtime_ns
+            return head_of(opened.read), file.stat().st_mtime_ns
     except OSError as error:
         raise LoadError(f"{file} cannot be read: {error.strerror or error}") from error
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -23,6 +23,7 @@ from tailmetrics.settings import FormatOptions
 from tailmetrics.settings.names import AUTO
 
 HEAD_BYTES: Final = 64 * 1024  # so much of the beginning decides
+_LONGEST_LINE = 64 * 1024 * 1024
 _MOST_LINES = 1000
 _SHOWN_OF_OBJECT = 60  # characters, as its keys tell what is missing
 _SHOWN = 2  # formats that an undecided line is nearest to
@@ -39,6 +40,21 @@ class Nearest:
 
     def __str__(self) -> str:
         return f"{self.name} (fails at {self.field}: found {self.found!r})"
+
+
+def head_of(read: Callable[[int, int], bytes]) -> bytes:
+    """The beginning of a log that decides, by `read(offset, length)`; behind first lines that are longer.
+
+    Empty while the end of such a line is not there.
+    """
+    begin = 0
+    while True:
+        head = read(begin, HEAD_BYTES)
+        if (end := head.find(b"\n")) >= 0:
+            return read(begin + end + 1, HEAD_BYTES) if begin else head
+        if len(head) < HEAD_BYTES or begin >= _LONGEST_LINE:
+            return b"" if begin else head
+        begin += HEAD_BYTES
 
 
 def decided(head: bytes, options: FormatOptions, *, is_whole: bool) -> FormatOptions | None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from tailmetrics.errors import UndecidedFormat
 from tailmetrics.formats import has_header
-from tailmetrics.formats.detection import HEAD_BYTES, decided
+from tailmetrics.formats.detection import decided, head_of
 from tailmetrics.formats.framing import framing_of
 from tailmetrics.formats.w3c.directives import header_after, header_before
 from tailmetrics.settings import FormatOptions, TailingOptions
@@ -186,7 +186,7 @@ class Follower:
         if self._undecided is not None and self._undecided[0] == self.stamp and not is_whole:
             raise self._undecided[1]
         try:
-            log_format = decided(self.file.read(0, HEAD_BYTES), self.log_format, is_whole=is_whole)
+            log_format = decided(head_of(self.file.read), self.log_format, is_whole=is_whole)
         except UndecidedFormat as error:
             self._undecided = self.stamp, error
             raise

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Set
 
 from tailmetrics.errors import LoadError
-from tailmetrics.formats.detection import HEAD_BYTES, is_of
+from tailmetrics.formats.detection import head_of, is_of
 from tailmetrics.formats.framing import RESULTS
 from tailmetrics.settings import TailingOptions
 from tailmetrics.status import SourceState, SourceStatus
@@ -319,4 +319,4 @@ class Scanner:
 
 def _name_counts(opened: LogFile, file: FoundFile) -> bool:
     """Whether another name makes another log of equal content."""
-    return is_spool(file.path) or is_of(RESULTS, opened.read(0, HEAD_BYTES), file.log_format)
+    return is_spool(file.path) or is_of(RESULTS, head_of(opened.read), file.log_format)
