@@ -90,8 +90,8 @@ def test_kill_nine_at_random_moments(log, store):
                 process.wait(0.4 + random_source.random() * 0.6)
             process.kill()
     process = begin(log, store)
-    process.communicate(timeout=WAIT_SECONDS)
-    assert process.returncode == 0
+    _, said = process.communicate(timeout=WAIT_SECONDS)
+    assert process.returncode == 0, said
     assert np.array_equal(numbers(store), np.arange(LINES))
     assert counted(store) == [(LINES, log.stat().st_size)]
 
