@@ -119,7 +119,9 @@ def _format(entry: LogPath) -> Finding:
         open_entry(entry)
     except FormatError as error:
         return Finding("wrong", "format", str(error))
-    return Finding("ok", "format", f"{entry.log_format.name} can be read")
+    name = entry.log_format.name
+    said = f"{name}, the first lines of each log decide" if name == AUTO else f"{name} can be read"
+    return Finding("ok", "format", said)
 
 
 def _first_lines(entry: LogPath, files: Sequence[FoundFile]) -> Iterator[Finding]:
