@@ -6,7 +6,7 @@ import pytest
 
 from tailmetrics.errors import FormatError, UndecidedFormat
 from tailmetrics.formats import KINDS, open_format
-from tailmetrics.formats.detection import decided
+from tailmetrics.formats.detection import decided, of_whole
 from tests.builders import format_options
 from tests.paths import DATA
 
@@ -151,3 +151,12 @@ def test_the_unit_of_a_directive_is_its_own() -> None:
 def test_what_is_wrong_with_a_format_string_is_told_with_its_place(name: str, error: str) -> None:
     with pytest.raises(FormatError, match=f"^LOG_FORMAT: {error}"):
         open_format(format_options(name))
+
+
+@pytest.mark.parametrize("site", ["shop.example:443", "shop.example"])
+@pytest.mark.parametrize("tail", ["", ' "-" "curl/8.5"'], ids=["common", "combined"])
+def test_a_site_before_the_line_is_the_customer(site: str, tail: str) -> None:
+    line = f'{site} 203.0.113.9 - bob [10/Oct/2024:13:55:36 +0000] "GET /a?x=1 HTTP/1.1" 200 5{tail}\n'
+    log_format = of_whole(line.encode(), format_options("auto"))
+    customer, path = open_format(log_format).parse(line.encode(), 0).records.row(0)[1:3]
+    assert (log_format.name, customer, path) == ("vhost_combined", "shop.example", "/a")

@@ -224,8 +224,9 @@ def lacking(line: str) -> list[tuple[str, str]]:
     found = _object_in(line)
     if found is None:
         return []
-    of_logs = [(log.name, log.missing(found)) for log in (*reversed(_LOGS),)]
-    of_logs.sort(key=lambda each: len(each[1]))
+    of_logs = [(log.name, log.missing(found)) for log in _LOGS]
+    # That whose keys can be named first.
+    of_logs.sort(key=lambda each: (each[0] != NAME, len(each[1])))
     return [(name, missing[0]) for name, missing in of_logs if missing]
 
 

@@ -35,10 +35,17 @@ _REQUEST = (
 _AGENT = rf' "(?P<referer>{QUOTED_TEXT})" "(?P<agent>{QUOTED_TEXT})"'
 _COMMON = rf"\A{_CLIENT}{_REQUEST}\Z"
 _COMBINED = rf"\A{_CLIENT}{_REQUEST}{_AGENT}\Z"
-_VHOST_COMBINED = rf"\A{_SITE}{_REQUEST}{_AGENT}\Z"
+_VHOST_COMBINED = rf"\A{_SITE}{_REQUEST}(?:{_AGENT})?\Z"
+# Without a port a name with dots, and an address of numbers behind it, tell the site from other words.
+_NO_PORT = (
+    r"(?P<host>[^ :,]*\.[^ :,]*[A-Za-z][^ :,]*) (?P<address>[0-9A-Fa-f]*[.:][0-9A-Fa-f.:]*) (?P<ident>[^ ]+) "
+)
+_VHOST_WITHOUT_PORT = re.compile(rf"\A{_NO_PORT}{_USER}{_REQUEST}(?:{_AGENT})?\Z")
 _TRAILER = rf'(?P<duration>(?: (?:[^ "\[]*{_QUOTED}|[^ "\[]+))*)'
 _NGINX = rf"\A{_CLIENT}{_REQUEST}{_AGENT}{_TRAILER}\Z"
 _TRAILED = re.compile(_NGINX)
+_WITH_PORT = re.compile(_VHOST_COMBINED)
+_OF_CLIENT = re.compile(rf"\A{_CLIENT}{_REQUEST}")
 _FORWARDED_FIRST = re.compile(rf"\A{_FORWARDED}{_REQUEST}{_AGENT}{_TRAILER}\Z")
 _NUMBERED = re.compile(rf"\A{_CLIENT}{_REQUEST}(?:{_AGENT}(?: {_QUOTED})*)? \d+\Z")
 _OF_TRAEFIK = re.compile(rf" \d+ {_QUOTED} {_QUOTED} \d+ms\Z")
@@ -89,6 +96,10 @@ def _claims_nginx(line: str) -> bool:
     return _FORWARDED_FIRST.match(line) is not None
 
 
+def _claims_vhost(line: str) -> bool:
+    return bool(_WITH_PORT.match(line) or (_VHOST_WITHOUT_PORT.match(line) and not _OF_CLIENT.match(line)))
+
+
 def _open_nginx(options: FormatOptions) -> LineFormat:
     if not options.nginx_regex:
         return nginx_format(options)
@@ -124,9 +135,9 @@ KINDS: Final = (
     ),
     Kind(
         name="vhost_combined",
-        title="Apache's vhost_combined: the combined format behind a site and its port",
+        title="Apache's vhost_combined and vhost_common: behind the site, with its port or without",
         example=f"shop.example:443 {_COMBINED_EXAMPLE}",
-        claims=_claims(_VHOST_COMBINED),
+        claims=_claims_vhost,
         open=_open_vhost_combined,
         customer=_SITE_CUSTOMER,
         pattern=_VHOST_COMBINED,
