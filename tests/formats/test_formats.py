@@ -87,6 +87,7 @@ def test_lines_that_begin_like_a_compressed_file_are_rejects(name: str, beginnin
 
 
 @in_every_format
+@pytest.mark.slow
 @unhurried
 @given(data=st.data(), offset=st.sampled_from([0, 10**12]))
 def test_every_line_is_a_record_a_reject_or_blank_at_its_offset(
@@ -102,6 +103,7 @@ def test_every_line_is_a_record_a_reject_or_blank_at_its_offset(
 
 
 @in_every_format
+@pytest.mark.slow
 @unhurried
 @given(data=st.data())
 def test_records_and_rejects_have_their_schema_and_rise_by_offset(name: str, data: st.DataObject) -> None:
@@ -114,6 +116,7 @@ def test_records_and_rejects_have_their_schema_and_rise_by_offset(name: str, dat
 
 
 @in_every_format
+@pytest.mark.slow
 @unhurried
 @given(data=st.data())
 def test_a_log_in_two_pieces_is_the_same_as_in_one(name: str, data: st.DataObject) -> None:
@@ -137,6 +140,7 @@ def test_ends_of_either_kind_make_the_same_records(name: str) -> None:
 
 
 @in_every_format
+@pytest.mark.slow
 @unhurried
 @given(beginning=st.binary(max_size=400), offset=st.sampled_from([0, 99]))
 def test_the_beginning_of_a_line_that_is_too_long_is_one_reject(

@@ -29,8 +29,10 @@ _WHO = (
     rf"(?P<address>[^ ]*) - {_SPACED_USER}",
     rf"(?P<address>[^ ,]+)(?:, [^ ,]+)+ - {_SPACED_USER}",
     rf"(?P<host>[^ :]+):[^ ]+ (?P<address>[^ ]+) [^ ]+ {_SPACED_USER}",
-    r"(?P<host>[^ :,]*\.[^ :,]*[A-Za-z][^ :,]*) (?P<address>[0-9A-Fa-f]*[.:][0-9A-Fa-f.:]*) [^ ]+ "
-    rf"{_SPACED_USER}",
+    (
+        r"(?P<host>[^ :,]*\.[^ :,]*[A-Za-z][^ :,]*) (?P<address>[0-9A-Fa-f]*[.:][0-9A-Fa-f.:]*) [^ ]+ "
+        rf"{_SPACED_USER}"
+    ),
 )
 _WHAT = rf' \[(?P<timestamp>[^\]]*)\] "(?P<request>{QUOTED_TEXT})" (?P<status_code>[^ ]*)(?P<rest>(?: .*)?)\z'
 _COLUMNS = ("host", "address", "user", "timestamp", "request", "status_code", "rest")
