@@ -84,7 +84,11 @@ def settings_in(folder: Path, entry: str = "-", **changes: Any) -> Settings:
 
 def kept(folder: Path) -> list[bytes]:
     """What the files hold, by the order of their names' beginning."""
-    return [file.read_bytes() for file in sorted(folder.glob("stdin-*"))]
+    contents = []
+    for file in sorted(folder.glob("stdin-*")):
+        with contextlib.suppress(FileNotFoundError):  # it may be removed in between
+            contents.append(file.read_bytes())
+    return contents
 
 
 def names(folder: Path) -> list[str]:
