@@ -67,14 +67,15 @@ def decided(head: bytes, options: FormatOptions, *, is_whole: bool) -> FormatOpt
     if options.name != AUTO:
         return options
     is_whole = is_whole or len(head) >= HEAD_BYTES
-    lines = list(_lines(head, is_whole=is_whole))
+    lines: list[str] = []
     names: Counter[str] = Counter()
     looked_at = 0
     requests_found = False  # what wraps the lines of a program wraps those of others too
     claims = claims_of(KINDS, options)
-    for line in lines:
+    for line in _lines(head, is_whole=is_whole):
+        lines.append(line)
         wrapper = wrapper_of(line)
-        inside = inner_text(line) if wrapper else line
+        inside = inner_text(line)
         claimed = [name for name, claim in claims.items() if claim(inside)]
         if not claimed and line.startswith("#"):
             continue  # a comment, of which only some formats know what it means
@@ -98,9 +99,11 @@ def of_whole(head: bytes, options: FormatOptions) -> FormatOptions:
         return options
 
 
-def is_of(name: str, head: bytes, options: FormatOptions) -> bool:
-    """Whether a log that begins so is in a format, as far as its lines tell."""
-    return of_whole(head, options).name == name
+def is_of(name: str, read: Callable[[int, int], bytes], options: FormatOptions) -> bool:
+    """Whether a log is in a format, as far as its lines tell; `read` is as of head_of."""
+    if options.name == AUTO:
+        options = of_whole(head_of(read), options)
+    return options.name == name
 
 
 def nearest(line: str) -> list[Nearest]:

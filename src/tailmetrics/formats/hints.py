@@ -26,7 +26,8 @@ class WithHints:
         self._of_text = [kind for kind in others if not kind.is_object]
 
     def of_source(self, path: str, written_ns: int, header: bytes = b"") -> WithHints:
-        return WithHints(self._inner.of_source(path, written_ns, header), self._others)
+        inner = self._inner.of_source(path, written_ns, header)
+        return self if inner is self._inner else WithHints(inner, self._others)
 
     def parse(self, data: bytes, offset: int) -> ParsedLines:
         return self._hinted(self._inner.parse(data, offset))

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 
 from tailmetrics.errors import LoadError
-from tailmetrics.formats.detection import head_of, is_of
+from tailmetrics.formats.detection import is_of
 from tailmetrics.formats.framing import RESULTS
 from tailmetrics.settings import FormatOptions
 from tailmetrics.sources import Batch
@@ -96,7 +96,7 @@ class LoadQueue:
         size = opened.size()
         log_format = job.log_format or self._followers.names.format_of(str(job.path)) or self._log_format
         # A result log's name says when it ran: another one of equal content is another run.
-        name_counts = is_of(RESULTS, head_of(opened.read), log_format)
+        name_counts = is_of(RESULTS, opened.read, log_format)
         source = self._matcher.of_load(opened, job, name_counts=name_counts) if size else None
         if source is None:
             job.begin("", 0, 0)

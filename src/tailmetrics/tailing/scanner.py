@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Set
 
 from tailmetrics.errors import LoadError
-from tailmetrics.formats.detection import head_of, is_of
+from tailmetrics.formats.detection import is_of
 from tailmetrics.formats.framing import RESULTS
 from tailmetrics.settings import TailingOptions
 from tailmetrics.status import SourceState, SourceStatus
@@ -200,21 +200,22 @@ class Scanner:
 
     def _identify(self, files: list[FoundFile], problems: Problems) -> None:
         """Follow what is known by its inode first: then a copy can be told from the file it was made of."""
-        unknown: list[tuple[FoundFile, LogFile]] = []
+        unknown: list[tuple[FoundFile, LogFile, bool]] = []
         first_look = self._first_look or {}
         for file in files:
             problems.pop(file.path, None)
             opened = self._open(file.path, problems)
             if opened is None:
                 continue
-            source = self._matcher.by_inode(opened, file.path, name_counts=_name_counts(opened, file))
+            name_counts = _name_counts(opened, file)
+            source = self._matcher.by_inode(opened, file.path, name_counts=name_counts)
             if source is None:
-                unknown.append((file, opened))
+                unknown.append((file, opened, name_counts))
             else:
                 self._followers.follow(source, opened, file.path, file.log_format)
         # A log before what rotation made of it, whose name is longer, to tell a copy from what is followed.
-        for file, opened in sorted(unknown, key=lambda each: len(each[0].path)):
-            source = self._matcher.by_content(opened, file.path, name_counts=_name_counts(opened, file))
+        for file, opened, name_counts in sorted(unknown, key=lambda each: len(each[0].path)):
+            source = self._matcher.by_content(opened, file.path, name_counts=name_counts)
             if source is None:
                 opened.close()
                 continue
@@ -222,7 +223,7 @@ class Scanner:
             if is_new and file.key in first_look and self._options.log_start == "end":
                 source = start_at_end(source, opened, first_look[file.key])
             self._followers.follow(source, opened, file.path, file.log_format)
-        for file, _ in unknown:  # but read in the order of their names
+        for file, _, _ in unknown:  # but read in the order of their names
             if (follower := self._followers.of_file(file.key)) is not None:
                 self._followers.end_turn(follower)
         for file in files:
@@ -319,4 +320,4 @@ class Scanner:
 
 def _name_counts(opened: LogFile, file: FoundFile) -> bool:
     """Whether another name makes another log of equal content."""
-    return is_spool(file.path) or is_of(RESULTS, head_of(opened.read), file.log_format)
+    return is_spool(file.path) or is_of(RESULTS, opened.read, file.log_format)

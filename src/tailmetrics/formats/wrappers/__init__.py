@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 import polars as pl
@@ -15,6 +16,7 @@ from tailmetrics.formats.wrappers.wrapper import INNER, Wrapper
 WRAPPERS: Final[dict[str, Wrapper]] = {wrapper.name: wrapper for wrapper in (DOCKER, CRI, SYSLOG, JOURNALD)}
 
 
+@lru_cache(maxsize=2)  # one line is asked of, and then what is inside of it
 def wrapper_of(line: str) -> str | None:
     """The name of the wrapper that a line is in; None when it is in none."""
     return next((name for name, wrapper in WRAPPERS.items() if wrapper.wraps(line)), None)
