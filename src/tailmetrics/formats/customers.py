@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import polars as pl
 
+from tailmetrics.formats.fields import MISSING
 from tailmetrics.formats.paths import customer_regex
-
-_NOBODY = ("", "-")
 
 
 def chosen(fields: pl.DataFrame, preference: tuple[str, ...]) -> pl.Series:
@@ -21,6 +20,6 @@ def chosen(fields: pl.DataFrame, preference: tuple[str, ...]) -> pl.Series:
             choices.append(pl.col("path").str.extract(customer_regex(name), 1))
         elif name in fields.columns:
             field = pl.col(name)
-            choices.append(pl.when(~field.is_in(_NOBODY)).then(field))
+            choices.append(pl.when(~field.is_in(MISSING)).then(field))
     customer = pl.coalesce(*choices, pl.lit(None, pl.String())).alias("customer_id")
     return fields.with_columns(customer)["customer_id"]

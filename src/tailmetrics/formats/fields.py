@@ -12,6 +12,7 @@ from tailmetrics.formats.units import seconds
 from tailmetrics.records import MAX_CUSTOMER_ID_CHARACTERS, MAX_DURATION_SECONDS, NO_ANSWER
 
 PROBLEM: Final = "problem"
+MISSING: Final = ("", "-")  # what logs write where there is nothing
 # What a format makes of its lines: the text of each field, null where there is none, and in `problem` the
 # reason when a line as a whole is not of the format.
 RAW_SCHEMA: Final = {

@@ -16,7 +16,7 @@ from tailmetrics.formats.kinds import Kind
 from tailmetrics.formats.lines import Bools, Lines, split
 from tailmetrics.formats.rules import Rules
 from tailmetrics.formats.scan import TIME_BYTES, Scan, scan_lines
-from tailmetrics.formats.text import TextFormat, each_text, text_pairs
+from tailmetrics.formats.text import TextFormat, each_text, text_pairs, with_others
 from tailmetrics.formats.units import PER_SECOND
 from tailmetrics.records import MAX_CUSTOMER_ID_CHARACTERS, RECORD_SCHEMA, ParsedLines, no_records, no_rejects
 from tailmetrics.settings import FormatOptions
@@ -49,8 +49,7 @@ class RequestsFormat:
         if clean.all():
             return ParsedLines(records, no_rejects(), excluded)
         others = self._by_rules.parse_lines(scan.lines.only(~clean))
-        both = pl.concat([records, others.records]).sort("offset") if others.records.height else records
-        return ParsedLines(both, others.rejects, others.blanks + excluded)
+        return with_others(records, others, excluded)
 
     def parse_too_long(self, data: bytes, offset: int) -> ParsedLines:
         return self._by_rules.parse_too_long(data, offset)

@@ -111,6 +111,12 @@ class TextFormat(RuledFormat):
         return self._extract(text)
 
 
+def with_others(records: pl.DataFrame, others: ParsedLines, excluded: int) -> ParsedLines:
+    """Records of lines that were read by their bytes, and all that the rules read of the other lines."""
+    both = pl.concat([records, others.records]).sort("offset") if others.records.height else records
+    return ParsedLines(both, others.rejects, others.blanks + excluded)
+
+
 def too_long_line(data: bytes, offset: int, max_line_bytes: int) -> ParsedLines:
     """The one reject that a line is of which `data` is the beginning."""
     line = data.removeprefix(BYTE_ORDER_MARK) if offset == 0 else data

@@ -6,6 +6,7 @@ from typing import Final
 
 import polars as pl
 
+IMPROBABLE_SECONDS: Final = 3600.0  # no half of all requests take longer
 PER_SECOND: Final = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
 _NUMBER = r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _PLAIN = rf"\A{_NUMBER}\z"

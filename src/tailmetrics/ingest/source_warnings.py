@@ -8,6 +8,7 @@ from array import array
 from collections import Counter, deque
 from dataclasses import dataclass, field
 
+from tailmetrics.formats.units import IMPROBABLE_SECONDS
 from tailmetrics.records import ParsedLines
 from tailmetrics.sources import Batch
 from tailmetrics.status import SourceWarning, detect_hint, share_of_rejects
@@ -17,7 +18,6 @@ log = EventLog()
 
 _SLOT_SECONDS = 10
 _SLOTS = 6  # make a minute
-_IMPROBABLE_SECONDS = 3600.0  # no half of all requests take longer
 _DURATIONS = 1000  # from one look at the median to the next
 _SAMPLE = 100  # of the improbable ones, of which the median is told
 _REASONS = 1000  # are looked at when most lines begin to be rejects
@@ -116,7 +116,7 @@ def _most_frequent_reason(parsed: ParsedLines) -> str:
 def _count_durations(counters: _Counters, parsed: ParsedLines) -> None:
     durations = parsed.records["duration"]
     counters.durations += durations.len() - durations.null_count()
-    improbable = durations.filter(durations > _IMPROBABLE_SECONDS)
+    improbable = durations.filter(durations > IMPROBABLE_SECONDS)
     counters.improbable += improbable.len()
     counters.sample.extend(improbable.head(_SAMPLE - len(counters.sample)))
     if counters.durations < _DURATIONS:

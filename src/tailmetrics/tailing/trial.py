@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Final
 
 from tailmetrics.formats import open_format
 from tailmetrics.formats.detection import HEAD_BYTES, decided, of_whole
 from tailmetrics.formats.framing import framing_of
+from tailmetrics.formats.units import IMPROBABLE_SECONDS
 from tailmetrics.records import ParsedLines
 from tailmetrics.settings import FormatOptions
 from tailmetrics.settings.names import AUTO
-
-_IMPROBABLE_SECONDS: Final = 3600.0  # no half of all requests take longer
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +29,7 @@ class Trial:
     def improbable_median(self) -> float | None:
         """The median of the durations in seconds, when it is so long that their unit is probably another."""
         median = self.parsed.records["duration"].median()
-        return median if isinstance(median, float) and median > _IMPROBABLE_SECONDS else None
+        return median if isinstance(median, float) and median > IMPROBABLE_SECONDS else None
 
     @property
     def likely_name(self) -> str | None:

@@ -65,21 +65,29 @@ def read_map(field_map: str, columns: Sequence[str], optional: Collection[str]) 
 
     Raises FormatError when it is no such map, or lacks a column that is not optional.
     """
+    keys = choices_of(field_map, columns)
+    missing = [name for name in columns if name not in keys and name not in optional]
+    if missing:
+        raise FormatError(f"{SETTING}: found {field_map!r}, expected a key for {', '.join(missing)} too")
+    return JsonFields(keys)
+
+
+def choices_of(field_map: str, columns: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Column to its keys in order of preference, by a map as in LOG_JSON_FIELDS.
+
+    Raises FormatError when it is no such map.
+    """
     keys: dict[str, tuple[str, ...]] = {}
     for entry in field_map.split(","):
         column, separator, path = (part.strip() for part in entry.partition("="))
         choices = tuple(choice.strip() for choice in path.split("|"))
-        wrong = not separator or column not in columns or column in keys
-        if wrong or not all(all(choice.split(".")) for choice in choices):
+        if not separator or column not in columns or column in keys or not all(choices):
             raise FormatError(
                 f"{SETTING}: found {entry.strip()!r}, expected column=key, or column=key|key, each column "
                 f"once, columns are {', '.join(columns)}"
             )
         keys[column] = choices
-    missing = [name for name in columns if name not in keys and name not in optional]
-    if missing:
-        raise FormatError(f"{SETTING}: found {field_map!r}, expected a key for {', '.join(missing)} too")
-    return JsonFields(keys)
+    return keys
 
 
 def read_objects(

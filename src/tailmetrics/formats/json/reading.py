@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import compress
 from typing import Final
 
@@ -11,7 +12,7 @@ import msgspec
 import numpy as np
 import polars as pl
 
-from tailmetrics.formats.fields import PROBLEM, RAW_SCHEMA
+from tailmetrics.formats.fields import MISSING, PROBLEM, RAW_SCHEMA
 from tailmetrics.formats.json.keys import NULL, JsonFields, Objects
 from tailmetrics.formats.json.shape import FEW_LINES, Shapes
 from tailmetrics.formats.json.values import Values, records_of, status_text
@@ -19,7 +20,7 @@ from tailmetrics.formats.lines import Bools, Integers, Lines, lines_of, odd_line
 from tailmetrics.formats.paths import AGENT
 from tailmetrics.formats.reasons import SHOWN_CHARACTERS, found_instead
 from tailmetrics.formats.rules import Rules
-from tailmetrics.formats.text import PASSED_OVER, Extract, TextFormat
+from tailmetrics.formats.text import PASSED_OVER, Extract, TextFormat, with_others
 from tailmetrics.records import REJECT_SCHEMA, ParsedLines, no_records, no_rejects
 
 COLUMNS: Final = tuple(name for name in RAW_SCHEMA if name != PROBLEM)
@@ -77,9 +78,9 @@ class JsonFormat:
         if is_damaged.all():
             return ParsedLines(records, damaged, excluded)
         others = self._by_rules.parse_lines(rest.only(~is_damaged))
-        both = pl.concat([records, others.records]).sort("offset") if others.records.height else records
-        rejects = pl.concat([damaged, others.rejects]).sort("offset") if damaged.height else others.rejects
-        return ParsedLines(both, rejects, others.blanks + excluded)
+        if damaged.height:
+            others = replace(others, rejects=pl.concat([damaged, others.rejects]).sort("offset"))
+        return with_others(records, others, excluded)
 
     def _damaged(self, lines: Lines) -> tuple[pl.DataFrame, Bools]:
         """The rejects that lines are which are no objects, and which lines these are; a few may be left out.
@@ -169,7 +170,7 @@ def extract_by(fields: JsonFields, message: str = "") -> Extract:
         half = "line: found {}, which is half of a surrogate pair, expected whole characters"
         found = found.with_columns(
             status_text(found["status_code"]).alias("status_code"),
-            pl.when(~pl.col("duration").is_in(("", "-"))).then("duration"),
+            pl.when(~pl.col("duration").is_in(MISSING)).then("duration"),
             pl.when(~pl.Series(is_object))
             .then(found_instead("line", pl.lit(text), "a JSON object"))
             .when(has_half)

@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from tailmetrics.errors import FormatError
+from tailmetrics.formats.json.keys import choices_of
 from tailmetrics.formats.paths import AGENT
 from tailmetrics.settings import FormatOptions
-from tailmetrics.settings.logs import LogSettings
+from tailmetrics.settings.logs import DEFAULT_JSON_FIELDS
 
 _COLUMNS: Final = ("timestamp", "customer_id", "path", "status_code", "duration")
 _DURATIONS: Final = ("duration", "latency", "elapsed", "took", "response_time", "request_time")
@@ -27,13 +27,12 @@ USUAL: Final[Mapping[str, tuple[str, ...]]] = {
     AGENT: ("user_agent", "agent"),
 }
 CUSTOMER: Final = ("customer_id", "customer", "tenant", "user", "host", "address")
-_DEFAULT_MAP = LogSettings.model_fields["log_json_fields"].default
 _UNIT_OF_NAME = re.compile(rf".*_({'|'.join(_UNITS)})")
 
 
 def is_mapped(options: FormatOptions) -> bool:
     """Whether LOG_JSON_FIELDS says which keys hold which columns."""
-    return options.json_fields not in ("", _DEFAULT_MAP)
+    return options.json_fields not in ("", DEFAULT_JSON_FIELDS)
 
 
 def keys_of(options: FormatOptions, fields: Iterable[str]) -> dict[str, tuple[str, ...]]:
@@ -42,23 +41,10 @@ def keys_of(options: FormatOptions, fields: Iterable[str]) -> dict[str, tuple[st
     Raises FormatError when LOG_JSON_FIELDS is no map of columns to keys.
     """
     usual = {name: USUAL.get(name, (name,)) for name in (*_COLUMNS, *fields)}
-    return usual | _mapped(options.json_fields) if is_mapped(options) else usual
+    return usual | choices_of(options.json_fields, _COLUMNS) if is_mapped(options) else usual
 
 
 def unit_of(key: str) -> str | None:
     """The unit in which the name of a key says that its value is."""
     found = _UNIT_OF_NAME.fullmatch(key)
     return found and found[1].removesuffix("econds")
-
-
-def _mapped(field_map: str) -> dict[str, tuple[str, ...]]:
-    found: dict[str, tuple[str, ...]] = {}
-    for entry in field_map.split(","):
-        column, separator, keys = (part.strip() for part in entry.partition("="))
-        if not separator or not keys or column not in _COLUMNS or column in found:
-            raise FormatError(
-                f"LOG_JSON_FIELDS: found {entry.strip()!r}, expected column=key, each column once, columns "
-                f"are {', '.join(_COLUMNS)}"
-            )
-        found[column] = tuple(key.strip() for key in keys.split("|"))
-    return found

@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from tailmetrics.formats.fields import PROBLEM
+from tailmetrics.formats.fields import MISSING, PROBLEM
 from tailmetrics.formats.kinds import Kind
 from tailmetrics.formats.logfmt.keys import CUSTOMER, USUAL, is_mapped, keys_of, unit_of
 from tailmetrics.formats.reasons import found_instead
@@ -32,7 +32,6 @@ _TOKEN = rf'{_PAIR}|[^ \t"]+'
 _NUMBER = r"\A[0-9.eE+-]+\z"
 # No line that may be a record has a NUL: around pairs it is what no quoted value can contain.
 _BETWEEN = "\0"
-_NOTHING = ("", "-")
 _SPACE, _TAB, _QUOTE = b' \t"'
 
 
@@ -115,7 +114,7 @@ def _first(choices: Sequence[pl.Series]) -> pl.Series:
     """The first value that says something, else the first that is there."""
     if len(choices) == 1:
         return choices[0]
-    telling = (pl.when(~choice.is_in(_NOTHING)).then(choice) for choice in choices)
+    telling = (pl.when(~choice.is_in(MISSING)).then(choice) for choice in choices)
     return pl.select(pl.coalesce(*telling, *choices)).to_series()
 
 
@@ -123,7 +122,7 @@ def _duration(text: pl.Series, key: str) -> pl.Series:
     """With the unit that the name of the key says, where no other is there; null where it is unknown."""
     unit = pl.lit(unit_of(key) or "")
     with_unit = pl.when(text.str.contains(_NUMBER)).then(text + unit).otherwise(text)
-    return pl.select(pl.when(~text.is_in(_NOTHING)).then(with_unit)).to_series()
+    return pl.select(pl.when(~text.is_in(MISSING)).then(with_unit)).to_series()
 
 
 def _open(options: FormatOptions) -> TextFormat:

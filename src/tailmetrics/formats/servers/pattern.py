@@ -9,7 +9,7 @@ from typing import Final
 
 import polars as pl
 
-from tailmetrics.formats.fields import PROBLEM
+from tailmetrics.formats.fields import MISSING, PROBLEM
 from tailmetrics.formats.kinds import Kind, never_claims
 from tailmetrics.formats.reasons import found_instead
 from tailmetrics.formats.rules import Rules
@@ -27,8 +27,7 @@ CLF: Final = r"(?P<address>[^ ]*) [^ ]+ (?P<user>[^ ]+(?: [^ \[][^ ]*)*) \[(?P<t
 # A request line; some servers write - for the protocol that they did not see.
 _REQUEST = r"\A[A-Za-z-]+ ([^ ]+)(?: (?:HTTP/[0-9.]+|-))?\z"
 _URL = r"\A[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?@]*@)?(?P<host>\[[^\]]*\]|[^/?:]*)(?::[0-9]*)?(?P<path>.*)\z"
-_NOBODY = ("", "-")
-_UNKNOWN = (*_NOBODY, "-1")
+_UNKNOWN = (*MISSING, "-1")
 _LONGEST_CLAIMED = 2048  # characters: matching may take time with the square of them
 
 
@@ -146,7 +145,7 @@ def _target(groups: list[str], otherwise: str) -> pl.Expr:
 def _without_host(found: pl.DataFrame) -> list[pl.Expr]:
     url = pl.col("path").str.extract_groups(_URL)
     path, host = url.struct.field("path").replace("", "/"), url.struct.field("host")
-    named = pl.when(~pl.col("host").is_in(_NOBODY)).then("host") if "host" in found.columns else pl.lit(None)
+    named = pl.when(~pl.col("host").is_in(MISSING)).then("host") if "host" in found.columns else pl.lit(None)
     return [pl.coalesce(path, pl.col("path")).alias("path"), pl.coalesce(named, host).alias("host")]
 
 

@@ -9,13 +9,12 @@ from typing import Final
 import polars as pl
 
 from tailmetrics.errors import FormatError
-from tailmetrics.formats.fields import PROBLEM, RAW_SCHEMA
+from tailmetrics.formats.fields import MISSING, PROBLEM, RAW_SCHEMA
 from tailmetrics.formats.rules import Rules
 from tailmetrics.formats.templates.template import Field, Kind, Role, Template
 from tailmetrics.formats.text import Extract
 
 CUSTOMER: Final = ("user", "address")
-MISSING: Final = ("", "-")  # what servers write where there is nothing
 PATHS = (Role.REQUEST, Role.TARGET, Role.PATH)
 _REQUEST = r"\A[^ \\]+ +([^ ].*?) +HTTP/[0-9.]+(?:\\[nr]| )*\z"
 _OLD_REQUEST = r"\A[^ \\]+ +((?:/|[a-z]+://).*?)(?:\\[nr]| )*\z"  # of HTTP/0.9, which said no version

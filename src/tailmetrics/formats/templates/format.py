@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-import polars as pl
-
 from tailmetrics.formats.fields import RAW_SCHEMA
 from tailmetrics.formats.lines import Lines
 from tailmetrics.formats.paths import AGENT
@@ -15,7 +13,7 @@ from tailmetrics.formats.templates.clean_records import CleanRecords
 from tailmetrics.formats.templates.columns import CUSTOMER, extract_by
 from tailmetrics.formats.templates.scan import Marks, marks_in, marks_of
 from tailmetrics.formats.templates.template import Role, Template
-from tailmetrics.formats.text import Extract, TextFormat
+from tailmetrics.formats.text import Extract, TextFormat, with_others
 from tailmetrics.formats.timestamps import TimestampReader, by_strftime
 from tailmetrics.records import ParsedLines, no_rejects
 from tailmetrics.settings import FormatOptions
@@ -61,8 +59,7 @@ class TemplateFormat:
         if clean.all():
             return ParsedLines(records, no_rejects(), excluded)
         others = self._by_rules.parse_lines(lines.only(~clean))
-        both = pl.concat([records, others.records]).sort("offset") if others.records.height else records
-        return ParsedLines(both, others.rejects, others.blanks + excluded)
+        return with_others(records, others, excluded)
 
     def parse_too_long(self, data: bytes, offset: int) -> ParsedLines:
         return self._by_rules.parse_too_long(data, offset)

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 import numpy as np
 import polars as pl
 
-from tailmetrics.formats.fields import PROBLEM
+from tailmetrics.formats.fields import MISSING, PROBLEM
 from tailmetrics.formats.lines import Integers
 from tailmetrics.formats.paths import AGENT
 from tailmetrics.formats.w3c.sections import Dialect, Section
@@ -23,7 +23,6 @@ _ALIASES: Final = {
     AGENT: ("cs(user-agent)",),
     "path": ("cs-uri-stem", "cs-uri", "cs-uri-path"),
 }
-_NOTHING = ("", "-")
 _WORD = r'"(?:[^"]|"")*"|[^ ]+'
 # Escapes of what may stand in a field; a question mark that is decoded would end the path.
 _URL_ESCAPES = re.compile(r"(?:%(?!3[Ff]|[01][0-9A-Fa-f]|7[Ff])[0-9A-Fa-f]{2})+")
@@ -51,13 +50,13 @@ class Columns:
         found = {name: self._field(name) for name in names}
         if with_query:
             query = self._cell("cs-uri-query")
-            has_query = ~query.is_in(_NOTHING)
+            has_query = ~query.is_in(MISSING)
             found["path"] = pl.when(has_query).then(found["path"] + "?" + query).otherwise(found["path"])
         duration = self._cell("time-taken")
         found |= {
             "timestamp": self._timestamp(),
             "status_code": self._cell("sc-status"),
-            "duration": pl.when(~duration.is_in(_NOTHING)).then(duration),
+            "duration": pl.when(~duration.is_in(MISSING)).then(duration),
             PROBLEM: problem,
         }
         return table.select(**found).with_columns(**{name: self._unescaped(name) for name in names})
@@ -71,7 +70,7 @@ class Columns:
         cells = [self._cell(each) for each in names if self._has(each)]
         if len(cells) < 2:
             return cells[0] if cells else pl.lit(None, pl.String())
-        return pl.coalesce(*(pl.when(~cell.is_in(_NOTHING)).then(cell) for cell in cells))
+        return pl.coalesce(*(pl.when(~cell.is_in(MISSING)).then(cell) for cell in cells))
 
     def _has(self, name: str) -> bool:
         return any(section.place(name) is not None for section in self._sections)
