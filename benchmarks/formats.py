@@ -12,12 +12,12 @@ import json
 import random
 import resource
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from sides import measured, seconds_to_load
 
 CHUNK_BYTES = 2 << 20
 AGENTS = (
@@ -86,21 +86,8 @@ def parse(name: str, log: Path, *, by_rules: bool = False) -> float:
 
 
 def commit(name: str, log: Path) -> float:
-    from tailmetrics.ingest.load import load_files
-    from tailmetrics.settings import load_settings
-    from tailmetrics.stores.duckdb import store  # noqa: F401  # to import it is part of the start
-    from tailmetrics.telemetry.log import configure_logging
-
     with tempfile.TemporaryDirectory(dir=log.parent) as folder:
-        url = f"duckdb:///{folder}/tailmetrics.duckdb"
-        settings = load_settings(None, store_url=url, logging_level="ERROR", log_format=name)
-        configure_logging(settings)
-        began = time.perf_counter()
-        result = load_files(settings, [log], lambda _: None)
-        seconds = time.perf_counter() - began
-    if result.state != "done":
-        raise SystemExit(f"load failed: {result.error}")
-    return seconds
+        return seconds_to_load(log, Path(folder), log_format=name)
 
 
 def duckdb_regexp(log: Path) -> float:
@@ -139,16 +126,6 @@ RATIOS = (
 )
 
 
-def measure(side: str, log: Path) -> dict[str, float]:
-    output = subprocess.run(
-        [sys.executable, __file__, "--side", side, "--log", str(log)],
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
-    return json.loads(output.splitlines()[-1])
-
-
 def run_side(side: str, log: Path) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF)
     seconds = SIDES[side][1](log)
@@ -176,7 +153,7 @@ def main() -> None:
         runs: dict[str, list[dict[str, float]]] = {side: [] for side in SIDES}
         for _ in range(arguments.repeat):
             for side, (name, _read) in SIDES.items():
-                runs[side].append(measure(side, logs[name]))
+                runs[side].append(measured(__file__, side=side, log=logs[name]))
     for side, figures in runs.items():
         seconds, cpu, peak = (
             statistics.median(run[key] for run in figures) for key in ("seconds", "cpu", "peak_mb")

@@ -13,12 +13,12 @@ import json
 import random
 import resource
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+
+from sides import measured, seconds_to_load
 
 KINDS = ("flat", "nested", "shuffled", "damaged")
 SIDES = ("tailmetrics", "read_json")
@@ -59,27 +59,9 @@ def path_key(kind: str) -> str:
 
 
 def tailmetrics(kind: str, log: Path, folder: Path) -> float:
-    from tailmetrics.ingest.load import load_files
-    from tailmetrics.settings import load_settings
-    from tailmetrics.stores.duckdb import store  # noqa: F401  # to import it is part of the start
-    from tailmetrics.telemetry.log import configure_logging
-
     keys = ("timestamp", "customer_id", "status_code", "duration")
     field_map = ",".join([f"path={path_key(kind)}", *(f"{key}={key}" for key in keys)])
-    settings = load_settings(
-        None,
-        store_url=f"duckdb:///{folder}/tailmetrics.duckdb",
-        log_format="json",
-        log_json_fields=field_map,
-        logging_level="ERROR",
-    )
-    configure_logging(settings)
-    began = time.perf_counter()
-    result = load_files(settings, [log], lambda _: None)
-    seconds = time.perf_counter() - began
-    if result.state != "done":
-        raise SystemExit(f"load failed: {result.error}")
-    return seconds
+    return seconds_to_load(log, folder, log_format="json", log_json_fields=field_map)
 
 
 def read_json(kind: str, log: Path, folder: Path) -> float:
@@ -108,17 +90,6 @@ def run_side(side: str, kind: str, log: Path) -> None:
     print(json.dumps({"seconds": seconds, "peak_mb": usage.ru_maxrss / 1000}))
 
 
-def measure(side: str, kind: str, log: Path) -> dict[str, float]:
-    """Run one side in a process of its own: seconds, and peak memory in MB."""
-    output = subprocess.run(
-        [sys.executable, __file__, "--side", side, "--kind", kind, "--log", str(log)],
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
-    return json.loads(output.splitlines()[-1])
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--lines", type=int, default=1_000_000)
@@ -137,7 +108,8 @@ def main() -> None:
             with log.open("w", encoding="utf-8") as stream:
                 stream.writelines(lines(kind, arguments.lines, arguments.seed))
             runs: list[dict[str, dict[str, float]]] = [
-                {side: measure(side, kind, log) for side in SIDES} for _ in range(arguments.repeat)
+                {side: measured(__file__, side=side, kind=kind, log=log) for side in SIDES}
+                for _ in range(arguments.repeat)
             ]
             bytes_a_line = log.stat().st_size / arguments.lines
         speeds = {

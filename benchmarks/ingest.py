@@ -21,24 +21,10 @@ from datetime import datetime
 from itertools import islice
 from pathlib import Path
 
+from sides import measured, seconds_to_load
+
 PER_LINE_LINES = 200_000  # the flow per line is given this many: its speed does not depend on the number
 PER_LINE_BATCH = 10_000
-
-
-def tailmetrics(log: Path, folder: Path) -> float:
-    from tailmetrics.ingest.load import load_files
-    from tailmetrics.settings import load_settings
-    from tailmetrics.stores.duckdb import store  # noqa: F401  # to import it is part of the start
-    from tailmetrics.telemetry.log import configure_logging
-
-    settings = load_settings(None, store_url=f"duckdb:///{folder}/tailmetrics.duckdb", logging_level="ERROR")
-    configure_logging(settings)
-    began = time.perf_counter()
-    result = load_files(settings, [log], lambda _: None)
-    seconds = time.perf_counter() - began
-    if result.state != "done":
-        raise SystemExit(f"load failed: {result.error}")
-    return seconds
 
 
 def duckdb_read_csv(log: Path, folder: Path) -> float:
@@ -123,21 +109,10 @@ class ArrowStream:
 
 
 SIDES: dict[str, Callable[[Path, Path], float]] = {
-    "tailmetrics": tailmetrics,
+    "tailmetrics": seconds_to_load,
     "duckdb_read_csv": duckdb_read_csv,
     "flow_per_line": flow_per_line,
 }
-
-
-def measure(side: str, log: Path) -> dict[str, float]:
-    """Run one side in a process of its own: seconds, and peak memory in MB."""
-    output = subprocess.run(
-        [sys.executable, __file__, "--side", side, "--log", str(log)],
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
-    return json.loads(output.splitlines()[-1])
 
 
 def run_side(side: str, log: Path) -> None:
@@ -221,7 +196,7 @@ def main() -> None:
         runs: dict[str, list[dict[str, float]]] = {side: [] for side in SIDES}
         for _ in range(arguments.repeat):
             for side in SIDES:
-                runs[side].append(measure(side, log))
+                runs[side].append(measured(__file__, side=side, log=log))
     counts = {side: min(lines, PER_LINE_LINES) if side == "flow_per_line" else lines for side in SIDES}
     speeds = {side: counts[side] / statistics.median(run["seconds"] for run in runs[side]) for side in SIDES}
     peaks = {side: statistics.median(run["peak_mb"] for run in runs[side]) for side in SIDES}
