@@ -23,8 +23,6 @@ TEXT
 }
 
 demo=demo
-history_lines=60000
-history_days=7
 keep=no
 docker=no
 chosen=''
@@ -150,9 +148,11 @@ service_failed() {
 trap stopped INT TERM HUP
 
 if [ ! -s "$LOG_FILE_PATH" ]; then
-    # Some past days, so that the daily windows have something to show from the beginning.
-    .venv/bin/tailmetrics generate --days "$history_days" --max-logs "$history_lines" --interval 0 \
-        --batch-size 5000 --parent-pid $$ >"$demo/generator.log" 2>&1 </dev/null &
+    # The past is like the present, so that each range has something to show from the beginning.
+    say "Writing requests of the last days."
+    # shellcheck disable=SC2046  # options, a word each
+    .venv/bin/tailmetrics generate --mode demo --days 7 --max-logs 6100000 $(demo_pace 0.1) \
+        --parent-pid $$ >"$demo/generator.log" 2>&1 </dev/null &
     waiting=$!
     if ! wait "$waiting"; then
         waiting=''
@@ -165,7 +165,8 @@ fi
 .venv/bin/tailmetrics up --parent-pid $$ >"$demo/service.log" 2>&1 </dev/null &
 service=$!
 echo "$service" >>"$demo/$marker"
-.venv/bin/tailmetrics generate --parent-pid $$ >"$demo/generator.log" 2>&1 </dev/null &
+# shellcheck disable=SC2046  # options, a word each
+.venv/bin/tailmetrics generate --mode demo $(demo_pace 0.1) --parent-pid $$ >"$demo/generator.log" 2>&1 </dev/null &
 generator=$!
 echo "$generator" >>"$demo/$marker"
 

@@ -73,7 +73,8 @@ start_containers() {
     export API_PORT=$port
     # shellcheck disable=SC2086  # one word a profile
     COMPOSE_PROFILES=$(separated_by_commas $chosen)
-    export COMPOSE_PROFILES
+    DEMO_PACE=$(demo_pace 1)
+    export COMPOSE_PROFILES DEMO_PACE
     "${compose[@]}" up --detach --build --remove-orphans || not_started "Compose ended with status $?."
     await_health 120
     show_addresses "$port"

@@ -58,6 +58,14 @@ say_what_does_not_hold() {
     [ -z "$names" ] || say "Of your settings these do not hold here, as the demo has its own:$names"
 }
 
+# demo_pace SECONDS: options for the generator that append a line each so many seconds, unless the user has set
+# another pace than the default one, whose past week would be 60 million lines.
+demo_pace() {
+    case "$(setting_of LOG_BATCH_SIZE) $(setting_of LOG_INTERVAL_SECONDS)" in
+        ' ' | '10 ' | ' 0.1' | '10 0.1') printf -- '--batch-size 1 --interval %s\n' "$1" ;;
+    esac
+}
+
 marker=.tailmetrics-demo
 
 # hold_demo FOLDER PYTHON: lock it until this process and all that it starts have ended. The lock belongs to an open

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     "tailmetrics generate",
     "tailmetrics generate --file demo.log --batch-size 1000 --interval 0 --max-logs 1000000 --seed 1",
     "tailmetrics generate --file past.log --days 7 --max-logs 50000 --interval 0",
+    "tailmetrics generate --file week.log --mode demo --days 7 --batch-size 1",
     "tailmetrics generate --file shuffled.log --mode uniform --max-logs 50000 --interval 0",
     "tailmetrics generate --to 'amqp://user:password@localhost/?queue=logs' --create --interval 3",
     "tailmetrics generate --file test_1700000000.log --log-format results --max-logs 160 --interval 0",
@@ -48,11 +49,12 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--mode",
-    type=click.Choice(["realistic", "uniform"]),
+    type=click.Choice(["realistic", "uniform", "demo"]),
     default="realistic",
     show_default=True,
     help="Realistic: mostly successful requests of more and less active customers. Uniform: every choice "
-    "equally likely, timestamps shuffled over the last 30 days.",
+    "equally likely, timestamps shuffled over the last 30 days. Demo: realistic, more by day than by night, "
+    "and some customers differ.",
 )
 @options.setting("log_batch_size", "Lines appended at once.", "--batch-size", type=int)
 @options.setting("log_interval_seconds", "Seconds between two appends.", "--interval", type=float)
@@ -63,7 +65,8 @@ if TYPE_CHECKING:
 @click.option(
     "--days",
     type=click.IntRange(1, 3650),
-    help="Timestamps of the last so many days instead of now: rising, or shuffled in the uniform mode.",
+    help="Timestamps of the last so many days instead of now: rising, or shuffled in the uniform mode. In the "
+    "mode demo: what --batch-size and --interval would have written meanwhile, and an incident, at once.",
 )
 @click.option(
     "--now",
@@ -95,6 +98,10 @@ def generate(
     if to is not None and file is not None:
         raise click.UsageError("--file and --to: found both, expected one of them.")
     queue = None if to is None else QueueUrl.parse(to, "--to")
+    if days is not None and mode == "demo" and not settings.log_interval_seconds:
+        raise click.UsageError(
+            "--days in the mode demo writes what the pace would have: it needs an --interval."
+        )
     if days is not None and mode == "realistic" and not settings.max_logs_to_generate:
         raise click.UsageError("--days spreads a number of lines over them, so it needs --max-logs.")
     target = queue or file or generator.generated_file(settings.log_paths)

@@ -338,7 +338,7 @@ def test_a_log_of_results_is_named_by_its_time(monkeypatch: pytest.MonkeyPatch) 
             sent.append((name, read.records.height))
             assert read.rejects.is_empty()
 
-    monkeypatch.setattr("tailmetrics.generator.Publisher", Sent)
+    monkeypatch.setattr("tailmetrics.generator.target.Publisher", Sent)
     queue = QueueUrl.parse("amqp://localhost/?queue=tests")
     options = GeneratorOptions(
         queue, batch_size=16, interval_seconds=3, max_lines=40, now=NOW, format_name="results"
