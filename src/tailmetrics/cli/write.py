@@ -65,8 +65,8 @@ if TYPE_CHECKING:
 @click.option(
     "--days",
     type=click.IntRange(1, 3650),
-    help="Timestamps of the last so many days instead of now: rising, or shuffled in the uniform mode. In the "
-    "mode demo: what --batch-size and --interval would have written meanwhile, and an incident, at once.",
+    help="Timestamps of the last so many days instead of now: rising, or shuffled in the uniform mode. In "
+    "the mode demo: what --batch-size and --interval would have written meanwhile, and an incident, at once.",
 )
 @click.option(
     "--now",
