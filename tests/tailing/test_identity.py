@@ -35,6 +35,38 @@ def test_lines_that_are_there_at_start_are_left_out_when_it_begins_at_the_end(lo
     assert following.settle() == as_bytes(numbered(10, 12))
 
 
+def cri(tag: str, text: str) -> bytes:
+    return f"2024-10-10T10:10:10Z stdout {tag} {text}\n".encode()
+
+
+@pytest.mark.parametrize("is_named", [True, False], ids=["named", "auto"])
+@pytest.mark.parametrize(
+    ("log_format", "frames"),
+    [
+        ("results", (b'# Test: "z"\n# Result: PASS\n', b'# Test: "a"\n# Took 0.1 s\n', b"# Result: FAIL\n")),
+        (
+            "cri",
+            (
+                cri("F", '192.0.2.1 - - [10/Oct/2024:10:10:10 +0000] "GET / HTTP/1.1" 200 5'),
+                cri("P", "192.0.2.1 - - [10/Oct/2024:10:10:11 +0000] "),
+                cri("F", '"GET / HTTP/1.1" 200 5'),
+            ),
+        ),
+    ],
+    ids=["results", "cri"],
+)
+def test_what_is_open_at_the_start_at_the_end_is_read_from_its_beginning(
+    log, follow, log_format, frames, *, is_named
+):
+    before, is_open, rest = frames
+    log.write_bytes(before + is_open)
+    following = follow(log, log_start="end", log_format=log_format if is_named else "auto")
+    following.settle()
+    with log.open("ab") as file:
+        file.write(rest)
+    assert following.settle() == (is_open + rest).splitlines()
+
+
 def test_a_restart_goes_on_where_it_began_at_the_end(log, follow):
     append(log, *numbered(0, 10))
     following = follow(log, log_start="end")

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import replace
 
+from tailmetrics.formats.framing import LINES, Framing
 from tailmetrics.sources import (
     HEAD_BYTES,
     TAIL_BYTES,
@@ -88,15 +89,28 @@ def new_source(file: LogFile, path: str, node_id: str, known: Iterable[Source]) 
     return _unread(head, path, node_id, identity, derive_source_id("", *identity, first_line))
 
 
-def start_at_end(source: Source, file: LogFile, size: int) -> Source:
-    """The same source at the end of the last whole line that its file had at a size."""
+def start_at_end(source: Source, file: LogFile, size: int, framing: Framing = LINES) -> Source:
+    """The same source at the end of the last whole frame that its file had at a size.
+
+    What is open there and begins within the last MiB is read from its beginning when it is whole.
+    """
     end = min(size, file.size())
     while end > 0:
         start = max(0, end - _SEARCH_BYTES)
         if line_end := file.read(start, end - start).rfind(b"\n") + 1:
-            return start_at(start + line_end, source, file)
+            return start_at(_end_of_frames(file, start + line_end, framing), source, file)
         end = start
     return start_at(0, source, file)
+
+
+def _end_of_frames(file: LogFile, end: int, framing: Framing) -> int:
+    """Where the frame begins that is open at `end`, the end of a line; `end` when there is none."""
+    start = max(0, end - _SEARCH_BYTES)
+    data = file.read(start, end - start)
+    position = data.find(b"\n") + 1 if start else 0
+    while length := framing.whole(data, position):
+        position += length
+    return start + position
 
 
 def start_at(position: int, source: Source, file: LogFile) -> Source:

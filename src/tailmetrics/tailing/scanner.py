@@ -10,9 +10,9 @@ from collections import deque
 from collections.abc import Set
 
 from tailmetrics.errors import LoadError
-from tailmetrics.formats.detection import is_of
-from tailmetrics.formats.framing import RESULTS
-from tailmetrics.settings import TailingOptions
+from tailmetrics.formats.detection import decided, head_of, is_of
+from tailmetrics.formats.framing import RESULTS, Framing, framing_of
+from tailmetrics.settings import FormatOptions, TailingOptions
 from tailmetrics.status import SourceState, SourceStatus
 from tailmetrics.tailing.discovery import (
     FoundFile,
@@ -221,7 +221,8 @@ class Scanner:
                 continue
             is_new = source.position == 0 and source.source_id not in self._known
             if is_new and file.key in first_look and self._options.log_start == "end":
-                source = start_at_end(source, opened, first_look[file.key])
+                framing = _framing_at_start(opened, file.log_format)
+                source = start_at_end(source, opened, first_look[file.key], framing)
             self._followers.follow(source, opened, file.path, file.log_format)
         for file, _, _ in unknown:  # but read in the order of their names
             if (follower := self._followers.of_file(file.key)) is not None:
@@ -316,6 +317,13 @@ class Scanner:
             if self._problems.get(path) != (state, reason):
                 log.warning("cannot follow", path=path, state=state, reason=reason)
         self._problems = problems
+
+
+def _framing_at_start(opened: LogFile, log_format: FormatOptions) -> Framing:
+    """How the log is cut, as far as the lines that are there tell."""
+    with contextlib.suppress(LoadError):
+        log_format = decided(head_of(opened.read), log_format, is_whole=False) or log_format
+    return framing_of(log_format.name)
 
 
 def _name_counts(opened: LogFile, file: FoundFile) -> bool:
