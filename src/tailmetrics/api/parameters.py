@@ -132,6 +132,10 @@ class CustomersParameters(RangeParameters):
 
 class BreakdownParameters(RangeParameters):
     top: int = Field(default=10, ge=1, le=MAX_PAGE, description="Paths that are told apart, at most.")
+    by: Literal["path", "status"] = Field(
+        default="path", description="One row of CSV a path, or one a status; JSON has both."
+    )
+    format: Format = None
 
 
 class AllBreakdownParameters(BreakdownParameters):
@@ -154,6 +158,7 @@ class RejectsParameters(BaseModel):
 
     limit: int = Field(default=100, ge=1, le=MAX_PAGE, description="Rejected lines on a page, at most.")
     cursor: Text = Field(default=None, description="`next_cursor` of the page before.")
+    format: Format = None
 
 
 # Not every store can hold a NUL, and no file has one in its name.

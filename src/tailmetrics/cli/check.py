@@ -15,9 +15,9 @@ from typing import Any, Literal
 
 from dotenv import dotenv_values
 
-from tailmetrics.cli.client import find_service
-from tailmetrics.cli.service_address import ServiceAddress
 from tailmetrics.cli.text import counted
+from tailmetrics.client.service_address import ServiceAddress
+from tailmetrics.client.transport import find_service
 from tailmetrics.errors import (
     FormatError,
     LoadError,
