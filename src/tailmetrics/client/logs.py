@@ -106,7 +106,10 @@ def _parsed(path: Path, settings: Settings) -> Iterator[ParsedLines]:
                 finite=True,
             )
             follower.refresh()
-            for chunk in iter(lambda: follower.read() or follower.read(final=True), None):
+            while follower.unread_bytes:
+                chunk = follower.read() or follower.read(final=True)
+                if chunk is None:  # it became shorter meanwhile
+                    return
                 read = open_format(chunk.log_format).of_source(chunk.path, chunk.written_ns, chunk.header)
                 parse = read.parse_too_long if isinstance(chunk, LongLine) else read.parse
                 yield parse(chunk.data, chunk.offset)
