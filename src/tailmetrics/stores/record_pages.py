@@ -16,7 +16,7 @@ from tailmetrics.stores.windowing import Span
 from tailmetrics.windows import from_us, to_us
 
 PAGE_RECORDS = 100_000
-_STRETCHES = 10_000  # of one count
+_STRETCHES = 10_000  # of one count, where a store makes no difference
 
 # How many records of a query lie in each stretch, counted from 0, of a span cut into lengths of microseconds.
 Count = Callable[[RecordsQuery, Span, int], Awaitable[Sequence[tuple[int, int]]]]
@@ -24,7 +24,9 @@ Count = Callable[[RecordsQuery, Span, int], Awaitable[Sequence[tuple[int, int]]]
 Page = Callable[[RecordsQuery, Span, int], Awaitable[pl.DataFrame]]
 
 
-async def pages(store: Queries, query: RecordsQuery, count: Count, page: Page) -> AsyncIterator[pl.DataFrame]:
+async def pages(
+    store: Queries, query: RecordsQuery, count: Count, page: Page, stretches: int = _STRETCHES
+) -> AsyncIterator[pl.DataFrame]:
     """The records of a query as frames of at most PAGE_RECORDS rows. Raises UnknownCustomer."""
     if query.customer_id is not None:
         nowhere = from_us(0)  # an empty range: whether the customer is known does not depend on it
@@ -32,7 +34,7 @@ async def pages(store: Queries, query: RecordsQuery, count: Count, page: Page) -
     span = await _span(store, query)
     if span is None:
         return
-    async for low, high in _parts(query, span, count):
+    async for low, high in _parts(query, span, count, stretches):
         rest = query
         while True:
             found = await page(rest, (low, high), PAGE_RECORDS)
@@ -70,10 +72,10 @@ async def _span(store: Queries, query: RecordsQuery) -> Span | None:
     return (low, high) if low < high else None
 
 
-async def _parts(query: RecordsQuery, span: Span, count: Count) -> AsyncIterator[Span]:
+async def _parts(query: RecordsQuery, span: Span, count: Count, stretches: int) -> AsyncIterator[Span]:
     """Spans in order that hold all records of a span: of a page each, or one microsecond long."""
     low, high = span
-    width = max(1, -(-(high - low) // _STRETCHES))
+    width = max(1, -(-(high - low) // stretches))
     begin, records = low, 0
     for stretch, number in sorted(await count(query, span, width)):
         first = low + stretch * width
@@ -82,7 +84,7 @@ async def _parts(query: RecordsQuery, span: Span, count: Count) -> AsyncIterator
             yield begin, first
             begin, records = first, 0
         if number > PAGE_RECORDS and end - first > 1:
-            async for part in _parts(query, (first, end), count):
+            async for part in _parts(query, (first, end), count, stretches):
                 yield part
             begin = end
         else:
