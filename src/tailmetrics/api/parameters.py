@@ -12,6 +12,7 @@ from pydantic.json_schema import SkipJsonSchema
 from starlette.datastructures import ImmutableMultiDict
 
 from tailmetrics.api.http.problems import wrong_parameters
+from tailmetrics.api.record_formats import RecordFormat
 from tailmetrics.errors import QueryError
 from tailmetrics.settings import canonical_format
 from tailmetrics.stats import CustomerSort, Failures, UptimeMethod
@@ -50,7 +51,7 @@ def _plus_signs(value: Any) -> Any:
     return value.replace(" ", "+") if isinstance(value, str) else value
 
 
-class RangeParameters(BaseModel):
+class TimeParameters(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     from_: Text = Field(
@@ -76,6 +77,9 @@ class RangeParameters(BaseModel):
         json_schema_extra={"pattern": "^[A-Za-z0-9_+/-]+$"},
         examples=["America/New_York"],
     )
+
+
+class RangeParameters(TimeParameters):
     failures: Annotated[Failures, BeforeValidator(_plus_signs)] = Field(
         default="4xx+5xx",
         description="Which statuses are failures, beside no answer; a plus sign in a URL is written `%2B`.",
@@ -140,6 +144,16 @@ class BreakdownParameters(RangeParameters):
 
 class AllBreakdownParameters(BreakdownParameters):
     customer_id: _OnlyCustomer = None
+
+
+class RecordsParameters(TimeParameters):
+    customer: CustomerId | SkipJsonSchema[None] = Field(
+        default=None, description="Only requests of this customer; default: of all."
+    )
+    format: RecordFormat = Field(
+        default="jsonl",
+        description="`jsonl` (a JSON object a line), `csv`, or `arrow` (a stream of Arrow IPC).",
+    )
 
 
 class ViewParameters(RangeParameters):
