@@ -10,6 +10,7 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 
 from tailmetrics.api.admission import Admission
+from tailmetrics.api.http.access import Access
 from tailmetrics.api.jobs import LoadJobs
 from tailmetrics.api.ports import Supervisor
 from tailmetrics.settings import Settings
@@ -25,6 +26,7 @@ class Services:
     store: Store
     ingestion: Supervisor | None
     metrics: Metrics
+    access: Access
     jobs: LoadJobs = field(default_factory=LoadJobs)
     admission: Admission = field(default_factory=Admission)
 

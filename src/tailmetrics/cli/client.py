@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import httpx
-from pydantic import SecretStr, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from tailmetrics.cli.documents import Customers, Readiness, Stats
 from tailmetrics.cli.service_address import CONNECT_SECONDS, ServiceAddress
 from tailmetrics.errors import ServiceError, StoreBusy, StoreUnavailable
 from tailmetrics.settings import Settings
+from tailmetrics.settings.keys import Role, key_to_send
 
 if TYPE_CHECKING:
     from tailmetrics.status import LoadProgress
@@ -61,19 +62,20 @@ class Client:
                 if url is None:
                     raise
         seconds = 2 * self._settings.query_timeout_seconds + _MORE_THAN_THE_SERVICE_TAKES
+        headers, said = _key_header(self._settings, Role.READER)
         with _http(url, seconds) as client:
             try:
-                response = client.get(kind.path, params=parameters)
+                response = client.get(kind.path, params=parameters, headers=headers)
             except httpx.HTTPError as error:
                 raise _no_answer(url, error) from error
-        return Answer(_document(kind, response), response.content, url)
+        return Answer(_document(kind, response, said), response.content, url)
 
     def _ask_store(self, kind: type[Asked], parameters: Mapping[str, str]) -> Answer[Asked]:
         from tailmetrics.api.app import create_app  # slow to import, and not needed with a service
         from tailmetrics.stores import open_store
         from tailmetrics.telemetry.metrics import Metrics
 
-        settings = self._settings
+        settings = self._settings.without_keys()  # who may open the store may read it
         if settings.store.is_file and not settings.store.path.exists():
             raise StoreUnavailable(
                 f"there is no store at {settings.store.path} yet, and no service answers at "
@@ -101,11 +103,11 @@ def find_service(address: ServiceAddress) -> str | None:
 
 
 def send_log(
+    settings: Settings,
     url: str,
     name: str,
     pieces: Iterable[bytes],
     *,
-    api_key: SecretStr | None = None,
     size: int | None = None,
     log_format: str | None = None,
     origin: str | None = None,
@@ -121,18 +123,17 @@ def send_log(
         parameters["format"] = log_format
     elif origin is not None:
         parameters["origin"] = origin
-    headers = {"Content-Type": "text/plain"}
+    headers, said = _key_header(settings, Role.WRITER)
+    headers["Content-Type"] = "text/plain"
     if size is not None:
         headers["Content-Length"] = str(size)
-    if api_key is not None:
-        headers["X-API-Key"] = api_key.get_secret_value()
     with _http(url, None) as client:  # the answer comes when all lines are stored, however long that takes
         try:
             response = client.post("/load", params=parameters, headers=headers, content=pieces)
         except httpx.HTTPError as error:
             raise _no_answer(url, error) from error
     if not response.is_success:
-        raise _refusal(response)
+        raise _refusal(response, said)
     from tailmetrics.status import LoadProgress  # slow to import, and only a load needs it
 
     loaded = response.json()["files"][0]
@@ -147,21 +148,29 @@ def _http(url: str, seconds: float | None) -> httpx.Client:
     )
 
 
-def _document(kind: type[Asked], response: httpx.Response) -> Asked:
+def _key_header(settings: Settings, role: Role) -> tuple[httpx.Headers, str]:
+    """The header with the key of the settings, if there is one, and what to say when it is refused."""
+    key, said = key_to_send(settings, role)
+    return httpx.Headers({} if key is None else {"X-API-Key": key.value}, encoding="utf-8"), said
+
+
+def _document(kind: type[Asked], response: httpx.Response, key_said: str = "") -> Asked:
     # A service that is not ready says so with an error's status.
     if response.is_success or kind is Readiness:
         try:
             return TypeAdapter(kind).validate_json(response.content)
         except ValidationError:
             pass
-    raise _refusal(response)
+    raise _refusal(response, key_said)
 
 
-def _refusal(response: httpx.Response) -> ServiceError:
+def _refusal(response: httpx.Response, key_said: str) -> ServiceError:
     try:
         detail = str(response.json()["detail"])
     except (ValueError, TypeError, LookupError):
         detail = f"{response.url}: found status {response.status_code}, expected an answer of tailmetrics"
+    if response.status_code == httpx.codes.UNAUTHORIZED:
+        detail = f"{detail}; {key_said}"
     return ServiceError(detail, response.status_code)
 
 
