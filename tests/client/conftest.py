@@ -48,10 +48,16 @@ def store(folder: Path) -> Path:
 
 
 @pytest.fixture
-def address(folder: Path, loaded: Path) -> Iterator[str]:
+def keys() -> dict[str, str]:
+    """Settings of the service's keys."""
+    return {}
+
+
+@pytest.fixture
+def address(folder: Path, loaded: Path, keys: dict[str, str]) -> Iterator[str]:
     """The address of a service, which has a store of its own."""
     store = Path(shutil.copy(loaded, folder / "service.duckdb"))
-    settings = load_settings(None, store_url=f"duckdb:///{store}")
+    settings = load_settings(None, store_url=f"duckdb:///{store}", **keys)
     with (
         contextlib.closing(open_store(settings)) as opened,
         serving(create_app(settings, opened, None, Metrics())) as client,

@@ -27,6 +27,7 @@ ASKED: dict[str, Ask] = {
     "paths": lambda asked: asked.breakdown(top=2),
     "statuses": lambda asked: asked.breakdown("cust_1", by="status", failures="5xx+429"),
     "rejects": lambda asked: asked.rejects(),
+    "records": lambda asked: asked.records("cust_1", from_="2024-09-10", tz="Asia/Kolkata"),
 }
 
 
@@ -90,13 +91,14 @@ EMPTY: dict[str, Ask] = {
     "customers": lambda asked: asked.customers(search="nobody"),
     "paths": lambda asked: asked.breakdown(from_="2030-01-01"),
     "statuses": lambda asked: asked.breakdown(by="status", from_="2030-01-01"),
-    "rejects": lambda asked: asked.rejects(),
+    "records": lambda asked: asked.records(from_="2030-01-01", tz="Europe/Zurich"),
 }
 FULL: dict[str, Ask] = {
     "stats": lambda asked: asked.stats(tz="Europe/Zurich"),
     "customers": lambda asked: asked.customers(),
     "paths": lambda asked: asked.breakdown(),
     "statuses": lambda asked: asked.breakdown(by="status"),
+    "records": lambda asked: asked.records(tz="Europe/Zurich"),
 }
 
 
@@ -104,6 +106,12 @@ FULL: dict[str, Ask] = {
 def test_a_frame_without_rows_has_the_same_types(asked: tailmetrics.Connection, name: str) -> None:
     empty, full = EMPTY[name](asked), FULL[name](asked)
     assert (empty.height, full.height > 0, empty.schema) == (0, True, full.schema)
+
+
+def test_records_are_those_of_the_log_by_time(asked: tailmetrics.Connection) -> None:
+    log = tailmetrics.read_log(DATA / "requests-10k.log").sort("timestamp", "offset")
+    records = asked.records()
+    assert records.drop("source").equals(log) and records.columns[-2:] == ["source", "offset"]
 
 
 @pytest.mark.parametrize(("limit", "expected"), [(None, 50), (14, 14), (3, 3), (99, 50)])
@@ -125,6 +133,7 @@ def either(request: pytest.FixtureRequest, store: Path, address: str) -> Iterato
     ("ask", "error", "text"),
     [
         (lambda asked: asked.stats("nobody"), UnknownCustomer, "no requests of customer 'nobody'"),
+        (lambda asked: asked.records("nobody"), UnknownCustomer, "no requests of customer 'nobody'"),
         (
             lambda asked: asked.stats(tz="Mars", every="x"),
             QueryError,

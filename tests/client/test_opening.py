@@ -71,6 +71,33 @@ def test_without_a_target_the_service_that_runs_is_asked(
         assert repr(connection) == f"tailmetrics.open({address!r})"
 
 
+@pytest.mark.parametrize("keys", [{"api_read_key": "s3cret"}])
+class TestServiceThatWantsAKey:
+    def test_the_key_that_is_given_is_sent(self, address: str) -> None:
+        with tailmetrics.open(address, key="s3cret") as connection:
+            assert total(connection) == 10_000
+
+    @pytest.mark.parametrize("setting", ["API_READ_KEY", "API_KEY"])
+    def test_else_that_of_the_settings_is(
+        self, address: str, monkeypatch: pytest.MonkeyPatch, setting: str
+    ) -> None:
+        monkeypatch.setenv(setting, "s3cret")
+        with tailmetrics.open(address) as connection:
+            assert total(connection) == 10_000
+
+    @pytest.mark.parametrize("key", ["other", None])
+    def test_without_it_the_service_refuses(self, address: str, key: str | None) -> None:
+        with tailmetrics.open(address, key=key) as connection, pytest.raises(ServiceError) as refused:
+            connection.stats()
+        assert refused.value.status == 401 and "s3cret" not in str(refused.value)
+
+
+def test_a_store_in_this_process_wants_no_key(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("API_READ_KEY", "s3cret")
+    with tailmetrics.open(store) as connection:
+        assert total(connection) == 10_000
+
+
 def test_it_answers_while_an_event_loop_runs(store: Path) -> None:
     async def cell() -> int:
         with tailmetrics.open(store) as connection:

@@ -11,6 +11,7 @@ import polars as pl
 from fastapi import Depends, Request
 
 from tailmetrics.api.admission import Admission
+from tailmetrics.api.http.access import Access
 from tailmetrics.api.jobs import LoadJobs
 from tailmetrics.api.ports import Supervisor
 from tailmetrics.settings import Settings
@@ -27,6 +28,7 @@ class Services:
     store: Store
     ingestion: Supervisor | None
     metrics: Metrics
+    access: Access
     jobs: LoadJobs = field(default_factory=LoadJobs)
     admission: Admission = field(default_factory=Admission)
 

@@ -166,3 +166,4 @@ class Readiness:
     lost_bytes: Annotated[int, _of_ingestion("lost_bytes")]
     sources: tuple[SourceReadiness, ...]
     warnings: tuple[WarningOfSource, ...] = ()  # as of a service of an older version
+    restricted: bool = False

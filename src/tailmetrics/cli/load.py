@@ -164,10 +164,10 @@ def _through_service(
             if first is None:
                 return LoadProgress("done")
             return send_log(
+                settings,
                 url,
                 SPOOL_NAME if is_stdin else file.name,
                 itertools.chain([first], pieces),
-                api_key=settings.api_key,
                 size=size,
                 log_format=options.named_format(settings),
                 # The service sees a copy, and tells by the path how its settings have the log read.

@@ -148,7 +148,10 @@ def print_status(answer: Answer[Readiness]) -> None:
     if readiness.lost_bytes:
         _print(f"{counted(readiness.lost_bytes, 'byte')} destroyed by truncations before they were read")
     for warning in readiness.warnings:
-        _print(f"warning: read as {escaped(warning.format)}: {escaped(warning.text)}")
+        reading = f"read as {escaped(warning.format)}: " if warning.format else ""
+        _print(f"warning: {reading}{escaped(warning.text)}")
+    if readiness.restricted:
+        _print("warning: logs are shown to those with a key: set API_READ_KEY as the service has it")
     for error in (readiness.store_error, readiness.commit_error, readiness.last_error):
         if error:
             _print(f"error: {escaped(error)}")

@@ -159,6 +159,24 @@ class Connection:
             return pl.DataFrame(answer["paths"], {"path": pl.String(), **_COUNTS}, orient="row")
         return pl.DataFrame(answer["statuses"], {"status_code": pl.Int16(), **_COUNTS}, orient="row")
 
+    def records(
+        self,
+        customer: str | None = None,
+        *,
+        from_: Time | None = None,
+        to: Time | None = None,
+        tz: str = "UTC",
+    ) -> pl.DataFrame:
+        """One row a request, all of the range, by time: as many as there are, in memory at once.
+
+        Columns: `timestamp` (in `tz`, microseconds), `customer_id`, `path`, `status_code` (0: no answer),
+        `duration` (seconds, null where it is unknown), `source` (id of the log) and `offset` (byte at which
+        the line begins).
+        """
+        asked = {"customer": customer, "from": _text(from_), "to": _text(to), "tz": tz, "format": "arrow"}
+        frame = pl.read_ipc_stream(self._get("/records", asked).content)
+        return frame.with_columns(pl.col("timestamp").dt.replace_time_zone("UTC").dt.convert_time_zone(tz))
+
     def rejects(self, *, limit: int | None = 100) -> pl.DataFrame:
         """One row a line that could not be read, newest first, at most `limit`; None: all that are kept.
 

@@ -35,7 +35,8 @@ def open(target: str | os.PathLike[str] | None = None, *, key: str | None = None
     `target` is the URL of a service (http://127.0.0.1:8000), the URL of a store (postgresql://…) or the path
     of a DuckDB or SQLite file of tailmetrics; without it, what the commands ask: the service at API_HOST and
     API_PORT when one runs there, else the store at STORE_URL. `key` is what the service wants in X-API-Key;
-    without it that of the settings counts. Settings are those of .env.local and of the environment.
+    without it that of API_READ_KEY or API_KEY is sent, or of their files. Settings are those of .env.local
+    and of the environment.
 
     A DuckDB file is open in one process at a time: until `close`, or the end of a `with` block. Opened twice
     in one process it is the same store.
@@ -100,7 +101,9 @@ def _service(url: str, key: str | None) -> Transport:
     if not is_service(url):
         raise ServiceError(f"no service of tailmetrics answers at {url}; `tailmetrics up` starts one")
     settings = load_settings()
-    return ServiceTransport(url, settings, settings.api_key if key is None else SecretStr(key))
+    if key is not None:
+        settings = settings.without_keys().model_copy(update={"api_read_key": SecretStr(key)})
+    return ServiceTransport(url, settings)
 
 
 def _store_at(path: Path) -> str:

@@ -11,7 +11,6 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Protocol
 
 import httpx
-from pydantic import SecretStr
 
 from tailmetrics.client.service_address import CONNECT_SECONDS, ServiceAddress
 from tailmetrics.errors import (
@@ -24,11 +23,11 @@ from tailmetrics.errors import (
     UnknownCustomer,
 )
 from tailmetrics.settings import Settings
+from tailmetrics.settings.keys import Role, key_to_send
 
 if TYPE_CHECKING:
     from tailmetrics.status import LoadProgress
 
-KEY_HEADER = "X-API-Key"
 _MORE_THAN_THE_SERVICE_TAKES = 5.0  # seconds; it ends a question, and its wait for a turn, by itself before
 _PROBLEM = "urn:tailmetrics:problem:"
 
@@ -41,7 +40,7 @@ class Transport(Protocol):
     def get(self, path: str, parameters: Mapping[str, str]) -> httpx.Response:
         """The whole answer, whatever its status.
 
-        Raises ServiceError when none came, StoreError when the store cannot be read.
+        Raises ServiceError when none came, or a key is wanted, StoreError when the store cannot be read.
         """
         ...
 
@@ -49,18 +48,22 @@ class Transport(Protocol):
 
 
 class ServiceTransport:
-    """Asks the service at a URL, with a key where it wants one."""
+    """Asks the service at a URL, with the key of the settings where that has one."""
 
-    def __init__(self, url: str, settings: Settings, key: SecretStr | None = None) -> None:
+    def __init__(self, url: str, settings: Settings) -> None:
         self.origin = url
         seconds = 2 * settings.query_timeout_seconds + _MORE_THAN_THE_SERVICE_TAKES
-        self._client = _http(url, seconds, key)
+        headers, self._key_said = _key_header(settings, Role.READER)
+        self._client = _http(url, seconds, headers)
 
     def get(self, path: str, parameters: Mapping[str, str]) -> httpx.Response:
         try:
-            return self._client.get(path, params=parameters)
+            response = self._client.get(path, params=parameters)
         except httpx.HTTPError as error:
             raise _no_answer(self.origin, error) from error
+        if response.status_code == httpx.codes.UNAUTHORIZED:
+            raise _refusal(response, self._key_said)
+        return response
 
     def close(self) -> None:
         self._client.close()
@@ -84,10 +87,9 @@ class StoreTransport:
             )
         self.origin = str(settings.store)
         self._store = open_store(settings)
-        self._client = httpx.AsyncClient(
-            transport=httpx.ASGITransport(create_app(settings, self._store, None, Metrics())),
-            base_url="http://localhost",
-        )
+        # Who may open the store may read it.
+        app = create_app(settings.without_keys(), self._store, None, Metrics())
+        self._client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost")
         self._loop = LoopThread("tailmetrics-client", self.origin)
 
     def get(self, path: str, parameters: Mapping[str, str]) -> httpx.Response:
@@ -135,11 +137,11 @@ def is_service(url: str) -> bool:
 
 
 def send_log(
+    settings: Settings,
     url: str,
     name: str,
     pieces: Iterable[bytes],
     *,
-    api_key: SecretStr | None = None,
     size: int | None = None,
     log_format: str | None = None,
     origin: str | None = None,
@@ -155,17 +157,18 @@ def send_log(
         parameters["format"] = log_format
     elif origin is not None:
         parameters["origin"] = origin
-    headers = {"Content-Type": "text/plain"}
+    headers, key_said = _key_header(settings, Role.WRITER)
+    headers["Content-Type"] = "text/plain"
     if size is not None:
         headers["Content-Length"] = str(size)
     # The answer comes when all lines are stored, however long that takes.
-    with _http(url, None, api_key) as client:
+    with _http(url, None, headers) as client:
         try:
-            response = client.post("/load", params=parameters, headers=headers, content=pieces)
+            response = client.post("/load", params=parameters, content=pieces)
         except httpx.HTTPError as error:
             raise _no_answer(url, error) from error
     if not response.is_success:
-        raise ServiceError(_detail(response), response.status_code)
+        raise _refusal(response, key_said)
     from tailmetrics.status import LoadProgress  # slow to import, and only a load needs it
 
     loaded = response.json()["files"][0]
@@ -180,7 +183,8 @@ def refusal(response: httpx.Response) -> TailmetricsError:
         problem = response.json()
         match str(problem["type"]).removeprefix(_PROBLEM):
             case "unknown-customer":
-                return UnknownCustomer(response.request.url.params["customer_id"])
+                asked = response.request.url.params
+                return UnknownCustomer(asked.get("customer_id") or asked["customer"])
             case "invalid-parameter":
                 first: dict[str, Any] = problem["errors"][0]
                 wrong = QueryError(first["parameter"], first["value"], first["expected"])
@@ -193,6 +197,13 @@ def refusal(response: httpx.Response) -> TailmetricsError:
     return ServiceError(detail, response.status_code)
 
 
+def _refusal(response: httpx.Response, key_said: str) -> ServiceError:
+    detail = _detail(response)
+    if response.status_code == httpx.codes.UNAUTHORIZED:
+        detail = f"{detail}; {key_said}"
+    return ServiceError(detail, response.status_code)
+
+
 def _detail(response: httpx.Response) -> str:
     try:
         return str(response.json()["detail"])
@@ -200,13 +211,19 @@ def _detail(response: httpx.Response) -> str:
         return f"{response.url}: found status {response.status_code}, expected an answer of tailmetrics"
 
 
-def _http(url: str, seconds: float | None, key: SecretStr | None = None) -> httpx.Client:
+def _key_header(settings: Settings, role: Role) -> tuple[httpx.Headers, str]:
+    """The header with the key of the settings, if there is one, and what to say when it is refused."""
+    key, said = key_to_send(settings, role)
+    return httpx.Headers({} if key is None else {"X-API-Key": key.value}, encoding="utf-8"), said
+
+
+def _http(url: str, seconds: float | None, headers: httpx.Headers | None = None) -> httpx.Client:
     # A proxy of the environment is for other machines, and must not learn what is asked here.
     return httpx.Client(
         base_url=url,
         trust_env=False,
         timeout=httpx.Timeout(seconds, connect=CONNECT_SECONDS),
-        headers={} if key is None else {KEY_HEADER: key.get_secret_value()},
+        headers=headers,
     )
 
 
