@@ -25,7 +25,12 @@ PAGES = {
 }
 MOST_LINES = {"README.md": 150, "docs/architecture.md": 150}
 
-_COMPUTED = {"node_id", "api_key", "influxdb_token"}  # the one is the host's name, the others are secrets
+_COMPUTED = {
+    "node_id",
+    "api_key",
+    "api_read_key",
+    "influxdb_token",
+}  # the one is the host's name, the others are secrets
 
 
 def _blocks(language: str, text: str = README) -> list[str]:

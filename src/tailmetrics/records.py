@@ -23,6 +23,18 @@ REJECT_SCHEMA: dict[str, pl.DataType] = {
     "line": pl.String(),
 }
 
+# A record as it is read out again. Where a source was forgotten, which only those of messages are, its id is
+# a number of the store's own.
+STORED_SCHEMA: dict[str, pl.DataType] = {
+    "timestamp": pl.Datetime("us", "UTC"),
+    "customer_id": pl.String(),
+    "path": pl.String(),
+    "status_code": pl.Int16(),
+    "duration": pl.Float64(),
+    "source": pl.String(),
+    "offset": pl.Int64(),
+}
+
 _NO_RECORDS = pl.DataFrame(schema=RECORD_SCHEMA)
 _NO_REJECTS = pl.DataFrame(schema=REJECT_SCHEMA)
 

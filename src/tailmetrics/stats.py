@@ -218,6 +218,25 @@ class RejectsPage:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordPlace:
+    """Where a record is in the order of all: by time, then the id of its source, then its offset in that."""
+
+    timestamp: datetime
+    source: str
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class RecordsQuery:
+    """Records themselves, of one customer or of all, from the one behind `after` on."""
+
+    customer_id: str | None = None
+    start: datetime | None = None
+    end: datetime | None = None
+    after: RecordPlace | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class StoreStatus:
     """What is in the store, and what processors last said; `version` changes with each commit."""
 

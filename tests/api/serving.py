@@ -27,7 +27,14 @@ def serving(app: FastAPI) -> Iterator[httpx.Client]:
     """A client of `app`, which listens on a free port until the context ends."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         # A stream that is open must not keep the server from ending.
-        server = _Server(uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1))
+        server = _Server(
+            uvicorn.Config(
+                app,
+                log_level="critical",
+                timeout_graceful_shutdown=1,
+                proxy_headers=False,  # as the service has it
+            )
+        )
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()
         try:

@@ -75,6 +75,23 @@ def test_the_last_page_links_to_none(client: httpx.Client) -> None:
     assert "link" not in client.get("/customers", params={"format": "csv"}).headers
 
 
+@pytest.mark.parametrize(("by", "entries"), [("path", "paths"), ("status", "statuses")])
+def test_a_breakdown_is_one_row_a_path_or_a_status(client: httpx.Client, by: str, entries: str) -> None:
+    wanted = client.get("/customers/cust_1/breakdown").json()[entries]
+    found = rows(client.get("/breakdown", params={"customer_id": "cust_1", "by": by, "format": "csv"}))
+    assert found == [{name: as_text(value) for name, value in each.items()} for each in wanted]
+
+
+def test_rejects_have_what_json_has_and_link_to_a_further_page(client: httpx.Client) -> None:
+    wanted = client.get("/rejects").json()["rejects"]
+    first = client.get("/rejects", params={"limit": 1}, headers={"Accept": "text/csv"})
+    second = client.get(first.links["next"]["url"], headers={"Accept": "text/csv"})
+    assert rows(first) + rows(second) == [
+        {name: as_text(value) for name, value in each.items()} for each in wanted
+    ]
+    assert "link" not in second.headers
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -138,3 +138,7 @@ class TestListener:
             listener.accept()
         with pytest.raises(BlockingIOError):
             listener.accept()
+
+
+def test_nobody_is_believed_about_the_address_of_a_client() -> None:
+    assert not HttpServer(FastAPI()).config.proxy_headers

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -29,6 +32,78 @@ def test_customers_say_how_to_get_the_next_page(run: Run, stored: str) -> None:
     assert cursor is not None
     second = run("customers", "--limit", 30, "--cursor", cursor[1], "--store-url", stored).stdout
     assert second.count("cust_") == 20 and "--cursor" not in second
+
+
+def test_a_breakdown_by_path_adds_up(run: Run, stored: str) -> None:
+    lines = run("breakdown", "cust_1", "--store-url", stored).stdout.splitlines()
+    assert lines[0] == "cust_1, 4 of 4 paths, beginning to end"
+    assert sum(int(line.split()[1]) for line in lines[3:-1]) == 161
+
+
+def test_a_breakdown_by_status_is_that_of_the_service(run: Run, service: Service, stored: str) -> None:
+    arguments = ("breakdown", "--by", "status", "--from=2024-09-05")
+    from_store = run(*arguments, "--store-url", stored).stdout
+    from_service = run(*arguments, "--port", service.port).stdout
+    assert from_store.splitlines()[:-1] == from_service.splitlines()[:-1]
+    assert from_store.splitlines()[1].split() == ["status", "requests", "failed"]
+
+
+@pytest.fixture
+def rejected(run: Run, tmp_path: Path) -> str:
+    """The URL of a store with three rejects of two logs; one could be a formula, one is long."""
+    (tmp_path / "a.log").write_text(f"=1+1\n2024-11-06 06:33:33 cust_1 /x 999 0.1\n{'x' * 1000}\n")
+    (tmp_path / "b.log").write_text("\x1b[31m\n2024-11-06 06:33:33 cust_1 /x 200 0.1\n")
+    url = f"duckdb:///{tmp_path}/rejected.duckdb"
+    for name in ("a.log", "b.log"):
+        assert run("load", name, "--log-format", "requests", "--store-url", url).exit_code == 0
+    return url
+
+
+def test_rejects_are_shown_below_the_name_of_their_log(run: Run, rejected: str, tmp_path: Path) -> None:
+    shown = run("rejects", "--store-url", rejected).stdout
+    of_b, of_a = shown.partition(f"{tmp_path}/a.log")[::2]
+    assert shown.startswith("4 of 4 rejected lines\n") and f"{tmp_path}/b.log" in of_b
+    assert r"\x1b[31m" in of_b and "\x1b" not in of_b
+    assert "status_code: found '999'" in of_a
+    assert "x…" in of_a and of_a.count("x") < 400
+
+
+def test_rejects_say_how_to_get_the_next_page(run: Run, rejected: str) -> None:
+    first = run("rejects", "--limit", 2, "--store-url", rejected).stdout
+    cursor = re.search(r"--cursor (\S+)", first)
+    assert cursor is not None
+    second = run("rejects", "--limit", 2, "--cursor", cursor[1], "--store-url", rejected).stdout
+    assert "--cursor" not in second and "999" in first + second
+
+
+@pytest.mark.parametrize(
+    ("arguments", "query"),
+    [
+        (("stats", "cust_1", "--every", "7d"), "/customers/cust_1/stats?every=7d"),
+        (("customers", "--sort=-requests", "--limit", 3), "/customers?sort=-requests&limit=3"),
+        (("breakdown", "cust_1", "--top", 2), "/customers/cust_1/breakdown?top=2"),
+        (("breakdown", "--by", "status"), "/breakdown?by=status"),
+        (("rejects",), "/rejects"),
+    ],
+)
+def test_csv_is_that_of_the_service(
+    run: Run, service: Service, stored: str, arguments: tuple[object, ...], query: str
+) -> None:
+    wanted = service.client.get(query, headers={"Accept": "text/csv"}).content
+    for where in (("--port", service.port), ("--store-url", stored)):
+        result = run(*arguments, "--csv", *where)
+        assert (result.exit_code, result.stdout_bytes) == (0, wanted)
+        assert ("--cursor" in result.stderr) == ("limit" in query)
+
+
+def test_csv_of_rejects_holds_no_formula(run: Run, rejected: str) -> None:
+    rows = list(csv.DictReader(io.StringIO(run("rejects", "--csv", "--store-url", rejected).stdout)))
+    assert "'=1+1" in [row["line"] for row in rows]
+
+
+def test_csv_and_json_at_once_are_refused(run: Run, stored: str) -> None:
+    result = run("rejects", "--csv", "--json", "--store-url", stored)
+    assert (result.exit_code, "--json and --csv" in result.stderr) == (2, True)
 
 
 def test_an_unknown_customer_is_a_failure(run: Run, stored: str) -> None:

@@ -108,3 +108,34 @@ except OSError:
     (line,) = run.stderr.splitlines()
     assert 'level=error event="Exception in ASGI application" logger=uvicorn.error error=' in line
     assert ("Traceback" in line, "s3cret" in line) == (True, False)
+
+
+@pytest.mark.parametrize("imported", ["before", "after"])
+def test_in_another_program_only_warnings_are_written(imported: str) -> None:
+    program = f"""
+{"import structlog" if imported == "before" else ""}
+from tailmetrics.telemetry.log import EventLog, configure_events
+from tailmetrics.settings import load_settings
+
+configure_events(load_settings(None, logging_level="WARNING"))
+EventLog().info("following")
+EventLog().warning("away")
+import logging
+assert not logging.getLogger().handlers, "those of libraries are the program's own"
+"""
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert (run.stdout, re.findall(r"event=(\S+)", run.stderr)) == ("", ["away"])
+
+
+def test_a_program_that_said_how_events_are_written_is_left_as_it_is() -> None:
+    program = """
+import structlog
+from tailmetrics.telemetry.log import EventLog, configure_events
+from tailmetrics.settings import load_settings
+
+structlog.configure(processors=[lambda logger, method, event: f"mine: {event['event']}"])
+configure_events(load_settings(None, logging_level="WARNING"))
+EventLog().info("following")
+"""
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert (run.stdout, run.stderr) == ("mine: following\n", "")

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from tailmetrics.errors import Overloaded
 
@@ -16,6 +16,8 @@ from tailmetrics.errors import Overloaded
 # connections for questions.
 AT_ONCE = min(max(2, os.cpu_count() or 2), 4)
 MOST_WAITING = 32
+# Each of them asks one question after another, and holds what its client has not taken yet in memory.
+MOST_STREAMS = 4
 
 
 class Admission:
@@ -24,6 +26,7 @@ class Admission:
     def __init__(self) -> None:
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._waiting = 0
+        self._streams = 0
 
     def check_room(self) -> None:
         """Raises Overloaded when so many questions wait that a further one is refused."""
@@ -44,6 +47,20 @@ class Admission:
             yield
         finally:
             self._turns.release()
+
+    @contextmanager
+    def stream(self) -> Iterator[None]:
+        """Be one of the answers that are sent piece by piece, without a turn. Raises Overloaded."""
+        if self._streams >= MOST_STREAMS:
+            raise Overloaded(
+                f"found {self._streams} streams of records being sent, expected fewer than {MOST_STREAMS}; "
+                "ask again when one of them has ended"
+            )
+        self._streams += 1
+        try:
+            yield
+        finally:
+            self._streams -= 1
 
     async def _wait(self, longest_seconds: float) -> None:
         self.check_room()

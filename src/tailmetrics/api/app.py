@@ -10,6 +10,7 @@ from tailmetrics.api import pages
 from tailmetrics.api.cache import CacheMiddleware, ResponseCache
 from tailmetrics.api.context import Services
 from tailmetrics.api.http import problems
+from tailmetrics.api.http.access import Access, AccessMiddleware
 from tailmetrics.api.http.guard import Guard
 from tailmetrics.api.http.middleware import HeadAsGet, QueryTiming, SecurityHeaders, TrailingSlash
 from tailmetrics.api.http.openapi import DESCRIPTION, DescribedFastAPI
@@ -18,7 +19,7 @@ from tailmetrics.api.live import routes as live_routes
 from tailmetrics.api.load import routes as load_routes
 from tailmetrics.api.load.uploads import remove_leftovers
 from tailmetrics.api.ports import Supervisor
-from tailmetrics.api.routes import badge, breakdown, customers, probes, rejects, session, stats
+from tailmetrics.api.routes import badge, breakdown, customers, probes, records, rejects, session, stats
 from tailmetrics.settings import Settings
 from tailmetrics.stores.base import Store
 from tailmetrics.telemetry.metrics import Metrics
@@ -37,20 +38,24 @@ def create_app(settings: Settings, store: Store, ingestion: Supervisor | None, m
         redoc_url=None,
         redirect_slashes=False,  # a slash may be the last character of a customer id
     )
-    services = Services(settings, store, ingestion, metrics)
+    access = Access(settings)
+    services = Services(settings, store, ingestion, metrics, access)
     if ingestion is not None:
         remove_leftovers(settings)
     _install(app, services, settings.api_host)
     cache = ResponseCache(store, settings.cache_seconds)
     app.add_middleware(RequestBodies)
     app.add_middleware(TrailingSlash)
-    app.add_middleware(CacheMiddleware, cache=cache, admission=services.admission, metrics=metrics)
+    app.add_middleware(
+        CacheMiddleware, cache=cache, admission=services.admission, metrics=metrics, access=access
+    )
     for router in (
         stats.router,
         breakdown.router,
         customers.router,
         rejects.router,
-        load_routes.load_router(settings),
+        records.router,
+        load_routes.load_router(),
         probes.router,
         badge.router,
         session.router,
@@ -64,7 +69,8 @@ def create_app(settings: Settings, store: Store, ingestion: Supervisor | None, m
 def create_probes_app(settings: Settings, store: Store, ingestion: Supervisor, metrics: Metrics) -> FastAPI:
     """What a process without the API says of itself: /health, /ready and /metrics."""
     app = FastAPI(title="tailmetrics", openapi_url=None, redirect_slashes=False)
-    _install(app, Services(settings, store, ingestion, metrics), settings.metrics_host)
+    services = Services(settings, store, ingestion, metrics, Access(settings))
+    _install(app, services, settings.metrics_host)
     app.add_middleware(RequestBodies)
     app.add_middleware(TrailingSlash)
     app.include_router(probes.router)
@@ -79,6 +85,8 @@ def _install(app: FastAPI, services: Services, host: str) -> None:
         services.metrics.watch_sources(ingestion.sources)
         services.metrics.watch_lost_bytes(lambda: ingestion.state().lost_bytes)
     # The one added last is the first that a request meets.
+    if services.access.guards_changes:
+        app.add_middleware(AccessMiddleware, access=services.access)
     app.add_middleware(Guard, host=host, names=services.settings.api_allowed_hosts)
     app.add_middleware(QueryTiming, metrics=services.metrics)
     app.add_middleware(HeadAsGet)

@@ -1,9 +1,9 @@
 """Repeated requests, answered without asking the store again.
 
 The first thing that a request meets: what is kept is sent before any other part of the API has looked at the
-request. Requests that ask the same at the same time are answered together. In a process that is the only one
-to write to its store a response is right until the version of its customer's records changes. Where others
-write too, it is taken for right for CACHE_SECONDS.
+request, but for whether its client may read. Requests that ask the same at the same time are answered
+together. In a process that is the only one to write to its store a response is right until the version of its
+customer's records changes. Where others write too, it is taken for right for CACHE_SECONDS.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from urllib.parse import parse_qsl
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tailmetrics.api.admission import Admission
+from tailmetrics.api.http.access import Access
 from tailmetrics.api.http.middleware import SECURITY_HEADERS, UNKNOWN_ENDPOINT
 from tailmetrics.api.http.problems import overloaded_response
 from tailmetrics.errors import Overloaded
@@ -111,8 +112,11 @@ class CacheMiddleware:
     Where there is no room for a further question, none is let in, as refusing it there costs more.
     """
 
-    def __init__(self, app: ASGIApp, cache: ResponseCache, admission: Admission, metrics: Metrics) -> None:
+    def __init__(
+        self, app: ASGIApp, cache: ResponseCache, admission: Admission, metrics: Metrics, access: Access
+    ) -> None:
         self._app = app
+        self._may_read = access.may_read if access.guards_reading else None
         self._cache = cache
         self._admission = admission
         self._metrics = metrics
@@ -121,6 +125,9 @@ class CacheMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] != "GET" or not scope["path"].endswith(_ENDINGS):
             await self._app(scope, receive, send)
+            return
+        if self._may_read is not None and not self._may_read(scope):
+            await self._app(scope, receive, send)  # which refuses it
             return
         begun = time.perf_counter()
         key, if_none_match = _read_headers(scope)
@@ -155,7 +162,7 @@ class CacheMiddleware:
     ) -> None:
         state = self._cache.state_of(_customer_of(scope["path"]))
         under_way = self._under_way[key] = _UnderWay()
-        caught = _Caught(send)
+        caught = _Caught(send, is_private=self._may_read is not None)
         try:
             inner = dict(scope)  # the route is written into it
             await self._app(inner, receive, caught)
@@ -179,8 +186,9 @@ class _UnderWay:
 class _Caught:
     """Holds back a response of status 200 that is small enough to be kept; all else is sent as it comes."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, *, is_private: bool) -> None:
         self._send = send
+        self._is_private = is_private
         self._start: Message | None = None
         self._body: Message | None = None
         self._passes = False
@@ -205,7 +213,8 @@ class _Caught:
         headers = [
             (name, value) for name, value in self._start["headers"] if name not in (b"cache-control", b"vary")
         ]
-        headers += [(b"etag", etag), (b"cache-control", b"no-cache"), (b"vary", b"Accept")]
+        control = b"private, no-cache" if self._is_private else b"no-cache"
+        headers += [(b"etag", etag), (b"cache-control", control), (b"vary", b"Accept")]
         return CachedResponse(
             {**self._start, "headers": headers}, self._body, etag, scope["route"].path_format
         )

@@ -7,12 +7,15 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Annotated, cast
 
+import polars as pl
 from fastapi import Depends, Request
 
 from tailmetrics.api.admission import Admission
+from tailmetrics.api.http.access import Access
 from tailmetrics.api.jobs import LoadJobs
 from tailmetrics.api.ports import Supervisor
 from tailmetrics.settings import Settings
+from tailmetrics.stats import RecordsQuery
 from tailmetrics.stores.base import Reads, Store
 from tailmetrics.telemetry.metrics import Metrics
 
@@ -25,6 +28,7 @@ class Services:
     store: Store
     ingestion: Supervisor | None
     metrics: Metrics
+    access: Access
     jobs: LoadJobs = field(default_factory=LoadJobs)
     admission: Admission = field(default_factory=Admission)
 
@@ -33,6 +37,16 @@ class Services:
         """The store, when it is one's turn to ask it something. Raises Overloaded."""
         async with self.admission.turn(self.settings.query_timeout_seconds):
             yield self.store
+
+    async def records(self, query: RecordsQuery) -> AsyncIterator[pl.DataFrame]:
+        """The records of a query, each frame in a turn of its own. Raises Overloaded."""
+        frames = self.store.records(query)
+        while True:
+            async with self.asking():
+                frame = await anext(frames, None)
+            if frame is None:
+                return
+            yield frame
 
 
 def _of_request(request: Request) -> Services:

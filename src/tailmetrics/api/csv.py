@@ -1,4 +1,4 @@
-"""Answers as CSV (RFC 4180): one row a customer or a window, with the names that JSON has."""
+"""Answers as CSV (RFC 4180): one row for each entry, with the names that JSON has."""
 
 from __future__ import annotations
 
@@ -6,12 +6,22 @@ import csv
 import io
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
 
+from starlette.requests import Request
 from starlette.responses import Response
 
-from tailmetrics.api.schemas import Customers, Figures, Stats
+from tailmetrics.api.schemas import (
+    Breakdown,
+    Customers,
+    Figures,
+    PathRequests,
+    RejectedLine,
+    Rejects,
+    Stats,
+    StatusRequests,
+)
 
 MEDIA_TYPE = "text/csv"
 
@@ -36,7 +46,7 @@ def wants_csv(given: str | None, accept: str | None) -> bool:
 
 
 def customers_csv(answer: Customers) -> Response:
-    """One row a customer; a further page is in the header Link."""
+    """One row a customer."""
     return _csv(("customer_id", *_FIGURES), answer["customers"], "customers.csv")
 
 
@@ -46,7 +56,27 @@ def stats_csv(answer: Stats) -> Response:
     return _csv(("customer_id", "start", "end", *_FIGURES), rows, "stats.csv")
 
 
-def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], name: str) -> Response:
+def breakdown_csv(answer: Breakdown, by: Literal["path", "status"]) -> Response:
+    """One row a path, or one a status."""
+    if by == "path":
+        return _csv(tuple(PathRequests.__annotations__), answer["paths"], "paths.csv")
+    return _csv(tuple(StatusRequests.__annotations__), answer["statuses"], "statuses.csv")
+
+
+def rejects_csv(answer: Rejects) -> Response:
+    """One row a rejected line."""
+    return _csv(tuple(RejectedLine.__annotations__), answer["rejects"], "rejects.csv")
+
+
+def linked(response: Response, request: Request, cursor: str | None) -> Response:
+    """The response with the page that follows, if there is one, in the header Link."""
+    if cursor is not None:
+        following = request.url.include_query_params(cursor=cursor)
+        response.headers["Link"] = f'<{following.path}?{following.query}>; rel="next"'
+    return response
+
+
+def _csv(columns: Sequence[str], rows: Iterable[Any], name: str) -> Response:
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(columns)

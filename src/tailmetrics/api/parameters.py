@@ -12,6 +12,7 @@ from pydantic.json_schema import SkipJsonSchema
 from starlette.datastructures import ImmutableMultiDict
 
 from tailmetrics.api.http.problems import wrong_parameters
+from tailmetrics.api.record_formats import RecordFormat
 from tailmetrics.errors import QueryError
 from tailmetrics.settings import canonical_format
 from tailmetrics.stats import CustomerSort, Failures, UptimeMethod
@@ -50,7 +51,7 @@ def _plus_signs(value: Any) -> Any:
     return value.replace(" ", "+") if isinstance(value, str) else value
 
 
-class RangeParameters(BaseModel):
+class TimeParameters(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     from_: Text = Field(
@@ -76,6 +77,9 @@ class RangeParameters(BaseModel):
         json_schema_extra={"pattern": "^[A-Za-z0-9_+/-]+$"},
         examples=["America/New_York"],
     )
+
+
+class RangeParameters(TimeParameters):
     failures: Annotated[Failures, BeforeValidator(_plus_signs)] = Field(
         default="4xx+5xx",
         description="Which statuses are failures, beside no answer; a plus sign in a URL is written `%2B`.",
@@ -132,10 +136,24 @@ class CustomersParameters(RangeParameters):
 
 class BreakdownParameters(RangeParameters):
     top: int = Field(default=10, ge=1, le=MAX_PAGE, description="Paths that are told apart, at most.")
+    by: Literal["path", "status"] = Field(
+        default="path", description="One row of CSV a path, or one a status; JSON has both."
+    )
+    format: Format = None
 
 
 class AllBreakdownParameters(BreakdownParameters):
     customer_id: _OnlyCustomer = None
+
+
+class RecordsParameters(TimeParameters):
+    customer: CustomerId | SkipJsonSchema[None] = Field(
+        default=None, description="Only requests of this customer; default: of all."
+    )
+    format: RecordFormat = Field(
+        default="jsonl",
+        description="`jsonl` (a JSON object a line), `csv`, or `arrow` (a stream of Arrow IPC).",
+    )
 
 
 class ViewParameters(RangeParameters):
@@ -154,6 +172,7 @@ class RejectsParameters(BaseModel):
 
     limit: int = Field(default=100, ge=1, le=MAX_PAGE, description="Rejected lines on a page, at most.")
     cursor: Text = Field(default=None, description="`next_cursor` of the page before.")
+    format: Format = None
 
 
 # Not every store can hold a NUL, and no file has one in its name.

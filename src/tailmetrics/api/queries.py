@@ -13,8 +13,9 @@ from tailmetrics.api.parameters import (
     CUSTOMER_SORTS,
     BreakdownParameters,
     CustomersParameters,
-    RangeParameters,
+    RecordsParameters,
     StatsParameters,
+    TimeParameters,
 )
 from tailmetrics.api.times import parse_time
 from tailmetrics.errors import QueryError
@@ -23,6 +24,7 @@ from tailmetrics.stats import (
     CustomerSort,
     CustomersQuery,
     Every,
+    RecordsQuery,
     StatsQuery,
 )
 from tailmetrics.windows import parse_every, zone_named
@@ -107,7 +109,13 @@ def breakdown_query(parameters: BreakdownParameters, customer_id: str | None) ->
     return query, asked
 
 
-def asked_range(parameters: RangeParameters) -> Range:
+def records_query(parameters: RecordsParameters) -> RecordsQuery:
+    """The query for records themselves. Raises RequestValidationError that names each wrong parameter."""
+    asked = asked_range(parameters)
+    return RecordsQuery(parameters.customer, asked.start, asked.end)
+
+
+def asked_range(parameters: TimeParameters) -> Range:
     """The range alone. Raises RequestValidationError that names each wrong parameter."""
     findings = _Findings()
     asked = _range(parameters, findings)
@@ -120,7 +128,7 @@ def sort_of(sort: str) -> tuple[CustomerSort, bool]:
     return _sort_key(sort), sort.startswith("-")
 
 
-def _range(parameters: RangeParameters, findings: _Findings) -> Range:
+def _range(parameters: TimeParameters, findings: _Findings) -> Range:
     now = datetime.now(timezone.utc)
     zone = findings.note(lambda: zone_named(parameters.tz), _UTC)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from pydantic import Field
-from typing_extensions import TypedDict
+from typing_extensions import NotRequired, TypedDict
 
 from tailmetrics.stats import Failures, UptimeMethod
 
@@ -199,8 +199,11 @@ class WarningOfSource(TypedDict):
     path: Annotated[str, Field(examples=["data/requests.log"])]
     format: Annotated[str, Field(description="Format its lines are read in.", examples=["requests"])]
     kind: Annotated[
-        Literal["rejects", "duration"],
-        Field(description="Most of its latest lines are rejects, or the median duration is above an hour."),
+        Literal["rejects", "duration", "keys"],
+        Field(
+            description="Most of its latest lines are rejects, or the median duration is above an hour; or "
+            "`path` is a file of keys that cannot be read again."
+        ),
     ]
     text: Annotated[str, Field(description="What was found, and what helps.")]
 
@@ -213,6 +216,9 @@ class Readiness(TypedDict):
     ingestion: IngestionReadiness
     sources: list[SourceReadiness]
     warnings: Annotated[list[WarningOfSource], Field(description="The service is ready all the same.")]
+    restricted: NotRequired[
+        Annotated[bool, Field(description="Logs, warnings and errors are left out, as no key was shown.")]
+    ]
 
 
 class LineTotals(TypedDict):

@@ -152,6 +152,7 @@ class HttpServer(uvicorn.Server):
                 access_log=False,
                 timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
                 server_header=False,
+                proxy_headers=False,  # who asks is the peer; api/http/access.py says whom to believe more
             )
         )
         self._live: LiveViews[ViewParameters] | None = getattr(app.state, "live", None)

@@ -1,4 +1,4 @@
-"""The commands that ask the service or the store: stats, customers, report, status, top; and check."""
+"""The commands that ask the service or the store: stats, breakdown, rejects and their like; and check."""
 
 from __future__ import annotations
 
@@ -44,7 +44,25 @@ def _client(settings: Settings) -> Client:
     return Client(settings, store_first=options.option_value("store_url") is not None)
 
 
-def _show(answer: Answer[Asked], print_table: Callable[[Answer[Asked]], None], *, as_json: bool) -> None:
+def _show(
+    settings: Settings,
+    kind: type[Asked],
+    asked: dict[str, Any],
+    print_table: Callable[[Answer[Asked]], None],
+    *,
+    as_json: bool,
+    as_csv: bool,
+) -> None:
+    if as_json and as_csv:
+        raise click.UsageError("--json and --csv: found both, expected one of them.")
+    client = _client(settings)
+    if as_csv:
+        text, cursor = client.ask_csv(kind.path, options.given(asked))
+        click.echo(text, nl=False)
+        if cursor is not None:
+            options.say(f"there are more: the same command with --cursor {cursor}")
+        return
+    answer = client.ask(kind, options.given(asked))
     if as_json:
         options.print_json(answer.json)
     else:
@@ -68,15 +86,16 @@ def _show(answer: Answer[Asked], print_table: Callable[[Answer[Asked]], None], *
 )
 @click.option("--objective", help="Uptime that makes a window good, in percent.  [default: 99]")
 @click.option("--fill", is_flag=True, help="Also show windows without requests.")
-@options.shared("env_file", "store_url", *options.API, "json")
+@options.shared("env_file", "store_url", *options.API, "json", "csv")
 @options.with_settings
-def stats(settings: Settings, *, customer: str | None, fill: bool, as_json: bool, **asked: Any) -> None:
+def stats(
+    settings: Settings, *, customer: str | None, fill: bool, as_json: bool, as_csv: bool, **asked: Any
+) -> None:
     """Requests, uptime and latencies of CUSTOMER per window; without CUSTOMER, of all together."""
     from tailmetrics.cli import documents, tables
 
     parameters = {"customer_id": customer, "fill": "true" if fill else None, **asked}
-    answer = _client(settings).ask(documents.Stats, options.given(parameters))
-    _show(answer, tables.print_stats, as_json=as_json)
+    _show(settings, documents.Stats, parameters, tables.print_stats, as_json=as_json, as_csv=as_csv)
 
 
 @options.command(
@@ -84,19 +103,67 @@ def stats(settings: Settings, *, customer: str | None, fill: bool, as_json: bool
     "tailmetrics customers",
     "tailmetrics customers --sort=-failures --limit 10 --from=-7d",
     "tailmetrics customers --search shop --json",
+    "tailmetrics customers --csv > customers.csv",
 )
 @options.shared(*options.RANGE, "search")
 @click.option("--sort", help=_SORT_HELP)
-@click.option("--limit", help="Customers on a page.  [default: 100]")
-@click.option("--cursor", help="Where the page begins: what the page before said.")
-@options.shared("env_file", "store_url", *options.API, "json")
+@options.shared(*options.PAGE, "env_file", "store_url", *options.API, "json", "csv")
 @options.with_settings
-def customers(settings: Settings, *, as_json: bool, **asked: Any) -> None:
+def customers(settings: Settings, *, as_json: bool, as_csv: bool, **asked: Any) -> None:
     """All customers with their totals over a range, a page at a time."""
     from tailmetrics.cli import documents, tables
 
-    answer = _client(settings).ask(documents.Customers, options.given(asked))
-    _show(answer, tables.print_customers, as_json=as_json)
+    _show(settings, documents.Customers, asked, tables.print_customers, as_json=as_json, as_csv=as_csv)
+
+
+@options.command(
+    "Requests by path or by status.",
+    "tailmetrics breakdown cust_1",
+    "tailmetrics breakdown --by status --from=-24h",
+    "tailmetrics breakdown cust_1 --top 50 --csv > paths.csv",
+)
+@click.argument("customer", required=False)
+@click.option(
+    "--by",
+    type=click.Choice(["path", "status"]),
+    default="path",
+    show_default=True,
+    help="One row a path, or one a status.",
+)
+@options.shared(*options.RANGE)
+@click.option("--top", help="Paths that are told apart, those with the most requests.  [default: 10]")
+@options.shared("env_file", "store_url", *options.API, "json", "csv")
+@options.with_settings
+def breakdown(
+    settings: Settings, *, customer: str | None, by: str, as_json: bool, as_csv: bool, **asked: Any
+) -> None:
+    """Requests of CUSTOMER by path or by status, and how many failed; without CUSTOMER, of all together.
+
+    JSON has both.
+    """
+    from tailmetrics.cli import documents, tables
+
+    parameters = {"customer_id": customer, "by": by if as_csv else None, **asked}
+    print_table = tables.print_paths if by == "path" else tables.print_statuses
+    _show(settings, documents.Breakdown, parameters, print_table, as_json=as_json, as_csv=as_csv)
+
+
+@options.command(
+    "Lines that could not be read.",
+    "tailmetrics rejects",
+    "tailmetrics rejects --limit 1000 --csv > rejects.csv",
+    "tailmetrics rejects --json",
+)
+@options.shared(*options.PAGE, "env_file", "store_url", *options.API, "json", "csv")
+@options.with_settings
+def rejects(settings: Settings, *, as_json: bool, as_csv: bool, **asked: Any) -> None:
+    """Lines that could not be read, the latest first, by log: where each begins, why, and the line itself.
+
+    Of a line the table shows the beginning, CSV and JSON all that is kept.
+    """
+    from tailmetrics.cli import documents, tables
+
+    _show(settings, documents.Rejects, asked, tables.print_rejects, as_json=as_json, as_csv=as_csv)
 
 
 @options.command(
@@ -178,7 +245,10 @@ def status(settings: Settings, *, as_json: bool) -> None:
     from tailmetrics.cli import client, documents, tables
 
     answer = client.Client(settings).ask(documents.Readiness, {})
-    _show(answer, tables.print_status, as_json=as_json)
+    if as_json:
+        options.print_json(answer.json)
+    else:
+        tables.print_status(answer)
     sys.exit(0 if answer.document.ready else Exit.FAILED)
 
 

@@ -15,9 +15,9 @@ from typing import Any, Literal
 
 from dotenv import dotenv_values
 
-from tailmetrics.cli.client import find_service
-from tailmetrics.cli.service_address import ServiceAddress
 from tailmetrics.cli.text import counted
+from tailmetrics.client.service_address import ServiceAddress
+from tailmetrics.client.transport import find_service
 from tailmetrics.errors import (
     FormatError,
     LoadError,
@@ -32,6 +32,7 @@ from tailmetrics.formats.detection import head_of
 from tailmetrics.queues import QueueUrl
 from tailmetrics.queues.broker import connected
 from tailmetrics.settings import LogPath, Settings, load_settings
+from tailmetrics.settings.keys import Role, key_settings
 from tailmetrics.settings.names import AUTO
 from tailmetrics.stores import open_store
 from tailmetrics.tailing.discovery import FoundFile, find_files
@@ -73,6 +74,7 @@ def check(env_file: Path | None, *, deep: bool = False, **flags: Any) -> Iterato
     yield from _logs(settings)
     for queue in settings.log_queues:
         yield _queue(queue.url)
+    yield from _keys(settings)
     address = ServiceAddress(settings.api_host, settings.api_port)
     service = find_service(address)
     yield from _store(settings, service, deep=deep)
@@ -205,6 +207,29 @@ def _problem(path: str) -> str | None:
     except OSError as error:
         return f"{path} may not be read by this user ({error.strerror}); change its mode or its group"
     return None
+
+
+def _keys(settings: Settings) -> Iterator[Finding]:
+    """Which keys are set, and for what; never the keys."""
+    for setting in key_settings(settings):
+        use = "change something and read" if setting.role is Role.WRITER else "read"
+        if setting.path is None:
+            yield Finding("ok", "keys", f"{setting.name} is set: who has it may {use}")
+            continue
+        try:
+            keys = setting.parse(setting.read())
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            yield Finding("wrong", "keys", f"{setting.name}: {setting.path} cannot be used ({reason})")
+            continue
+        text = f"{setting.name}: {setting.path} holds {counted(len(keys), 'key')}, by which one may {use}"
+        yield Finding("ok" if keys else "note", "keys", text)
+        if mode := setting.readers_beside_the_owner():
+            text = f"{setting.path} has mode {mode}: every user of this machine may read it; chmod o-r"
+            yield Finding("note", "keys", text)
+    if header := settings.api_trusted_user_header:
+        proxies = ", ".join(settings.api_trusted_proxies)
+        yield Finding("ok", "keys", f"whom {proxies} names in {header} may read")
 
 
 def _queue(address: QueueUrl) -> Finding:

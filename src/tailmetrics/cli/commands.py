@@ -12,7 +12,8 @@ from tailmetrics.cli import ask, detect, load, run, write
     commands=[
         *(run.up, run.ingest, run.serve),
         *(write.generate, write.publish, load.load, detect.detect),
-        *(ask.stats, ask.customers, ask.report, ask.status, ask.top, ask.check),
+        *(ask.stats, ask.customers, ask.breakdown, ask.rejects),
+        *(ask.report, ask.status, ask.top, ask.check),
     ],
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Settings come from .env.local, then the environment, then options. Each command has a --help "

@@ -68,6 +68,53 @@ class Customers(TimeRange):
 
 
 @dataclass(frozen=True)
+class PathRequests:
+    path: str
+    total_requests: int
+    failed_requests: int
+
+
+@dataclass(frozen=True)
+class StatusRequests:
+    status_code: int
+    total_requests: int
+    failed_requests: int
+
+
+@dataclass(frozen=True)
+class Breakdown(TimeRange):
+    """Requests by path and by status; `customer_id` is None for all together."""
+
+    path: ClassVar = "/breakdown"
+
+    customer_id: str | None
+    paths_total: int
+    paths: tuple[PathRequests, ...]
+    statuses: tuple[StatusRequests, ...]
+
+
+@dataclass(frozen=True)
+class RejectedLine:
+    """A line that could not be read: `offset` is the byte at which it begins in the log `path`."""
+
+    path: str
+    offset: int
+    reason: str
+    line: str
+
+
+@dataclass(frozen=True)
+class Rejects:
+    """One page of rejected lines, newest first; `total` counts those of all pages."""
+
+    path: ClassVar = "/rejects"
+
+    total: int
+    next_cursor: str | None
+    rejects: tuple[RejectedLine, ...]
+
+
+@dataclass(frozen=True)
 class Report(TimeRange):
     """Every customer, and all of them together."""
 
@@ -119,3 +166,4 @@ class Readiness:
     lost_bytes: Annotated[int, _of_ingestion("lost_bytes")]
     sources: tuple[SourceReadiness, ...]
     warnings: tuple[WarningOfSource, ...] = ()  # as of a service of an older version
+    restricted: bool = False

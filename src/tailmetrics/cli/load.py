@@ -136,12 +136,12 @@ def _loads(settings: Settings, files: Sequence[Path]) -> Iterator[list[Finish]]:
 
 
 def _service(settings: Settings) -> str | None:
-    from tailmetrics.cli.service_address import ServiceAddress
+    from tailmetrics.client.service_address import ServiceAddress
 
     address = ServiceAddress(settings.api_host, settings.api_port)
     if not address.is_listened_at():
         return None  # and no client is needed, which takes time and memory
-    from tailmetrics.cli.client import find_service
+    from tailmetrics.client.transport import find_service
 
     return find_service(address)
 
@@ -149,7 +149,7 @@ def _service(settings: Settings) -> str | None:
 def _through_service(
     settings: Settings, url: str, file: Path, spool: Path | None, on_progress: OnProgress
 ) -> LoadProgress:
-    from tailmetrics.cli.client import send_log
+    from tailmetrics.client.transport import send_log
     from tailmetrics.ingest.load import SPOOL_NAME
     from tailmetrics.status import LoadProgress
     from tailmetrics.tailing.compression import kind_of_name
@@ -164,10 +164,10 @@ def _through_service(
             if first is None:
                 return LoadProgress("done")
             return send_log(
+                settings,
                 url,
                 SPOOL_NAME if is_stdin else file.name,
                 itertools.chain([first], pieces),
-                api_key=settings.api_key,
                 size=size,
                 log_format=options.named_format(settings),
                 # The service sees a copy, and tells by the path how its settings have the log read.

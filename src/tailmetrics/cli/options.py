@@ -85,7 +85,12 @@ def _exit_status(error: errors.TailmetricsError) -> Exit:
             return Exit.NO_INPUT
         case errors.ServiceError(status=401 | 403):
             return Exit.REFUSED
-        case errors.QueueError() | errors.StoreError() | errors.ServiceError(status=0 | 503):
+        case (
+            errors.QueueError()
+            | errors.StoreError()
+            | errors.Overloaded()
+            | errors.ServiceError(status=0 | 503)
+        ):
             return Exit.UNAVAILABLE
         case _:
             return Exit.FAILED
@@ -147,6 +152,9 @@ _OPTIONS: dict[str, Callable[[Any], Any]] = {
     ),
     "logging_level": setting("logging_level", "DEBUG, INFO, WARNING or ERROR."),
     "json": click.option("--json", "as_json", is_flag=True, help="Print JSON."),
+    "csv": click.option("--csv", "as_csv", is_flag=True, help="Print CSV, as the API gives it."),
+    "limit": click.option("--limit", help="Entries on a page.  [default: 100]"),
+    "cursor": click.option("--cursor", help="Where the page begins: what the page before said."),
     "from": click.option(
         "--from", "from", help="Beginning of the range, included: 2024-10-10, RFC 3339, epoch seconds, -24h."
     ),
@@ -164,6 +172,7 @@ _OPTIONS: dict[str, Callable[[Any], Any]] = {
 }
 FOLLOWING = ("log_file_path", "log_format", "log_timezone", "log_start", "store_url", "workers")
 API = ("api_host", "api_port")
+PAGE = ("limit", "cursor")
 RANGE = ("from", "to", "tz", "failures")
 QUEUE_URL = "amqp://USER:PASSWORD@HOST:5672/VHOST?queue=NAME"
 

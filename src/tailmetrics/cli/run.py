@@ -30,7 +30,7 @@ def up(settings: Settings, *, open_page: bool) -> None:
     and a DuckDB file that holds the records.
     """
     from tailmetrics import service
-    from tailmetrics.cli.service_address import ServiceAddress
+    from tailmetrics.client.service_address import ServiceAddress
 
     page = ServiceAddress(settings.api_host, settings.api_port).url if open_page else None
     sys.exit(service.run_up(settings, page))

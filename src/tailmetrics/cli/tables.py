@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -11,7 +12,16 @@ from rich.table import Table
 from rich.text import Text
 
 from tailmetrics.cli.client import Answer
-from tailmetrics.cli.documents import Customer, Customers, Figures, Readiness, Stats, TimeRange
+from tailmetrics.cli.documents import (
+    Breakdown,
+    Customer,
+    Customers,
+    Figures,
+    Readiness,
+    Rejects,
+    Stats,
+    TimeRange,
+)
 from tailmetrics.cli.text import counted, escaped
 
 if TYPE_CHECKING:
@@ -22,6 +32,7 @@ _STYLES = {"ok": "green", "note": "yellow", "wrong": "bold red"}
 _WIDTH_FOR_CHARTS = 110  # columns; figures come first
 _LONGEST_BAR = 20  # columns
 _SORTED_COLUMNS = ("customer_id", "requests", "failures", "uptime", "average", "median", "p99")
+_SHOWN_OF_A_LINE = 200  # characters of one that was rejected
 _FIGURES = ("requests", "failed", "uptime %", "average s", "median s", "p99 s")
 
 
@@ -45,8 +56,50 @@ def print_customers(answer: Answer[Customers]) -> None:
     page = answer.document
     shown = f"{len(page.customers)} of {counted(page.total, 'customer')}"
     print_table(shown, customers_table(page.customers), page, answer.origin)
-    if page.next_cursor is not None:
-        _print(f"More of them: the same command with --cursor {page.next_cursor}")
+    _print_cursor(page.next_cursor)
+
+
+def print_paths(answer: Answer[Breakdown]) -> None:
+    """One row a path."""
+    counts = answer.document
+    table = figures_table("path", "requests", "failed")
+    for each in counts.paths:
+        table.add_row(Text(escaped(each.path)), f"{each.total_requests:,}", f"{each.failed_requests:,}")
+    shown = f"{len(counts.paths)} of {counted(counts.paths_total, 'path')}"
+    print_table(f"{counts.customer_id or 'all customers'}, {shown}", table, counts, answer.origin)
+
+
+def print_statuses(answer: Answer[Breakdown]) -> None:
+    """One row a status; 0 is that of requests without an answer."""
+    counts = answer.document
+    table = figures_table("status", "requests", "failed")
+    for each in counts.statuses:
+        status = str(each.status_code) if each.status_code else "no answer"
+        table.add_row(status, f"{each.total_requests:,}", f"{each.failed_requests:,}")
+    print_table(counts.customer_id or "all customers", table, counts, answer.origin)
+
+
+def print_rejects(answer: Answer[Rejects]) -> None:
+    """One row a rejected line, newest first, below the name of its log."""
+    page = answer.document
+    _print(f"{len(page.rejects)} of {counted(page.total, 'rejected line')}")
+    for path, rejects in groupby(page.rejects, key=lambda reject: reject.path):
+        _print(f"\n{escaped(path)}")
+        table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+        table.add_column("byte", justify="right", no_wrap=True)
+        table.add_column("why", overflow="fold")
+        table.add_column("line", overflow="fold")
+        for reject in rejects:
+            line = reject.line[:_SHOWN_OF_A_LINE] + ("…" if len(reject.line) > _SHOWN_OF_A_LINE else "")
+            table.add_row(f"{reject.offset:,}", Text(escaped(reject.reason)), Text(escaped(line)))
+        _console().print(table)
+    _print(f"from {answer.origin}")
+    _print_cursor(page.next_cursor)
+
+
+def _print_cursor(cursor: str | None) -> None:
+    if cursor is not None:
+        _print(f"More of them: the same command with --cursor {cursor}")
 
 
 def customers_table(customers: Iterable[Customer], sort: str = "", *, descending: bool = False) -> Table:
@@ -95,7 +148,10 @@ def print_status(answer: Answer[Readiness]) -> None:
     if readiness.lost_bytes:
         _print(f"{counted(readiness.lost_bytes, 'byte')} destroyed by truncations before they were read")
     for warning in readiness.warnings:
-        _print(f"warning: read as {escaped(warning.format)}: {escaped(warning.text)}")
+        reading = f"read as {escaped(warning.format)}: " if warning.format else ""
+        _print(f"warning: {reading}{escaped(warning.text)}")
+    if readiness.restricted:
+        _print("warning: logs are shown to those with a key: set API_READ_KEY as the service has it")
     for error in (readiness.store_error, readiness.commit_error, readiness.last_error):
         if error:
             _print(f"error: {escaped(error)}")

@@ -10,8 +10,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr
-from pydantic.functional_validators import AfterValidator, BeforeValidator, field_validator
+from pydantic.functional_validators import (
+    AfterValidator,
+    BeforeValidator,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import SettingsConfigDict
+from typing_extensions import Self
 
 from tailmetrics.settings.logs import MIB, LogSettings
 from tailmetrics.settings.options import (
@@ -20,13 +26,16 @@ from tailmetrics.settings.options import (
     QueueOptions,
     TailingOptions,
 )
-from tailmetrics.settings.values import CommaSeparated
+from tailmetrics.settings.values import CommaSeparated, HeaderName, Networks
 from tailmetrics.urls import STANDARD_INPUT, StoreUrl, masked, spool_pattern
 
 LogLevel = Annotated[
     Literal["DEBUG", "INFO", "WARNING", "ERROR"],
     BeforeValidator(lambda value: value.upper() if isinstance(value, str) else value),
 ]
+
+
+_ABOUT_CLIENTS = ("api_key", "api_key_file", "api_read_key", "api_read_key_file", "api_trusted_user_header")
 
 
 class Settings(LogSettings):
@@ -146,6 +155,28 @@ class Settings(LogSettings):
     api_key: SecretStr | None = Field(
         default=None, description="When set, requests that change something need it in the header X-API-Key."
     )
+    api_key_file: str = Field(
+        default="",
+        description="File with further keys as API_KEY, one a line, a name behind each if wanted. It is read "
+        "again when it changes.",
+    )
+    api_read_key: SecretStr | None = Field(
+        default=None,
+        description="When set, requests that only read need it, or a key of API_KEY, in the same header.",
+    )
+    api_read_key_file: str = Field(
+        default="", description="File with further keys as API_READ_KEY, as API_KEY_FILE."
+    )
+    api_trusted_user_header: HeaderName = Field(
+        default="",
+        description="Header, such as X-Forwarded-User, in which a proxy of API_TRUSTED_PROXIES names a user, "
+        "who may read without a key; empty: none.",
+    )
+    api_trusted_proxies: Networks = Field(
+        default=(),
+        description="Addresses or networks of proxies, by commas, whose headers about their clients are "
+        "believed.",
+    )
     api_allowed_hosts: CommaSeparated = Field(
         default=(),
         description="Further names under which the API may be asked (Host header), by commas. Where API_HOST "
@@ -178,10 +209,19 @@ class Settings(LogSettings):
             raise ValueError("a number with a unit, such as 256MB or 2GB")
         return value
 
-    @field_validator("api_key", "influxdb_token")
+    @field_validator("api_key", "api_read_key", "influxdb_token")
     @classmethod
     def _empty_key_is_none(cls, value: SecretStr | None) -> SecretStr | None:
         return value if value is not None and value.get_secret_value() else None
+
+    @model_validator(mode="after")
+    def _proxies_of_the_header_are_known(self) -> Self:
+        if self.api_trusted_user_header and not self.api_trusted_proxies:
+            raise ValueError(
+                "API_TRUSTED_PROXIES: found none, expected the addresses of those that set "
+                f"{self.api_trusted_user_header}, such as 127.0.0.1"
+            )
+        return self
 
     @property
     def queue_options(self) -> QueueOptions:
@@ -198,6 +238,11 @@ class Settings(LogSettings):
         return CommitOptions(
             self.stream_max_size, self.stream_max_wait_time_in_seconds, self.max_sources_remembered
         )
+
+    def without_keys(self) -> Self:
+        """The same, asking nobody who they are."""
+        nobody = {name: self.__class__.model_fields[name].default for name in _ABOUT_CLIENTS}
+        return self.model_copy(update=nobody)
 
     @property
     def store(self) -> StoreUrl:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
@@ -33,6 +34,23 @@ def _known_zone(value: str) -> str:
     return value
 
 
+def _networks(value: tuple[str, ...]) -> tuple[str, ...]:
+    try:
+        for each in value:
+            ipaddress.ip_network(each, strict=False)
+    except ValueError:
+        raise ValueError("addresses or networks such as 127.0.0.1,10.0.0.0/8") from None
+    return value
+
+
+def _header_name(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9-]*", value):
+        raise ValueError("the name of a header, such as X-Forwarded-User")
+    return value
+
+
 CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_parts)]
 TimeZone = Annotated[str, AfterValidator(_known_zone)]
 DurationUnit = Literal["", "s", "ms", "us", "ns"]
+Networks = Annotated[CommaSeparated, AfterValidator(_networks)]
+HeaderName = Annotated[str, AfterValidator(_header_name)]

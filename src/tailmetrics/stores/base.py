@@ -6,10 +6,12 @@ not help.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypeVar
+
+import polars as pl
 
 from tailmetrics.sources import CHUNK_LINES, Batch, Source
 from tailmetrics.stats import (
@@ -17,6 +19,7 @@ from tailmetrics.stats import (
     BreakdownQuery,
     CustomersPage,
     CustomersQuery,
+    RecordsQuery,
     RejectsPage,
     RejectsQuery,
     StatsAnswer,
@@ -136,6 +139,15 @@ class Reads(Queries, Protocol):
 
     def snapshot(self) -> AbstractAsyncContextManager[Queries]:
         """Queries that all see the state after the same commit, where the store can do that."""
+        ...
+
+    def records(self, query: RecordsQuery) -> AsyncIterator[pl.DataFrame]:
+        """Records as frames of STORED_SCHEMA, by time, source and offset: each of a bounded number of rows.
+
+        Each frame is of the state of its own moment, so that none holds anything up however long the reader
+        takes: what is committed meanwhile is in them where its time is still to come. Raises UnknownCustomer
+        when the store has no request of the customer at any time.
+        """
         ...
 
     async def status(self) -> StoreStatus:

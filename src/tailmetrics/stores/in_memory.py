@@ -9,7 +9,7 @@ import contextlib
 import itertools
 import threading
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
@@ -17,12 +17,14 @@ from datetime import datetime, timezone
 import polars as pl
 
 from tailmetrics.errors import PositionConflict, StoreError, StoreUnavailable, UnknownCustomer
+from tailmetrics.records import STORED_SCHEMA
 from tailmetrics.sources import Batch, Source
 from tailmetrics.stats import (
     Breakdown,
     BreakdownQuery,
     CustomersPage,
     CustomersQuery,
+    RecordsQuery,
     Reject,
     RejectsPage,
     RejectsQuery,
@@ -35,6 +37,7 @@ from tailmetrics.stats import (
 from tailmetrics.status import SourceStatus, stored_statuses
 from tailmetrics.stores.base import COMMIT_LINES, READ_AHEAD
 from tailmetrics.stores.cursors import LAST, place_of
+from tailmetrics.stores.record_pages import behind, pages
 from tailmetrics.stores.reject_limits import halves, kept_of_source
 from tailmetrics.stores.results import (
     FAILURE_RULES,
@@ -48,6 +51,7 @@ from tailmetrics.stores.results import (
     result_of_rows,
     trends_of,
 )
+from tailmetrics.stores.windowing import Span
 from tailmetrics.windows import from_us, to_us
 
 _SCHEMA = {
@@ -57,6 +61,7 @@ _SCHEMA = {
     "path": pl.String(),
     "status_code": pl.Int16(),
     "duration": pl.Float64(),
+    "offset": pl.Int64(),
 }
 
 
@@ -200,6 +205,20 @@ class InMemoryStore:
         newest = [(place, reject) for place, reject in reversed(memory.rejects) if place < before]
         return rejects_page(newest[: query.limit + 1], memory.rejected, query.limit)
 
+    def records(self, query: RecordsQuery) -> AsyncIterator[pl.DataFrame]:
+        return pages(self, query, self._count, self._page)
+
+    async def _count(self, query: RecordsQuery, span: Span, width_us: int) -> Sequence[tuple[int, int]]:
+        rows = _in_span((await self._asked(query)).records, query.customer_id, span)
+        part = (pl.col("time") - span[0]) // width_us
+        return rows.group_by(part.alias("part")).agg(pl.len()).rows()
+
+    async def _page(self, query: RecordsQuery, span: Span, limit: int) -> pl.DataFrame:
+        rows = _in_span((await self._asked(query)).records, query.customer_id, span)
+        time = pl.from_epoch("time", "us").dt.replace_time_zone("UTC").alias("timestamp")
+        stored = rows.with_columns(time, source="source_id").select(list(STORED_SCHEMA))
+        return behind(stored.sort("timestamp", "source", "offset"), query.after).head(limit)
+
     async def status(self) -> StoreStatus:
         memory = await self._asked(None)
         reported = tuple(itertools.chain.from_iterable(memory.reports.values()))
@@ -254,6 +273,7 @@ def _records_of(batch: Batch) -> pl.DataFrame:
         "path",
         "status_code",
         "duration",
+        "offset",
     )
 
 
@@ -282,6 +302,11 @@ def _ends(rejects: list[tuple[int, Reject]], kept: int) -> list[tuple[int, Rejec
 def _within(start: datetime | None, end: datetime | None) -> pl.Expr:
     low = pl.lit(value=True) if start is None else pl.col("time") >= to_us(start)
     return low if end is None else low & (pl.col("time") < to_us(end))
+
+
+def _in_span(records: pl.DataFrame, customer_id: str | None, span: Span) -> pl.DataFrame:
+    rows = records.filter(pl.col("time").is_between(*span, closed="left"))
+    return rows if customer_id is None else rows.filter(pl.col("customer_id") == customer_id)
 
 
 def _of_customer(records: pl.DataFrame, query: StatsQuery | BreakdownQuery) -> pl.DataFrame:

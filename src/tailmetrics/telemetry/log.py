@@ -61,6 +61,16 @@ def configure_logging(settings: Settings) -> None:
             _wanted[:] = [settings]
 
 
+def configure_events(settings: Settings) -> None:
+    """Log the events of this package alone, in a process that is another's and has not said how already."""
+    with _lock:
+        structlog = sys.modules.get("structlog")
+        if structlog is None:
+            _wanted[:] = _wanted or [settings]
+        elif not structlog.is_configured():
+            _configure(settings)
+
+
 def _configure(settings: Settings) -> None:
     import structlog
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import polars as pl
 import pytest
 
+from tailmetrics.records import STORED_SCHEMA
 from tailmetrics.stores.influxdb.flux import Asked
-from tailmetrics.stores.influxdb.points_read import all_requests, edges, far_requests
+from tailmetrics.stores.influxdb.points_read import all_requests, edges, far_requests, stored_requests
+from tailmetrics.stores.influxdb.record_points import FAR_START_NS
+from tailmetrics.windows import from_us
 
 SECOND_US = 1_000_000
 
@@ -66,3 +71,22 @@ def test_edges_are_the_logged_times_of_each_tick() -> None:
         "first_us": pl.DataFrame({"_time": [1_000_007_123]}),
     }
     assert sorted(edges(found)) == [1_000_007, 2 * SECOND_US, 3 * SECOND_US]
+
+
+def test_records_are_read_again_from_points_by_time_lane_and_place_in_the_tick() -> None:
+    keys = {"_time": [2 * 10**9 + 5, 2 * 10**9 + 4, -1_000_000_000 + 7]}
+    keys |= {"lane": ["l"] * 3, "customer_id": ["a", "b", "c"], "status_code": ["200", "0", "404"]}
+    points = {
+        "path_s": pl.DataFrame({**keys, "_value": ["/a", "/b", "/c"]}),
+        "duration_s": pl.DataFrame({**keys, "_value": [0.5, 0.25, 0.0]}).head(1),
+    }
+    frame = stored_requests(points | far(10**16), asked())
+    assert dict(frame.schema) == STORED_SCHEMA
+    second = from_us(0) + timedelta(seconds=2)
+    assert frame.rows() == [
+        (from_us(-SECOND_US), "c", "/c", 404, None, "l", 7),
+        (second, "b", "/b", 0, None, "l", 4),
+        (second, "a", "/a", 200, 0.5, "l", 5),
+        (from_us(10**16), "a", None, 503, 0.75, "x", -FAR_START_NS),
+    ]
+    assert stored_requests({}, asked()).schema == frame.schema

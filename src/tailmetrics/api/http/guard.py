@@ -1,28 +1,21 @@
-"""Who may ask.
+"""Under which names, and from whose pages, may be asked.
 
 A service on loopback is within reach of every web page that a browser on the same machine shows. The Host
 check keeps out names that were made to point here (DNS rebinding); the Origin check keeps the forms and
-scripts of other pages from changing anything; the key, when one is set, keeps out everybody else.
+scripts of other pages from changing anything. Who may ask at all is told in access.py.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ipaddress
-import secrets
 from collections.abc import Sequence
-from typing import Annotated
 from urllib.parse import urlsplit
 
-from fastapi import Cookie, Security
-from fastapi.security import APIKeyHeader
 from starlette.datastructures import Headers
-from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tailmetrics.api.context import Context
 from tailmetrics.api.http.problems import problem_response
-from tailmetrics.api.http.sessions import COOKIE, is_session
 from tailmetrics.urls import ANY_ADDRESS
 
 READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -31,12 +24,6 @@ _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _CHANGES = "only pages of this service may change something"
 _OWN_FETCH_SITES = frozenset({"same-origin", "none"})  # none: typed by the user
-
-_key_header = APIKeyHeader(
-    name="X-API-Key",
-    auto_error=False,
-    description="The value of the setting API_KEY; needed by requests that change something.",
-)
 
 
 class Guard:
@@ -91,26 +78,6 @@ class Guard:
             # 0.0.0.0 leads to the loopback, as 127.0.0.1 does.
             return address.is_unspecified or self._listens_everywhere
         return False
-
-
-async def require_key(
-    given: Annotated[str | None, Security(_key_header)],
-    services: Context,
-    session: Annotated[str | None, Cookie(alias=COOKIE, include_in_schema=False)] = None,
-) -> None:
-    """Let a request through only with the key of the settings, or with a session that was begun with it."""
-    key = services.settings.api_key
-    if key is not None and session is not None and is_session(key.get_secret_value(), session):
-        return
-    if key is not None and not secrets.compare_digest(
-        (given or "").encode("latin-1"), key.get_secret_value().encode()
-    ):
-        raise HTTPException(
-            401,
-            f"X-API-Key: found {'nothing' if given is None else 'another value'}, "
-            "expected the value of the setting API_KEY",
-            headers={"WWW-Authenticate": 'ApiKey realm="tailmetrics"'},
-        )
 
 
 def _bare(name: str) -> str:

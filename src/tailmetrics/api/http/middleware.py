@@ -22,6 +22,7 @@ SECURITY_HEADERS = {
 }
 
 UNKNOWN_ENDPOINT = "other"
+ASKED_AS_HEAD = "tailmetrics.head"  # in the scope of a GET whose body nobody is sent
 
 
 class SecurityHeaders:
@@ -61,7 +62,7 @@ class HeadAsGet:
                 message = {**message, "body": b""}
             await send(message)
 
-        await self._app({**scope, "method": "GET"}, receive, send_without_body)
+        await self._app({**scope, "method": "GET", ASKED_AS_HEAD: True}, receive, send_without_body)
 
 
 class TrailingSlash:

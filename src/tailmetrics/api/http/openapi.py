@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic import TypeAdapter
 
+from tailmetrics.api.http.access import KEY_HEADER, Access
 from tailmetrics.api.http.problems import MEDIA_TYPE, Problem, problem_type
 
 DESCRIPTION = """
@@ -35,12 +36,13 @@ _DOCUMENTED = {
         "The connection ended before the body did.",
     ),
     401: _Documented(
-        "The header X-API-Key is missing or has another value than the setting API_KEY.",
+        "The header X-API-Key, or a session, is missing, or its value is none of the keys that are set.",
         "Unauthorized",
-        "X-API-Key: found nothing, expected the value of the setting API_KEY",
+        "X-API-Key: found nothing, expected a key of the setting API_KEY or API_READ_KEY",
     ),
     403: _Documented(
-        "The Host is not one of ours, or a page of another origin wants to change something.",
+        "The Host is not one of ours, a page of another origin wants to change something, or a key may only "
+        "read.",
         "Refused",
         "Host: found 'example.org', expected one of 127.0.0.1, ::1, localhost; further names go into the "
         "setting API_ALLOWED_HOSTS",
@@ -71,6 +73,12 @@ _DOCUMENTED = {
         "2024-10-10T08:00:00Z",
         "invalid-parameter",
     ),
+    429: _Documented(
+        "Many wrong keys came from the client's address.",
+        "Too many wrong keys",
+        "many wrong keys came from this address; no key of it is looked at for some seconds",
+        "wrong-keys",
+    ),
     500: _Documented(
         "An error of the service itself, or a store that cannot be used.",
         "Internal Server Error",
@@ -87,6 +95,15 @@ _DOCUMENTED = {
         "Insufficient Storage",
         "body: found no room for it in data (No space left on device); make room there",
     ),
+}
+
+_SCHEME = "APIKeyHeader"
+_SCHEME_DESCRIBED = {
+    "type": "apiKey",
+    "in": "header",
+    "name": KEY_HEADER,
+    "description": "A key of the settings API_KEY, API_READ_KEY or their files; those of API_KEY may also "
+    "change something. `Authorization: Bearer KEY` does as well, and the cookie of POST /session.",
 }
 
 _RETRY_AFTER = {
@@ -107,7 +124,7 @@ def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
             "description": documented.description,
             "content": {MEDIA_TYPE: {"schema": schema, "example": _example(status, documented)}},
         }
-        if status == 503:
+        if status in {429, 503}:
             responses[status]["headers"] = _RETRY_AFTER
     return responses
 
@@ -127,8 +144,21 @@ def _example(status: int, documented: _Documented) -> Problem:
     return example
 
 
+def _describe_keys(document: dict[str, Any], access: Access) -> None:
+    """Say of each operation that needs a key that it does."""
+    methods = {"get", "post", "put", "delete", "patch"}
+    for path, item in document["paths"].items():
+        for method in methods & item.keys():
+            if access.needed(method.upper(), path) is not None:
+                item[method]["security"] = [{_SCHEME: []}]
+                item[method]["responses"] |= {
+                    str(status): response for status, response in problem_responses(401, 429).items()
+                }
+                document["components"]["securitySchemes"] = {_SCHEME: _SCHEME_DESCRIBED}
+
+
 class DescribedFastAPI(FastAPI):
-    """FastAPI whose OpenAPI document knows problems."""
+    """FastAPI whose OpenAPI document knows problems, and which operations need a key."""
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
@@ -137,4 +167,5 @@ class DescribedFastAPI(FastAPI):
             problem = TypeAdapter(Problem).json_schema(ref_template="#/components/schemas/{model}")
             schemas.update(problem.pop("$defs", {}))
             schemas["Problem"] = problem
+            _describe_keys(document, self.state.services.access)
         return super().openapi()

@@ -1,7 +1,7 @@
 """Sessions: what a browser holds instead of the key, as its stream of events cannot send a header.
 
 A session is its end and a signature by the key, so that any process with the same key knows it, and a new
-key ends them all.
+key ends them all, as does a key's removal.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import hmac
 import time
 
 COOKIE = "tailmetrics_session"
+MARK = "tailmetrics_signed_in"  # a cookie beside it, without a secret, by which a page knows of it
 SESSION_SECONDS = 12 * 3600
 
 

@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from tailmetrics.api import documents
 from tailmetrics.api.context import Context, Services
-from tailmetrics.api.http.guard import require_key
+from tailmetrics.api.http.access import identity_of
 from tailmetrics.api.http.openapi import problem_responses
 from tailmetrics.api.http.problems import wrong_parameters
 from tailmetrics.api.jobs import Load
@@ -27,6 +27,9 @@ from tailmetrics.api.schemas import Loaded, LoadState
 from tailmetrics.errors import QueryError
 from tailmetrics.settings import Settings
 from tailmetrics.tailing.discovery import find_files
+from tailmetrics.telemetry.log import EventLog
+
+log = EventLog()
 
 _FORM_SCHEMA = {
     "type": "object",
@@ -42,11 +45,9 @@ _FORM_SCHEMA = {
 }
 
 
-def load_router(settings: Settings) -> APIRouter:
-    """The route for loads; it asks for a key, and says so in the OpenAPI document, only when one is set."""
+def load_router() -> APIRouter:
+    """The routes for loads."""
     router = APIRouter(tags=["logs"])
-    keys = [Depends(require_key)] if settings.api_key is not None else []
-    key_problems = (401,) if keys else ()
     router.add_api_route(
         "/load",
         load,
@@ -54,7 +55,7 @@ def load_router(settings: Settings) -> APIRouter:
         summary="Load a finished log",
         operation_id="load",
         status_code=202,
-        dependencies=[*keys, Depends(only_parameters_of(LoadParameters))],
+        dependencies=[Depends(only_parameters_of(LoadParameters))],
         responses={
             200: {"model": Loaded, "description": "With `wait`: every line is in the store."},
             202: {
@@ -62,7 +63,7 @@ def load_router(settings: Settings) -> APIRouter:
                 "description": "A job was begun, which `Location` leads to.",
                 "headers": {"Location": {"schema": {"type": "string"}, "description": "The job."}},
             },
-            **problem_responses(*key_problems, 400, 404, 413, 415, 422, 503, 507),
+            **problem_responses(400, 404, 413, 415, 422, 503, 507),
         },
         openapi_extra={
             "requestBody": {
@@ -106,6 +107,8 @@ async def load(
     services.jobs.check_room()
     parameters, upload = await wanted(request, parameters, services.settings)
     begun = await _begin(parameters, upload, services, ingestion)
+    if (identity := identity_of(request)) is not None:
+        log.info("load begun", job=begun.job_id, **identity.names())
     if parameters.wait:
         await begun.ended
         return documents.json_response(documents.loaded(begun.progresses()))

@@ -32,9 +32,5 @@ async def customers(
     async with services.asking() as store:
         answer = documents.customers(await store.customers(query), query, asked)
     if csv.wants_csv(parameters.format, request.headers.get("accept")):
-        response = csv.customers_csv(answer)
-        if answer["next_cursor"] is not None:
-            following = request.url.include_query_params(cursor=answer["next_cursor"])
-            response.headers["Link"] = f'<{following.path}?{following.query}>; rel="next"'
-        return response
+        return csv.linked(csv.customers_csv(answer), request, answer["next_cursor"])
     return documents.json_response(answer)

@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 from importlib.metadata import version
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import Response
 
 from tailmetrics.api import documents
 from tailmetrics.api.context import Context, Services
 from tailmetrics.api.http.openapi import problem_responses
-from tailmetrics.api.schemas import Health, IngestionReadiness, Readiness
+from tailmetrics.api.schemas import Health, IngestionReadiness, Readiness, WarningOfSource
 from tailmetrics.errors import StoreError
 from tailmetrics.status import SourceStatus
 
 STORE_ANSWER_SECONDS = 5.0  # a store that takes longer to answer a ping counts as away
+
+_SHOWN_WITH_A_KEY = "shown to those with a key"
 
 router = APIRouter(tags=["service"])
 
@@ -43,11 +45,11 @@ async def health() -> Response:
         **problem_responses(),
     },
 )
-async def ready(services: Context) -> Response:
+async def ready(request: Request, services: Context) -> Response:
     """A log that is missing, cannot be read or has no format yet is shown under `sources`.
 
     One whose lines are probably read in a wrong format or unit is shown under `warnings`. The service is
-    ready all the same.
+    ready all the same. Where reading needs a key, nothing but what is ready is said without one.
     """
     error, statuses = await _look(services)
     ingestion = ingestion_readiness(services)
@@ -57,8 +59,10 @@ async def ready(services: Context) -> Response:
         "store": {"answers": error is None, "error": error},
         "ingestion": ingestion,
         "sources": documents.sources(statuses),
-        "warnings": documents.warnings(statuses),
+        "warnings": documents.warnings(statuses) + _key_warnings(services),
     }
+    if not services.access.may_read(request.scope):
+        content = _without_names(content)
     return documents.json_response(content, 200 if content["ready"] else 503)
 
 
@@ -75,6 +79,28 @@ async def ready(services: Context) -> Response:
 async def metrics(services: Context) -> Response:
     """Lines, bytes, rejects by field, seconds of commits, lag of each log, and answered requests."""
     return Response(services.metrics.render(), media_type=CONTENT_TYPE_LATEST)
+
+
+def _key_warnings(services: Services) -> list[WarningOfSource]:
+    return [
+        {"source_id": "", "path": path, "format": "", "kind": "keys", "text": text}
+        for path, text in services.access.keyring.problems()
+    ]
+
+
+def _without_names(content: Readiness) -> Readiness:
+    """What a probe needs to know; texts of errors may tell paths and hosts."""
+    ingestion, store = content["ingestion"], content["store"]
+    errors = (ingestion["last_error"], ingestion["store_error"], store["error"])
+    last, commits, answer = (None if error is None else _SHOWN_WITH_A_KEY for error in errors)
+    return {
+        "ready": content["ready"],
+        "store": {"answers": store["answers"], "error": answer},
+        "ingestion": {**ingestion, "last_error": last, "store_error": commits},
+        "sources": [],
+        "warnings": [],
+        "restricted": True,
+    }
 
 
 async def _look(services: Services) -> tuple[str | None, tuple[SourceStatus, ...]]:

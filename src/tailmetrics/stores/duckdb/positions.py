@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import fields, replace
@@ -14,10 +15,16 @@ import polars as pl
 from tailmetrics.errors import PositionConflict
 from tailmetrics.sources import Batch, Checkpoint, Source
 from tailmetrics.stores.duckdb.arrow import FrameStream
+from tailmetrics.stores.duckdb.layout import TABLES
 from tailmetrics.stores.duckdb.schema import utc_now
 
 _CHECKPOINT_COLUMNS = [field.name for field in fields(Checkpoint)]
 _FEW_SOURCES = 3  # planning a join takes as long as so many plain updates
+
+# Records outlive the sources of messages, and are told apart by keys. Each is in DuckDB's own notes.
+_LAST_KEY = " UNION ALL ".join(
+    f"SELECT max(source_key) AS key FROM {table}" for table in ("sources", "rejects", *TABLES)
+)
 
 # What follows `new` is a parameter's `$`, or the table of a join.
 _MOVE = """
@@ -49,6 +56,8 @@ class Positions:
             "head_hash, tail_length, tail_hash, updated_at, registered_at FROM sources"
         ).fetchall()
         self.keys: dict[str, int] = {source_id: key for key, source_id, *_ in rows}
+        [(last,)] = connection.execute(f"SELECT coalesce(max(key), 0) FROM ({_LAST_KEY})").fetchall()
+        self._next_key = last + 1
         self.sources = {
             source_id: Source(
                 source_id,
@@ -69,8 +78,8 @@ class Positions:
         new = {source.source_id: source for source in sources if source.source_id not in self.sources}
         if not new:
             return False
-        first_key = max(self.keys.values(), default=0) + 1
-        keys = {source_id: first_key + number for number, source_id in enumerate(new)}
+        keys = dict(zip(new, itertools.count(self._next_key)))
+        self._next_key += len(keys)
         now = utc_now()
         rows = [
             {

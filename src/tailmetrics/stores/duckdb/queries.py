@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from tailmetrics.stores.duckdb import counts_query, customers_query, stats_query
+from tailmetrics.stores.duckdb import counts_query, customers_query, records_query, stats_query
 from tailmetrics.stores.duckdb.reader import Reader
 
 _Given = ParamSpec("_Given")
@@ -38,6 +38,8 @@ class ReaderQueries(ABC):
     trends = _asked(counts_query.trends)
     rejects = _asked(stats_query.rejects)
     span = _asked(counts_query.span)
+    _count = _asked(records_query.count)
+    _page = _asked(records_query.page)
 
 
 class Snapshot(ReaderQueries):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy.typing as npt
+import polars as pl
 
 from tailmetrics.errors import StoreUnavailable
 from tailmetrics.stores.duckdb.connections import Cursors
@@ -87,6 +88,14 @@ class Reader:
         with self._executed(sql, parameters) as cursor:
             found: dict[str, npt.NDArray[Any]] = cursor.fetchnumpy()
             return found
+
+    def frame(self, sql: str, parameters: Mapping[str, Any]) -> pl.DataFrame:
+        """The same as a frame, texts as well."""
+        if self._cursor is None:
+            raise StoreUnavailable("the question has ended")
+        self._check_going_on()
+        with self._stoppable():
+            return pl.DataFrame(self._cursor.sql(sql, params=dict(parameters)))
 
     def begin_again(self) -> None:
         """Leave a transaction that an error has ended, for the state of now."""

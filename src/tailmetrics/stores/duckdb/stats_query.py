@@ -150,10 +150,12 @@ def of_customer(query: StatsQuery | BreakdownQuery) -> Condition:
     Raises UnknownCustomer for an id that no store can hold.
     """
     check_storable(query.customer_id)
-    where = within(query.start, query.end)
-    if query.customer_id is None:
-        return where
-    return where.also(_IS_CUSTOMER, customer_id=query.customer_id)
+    return of_customer_id(within(query.start, query.end), query.customer_id)
+
+
+def of_customer_id(where: Condition, customer_id: str | None) -> Condition:
+    """Those of some records that are the customer's, all of them without one."""
+    return where if customer_id is None else where.also(_IS_CUSTOMER, customer_id=customer_id)
 
 
 def within(start: datetime | None, end: datetime | None) -> Condition:

@@ -13,11 +13,13 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from typing import TypeVar
 
+import polars as pl
+
 from tailmetrics.errors import StoreUnavailable
 from tailmetrics.process import keep_freed_memory
 from tailmetrics.settings import Settings
 from tailmetrics.sources import Batch, Source
-from tailmetrics.stats import StoreStatus
+from tailmetrics.stats import RecordsQuery, StoreStatus
 from tailmetrics.status import SourceStatus, stored_statuses
 from tailmetrics.stores.base import Queries
 from tailmetrics.stores.duckdb import schema
@@ -26,6 +28,7 @@ from tailmetrics.stores.duckdb.file import ROW_GROUP_RECORDS, DuckDBFile
 from tailmetrics.stores.duckdb.queries import ReaderQueries, Snapshot
 from tailmetrics.stores.duckdb.reader import Reader
 from tailmetrics.stores.duckdb.writer import Writer
+from tailmetrics.stores.record_pages import pages
 from tailmetrics.stores.results import took_too_long
 
 _Answer = TypeVar("_Answer")
@@ -111,6 +114,9 @@ class DuckDBStore(ReaderQueries):
                 with suppress(RuntimeError):  # closed, as is the reader then
                     # Not awaited: who is cancelled here must not keep the cursor.
                     self._threads.submit(reader.close)
+
+    def records(self, query: RecordsQuery) -> AsyncIterator[pl.DataFrame]:
+        return pages(self, query, self._count, self._page)
 
     async def status(self) -> StoreStatus:
         counts = self._writer.counts

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Sequence
 
 import polars as pl
 
+from tailmetrics.records import STORED_SCHEMA
 from tailmetrics.stats import Failures
 from tailmetrics.stores.influxdb.csv import Tables
 from tailmetrics.stores.influxdb.flux import Asked
-from tailmetrics.stores.influxdb.record_points import FAR, TICKS
+from tailmetrics.stores.influxdb.record_points import FAR, FAR_START_NS, TICKS
 from tailmetrics.stores.results import FAILURE_RULES
 
 _KEYS = ("_time", "lane", "customer_id", "status_code")
@@ -58,11 +59,14 @@ def all_requests(found: dict[str, Tables], asked: Asked, columns: Sequence[str] 
 
 
 def far_requests(found: dict[str, Tables], asked: Asked) -> pl.DataFrame:
-    """Requests in the range of times that InfluxDB cannot keep: as `requests`, with customers and paths."""
-    columns = ("customer_id", "path")
+    """Requests in the range of times that InfluxDB cannot keep: as `requests`, with customers and paths.
+
+    They have the lanes and times (`_time`, ns) of their points, too.
+    """
+    columns = ("customer_id", "path", "lane")
     times = found.get(f"us_{FAR}")
     if times is None:
-        return _no_requests(columns)
+        return _no_requests(columns).with_columns(pl.lit(None, pl.Int64()).alias("_time"))
     frame = times.rename({"_value": "time"})
     for field in ("duration", "path"):
         kind = pl.Float64() if field == "duration" else pl.String()
@@ -74,8 +78,31 @@ def far_requests(found: dict[str, Tables], asked: Asked) -> pl.DataFrame:
     low = pl.lit(value=True) if asked.low_us is None else pl.col("time") >= asked.low_us
     high = pl.lit(value=True) if asked.high_us is None else pl.col("time") < asked.high_us
     return frame.filter(low, high).select(
-        "time", pl.col("status_code").cast(pl.Int16), pl.col("duration").cast(pl.Float64), *columns
+        "time", pl.col("status_code").cast(pl.Int16), pl.col("duration").cast(pl.Float64), *columns, "_time"
     )
+
+
+def stored_requests(found: dict[str, Tables], asked: Asked) -> pl.DataFrame:
+    """Requests of all times as frames of STORED_SCHEMA: the lane as source, the place in a tick as offset."""
+    far = far_requests(found, asked).with_columns(offset=pl.col("_time") - FAR_START_NS)
+    frames = [far.drop("_time")]
+    for tick, length in TICKS.items():
+        paths, durations = found.get(f"path_{tick}"), found.get(f"duration_{tick}")
+        if paths is None:
+            continue
+        frame = paths.rename({"_value": "path"})
+        if durations is None:
+            frame = frame.with_columns(pl.lit(None, pl.Float64()).alias("duration"))
+        else:
+            timed = durations.rename({"_value": "duration"}).select(*_KEYS, "duration")
+            frame = frame.join(timed, on=_KEYS, how="left")
+        time = pl.col("_time") // length * (length // 1_000)
+        place = pl.col("_time") - pl.col("_time") // length * length
+        frame = frame.with_columns(pl.col("status_code").cast(pl.Int16), time=time, offset=place)
+        frames.append(frame.select(frames[0].columns))
+    timestamp = pl.from_epoch("time", "us").dt.replace_time_zone("UTC").alias("timestamp")
+    stored = pl.concat(frames).with_columns(timestamp, source="lane").select(list(STORED_SCHEMA))
+    return stored.sort("timestamp", "source", "offset")
 
 
 def edges(found: dict[str, Tables]) -> list[int]:

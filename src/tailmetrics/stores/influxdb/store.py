@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
+
+import polars as pl
 
 from tailmetrics.errors import StoreUnavailable
 from tailmetrics.settings import Settings
 from tailmetrics.sources import Batch, Source
+from tailmetrics.stats import RecordsQuery
 from tailmetrics.status import SourceStatus
 from tailmetrics.stores.base import COMMIT_LINES, READ_AHEAD, asked
-from tailmetrics.stores.influxdb import counts_query, meta_queries, stats_query
+from tailmetrics.stores.influxdb import counts_query, meta_queries, records_query, stats_query
 from tailmetrics.stores.influxdb.reader import InfluxDBReader
 from tailmetrics.stores.influxdb.server import CONNECT_SECONDS, Server
 from tailmetrics.stores.influxdb.writer import InfluxDBWriter
+from tailmetrics.stores.record_pages import pages
 from tailmetrics.telemetry.log import EventLog
 
 log = EventLog()
@@ -86,6 +90,11 @@ class InfluxDBStore:
     span = asked(counts_query.span)
     status = asked(meta_queries.status)
     ping = asked(meta_queries.ping)
+    _count = asked(records_query.count)
+    _page = asked(records_query.page)
+
+    def records(self, query: RecordsQuery) -> AsyncIterator[pl.DataFrame]:
+        return pages(self, query, self._count, self._page, records_query.STRETCHES)
 
     def check_present(self) -> None:
         """The server says so itself."""

@@ -57,7 +57,7 @@ class Queries:
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
-        self._is_postgresql = connection.dialect.name == "postgresql"
+        self.is_postgresql = connection.dialect.name == "postgresql"
 
     async def stats(self, query: StatsQuery) -> StatsAnswer:
         """Raises UnknownCustomer and QueryError."""
@@ -85,11 +85,11 @@ class Queries:
             customers, customers.c.customer_key == found.c.key
         )
         if query.search:
-            place = sa.func.strpos if self._is_postgresql else sa.func.instr
+            place = sa.func.strpos if self.is_postgresql else sa.func.instr
             part = sa.literal(query.search, customers.c.customer_id.type)
             listed = listed.where(place(customers.c.customer_id, part) > 0)
         rank = _rank(query, found)
-        rows = await self._all(
+        rows = await self.fetch(
             listed.order_by(
                 rank.is_(None), rank.desc() if query.descending else rank, customers.c.customer_id
             )
@@ -97,13 +97,13 @@ class Queries:
             .offset(offset)
         )
         if not rows:
-            [(total,)] = await self._all(sa.select(sa.func.count()).select_from(listed.subquery()))
+            [(total,)] = await self.fetch(sa.select(sa.func.count()).select_from(listed.subquery()))
             return CustomersPage((), total, None)
         total = rows[0][0]
         page = {row[2]: row[1] for row in rows}
         of_page: Sequence[Any] = [row[2:] for row in rows]
         if not by_quantile:
-            of_page = await self._all(
+            of_page = await self.fetch(
                 self._aggregates(key, _within(query.start, query.end) & key.in_(page), query.failures)
             )
         aggregates = {row[0]: _plain(row[1:]) for row in of_page}
@@ -114,7 +114,7 @@ class Queries:
         """Raises UnknownCustomer."""
         where = await self._where(query)
         counted = counts_of(records.c.status_code, where, query.failures).subquery()
-        statuses = await self._all(
+        statuses = await self.fetch(
             sa.select(counted.c.key, counted.c.requests, counted.c.failed).order_by(counted.c.key)
         )
         if not statuses:
@@ -130,7 +130,7 @@ class Queries:
 
     async def trends(self, query: TrendsQuery) -> Sequence[Trend]:
         asked = [customer_id for customer_id in query.customer_ids if can_be_stored(customer_id)]
-        rows = await self._all(
+        rows = await self.fetch(
             sa.select(customers.c.customer_key, customers.c.customer_id).where(
                 customers.c.customer_id.in_(asked)
             )
@@ -150,7 +150,7 @@ class Queries:
             query,
             (
                 (ids[key], int(start) // query.part_us, number, int(failed))
-                for key, start, number, failed in await self._all(counted)
+                for key, start, number, failed in await self.fetch(counted)
             ),
         )
 
@@ -161,7 +161,7 @@ class Queries:
     async def rejects(self, query: RejectsQuery) -> RejectsPage:
         """Raises QueryError for a wrong cursor."""
         before = place_of("rejects", query.after, LAST)
-        rows = await self._all(
+        rows = await self.fetch(
             sa.select(
                 rejects.c.id,
                 sources.c.source_id,
@@ -176,7 +176,7 @@ class Queries:
             .order_by(rejects.c.id.desc())
             .limit(query.limit + 1)
         )
-        [(total,)] = await self._all(sa.select(store.c.rejects))
+        [(total,)] = await self.fetch(sa.select(store.c.rejects))
         found = [
             (place, Reject(source_id, path, offset, reason, line, from_us(seen_us)))
             for place, source_id, path, offset, reason, line, seen_us in rows
@@ -185,7 +185,7 @@ class Queries:
 
     async def status(self) -> StoreStatus:
         """Without the sources when no processor has said anything of them."""
-        rows = await self._all(
+        rows = await self.fetch(
             sa.select(
                 store.c.store_id,
                 store.c.commits,
@@ -203,43 +203,48 @@ class Queries:
 
     async def stored_sources(self) -> tuple[SourceStatus, ...]:
         """How far each file is in the store, for want of a processor that says more."""
-        rows = await self._all(sa.select(sources).order_by(sources.c.source_key))
+        rows = await self.fetch(sa.select(sources).order_by(sources.c.source_key))
         return stored_statuses(map(source_of, rows))
 
     async def ping(self) -> None:
-        await self._all(sa.select(store.c.id))
+        await self.fetch(sa.select(store.c.id))
 
-    async def _all(self, statement: Any) -> Sequence[Any]:
+    async def fetch(self, statement: Any) -> Sequence[Any]:
+        """All rows that a statement gives."""
         rows: Sequence[Any] = (await self._connection.execute(statement)).all()
         return rows
 
     def _aggregates(
         self, key: sa.ColumnElement[Any], where: sa.ColumnElement[bool], failures: Any
     ) -> sa.Select[Any]:
-        return aggregates_of(key, where, failures, percentiles=self._is_postgresql)
+        return aggregates_of(key, where, failures, percentiles=self.is_postgresql)
 
-    async def _where(self, query: StatsQuery | BreakdownQuery) -> sa.ColumnElement[bool]:
-        if query.customer_id is None:
-            return await self._of_everyone(query.start, query.end)
-        key = await self._key_of(query.customer_id)
-        return _within(query.start, query.end) & (records.c.customer_key == key)
+    async def of_customers(
+        self, customer_id: str | None, where: sa.ColumnElement[bool]
+    ) -> sa.ColumnElement[bool]:
+        """A condition for one customer alone, or for all, who are named where they are few.
 
-    async def _of_everyone(self, start: datetime | None, end: datetime | None) -> sa.ColumnElement[bool]:
-        """The range as a condition on the records of all customers, who are named where they are few.
-
-        The index has the times of each customer apart.
+        The index has the times of each customer apart. Raises UnknownCustomer.
         """
-        where = _within(start, end)
-        if start is None and end is None:
-            return where
-        keys = await self._all(sa.select(customers.c.customer_key).limit(_FEW_CUSTOMERS + 1))
+        if customer_id is not None:
+            return where & (records.c.customer_key == await self._key_of(customer_id))
+        keys = await self.fetch(sa.select(customers.c.customer_key).limit(_FEW_CUSTOMERS + 1))
         if len(keys) > _FEW_CUSTOMERS:
             return where
         return where & records.c.customer_key.in_([key for (key,) in keys])
 
+    async def _where(self, query: StatsQuery | BreakdownQuery) -> sa.ColumnElement[bool]:
+        if query.customer_id is None:
+            return await self._of_everyone(query.start, query.end)
+        return await self.of_customers(query.customer_id, _within(query.start, query.end))
+
+    async def _of_everyone(self, start: datetime | None, end: datetime | None) -> sa.ColumnElement[bool]:
+        where = _within(start, end)
+        return where if start is None and end is None else await self.of_customers(None, where)
+
     async def _key_of(self, customer_id: str) -> int:
         check_storable(customer_id)
-        rows = await self._all(
+        rows = await self.fetch(
             sa.select(customers.c.customer_key).where(customers.c.customer_id == customer_id)
         )
         if not rows:
@@ -248,7 +253,7 @@ class Queries:
 
     async def _check_known(self, customer_id: str) -> None:
         key = await self._key_of(customer_id)
-        if not await self._all(sa.select(sa.literal(1)).where(records.c.customer_key == key).limit(1)):
+        if not await self.fetch(sa.select(sa.literal(1)).where(records.c.customer_key == key).limit(1)):
             raise UnknownCustomer(customer_id)
 
     async def _in_one_window(self, query: StatsQuery, where: sa.ColumnElement[bool]) -> StatsAnswer:
@@ -256,7 +261,7 @@ class Queries:
         span = None
         if total.total_requests and (query.start is None or query.end is None):
             first, last = sa.func.min(records.c.time_us), sa.func.max(records.c.time_us)
-            [span] = await self._all(sa.select(first, last).where(where))
+            [span] = await self.fetch(sa.select(first, last).where(where))
         return result_in_one_window(query, total, None if span is None else (span[0], span[1]))
 
     async def _in_windows(self, query: StatsQuery, where: sa.ColumnElement[bool]) -> StatsAnswer:
@@ -264,13 +269,13 @@ class Queries:
         grid = Grid(query.every, query.zone, spans)
         if not grid.pieces:
             return result_in_windows(query, grid, Summary(), ())
-        rows = await self._all(self._aggregates(window_key(grid.pieces), where, query.failures))
+        rows = await self.fetch(self._aggregates(window_key(grid.pieces), where, query.failures))
         windows = sorted((int(row[0]), summary_of(*_plain(row[1:]))) for row in rows) if rows else []
         total = windows[0][1] if len(windows) == 1 else await self._total(query, where)
         return result_in_windows(query, grid, total, windows)
 
     async def _total(self, query: StatsQuery, where: sa.ColumnElement[bool]) -> Summary:
-        rows = await self._all(self._aggregates(sa.literal(0), where, query.failures))
+        rows = await self.fetch(self._aggregates(sa.literal(0), where, query.failures))
         return summary_of(*_plain(rows[0][1:])) if rows else Summary()
 
     async def _spans(self, query: StatsQuery, where: sa.ColumnElement[bool]) -> list[Span]:
@@ -284,7 +289,7 @@ class Queries:
             .where(where)
             .subquery("stretches")
         )
-        rows = await self._all(
+        rows = await self.fetch(
             sa.select(sa.func.min(stretches.c.time_us), sa.func.max(stretches.c.time_us) + 1)
             .group_by(stretches.c.stretch)
             .order_by(stretches.c.stretch)
@@ -292,7 +297,7 @@ class Queries:
         return [(int(first), int(end)) for first, end in rows]
 
     async def _span(self) -> Span | None:
-        [(first, last)] = await self._all(sa.select(store.c.first_us, store.c.last_us))
+        [(first, last)] = await self.fetch(sa.select(store.c.first_us, store.c.last_us))
         return None if first is None else (first, last)
 
     async def _paths(
@@ -307,7 +312,7 @@ class Queries:
             .subquery("matching")
         )
         number, path = sa.func.count(), sa.func.min(matching.c.path)
-        rows = await self._all(
+        rows = await self.fetch(
             sa.select(path, number, sa.func.sum(matching.c.failed), sa.func.count().over())
             .group_by(matching.c.key)
             .order_by(number.desc(), path)

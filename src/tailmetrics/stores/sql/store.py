@@ -11,17 +11,19 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import polars as pl
 import sqlalchemy as sa
 
 from tailmetrics.errors import SettingsError, StoreUnavailable
 from tailmetrics.settings import Settings
 from tailmetrics.sources import Batch, Source
-from tailmetrics.stats import StoreStatus
+from tailmetrics.stats import RecordsQuery, StoreStatus
 from tailmetrics.status import SourceStatus
 from tailmetrics.stores.base import READ_AHEAD, asked
 from tailmetrics.stores.loop_thread import LoopThread
+from tailmetrics.stores.record_pages import pages
 from tailmetrics.stores.results import took_too_long
-from tailmetrics.stores.sql import schema
+from tailmetrics.stores.sql import records_query, schema
 from tailmetrics.stores.sql.dialect import Database, errors_translated, parameters_refused
 from tailmetrics.stores.sql.queries import Queries
 from tailmetrics.stores.sql.writer import SqlWriter
@@ -108,6 +110,11 @@ class SqlStore:
     trends = asked(Queries.trends)
     rejects = asked(Queries.rejects)
     span = asked(Queries.span)
+    _count = asked(records_query.count)
+    _page = asked(records_query.page)
+
+    def records(self, query: RecordsQuery) -> AsyncIterator[pl.DataFrame]:
+        return pages(self, query, self._count, self._page)
 
     async def status(self) -> StoreStatus:
         self.check_present()

@@ -1,4 +1,4 @@
-// Asks for the key of the service, only when the service asked for it.
+// Asks for a key of the service, only when the service asked for one.
 
 import { byId, setText } from "./dom.js";
 
@@ -16,12 +16,22 @@ export function askForKey() {
       }).catch(() => null);
       byId("key-input").value = "";
       if (response?.ok) {
-        dialog.close();
+        setText(byId("key-wrong"), "");
         resolve(true);
+        dialog.close();
       } else {
-        setText(byId("key-wrong"), response ? "That is not the key." : "The service does not answer.");
+        setText(byId("key-wrong"), reasonOf(response));
+        byId("key-input").focus();
       }
     };
     dialog.addEventListener("close", () => resolve(false), { once: true });
   });
+}
+
+function reasonOf(response) {
+  if (response === null) return "The service does not answer.";
+  if (response.status === 429) {
+    return `Many wrong keys were tried from here. Try again in ${response.headers.get("Retry-After")} seconds.`;
+  }
+  return "That is not the key.";
 }

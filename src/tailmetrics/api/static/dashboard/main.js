@@ -117,9 +117,22 @@ function problem({ status, detail }) {
 async function refused({ status, detail }) {
   if (status === 404) problem({ status, detail });
   else if (status === 401) {
+    // Whoever signed out, or may see it no longer, leaves nothing behind.
+    view = null;
+    byId("shown").hidden = true;
+    showSignOut();
+    stale("What is here is shown to those with a key.");
     const { askForKey } = await import("./key.js");
-    if (await askForKey()) apply(false);
+    if (await askForKey()) {
+      showSignOut();
+      apply(false);
+    }
   } else stale(detail);
+}
+
+// The session itself is hidden from scripts; a cookie beside it says that there is one.
+function showSignOut() {
+  byId("sign-out").hidden = !document.cookie.includes("tailmetrics_signed_in=1");
 }
 
 function lost() {
@@ -173,6 +186,11 @@ byId("pause").addEventListener("click", () => {
   }
 });
 
+byId("sign-out").addEventListener("click", async () => {
+  await fetch("/session/end", { method: "POST" });
+  location.assign("/");
+});
+
 let typing = 0;
 byId("search").addEventListener("input", (event) => {
   clearTimeout(typing);
@@ -203,5 +221,6 @@ addEventListener("popstate", () => {
 });
 
 makeControls(go, () => state);
+showSignOut();
 history.replaceState(null, "", addressOf(state));
 apply(false);

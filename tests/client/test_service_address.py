@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from tailmetrics.cli.service_address import ServiceAddress
+from tailmetrics.client.service_address import ServiceAddress
 
 
 @pytest.mark.parametrize(
