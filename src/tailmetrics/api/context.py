@@ -29,9 +29,9 @@ class Services:
     admission: Admission = field(default_factory=Admission)
 
     @asynccontextmanager
-    async def asking(self) -> AsyncIterator[Reads]:
+    async def asking(self, *, light: bool = False) -> AsyncIterator[Reads]:
         """The store, when it is one's turn to ask it something. Raises Overloaded."""
-        async with self.admission.turn(self.settings.query_timeout_seconds):
+        async with self.admission.turn(self.settings.query_timeout_seconds, light=light):
             yield self.store
 
 

@@ -54,6 +54,6 @@ async def all_breakdown(
 
 async def _answer(parameters: BreakdownParameters, customer_id: str | None, services: Services) -> Response:
     query, asked = breakdown_query(parameters, customer_id)
-    async with services.asking() as store:
+    async with services.asking(light=customer_id is not None) as store:
         counts = await store.breakdown(query)
     return documents.json_response(documents.breakdown(counts, query, asked))

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _Result = TypeVar("_Result")
 
+_ROWS_AT_ONCE = 2048
+
 
 @dataclass(frozen=True, slots=True)
 class Condition:
@@ -80,7 +82,11 @@ class Reader:
     def run(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
         """All rows that a statement gives; parameters are named."""
         with self._executed(sql, parameters or {}) as cursor:
-            return cursor.fetchall()
+            rows: list[tuple[Any, ...]] = []
+            # Other threads have a turn in between.
+            while some := cursor.fetchmany(_ROWS_AT_ONCE):
+                rows += some
+            return rows
 
     def columns(self, sql: str, parameters: Mapping[str, Any]) -> dict[str, npt.NDArray[Any]]:
         """The same as an array for each column, masked where there are nulls: quick for numbers only."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from typing import TypeVar
 
@@ -10,6 +10,7 @@ import duckdb
 
 from tailmetrics.errors import StoreUnavailable, UnknownCustomer
 from tailmetrics.stats import (
+    MAX_WINDOWS,
     BreakdownQuery,
     Reject,
     RejectsPage,
@@ -32,8 +33,16 @@ from tailmetrics.stores.results import (
     result_of_rows,
     summary_of,
 )
-from tailmetrics.stores.windowing import EARLIEST_US, STRETCH_US, Span, short_spans
-from tailmetrics.windows import Grid, clocks_change
+from tailmetrics.stores.windowing import (
+    EARLIEST_US,
+    STRETCH_US,
+    Span,
+    check_filling,
+    number_of_windows,
+    short_spans,
+    too_many_windows,
+)
+from tailmetrics.windows import Grid
 
 _Result = TypeVar("_Result")
 
@@ -53,6 +62,7 @@ _EDGES = (
 def stats(reader: Reader, query: StatsQuery) -> StatsAnswer:
     """Raises UnknownCustomer, QueryError and StoreUnavailable."""
     where = of_customer(query)
+    check_filling(query)
     rows = None
     if where.parameters or reader.records <= MOST_ROWS:
         rows = few_rows(reader, "epoch_us(timestamp) AS time, status_code, duration", where)
@@ -102,13 +112,27 @@ def _in_one_window(reader: Reader, query: StatsQuery, method: Method, where: Con
 
 
 def _in_windows(reader: Reader, query: StatsQuery, method: Method, where: Condition) -> StatsAnswer:
-    spans = _spans(reader, query, where) if clocks_change(query.zone) else []
+    spans = _spans(reader, query, where)
+    _check_windows(reader, query, where, spans)
     grid = Grid(query.every, query.zone, spans)
     if not grid.pieces:
         return result_in_windows(query, grid, Summary(), ())
     groups = Groups(window_key(grid.pieces), total=True)
     total, windows = _summaries(reader, query, method, where, groups)
     return result_in_windows(query, grid, total, sorted(windows.items()))
+
+
+def _check_windows(reader: Reader, query: StatsQuery, where: Condition, spans: Sequence[Span]) -> None:
+    """Raises QueryError for more windows than an answer may have, by the clock and by requests."""
+    check_filling(query, spans)
+    if (number := number_of_windows(query, spans)) <= MAX_WINDOWS:
+        return
+    [(requests,)] = reader.run(
+        f"SELECT count(*) FROM (SELECT 1 FROM requests WHERE {where.sql} LIMIT {MAX_WINDOWS + 1})",
+        where.parameters,
+    )
+    if requests > MAX_WINDOWS:
+        raise too_many_windows(query, number, spans[-1][1] - spans[0][0])
 
 
 def _spans(reader: Reader, query: StatsQuery, where: Condition) -> list[Span]:
