@@ -74,11 +74,14 @@ def to_us(moment: datetime) -> int:
     return (moment - _EPOCH) // _MICROSECOND
 
 
+_FIRST_US, _LAST_US = to_us(_FIRST), to_us(_LAST)
+
+
 def from_us(us: int) -> datetime:
     """Microseconds as an aware time in UTC; what lies outside the years 1 to 9999 is their edge."""
-    if us <= to_us(_FIRST):
+    if us <= _FIRST_US:
         return _FIRST
-    if us >= to_us(_LAST):
+    if us >= _LAST_US:
         return _LAST
     return _EPOCH + us * _MICROSECOND
 

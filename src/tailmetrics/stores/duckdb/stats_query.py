@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
+from operator import itemgetter
 from typing import TypeVar
 
 import duckdb
@@ -46,6 +47,8 @@ from tailmetrics.windows import Grid
 
 _Result = TypeVar("_Result")
 
+_FEW_WINDOWS = 500
+
 # The key alone tells of whole row groups that they need not be read.
 _IS_CUSTOMER = (
     f"customer_id = $customer_id AND (customer_key = {key_of('$customer_id')} OR customer_key IS NULL)"
@@ -63,18 +66,24 @@ def stats(reader: Reader, query: StatsQuery) -> StatsAnswer:
     """Raises UnknownCustomer, QueryError and StoreUnavailable."""
     where = of_customer(query)
     check_filling(query)
+    spans = None
+    if query.every.cuts and query.customer_id is None:
+        spans = _checked_spans(reader, query, where)
     rows = None
     if where.parameters or reader.records <= MOST_ROWS:
         rows = few_rows(reader, "epoch_us(timestamp) AS time, status_code, duration", where)
 
     def ask(method: Method) -> StatsAnswer:
-        return (_in_windows if query.every.cuts else _in_one_window)(reader, query, method, where)
+        if not query.every.cuts:
+            return _in_one_window(reader, query, method, where)
+        return _in_windows(reader, query, method, where, spans or _checked_spans(reader, query, where))
 
     if rows is not None:
         answer = result_of_rows(query, rows)
     else:
-        # Of all customers it is the quicker one, too, where durations repeat.
-        first = Method.ON_DISK if query.customer_id is None else Method.IN_MEMORY
+        # Of all customers it is the quicker one, too, where durations repeat: not within short windows.
+        is_long = query.customer_id is None and number_of_windows(query, spans or ()) <= _FEW_WINDOWS
+        first = Method.ON_DISK if is_long else Method.IN_MEMORY
         answer = with_memory_or_disk(reader, first, ask)
     if query.customer_id is not None and not answer.summary.total_requests:
         check_known(reader, query.customer_id)
@@ -111,28 +120,33 @@ def _in_one_window(reader: Reader, query: StatsQuery, method: Method, where: Con
     return result_in_one_window(query, total, span)
 
 
-def _in_windows(reader: Reader, query: StatsQuery, method: Method, where: Condition) -> StatsAnswer:
-    spans = _spans(reader, query, where)
-    _check_windows(reader, query, where, spans)
+def _in_windows(
+    reader: Reader, query: StatsQuery, method: Method, where: Condition, spans: Sequence[Span]
+) -> StatsAnswer:
     grid = Grid(query.every, query.zone, spans)
     if not grid.pieces:
         return result_in_windows(query, grid, Summary(), ())
     groups = Groups(window_key(grid.pieces), total=True)
     total, windows = _summaries(reader, query, method, where, groups)
-    return result_in_windows(query, grid, total, sorted(windows.items()))
+    return result_in_windows(query, grid, total, sorted(windows.items(), key=itemgetter(0)))
 
 
-def _check_windows(reader: Reader, query: StatsQuery, where: Condition, spans: Sequence[Span]) -> None:
-    """Raises QueryError for more windows than an answer may have, by the clock and by requests."""
+def _checked_spans(reader: Reader, query: StatsQuery, where: Condition) -> list[Span]:
+    """Where requests can lie.
+
+    Raises QueryError for more windows than an answer may have, by the clock and by requests.
+    """
+    spans = _spans(reader, query, where)
     check_filling(query, spans)
     if (number := number_of_windows(query, spans)) <= MAX_WINDOWS:
-        return
+        return spans
     [(requests,)] = reader.run(
         f"SELECT count(*) FROM (SELECT 1 FROM requests WHERE {where.sql} LIMIT {MAX_WINDOWS + 1})",
         where.parameters,
     )
     if requests > MAX_WINDOWS:
         raise too_many_windows(query, number, spans[-1][1] - spans[0][0])
+    return spans
 
 
 def _spans(reader: Reader, query: StatsQuery, where: Condition) -> list[Span]:

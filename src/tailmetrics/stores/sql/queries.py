@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Sequence
 from datetime import datetime
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -276,9 +278,10 @@ class Queries:
         if not grid.pieces:
             return result_in_windows(query, grid, Summary(), ())
         rows = await self._all(self._aggregates(window_key(grid.pieces), where, query.failures))
-        windows = sorted((int(row[0]), summary_of(*_plain(row[1:]))) for row in rows) if rows else []
-        total = windows[0][1] if len(windows) == 1 else await self._total(query, where)
-        return result_in_windows(query, grid, total, windows)
+        only = summary_of(*_plain(rows[0][1:])) if len(rows) == 1 else None
+        total = only or await self._total(query, where)
+        # Of many windows that takes long, and other questions go on meanwhile.
+        return await asyncio.to_thread(_result_in_windows, query, grid, total, rows)
 
     async def _check_windows(
         self, query: StatsQuery, where: sa.ColumnElement[bool], spans: Sequence[Span]
@@ -348,6 +351,11 @@ def statuses_from(report: str) -> tuple[SourceStatus, ...]:
         return status_of(said, None if at is None else datetime.fromisoformat(at))
 
     return tuple(map(status, json.loads(report)))
+
+
+def _result_in_windows(query: StatsQuery, grid: Grid, total: Summary, rows: Sequence[Any]) -> StatsAnswer:
+    windows = [(int(row[0]), summary_of(*_plain(row[1:]))) for row in rows]
+    return result_in_windows(query, grid, total, sorted(windows, key=itemgetter(0)))
 
 
 def _within(start: datetime | None, end: datetime | None) -> sa.ColumnElement[bool]:
