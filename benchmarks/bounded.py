@@ -111,10 +111,10 @@ def measure(service: ServiceProcess, path: str, clients: int, seconds: float) ->
     heavy, customer, health = Heavy(), Light(url, LIGHT), Light(url, "/health")
     with repeated(customer.ask, health.ask, *[lambda: heavy.ask(url, path)] * clients):
         time.sleep(seconds)
+    answers = f"{heavy.answers:4d} {heavy.status:4d} {heavy.first_byte:6.2f} {heavy.whole:6.2f}"
     print(
-        f"{path:47} {clients:2d} {heavy.answers:4d} {heavy.status:4d} "
-        f"{heavy.first_byte:6.2f} {heavy.whole:6.2f} {heavy.size / 1e6:6.1f} {peak_mb(service.pid):5.0f} | {customer.quantiles()} | {health.quantiles()} | "
-        f"{os.getloadavg()[0]:.1f}",
+        f"{path:47} {clients:2d} {answers} {heavy.size / 1e6:6.1f} {peak_mb(service.pid):5.0f} | "
+        f"{customer.quantiles()} | {health.quantiles()} | {os.getloadavg()[0]:.1f}",
         flush=True,
     )
 
@@ -157,6 +157,7 @@ def main() -> None:
                 f"{'question':47} at answers status first  whole     MB  peak | "
                 "other customer: median p99 max failed | /health | load"
             )
+            measure(service, "nothing", 0, options.seconds)
             for path in options.question or QUESTIONS:
                 for clients in (1, options.clients):
                     measure(service, path, clients, options.seconds)

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tailmetrics.api.admission import AT_ONCE, MOST_WAITING, Admission, is_light
+from tailmetrics.api.admission import AT_ONCE, MOST_WAITING, Admission, Weight, weight_of
 from tailmetrics.api.app import create_app
 from tailmetrics.errors import Overloaded
 from tailmetrics.stats import RejectsPage, RejectsQuery, StatsQuery
@@ -121,22 +121,38 @@ def test_a_light_question_is_answered_while_heavy_ones_have_all_turns(tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("customer_id", "every", "start", "light"),
+    ("customer_id", "every", "start", "weight"),
     [
-        ("a", "1d", None, True),
-        ("a", "none", None, True),
-        (None, "1d", None, False),
-        ("a", "1m", None, False),
-        ("a", "1m", timedelta(hours=16), True),
-        ("a", "1m", timedelta(hours=17), False),
+        ("a", "1d", None, Weight.LIGHT),
+        ("a", "none", None, Weight.LIGHT),
+        ("a", "1m", timedelta(hours=16), Weight.LIGHT),
+        (None, "1m", timedelta(hours=16), Weight.USUAL),
+        (None, "1d", None, Weight.USUAL),
+        ("a", "1m", None, Weight.LARGE),
+        ("a", "1m", timedelta(hours=17), Weight.LARGE),
     ],
 )
-def test_light_is_one_customer_in_few_windows(
-    customer_id: str | None, every: str, start: timedelta | None, *, light: bool
+def test_light_is_one_customer_and_large_is_many_windows(
+    customer_id: str | None, every: str, start: timedelta | None, weight: Weight
 ) -> None:
     now = datetime.now(timezone.utc)
     query = StatsQuery(customer_id, parse_every(every), None if start is None else now - start)
-    assert is_light(query) is light
+    assert weight_of(query) is weight
+
+
+def test_large_questions_have_one_turn_of_all() -> None:
+    async def turns() -> None:
+        admission = Admission()
+        async with admission.turn(1, Weight.LARGE):
+            with pytest.raises(Overloaded, match="waited"):
+                async with admission.turn(0.01, Weight.LARGE):
+                    pass
+            async with admission.turn(0.01), admission.turn(0.01, Weight.LIGHT):
+                pass
+        async with admission.turn(0.01, Weight.LARGE):
+            pass
+
+    asyncio.run(turns())
 
 
 @pytest.mark.parametrize("path", ["/health", "/ready", "/metrics", "/docs", "/static/docs.js"])

@@ -1,7 +1,7 @@
 """How many questions a store is asked at once, how many more wait, and that the rest is refused at once.
 
 A question that waits inside of a store loses its time there, and all of them are late together. What is
-light has one turn more, which nothing heavy can hold.
+light has one turn more, and what is large has one turn of all, so that others are not held up.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime, timedelta, timezone
+from enum import Enum
 
 from tailmetrics.errors import Overloaded
 from tailmetrics.stats import StatsQuery
@@ -22,15 +23,22 @@ MOST_WAITING = 32
 _FEW_WINDOWS = 1000
 
 
-def is_light(query: StatsQuery) -> bool:
-    """Whether a query is about one customer, and about few windows as far as its bounds tell."""
-    if query.customer_id is None:
-        return False
-    if not query.every.seconds:
-        return True
-    end = query.end or datetime.now(timezone.utc)
-    longest = timedelta(seconds=query.every.seconds) * _FEW_WINDOWS
-    return query.start is not None and end - query.start <= longest
+class Weight(Enum):
+    """What a question asks of the store: little, as usual, or many windows, which take memory."""
+
+    LIGHT = "light"
+    USUAL = "usual"
+    LARGE = "large"
+
+
+def weight_of(query: StatsQuery) -> Weight:
+    """As the bounds of a query tell; with an open one its windows may be many."""
+    if query.every.seconds:
+        end = query.end or datetime.now(timezone.utc)
+        few = timedelta(seconds=query.every.seconds) * _FEW_WINDOWS
+        if query.start is None or end - query.start > few:
+            return Weight.LARGE
+    return Weight.USUAL if query.customer_id is None else Weight.LIGHT
 
 
 class Admission:
@@ -39,6 +47,7 @@ class Admission:
     def __init__(self) -> None:
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._light_turns = asyncio.Semaphore(1)
+        self._large_turns = asyncio.Semaphore(1)
         self._waiting = 0
 
     def check_room(self) -> None:
@@ -50,12 +59,20 @@ class Admission:
             )
 
     @asynccontextmanager
-    async def turn(self, longest_seconds: float, *, light: bool = False) -> AsyncIterator[None]:
+    async def turn(self, longest_seconds: float, weight: Weight = Weight.USUAL) -> AsyncIterator[None]:
         """Wait for a turn, which ends with the context. Raises Overloaded, also after so many seconds."""
-        turns = self._turns
-        if turns.locked():
-            self.check_room()
-            turns = self._light_turns if light else self._turns
+        async with AsyncExitStack() as held:
+            if weight is Weight.LARGE:
+                await held.enter_async_context(self._one_of(self._large_turns, longest_seconds))
+            turns = self._turns
+            if weight is Weight.LIGHT and turns.locked():
+                self.check_room()
+                turns = self._light_turns
+            await held.enter_async_context(self._one_of(turns, longest_seconds))
+            yield
+
+    @asynccontextmanager
+    async def _one_of(self, turns: asyncio.Semaphore, longest_seconds: float) -> AsyncIterator[None]:
         if turns.locked():
             await self._wait(turns, longest_seconds)
         else:
@@ -66,6 +83,7 @@ class Admission:
             turns.release()
 
     async def _wait(self, turns: asyncio.Semaphore, longest_seconds: float) -> None:
+        self.check_room()
         self._waiting += 1
         try:
             await asyncio.wait_for(turns.acquire(), longest_seconds)

@@ -9,7 +9,7 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
-from tailmetrics.api.admission import Admission
+from tailmetrics.api.admission import Admission, Weight
 from tailmetrics.api.jobs import LoadJobs
 from tailmetrics.api.ports import Supervisor
 from tailmetrics.settings import Settings
@@ -29,9 +29,9 @@ class Services:
     admission: Admission = field(default_factory=Admission)
 
     @asynccontextmanager
-    async def asking(self, *, light: bool = False) -> AsyncIterator[Reads]:
+    async def asking(self, weight: Weight = Weight.USUAL) -> AsyncIterator[Reads]:
         """The store, when it is one's turn to ask it something. Raises Overloaded."""
-        async with self.admission.turn(self.settings.query_timeout_seconds, light=light):
+        async with self.admission.turn(self.settings.query_timeout_seconds, weight):
             yield self.store
 
 

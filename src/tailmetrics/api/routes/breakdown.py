@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Path, Query
 from starlette.responses import Response
 
 from tailmetrics.api import documents
+from tailmetrics.api.admission import Weight
 from tailmetrics.api.context import Context, Services
 from tailmetrics.api.http.openapi import problem_responses
 from tailmetrics.api.parameters import (
@@ -54,6 +55,7 @@ async def all_breakdown(
 
 async def _answer(parameters: BreakdownParameters, customer_id: str | None, services: Services) -> Response:
     query, asked = breakdown_query(parameters, customer_id)
-    async with services.asking(light=customer_id is not None) as store:
+    weight = Weight.USUAL if customer_id is None else Weight.LIGHT
+    async with services.asking(weight) as store:
         counts = await store.breakdown(query)
     return documents.json_response(documents.breakdown(counts, query, asked))

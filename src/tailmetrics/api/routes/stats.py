@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.responses import Response
 
 from tailmetrics.api import csv, documents
-from tailmetrics.api.admission import is_light
+from tailmetrics.api.admission import weight_of
 from tailmetrics.api.context import Context, Services
 from tailmetrics.api.http.openapi import problem_responses
 from tailmetrics.api.parameters import (
@@ -68,7 +68,7 @@ async def _answer(
     query: StatsQuery, parameters: StatsParameters, request: Request, services: Services
 ) -> Response:
     as_csv = csv.wants_csv(parameters.format, request.headers.get("accept"))
-    async with services.asking(light=is_light(query)) as store:
+    async with services.asking(weight_of(query)) as store:
         answer = await store.stats(query)
         # Within the turn, so that no more answers are in memory at once than questions are asked.
         return await documents.built(len(answer.windows), lambda: _response(answer, as_csv=as_csv))

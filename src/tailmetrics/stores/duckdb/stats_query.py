@@ -48,6 +48,7 @@ from tailmetrics.windows import Grid
 _Result = TypeVar("_Result")
 
 _FEW_WINDOWS = 500
+_MOST_IN_MEMORY = 10_000_000  # records, whose durations take 80 MB
 
 # The key alone tells of whole row groups that they need not be read.
 _IS_CUSTOMER = (
@@ -70,7 +71,7 @@ def stats(reader: Reader, query: StatsQuery) -> StatsAnswer:
     if query.every.cuts and query.customer_id is None:
         spans = _checked_spans(reader, query, where)
     rows = None
-    if where.parameters or reader.records <= MOST_ROWS:
+    if query.customer_id is not None or not _more_than(reader, where, MOST_ROWS):
         rows = few_rows(reader, "epoch_us(timestamp) AS time, status_code, duration", where)
 
     def ask(method: Method) -> StatsAnswer:
@@ -81,13 +82,18 @@ def stats(reader: Reader, query: StatsQuery) -> StatsAnswer:
     if rows is not None:
         answer = result_of_rows(query, rows)
     else:
-        # Of all customers it is the quicker one, too, where durations repeat: not within short windows.
-        is_long = query.customer_id is None and number_of_windows(query, spans or ()) <= _FEW_WINDOWS
-        first = Method.ON_DISK if is_long else Method.IN_MEMORY
-        answer = with_memory_or_disk(reader, first, ask)
+        answer = with_memory_or_disk(reader, _first_method(reader, query, spans or ()), ask)
     if query.customer_id is not None and not answer.summary.total_requests:
         check_known(reader, query.customer_id)
     return answer
+
+
+def _first_method(reader: Reader, query: StatsQuery, spans: Sequence[Span]) -> Method:
+    """Of all customers the disk is the quicker one, too, where durations repeat: not within short windows."""
+    if query.customer_id is not None:
+        return Method.IN_MEMORY
+    short = query.every.cuts and number_of_windows(query, spans) > _FEW_WINDOWS
+    return Method.IN_MEMORY if short and reader.records <= _MOST_IN_MEMORY else Method.ON_DISK
 
 
 def rejects(reader: Reader, query: RejectsQuery) -> RejectsPage:
@@ -140,13 +146,20 @@ def _checked_spans(reader: Reader, query: StatsQuery, where: Condition) -> list[
     check_filling(query, spans)
     if (number := number_of_windows(query, spans)) <= MAX_WINDOWS:
         return spans
-    [(requests,)] = reader.run(
-        f"SELECT count(*) FROM (SELECT 1 FROM requests WHERE {where.sql} LIMIT {MAX_WINDOWS + 1})",
-        where.parameters,
-    )
-    if requests > MAX_WINDOWS:
+    if _more_than(reader, where, MAX_WINDOWS):
         raise too_many_windows(query, number, spans[-1][1] - spans[0][0])
     return spans
+
+
+def _more_than(reader: Reader, where: Condition, number: int) -> bool:
+    """Whether there are more requests than that, without a look at all of them."""
+    if reader.records <= number:
+        return False
+    [(found,)] = reader.run(
+        f"SELECT count(*) FROM (SELECT 1 FROM requests WHERE {where.sql} LIMIT {number + 1})",
+        where.parameters,
+    )
+    return bool(found > number)
 
 
 def _spans(reader: Reader, query: StatsQuery, where: Condition) -> list[Span]:
@@ -171,7 +184,7 @@ def _summaries(
 ) -> tuple[Summary, dict[int, Summary]]:
     """Of all records together, and of each group."""
     statements = aggregates_sql(method, groups, where.sql, query.failures)
-    rows = (row for sql in statements for row in reader.run(sql, where.parameters))
+    rows = (row for sql in statements for row in reader.rows(sql, where.parameters))
     by_key = {key: summary_of(*row) for key, *row in rows}
     return by_key.pop(None, Summary()), by_key
 
