@@ -51,7 +51,7 @@ def translated(error: duckdb.Error) -> StoreError:
     if isinstance(error, duckdb.OutOfMemoryException):
         return StoreUnavailable(
             "DuckDB: there is not enough memory for that within DUCKDB_MEMORY_LIMIT; ask for a shorter "
-            f"range or longer windows, or raise the limit ({error})"
+            f"range or longer windows, or raise the limit ({str(error).partition(chr(10))[0]})"
         )
     kind = StoreUnavailable if isinstance(error, _PASSING) else StoreError
     return kind(f"DuckDB: {error}")
