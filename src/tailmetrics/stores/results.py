@@ -6,6 +6,7 @@ where windows are made of them.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -37,6 +38,8 @@ from tailmetrics.stats import (
 from tailmetrics.stores.cursors import cursor_to
 from tailmetrics.stores.windowing import check_filled, spans_of, too_many_windows, window_starts
 from tailmetrics.windows import Grid, clocks_change, from_us, to_us
+
+_PAGE_CHARACTERS = 8_000_000  # of rejected lines, each of which may have 65,536
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +181,12 @@ def customers_page(rows: Iterable[Sequence[Any]], total: int, offset: int) -> Cu
 
 
 def rejects_page(found: Sequence[tuple[int, Reject]], total: int, limit: int) -> RejectsPage:
-    """A page of rejects with their places, newest first, of which one more than `limit` was asked for."""
-    page = found[:limit]
+    """A page of rejects with their places, newest first, of which one more than `limit` was asked for.
+
+    It is shorter where lines are long.
+    """
+    lengths = itertools.accumulate(len(reject.line) for _, reject in found[:limit])
+    page = found[: max(1, sum(length <= _PAGE_CHARACTERS for length in lengths))]
     following = cursor_to("rejects", page[-1][0]) if len(found) > len(page) else None
     return RejectsPage(tuple(reject for _, reject in page), total, following)
 
