@@ -18,6 +18,7 @@ run freshness.py
 run query.py --rows 10000000
 run query.py --rows 100000000 --customers 5000 --rounds 9
 run repeated.py
+run bounded.py
 run disk.py
 run start.py
 run live.py --browser

@@ -9,6 +9,8 @@ import sys
 
 import pytest
 
+from tailmetrics import process
+
 with_glibc = pytest.mark.skipif(
     platform.libc_ver()[0] != "glibc", reason="other C libraries have no such settings"
 )
@@ -51,6 +53,15 @@ def test_arrays_find_the_memory_of_those_before_them() -> None:
 
 
 @with_glibc
+def test_threads_that_compute_let_others_on_soon() -> None:
+    before = sys.getswitchinterval()
+    try:
+        process.take_short_turns()
+        assert sys.getswitchinterval() == pytest.approx(0.001)
+    finally:
+        sys.setswitchinterval(before)
+
+
 def test_what_the_user_has_set_stays() -> None:
     assert page_faults(MALLOC_TRIM_THRESHOLD_="131072") > 5 * PAGES_OF_A_TURN
 

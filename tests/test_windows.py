@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 
 from tailmetrics.errors import QueryError
 from tailmetrics.stats import Every
-from tailmetrics.windows import Grid, from_us, parse_every, to_us, zone_named
+from tailmetrics.windows import (
+    Grid,
+    count_windows,
+    from_us,
+    parse_every,
+    suitable_every,
+    to_us,
+    zone_named,
+)
 from tests.builders import at
 
 HOUR = timedelta(hours=1)
@@ -181,3 +189,28 @@ def is_beginning_of_date(moment: datetime, zone: str) -> bool:
     local = moment.astimezone(ZoneInfo(zone))
     before = (moment - timedelta(microseconds=1)).astimezone(ZoneInfo(zone))
     return before.date() != local.date()
+
+
+class TestCountWindows:
+    @pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Asia/Kathmandu"])
+    @pytest.mark.parametrize("every", ["1h", "7h", "23h", "1d", "3d"])
+    @pytest.mark.parametrize("most", [3, 100_000])
+    def test_it_is_what_a_walk_counts_or_more_than_the_most(self, zone: str, every: str, most: int) -> None:
+        low, high = to_us(at("2024-10-30T05:30:00")), to_us(at("2024-11-09T17:10:00"))
+        length, place = parse_every(every), ZoneInfo(zone)
+        walked = len(list(Grid(length, place, [(low, high)]).windows(low, high)))
+        counted = count_windows(length, place, low, high, most)
+        assert counted == walked or min(counted, walked) > most
+
+    def test_millennia_with_clock_changes_are_counted_at_once(self) -> None:
+        low, high = to_us(at("0001-01-02")), to_us(at("9999-12-30"))
+        number = count_windows(parse_every("1s"), ZoneInfo("America/New_York"), low, high, 50_000)
+        assert number == (high - low) // 1_000_000
+
+
+@pytest.mark.parametrize("most", [100, 50_000])
+@pytest.mark.parametrize("seconds", [1, 86_400, 30 * 86_400, 40_000 * 86_400])
+def test_a_suitable_length_is_the_shortest_that_fits(seconds: int, most: int) -> None:
+    every = parse_every(suitable_every(seconds, most))
+    assert seconds <= most * (every.seconds or every.days * 86_400)
+    assert every.seconds == 1 or seconds > most * (every.seconds or every.days * 86_400) / 6

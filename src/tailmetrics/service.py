@@ -14,7 +14,7 @@ from tailmetrics.api.server import HttpServer, Listener
 from tailmetrics.errors import SettingsError, TailmetricsError
 from tailmetrics.ingest.standard_input import following_standard_input
 from tailmetrics.ingest.supervisor import Supervisor
-from tailmetrics.process import release_code_pages, resume_garbage_collection
+from tailmetrics.process import release_code_pages, resume_garbage_collection, take_short_turns
 from tailmetrics.settings import Settings
 from tailmetrics.stores import open_store
 from tailmetrics.stores.base import Store
@@ -97,6 +97,7 @@ class _Server:
     def run_until_signal(self, server: HttpServer, listener: socket.socket) -> None:
         resume_garbage_collection()
         release_code_pages()
+        take_short_turns()
         self._server = server
         server.should_exit = self._asked.is_set()
         host, port = listener.getsockname()[:2]

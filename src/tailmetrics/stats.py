@@ -18,6 +18,7 @@ Failures = Literal["4xx+5xx", "5xx", "5xx+429"]
 UptimeMethod = Literal["requests", "good_windows"]
 CustomerSort = Literal["customer_id", "requests", "failures", "uptime", "average", "median", "p99"]
 
+MAX_WINDOWS = 50_000  # a month of minutes; an answer of so many has ten million bytes
 MAX_FILLED_WINDOWS = 10_000
 DAY_SECONDS = 86_400
 UTC = ZoneInfo("UTC")

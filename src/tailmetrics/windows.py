@@ -28,6 +28,7 @@ _LAST = datetime.max.replace(tzinfo=timezone.utc)
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": DAY_SECONDS}
 _ALL_DAYS = 4_000_000  # more than there are between the years 1 and 9999
 _LONG_DAYS = 28  # such windows are few: none is looked into for clock changes
+_USUAL = ("1s", "5s", "10s", "15s", "30s", "1m", "2m", "5m", "10m", "15m", "30m", "1h", "2h", "6h", "12h")
 
 
 def parse_every(text: str) -> Every:
@@ -45,6 +46,14 @@ def parse_every(text: str) -> Every:
     if seconds > DAY_SECONDS:
         raise QueryError("every", text, "a length below one day or a whole number of days")
     return Every(text, seconds=seconds)
+
+
+def suitable_every(seconds: float, most: int) -> str:
+    """The shortest usual length of which at most so many fill so many seconds."""
+    for text in _USUAL:
+        if parse_every(text).seconds * most >= seconds:
+            return text
+    return f"{max(1, -(-int(seconds) // (most * DAY_SECONDS)))}d"
 
 
 def zone_named(name: str) -> ZoneInfo:
@@ -65,11 +74,14 @@ def to_us(moment: datetime) -> int:
     return (moment - _EPOCH) // _MICROSECOND
 
 
+_FIRST_US, _LAST_US = to_us(_FIRST), to_us(_LAST)
+
+
 def from_us(us: int) -> datetime:
     """Microseconds as an aware time in UTC; what lies outside the years 1 to 9999 is their edge."""
-    if us <= to_us(_FIRST):
+    if us <= _FIRST_US:
         return _FIRST
-    if us >= to_us(_LAST):
+    if us >= _LAST_US:
         return _LAST
     return _EPOCH + us * _MICROSECOND
 
@@ -146,6 +158,23 @@ class Grid:
 
     def _piece(self, us: int) -> Piece:
         return self.pieces[bisect.bisect_right(self._starts, us) - 1]
+
+
+def count_windows(every: Every, zone: ZoneInfo, low_us: int, high_us: int, most: int) -> int:
+    """How many windows have a part in [low_us, high_us), without a walk over them.
+
+    Exact up to `most` and a little beyond, else roughly: a grid over thousands of years with changing clocks
+    takes seconds to make.
+    """
+    days, rest = divmod(max(0, high_us - low_us), DAY_US)
+    if every.days:
+        number = -(-days // every.days)
+    else:
+        step = every.seconds * 1_000_000
+        number = days * -(-DAY_US // step) + rest // step
+    if number > most + 10 and clocks_change(zone):
+        return number
+    return Grid(every, zone, [(low_us, high_us)]).count(low_us, high_us)
 
 
 def _fixed(every: Every, zone: ZoneInfo) -> list[Piece]:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tailmetrics.api.admission import AT_ONCE, MOST_WAITING, Admission
+from tailmetrics.api.admission import AT_ONCE, MOST_WAITING, Admission, Weight, weight_of
 from tailmetrics.api.app import create_app
 from tailmetrics.errors import Overloaded
-from tailmetrics.stats import RejectsPage, RejectsQuery
+from tailmetrics.stats import RejectsPage, RejectsQuery, StatsQuery
 from tailmetrics.stores.in_memory import InMemoryStore, Memory
 from tailmetrics.telemetry.metrics import Metrics
+from tailmetrics.windows import parse_every
 from tests.api.conftest import settings_in
 
 QUESTIONS = ("/stats", "/customers", "/breakdown", "/customers/a/badge.svg", "/rejects", "/view", "/stats/")
@@ -90,6 +92,67 @@ def test_what_was_admitted_is_answered_a_few_at_a_time(tmp_path: Path) -> None:
     statuses, most, afterwards = asyncio.run(answered())
     assert statuses == [200] * (AT_ONCE + MOST_WAITING)
     assert (most, afterwards) == (AT_ONCE, 200)
+
+
+@pytest.mark.parametrize(
+    "path", ["/customers/a/stats", "/customers/a/stats?every=1m&from=-6h", "/customers/a/breakdown"]
+)
+def test_a_light_question_is_answered_while_heavy_ones_have_all_turns(tmp_path: Path, path: str) -> None:
+    async def asked_beside() -> tuple[list[int], bool]:
+        store = HeldStore()
+        app = create_app(settings_in(tmp_path), store, None, Metrics())
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            heavy = [asyncio.create_task(client.get(f"/rejects?limit={1 + n}")) for n in range(AT_ONCE)]
+            while store.asked < AT_ONCE:
+                await asyncio.sleep(0)
+            waiting = asyncio.create_task(client.get("/stats"))
+            statuses = [
+                (await asyncio.wait_for(client.get(path), 10)).status_code for _ in range(AT_ONCE + 1)
+            ]
+            waited = not waiting.done()
+            store.let_go.set()
+            await asyncio.gather(waiting, *heavy)
+            return statuses, waited
+
+    statuses, waited = asyncio.run(asked_beside())
+    assert statuses == [404] * (AT_ONCE + 1)  # nobody has asked for anything yet
+    assert waited
+
+
+@pytest.mark.parametrize(
+    ("customer_id", "every", "start", "weight"),
+    [
+        ("a", "1d", None, Weight.LIGHT),
+        ("a", "none", None, Weight.LIGHT),
+        ("a", "1m", timedelta(hours=16), Weight.LIGHT),
+        (None, "1m", timedelta(hours=16), Weight.USUAL),
+        (None, "1d", None, Weight.USUAL),
+        ("a", "1m", None, Weight.LARGE),
+        ("a", "1m", timedelta(hours=17), Weight.LARGE),
+    ],
+)
+def test_light_is_one_customer_and_large_is_many_windows(
+    customer_id: str | None, every: str, start: timedelta | None, weight: Weight
+) -> None:
+    now = datetime.now(timezone.utc)
+    query = StatsQuery(customer_id, parse_every(every), None if start is None else now - start)
+    assert weight_of(query) is weight
+
+
+def test_large_questions_have_one_turn_of_all() -> None:
+    async def turns() -> None:
+        admission = Admission()
+        async with admission.turn(1, Weight.LARGE):
+            with pytest.raises(Overloaded, match="waited"):
+                async with admission.turn(0.01, Weight.LARGE):
+                    pass
+            async with admission.turn(0.01), admission.turn(0.01, Weight.LIGHT):
+                pass
+        async with admission.turn(0.01, Weight.LARGE):
+            pass
+
+    asyncio.run(turns())
 
 
 @pytest.mark.parametrize("path", ["/health", "/ready", "/metrics", "/docs", "/static/docs.js"])

@@ -19,6 +19,7 @@ from tailmetrics.settings import Settings
 from tailmetrics.sources import MESSAGES_NODE, Source
 from tailmetrics.stats import (
     MAX_FILLED_WINDOWS,
+    MAX_WINDOWS,
     Breakdown,
     BreakdownQuery,
     CustomersQuery,
@@ -105,6 +106,20 @@ def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         store.write(batches)
     yield store
     store.close()
+
+
+@pytest.fixture(scope="module", params=sorted(BACKENDS))
+def many(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """A store with a request every two seconds, one more than windows may be."""
+    store = open_store(BACKENDS[request.param](tmp_path_factory.mktemp("many")))
+    source = store.register(source_of())
+    store.write([batch_of(source, [_every_two_seconds(place) for place in range(MAX_WINDOWS + 1)])])
+    yield store
+    store.close()
+
+
+def _every_two_seconds(place: int) -> Record:
+    return (NOON + timedelta(seconds=2 * place), "a", "/", 200, 0.1)
 
 
 def without_time(source: Source) -> Source:
@@ -385,6 +400,22 @@ class TestStats:
         assert len(answer.windows) == MAX_FILLED_WINDOWS
         with pytest.raises(QueryError, match=str(MAX_FILLED_WINDOWS + 1)):
             ask(filled.stats(replace(query, fill=True, start=start - timedelta(seconds=1))))
+
+    @pytest.mark.parametrize("customer_id", [None, "a"])
+    @pytest.mark.parametrize("end", [None, NOON + timedelta(days=2)])
+    def test_more_windows_than_allowed_are_refused_with_what_fits(
+        self, many: Store, ask: Ask[Any], customer_id: str | None, end: datetime | None
+    ) -> None:
+        query = StatsQuery(customer_id, parse_every("1s"), NOON, end)
+        with pytest.raises(QueryError, match=f"at most {MAX_WINDOWS} windows, this one makes") as refused:
+            ask(many.stats(query))
+        assert refused.value.parameter == "every"
+        assert refused.value.expected.endswith("; 5s fits, or a range of at most 13h")
+        assert len(ask(many.stats(replace(query, every=parse_every("5s")))).windows) < MAX_WINDOWS
+
+    def test_as_many_windows_as_allowed_are_given_wherever_they_lie(self, many: Store, ask: Ask[Any]) -> None:
+        query = StatsQuery(None, parse_every("1s"), NOON + timedelta(seconds=1), at("2030-01-01"))
+        assert len(ask(many.stats(query)).windows) == MAX_WINDOWS
 
     def test_a_known_customer_with_nothing_in_range_has_zeros(self, filled: Store, ask: Ask[Any]) -> None:
         query = StatsQuery("cust_1", DAILY, at("2030-01-01"), at("2030-01-05"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timezone
 
 import numpy as np
@@ -98,6 +99,16 @@ def test_a_page_of_rejects_leads_to_the_next_where_more_were_found(found: int, f
     page = rejects_page([(9 - place, reject) for place in range(found)], 7, 2)
     assert (page.rejects, page.total) == ((reject, reject), 7)
     assert (page.next_cursor and place_of("rejects", page.next_cursor, 0)) == following
+
+
+def test_a_page_of_long_lines_is_shorter_and_the_next_goes_on_behind_it() -> None:
+    reject = Reject("source", "a.log", 0, "reason", "x" * 65_536, at("2024-10-10"))
+    page = rejects_page([(1000 - place, reject) for place in range(1000)], 1000, 999)
+    assert sum(len(each.line) for each in page.rejects) <= 8_000_000
+    assert len(page.rejects) == 8_000_000 // 65_536
+    assert place_of("rejects", page.next_cursor, 0) == 1001 - len(page.rejects)
+    one = replace(reject, line="x" * 9_000_000)
+    assert len(rejects_page([(2, one), (1, one)], 2, 1).rejects) == 1
 
 
 @pytest.mark.parametrize(

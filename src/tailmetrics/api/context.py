@@ -10,7 +10,7 @@ from typing import Annotated, cast
 import polars as pl
 from fastapi import Depends, Request
 
-from tailmetrics.api.admission import Admission
+from tailmetrics.api.admission import Admission, Weight
 from tailmetrics.api.http.access import Access
 from tailmetrics.api.jobs import LoadJobs
 from tailmetrics.api.ports import Supervisor
@@ -33,9 +33,9 @@ class Services:
     admission: Admission = field(default_factory=Admission)
 
     @asynccontextmanager
-    async def asking(self) -> AsyncIterator[Reads]:
+    async def asking(self, weight: Weight = Weight.USUAL) -> AsyncIterator[Reads]:
         """The store, when it is one's turn to ask it something. Raises Overloaded."""
-        async with self.admission.turn(self.settings.query_timeout_seconds):
+        async with self.admission.turn(self.settings.query_timeout_seconds, weight):
             yield self.store
 
     async def records(self, query: RecordsQuery) -> AsyncIterator[pl.DataFrame]:

@@ -89,7 +89,8 @@ class RangeParameters(TimeParameters):
 class StatsParameters(RangeParameters):
     every: str = Field(
         default="1d",
-        description="Length of the windows: a number with s, m, h or d, or `none` for one window.",
+        description="Length of the windows: a number with s, m, h or d, or `none` for one window; at most "
+        "50,000 windows with requests.",
         json_schema_extra={"pattern": "^(none|[1-9][0-9]{0,5}[smhd])$"},
         examples=["1h"],
     )

@@ -6,6 +6,7 @@ where windows are made of them.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,11 +14,10 @@ from typing import Any
 
 import polars as pl
 
-from tailmetrics.errors import QueryError, StoreUnavailable, UnknownCustomer
+from tailmetrics.errors import StoreUnavailable, UnknownCustomer
 from tailmetrics.records import NO_ANSWER
 from tailmetrics.stats import (
-    DAY_SECONDS,
-    MAX_FILLED_WINDOWS,
+    MAX_WINDOWS,
     Breakdown,
     BreakdownQuery,
     CustomersPage,
@@ -36,8 +36,10 @@ from tailmetrics.stats import (
     WindowStats,
 )
 from tailmetrics.stores.cursors import cursor_to
-from tailmetrics.stores.windowing import spans_of, window_starts
+from tailmetrics.stores.windowing import check_filled, spans_of, too_many_windows, window_starts
 from tailmetrics.windows import Grid, clocks_change, from_us, to_us
+
+_PAGE_CHARACTERS = 8_000_000  # of rejected lines, each of which may have 65,536
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +144,8 @@ def result_in_windows(
         return StatsAnswer(query, bound, from_us(high) if high is not None else None, total, ())
     spans: Sequence[tuple[int, int]] = [(start, grid.end_of(start)) for start, _ in found]
     if query.fill:
-        spans = _every_window(query, low, high)
+        check_filled(query, low, high)
+        spans = list(Grid(query.every, query.zone, [(low, high)]).windows(low, high))
     by_start = dict(found)
     windows = tuple(
         WindowStats(from_us(max(start, low)), from_us(min(end, high)), by_start.get(start, Summary()))
@@ -161,7 +164,10 @@ def result_of_rows(query: StatsQuery, rows: pl.DataFrame) -> StatsAnswer:
     grid = Grid(query.every, query.zone, spans_of(times) if clocks_change(query.zone) else [])
     if not len(times):
         return result_in_windows(query, grid, total, ())
-    by_window = rows.group_by(pl.Series("window", window_starts(times, grid))).agg(aggregates(query.failures))
+    starts = pl.Series("window", window_starts(times, grid))
+    if (number := starts.n_unique()) > MAX_WINDOWS:
+        raise too_many_windows(query, number, int(times.max()) + 1 - int(times.min()))
+    by_window = rows.group_by(starts).agg(aggregates(query.failures))
     windows = ((start, summary_of(*row)) for start, *row in by_window.sort("window").iter_rows())
     return result_in_windows(query, grid, total, list(windows))
 
@@ -175,8 +181,12 @@ def customers_page(rows: Iterable[Sequence[Any]], total: int, offset: int) -> Cu
 
 
 def rejects_page(found: Sequence[tuple[int, Reject]], total: int, limit: int) -> RejectsPage:
-    """A page of rejects with their places, newest first, of which one more than `limit` was asked for."""
-    page = found[:limit]
+    """A page of rejects with their places, newest first, of which one more than `limit` was asked for.
+
+    It is shorter where lines are long.
+    """
+    lengths = itertools.accumulate(len(reject.line) for _, reject in found[:limit])
+    page = found[: max(1, sum(length <= _PAGE_CHARACTERS for length in lengths))]
     following = cursor_to("rejects", page[-1][0]) if len(found) > len(page) else None
     return RejectsPage(tuple(reject for _, reject in page), total, following)
 
@@ -217,23 +227,6 @@ def trends_of(query: TrendsQuery, counted: Iterable[tuple[str, int, int, int]]) 
         Trend(customer_id, tuple(requests[customer_id]), tuple(failed[customer_id]))
         for customer_id in query.customer_ids
     ]
-
-
-def _every_window(query: StatsQuery, low_us: int, high_us: int) -> list[tuple[int, int]]:
-    every = query.every
-    # Counted roughly first: a grid over thousands of years with changing clocks takes seconds to make.
-    number = (high_us - low_us) // ((every.days * DAY_SECONDS or every.seconds) * 1_000_000)
-    if number <= MAX_FILLED_WINDOWS + 10:
-        grid = Grid(every, query.zone, [(low_us, high_us)])
-        number = grid.count(low_us, high_us)
-        if number <= MAX_FILLED_WINDOWS:
-            return list(grid.windows(low_us, high_us))
-    raise QueryError(
-        "every",
-        every.text,
-        f"a length that fills the range with at most {MAX_FILLED_WINDOWS} windows, this one makes {number}; "
-        "or no filling",
-    )
 
 
 def _with_uptime(query: StatsQuery, total: Summary, windows: Sequence[WindowStats]) -> Summary:

@@ -6,14 +6,15 @@ Times are microseconds since 1970-01-01T00:00:00Z.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from tailmetrics.stats import StatsQuery
-from tailmetrics.windows import DAY_US, Grid, Piece, to_us
+from tailmetrics.errors import QueryError
+from tailmetrics.stats import MAX_FILLED_WINDOWS, MAX_WINDOWS, StatsQuery
+from tailmetrics.windows import DAY_US, Grid, Piece, count_windows, suitable_every, to_us
 
 Times = npt.NDArray[np.int64]
 Span = tuple[int, int]
@@ -40,6 +41,57 @@ def short_spans(query: StatsQuery, edges: Span | None) -> list[Span] | None:
     if high - low >= _LONG_US:
         return None
     return [(low, high)] if low < high else []
+
+
+def number_of_windows(query: StatsQuery, spans: Sequence[Span]) -> int:
+    """How many windows an answer can have that leaves out empty ones, from where requests can lie.
+
+    A store looks at that before it looks at requests: an answer takes time and memory for each window.
+    """
+    return sum(count_windows(query.every, query.zone, low, high, MAX_WINDOWS) for low, high in spans)
+
+
+def check_filling(query: StatsQuery, spans: Sequence[Span] = ()) -> None:
+    """Raises QueryError where a range has more windows than may be filled, before any look at requests.
+
+    An open end is that of the spans where requests can lie, if the query is about all of them. Where one
+    customer's lie is not known yet.
+    """
+    of_all = spans if query.customer_id is None else ()
+    low = to_us(query.start) if query.start else min((low for low, _ in of_all), default=None)
+    high = to_us(query.end) if query.end else max((high for _, high in of_all), default=None)
+    if query.fill and query.every.cuts and low is not None and high is not None:
+        check_filled(query, low, high)
+
+
+def check_filled(query: StatsQuery, low_us: int, high_us: int) -> None:
+    """Raises QueryError where [low_us, high_us) has more windows than may be filled."""
+    number = count_windows(query.every, query.zone, low_us, high_us, MAX_FILLED_WINDOWS)
+    if number > MAX_FILLED_WINDOWS:
+        raise too_many_windows(query, number, high_us - low_us, MAX_FILLED_WINDOWS)
+
+
+def too_many_windows(query: StatsQuery, number: int, span_us: int, most: int = MAX_WINDOWS) -> QueryError:
+    """What is said of a length that cuts so many microseconds into more than `most` windows."""
+    seconds = span_us / 1_000_000
+    # One fewer, as a range may begin and end within a window.
+    every = suitable_every(seconds, most - 1)
+    shorter = timedelta(seconds=most * query.every.seconds, days=most * query.every.days)
+    filled = " when all are filled" if query.fill else ""
+    return QueryError(
+        "every",
+        query.every.text,
+        f"a length that cuts the range into at most {most} windows{filled}, this one makes {number}; "
+        f"{every} fits, or a range of at most {_rounded_down(shorter)}"
+        f"{', or no filling' if most < number <= MAX_WINDOWS else ''}",
+    )
+
+
+def _rounded_down(length: timedelta) -> str:
+    """A length as it stands in a query, in the largest unit of which it has several."""
+    seconds = int(length.total_seconds())
+    units = ((86_400, "d"), (3600, "h"), (60, "m"), (1, "s"))
+    return next(f"{seconds // unit}{sign}" for unit, sign in units if seconds >= 2 * unit)
 
 
 def spans_of(times: Times) -> list[Span]:

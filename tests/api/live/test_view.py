@@ -6,10 +6,10 @@ import httpx
 import pytest
 
 from tailmetrics.api.app import create_app
-from tailmetrics.api.live.view import MOST_WINDOWS, suitable_every
+from tailmetrics.api.live.view import MOST_WINDOWS
 from tailmetrics.stores import open_store
 from tailmetrics.telemetry.metrics import Metrics
-from tailmetrics.windows import parse_every
+from tailmetrics.windows import parse_every, suitable_every
 from tests.api.conftest import settings_in
 from tests.api.fakes import FakeIngestion
 from tests.api.serving import serving
@@ -17,7 +17,7 @@ from tests.api.serving import serving
 
 @pytest.mark.parametrize("seconds", [1, 900, 3600, 86_400, 7 * 86_400, 30 * 86_400, 40_000 * 86_400])
 def test_no_range_has_more_windows_than_a_chart_can_show(seconds: int) -> None:
-    every = parse_every(suitable_every(seconds))
+    every = parse_every(suitable_every(seconds, MOST_WINDOWS))
     assert seconds / (every.seconds or every.days * 86_400) <= MOST_WINDOWS
 
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
 from contextlib import closing
 from http.client import HTTPConnection
 from urllib.parse import quote
@@ -8,6 +10,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
+from tailmetrics.api import documents
 from tests.api.conftest import ODD_IDS
 
 NO_REQUESTS = {
@@ -182,6 +185,28 @@ def test_a_wrong_parameter_is_named_with_what_was_expected(
     problems = problems_of(client.get(f"/customers/cust_1/stats?{query}"))
     assert expected in problems.pop(parameter)
     assert problems == {}
+
+
+@pytest.mark.parametrize("path", ["/stats", "/stats?format=csv", "/customers/cust_1/stats", "/view"])
+def test_more_windows_than_can_be_filled_are_refused_wherever_they_are_asked_for(
+    client: httpx.Client, path: str
+) -> None:
+    asked = {"every": "1s", "from": "2024-10-10", "to": "2024-10-11"}
+    fill = {} if path == "/view" else {"fill": "true"}
+    [(parameter, expected)] = problems_of(client.get(httpx.URL(path).copy_merge_params(asked | fill))).items()
+    assert parameter == "every"
+    assert expected == (
+        "a length that cuts the range into at most 10000 windows when all are filled, this one makes 86400; "
+        "10s fits, or a range of at most 2h"
+    )
+
+
+@pytest.mark.parametrize("windows", [10, 1001])
+def test_only_what_has_many_windows_is_written_beside_the_event_loop(windows: int) -> None:
+    async def in_another_thread() -> bool:
+        return await documents.built(windows, threading.get_ident) != threading.get_ident()
+
+    assert asyncio.run(in_another_thread()) == (windows > 1000)
 
 
 def test_all_wrong_parameters_are_named_at_once(client: httpx.Client) -> None:

@@ -102,6 +102,12 @@ def test_what_an_error_says_of_the_file(error: duckdb.Error, ends: bool, damaged
     assert (ends_all_use(error), tells_of_damage(error)) == (ends, damaged)
 
 
+def test_too_little_memory_is_said_in_words_with_what_to_do() -> None:
+    error = translated(duckdb.OutOfMemoryException("failed to allocate"))
+    assert isinstance(error, StoreUnavailable)
+    assert "DUCKDB_MEMORY_LIMIT; ask for a shorter range or longer windows, or raise" in str(error)
+
+
 def test_no_room_may_pass_and_a_wrong_statement_does_not() -> None:
     errors = [duckdb.IOException("No space left on device"), duckdb.ParserException("syntax error")]
     assert [type(translated(error)) for error in errors] == [StoreUnavailable, StoreError]

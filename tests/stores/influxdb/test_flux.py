@@ -20,7 +20,14 @@ import pytest
 
 from tailmetrics.api.parameters import MAX_PAGE
 from tailmetrics.errors import QueryError, UnknownCustomer
-from tailmetrics.stats import BreakdownQuery, CustomersQuery, RejectsQuery, StatsQuery, TrendsQuery
+from tailmetrics.stats import (
+    MAX_WINDOWS,
+    BreakdownQuery,
+    CustomersQuery,
+    RejectsQuery,
+    StatsQuery,
+    TrendsQuery,
+)
 from tailmetrics.stores.cursors import cursor_to
 from tailmetrics.stores.influxdb import counts_query, flux, leases, meta_queries, stats_query
 from tailmetrics.stores.results import FAILURE_RULES
@@ -45,22 +52,22 @@ class RecordingReader:
     def __init__(self, *, has_far: bool, has_rejects: bool) -> None:
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.heard: dict[str, tuple[float, float]] = {}
-        self._answers: dict[str, pl.DataFrame] = {}
+        self.answers: dict[str, pl.DataFrame] = {}
         keys = {"lane": ["lane"], "customer_id": ["a"], "status_code": ["200"]}
         if has_far:
-            self._answers["us_far"] = pl.DataFrame({"_time": [1], "_value": [FAR_US], **keys})
+            self.answers["us_far"] = pl.DataFrame({"_time": [1], "_value": [FAR_US], **keys})
         else:
-            self._answers["counts_s"] = pl.DataFrame({"_value": [1], **keys})
-            self._answers["first_s"] = self._answers["last_s"] = pl.DataFrame({"_time": [1]})
+            self.answers["counts_s"] = pl.DataFrame({"_value": [1], **keys})
+            self.answers["first_s"] = self.answers["last_s"] = pl.DataFrame({"_time": [1]})
         if has_rejects:
-            self._answers["newest"] = pl.DataFrame({"_time": [7], "lane": ["lane"], "_value": [9]})
-            self._answers["lines"] = pl.DataFrame(
+            self.answers["newest"] = pl.DataFrame({"_time": [7], "lane": ["lane"], "_value": [9]})
+            self.answers["lines"] = pl.DataFrame(
                 {"_time": [7], "lane": ["lane"], "_value": [json.dumps(["s", "p", 0, "r", "l"])]}
             )
 
     async def run(self, text: str, params: dict[str, Any]) -> dict[str, pl.DataFrame]:
         self.asked.append((text, params))
-        return {name: table for name, table in self._answers.items() if f'name: "{name}"' in text}
+        return {name: table for name, table in self.answers.items() if f'name: "{name}"' in text}
 
 
 def with_params(text: str, params: dict[str, Any]) -> str:
@@ -177,6 +184,17 @@ def test_the_pattern_of_failed_statuses_matches_those_that_the_rule_has(failures
     statuses = [0, *range(100, 600)]
     matched = [status for status in statuses if re.search(pattern, str(status))]
     assert matched == [status for status in statuses if FAILURE_RULES[failures](status)]
+
+
+@pytest.mark.parametrize("fill", [False, True])
+def test_too_many_windows_are_refused_before_rows_are_asked_for(fill: bool) -> None:
+    reader = RecordingReader(has_far=False, has_rejects=False)
+    reader.answers["last_s"] = pl.DataFrame({"_time": [10**15]})  # in ns: 11 days after the first
+    reader.answers["counts_s"] = pl.DataFrame({"_value": [MAX_WINDOWS + 1]})
+    query = StatsQuery(None, parse_every("1s"), fill=fill)
+    with pytest.raises(QueryError, match="this one makes 1000001"):
+        asyncio.run(stats_query.stats(reader, query))  # type: ignore[arg-type]  # what it has suffices
+    assert not any('yield(name: "duration_' in text for text, _ in reader.asked)
 
 
 def test_what_a_user_gives_is_in_no_text() -> None:

@@ -13,7 +13,6 @@ from tailmetrics.api.routes.probes import ingestion_readiness
 from tailmetrics.api.schemas import Trend, View, ViewParts
 from tailmetrics.api.times import formatter
 from tailmetrics.stats import (
-    DAY_SECONDS,
     BreakdownQuery,
     CustomersPage,
     CustomersQuery,
@@ -26,11 +25,10 @@ from tailmetrics.stats import (
 from tailmetrics.stores.base import Queries
 from tailmetrics.stores.cursors import cursor_to
 from tailmetrics.urls import masked
-from tailmetrics.windows import from_us, parse_every, to_us
+from tailmetrics.windows import from_us, parse_every, suitable_every, to_us
 
 MOST_WINDOWS = 100  # as many as a chart on a small screen can show
 
-_LENGTHS = ("1s", "5s", "10s", "30s", "1m", "2m", "5m", "10m", "15m", "30m", "1h", "2h", "6h", "12h")
 _TREND_PARTS = 24
 _REJECTS_SHOWN = 5
 
@@ -70,7 +68,7 @@ async def view_json(services: Services, asked: ViewParameters) -> bytes:
             "warnings": documents.warnings(statuses),
         },
     }
-    return documents.to_json(view)
+    return await documents.built(len(stats.windows), lambda: documents.to_json(view))
 
 
 async def _parts(queries: Queries, asked: ViewParameters, within: Range) -> ViewParts:
@@ -94,20 +92,12 @@ async def _parts(queries: Queries, asked: ViewParameters, within: Range) -> View
     }
 
 
-def suitable_every(seconds: float) -> str:
-    """The shortest usual length of which at most MOST_WINDOWS fill so many seconds."""
-    for text in _LENGTHS:
-        if parse_every(text).seconds * MOST_WINDOWS >= seconds:
-            return text
-    return f"{max(1, -(-int(seconds) // (MOST_WINDOWS * DAY_SECONDS)))}d"
-
-
 def _every(asked: str, within: Range) -> Every:
     if asked != "auto":
         return parse_every(asked)
     if within.start is None or within.end is None:
         return parse_every("1d")
-    return parse_every(suitable_every((within.end - within.start).total_seconds()))
+    return parse_every(suitable_every((within.end - within.start).total_seconds(), MOST_WINDOWS))
 
 
 def _closed(asked: Range, span: tuple[datetime, datetime] | None) -> Range:

@@ -9,6 +9,7 @@ from xml.sax.saxutils import escape
 from fastapi import APIRouter, Depends, Path, Query
 from starlette.responses import Response
 
+from tailmetrics.api.admission import Weight
 from tailmetrics.api.context import Context
 from tailmetrics.api.http.openapi import problem_responses
 from tailmetrics.api.parameters import CustomerId, RangeParameters, only_parameters_of
@@ -53,7 +54,7 @@ async def customer_badge(
     query = StatsQuery(
         customer_id, parse_every("none"), asked.start, asked.end, asked.zone, parameters.failures
     )
-    async with services.asking() as store:
+    async with services.asking(Weight.LIGHT) as store:
         answer = await store.stats(query)
     return Response(badge(answer.summary.uptime), media_type=MEDIA_TYPE, headers=_HEADERS)
 

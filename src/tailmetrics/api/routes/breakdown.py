@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.responses import Response
 
 from tailmetrics.api import csv, documents
+from tailmetrics.api.admission import Weight
 from tailmetrics.api.context import Context, Services
 from tailmetrics.api.http.openapi import problem_responses
 from tailmetrics.api.parameters import (
@@ -57,8 +58,10 @@ async def _answer(
     parameters: BreakdownParameters, customer_id: str | None, request: Request, services: Services
 ) -> Response:
     query, asked = breakdown_query(parameters, customer_id)
-    async with services.asking() as store:
-        answer = documents.breakdown(await store.breakdown(query), query, asked)
+    weight = Weight.USUAL if customer_id is None else Weight.LIGHT
+    async with services.asking(weight) as store:
+        counts = await store.breakdown(query)
+    answer = documents.breakdown(counts, query, asked)
     if csv.wants_csv(parameters.format, request.headers.get("accept")):
         return csv.breakdown_csv(answer, parameters.by)
     return documents.json_response(answer)

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.responses import Response
 
 from tailmetrics.api import csv, documents
+from tailmetrics.api.admission import weight_of
 from tailmetrics.api.context import Context, Services
 from tailmetrics.api.http.openapi import problem_responses
 from tailmetrics.api.parameters import (
@@ -18,7 +19,7 @@ from tailmetrics.api.parameters import (
 )
 from tailmetrics.api.queries import stats_query
 from tailmetrics.api.schemas import Stats
-from tailmetrics.stats import StatsQuery
+from tailmetrics.stats import StatsAnswer, StatsQuery
 
 router = APIRouter(tags=["statistics"])
 
@@ -66,8 +67,13 @@ async def all_stats(
 async def _answer(
     query: StatsQuery, parameters: StatsParameters, request: Request, services: Services
 ) -> Response:
-    async with services.asking() as store:
-        answer = documents.stats(await store.stats(query))
-    if csv.wants_csv(parameters.format, request.headers.get("accept")):
-        return csv.stats_csv(answer)
-    return documents.json_response(answer)
+    as_csv = csv.wants_csv(parameters.format, request.headers.get("accept"))
+    async with services.asking(weight_of(query)) as store:
+        answer = await store.stats(query)
+        # Within the turn, so that no more answers are in memory at once than questions are asked.
+        return await documents.built(len(answer.windows), lambda: _response(answer, as_csv=as_csv))
+
+
+def _response(answer: StatsAnswer, *, as_csv: bool) -> Response:
+    document = documents.stats(answer)
+    return csv.stats_csv(document) if as_csv else documents.json_response(document)

@@ -48,6 +48,11 @@ def connect(settings: Settings, path: Path) -> duckdb.DuckDBPyConnection:
 
 def translated(error: duckdb.Error) -> StoreError:
     """DuckDB's error as this package's: what may pass is StoreUnavailable, all else StoreError."""
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return StoreUnavailable(
+            "DuckDB: there is not enough memory for that within DUCKDB_MEMORY_LIMIT; ask for a shorter "
+            f"range or longer windows, or raise the limit ({str(error).partition(chr(10))[0]})"
+        )
     kind = StoreUnavailable if isinstance(error, _PASSING) else StoreError
     return kind(f"DuckDB: {error}")
 

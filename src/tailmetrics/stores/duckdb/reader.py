@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _Result = TypeVar("_Result")
 
+_ROWS_AT_ONCE = 2048
+
 
 @dataclass(frozen=True, slots=True)
 class Condition:
@@ -80,8 +82,13 @@ class Reader:
 
     def run(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
         """All rows that a statement gives; parameters are named."""
+        return list(self.rows(sql, parameters))
+
+    def rows(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Iterator[tuple[Any, ...]]:
+        """The same one by one, for many; in between other threads have their turns."""
         with self._executed(sql, parameters or {}) as cursor:
-            return cursor.fetchall()
+            while some := cursor.fetchmany(_ROWS_AT_ONCE):
+                yield from some
 
     def columns(self, sql: str, parameters: Mapping[str, Any]) -> dict[str, npt.NDArray[Any]]:
         """The same as an array for each column, masked where there are nulls: quick for numbers only."""

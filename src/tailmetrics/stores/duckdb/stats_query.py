@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
+from operator import itemgetter
 from typing import TypeVar
 
 import duckdb
 
 from tailmetrics.errors import StoreUnavailable, UnknownCustomer
 from tailmetrics.stats import (
+    MAX_WINDOWS,
     BreakdownQuery,
     Reject,
     RejectsPage,
@@ -32,10 +34,21 @@ from tailmetrics.stores.results import (
     result_of_rows,
     summary_of,
 )
-from tailmetrics.stores.windowing import EARLIEST_US, STRETCH_US, Span, short_spans
-from tailmetrics.windows import Grid, clocks_change
+from tailmetrics.stores.windowing import (
+    EARLIEST_US,
+    STRETCH_US,
+    Span,
+    check_filling,
+    number_of_windows,
+    short_spans,
+    too_many_windows,
+)
+from tailmetrics.windows import Grid
 
 _Result = TypeVar("_Result")
+
+_FEW_WINDOWS = 500
+_MOST_IN_MEMORY = 10_000_000  # records, whose durations take 80 MB
 
 # The key alone tells of whole row groups that they need not be read.
 _IS_CUSTOMER = (
@@ -53,22 +66,34 @@ _EDGES = (
 def stats(reader: Reader, query: StatsQuery) -> StatsAnswer:
     """Raises UnknownCustomer, QueryError and StoreUnavailable."""
     where = of_customer(query)
+    check_filling(query)
+    spans = None
+    if query.every.cuts and query.customer_id is None:
+        spans = _checked_spans(reader, query, where)
     rows = None
-    if where.parameters or reader.records <= MOST_ROWS:
+    if query.customer_id is not None or not _more_than(reader, where, MOST_ROWS):
         rows = few_rows(reader, "epoch_us(timestamp) AS time, status_code, duration", where)
 
     def ask(method: Method) -> StatsAnswer:
-        return (_in_windows if query.every.cuts else _in_one_window)(reader, query, method, where)
+        if not query.every.cuts:
+            return _in_one_window(reader, query, method, where)
+        return _in_windows(reader, query, method, where, spans or _checked_spans(reader, query, where))
 
     if rows is not None:
         answer = result_of_rows(query, rows)
     else:
-        # Of all customers it is the quicker one, too, where durations repeat.
-        first = Method.ON_DISK if query.customer_id is None else Method.IN_MEMORY
-        answer = with_memory_or_disk(reader, first, ask)
+        answer = with_memory_or_disk(reader, _first_method(reader, query, spans or ()), ask)
     if query.customer_id is not None and not answer.summary.total_requests:
         check_known(reader, query.customer_id)
     return answer
+
+
+def _first_method(reader: Reader, query: StatsQuery, spans: Sequence[Span]) -> Method:
+    """Of all customers the disk is the quicker one, too, where durations repeat: not within short windows."""
+    if query.customer_id is not None:
+        return Method.IN_MEMORY
+    short = query.every.cuts and number_of_windows(query, spans) > _FEW_WINDOWS
+    return Method.IN_MEMORY if short and reader.records <= _MOST_IN_MEMORY else Method.ON_DISK
 
 
 def rejects(reader: Reader, query: RejectsQuery) -> RejectsPage:
@@ -101,14 +126,40 @@ def _in_one_window(reader: Reader, query: StatsQuery, method: Method, where: Con
     return result_in_one_window(query, total, span)
 
 
-def _in_windows(reader: Reader, query: StatsQuery, method: Method, where: Condition) -> StatsAnswer:
-    spans = _spans(reader, query, where) if clocks_change(query.zone) else []
+def _in_windows(
+    reader: Reader, query: StatsQuery, method: Method, where: Condition, spans: Sequence[Span]
+) -> StatsAnswer:
     grid = Grid(query.every, query.zone, spans)
     if not grid.pieces:
         return result_in_windows(query, grid, Summary(), ())
     groups = Groups(window_key(grid.pieces), total=True)
     total, windows = _summaries(reader, query, method, where, groups)
-    return result_in_windows(query, grid, total, sorted(windows.items()))
+    return result_in_windows(query, grid, total, sorted(windows.items(), key=itemgetter(0)))
+
+
+def _checked_spans(reader: Reader, query: StatsQuery, where: Condition) -> list[Span]:
+    """Where requests can lie.
+
+    Raises QueryError for more windows than an answer may have, by the clock and by requests.
+    """
+    spans = _spans(reader, query, where)
+    check_filling(query, spans)
+    if (number := number_of_windows(query, spans)) <= MAX_WINDOWS:
+        return spans
+    if _more_than(reader, where, MAX_WINDOWS):
+        raise too_many_windows(query, number, spans[-1][1] - spans[0][0])
+    return spans
+
+
+def _more_than(reader: Reader, where: Condition, number: int) -> bool:
+    """Whether there are more requests than that, without a look at all of them."""
+    if reader.records <= number:
+        return False
+    [(found,)] = reader.run(
+        f"SELECT count(*) FROM (SELECT 1 FROM requests WHERE {where.sql} LIMIT {number + 1})",
+        where.parameters,
+    )
+    return bool(found > number)
 
 
 def _spans(reader: Reader, query: StatsQuery, where: Condition) -> list[Span]:
@@ -133,7 +184,7 @@ def _summaries(
 ) -> tuple[Summary, dict[int, Summary]]:
     """Of all records together, and of each group."""
     statements = aggregates_sql(method, groups, where.sql, query.failures)
-    rows = (row for sql in statements for row in reader.run(sql, where.parameters))
+    rows = (row for sql in statements for row in reader.rows(sql, where.parameters))
     by_key = {key: summary_of(*row) for key, *row in rows}
     return by_key.pop(None, Summary()), by_key
 

@@ -8,7 +8,14 @@ from collections.abc import Sequence
 import polars as pl
 
 from tailmetrics.errors import UnknownCustomer
-from tailmetrics.stats import BreakdownQuery, CustomersPage, CustomersQuery, StatsAnswer, StatsQuery
+from tailmetrics.stats import (
+    MAX_WINDOWS,
+    BreakdownQuery,
+    CustomersPage,
+    CustomersQuery,
+    StatsAnswer,
+    StatsQuery,
+)
 from tailmetrics.stores.cursors import place_of
 from tailmetrics.stores.influxdb import flux
 from tailmetrics.stores.influxdb.flux import Asked
@@ -24,6 +31,8 @@ from tailmetrics.stores.results import (
     result_of_rows,
     summary_of,
 )
+from tailmetrics.stores.windowing import check_filling, number_of_windows, too_many_windows
+from tailmetrics.windows import to_us
 
 _QUANTILES = ("median", "p99")
 _BY_CUSTOMER: dict[str, pl.DataType] = {"customer_id": pl.String(), "_value": pl.Int64()}
@@ -147,6 +156,8 @@ async def _by_the_server(reader: InfluxDBReader, query: StatsQuery, asked: Asked
 
 async def _by_rows(reader: InfluxDBReader, query: StatsQuery, asked: Asked) -> StatsAnswer:
     """Any windows: Flux would take ten times as long to cut rows into windows as they take to be sent."""
+    if query.every.cuts:
+        await _check_windows(reader, query, asked)
     found = await _run(
         reader,
         asked,
@@ -156,6 +167,26 @@ async def _by_rows(reader: InfluxDBReader, query: StatsQuery, asked: Asked) -> S
         ],
     )
     return await asyncio.to_thread(lambda: result_of_rows(query, all_requests(found, asked)))
+
+
+async def _check_windows(reader: InfluxDBReader, query: StatsQuery, asked: Asked) -> None:
+    """Raises QueryError for more windows than an answer may have, by the clock and by requests."""
+    check_filling(query)
+    if query.start is not None and query.end is not None:
+        bounds = [(to_us(query.start), to_us(query.end))]
+        if number_of_windows(query, bounds) <= MAX_WINDOWS:
+            return
+    found = await _run(reader, asked, [*flux.edges(asked), *flux.far_rows(asked, [])])
+    far = far_requests(found, asked)["time"].to_list()
+    times = [*far, *edges(found)]
+    if not times:
+        return
+    spans = [(min(times), max(times) + 1)]
+    check_filling(query, spans)
+    if (number := number_of_windows(query, spans)) > MAX_WINDOWS:
+        counted = merged(await _run(reader, asked, flux.counts(asked, [])), "counts", {"_value": pl.Int64()})
+        if len(far) + counted["_value"].sum() > MAX_WINDOWS:
+            raise too_many_windows(query, number, spans[0][1] - spans[0][0])
 
 
 def _latencies(asked: Asked) -> list[str]:

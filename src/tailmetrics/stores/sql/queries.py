@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Sequence
 from datetime import datetime
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from tailmetrics.errors import UnknownCustomer
 from tailmetrics.stats import (
+    MAX_WINDOWS,
     Breakdown,
     BreakdownQuery,
     CustomersPage,
@@ -42,8 +45,16 @@ from tailmetrics.stores.results import (
 from tailmetrics.stores.sql.aggregates import aggregates_of, counts_of, failed_of, us, window_key
 from tailmetrics.stores.sql.schema import customers, records, rejects, reports, sources, store
 from tailmetrics.stores.sql.writer import source_of
-from tailmetrics.stores.windowing import EARLIEST_US, STRETCH_US, Span, short_spans
-from tailmetrics.windows import Grid, clocks_change, from_us, to_us
+from tailmetrics.stores.windowing import (
+    EARLIEST_US,
+    STRETCH_US,
+    Span,
+    check_filling,
+    number_of_windows,
+    short_spans,
+    too_many_windows,
+)
+from tailmetrics.windows import Grid, from_us, to_us
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -61,6 +72,7 @@ class Queries:
 
     async def stats(self, query: StatsQuery) -> StatsAnswer:
         """Raises UnknownCustomer and QueryError."""
+        check_filling(query)
         where = await self._where(query)
         if query.every.cuts:
             answer = await self._in_windows(query, where)
@@ -265,14 +277,28 @@ class Queries:
         return result_in_one_window(query, total, None if span is None else (span[0], span[1]))
 
     async def _in_windows(self, query: StatsQuery, where: sa.ColumnElement[bool]) -> StatsAnswer:
-        spans = await self._spans(query, where) if clocks_change(query.zone) else []
+        spans = await self._spans(query, where)
+        await self._check_windows(query, where, spans)
         grid = Grid(query.every, query.zone, spans)
         if not grid.pieces:
             return result_in_windows(query, grid, Summary(), ())
         rows = await self.fetch(self._aggregates(window_key(grid.pieces), where, query.failures))
-        windows = sorted((int(row[0]), summary_of(*_plain(row[1:]))) for row in rows) if rows else []
-        total = windows[0][1] if len(windows) == 1 else await self._total(query, where)
-        return result_in_windows(query, grid, total, windows)
+        only = summary_of(*_plain(rows[0][1:])) if len(rows) == 1 else None
+        total = only or await self._total(query, where)
+        # Of many windows that takes long, and other questions go on meanwhile.
+        return await asyncio.to_thread(_result_in_windows, query, grid, total, rows)
+
+    async def _check_windows(
+        self, query: StatsQuery, where: sa.ColumnElement[bool], spans: Sequence[Span]
+    ) -> None:
+        """Raises QueryError for more windows than an answer may have, by the clock and by requests."""
+        check_filling(query, spans)
+        if (number := number_of_windows(query, spans)) <= MAX_WINDOWS:
+            return
+        some = sa.select(sa.literal(1)).select_from(records).where(where).limit(MAX_WINDOWS + 1).subquery()
+        [(requests,)] = await self.fetch(sa.select(sa.func.count()).select_from(some))
+        if requests > MAX_WINDOWS:
+            raise too_many_windows(query, number, spans[-1][1] - spans[0][0])
 
     async def _total(self, query: StatsQuery, where: sa.ColumnElement[bool]) -> Summary:
         rows = await self.fetch(self._aggregates(sa.literal(0), where, query.failures))
@@ -330,6 +356,11 @@ def statuses_from(report: str) -> tuple[SourceStatus, ...]:
         return status_of(said, None if at is None else datetime.fromisoformat(at))
 
     return tuple(map(status, json.loads(report)))
+
+
+def _result_in_windows(query: StatsQuery, grid: Grid, total: Summary, rows: Sequence[Any]) -> StatsAnswer:
+    windows = [(int(row[0]), summary_of(*_plain(row[1:]))) for row in rows]
+    return result_in_windows(query, grid, total, sorted(windows, key=itemgetter(0)))
 
 
 def _within(start: datetime | None, end: datetime | None) -> sa.ColumnElement[bool]:
