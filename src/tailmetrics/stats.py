@@ -19,6 +19,7 @@ UptimeMethod = Literal["requests", "good_windows"]
 CustomerSort = Literal["customer_id", "requests", "failures", "uptime", "average", "median", "p99"]
 
 MAX_FILLED_WINDOWS = 10_000
+MAX_PAGE = 1000  # customers, beyond which the latencies of all of them are found at once
 DAY_SECONDS = 86_400
 UTC = ZoneInfo("UTC")
 
@@ -94,13 +95,16 @@ class StatsAnswer:
 class CustomersQuery:
     """All customers with their totals over a range, one page of them.
 
-    `search` is a part of the id (by characters, case counts). `after` is the cursor of the page before.
+    `search` is a part of the id, by characters: of A to Z case does not count, of all others it does.
+    Customers with fewer than `min_requests` in the range are left out. `after` is the cursor of the page
+    before.
     """
 
     start: datetime | None = None
     end: datetime | None = None
     failures: Failures = "4xx+5xx"
     search: str = ""
+    min_requests: int = 1
     sort: CustomerSort = "customer_id"
     descending: bool = False
     limit: int = 100

@@ -83,10 +83,12 @@ def stats(settings: Settings, *, customer: str | None, fill: bool, as_json: bool
     "All customers with their totals.",
     "tailmetrics customers",
     "tailmetrics customers --sort=-failures --limit 10 --from=-7d",
+    "tailmetrics customers --sort=uptime --min-requests 10",
     "tailmetrics customers --search shop --json",
 )
 @options.shared(*options.RANGE, "search")
 @click.option("--sort", help=_SORT_HELP)
+@click.option("--min-requests", help="Only customers with at least so many requests.  [default: 1]")
 @click.option("--limit", help="Customers on a page.  [default: 100]")
 @click.option("--cursor", help="Where the page begins: what the page before said.")
 @options.shared("env_file", "store_url", *options.API, "json")
