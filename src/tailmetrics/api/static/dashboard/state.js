@@ -61,7 +61,7 @@ export function readState(address) {
   for (const [name, value] of new URL(address).searchParams) {
     // A plus sign that was not percent-encoded arrives as a space.
     const text = name === "tz" || name === "failures" ? value.replaceAll(" ", "+") : value;
-    if (!(name in PARTS)) wrong.push({ name, value, expected: `one of ${Object.keys(PARTS).join(", ")} before the =` });
+    if (!(name in PARTS)) wrong.push({ name, value, expected: `before the = one of ${Object.keys(PARTS).join(", ")}` });
     else if (text && !PARTS[name].is(text)) wrong.push({ name, value, expected: PARTS[name].expected });
     else if (text) given.set(name, text);
   }

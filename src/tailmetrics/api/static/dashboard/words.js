@@ -14,7 +14,7 @@ export const sentence = (text) => `${text[0].toUpperCase()}${text.slice(1)}${/[.
 
 // What cannot be followed of an address, a sentence each.
 export function wrongOf(wrong) {
-  const found = wrong.map(({ name, value, expected }) => `The address has ${name}=${value}, expected is ${expected}.`);
+  const found = wrong.map(({ name, value, expected }) => `The address has ${name}=${value}; expected ${expected}.`);
   return [...found, "What is shown leaves that out."].join("\n");
 }
 
