@@ -213,7 +213,7 @@ for (const id of ["back", "home"]) {
   byId(id).addEventListener("click", (event) => {
     if (!followsInPlace(event)) return;
     event.preventDefault();
-    go({ customer: null, ...(id === "home" ? { search: "", page: 1 } : {}) });
+    go({ customer: null, ...(id === "home" ? { search: "", page: 1, min_requests: null } : {}) });
   });
 }
 
