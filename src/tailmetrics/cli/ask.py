@@ -86,9 +86,8 @@ def stats(settings: Settings, *, customer: str | None, fill: bool, as_json: bool
     "tailmetrics customers --sort=uptime --min-requests 10",
     "tailmetrics customers --search shop --json",
 )
-@options.shared(*options.RANGE, "search")
+@options.shared(*options.RANGE, "search", "min_requests")
 @click.option("--sort", help=_SORT_HELP)
-@click.option("--min-requests", help="Only customers with at least so many requests.  [default: 1]")
 @click.option("--limit", help="Customers on a page.  [default: 100]")
 @click.option("--cursor", help="Where the page begins: what the page before said.")
 @options.shared("env_file", "store_url", *options.API, "json")
@@ -191,7 +190,7 @@ def status(settings: Settings, *, as_json: bool) -> None:
     "tailmetrics top --count 1 > customers.txt",
     exits=(Exit.UNAVAILABLE, Exit.CONFIGURATION, Exit.INTERRUPTED),
 )
-@options.shared(*options.RANGE, "search")
+@options.shared(*options.RANGE, "search", "min_requests")
 @_sort_option("-requests")
 @click.option(
     "--interval",
@@ -211,6 +210,7 @@ def top(
     settings: Settings,
     *,
     search: str | None,
+    min_requests: str | None,
     sort: str,
     interval: float,
     count: int | None,
@@ -224,7 +224,7 @@ def top(
     from tailmetrics.cli.top import Choice, is_interactive, show
 
     asked = {**options.given(asked), "from": asked["from"] or "-1h"}
-    choice = Choice(sort.removeprefix("-"), sort.startswith("-"), search or "")
+    choice = Choice(sort.removeprefix("-"), sort.startswith("-"), search or "", min_requests)
     client = _client(settings)
     process.resume_garbage_collection()
     if count is None and is_interactive():
