@@ -20,6 +20,7 @@ CustomerSort = Literal["customer_id", "requests", "failures", "uptime", "average
 
 MAX_WINDOWS = 50_000  # a month of minutes; an answer of so many has ten million bytes
 MAX_FILLED_WINDOWS = 10_000
+MAX_PAGE = 1000  # customers, beyond which the latencies of all of them are found at once
 DAY_SECONDS = 86_400
 UTC = ZoneInfo("UTC")
 
@@ -95,13 +96,16 @@ class StatsAnswer:
 class CustomersQuery:
     """All customers with their totals over a range, one page of them.
 
-    `search` is a part of the id (by characters, case counts). `after` is the cursor of the page before.
+    `search` is a part of the id, by characters: of A to Z case does not count, of all others it does.
+    Customers with fewer than `min_requests` in the range are left out. `after` is the cursor of the page
+    before.
     """
 
     start: datetime | None = None
     end: datetime | None = None
     failures: Failures = "4xx+5xx"
     search: str = ""
+    min_requests: int = 1
     sort: CustomerSort = "customer_id"
     descending: bool = False
     limit: int = 100

@@ -2,11 +2,16 @@ from __future__ import annotations
 
 import csv
 import io
+from contextlib import closing
+from pathlib import Path
 
 import httpx
 import pytest
 
 from tailmetrics.api.csv import customers_csv, wants_csv
+from tailmetrics.formats import open_format
+from tailmetrics.stores import open_store
+from tests.api.conftest import commit, service, settings_in
 
 
 def rows(response: httpx.Response) -> list[dict[str, str]]:
@@ -120,7 +125,34 @@ def customer_cell(customer_id: str) -> str:
         "median_latency": 0.5,
         "p99_latency": 0.5,
     }
-    answer = {"customers": [{"customer_id": customer_id, **figures}]}
-    body = bytes(customers_csv(answer).body).decode()  # type: ignore[arg-type]  # what it does not read is left out
+    body = bytes(customers_csv([{"customer_id": customer_id, **figures}]).body).decode()
     [row] = csv.DictReader(io.StringIO(body, newline=""))
     return row["customer_id"]
+
+
+def test_all_of_many_customers_are_one_file_that_is_sent_in_pieces(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    with closing(open_store(settings)) as store, service(tmp_path, store, None) as client:
+        lines = (f"2024-10-10 08:00:00 cust_{number} / 200 0.{number % 7}" for number in range(5000))
+        commit(
+            store,
+            "many.log",
+            open_format(settings.format_options("requests")).parse("\n".join(lines).encode(), 0),
+        )
+        client.params = httpx.QueryParams(format="csv", sort="-p99")
+        response = client.get("/customers", params={"limit": 100_000})
+        assert len(rows(response)) == 5000
+        assert ("content-length" in response.headers, "link" in response.headers) == (False, False)
+        pages, following = [], "/customers?format=csv&sort=-p99&limit=1999"
+        while following:
+            client.params = httpx.QueryParams()
+            page = client.get(following)
+            pages += rows(page)
+            following = page.links.get("next", {}).get("url", "")
+        assert pages == rows(response)
+
+
+def test_json_has_no_page_as_long_as_csv_may_have(client: httpx.Client) -> None:
+    assert client.get("/customers", params={"limit": 1001}, headers={"Accept": "text/csv"}).status_code == 200
+    refused = client.get("/customers", params={"limit": 1001})
+    assert "with format=csv, at most 100000" in refused.json()["detail"]

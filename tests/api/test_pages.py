@@ -15,6 +15,8 @@ def test_the_page_takes_everything_from_this_service(client: httpx.Client) -> No
     addresses = re.findall(r'(?:src|href)="([^"]+)"', client.get("/docs").text)
     assert {address: client.get(address).status_code for address in addresses} == {
         "/static/swagger-ui/swagger-ui.css": 200,
+        "/static/docs.css": 200,
+        "/": 200,
         "/static/swagger-ui/favicon-32x32.png": 200,
         "/openapi.json": 200,
         "/static/swagger-ui/swagger-ui-bundle.js": 200,

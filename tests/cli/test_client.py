@@ -162,6 +162,14 @@ def test_customers_of_the_store_are_those_of_the_service(run: Run, service: Serv
     assert len(from_store["customers"]) == 3
 
 
+def test_customers_of_few_requests_are_left_out(run: Run, stored: str) -> None:
+    arguments = ("customers", "--sort=requests", "--json", "--store-url", stored)
+    least, *others = as_json(run(*arguments))["customers"]
+    enough = str(least["total_requests"] + 1)
+    found = as_json(run(*arguments, "--min-requests", enough))
+    assert found["customers"] == [each for each in others if each["total_requests"] >= int(enough)] != []
+
+
 @pytest.mark.parametrize("command", [["stats", "--json"], ["customers", "--json"], ["top"]])
 def test_events_of_a_store_do_not_mix_with_what_is_printed(
     run: Run, monkeypatch: pytest.MonkeyPatch, command: list[str]

@@ -122,6 +122,21 @@ def test_stats_have_bars_where_there_is_room(service: Service) -> None:
     assert "█" in ended.stdout
 
 
+def test_customers_of_few_requests_are_left_out(service: Service) -> None:
+    wanted = service.client.get("/customers", params={"sort": "-requests", "limit": 3}).json()["customers"]
+    least = str(wanted[-1]["total_requests"])
+    ended = subprocess.run(
+        command(service, "top", "--from=2020-01-01", "--sort=uptime", "--min-requests", least),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    shown = {line.split()[0] for line in ended.stdout.splitlines() if line.startswith("cust_")}
+    assert {customer["customer_id"] for customer in wanted} <= shown
+    assert len(shown) < 10
+
+
 class Terminal:
     """A program in a pseudo-terminal, and the text that it has written to it."""
 

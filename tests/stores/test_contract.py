@@ -564,14 +564,78 @@ class TestCustomers:
             query = replace(query, after=page.next_cursor)
         assert [customer.customer_id for customer in found] == sorted(IDS, key=str.encode)
 
-    @pytest.mark.parametrize("search", ["cust", "%", "_", "\\", "'", "\u00e9", "nobody", "/slash ", "\ud800"])
-    def test_search_finds_parts_of_ids_and_has_no_wildcards(
+    @pytest.mark.parametrize(
+        "search",
+        [
+            "cust",
+            "CUST_1",
+            "%",
+            "_",
+            "\\",
+            "'",
+            "\u00e9",
+            "CAF\u00e9",
+            "nobody",
+            "[a-z]",
+            "/slash ",
+            "\ud800",
+        ],
+    )
+    def test_search_finds_parts_of_ids_in_either_case_and_has_no_wildcards(
         self, filled: Store, ask: Ask[Any], search: str
     ) -> None:
         page = ask(filled.customers(CustomersQuery(search=search)))
         found = [customer.customer_id for customer in page.customers]
-        assert found == sorted((name for name in IDS if search in name), key=str.encode)
+        alike = (name for name in IDS if search.lower() in name.lower())
+        assert found == sorted(alike, key=str.encode)
         assert page.total == len(found)
+
+    # Of these `lower` makes, somewhere, é, i, k and ß.
+    @pytest.mark.parametrize("search", ["\u00c9", "\u0130", "\u212a", "\u1e9e", "e\u0301"])
+    def test_search_takes_letters_beyond_ascii_as_they_are(
+        self, store: Store, ask: Ask[Any], search: str
+    ) -> None:
+        ids = ("caf\u00e9", "ki", "stra\u00dfe", f"X{search}")
+        source = store.register(source_of())
+        store.write([batch_of(source, [(NOON, name, "/", 200, 0.5) for name in ids])])
+        for asked in (search, f"x{search}"):
+            page = ask(store.customers(CustomersQuery(search=asked)))
+            assert [customer.customer_id for customer in page.customers] == [f"X{search}"]
+        page = ask(store.customers(CustomersQuery(search="K")))
+        assert [customer.customer_id for customer in page.customers] == ["ki"]
+
+    @pytest.mark.parametrize("sort", ["customer_id", "uptime", "p99"])
+    @pytest.mark.parametrize("least", [1, 100, 10**15])
+    def test_customers_of_few_requests_can_be_left_out(
+        self, filled: Store, ask: Ask[Any], sort: Any, least: int
+    ) -> None:
+        enough = {
+            name: summary
+            for name, summary in by_customer(RECORDS).items()
+            if summary.total_requests >= least and "c" in name.lower()
+        }
+        page = ask(filled.customers(CustomersQuery(search="C", min_requests=least, sort=sort)))
+        assert {customer.customer_id: customer.summary.total_requests for customer in page.customers} == {
+            name: summary.total_requests for name, summary in enough.items()
+        }
+        assert page.total == len(enough)
+
+    def test_a_page_behind_the_last_customer_of_enough_requests_has_their_number(
+        self, filled: Store, ask: Ask[Any]
+    ) -> None:
+        enough = [each for each in by_customer(RECORDS).values() if each.total_requests >= 100]
+        first = ask(filled.customers(CustomersQuery(min_requests=100, limit=len(enough) - 1)))
+        query = CustomersQuery(min_requests=100, limit=1, after=first.next_cursor)
+        last = ask(filled.customers(query))
+        assert (last.total, len(last.customers), last.next_cursor) == (len(enough), 1, None)
+        assert 1 < len(enough) < len(IDS)
+
+    def test_a_long_page_has_the_same_figures(self, filled: Store, ask: Ask[Any]) -> None:
+        page = ask(filled.customers(CustomersQuery(sort="requests", limit=100_000)))
+        expected = by_customer(RECORDS)
+        assert {customer.customer_id for customer in page.customers} == set(expected)
+        for customer in page.customers:
+            assert_same_summary(customer.summary, expected[customer.customer_id])
 
     def test_a_range_counts_only_what_is_in_it(self, filled: Store, ask: Ask[Any]) -> None:
         start, end = at("2024-11-03"), at("2024-11-03T01:00:00")

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from tailmetrics.api.schemas import (
     Breakdown,
-    Customers,
     Figures,
     PathRequests,
     RejectedLine,
@@ -27,6 +27,7 @@ MEDIA_TYPE = "text/csv"
 
 DOCUMENTED: dict[str, Any] = {MEDIA_TYPE: {"schema": {"type": "string"}}}
 
+_ROWS_AT_ONCE = 1000
 _FIGURES = tuple(Figures.__annotations__)
 
 # What a spreadsheet takes for the beginning of a formula, full width, small and behind what is not seen, too:
@@ -45,9 +46,9 @@ def wants_csv(given: str | None, accept: str | None) -> bool:
     return csv_quality > 0 and csv_quality >= qualities.get("application/json", 0.0)
 
 
-def customers_csv(answer: Customers) -> Response:
-    """One row a customer."""
-    return _csv(("customer_id", *_FIGURES), answer["customers"], "customers.csv")
+def customers_csv(customers: Iterable[Mapping[str, Any]]) -> Response:
+    """One row a customer; a further page is in the header Link."""
+    return _csv(("customer_id", *_FIGURES), customers, "customers.csv")
 
 
 def stats_csv(answer: Stats) -> Response:
@@ -76,20 +77,32 @@ def linked(response: Response, request: Request, cursor: str | None) -> Response
     return response
 
 
-def _csv(columns: Sequence[str], rows: Iterable[Any], name: str) -> Response:
+def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], name: str) -> Response:
+    pieces = _pieces(columns, rows)
+    first, second = next(pieces), next(pieces, b"")
+    media_type = f"{MEDIA_TYPE}; charset=utf-8; header=present"
+    headers = {
+        "Cache-Control": "no-store",
+        "Content-Disposition": f'attachment; filename="{name}"',
+        "Vary": "Accept",
+    }
+    if not second:  # which can be kept, and asked for again
+        return Response(first, media_type=media_type, headers=headers)
+    return StreamingResponse(itertools.chain((first, second), pieces), media_type=media_type, headers=headers)
+
+
+def _pieces(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:
+    """The text, some rows at a time."""
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(columns)
-    writer.writerows([cell(row[column]) for column in columns] for row in rows)
-    return Response(
-        text.getvalue().encode("utf-8", "backslashreplace"),
-        media_type=f"{MEDIA_TYPE}; charset=utf-8; header=present",
-        headers={
-            "Cache-Control": "no-store",
-            "Content-Disposition": f'attachment; filename="{name}"',
-            "Vary": "Accept",
-        },
-    )
+    for number, row in enumerate(rows, 1):
+        writer.writerow([cell(row[column]) for column in columns])
+        if not number % _ROWS_AT_ONCE:
+            yield text.getvalue().encode("utf-8", "backslashreplace")
+            text.seek(0)
+            text.truncate()
+    yield text.getvalue().encode("utf-8", "backslashreplace")
 
 
 def cell(value: object) -> object:

@@ -15,6 +15,7 @@ from tailmetrics.api.jobs import Load
 from tailmetrics.api.queries import Range
 from tailmetrics.api.schemas import (
     Breakdown,
+    Customer,
     Customers,
     Figures,
     LineTotals,
@@ -36,6 +37,7 @@ from tailmetrics.stats import (
     BreakdownQuery,
     CustomersPage,
     CustomersQuery,
+    CustomerStats,
     RejectsPage,
     StatsAnswer,
     Summary,
@@ -94,10 +96,12 @@ def customers(page: CustomersPage, query: CustomersQuery, asked: Range) -> Custo
         "failures": query.failures,
         "total": page.total,
         "next_cursor": page.next_cursor,
-        "customers": [
-            {"customer_id": customer.customer_id, **_figures(customer.summary)} for customer in page.customers
-        ],
+        "customers": [customer(each) for each in page.customers],
     }
+
+
+def customer(stats: CustomerStats) -> Customer:
+    return {"customer_id": stats.customer_id, **_figures(stats.summary)}
 
 
 def breakdown(answer: BreakdownCounts, query: BreakdownQuery, asked: Range) -> Breakdown:

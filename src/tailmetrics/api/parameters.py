@@ -15,10 +15,10 @@ from tailmetrics.api.http.problems import wrong_parameters
 from tailmetrics.api.record_formats import RecordFormat
 from tailmetrics.errors import QueryError
 from tailmetrics.settings import canonical_format
-from tailmetrics.stats import CustomerSort, Failures, UptimeMethod
+from tailmetrics.stats import MAX_PAGE, CustomerSort, Failures, UptimeMethod
 
 CUSTOMER_SORTS: tuple[CustomerSort, ...] = get_args(CustomerSort)
-MAX_PAGE = 1000
+MAX_CSV_PAGE = 100_000
 DEFAULT_NAME = "upload"
 
 _TIME_FORMS = (
@@ -44,6 +44,16 @@ _OnlyCustomer = Annotated[
     CustomerId | SkipJsonSchema[None],
     Field(description="Only this customer, for ids that a path cannot hold, such as `..`; default: all."),
 ]
+
+
+_MIN_REQUESTS = Field(
+    default=1,
+    ge=1,
+    le=10**15,
+    description="Only customers with at least so many requests in the range: an uptime or a latency of few "
+    "requests says little.",
+    examples=[10],
+)
 
 
 def _plus_signs(value: Any) -> Any:
@@ -120,8 +130,12 @@ class AllStatsParameters(StatsParameters):
 class CustomersParameters(RangeParameters):
     format: Format = None
     search: str = Field(
-        default="", max_length=256, description="Part of the id; case counts.", examples=["cust_1"]
+        default="",
+        max_length=256,
+        description="Part of the id; of A to Z case does not count, of other letters it does.",
+        examples=["cust_1"],
     )
+    min_requests: int = _MIN_REQUESTS
     sort: str = Field(
         default="customer_id",
         description="What to sort by; with a leading `-` from the largest to the smallest.",
@@ -131,7 +145,12 @@ class CustomersParameters(RangeParameters):
     order: Literal["asc", "desc"] | SkipJsonSchema[None] = Field(
         default=None, description="`asc` (default) or `desc`; `desc` is the same as a leading `-` in `sort`."
     )
-    limit: int = Field(default=100, ge=1, le=MAX_PAGE, description="Customers on a page, at most.")
+    limit: int = Field(
+        default=100,
+        ge=1,
+        le=MAX_CSV_PAGE,
+        description=f"Customers on a page, at most: up to {MAX_PAGE:,}, as CSV up to {MAX_CSV_PAGE:,}.",
+    )
     cursor: Text = Field(default=None, description="`next_cursor` of the page before.")
 
 
@@ -163,6 +182,7 @@ class ViewParameters(RangeParameters):
     customer_id: CustomerId | SkipJsonSchema[None] = Field(default=None)
     every: str = Field(default="auto", description="As for statistics, or `auto`: as the range is long.")
     search: str = Field(default="", max_length=256)
+    min_requests: int = _MIN_REQUESTS
     sort: str = Field(default="-requests")
     limit: int = Field(default=50, ge=1, le=200)
     page: int = Field(default=1, ge=1, le=1_000_000)

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from tailmetrics.api.http.problems import wrong_parameters
 from tailmetrics.api.parameters import (
     CUSTOMER_SORTS,
+    MAX_CSV_PAGE,
     BreakdownParameters,
     CustomersParameters,
     RecordsParameters,
@@ -20,6 +21,7 @@ from tailmetrics.api.parameters import (
 from tailmetrics.api.times import parse_time
 from tailmetrics.errors import QueryError
 from tailmetrics.stats import (
+    MAX_PAGE,
     BreakdownQuery,
     CustomerSort,
     CustomersQuery,
@@ -82,18 +84,24 @@ def stats_query(parameters: StatsParameters, customer_id: str | None) -> StatsQu
     )
 
 
-def customers_query(parameters: CustomersParameters) -> tuple[CustomersQuery, Range]:
-    """The query for customers. Raises RequestValidationError that names each wrong parameter."""
+def customers_query(parameters: CustomersParameters, *, as_csv: bool = False) -> tuple[CustomersQuery, Range]:
+    """The query for customers, of whom CSV may have more on a page.
+
+    Raises RequestValidationError that names each wrong parameter.
+    """
     findings = _Findings()
     asked = _range(parameters, findings)
     sort = findings.note(lambda: _sort_key(parameters.sort), _ANY_SORT)
     descending = findings.note(lambda: _descends(parameters), otherwise=False)
+    if not as_csv:
+        findings.note(lambda: _check_limit(parameters.limit), None)
     findings.raise_any()
     query = CustomersQuery(
         start=asked.start,
         end=asked.end,
         failures=parameters.failures,
         search=parameters.search,
+        min_requests=parameters.min_requests,
         sort=sort,
         descending=descending,
         limit=parameters.limit,
@@ -162,6 +170,11 @@ def _sort_key(sort: str) -> CustomerSort:
         if name == known:
             return known
     raise QueryError("sort", sort, f"one of {', '.join(CUSTOMER_SORTS)}, or one of them after a -")
+
+
+def _check_limit(limit: int) -> None:
+    if limit > MAX_PAGE:
+        raise QueryError("limit", str(limit), f"at most {MAX_PAGE}; with format=csv, at most {MAX_CSV_PAGE}")
 
 
 def _descends(parameters: CustomersParameters) -> bool:

@@ -102,10 +102,11 @@ def stats(
     "All customers with their totals.",
     "tailmetrics customers",
     "tailmetrics customers --sort=-failures --limit 10 --from=-7d",
+    "tailmetrics customers --sort=uptime --min-requests 10",
     "tailmetrics customers --search shop --json",
     "tailmetrics customers --csv > customers.csv",
 )
-@options.shared(*options.RANGE, "search")
+@options.shared(*options.RANGE, "search", "min_requests")
 @click.option("--sort", help=_SORT_HELP)
 @options.shared(*options.PAGE, "env_file", "store_url", *options.API, "json", "csv")
 @options.with_settings
@@ -259,7 +260,7 @@ def status(settings: Settings, *, as_json: bool) -> None:
     "tailmetrics top --count 1 > customers.txt",
     exits=(Exit.UNAVAILABLE, Exit.CONFIGURATION, Exit.INTERRUPTED),
 )
-@options.shared(*options.RANGE, "search")
+@options.shared(*options.RANGE, "search", "min_requests")
 @_sort_option("-requests")
 @click.option(
     "--interval",
@@ -279,6 +280,7 @@ def top(
     settings: Settings,
     *,
     search: str | None,
+    min_requests: str | None,
     sort: str,
     interval: float,
     count: int | None,
@@ -292,7 +294,7 @@ def top(
     from tailmetrics.cli.top import Choice, is_interactive, show
 
     asked = {**options.given(asked), "from": asked["from"] or "-1h"}
-    choice = Choice(sort.removeprefix("-"), sort.startswith("-"), search or "")
+    choice = Choice(sort.removeprefix("-"), sort.startswith("-"), search or "", min_requests)
     client = _client(settings)
     process.resume_garbage_collection()
     if count is None and is_interactive():

@@ -167,7 +167,10 @@ _OPTIONS: dict[str, Callable[[Any], Any]] = {
         type=click.Choice(["4xx+5xx", "5xx", "5xx+429"]),
         help="Which statuses count as failed, beside no answer.",
     ),
-    "search": click.option("--search", help="Only ids with this part; case counts."),
+    "search": click.option("--search", help="Only ids with this part; of A to Z case does not count."),
+    "min_requests": click.option(
+        "--min-requests", help="Only customers with at least so many requests.  [default: 1]"
+    ),
     "create": click.option("--create", is_flag=True, help="Make the queue, durable, when it is not there."),
 }
 FOLLOWING = ("log_file_path", "log_format", "log_timezone", "log_start", "store_url", "workers")

@@ -35,6 +35,7 @@ class Choice:
     sort: str = "requests"
     descending: bool = True
     search: str = ""
+    min_requests: str | None = None
     cursors: list[str] = field(default_factory=list)  # of the pages up to the one that is shown
     paused: bool = False
     typed: str | None = None
@@ -81,6 +82,8 @@ class Choice:
         chosen = {"sort": f"{'-' if self.descending else ''}{self.sort}", "limit": str(limit)}
         if self.search:
             chosen["search"] = self.search
+        if self.min_requests is not None:
+            chosen["min_requests"] = self.min_requests
         if self.cursors:
             chosen["cursor"] = self.cursors[-1]
         return chosen

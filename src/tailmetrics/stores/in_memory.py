@@ -46,6 +46,7 @@ from tailmetrics.stores.results import (
     can_be_stored,
     check_storable,
     customers_page,
+    listed,
     ranked,
     rejects_page,
     result_of_rows,
@@ -177,9 +178,9 @@ class InMemoryStore:
         offset = place_of("customers", query.after, 0)
         if query.search and not can_be_stored(query.search):
             return CustomersPage((), 0, None)
-        named = pl.col("customer_id").str.contains(query.search, literal=True)
-        rows = memory.records.filter(_within(query.start, query.end), named)
-        found = ranked(rows.group_by("customer_id").agg(aggregates(query.failures)), query)
+        rows = memory.records.filter(_within(query.start, query.end))
+        totals = rows.group_by("customer_id").agg(aggregates(query.failures)).filter(listed(query))
+        found = ranked(totals, query)
         return customers_page(found.slice(offset, query.limit).iter_rows(), found.height, offset)
 
     async def breakdown(self, query: BreakdownQuery) -> Breakdown:

@@ -191,6 +191,19 @@ def rejects_page(found: Sequence[tuple[int, Reject]], total: int, limit: int) ->
     return RejectsPage(tuple(reject for _, reject in page), total, following)
 
 
+def listed(query: CustomersQuery) -> pl.Expr:
+    """Which customers a query lists, of rows with `customer_id` and `requests`."""
+    enough = pl.col("requests") >= query.min_requests
+    if not query.search:
+        return enough
+    return enough & pl.col("customer_id").str.contains_any([query.search], ascii_case_insensitive=True)
+
+
+def folded(search: str) -> str:
+    """A part of an id with `a` to `z` for `A` to `Z`, and all else as it is."""
+    return search.encode().lower().decode()
+
+
 def ranked(totals: pl.DataFrame, query: CustomersQuery) -> pl.DataFrame:
     """Customers with the columns of `aggregates`, in the order of a query; equal ones by the bytes of ids."""
     if query.sort == "customer_id":

@@ -64,9 +64,22 @@ def test_pages_join_to_the_whole(client: httpx.Client) -> None:
     assert ids == [customer["customer_id"] for customer in whole["customers"]]
 
 
+@pytest.mark.parametrize("search", ["cust_", "CUST_"])
+def test_customers_of_few_requests_are_left_out_and_the_search_takes_either_case(
+    client: httpx.Client, search: str
+) -> None:
+    params = {"search": search, "sort": "uptime"}
+    assert ids_of(client.get("/customers", params=params)) == ["cust_1", "cust_2"]
+    answer = client.get("/customers", params={**params, "min_requests": 2})
+    assert (ids_of(answer), answer.json()["total"]) == (["cust_1"], 1)
+
+
 @pytest.mark.parametrize(
     ("query", "parameter"),
     [
+        ("min_requests=0", "min_requests"),
+        ("min_requests=few", "min_requests"),
+        ("limit=100001&format=csv", "limit"),
         ("limit=0", "limit"),
         ("limit=1001", "limit"),
         ("limit=many", "limit"),

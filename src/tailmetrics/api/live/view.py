@@ -117,6 +117,7 @@ def _customers_query(asked: ViewParameters, within: Range) -> CustomersQuery:
         within.end,
         asked.failures,
         asked.search,
+        asked.min_requests,
         sort,
         descending,
         asked.limit,

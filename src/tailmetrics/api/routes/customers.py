@@ -28,9 +28,11 @@ async def customers(
     parameters: Annotated[CustomersParameters, Query()], request: Request, services: Context
 ) -> Response:
     """Customers with requests in the range, a page at a time: `next_cursor` is the next page's `cursor`."""
-    query, asked = customers_query(parameters)
+    as_csv = csv.wants_csv(parameters.format, request.headers.get("accept"))
+    query, asked = customers_query(parameters, as_csv=as_csv)
     async with services.asking() as store:
-        answer = documents.customers(await store.customers(query), query, asked)
-    if csv.wants_csv(parameters.format, request.headers.get("accept")):
-        return csv.linked(csv.customers_csv(answer), request, answer["next_cursor"])
-    return documents.json_response(answer)
+        page = await store.customers(query)
+    if not as_csv:
+        return documents.json_response(documents.customers(page, query, asked))
+    response = csv.customers_csv(documents.customer(customer) for customer in page.customers)
+    return csv.linked(response, request, page.next_cursor)

@@ -1,5 +1,11 @@
 "use strict";
 
+// Swagger UI has dark colors, and leaves it to the page when they are shown.
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const showScheme = () => document.documentElement.classList.toggle("dark-mode", dark.matches);
+dark.addEventListener("change", showScheme);
+showScheme();
+
 SwaggerUIBundle({
   url: "/openapi.json",
   dom_id: "#swagger-ui",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tailmetrics.stats import CustomersPage, CustomersQuery
+from tailmetrics.stats import MAX_PAGE, CustomersPage, CustomersQuery
 from tailmetrics.stores.cursors import place_of
 from tailmetrics.stores.duckdb.aggregates import Groups, Method, aggregates_sql, counts_sql
 from tailmetrics.stores.duckdb.in_memory import few_rows
@@ -24,6 +24,8 @@ _RANKS = {
 }
 _QUANTILES = ("median", "p99")
 _BY_CUSTOMER = Groups("customer_id", total=False)
+# `lower` is of all letters, and leaves little for the pattern, which is slow and of ASCII letters alone.
+_NAMED = "contains(lower(customer_id), lower($search)) AND regexp_matches(customer_id, $pattern)"
 _MOST_COMPARISONS = 25_000_000  # of ids, beyond which a join is quicker
 
 
@@ -34,32 +36,42 @@ def customers(reader: Reader, query: CustomersQuery) -> CustomersPage:
     if query.search:
         if not can_be_stored(query.search):
             return CustomersPage((), 0, None)
-        where = where.also("contains(customer_id, $search)", search=query.search)
+        where = where.also(_NAMED, search=query.search, pattern=_pattern(query.search))
 
     def ask(method: Method) -> CustomersPage:
         def aggregates(condition: Condition) -> str:
             [sql] = aggregates_sql(method, _BY_CUSTOMER, condition.sql, query.failures)
             return sql
 
-        # Quantiles of all customers are found only where the order asks for them.
-        by_quantile = query.sort in _QUANTILES
+        # Quantiles of all customers are found only where the order, or a long page, asks for them.
+        by_quantile = query.sort in _QUANTILES or query.limit > MAX_PAGE
         ranking = aggregates(where) if by_quantile else counts_sql("customer_id", where.sql, query.failures)
         direction = "DESC" if query.descending else "ASC"
         ranked = reader.run(
-            f"SELECT count(*) OVER (), * FROM ({ranking}) "
+            f"SELECT count(*) OVER (), * FROM ({ranking}) WHERE requests >= $enough "
             f"ORDER BY {_RANKS[query.sort]} {direction} NULLS LAST, key LIMIT $limit OFFSET $offset",
-            {**where.parameters, "limit": query.limit, "offset": offset},
+            {**where.parameters, "enough": query.min_requests, "limit": query.limit, "offset": offset},
         )
         if not ranked:
+            counted = counts_sql("customer_id", where.sql, query.failures)
             [(total,)] = reader.run(
-                f"SELECT count(DISTINCT customer_id) FROM requests WHERE {where.sql}", where.parameters
+                f"SELECT count(*) FROM ({counted}) WHERE requests >= $enough",
+                {**where.parameters, "enough": query.min_requests},
             )
             return CustomersPage((), total, None)
-        counted = [row[1:] for row in ranked]
-        page = counted if by_quantile else _with_quantiles(reader, aggregates, counted, where)
+        rows = [row[1:] for row in ranked]
+        page = rows if by_quantile else _with_quantiles(reader, aggregates, rows, where)
         return customers_page(page, ranked[0][0], offset)
 
     return with_memory_or_disk(reader, Method.IN_MEMORY, ask)
+
+
+def _pattern(search: str) -> str:
+    """A regular expression that finds a text, of ASCII letters in either case."""
+    return "".join(
+        f"[{each.lower()}{each.upper()}]" if each.isascii() and each.isalpha() else f"\\x{{{ord(each):x}}}"
+        for each in search
+    )
 
 
 def _with_quantiles(

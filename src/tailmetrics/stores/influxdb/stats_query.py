@@ -9,6 +9,7 @@ import polars as pl
 
 from tailmetrics.errors import UnknownCustomer
 from tailmetrics.stats import (
+    MAX_PAGE,
     MAX_WINDOWS,
     BreakdownQuery,
     CustomersPage,
@@ -26,6 +27,7 @@ from tailmetrics.stores.results import (
     check_storable,
     customers_page,
     latencies,
+    listed,
     ranked,
     result_in_one_window,
     result_of_rows,
@@ -60,7 +62,7 @@ async def customers(reader: InfluxDBReader, query: CustomersQuery) -> CustomersP
     if query.search and not can_be_stored(query.search):
         return CustomersPage((), 0, None)
     asked = Asked.of(reader.bucket, None, query.start, query.end)
-    by_latency = query.sort in ("average", *_QUANTILES)
+    by_latency = query.sort in ("average", *_QUANTILES) or query.limit > MAX_PAGE
     failed_statuses = flux.failed_statuses(query.failures)
     found = await _run(
         reader,
@@ -74,8 +76,7 @@ async def customers(reader: InfluxDBReader, query: CustomersQuery) -> CustomersP
     )
     far = far_requests(found, asked)
     totals = _customer_counts(found, far, query)
-    if query.search:
-        totals = totals.filter(pl.col("customer_id").str.contains(query.search, literal=True))
+    totals = totals.filter(listed(query))
     if by_latency:
         totals = totals.join(_customer_latencies(found), on="customer_id", how="left")
         if far.height:

@@ -7,12 +7,14 @@ import json
 from collections.abc import Sequence
 from datetime import datetime
 from operator import itemgetter
+from string import ascii_lowercase
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from tailmetrics.errors import UnknownCustomer
 from tailmetrics.stats import (
+    MAX_PAGE,
     MAX_WINDOWS,
     Breakdown,
     BreakdownQuery,
@@ -36,6 +38,7 @@ from tailmetrics.stores.results import (
     can_be_stored,
     check_storable,
     customers_page,
+    folded,
     rejects_page,
     result_in_one_window,
     result_in_windows,
@@ -88,18 +91,19 @@ class Queries:
         if query.search and not can_be_stored(query.search):
             return CustomersPage((), 0, None)
         where = await self._of_everyone(query.start, query.end)
-        # Quantiles of all customers are found only where the order asks for them.
-        by_quantile = query.sort in _QUANTILES
+        # Quantiles of all customers are found only where the order, or a long page, asks for them.
+        by_quantile = query.sort in _QUANTILES or query.limit > MAX_PAGE
         key = records.c.customer_key
         aggregates_by = self._aggregates if by_quantile else counts_of
         found = aggregates_by(key, where, query.failures).subquery("found")
         listed = sa.select(sa.func.count().over(), customers.c.customer_id, found).join(
             customers, customers.c.customer_key == found.c.key
         )
+        if query.min_requests > 1:
+            listed = listed.where(found.c.requests >= sa.literal(query.min_requests, sa.BigInteger))
         if query.search:
             place = sa.func.strpos if self.is_postgresql else sa.func.instr
-            part = sa.literal(query.search, customers.c.customer_id.type)
-            listed = listed.where(place(customers.c.customer_id, part) > 0)
+            listed = listed.where(place(*_folded(query.search)) > 0)
         rank = _rank(query, found)
         rows = await self.fetch(
             listed.order_by(
@@ -370,6 +374,22 @@ def _within(start: datetime | None, end: datetime | None) -> sa.ColumnElement[bo
     if end is not None:
         where &= records.c.time_us < us(to_us(end))
     return where
+
+
+def _folded(search: str) -> tuple[sa.ColumnElement[str], sa.ColumnElement[str]]:
+    """Ids and a part of them, with the letters of the part in lower case.
+
+    Databases differ in which letters have a lower case; each knows how to replace one.
+    """
+    ids: sa.ColumnElement[str] = customers.c.customer_id
+    part = folded(search)
+    for letter in sorted(set(part) & set(ascii_lowercase)):
+        ids = sa.func.replace(ids, _text(letter.upper()), _text(letter), type_=ids.type)
+    return ids, _text(part)
+
+
+def _text(text: str) -> sa.ColumnElement[str]:
+    return sa.literal(text, customers.c.customer_id.type)
 
 
 def _rank(query: CustomersQuery, found: sa.Subquery) -> sa.ColumnElement[Any]:

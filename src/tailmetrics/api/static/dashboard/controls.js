@@ -5,14 +5,12 @@ import { RANGES, localZone } from "./state.js";
 
 // `go` changes parts of the state.
 export function makeControls(go, current) {
-  for (const range of RANGES) {
-    const radio = element("input", { type: "radio", name: "range", value: range.id, id: `range-${range.id}` });
-    byId("ranges").append(radio, element("label", { for: `range-${range.id}` }, range.label));
-    radio.addEventListener("change", () => {
-      if (range.id === "own") openOwn(current());
-      else go({ range: range.id, from: "", to: "", page: 1 });
-    });
-  }
+  for (const range of RANGES) addRange(range, null);
+  byId("ranges").addEventListener("change", ({ target }) => {
+    if (target.value === "own") openOwn(current());
+    else go({ range: target.value, from: "", to: "", page: 1 });
+  });
+  byId("own").addEventListener("input", checkOwn);
   zones(current().tz);
   byId("tz").addEventListener("change", (event) => go({ tz: event.target.value }));
   byId("failures").addEventListener("change", (event) => go({ failures: event.target.value }));
@@ -24,11 +22,13 @@ export function makeControls(go, current) {
 }
 
 export function showControls(state, range) {
+  if (byId(`range-${range.id}`) === null) addRange(range, byId("range-all"));
   byId(`range-${range.id}`).checked = true;
   byId("own").hidden = range.id !== "own";
   if (range.id === "own") {
     byId("own-from").value = pickable(state.from);
     byId("own-to").value = pickable(state.to);
+    checkOwn();
   }
   if (byId("tz").value !== state.tz) {
     if (![...byId("tz").options].some((option) => option.value === state.tz)) {
@@ -39,12 +39,25 @@ export function showControls(state, range) {
   byId("failures").value = state.failures;
 }
 
+function addRange({ id, label }, before) {
+  const radio = element("input", { type: "radio", name: "range", value: id, id: `range-${id}` });
+  for (const part of [radio, element("label", { for: `range-${id}` }, label)]) byId("ranges").insertBefore(part, before);
+  return radio;
+}
+
 function openOwn(state) {
   byId("own").hidden = false;
   if (!byId("own-to").value) {
     byId("own-to").value = wallClock(new Date(), state.tz);
     byId("own-from").value = wallClock(new Date(Date.now() - 3_600_000), state.tz);
+    checkOwn();
   }
+}
+
+// The browser says it where it is, before anything is asked for.
+function checkOwn() {
+  const [from, to] = [byId("own-from").value, byId("own-to").value];
+  byId("own-to").setCustomValidity(from && to && from > to ? "This is before the beginning of the range." : "");
 }
 
 // What a field for a time can show of a time in the address.

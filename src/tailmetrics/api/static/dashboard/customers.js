@@ -2,7 +2,7 @@
 
 import { byId, element, setFigure, setText } from "./dom.js";
 import * as format from "./format.js";
-import { PAGE_SIZE, addressOf } from "./state.js";
+import { PAGE_SIZE, addressOf, isByShare, leastOf } from "./state.js";
 
 const COLUMNS = [
   { sort: "customer_id", label: "Customer", down: false },
@@ -23,10 +23,11 @@ export class Customers {
 
   // `go` changes parts of the state.
   constructor(go) {
-    const head = element("tr");
+    // Roles, as the narrow screen lays a row out in two lines, which some browsers take for no row any more.
+    const head = element("tr", { role: "row" });
     for (const column of COLUMNS) {
       const button = element("button", { type: "button" }, column.label, element("span", { class: "arrow", "aria-hidden": "true" }));
-      const cell = element("th", { scope: "col" }, button);
+      const cell = element("th", { scope: "col", role: "columnheader" }, button);
       button.addEventListener("click", () => {
         const current = cell.getAttribute("aria-sort");
         const down = current === "none" || !current ? column.down : current === "ascending";
@@ -35,7 +36,7 @@ export class Customers {
       this.#heads.push({ cell, sort: column.sort });
       head.append(cell);
     }
-    head.append(element("th", { scope: "col" }, "Trend"));
+    head.append(element("th", { scope: "col", role: "columnheader" }, "Trend"));
     byId("customers-table").tHead.append(head);
     byId("page-before").addEventListener("click", () => go((state) => ({ page: Math.max(1, state.page - 1) })));
     byId("page-next").addEventListener("click", () => go((state) => ({ page: state.page + 1 })));
@@ -56,10 +57,12 @@ export class Customers {
     byId("pager").hidden = state.page === 1 && next === null;
     byId("customers-scroll").hidden = !customers.length;
     byId("customers-none").hidden = customers.length > 0;
-    setText(
-      byId("customers-none"),
-      state.search ? `No customer with requests in this range has “${state.search}” in its id; case counts.` : "There is nothing on this page.",
-    );
+    const least = leastOf(state);
+    const few = `fewer than ${format.count(least)} requests`;
+    showLeast(least);
+    setText(byId("least-note"), least === 1 ? "" : `Customers of ${few} are left out${isByShare(state) ? ": of so few an uptime or a latency says little" : ""}.`);
+    const of = state.search ? `No customer with requests in this range has “${state.search}” in its id` : "There is nothing on this page";
+    setText(byId("customers-none"), least === 1 ? `${of}.` : `${of}, those of ${few} left out.`);
   }
 
   #place(customers, trends, state) {
@@ -73,7 +76,7 @@ export class Customers {
     }
     customers.forEach((customer, place) => {
       const row = this.#row(customer.customer_id);
-      row.link.href = addressOf({ ...state, customer: customer.customer_id, page: 1, search: "", sort: "-requests" });
+      row.link.href = addressOf({ ...state, customer: customer.customer_id, page: 1, search: "", sort: "-requests", min_requests: null });
       for (const { key, show } of FIGURES) setFigure(row.cells[key], customer[key], show(customer[key]));
       draw(row.trend, trends[customer.customer_id]);
       if (this.#body.children[place] !== row.node) this.#body.insertBefore(row.node, this.#body.children[place] ?? null);
@@ -97,15 +100,23 @@ export class Customers {
       }
       const node = element(
         "tr",
-        {},
-        element("th", { scope: "row" }, link),
-        ...FIGURES.map(({ key }) => element("td", { class: key }, cells[key])),
-        element("td", { class: "trend" }, trend),
+        { role: "row" },
+        element("th", { scope: "row", role: "rowheader" }, link),
+        ...FIGURES.map(({ key }) => element("td", { class: key, role: "cell" }, cells[key])),
+        element("td", { class: "trend", role: "cell" }, trend),
       );
       this.#rows.set(id, { node, link, cells, trend });
     }
     return this.#rows.get(id);
   }
+}
+
+function showLeast(least) {
+  const choice = byId("least");
+  if (![...choice.options].some(({ value }) => Number(value) === least)) {
+    choice.append(element("option", { value: least }, format.count(least)));
+  }
+  choice.value = String(least);
 }
 
 // Requests as a line over its area, failed ones as bars at the bottom.

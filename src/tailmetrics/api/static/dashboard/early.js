@@ -3,7 +3,7 @@
 
 import { readState, viewParameters } from "./state.js";
 
-const state = readState(location.href);
+const { state } = readState(location.href);
 let opened = state.paused || document.hidden ? null : open(String(viewParameters(state)));
 
 function open(parameters) {

@@ -14,7 +14,7 @@ export class Feed {
   #asked = null;
   #tell;
 
-  // `tell` has view(document), problem({status, detail}), lost() and refused({status, detail}).
+  // `tell` has view(document), problem({status, detail}), lost() and refused({status, detail, errors}).
   constructor(tell) {
     this.#tell = tell;
     setInterval(() => this.#checkSilence(), 5000);
@@ -42,7 +42,7 @@ export class Feed {
       const answer = await response.json();
       if (this.#asked !== parameters) return response.status;
       if (response.ok) this.#tell.view(answer);
-      else this.#tell.refused({ status: response.status, detail: answer.detail });
+      else this.#tell.refused({ ...answer, status: response.status });
       return response.status;
     } catch {
       this.#tell.lost();

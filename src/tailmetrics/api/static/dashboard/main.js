@@ -1,23 +1,27 @@
 // The page: what is shown follows the address, and the figures follow the service.
 
+import { Breakdown } from "./breakdown.js";
 import { makeControls, showControls } from "./controls.js";
 import { Customers } from "./customers.js";
 import { byId, element, followsInPlace, replace, setText } from "./dom.js";
 import { Feed } from "./feed.js";
 import * as format from "./format.js";
-import { Figures, emptyOf, showBreakdown, showEmpty, showRejects, showWarnings, unknownCustomer } from "./panels.js";
-import { addressOf, exportAddress, rangeOf, readState, viewParameters } from "./state.js";
-import { summaryOf, titleOf } from "./words.js";
+import { Figures, emptyOf, showEmpty, showRejects, showWarnings, unknownCustomer } from "./panels.js";
+import { MOST_EXPORTED, addressOf, exportAddress, leastOf, mended, rangeOf, readState, viewParameters } from "./state.js";
+import { sentence, summaryOf, titleOf, wrongOf } from "./words.js";
 
 const TYPING_MS = 250;
 
-let state = readState(location.href);
+const NOTHING = { text: "", kind: "note" };
+
+let state;
+let remark; // what is said beside the figures until something else is chosen
 let view = null; // what was shown last
 let announced = ""; // the address that was announced last
-let widened = false; // the range was chosen by the page, as the usual one held nothing
 
 const statsExports = element("p", { class: "exports" });
 const figures = new Figures();
+const breakdown = new Breakdown();
 let charts = null;
 const customers = new Customers((changes) => go(typeof changes === "function" ? changes(state) : changes));
 const feed = new Feed({ view: receive, problem, refused, lost });
@@ -27,7 +31,7 @@ function go(changes, { replaces = false } = {}) {
   state = { ...state, ...changes };
   const address = addressOf(state);
   if (address !== addressOf(before)) {
-    widened = false;
+    remark = NOTHING;
     history[replaces ? "replaceState" : "pushState"](null, "", address);
   }
   apply(before.customer !== state.customer);
@@ -57,8 +61,10 @@ function apply(moved) {
 function receive(document) {
   if (state.range === null && document.span !== null && document.stats.total_requests === 0 && state.customer === null) {
     // Nobody chose the range and it holds nothing: what was logged before is of more use.
+    const { text, kind } = remark;
+    const widened = "Nothing was logged in the last hour, so all that was logged is shown.";
     go({ range: "all" }, { replaces: true });
-    widened = true;
+    remark = { text: text ? `${text}\n${widened}` : widened, kind };
     return;
   }
   if (state.range === null) {
@@ -76,14 +82,13 @@ function receive(document) {
     drawCharts();
     replaceExports();
     byId("customers").hidden = view.customers === null;
-    byId("breakdown").hidden = view.breakdown === null;
     if (view.customers !== null) customers.show(view, state);
-    if (view.breakdown !== null) showBreakdown(view.breakdown);
+    breakdown.show(view, [state.customer, state.range, state.from, state.to, state.tz, state.failures].join("\n"), exportAddress(state, view, "breakdown"));
     showRejects(view.rejects, state.tz);
   }
   const shown = stats.from === null ? "" : format.span(stats.from, stats.to, state.tz);
   setText(byId("range-text"), shown && `${shown} · ${state.tz.replaceAll("_", " ")}`);
-  settled(widened ? "Nothing was logged in the last hour, so all that was logged is shown." : "");
+  settled();
   if (first) performance.mark("first-figures");
   announceOnce(empty === null ? summaryOf(state, stats) : empty.title);
 }
@@ -98,23 +103,27 @@ function drawCharts() {
 }
 
 function replaceExports() {
-  const link = (what, kind) => element("a", { href: exportAddress(state, view, what, kind), download: `${what}.${kind}` }, kind.toUpperCase());
-  replace(statsExports, link("stats", "csv"), " ", link("stats", "json"));
-  if (view.customers !== null) replace(byId("customers-exports"), link("customers", "csv"), " ", link("customers", "json"));
+  const link = (what, kind, label) => element("a", { href: exportAddress(state, view, what, kind), download: `${what}.${kind}` }, label);
+  replace(statsExports, link("stats", "csv", "CSV"), " ", link("stats", "json", "JSON"));
+  if (view.customers === null) return;
+  const { customers: shown, total } = view.customers;
+  const all = `${total > MOST_EXPORTED ? "first" : "all"} ${format.count(Math.min(total, MOST_EXPORTED))}`;
+  const labels = total > shown.length ? [`CSV of ${all}`, "JSON of this page"] : ["CSV", "JSON"];
+  replace(byId("customers-exports"), link("customers", "csv", labels[0]), " ", link("customers", "json", labels[1]));
 }
 
 function problem({ status, detail }) {
   if (status === 404) {
     showEmpty(unknownCustomer(state, go));
     setText(byId("range-text"), "");
-    settled("");
+    settled();
     announceOnce("No requests of this customer");
   } else {
     stale(`The service cannot answer now: ${detail}`);
   }
 }
 
-async function refused({ status, detail }) {
+async function refused({ status, detail, errors }) {
   if (status === 404) problem({ status, detail });
   else if (status === 401) {
     // Whoever signed out, or may see it no longer, leaves nothing behind.
@@ -127,7 +136,18 @@ async function refused({ status, detail }) {
       showSignOut();
       apply(false);
     }
-  } else stale(detail);
+  } else if (!follows(errors ?? [])) stale(detail);
+}
+
+// What the service found wrong with the address is said, and the rest of it is shown; false when nothing is left.
+function follows(errors) {
+  const wrong = errors.map(({ parameter, ...found }) => ({ name: parameter === "customer_id" ? "customer" : parameter, ...found }));
+  const next = mended(state, wrong.map(({ name }) => name));
+  if (next === null) return false;
+  const { text } = remark;
+  go(next, { replaces: true });
+  remark = { text: [text, wrongOf(wrong)].filter(Boolean).join("\n"), kind: "wrong" };
+  return true;
 }
 
 // The session itself is hidden from scripts; a cookie beside it says that there is one.
@@ -140,11 +160,11 @@ function lost() {
 }
 
 // What is shown is of now.
-function settled(note) {
+function settled() {
   byId("main").setAttribute("aria-busy", "false");
   document.body.dataset.feed = state.paused ? "paused" : "live";
   setText(byId("feed-text"), state.paused ? `Paused at ${format.clock(Date.now(), state.tz)}` : "Live");
-  notice(note, "note");
+  notice(remark.text, remark.kind);
 }
 
 function stale(why) {
@@ -152,7 +172,7 @@ function stale(why) {
   document.body.dataset.feed = "stale";
   setText(byId("feed-text"), "Not current");
   announced = "";
-  notice(view === null ? why : `${why} What is shown is of ${format.clock(view.at, state.tz)}.`, "wrong");
+  notice(view === null ? sentence(why) : `${sentence(why)} What is shown is of ${format.clock(view.at, state.tz)}.`, "wrong");
 }
 
 function notice(text, kind) {
@@ -178,7 +198,7 @@ byId("pause").addEventListener("click", () => {
   setPaused();
   if (paused) {
     feed.stop();
-    settled(byId("notice").textContent);
+    settled();
     setText(byId("announcer"), "Paused. The figures stay as they are.");
   } else {
     feed.follow(viewParameters(state));
@@ -198,6 +218,8 @@ byId("search").addEventListener("input", (event) => {
   typing = setTimeout(() => go({ search, page: 1 }, { replaces: true }), TYPING_MS);
 });
 
+byId("least").addEventListener("change", (event) => go({ min_requests: Number(event.target.value), page: 1 }));
+
 byId("customers-table").addEventListener("click", (event) => {
   const link = event.target.closest("a[data-customer]");
   if (link === null || !followsInPlace(event)) return;
@@ -209,17 +231,23 @@ for (const id of ["back", "home"]) {
   byId(id).addEventListener("click", (event) => {
     if (!followsInPlace(event)) return;
     event.preventDefault();
-    go({ customer: null, ...(id === "home" ? { search: "", page: 1 } : {}) });
+    go({ customer: null, ...(id === "home" ? { search: "", page: 1, min_requests: null } : {}) });
   });
 }
 
 addEventListener("popstate", () => {
   const before = state;
-  state = readState(location.href);
-  widened = false;
+  read();
   apply(before.customer !== state.customer);
 });
 
+function read() {
+  const found = readState(location.href);
+  state = found.state;
+  remark = found.wrong.length ? { text: wrongOf(found.wrong), kind: "wrong" } : NOTHING;
+}
+
+read();
 makeControls(go, () => state);
 showSignOut();
 history.replaceState(null, "", addressOf(state));

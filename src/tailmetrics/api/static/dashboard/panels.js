@@ -1,9 +1,9 @@
-// Figures, requests by path and by status, rejected lines, and what is said when there is nothing to show.
+// Figures, rejected lines, and what is said when there is nothing to show.
 
-import { byId, element, figure, followsInPlace, replace, setFigure, setText } from "./dom.js";
+import { byId, element, followsInPlace, replace, setFigure } from "./dom.js";
 import * as format from "./format.js";
 import { addressOf, rangeOf } from "./state.js";
-import { FIGURES, classOf, counted, stateOf } from "./words.js";
+import { FIGURES, counted, stateOf } from "./words.js";
 
 const MOST_WARNINGS = 3; // of many logs read in one wrong format each says the same
 
@@ -23,83 +23,32 @@ export class Figures {
   }
 }
 
-export function showBreakdown(breakdown) {
-  const paths = breakdown.paths.map((row) => ({ ...row, name: row.path, about: "" }));
-  const statuses = breakdown.statuses.map((row) => ({ ...row, name: String(row.status_code), about: classOf(row.status_code) }));
-  fill(byId("paths"), "Path", paths);
-  fill(byId("statuses"), "Status", statuses);
-  const hidden = breakdown.paths_total - paths.length;
-  setText(byId("paths-note"), hidden > 0 ? `the ${paths.length} with the most requests of ${format.count(breakdown.paths_total)}` : "");
-}
-
-function fill(table, title, rows) {
-  const most = Math.max(...rows.map((row) => row.total_requests), 1);
-  const head = [title, "Requests", "Failed"].map((label) => element("th", { scope: "col" }, label));
-  const body = rows.map((row) =>
-    element(
-      "tr",
-      {},
-      element("th", { scope: "row" }, element("span", { class: "name" }, row.name), row.about ? element("small", {}, row.about) : ""),
-      element("td", {}, figure(row.total_requests, format.count(row.total_requests)), meter(row, most)),
-      element("td", {}, figure(row.failed_requests, format.count(row.failed_requests)), element("small", {}, row.failed_requests ? format.share(row.failed_requests, row.total_requests) : "")),
-    ),
-  );
-  replace(table, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...body));
-}
-
-// A bar of what succeeded and what failed, against the largest row.
-function meter(row, most) {
-  const SVG = "http://www.w3.org/2000/svg";
-  const bar = document.createElementNS(SVG, "svg");
-  bar.setAttribute("class", "meter");
-  bar.setAttribute("viewBox", "0 0 100 1");
-  bar.setAttribute("preserveAspectRatio", "none");
-  bar.setAttribute("aria-hidden", "true");
-  let from = 0;
-  for (const [name, value] of [["good", row.total_requests - row.failed_requests], ["bad", row.failed_requests]]) {
-    const part = document.createElementNS(SVG, "rect");
-    const width = (100 * value) / most;
-    part.setAttribute("class", name);
-    part.setAttribute("x", from.toFixed(2));
-    part.setAttribute("width", width.toFixed(2));
-    part.setAttribute("height", "1");
-    bar.append(part);
-    from += width;
-  }
-  return bar;
-}
-
 export function showRejects(rejects, tz) {
   const panel = byId("rejects");
   panel.hidden = rejects.total === 0;
   const key = `${rejects.total} ${tz}`;
   if (panel.hidden || panel.dataset.key === key) return;
   panel.dataset.key = key;
-  const rows = rejects.rejects.map((reject) =>
+  const shown = rejects.rejects.map((reject) =>
     element(
-      "tr",
+      "li",
       {},
-      element("td", {}, format.moment(reject.seen_at, tz)),
-      element("td", {}, reject.reason),
-      element("td", {}, element("code", {}, shortened(reject.line))),
-      element("td", {}, `${reject.path}, byte ${format.count(reject.offset)}`),
+      element("code", {}, shortened(reject.line)),
+      element("p", {}, reject.reason),
+      element("p", { class: "note" }, `${format.moment(reject.seen_at, tz)}, ${reject.path}, byte ${format.count(reject.offset)}`),
     ),
   );
-  const head = ["Seen", "Why", "Line", "Where"].map((label) => element("th", { scope: "col" }, label));
+  const left = rejects.total - shown.length;
   replace(
     panel,
     element(
       "div",
       { class: "panel-head" },
       element("h2", { id: "rejects-title" }, `${counted(rejects.total, "line")} could not be read`),
-      element("p", { class: "note" }, "in all logs; the newest first"),
+      element("p", { class: "note" }, left > 0 ? `in all logs; the newest ${shown.length}` : "in all logs; the newest first"),
       element("p", { class: "exports" }, element("a", { href: "/rejects" }, "JSON")),
     ),
-    element(
-      "div",
-      { class: "scroll", tabindex: "0", role: "region", "aria-label": "Lines that could not be read, table" },
-      element("table", { class: "rejects" }, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...rows)),
-    ),
+    element("ul", { class: "rejects" }, ...shown),
   );
 }
 

@@ -41,7 +41,7 @@ export function optionsOf(kind, size, shown, onCursor) {
   return {
     ...size,
     legend: { show: false },
-    padding: [10, 12, 0, 0],
+    padding: [10, 30, 0, 0], // on the right for half of the last label
     cursor: { y: false, points: { show: kind === "latency" }, drag: { x: false, y: false }, dataIdx: undefined },
     tzDate: (seconds) => window.uPlot.tzDate(new Date(seconds * 1000), shown().tz),
     scales: {

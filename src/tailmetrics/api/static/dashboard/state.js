@@ -10,6 +10,13 @@ export const RANGES = [
   { id: "own", label: "Own", words: "the range of your own" },
 ];
 export const PAGE_SIZE = 50;
+export const MOST_EXPORTED = 100_000; // customers in one CSV file
+export const ENOUGH_REQUESTS = 10; // of fewer an uptime or a latency says little
+
+const UNITS = { s: ["second", 1], m: ["minute", 60], h: ["hour", 3600], d: ["day", 86_400] };
+const LONGEST_SECONDS = 36_500 * 86_400;
+const SORTS = ["customer_id", "requests", "failures", "uptime", "average", "median", "p99"];
+const BY_SHARE = ["uptime", "average", "median", "p99"];
 
 const DEFAULTS = {
   customer: null,
@@ -21,23 +28,73 @@ const DEFAULTS = {
   search: "",
   sort: "-requests",
   page: 1,
+  min_requests: null,
   paused: false,
 };
 
 export const localZone = () => Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
 
+// What each part of an address may be, where the service is not asked, and what is said of anything else.
+const any = { is: () => true };
+const whole = { is: (text) => /^[1-9]\d{0,5}$/.test(text), expected: "a whole number from 1 to 999999" };
+const PARTS = {
+  customer: any,
+  from: any,
+  to: any,
+  search: any,
+  range: {
+    is: (text) => text !== "own" && rangeNamed(text) !== null,
+    expected: "all, or a number and one of s, m, h and d, such as 5d, 36h or 90m, of at most 100 years",
+  },
+  tz: { is: isZone, expected: "a time zone such as UTC or Europe/Berlin" },
+  failures: { is: (text) => ["4xx+5xx", "5xx", "5xx+429"].includes(text), expected: "4xx+5xx, 5xx or 5xx+429" },
+  sort: { is: (text) => SORTS.includes(text.replace(/^-/, "")), expected: `one of ${SORTS.join(", ")}, or one of them after a -` },
+  page: whole,
+  min_requests: whole,
+  live: { is: (text) => text === "off", expected: "off, or nothing" },
+};
+
+// The state that an address asks for, and of each part that cannot be followed what is wrong with it.
 export function readState(address) {
-  const given = new URL(address).searchParams;
-  const state = { ...DEFAULTS };
-  for (const name of ["customer", "from", "to", "tz", "failures", "search", "sort"]) {
+  const wrong = [];
+  const given = new Map();
+  for (const [name, value] of new URL(address).searchParams) {
+    // A plus sign that was not percent-encoded arrives as a space.
+    const text = name === "tz" || name === "failures" ? value.replaceAll(" ", "+") : value;
+    if (!(name in PARTS)) wrong.push({ name, value, expected: `before the = one of ${Object.keys(PARTS).join(", ")}` });
+    else if (text && !PARTS[name].is(text)) wrong.push({ name, value, expected: PARTS[name].expected });
+    else if (text) given.set(name, text);
+  }
+  const state = { ...DEFAULTS, tz: localZone() };
+  for (const name of ["customer", "from", "to", "range", "tz", "failures", "search", "sort"]) {
     if (given.has(name)) state[name] = given.get(name);
   }
-  if (state.from || state.to) state.range = "own";
-  else if (RANGES.some((range) => range.id === given.get("range"))) state.range = given.get("range");
-  state.page = Math.max(1, Math.trunc(Number(given.get("page"))) || 1);
-  state.paused = given.get("live") === "off";
-  state.tz = state.tz || localZone();
-  return state;
+  for (const name of ["page", "min_requests"]) if (given.has(name)) state[name] = Number(given.get(name));
+  if (state.from || state.to) {
+    if (state.range) wrong.push({ name: "range", value: state.range, expected: "nothing beside from and to" });
+    state.range = "own";
+  }
+  state.paused = given.has("live");
+  return { state, wrong };
+}
+
+// Without what the service found wrong; null when that leaves the state as it was.
+export function mended(state, wrong) {
+  const next = { ...state };
+  for (const name of wrong) {
+    if (name === "from" || name === "to") Object.assign(next, { from: "", to: "", range: null });
+    else if (name === "tz") next.tz = state.tz === localZone() ? "UTC" : localZone();
+    else if (name in DEFAULTS) next[name] = DEFAULTS[name];
+  }
+  return addressOf(next) === addressOf(state) ? null : next;
+}
+
+function isZone(name) {
+  try {
+    return Boolean(new Intl.DateTimeFormat("en", { timeZone: name }));
+  } catch {
+    return false;
+  }
 }
 
 // Range and zone always stand in the address, as their defaults depend on who looks.
@@ -53,12 +110,27 @@ export function addressOf(state) {
   if (state.failures !== DEFAULTS.failures) parts.set("failures", state.failures);
   if (state.search) parts.set("search", state.search);
   if (state.sort !== DEFAULTS.sort) parts.set("sort", state.sort);
+  if (state.min_requests !== null) parts.set("min_requests", String(state.min_requests));
   if (state.page > 1) parts.set("page", String(state.page));
   if (state.paused) parts.set("live", "off");
   return `/?${parts}`;
 }
 
-export const rangeOf = (state) => RANGES.find((range) => range.id === (state.range || "1h"));
+export const rangeOf = (state) => rangeNamed(state.range || "1h");
+
+function rangeNamed(id) {
+  const known = RANGES.find((range) => range.id === id);
+  if (known) return known;
+  const [, number, unit] = /^([1-9]\d{0,9})([smhd])$/.exec(id) ?? [];
+  if (!number || number * UNITS[unit][1] > LONGEST_SECONDS) return null;
+  const words = number === "1" ? `the last ${UNITS[unit][0]}` : `the last ${number} ${UNITS[unit][0]}s`;
+  return { id, from: `-${id}`, label: `${number} ${unit === "m" ? "min" : unit}`, words };
+}
+
+export const isByShare = (state) => BY_SHARE.includes(state.sort.replace("-", ""));
+
+// How many requests a customer has to have to be listed.
+export const leastOf = (state) => state.min_requests ?? (isByShare(state) ? ENOUGH_REQUESTS : 1);
 
 // The parameters of a range as the API takes them.
 export function rangeParameters(state) {
@@ -81,23 +153,28 @@ export function viewParameters(state) {
   } else {
     parameters.set("search", state.search);
     parameters.set("sort", state.sort);
+    parameters.set("min_requests", String(leastOf(state)));
     parameters.set("page", String(state.page));
     parameters.set("limit", String(PAGE_SIZE));
   }
   return parameters;
 }
 
-// Addresses of exactly what is shown, by the range that was answered.
+// Addresses of exactly what is shown, by the range that was answered; customers as CSV are those of all pages.
 export function exportAddress(state, view, what, format) {
   const { from, to, every } = view.stats;
-  const parameters = new URLSearchParams({ tz: state.tz, failures: state.failures, format });
+  const parameters = new URLSearchParams({ tz: state.tz, failures: state.failures });
   if (from) parameters.set("from", from);
   if (to) parameters.set("to", to);
+  if (what === "breakdown") return `/breakdown?${parameters}`;
+  parameters.set("format", format);
   if (what === "customers") {
+    const isCsv = format === "csv";
     parameters.set("sort", state.sort);
-    parameters.set("limit", String(PAGE_SIZE));
+    parameters.set("min_requests", String(leastOf(state)));
+    parameters.set("limit", String(isCsv ? MOST_EXPORTED : PAGE_SIZE));
     if (state.search) parameters.set("search", state.search);
-    if (view.cursor) parameters.set("cursor", view.cursor);
+    if (view.cursor && !isCsv) parameters.set("cursor", view.cursor);
     return `/customers?${parameters}`;
   }
   parameters.set("every", every);

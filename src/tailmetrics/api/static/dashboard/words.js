@@ -9,6 +9,15 @@ export function counted(number, noun) {
   return `${format.count(number)} ${noun}${number === 1 ? "" : "s"}`;
 }
 
+// What somebody else wrote, as a sentence among others.
+export const sentence = (text) => `${text[0].toUpperCase()}${text.slice(1)}${/[.!?…]$/.test(text) ? "" : "."}`;
+
+// What cannot be followed of an address, a sentence each.
+export function wrongOf(wrong) {
+  const found = wrong.map(({ name, value, expected }) => `The address has ${name}=${value}; expected ${expected}.`);
+  return [...found, "What is shown leaves that out."].join("\n");
+}
+
 // One sentence with what a reader of the page would look at first.
 export function summaryOf(state, stats) {
   const begin = `${titleOf(state)}, ${rangeOf(state).words}: ${counted(stats.total_requests, "request")}`;
