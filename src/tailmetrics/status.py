@@ -10,7 +10,9 @@ from typing import Any, Literal
 
 from tailmetrics.sources import Source
 
-SourceState = Literal["live", "rotated", "loading", "done", "stored", "missing", "unreadable", "undecided"]
+SourceState = Literal[
+    "live", "rotated", "loading", "done", "stored", "empty", "awaited", "missing", "unreadable", "undecided"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,8 @@ class SourceStatus:
     """What a processor says of one source: sizes and lags in bytes and seconds.
 
     A queue, and a path without a file, have an empty `source_id`. `format` is the name of the format, empty
-    where no processor said it. An undecided source has no format yet: `last_error` says why.
+    where no processor said it. An undecided source has no format yet: `last_error` says why. Of a missing one
+    there never was a file; an awaited one had some and may have it again, or the service has just started.
     """
 
     source_id: str
