@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,6 +14,10 @@ from tailmetrics.sources import Source
 SourceState = Literal[
     "live", "rotated", "loading", "done", "stored", "empty", "awaited", "missing", "unreadable", "undecided"
 ]
+
+_REPORTS_COUNT_SECONDS = 60.0  # a processor that says nothing for so long is no more
+
+FAULTY_STATES = frozenset({"missing", "unreadable", "undecided"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +52,31 @@ class SourceStatus:
     format: str = ""
     warnings: tuple[SourceWarning, ...] = ()
 
+    @property
+    def fault(self) -> str | None:
+        """Why its path is probably a wrong one; None otherwise."""
+        if self.state != "missing":
+            return None
+        where = "look at LOG_FILE_PATH or LOG_SOURCES"
+        return f"no log at {self.path}, and there never was one ({self.last_error}); {where}"
+
 
 def status_of(said: Mapping[str, Any], updated_at: datetime | None) -> SourceStatus:
     """What a processor said, from its fields as `asdict` gives them; an older processor says fewer."""
     warnings = tuple(SourceWarning(**warning) for warning in said.get("warnings", ()))
     return SourceStatus(**{**said, "updated_at": updated_at, "warnings": warnings})
+
+
+def is_alive(processor: str, at: float, heard: dict[str, tuple[float, float]]) -> bool:
+    """Whether a processor lives whose last report is of the time `at` by its clock, in seconds since 1970.
+
+    It does when what it says changes, as its clock may be another or may have stepped. Only at the first look,
+    before anything was `heard` of it, the times have to do. `heard` is kept by who asks.
+    """
+    now = time.monotonic()
+    before, since = heard.get(processor, (at, now - max(0.0, time.time() - at)))
+    heard[processor] = (at, since if before == at else now)
+    return now - heard[processor][1] < _REPORTS_COUNT_SECONDS
 
 
 def stored_statuses(sources: Iterable[Source]) -> tuple[SourceStatus, ...]:

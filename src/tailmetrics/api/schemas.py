@@ -179,8 +179,9 @@ class SourceReadiness(TypedDict):
     state: Annotated[
         str,
         Field(
-            description="live, rotated, loading, done, stored (nobody reads it now), missing, unreadable or "
-            "undecided (its format is not known yet).",
+            description="live, rotated, loading, done, stored (nobody reads it now), empty, awaited (there "
+            "is no file now), missing (there never was one), unreadable or undecided (its format is not known "
+            "yet).",
             examples=["live"],
         ),
     ]
@@ -209,6 +210,7 @@ class Readiness(TypedDict):
     """Whether requests can be answered and lines are being read."""
 
     ready: bool
+    reasons: Annotated[list[str], Field(description="Why it is not ready; empty when it is.")]
     store: StoreReadiness
     ingestion: IngestionReadiness
     sources: list[SourceReadiness]

@@ -96,9 +96,9 @@ def print_status(answer: Answer[Readiness]) -> None:
         _print(f"{counted(readiness.lost_bytes, 'byte')} destroyed by truncations before they were read")
     for warning in readiness.warnings:
         _print(f"warning: read as {escaped(warning.format)}: {escaped(warning.text)}")
-    for error in (readiness.store_error, readiness.commit_error, readiness.last_error):
-        if error:
-            _print(f"error: {escaped(error)}")
+    errors = (readiness.store_error, readiness.commit_error, readiness.last_error, *readiness.reasons)
+    for error in filter(None, dict.fromkeys(errors)):
+        _print(f"error: {escaped(error)}")
     state = readiness.state or "no dataflow in this process"
     _print(f"{'ready' if readiness.ready else 'not ready'}; {state}; from {answer.origin}")
 

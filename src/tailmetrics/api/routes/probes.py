@@ -39,21 +39,27 @@ async def health() -> Response:
     operation_id="ready",
     responses={
         200: {"model": Readiness},
-        503: {"model": Readiness, "description": "The store does not answer, or no lines are being read."},
+        503: {
+            "model": Readiness,
+            "description": "The store does not answer, no lines are being read, or a path never had a file.",
+        },
         **problem_responses(),
     },
 )
 async def ready(services: Context) -> Response:
-    """A log that is missing, cannot be read or has no format yet is shown under `sources`.
+    """A path that never had a file, for 3 seconds after the start, is a reason not to be ready.
 
-    One whose lines are probably read in a wrong format or unit is shown under `warnings`. The service is
-    ready all the same.
+    A log that is away for now, cannot be read or has no format yet is shown under `sources`, one whose lines
+    are probably read in a wrong format or unit under `warnings`. The service is ready all the same.
     """
     error, statuses = await _look(services)
     ingestion = ingestion_readiness(services)
-    reading = ingestion["state"] in {"running", None} and ingestion["store_error"] is None
+    crash = ingestion["last_error"] if ingestion["state"] not in {"running", None} else None
+    faults = (status.fault for status in statuses)
+    reasons = [*filter(None, (error, ingestion["store_error"], crash, *faults))]
     content: Readiness = {
-        "ready": error is None and reading,
+        "ready": not reasons and ingestion["state"] in {"running", None},
+        "reasons": reasons,
         "store": {"answers": error is None, "error": error},
         "ingestion": ingestion,
         "sources": documents.sources(statuses),

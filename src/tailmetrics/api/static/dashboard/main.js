@@ -7,7 +7,7 @@ import { Feed } from "./feed.js";
 import * as format from "./format.js";
 import { Figures, emptyOf, showBreakdown, showEmpty, showRejects, showWarnings, unknownCustomer } from "./panels.js";
 import { addressOf, exportAddress, rangeOf, readState, viewParameters } from "./state.js";
-import { summaryOf, titleOf } from "./words.js";
+import { faultOf, summaryOf, titleOf } from "./words.js";
 
 const TYPING_MS = 250;
 
@@ -129,8 +129,9 @@ function lost() {
 // What is shown is of now.
 function settled(note) {
   byId("main").setAttribute("aria-busy", "false");
-  document.body.dataset.feed = state.paused ? "paused" : "live";
-  setText(byId("feed-text"), state.paused ? `Paused at ${format.clock(Date.now(), state.tz)}` : "Live");
+  const fault = view === null ? "" : faultOf(view.looks.sources);
+  document.body.dataset.feed = state.paused ? "paused" : fault ? "fault" : "live";
+  setText(byId("feed-text"), state.paused ? `Paused at ${format.clock(Date.now(), state.tz)}` : fault || "Live");
   notice(note, "note");
 }
 
