@@ -70,8 +70,8 @@ def status_of(said: Mapping[str, Any], updated_at: datetime | None) -> SourceSta
 def is_alive(processor: str, at: float, heard: dict[str, tuple[float, float]]) -> bool:
     """Whether a processor lives whose last report is of the time `at` by its clock, in seconds since 1970.
 
-    It does when what it says changes, as its clock may be another or may have stepped. Only at the first look,
-    before anything was `heard` of it, the times have to do. `heard` is kept by who asks.
+    It does when what it says changes, as its clock may be another or may have stepped. Only at the first
+    look, before anything was `heard` of it, the times have to do. `heard` is kept by who asks.
     """
     now = time.monotonic()
     before, since = heard.get(processor, (at, now - max(0.0, time.time() - at)))

@@ -180,8 +180,8 @@ class SourceReadiness(TypedDict):
         str,
         Field(
             description="live, rotated, loading, done, stored (nobody reads it now), empty, awaited (there "
-            "is no file now), missing (there never was one), unreadable or undecided (its format is not known "
-            "yet).",
+            "is no file now), missing (there never was one), unreadable or undecided (its format is not "
+            "known yet).",
             examples=["live"],
         ),
     ]

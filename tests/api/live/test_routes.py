@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -59,8 +58,9 @@ def test_the_stream_tells_of_a_commit(growing: Growing) -> None:
 
 
 def test_the_stream_tells_of_a_log_that_is_not_there_and_of_one_that_is(
-    tmp_path: Path, store: InMemoryStore
+    tmp_path: Path, store: InMemoryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(broadcast, "REFRESH_SECONDS", 3600.0)  # which is when ranges move with the clock
     wrong = replace(LIVE_SOURCE, source_id="", state="missing")
     ingestion = FakeIngestion(statuses=[LIVE_SOURCE])
     with (
@@ -72,11 +72,7 @@ def test_the_stream_tells_of_a_log_that_is_not_there_and_of_one_that_is(
         for status in (wrong, LIVE_SOURCE):
             ingestion.statuses = [status]
             store.report("node", [status])
-            began = time.monotonic()
             assert any(state["looks"]["sources"][0]["state"] == status.state for state in states)
-            assert (
-                time.monotonic() - began < broadcast.REFRESH_SECONDS / 2
-            )  # not as ranges move with the clock
 
 
 @pytest.mark.parametrize("path", ["/view", "/live"])

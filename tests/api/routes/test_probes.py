@@ -83,10 +83,11 @@ def test_a_path_that_never_had_a_file_is_503_with_the_reason(
     store.report("node", statuses)
     response = ready(tmp_path, store, None if reported else FakeIngestion(statuses=statuses))
     assert (response.status_code, response.json()["ready"]) == (503, False)
-    assert response.json()["reasons"] == [
+    [reason] = response.json()["reasons"]
+    assert reason == (
         "no log at data/requests.log, and there never was one (No such file or directory); "
         "look at LOG_FILE_PATH or LOG_SOURCES"
-    ]
+    )
 
 
 def test_a_log_without_a_format_does_not_make_the_service_unready(tmp_path: Path, store: Store) -> None:

@@ -184,7 +184,7 @@ class Queries:
         return rejects_page(found, total, query.limit)
 
     async def status(self, heard: dict[str, tuple[float, float]]) -> StoreStatus:
-        """Without the sources when no processor that lives has said anything of them; `heard` of `is_alive`."""
+        """Without the sources when no processor that lives said of them; `heard` is that of `is_alive`."""
         rows = await self._all(
             sa.select(
                 store.c.store_id,
