@@ -73,14 +73,14 @@ def test_a_copy_adds_nothing_in_one_command_or_in_the_next(run: Run, scheme: str
 
 
 def test_a_log_loaded_in_a_wrong_format_is_another_one_behind_an_empty_line(run: Run) -> None:
-    wrong = as_json(run("load", LOG, "--log-format", "json", "--json"))
+    wrong = as_json(run("load", LOG, "--log-format", "json", "--json"), 65)
     Path("again.log").write_bytes(b"\n" + LOG.read_bytes())
     right = as_json(run("load", "again.log", "--json"))
     assert (wrong["totals"]["rejects"], right["totals"]["records"]) == (10_000, 10_000)
 
 
 @pytest.mark.parametrize("options", [(), ("--json",)])
-def test_a_log_in_another_format_is_no_failure_but_told_with_what_helps(
+def test_a_log_of_which_no_line_can_be_read_is_a_failure_told_with_reasons_and_what_helps(
     run: Run, options: tuple[str, ...]
 ) -> None:
     result = run("load", LOG, MESSY, "--log-format", "json", *options)
@@ -89,10 +89,16 @@ def test_a_log_in_another_format_is_no_failure_but_told_with_what_helps(
         f"`tailmetrics detect {log}` tells their format"
         for log, number in ((LOG, "10,000"), (MESSY, "2,039"))
     ]
-    assert (result.exit_code, result.stderr.splitlines()) == (
-        0,
+    told = result.stderr.splitlines()
+    assert (result.exit_code, [line for line in told if "could not be" in line]) == (
+        65,
         [f"tailmetrics load: {hint}" for hint in hints],
     )
+    assert [line.split("'")[0] for line in told if " x " in line] == [
+        "  10,000 x line: found ",
+        "  2,039 x line: found ",
+    ]
+    assert f"no line of {LOG}, {MESSY} could be read." in told[-1]
     if options:
         assert [file["warning"] for file in json.loads(result.stdout)["files"]] == hints
 
@@ -237,7 +243,8 @@ def test_load_in_a_format_that_is_named_does_not_ask_the_table(
 ) -> None:
     log = _source_in_milliseconds(tmp_path)
     monkeypatch.setenv("LOG_SOURCES", "sources.toml")
-    assert as_json(run("load", log, "--log-format", "json", "--json"))["totals"]["rejects"] == 1
+    loaded = as_json(run("load", log, "--log-format", "json", "--json"), 65)
+    assert loaded["totals"]["rejects"] == 1
 
 
 def test_a_service_reads_what_is_sent_to_it_as_its_own_table_says(run: Run, tmp_path: Path) -> None:
@@ -310,3 +317,17 @@ def test_what_the_service_refuses_of_standard_input_cannot_be_read(
     monkeypatch.setenv("API_KEY", "secret")
     result = run("load", "-", "--port", service.port, input=content)
     assert (result.exit_code, "- cannot be loaded: body: found" in result.stderr) == (66, True)
+
+
+def test_of_a_log_of_some_rejects_their_number_and_most_frequent_reasons_are_told(run: Run) -> None:
+    lines = [b"2024-10-10 12:00:00 cust_1 / 200 0.1"] * 300
+    lines += [b"2024-10-10 12:00:00 cust_1 / up 0.1", b"2024-10-10 12:00:00 cust_1 / down 0.1", b"garbage"]
+    Path("x.log").write_bytes(b"\n".join(lines))
+    result = run("load", "x.log", "--log-format", "requests")
+    assert result.exit_code == 0
+    total, *reasons = result.stderr.splitlines()
+    assert total == "tailmetrics load: 3 of 303 lines of x.log (<1%) could not be read"
+    assert [reason.partition(", expected")[0] for reason in reasons] == [
+        "  2 x status_code: found 'up'",
+        "  1 x line: found 1 fields",
+    ]

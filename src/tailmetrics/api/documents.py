@@ -208,6 +208,7 @@ def loaded_file(name: str, progress: LoadProgress) -> LoadedFile:
         **_line_totals([(name, progress)]),
         "already_loaded": progress.already_loaded,
         "warning": progress.warning(name),
+        "reasons": [{"reason": each.text, "lines": each.lines} for each in progress.reasons],
     }
 
 

@@ -228,6 +228,11 @@ class LoadTotals(LineTotals):
     bytes: Annotated[Count, Field(description="Bytes.", examples=[540000])]
 
 
+class RejectReason(TypedDict):
+    reason: Annotated[str, Field(description="Of the first such line.", examples=["line: found 'x', …"])]
+    lines: Annotated[Count, Field(description="Lines in which the same field was wrong.", examples=[3])]
+
+
 class LoadedFile(LoadTotals):
     """What became of one log."""
 
@@ -236,6 +241,7 @@ class LoadedFile(LoadTotals):
     warning: Annotated[
         str | None, Field(description="What helps when more than half of its lines are rejects; else null.")
     ]
+    reasons: Annotated[list[RejectReason], Field(description="Of its rejects, the most frequent first.")]
 
 
 class Loaded(TypedDict):

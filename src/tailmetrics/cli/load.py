@@ -35,7 +35,7 @@ _PIECE_BYTES = 1024 * 1024  # of a log that is sent, at a time
     "tailmetrics load requests-2024-10.log requests-2024-11.log",
     "ssh web1 cat /var/log/shop.log | tailmetrics load -",
     "tailmetrics load --log-format nginx /var/log/nginx/access.log.1 --json",
-    exits=(Exit.NO_INPUT, Exit.UNAVAILABLE, Exit.REFUSED, Exit.CONFIGURATION, Exit.INTERRUPTED),
+    exits=(Exit.DATA, Exit.NO_INPUT, Exit.UNAVAILABLE, Exit.REFUSED, Exit.CONFIGURATION, Exit.INTERRUPTED),
 )
 @click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
 @options.shared("env_file", "log_format", "store_url", *options.API, "json")
@@ -43,9 +43,9 @@ _PIECE_BYTES = 1024 * 1024  # of a log that is sent, at a time
 def load(settings: Settings, *, files: tuple[Path, ...], as_json: bool) -> None:
     """Read finished logs to their ends into the store; - is standard input.
 
-    A file that was loaded before adds nothing. Lines that cannot be read are kept as rejects and are no
-    failure; where they are more than half, a hint is written to standard error. While a service runs the
-    files are sent to it, and its settings say how they are read; otherwise the store is written here.
+    A file that was loaded before adds nothing. Lines that cannot be read are kept as rejects; how many, and
+    why, is written to standard error, and where none of a file can be, it is a failure. While a service runs
+    the files are sent to it, and its settings say how they are read; otherwise the store is written here.
     """
     from tailmetrics.cli import progress
     from tailmetrics.ingest.load import total_progress
@@ -59,8 +59,8 @@ def load(settings: Settings, *, files: tuple[Path, ...], as_json: bool) -> None:
                 ended.append(finish(show))
             if not as_json:
                 click.echo(progress.load_summary(str(file), ended[-1]))
-            if warning := ended[-1].warning(str(file)):
-                options.say(warning)
+            if ended[-1].rejects:
+                options.say(progress.rejects_text(str(file), ended[-1]))
     total = total_progress(ended)
     if as_json:
         from tailmetrics.api.documents import loaded_file
@@ -73,6 +73,18 @@ def load(settings: Settings, *, files: tuple[Path, ...], as_json: bool) -> None:
     if total.state == "failed":
         options.say(str(total.error))
         sys.exit(Exit.NO_INPUT)
+    if unread := [file for file, each in zip(files, ended, strict=True) if each.is_unread]:
+        options.say(_how_to_read_again(unread))
+        sys.exit(Exit.DATA)
+
+
+def _how_to_read_again(unread: Sequence[Path]) -> str:
+    """What to do with logs whose lines are all rejects, and count as loaded."""
+    names = ", ".join(map(str, unread))
+    return (
+        f"no line of {names} could be read. What was read once is not read again: in its format (LOG_FORMAT) "
+        "it is another log behind an empty line, `(echo; cat FILE) | tailmetrics load --log-format FORMAT -`"
+    )
 
 
 def check_files(files: Sequence[Path], done: str, *, may_be_standard_input: bool = True) -> None:

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from tailmetrics.cli.client import Answer
@@ -22,6 +23,13 @@ _STYLES = {"ok": "green", "note": "yellow", "wrong": "bold red"}
 _WIDTH_FOR_CHARTS = 110  # columns; figures come first
 _LONGEST_BAR = 20  # columns
 _SORTED_COLUMNS = ("customer_id", "requests", "failures", "uptime", "average", "median", "p99")
+_GAP = 3  # cells between two columns
+_LEAST_OF_FOLDED = 20  # cells; a time of a window has as many
+# Columns beside the first, by what is wanted first where there is no room for all.
+_IMPORTANCE = (
+    *("requests", "failed", "uptime %", "p99 s", "median s", "average s", "passed"),
+    *("state", "error", "lag s", "position", "format", "size", "lag bytes", "device"),
+)
 _FIGURES = ("requests", "failed", "uptime %", "average s", "median s", "p99 s")
 
 
@@ -75,11 +83,11 @@ def print_status(answer: Answer[Readiness]) -> None:
     readiness = answer.document
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     table.add_column("log", overflow="fold")
-    table.add_column("state")
-    table.add_column("format")
+    for column in ("state", "format"):
+        table.add_column(column, no_wrap=True)
     for column in ("position", "size", "lag bytes", "lag s"):
         table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("device:inode:epoch")
+    table.add_column("device:inode:epoch", no_wrap=True)
     table.add_column("error", overflow="fold")
     for source in readiness.sources:
         table.add_row(
@@ -91,7 +99,10 @@ def print_status(answer: Answer[Readiness]) -> None:
             f"{source.device}:{source.inode}:{source.epoch}" if source.source_id else "-",
             Text(escaped(source.last_error or "")),
         )
-    _console().print(table)
+    left_out = _print_fitting(table)
+    for source in readiness.sources if left_out.endswith("error") else ():
+        if source.last_error:
+            _print(f"{escaped(source.path)}: {escaped(source.last_error)}")
     if readiness.lost_bytes:
         _print(f"{counted(readiness.lost_bytes, 'byte')} destroyed by truncations before they were read")
     for warning in readiness.warnings:
@@ -150,8 +161,53 @@ def figures_table(first: str, *others: str) -> Table:
 def print_table(title: str, table: Table, asked: TimeRange, origin: str) -> None:
     """Print a table, the range above it, the definition of failed and the origin below it."""
     _print(f"{escaped(title)}, {asked.range_text}")
-    _console().print(table)
+    _print_fitting(table)
     _print(f"failed: {asked.failures}; from {origin}")
+
+
+def fitting(table: Table, console: Console) -> tuple[Table, str]:
+    """The table with as many columns as there is room for, and a line that names the others.
+
+    The first column stays, and of the others those that stand first in `_IMPORTANCE`.
+    """
+    names = [_name(column) for column in table.columns]
+    kept = sorted(table.columns[1:], key=lambda column: _importance(_name(column)))
+    while kept and sum(map(_needed, (table.columns[0], *kept))) + _GAP * len(kept) > console.width:
+        kept.pop()
+    if len(kept) == len(names) - 1:
+        return table, ""
+    columns = [column for column in table.columns if column is table.columns[0] or column in kept]
+    fitted = Table(*columns, box=table.box, show_edge=False, pad_edge=False)
+    fitted.rows = table.rows
+    left_out = [name for name in names if name not in {_name(column) for column in columns}]
+    return fitted, f"left out, as the terminal is narrow: {', '.join(left_out)}"
+
+
+def _name(column: Column) -> str:
+    return str(column.header)
+
+
+def _importance(name: str) -> int:
+    return next(
+        (place for place, start in enumerate(_IMPORTANCE) if name.startswith(start)), len(_IMPORTANCE)
+    )
+
+
+def _needed(column: Column) -> int:
+    """Cells that a column takes; one that may be folded does with a few words."""
+    widths = (cell.cell_len if isinstance(cell, Text) else cell_len(str(cell)) for cell in column.cells)
+    widest = max((cell_len(_name(column)), *widths))
+    return widest if column.no_wrap else min(widest, _LEAST_OF_FOLDED)
+
+
+def _print_fitting(table: Table) -> str:
+    """Print what there is room for; returns what was left out."""
+    console = _console()
+    fitted, left_out = fitting(table, console)
+    console.print(fitted)
+    if left_out:
+        _print(left_out)
+    return left_out
 
 
 def _text_table(headings: Sequence[str]) -> Table:
@@ -163,7 +219,7 @@ def _text_table(headings: Sequence[str]) -> Table:
 
 def _print_rows(table: Table) -> None:
     if table.row_count:
-        _console().print(table)
+        _print_fitting(table)
 
 
 def _print_list(title: str, texts: Sequence[str]) -> None:
