@@ -23,12 +23,13 @@ _STYLES = {"ok": "green", "note": "yellow", "wrong": "bold red"}
 _WIDTH_FOR_CHARTS = 110  # columns; figures come first
 _LONGEST_BAR = 20  # columns
 _SORTED_COLUMNS = ("customer_id", "requests", "failures", "uptime", "average", "median", "p99")
+_SORT_MARKS = ("▲", "▼")  # from the smallest, from the largest
 _GAP = 3  # cells between two columns
 _LEAST_OF_FOLDED = 20  # cells; a time of a window has as many
 # Columns beside the first, by what is wanted first where there is no room for all.
 _IMPORTANCE = (
     *("requests", "failed", "uptime %", "p99 s", "median s", "average s", "passed"),
-    *("state", "error", "lag s", "position", "format", "size", "lag bytes", "device"),
+    *("state", "error", "lag s", "position", "format", "size", "lag bytes"),
 )
 _FIGURES = ("requests", "failed", "uptime %", "average s", "median s", "p99 s")
 
@@ -64,7 +65,7 @@ def customers_table(customers: Iterable[Customer], sort: str = "", *, descending
         table.add_row(Text(escaped(customer.customer_id)), *figures_of(customer))
     if sort in _SORTED_COLUMNS:
         column = table.columns[_SORTED_COLUMNS.index(sort)]
-        column.header = f"{column.header} {'▼' if descending else '▲'}"
+        column.header = f"{column.header} {_SORT_MARKS[descending]}"
         column.header_style = "bold reverse"
     return table
 
@@ -100,7 +101,7 @@ def print_status(answer: Answer[Readiness]) -> None:
             Text(escaped(source.last_error or "")),
         )
     left_out = _print_fitting(table)
-    for source in readiness.sources if left_out.endswith("error") else ():
+    for source in readiness.sources if "error" in left_out else ():
         if source.last_error:
             _print(f"{escaped(source.path)}: {escaped(source.last_error)}")
     if readiness.lost_bytes:
@@ -165,22 +166,29 @@ def print_table(title: str, table: Table, asked: TimeRange, origin: str) -> None
     _print(f"failed: {asked.failures}; from {origin}")
 
 
-def fitting(table: Table, console: Console) -> tuple[Table, str]:
-    """The table with as many columns as there is room for, and a line that names the others.
+def fitting(table: Table, console: Console) -> tuple[Table, tuple[str, ...]]:
+    """The table with as many columns as there is room for, and the names of the others.
 
-    The first column stays, and of the others those that stand first in `_IMPORTANCE`.
+    The first column stays, and of the others the one that it is sorted by and those that stand first in
+    `_IMPORTANCE`.
     """
-    names = [_name(column) for column in table.columns]
-    kept = sorted(table.columns[1:], key=lambda column: _importance(_name(column)))
-    while kept and sum(map(_needed, (table.columns[0], *kept))) + _GAP * len(kept) > console.width:
+    columns = table.columns
+    kept = [0, *sorted(range(1, len(columns)), key=lambda place: _importance(_name(columns[place])))]
+    while len(kept) > 1 and sum(_needed(columns[place]) + _GAP for place in kept) - _GAP > console.width:
         kept.pop()
-    if len(kept) == len(names) - 1:
-        return table, ""
-    columns = [column for column in table.columns if column is table.columns[0] or column in kept]
-    fitted = Table(*columns, box=table.box, show_edge=False, pad_edge=False)
+    left_out = tuple(_name(columns[place]) for place in range(len(columns)) if place not in kept)
+    if not left_out:
+        return table, ()
+    fitted = Table(
+        *(columns[place] for place in sorted(kept)), box=table.box, show_edge=False, pad_edge=False
+    )
     fitted.rows = table.rows
-    left_out = [name for name in names if name not in {_name(column) for column in columns}]
-    return fitted, f"left out, as the terminal is narrow: {', '.join(left_out)}"
+    return fitted, left_out
+
+
+def narrow_text(left_out: Sequence[str]) -> str:
+    """What is said of columns for which there was no room."""
+    return f"left out, as the terminal is narrow: {', '.join(left_out)}"
 
 
 def _name(column: Column) -> str:
@@ -188,9 +196,10 @@ def _name(column: Column) -> str:
 
 
 def _importance(name: str) -> int:
-    return next(
-        (place for place, start in enumerate(_IMPORTANCE) if name.startswith(start)), len(_IMPORTANCE)
-    )
+    """Less is more."""
+    if name.endswith(_SORT_MARKS):
+        return -1
+    return _IMPORTANCE.index(name) if name in _IMPORTANCE else len(_IMPORTANCE)
 
 
 def _needed(column: Column) -> int:
@@ -200,13 +209,13 @@ def _needed(column: Column) -> int:
     return widest if column.no_wrap else min(widest, _LEAST_OF_FOLDED)
 
 
-def _print_fitting(table: Table) -> str:
-    """Print what there is room for; returns what was left out."""
+def _print_fitting(table: Table) -> tuple[str, ...]:
+    """Print what there is room for; returns the names of the columns that were left out."""
     console = _console()
     fitted, left_out = fitting(table, console)
     console.print(fitted)
     if left_out:
-        _print(left_out)
+        _print(narrow_text(left_out))
     return left_out
 
 
@@ -219,7 +228,7 @@ def _text_table(headings: Sequence[str]) -> Table:
 
 def _print_rows(table: Table) -> None:
     if table.row_count:
-        _print_fitting(table)
+        _console().print(table)
 
 
 def _print_list(title: str, texts: Sequence[str]) -> None:

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from tailmetrics.cli.client import Answer, Client
 from tailmetrics.cli.documents import Customers, Stats
-from tailmetrics.cli.tables import customers_table, fitting, totals_line
+from tailmetrics.cli.tables import customers_table, fitting, narrow_text, totals_line
 from tailmetrics.cli.text import counted, escaped
 from tailmetrics.errors import TailmetricsError
 
@@ -148,7 +148,10 @@ class _Page:
             page = customers.document
             parts.append(Text(totals_line(totals), style="bold"))
             table = customers_table(page.customers, choice.sort, descending=choice.descending)
-            parts += fitting(table, self._console)
+            fitted, left_out = fitting(table, self._console)
+            parts.append(fitted)
+            if left_out:
+                parts.append(Text(narrow_text(left_out), style="dim"))
             shown = f"{len(page.customers)} of {counted(page.total, 'customer')}"
             parts.append(Text(f"{shown}; from {customers.origin}", style="dim"))
         if self._problem:
