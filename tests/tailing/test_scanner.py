@@ -138,7 +138,7 @@ def test_a_missing_file_is_told_in_the_status(log, follow):
     ("pattern", "reason"),
     [
         ("nope/*.log", "no file matches"),
-        ("", "a folder, expected files: {}/*.log"),
+        ("", "is a folder, expected files: {}/*.log"),
         ("*.gz", "only folders and compressed files match; `tailmetrics load` reads the latter"),
         ("sub*", "only folders and compressed files match; `tailmetrics load` reads the latter"),
     ],

@@ -37,7 +37,7 @@ def create_app(settings: Settings, store: Store, ingestion: Supervisor | None, m
         redoc_url=None,
         redirect_slashes=False,  # a slash may be the last character of a customer id
     )
-    services = Services(settings, store, ingestion, metrics)
+    services = Services(settings, store, ingestion, metrics, settings.access_warning)
     if ingestion is not None:
         remove_leftovers(settings)
     _install(app, services, settings.api_host)

@@ -141,8 +141,9 @@ def sources(statuses: Sequence[SourceStatus]) -> list[SourceReadiness]:
     ]
 
 
-def warnings(statuses: Sequence[SourceStatus]) -> list[WarningOfSource]:
-    return [
+def warnings(statuses: Sequence[SourceStatus], access: str | None = None) -> list[WarningOfSource]:
+    """Those of sources, and behind them what is to be said of the `access` to the service."""
+    found: list[WarningOfSource] = [
         {
             "source_id": status.source_id,
             "path": status.path,
@@ -153,6 +154,9 @@ def warnings(statuses: Sequence[SourceStatus]) -> list[WarningOfSource]:
         for status in statuses
         for each in status.warnings
     ]
+    if access is not None:
+        found.append({"source_id": "", "path": "", "format": "", "kind": "access", "text": access})
+    return found
 
 
 def loaded(progresses: Sequence[tuple[str, LoadProgress]]) -> Loaded:

@@ -194,14 +194,17 @@ class SourceReadiness(TypedDict):
 
 
 class WarningOfSource(TypedDict):
-    """Why the lines of one log are probably not read as they are meant."""
+    """Why the lines of one log are probably not read as they are meant, or who may ask, without a log."""
 
     source_id: str
     path: Annotated[str, Field(examples=["data/requests.log"])]
     format: Annotated[str, Field(description="Format its lines are read in.", examples=["requests"])]
     kind: Annotated[
-        Literal["rejects", "duration"],
-        Field(description="Most of its latest lines are rejects, or the median duration is above an hour."),
+        Literal["rejects", "duration", "access"],
+        Field(
+            description="Most of its latest lines are rejects, the median duration is above an hour, or "
+            "other machines reach a service that asks for no key."
+        ),
     ]
     text: Annotated[str, Field(description="What was found, and what helps.")]
 

@@ -107,7 +107,8 @@ def print_status(answer: Answer[Readiness]) -> None:
     if readiness.lost_bytes:
         _print(f"{counted(readiness.lost_bytes, 'byte')} destroyed by truncations before they were read")
     for warning in readiness.warnings:
-        _print(f"warning: read as {escaped(warning.format)}: {escaped(warning.text)}")
+        read_as = f"read as {escaped(warning.format)}: " if warning.format else ""
+        _print(f"warning: {read_as}{escaped(warning.text)}")
     errors = (readiness.store_error, readiness.commit_error, readiness.last_error, *readiness.reasons)
     for error in filter(None, dict.fromkeys(errors)):
         _print(f"error: {escaped(error)}")

@@ -66,7 +66,7 @@ def find_files(log_paths: Iterable[LogPath]) -> tuple[list[FoundFile], dict[str,
             elif path in missing:
                 is_there = True
             elif not is_glob:
-                missing[path] = f"a folder, expected files: {path.rstrip('/')}/*.log"
+                missing[path] = f"is a folder, expected files: {path.rstrip('/')}/*.log"
         if is_glob and not is_there:
             missing[entry.pattern] = (
                 "only folders and compressed files match; `tailmetrics load` reads the latter"

@@ -116,6 +116,29 @@ def test_a_warning_is_shown_and_the_service_is_ready(tmp_path: Path, store: Stor
 
 
 @pytest.mark.parametrize(
+    ("host", "key", "warns"),
+    [
+        ("0.0.0.0", None, True),  # noqa: S104  # only said, not bound
+        ("192.0.2.7", None, True),
+        ("192.0.2.7", "secret", False),
+        ("127.0.0.1", None, False),
+        ("::1", None, False),
+        ("localhost", None, False),
+    ],
+)
+def test_a_service_that_other_machines_reach_without_a_key_is_warned_of(
+    tmp_path: Path, store: Store, host: str, key: str | None, warns: bool
+) -> None:
+    settings = settings_in(tmp_path, api_host=host, api_key=key)
+    with serving(create_app(settings, store, FakeIngestion(), Metrics())) as client:
+        answer = client.get("/ready").json()
+    assert answer["ready"]
+    assert [(each["kind"], "set API_KEY" in each["text"]) for each in answer["warnings"]] == (
+        [("access", True)] if warns else []
+    )
+
+
+@pytest.mark.parametrize(
     "state",
     [
         IngestionState("restarting", last_error="it crashed"),

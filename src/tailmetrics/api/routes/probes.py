@@ -63,7 +63,7 @@ async def ready(services: Context) -> Response:
         "store": {"answers": error is None, "error": error},
         "ingestion": ingestion,
         "sources": documents.sources(statuses),
-        "warnings": documents.warnings(statuses),
+        "warnings": documents.warnings(statuses, services.access_warning),
     }
     return documents.json_response(content, 200 if content["ready"] else 503)
 
