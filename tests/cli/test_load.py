@@ -5,14 +5,21 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tailmetrics.errors import ServiceError
 from tailmetrics.ingest import load as loading
+from tailmetrics.ingest.load import finish
+from tailmetrics.status import LoadProgress
 from tailmetrics.stores import open_store
+from tailmetrics.tailing import LoadJob
 from tests.cli.running import LOG, MESSY, Run, as_json
 from tests.compressing import COMPRESS, NAMES, each_no_log, each_suffix, zipped
 from tests.integration.running import Service
@@ -331,3 +338,42 @@ def test_of_a_log_of_some_rejects_their_number_and_most_frequent_reasons_are_tol
         "  2 x status_code: found 'up'",
         "  1 x line: found 1 fields",
     ]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_load_says_how_far_it_came_and_how_to_go_on(
+    run: Run, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    def interrupted(job: LoadJob, on_progress: Callable[[LoadProgress], None]) -> LoadProgress:
+        while not job.progress().bytes_total:  # until it has begun
+            job.wait(0.01)
+        os.kill(os.getpid(), number)
+        return finish(job, on_progress)
+
+    monkeypatch.setattr("tailmetrics.ingest.load.finish", interrupted)
+    before = signal.getsignal(number)
+    result = run("load", LOG)
+    assert (result.exit_code, signal.getsignal(number)) == (130, before)
+    told, end = result.stderr.splitlines()
+    begin, _, place = told.partition(" at byte ")
+    assert begin == f"tailmetrics load: interrupted in {LOG}"
+    assert re.fullmatch(
+        r"[\d,]+ of 558,236 \(\d+%\); the same command goes on, and nothing counts twice", place
+    )
+    assert end == "Interrupted."
+    monkeypatch.setattr("tailmetrics.ingest.load.finish", finish)
+    assert run("load", LOG).exit_code == 0
+    assert as_json(run("stats", "--every", "none", "--json"))["total_requests"] == 10_000
+
+
+def test_a_load_whose_service_goes_away_says_that_it_can_go_on(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> LoadProgress:
+        raise ServiceError("the service gave no answer", 0)
+
+    monkeypatch.setattr("tailmetrics.cli.client.send_log", broken)
+    monkeypatch.setattr("tailmetrics.cli.load._service", lambda _: "http://127.0.0.1:9")
+    result = run("load", LOG)
+    assert result.exit_code == 69
+    assert "the same command goes on, and nothing counts twice" in result.stderr

@@ -338,14 +338,17 @@ class Scanner:
         return True
 
     def _note_problems(self, problems: Problems) -> None:
-        for path, (state, reason) in problems.items():
-            if self._problems.get(path) == (state, reason):
-                continue
-            if state == "awaited":
-                log.info("a log is awaited", path=path, reason=reason)
-            else:
-                log.warning("cannot follow", path=path, state=state, reason=reason)
+        for path, problem in problems.items():
+            if self._problems.get(path) != problem:
+                _log_problem(path, *problem)
         self._problems = problems
+
+
+def _log_problem(path: str, state: SourceState, reason: str) -> None:
+    if state == "awaited":
+        log.info("a log is awaited", path=path, reason=reason)
+    else:
+        log.warning("cannot follow", path=path, state=state, reason=reason)
 
 
 def _name_counts(opened: LogFile, file: FoundFile) -> bool:
