@@ -34,6 +34,7 @@ def run_up(settings: Settings, page: str | None = None) -> int:
     `page` is an address to open in the user's browser.
     """
     server = _Server()
+    _tell_who_may_ask(settings)
     with _listening(settings.api_host, settings.api_port, "API_PORT") as listener, _opened(settings) as store:
         metrics = Metrics()
         ingestion = Supervisor(settings, store, metrics, on_give_up=server.ask_to_end)
@@ -80,10 +81,16 @@ def run_serve(settings: Settings) -> int:
     """The API alone, until a signal; returns the exit status."""
     _refuse_embedded_store(settings, "serve")
     server = _Server()
+    _tell_who_may_ask(settings)
     with _listening(settings.api_host, settings.api_port, "API_PORT") as listener, _opened(settings) as store:
         server.run_until_signal(HttpServer(create_app(settings, store, None, Metrics())), listener)
         store.check_present()
         return EXIT_OK
+
+
+def _tell_who_may_ask(settings: Settings) -> None:
+    if settings.access_warning is not None:
+        log.warning("the service is open", warning=settings.access_warning)
 
 
 class _Server:

@@ -173,6 +173,23 @@ class TestEmpty:
         expect(page.locator("#notice")).to_contain_text("expected a date (2024-10-10)")
 
 
+class TestState:
+    @pytest.mark.parametrize("width", [1280, 390])
+    def test_a_path_without_a_log_is_told_until_it_is_there(
+        self, new_visitor: Callable[..., Visitor], own: Service, width: int
+    ) -> None:
+        own.start()
+        page = new_visitor(viewport={"width": width, "height": 900}).open(own)
+        log = own.folder / "requests.log"
+        expect(page.locator("#feed-text")).to_have_text(f"No log: {log}", timeout=10_000)
+        feed_is(page, "fault")
+        expect(page.locator("#empty")).to_contain_text("there is no such log, and there never was one")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        log.touch()
+        expect(page.locator("#feed-text")).to_have_text("Live", timeout=5000)
+        expect(page.locator("#empty")).to_contain_text(f"{log}: there, and empty so far")
+
+
 class TestLive:
     def test_appended_lines_appear_and_pausing_keeps_what_is_shown(
         self, visitor: Visitor, own: Service

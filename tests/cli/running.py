@@ -28,8 +28,8 @@ FIGURES = Figures(
 Run = Callable[..., Result]
 
 
-def as_json(result: Result) -> dict[str, Any]:
-    assert result.exit_code == 0, result.stderr
+def as_json(result: Result, exit_code: int = 0) -> dict[str, Any]:
+    assert result.exit_code == exit_code, result.stderr
     return json.loads(result.stdout)
 
 

@@ -261,3 +261,14 @@ def test_check_refuses_a_log_that_holds_no_lines(run: Run, name: str, content: b
 def test_check_says_what_becomes_of_standard_input(run: Run) -> None:
     result = run("check", "--json", "--log-file-path", "-")
     assert (result.exit_code, "is kept in data/stdin-" in texts(result)["ok log"][0]) == (0, True)
+
+
+@pytest.mark.parametrize(("options", "noted"), [(("--host", "0.0.0.0"), True), ((), False)])  # noqa: S104
+def test_check_notes_a_service_that_other_machines_would_reach_without_a_key(
+    run: Run, options: tuple[str, ...], noted: bool
+) -> None:
+    result = run("check", "--json", *options)
+    found = texts(result).get("note access", [])
+    assert [text.partition(":")[0] for text in found] == (
+        ["API_HOST is 0.0.0.0 and there is no API_KEY"] if noted else []
+    )

@@ -5,14 +5,21 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tailmetrics.errors import ServiceError
 from tailmetrics.ingest import load as loading
+from tailmetrics.ingest.load import finish
+from tailmetrics.status import LoadProgress
 from tailmetrics.stores import open_store
+from tailmetrics.tailing import LoadJob
 from tests.cli.running import LOG, MESSY, Run, as_json
 from tests.compressing import COMPRESS, NAMES, each_no_log, each_suffix, zipped
 from tests.integration.running import Service
@@ -73,14 +80,14 @@ def test_a_copy_adds_nothing_in_one_command_or_in_the_next(run: Run, scheme: str
 
 
 def test_a_log_loaded_in_a_wrong_format_is_another_one_behind_an_empty_line(run: Run) -> None:
-    wrong = as_json(run("load", LOG, "--log-format", "json", "--json"))
+    wrong = as_json(run("load", LOG, "--log-format", "json", "--json"), 65)
     Path("again.log").write_bytes(b"\n" + LOG.read_bytes())
     right = as_json(run("load", "again.log", "--json"))
     assert (wrong["totals"]["rejects"], right["totals"]["records"]) == (10_000, 10_000)
 
 
 @pytest.mark.parametrize("options", [(), ("--json",)])
-def test_a_log_in_another_format_is_no_failure_but_told_with_what_helps(
+def test_a_log_of_which_no_line_can_be_read_is_a_failure_told_with_reasons_and_what_helps(
     run: Run, options: tuple[str, ...]
 ) -> None:
     result = run("load", LOG, MESSY, "--log-format", "json", *options)
@@ -89,10 +96,16 @@ def test_a_log_in_another_format_is_no_failure_but_told_with_what_helps(
         f"`tailmetrics detect {log}` tells their format"
         for log, number in ((LOG, "10,000"), (MESSY, "2,039"))
     ]
-    assert (result.exit_code, result.stderr.splitlines()) == (
-        0,
+    told = result.stderr.splitlines()
+    assert (result.exit_code, [line for line in told if "could not be" in line]) == (
+        65,
         [f"tailmetrics load: {hint}" for hint in hints],
     )
+    assert [line.split("'")[0] for line in told if " x " in line] == [
+        "  10,000 x line: found ",
+        "  2,039 x line: found ",
+    ]
+    assert f"no line of {LOG}, {MESSY} could be read." in told[-1]
     if options:
         assert [file["warning"] for file in json.loads(result.stdout)["files"]] == hints
 
@@ -237,7 +250,8 @@ def test_load_in_a_format_that_is_named_does_not_ask_the_table(
 ) -> None:
     log = _source_in_milliseconds(tmp_path)
     monkeypatch.setenv("LOG_SOURCES", "sources.toml")
-    assert as_json(run("load", log, "--log-format", "json", "--json"))["totals"]["rejects"] == 1
+    loaded = as_json(run("load", log, "--log-format", "json", "--json"), 65)
+    assert loaded["totals"]["rejects"] == 1
 
 
 def test_a_service_reads_what_is_sent_to_it_as_its_own_table_says(run: Run, tmp_path: Path) -> None:
@@ -310,3 +324,56 @@ def test_what_the_service_refuses_of_standard_input_cannot_be_read(
     monkeypatch.setenv("API_KEY", "secret")
     result = run("load", "-", "--port", service.port, input=content)
     assert (result.exit_code, "- cannot be loaded: body: found" in result.stderr) == (66, True)
+
+
+def test_of_a_log_of_some_rejects_their_number_and_most_frequent_reasons_are_told(run: Run) -> None:
+    lines = [b"2024-10-10 12:00:00 cust_1 / 200 0.1"] * 300
+    lines += [b"2024-10-10 12:00:00 cust_1 / up 0.1", b"2024-10-10 12:00:00 cust_1 / down 0.1", b"garbage"]
+    Path("x.log").write_bytes(b"\n".join(lines))
+    result = run("load", "x.log", "--log-format", "requests")
+    assert result.exit_code == 0
+    total, *reasons = result.stderr.splitlines()
+    assert total == "tailmetrics load: 3 of 303 lines of x.log (<1%) could not be read"
+    assert [reason.partition(", expected")[0] for reason in reasons] == [
+        "  2 x status_code: found 'up'",
+        "  1 x line: found 1 fields",
+    ]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_load_says_how_far_it_came_and_how_to_go_on(
+    run: Run, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    def interrupted(job: LoadJob, on_progress: Callable[[LoadProgress], None]) -> LoadProgress:
+        while not job.progress().bytes_total:  # until it has begun
+            job.wait(0.01)
+        os.kill(os.getpid(), number)
+        return finish(job, on_progress)
+
+    monkeypatch.setattr("tailmetrics.ingest.load.finish", interrupted)
+    before = signal.getsignal(number)
+    result = run("load", LOG)
+    assert (result.exit_code, signal.getsignal(number)) == (130, before)
+    told, end = result.stderr.splitlines()
+    begin, _, place = told.partition(" at byte ")
+    assert begin == f"tailmetrics load: interrupted in {LOG}"
+    assert re.fullmatch(
+        r"[\d,]+ of 558,236 \(\d+%\); the same command goes on, and nothing counts twice", place
+    )
+    assert end == "Interrupted."
+    monkeypatch.setattr("tailmetrics.ingest.load.finish", finish)
+    assert run("load", LOG).exit_code == 0
+    assert as_json(run("stats", "--every", "none", "--json"))["total_requests"] == 10_000
+
+
+def test_a_load_whose_service_goes_away_says_that_it_can_go_on(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> LoadProgress:
+        raise ServiceError("the service gave no answer", 0)
+
+    monkeypatch.setattr("tailmetrics.cli.client.send_log", broken)
+    monkeypatch.setattr("tailmetrics.cli.load._service", lambda _: "http://127.0.0.1:9")
+    result = run("load", LOG)
+    assert result.exit_code == 69
+    assert "the same command goes on, and nothing counts twice" in result.stderr

@@ -110,3 +110,12 @@ def test_a_file_that_cannot_be_read_is_named() -> None:
     answer = report("nowhere.log")
     assert (answer.exit_code, "nowhere.log cannot be read" in answer.stderr) == (66, True)
     assert answer.stderr.endswith("\nNothing was reported.\n")
+
+
+def test_files_of_which_no_line_can_be_read_are_a_failure_told_with_the_reasons(tmp_path: Path) -> None:
+    log = tmp_path / "bad.log"
+    log.write_text("garbage\nnonsense\n")
+    answer = report(log, "--log-format", "requests")
+    assert answer.exit_code == 65
+    assert f"2 lines of 2 could not be read; `tailmetrics detect {log}` tells their format" in answer.stderr
+    assert "  2 x line: found 1 fields, expected 6" in answer.stderr

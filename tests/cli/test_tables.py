@@ -12,7 +12,7 @@ from rich.console import Console
 
 from tailmetrics.cli import tables
 from tailmetrics.cli.client import Answer
-from tailmetrics.cli.documents import Customer, Customers, Figures
+from tailmetrics.cli.documents import Customer, Customers, Figures, Readiness, SourceReadiness
 from tests.cli.running import Run
 
 EVIL = "evil\x1b]0;title\x07\x1b[31m"
@@ -47,6 +47,64 @@ def test_ids_cannot_upset_the_terminal(given: str, shown: str) -> None:
 def figures(requests: int, failed: int, p99: float | None) -> Figures:
     uptime = 100 * (requests - failed) / requests if requests else None
     return Figures(requests, requests - failed, failed, uptime, p99, p99, p99)
+
+
+@pytest.fixture(params=[60, 40])
+def narrow(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """The width of the terminal."""
+    width: int = request.param
+    monkeypatch.setattr(tables, "_console", lambda: Console(width=width, highlight=False))
+    return width
+
+
+class TestNarrow:
+    """The first column stays whole, and others are left out as a whole and named."""
+
+    PAGE = Customers(
+        None,
+        None,
+        "UTC",
+        "5xx",
+        total=1,
+        next_cursor=None,
+        customers=(Customer(**vars(figures(1000, 10, 0.5)), customer_id="cust_of_twenty_signs"),),
+    )
+
+    def test_customers(self, narrow: int, capsys: pytest.CaptureFixture[str]) -> None:
+        tables.print_customers(Answer(self.PAGE, b"", "here"))
+        _, head, _, row, left_out, _ = capsys.readouterr().out.splitlines()
+        words = {60: "requests failed uptime % p99 s", 40: "requests failed"}[narrow]
+        assert head.split() == ["customer", *words.split()]
+        assert row.split()[:3] == ["cust_of_twenty_signs", "1,000", "10"]
+        assert max(len(head), len(row)) <= narrow
+        assert left_out.startswith("left out, as the terminal is narrow: ")
+        assert "median s" in left_out
+
+    def test_a_window_and_the_total_below_it(
+        self, narrow: int, run: Run, stored: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        lines = run("stats", "cust_1", "--store-url", stored, "--every", "1h").stdout.splitlines()
+        first = [line.split()[0] for line in lines[3:-2] if line.strip()]
+        assert re.fullmatch(r"2024-\d\d-\d\dT\d\d:00:00Z", first[0])
+        assert {len(line) <= narrow for line in lines[1:-2]} == {True}
+        assert first[-1] == "total"
+
+    def test_the_column_that_it_is_sorted_by_stays(self, narrow: int) -> None:
+        table = tables.customers_table(self.PAGE.customers, "average")
+        fitted, left_out = tables.fitting(table, Console(width=narrow))
+        assert [fitted.columns[0].header, "average s ▲" in left_out] == ["customer", False]
+
+    def test_a_log_its_state_and_why_it_cannot_be_read(
+        self, narrow: int, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        source = SourceReadiness(
+            "", "/var/log/x/web.log", 0, 0, 0, "missing", 0, 0, 0, 0.0, "No such file or directory"
+        )
+        tables.print_status(Answer(Readiness(False, None, "running", None, None, 0, (source,)), b"", "here"))
+        text = capsys.readouterr().out
+        assert re.search(r"^/var/log/x/web.log +missing", text, re.MULTILINE)
+        assert "No such file" in text
+        assert "lag bytes, device:inode:epoch" in text.replace("lag s, ", "")
 
 
 class TestCharts:

@@ -14,8 +14,10 @@ from tailmetrics.ingest import supervisor as ingestion_module
 from tailmetrics.ingest.supervisor import Supervisor
 from tailmetrics.settings import Settings, load_settings
 from tailmetrics.sources import Batch, Source
+from tailmetrics.status import SourceStatus
 from tailmetrics.stores.in_memory import InMemoryStore
 from tailmetrics.telemetry.metrics import Metrics
+from tests.api.fakes import LIVE_SOURCE
 from tests.integration.running import await_that
 from tests.tailing.following import append, numbered
 
@@ -227,3 +229,16 @@ def test_a_format_that_is_named_wins_over_what_the_settings_say(tmp_path, store)
     assert job.wait(WAIT_SECONDS)
     ingestion.stop()
     assert (job.progress().records, job.progress().rejects) == (3, 0)
+
+
+def test_that_nothing_is_left_to_say_of_a_source_is_reported(settings, store, monkeypatch):
+    monkeypatch.setattr(ingestion_module, "_REPORT_SECONDS", 0.01)
+    said: list[Sequence[SourceStatus]] = [[LIVE_SOURCE], [LIVE_SOURCE], []]
+    supervisor = Supervisor(settings, store, Metrics())
+    monkeypatch.setattr(supervisor, "sources", lambda: said.pop(0) if len(said) > 1 else said[0])
+    reports: list[Sequence[SourceStatus]] = []
+    monkeypatch.setattr(store, "report", lambda _, statuses: reports.append(statuses))
+    supervisor.start()
+    await_that(lambda: len(reports) == 2, WAIT_SECONDS)
+    supervisor.stop()
+    assert reports == [[LIVE_SOURCE], []]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
@@ -110,6 +111,17 @@ def test_a_compressed_file_beside_its_original_is_not_read(log, follow):
     assert following.settle() == as_bytes(numbered(0, 50))
 
 
+@pytest.fixture
+def without_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scanner_module, "GRACE_SECONDS", 0.0)
+
+
+def states(following) -> list[tuple[str, str]]:
+    following.settle()
+    return [(Path(status.path).name, status.state) for status in following.tailer.statuses()]
+
+
+@pytest.mark.usefixtures("without_grace")
 def test_a_missing_file_is_told_in_the_status(log, follow):
     following = follow(log)
     following.settle()
@@ -119,6 +131,85 @@ def test_a_missing_file_is_told_in_the_status(log, follow):
         "missing",
         "No such file or directory",
     )
+
+
+@pytest.mark.usefixtures("without_grace")
+@pytest.mark.parametrize(
+    ("pattern", "reason"),
+    [
+        ("nope/*.log", "no file matches"),
+        ("", "is a folder, expected files: {}/*.log"),
+        ("*.gz", "only folders and compressed files match; `tailmetrics load` reads the latter"),
+        ("sub*", "only folders and compressed files match; `tailmetrics load` reads the latter"),
+    ],
+)
+def test_an_entry_that_has_no_file_is_missing_with_the_reason(tmp_path, follow, pattern, reason):
+    (tmp_path / "x.log.gz").write_bytes(gzip.compress(b"a line\n"))
+    (tmp_path / "sub").mkdir()
+    following = follow(tmp_path / pattern)
+    following.settle()
+    [status] = following.tailer.statuses()
+    assert (status.path, status.state, status.last_error) == (
+        str(tmp_path / pattern),
+        "missing",
+        reason.format(tmp_path),
+    )
+
+
+def test_a_log_that_does_not_come_is_awaited_for_a_while_and_missing_then_with_one_warning(
+    log, follow, monkeypatch, capsys
+):
+    monkeypatch.setattr(scanner_module, "GRACE_SECONDS", 0.2)
+    following = follow(log, poll_interval_seconds=3600)
+    assert states(following) == [("x.log", "awaited")]
+    assert "cannot follow" not in capsys.readouterr().out
+    while following.tailer.rest_seconds() > 0:  # until the end of those seconds, not of the interval
+        time.sleep(min(0.05, following.tailer.rest_seconds()))
+    assert states(following) == states(following) == [("x.log", "missing")]
+    assert capsys.readouterr().out.count("cannot follow") == 1
+    append(log, b"a line")
+    assert states(following) == [("x.log", "live")]
+
+
+@pytest.mark.usefixtures("without_grace")
+@pytest.mark.parametrize("pattern", ["x.log", "*.log"])
+@pytest.mark.parametrize("restarted", [False, True])
+@pytest.mark.parametrize("goes", [Path.unlink, lambda log: log.rename(f"{log}.1")])
+def test_a_log_that_was_followed_and_is_away_is_no_wrong_path(log, follow, pattern, restarted, goes):
+    following = follow(log.parent / pattern)
+    append(log, b"a line")
+    assert states(following) == [("x.log", "live")]
+    goes(log)
+    if restarted:
+        following.restart()
+    assert (pattern, "awaited") in states(following)
+
+
+@pytest.mark.usefixtures("without_grace")
+def test_an_empty_file_is_there_also_when_it_goes(log, follow):
+    following = follow(log)
+    log.touch()
+    assert states(following) == [("x.log", "empty")]
+    log.unlink()
+    assert states(following) == [("x.log", "awaited")]
+    append(log, b"a line")
+    assert states(following) == [("x.log", "live")]
+
+
+def test_a_log_that_was_loaded_under_its_full_path_is_no_rotated_one_when_it_is_followed(
+    log, follow, monkeypatch
+):
+    following = follow(log.parent / "other.log")
+    append(log, b"a line")
+    following.load(log)
+    following.settle()
+    monkeypatch.chdir(log.parent)
+    append(log, b"another line", end=b"")
+    again = follow(log.name)
+    again.sources = following.sources
+    again.restart()
+    assert states(again) == [("x.log", "live")]
+    assert again.lines == []  # of a rotated one the unfinished line would count
 
 
 class TestScanner:

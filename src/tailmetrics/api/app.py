@@ -39,7 +39,7 @@ def create_app(settings: Settings, store: Store, ingestion: Supervisor | None, m
         redirect_slashes=False,  # a slash may be the last character of a customer id
     )
     access = Access(settings)
-    services = Services(settings, store, ingestion, metrics, access)
+    services = Services(settings, store, ingestion, metrics, access, settings.access_warning)
     if ingestion is not None:
         remove_leftovers(settings)
     _install(app, services, settings.api_host)

@@ -22,13 +22,17 @@ from tailmetrics.telemetry.metrics import Metrics
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """`ingestion` is None in a process that only answers requests."""
+    """`ingestion` is None in a process that only answers requests.
+
+    `access_warning` is what is to be said of who may ask, None when there is nothing.
+    """
 
     settings: Settings
     store: Store
     ingestion: Supervisor | None
     metrics: Metrics
     access: Access
+    access_warning: str | None = None
     jobs: LoadJobs = field(default_factory=LoadJobs)
     admission: Admission = field(default_factory=Admission)
 

@@ -158,8 +158,9 @@ def sources(statuses: Sequence[SourceStatus]) -> list[SourceReadiness]:
     ]
 
 
-def warnings(statuses: Sequence[SourceStatus]) -> list[WarningOfSource]:
-    return [
+def warnings(statuses: Sequence[SourceStatus], access: str | None = None) -> list[WarningOfSource]:
+    """Those of sources, and behind them what is to be said of the `access` to the service."""
+    found: list[WarningOfSource] = [
         {
             "source_id": status.source_id,
             "path": status.path,
@@ -170,6 +171,9 @@ def warnings(statuses: Sequence[SourceStatus]) -> list[WarningOfSource]:
         for status in statuses
         for each in status.warnings
     ]
+    if access is not None:
+        found.append({"source_id": "", "path": "", "format": "", "kind": "access", "text": access})
+    return found
 
 
 def loaded(progresses: Sequence[tuple[str, LoadProgress]]) -> Loaded:
@@ -225,6 +229,7 @@ def loaded_file(name: str, progress: LoadProgress) -> LoadedFile:
         **_line_totals([(name, progress)]),
         "already_loaded": progress.already_loaded,
         "warning": progress.warning(name),
+        "reasons": [{"reason": each.text, "lines": each.lines} for each in progress.reasons],
     }
 
 

@@ -179,8 +179,9 @@ class SourceReadiness(TypedDict):
     state: Annotated[
         str,
         Field(
-            description="live, rotated, loading, done, stored (nobody reads it now), missing, unreadable or "
-            "undecided (its format is not known yet).",
+            description="live, rotated, loading, done, stored (nobody reads it now), empty, awaited (there "
+            "is no file now), missing (there never was one), unreadable or undecided (its format is not "
+            "known yet).",
             examples=["live"],
         ),
     ]
@@ -193,16 +194,17 @@ class SourceReadiness(TypedDict):
 
 
 class WarningOfSource(TypedDict):
-    """Why the lines of one log are probably not read as they are meant."""
+    """Why the lines of one log are probably not read as they are meant, or who may ask, without a log."""
 
     source_id: str
     path: Annotated[str, Field(examples=["data/requests.log"])]
     format: Annotated[str, Field(description="Format its lines are read in.", examples=["requests"])]
     kind: Annotated[
-        Literal["rejects", "duration", "keys"],
+        Literal["rejects", "duration", "access", "keys"],
         Field(
-            description="Most of its latest lines are rejects, or the median duration is above an hour; or "
-            "`path` is a file of keys that cannot be read again."
+            description="Most of its latest lines are rejects, the median duration is above an hour, other "
+            "machines reach a service that asks for no key, or `path` is a file of keys that cannot be read "
+            "again."
         ),
     ]
     text: Annotated[str, Field(description="What was found, and what helps.")]
@@ -212,6 +214,7 @@ class Readiness(TypedDict):
     """Whether requests can be answered and lines are being read."""
 
     ready: bool
+    reasons: Annotated[list[str], Field(description="Why it is not ready; empty when it is.")]
     store: StoreReadiness
     ingestion: IngestionReadiness
     sources: list[SourceReadiness]
@@ -232,6 +235,11 @@ class LoadTotals(LineTotals):
     bytes: Annotated[Count, Field(description="Bytes.", examples=[540000])]
 
 
+class RejectReason(TypedDict):
+    reason: Annotated[str, Field(description="Of the first such line.", examples=["line: found 'x', …"])]
+    lines: Annotated[Count, Field(description="Lines in which the same field was wrong.", examples=[3])]
+
+
 class LoadedFile(LoadTotals):
     """What became of one log."""
 
@@ -240,6 +248,7 @@ class LoadedFile(LoadTotals):
     warning: Annotated[
         str | None, Field(description="What helps when more than half of its lines are rejects; else null.")
     ]
+    reasons: Annotated[list[RejectReason], Field(description="Of its rejects, the most frequent first.")]
 
 
 class Loaded(TypedDict):

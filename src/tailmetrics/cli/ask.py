@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tailmetrics.cli.client import Answer, Asked, Client
     from tailmetrics.cli.documents import Report
     from tailmetrics.settings import Settings
+    from tailmetrics.status import LoadProgress
 
 _SORTS = ("customer_id", "requests", "failures", "uptime", "average", "median", "p99")
 _SORT_HELP = (
@@ -172,7 +173,7 @@ def rejects(settings: Settings, *, as_json: bool, as_csv: bool, **asked: Any) ->
     "tailmetrics report",
     "tailmetrics report --from=-7d --sort=-failures --format markdown > report.md",
     "tailmetrics report --log-format results test_*.log --plot results.png",
-    exits=(Exit.NO_INPUT, Exit.UNAVAILABLE, Exit.CONFIGURATION, Exit.INTERRUPTED),
+    exits=(Exit.DATA, Exit.NO_INPUT, Exit.UNAVAILABLE, Exit.CONFIGURATION, Exit.INTERRUPTED),
 )
 @click.argument("files", nargs=-1, metavar="[FILE]...", type=click.Path(path_type=Path))
 @options.shared(*options.RANGE)
@@ -207,8 +208,10 @@ def report(
     if plot is not None and plot.suffix.lower() not in plots.SUFFIXES:
         raise click.UsageError(f"--plot: found {plot.name!r}, expected a name that ends in .png or .svg.")
     if files:
-        document, origin = _report_of_files(settings, files, options.given(asked)), ", ".join(map(str, files))
+        document, loaded = _report_of_files(settings, files, options.given(asked))
+        origin, is_unread = ", ".join(map(str, files)), loaded.is_unread
     else:
+        is_unread = False
         document, origin = reports.of_store(_client(settings), options.given(asked))
     title = counted(len(document.customers), "customer")
     if form == "table":
@@ -221,18 +224,24 @@ def report(
         except OSError as error:
             options.say(f"{plot} cannot be written: {error.strerror}")
             sys.exit(Exit.IO)
+    if is_unread:
+        sys.exit(Exit.DATA)
 
 
-def _report_of_files(settings: Settings, files: tuple[Path, ...], asked: dict[str, Any]) -> Report:
+def _report_of_files(
+    settings: Settings, files: tuple[Path, ...], asked: dict[str, Any]
+) -> tuple[Report, LoadProgress]:
     from tailmetrics.cli import progress
     from tailmetrics.cli import report as reports
+    from tailmetrics.status import detect_hint
 
     with progress.load_display("report", sys.stderr) as show:
         document, loaded = reports.of_files(settings, files, asked, show)
     if loaded.rejects:
         unread = f"{counted(loaded.rejects, 'line')} of {loaded.lines:,} could not be read"
-        options.say(f"{unread}; `tailmetrics load` keeps them with the reason")
-    return document
+        hint = detect_hint(" ".join(map(str, files))) if loaded.is_unread else "`tailmetrics load` keeps them"
+        options.say("\n".join([f"{unread}; {hint}", *progress.reason_lines(loaded)]))
+    return document, loaded
 
 
 @options.command("How far each log is read.", "tailmetrics status", "tailmetrics status --json")

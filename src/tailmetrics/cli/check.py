@@ -75,6 +75,8 @@ def check(env_file: Path | None, *, deep: bool = False, **flags: Any) -> Iterato
     for queue in settings.log_queues:
         yield _queue(queue.url)
     yield from _keys(settings)
+    if settings.access_warning is not None:
+        yield Finding("note", "access", settings.access_warning)
     address = ServiceAddress(settings.api_host, settings.api_port)
     service = find_service(address)
     yield from _store(settings, service, deep=deep)
@@ -190,13 +192,6 @@ def _log_path(
             yield Finding("wrong", "log", f"{path} cannot be followed: {reason}")
         else:
             yield Finding("note", "log", f"{path}: {reason}; it is followed as soon as it is there")
-    if not files and not missing and glob.has_magic(entry.pattern):
-        text = (
-            f"{entry.pattern} matches only folders and compressed files; `tailmetrics load` reads the latter"
-        )
-        yield Finding("note", "log", text)
-    elif not files and not missing:
-        yield Finding("wrong", "log", f"{entry.pattern} is a folder, expected files: {entry.pattern}/*.log")
 
 
 def _problem(path: str) -> str | None:

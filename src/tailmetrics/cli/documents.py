@@ -165,5 +165,7 @@ class Readiness:
     commit_error: Annotated[str | None, _of_ingestion("store_error")]
     lost_bytes: Annotated[int, _of_ingestion("lost_bytes")]
     sources: tuple[SourceReadiness, ...]
-    warnings: tuple[WarningOfSource, ...] = ()  # as of a service of an older version
+    # As of a service of an older version.
+    warnings: tuple[WarningOfSource, ...] = ()
+    reasons: tuple[str, ...] = ()
     restricted: bool = False

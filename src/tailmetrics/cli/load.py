@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -15,7 +18,7 @@ import click
 from tailmetrics import process
 from tailmetrics.cli import options
 from tailmetrics.cli.options import Exit
-from tailmetrics.errors import LoadError, QueryError, ServiceError, StoreBusy
+from tailmetrics.errors import LoadError, QueryError, ServiceError, StoreBusy, StoreUnavailable
 
 if TYPE_CHECKING:
     from tailmetrics.settings import Settings
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 
 STDIN = Path("-")
 _REFUSED_LOGS = (400, 413, 415, 422)  # statuses of the service, when it is up to the log
+_AWAY = (0, 503)  # of a service that may be asked again
 _PIECE_BYTES = 1024 * 1024  # of a log that is sent, at a time
 
 
@@ -35,7 +39,7 @@ _PIECE_BYTES = 1024 * 1024  # of a log that is sent, at a time
     "tailmetrics load requests-2024-10.log requests-2024-11.log",
     "ssh web1 cat /var/log/shop.log | tailmetrics load -",
     "tailmetrics load --log-format nginx /var/log/nginx/access.log.1 --json",
-    exits=(Exit.NO_INPUT, Exit.UNAVAILABLE, Exit.REFUSED, Exit.CONFIGURATION, Exit.INTERRUPTED),
+    exits=(Exit.DATA, Exit.NO_INPUT, Exit.UNAVAILABLE, Exit.REFUSED, Exit.CONFIGURATION, Exit.INTERRUPTED),
 )
 @click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
 @options.shared("env_file", "log_format", "store_url", *options.API, "json")
@@ -43,24 +47,25 @@ _PIECE_BYTES = 1024 * 1024  # of a log that is sent, at a time
 def load(settings: Settings, *, files: tuple[Path, ...], as_json: bool) -> None:
     """Read finished logs to their ends into the store; - is standard input.
 
-    A file that was loaded before adds nothing. Lines that cannot be read are kept as rejects and are no
-    failure; where they are more than half, a hint is written to standard error. While a service runs the
-    files are sent to it, and its settings say how they are read; otherwise the store is written here.
+    A file that was loaded before adds nothing, and the same command goes on where it was interrupted. Lines
+    that cannot be read are kept as rejects; how many, and why, is written to standard error, and it is a
+    failure where none of a file can be. While a service runs the files are sent to it, and its settings say
+    how they are read; otherwise the store is written here.
     """
     from tailmetrics.cli import progress
     from tailmetrics.ingest.load import total_progress
 
     check_files(files, "loaded")
     ended = []
-    with _loads(settings, files) as loads:
+    with _resumable() as place, _loads(settings, files, place) as loads:
         process.resume_garbage_collection()
         for file, finish in zip(files, loads, strict=True):
             with progress.load_display(file.name, sys.stderr) as show:
-                ended.append(finish(show))
+                ended.append(finish(place.noting(file, show)))
             if not as_json:
                 click.echo(progress.load_summary(str(file), ended[-1]))
-            if warning := ended[-1].warning(str(file)):
-                options.say(warning)
+            if ended[-1].rejects:
+                options.say(progress.rejects_text(str(file), ended[-1]))
     total = total_progress(ended)
     if as_json:
         from tailmetrics.api.documents import loaded_file
@@ -73,6 +78,60 @@ def load(settings: Settings, *, files: tuple[Path, ...], as_json: bool) -> None:
     if total.state == "failed":
         options.say(str(total.error))
         sys.exit(Exit.NO_INPUT)
+    if unread := [file for file, each in zip(files, ended, strict=True) if each.is_unread]:
+        options.say(_how_to_read_again(unread))
+        sys.exit(Exit.DATA)
+
+
+@dataclass
+class _Place:
+    """The log that is being loaded, and how far it is in the store."""
+
+    file: Path | None = None
+    number: int = -1
+    load: LoadProgress | None = None
+
+    def noting(self, file: Path, show: OnProgress) -> OnProgress:
+        self.file, self.number, self.load = file, self.number + 1, None
+
+        def note(load: LoadProgress) -> None:
+            self.load = load
+            show(load)
+
+        return note
+
+    def __str__(self) -> str:
+        if self.load is None or not self.load.bytes_total:
+            return str(self.file)
+        done, size = self.load.bytes_done, self.load.bytes_total
+        return f"{self.file} at byte {done:,} of {size:,} ({100 * done // size}%)"
+
+
+@contextlib.contextmanager
+def _resumable() -> Iterator[_Place]:
+    """Say how far the logs are when the load is interrupted, by SIGTERM too, or loses store or service."""
+    place = _Place()
+    is_main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler) if is_main else None
+    try:
+        yield place
+    except (KeyboardInterrupt, StoreUnavailable, ServiceError) as error:
+        is_refused = isinstance(error, ServiceError) and error.status not in _AWAY
+        if place.file is not None and not is_refused:
+            options.say(f"interrupted in {place}; the same command goes on, and nothing counts twice")
+        raise
+    finally:
+        if is_main:
+            signal.signal(signal.SIGTERM, before)
+
+
+def _how_to_read_again(unread: Sequence[Path]) -> str:
+    """What to do with logs whose lines are all rejects, and count as loaded."""
+    names = ", ".join(map(str, unread))
+    return (
+        f"no line of {names} could be read. What was read once is not read again: in its format (LOG_FORMAT) "
+        "it is another log behind an empty line, `(echo; cat FILE) | tailmetrics load --log-format FORMAT -`"
+    )
 
 
 def check_files(files: Sequence[Path], done: str, *, may_be_standard_input: bool = True) -> None:
@@ -109,10 +168,11 @@ def check_files(files: Sequence[Path], done: str, *, may_be_standard_input: bool
 
 
 @contextlib.contextmanager
-def _loads(settings: Settings, files: Sequence[Path]) -> Iterator[list[Finish]]:
+def _loads(settings: Settings, files: Sequence[Path], place: _Place) -> Iterator[list[Finish]]:
     """One function a file, which waits until that file is loaded; all are to be called in this order.
 
-    A running service loads them, with --store-url only when it has the store open. Raises StoreUnavailable.
+    At the end `place` is told how far the one is that was waited for. A running service loads them, with
+    --store-url only when it has the store open. Raises StoreUnavailable.
     """
     from tailmetrics.ingest.load import finish, load_jobs
     from tailmetrics.ingest.standard_input import spooled
@@ -130,7 +190,11 @@ def _loads(settings: Settings, files: Sequence[Path]) -> Iterator[list[Finish]]:
                 if url is None:
                     raise
         if url is None:
-            yield [partial(finish, job) for job in jobs]
+            try:
+                yield [partial(finish, job) for job in jobs]
+            finally:
+                stack.close()  # which commits what was read
+                place.load = jobs[max(0, place.number)].progress()
         else:
             yield [partial(_through_service, settings, url, file, spool) for file in files]
 

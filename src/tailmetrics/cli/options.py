@@ -28,6 +28,7 @@ class Exit(IntEnum):
     DONE = 0, "done"
     FAILED = 1, "failed"
     USAGE = 2, "a wrong option or parameter"
+    DATA = 65, "no line of a log could be read"
     NO_INPUT = 66, "a log cannot be read"
     UNAVAILABLE = 69, "the store, the service or the broker does not answer"
     IO = 74, "a file or the output cannot be written"

@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from typing import TextIO
 
 from tailmetrics.cli.text import counted, escaped
-from tailmetrics.status import LoadProgress
+from tailmetrics.status import LoadProgress, share_of_rejects
+
+_MOST_REASONS = 3
 
 
 def load_summary(name: str, load: LoadProgress) -> str:
@@ -21,6 +23,20 @@ def load_summary(name: str, load: LoadProgress) -> str:
         f"{escaped(name)}: {counted(load.lines, 'line')} loaded: {counted(load.records, 'record')}, "
         f"{counted(load.rejects, 'reject')}, {load.blanks:,} blank"
     )
+
+
+def rejects_text(name: str, load: LoadProgress) -> str:
+    """How many lines of a log could not be read, and what helps; the most frequent reasons below it."""
+    text = load.warning(name) or share_of_rejects(name, load.records, load.rejects)
+    return "\n".join([text, *reason_lines(load)])
+
+
+def reason_lines(load: LoadProgress) -> list[str]:
+    """The most frequent reasons of rejects, each with the number of its lines and the first one's words."""
+    lines = [f"  {each.lines:,} x {escaped(each.text)}" for each in load.reasons[:_MOST_REASONS]]
+    if left := sum(each.lines for each in load.reasons[_MOST_REASONS:]):
+        lines.append(f"  {left:,} x other reasons")
+    return lines
 
 
 @contextmanager

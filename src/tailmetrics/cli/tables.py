@@ -7,8 +7,9 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from tailmetrics.cli.client import Answer
@@ -33,6 +34,14 @@ _WIDTH_FOR_CHARTS = 110  # columns; figures come first
 _LONGEST_BAR = 20  # columns
 _SORTED_COLUMNS = ("customer_id", "requests", "failures", "uptime", "average", "median", "p99")
 _SHOWN_OF_A_LINE = 200  # characters of one that was rejected
+_SORT_MARKS = ("▲", "▼")  # from the smallest, from the largest
+_GAP = 3  # cells between two columns
+_LEAST_OF_FOLDED = 20  # cells; a time of a window has as many
+# Columns beside the first, by what is wanted first where there is no room for all.
+_IMPORTANCE = (
+    *("requests", "failed", "uptime %", "p99 s", "median s", "average s", "passed"),
+    *("state", "error", "lag s", "position", "format", "size", "lag bytes"),
+)
 _FIGURES = ("requests", "failed", "uptime %", "average s", "median s", "p99 s")
 
 
@@ -109,7 +118,7 @@ def customers_table(customers: Iterable[Customer], sort: str = "", *, descending
         table.add_row(Text(escaped(customer.customer_id)), *figures_of(customer))
     if sort in _SORTED_COLUMNS:
         column = table.columns[_SORTED_COLUMNS.index(sort)]
-        column.header = f"{column.header} {'▼' if descending else '▲'}"
+        column.header = f"{column.header} {_SORT_MARKS[descending]}"
         column.header_style = "bold reverse"
     return table
 
@@ -128,11 +137,11 @@ def print_status(answer: Answer[Readiness]) -> None:
     readiness = answer.document
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     table.add_column("log", overflow="fold")
-    table.add_column("state")
-    table.add_column("format")
+    for column in ("state", "format"):
+        table.add_column(column, no_wrap=True)
     for column in ("position", "size", "lag bytes", "lag s"):
         table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("device:inode:epoch")
+    table.add_column("device:inode:epoch", no_wrap=True)
     table.add_column("error", overflow="fold")
     for source in readiness.sources:
         table.add_row(
@@ -144,17 +153,20 @@ def print_status(answer: Answer[Readiness]) -> None:
             f"{source.device}:{source.inode}:{source.epoch}" if source.source_id else "-",
             Text(escaped(source.last_error or "")),
         )
-    _console().print(table)
+    left_out = _print_fitting(table)
+    for source in readiness.sources if "error" in left_out else ():
+        if source.last_error:
+            _print(f"{escaped(source.path)}: {escaped(source.last_error)}")
     if readiness.lost_bytes:
         _print(f"{counted(readiness.lost_bytes, 'byte')} destroyed by truncations before they were read")
     for warning in readiness.warnings:
-        reading = f"read as {escaped(warning.format)}: " if warning.format else ""
-        _print(f"warning: {reading}{escaped(warning.text)}")
+        read_as = f"read as {escaped(warning.format)}: " if warning.format else ""
+        _print(f"warning: {read_as}{escaped(warning.text)}")
     if readiness.restricted:
         _print("warning: logs are shown to those with a key: set API_READ_KEY as the service has it")
-    for error in (readiness.store_error, readiness.commit_error, readiness.last_error):
-        if error:
-            _print(f"error: {escaped(error)}")
+    errors = (readiness.store_error, readiness.commit_error, readiness.last_error, *readiness.reasons)
+    for error in filter(None, dict.fromkeys(errors)):
+        _print(f"error: {escaped(error)}")
     state = readiness.state or "no dataflow in this process"
     _print(f"{'ready' if readiness.ready else 'not ready'}; {state}; from {answer.origin}")
 
@@ -206,8 +218,61 @@ def figures_table(first: str, *others: str) -> Table:
 def print_table(title: str, table: Table, asked: TimeRange, origin: str) -> None:
     """Print a table, the range above it, the definition of failed and the origin below it."""
     _print(f"{escaped(title)}, {asked.range_text}")
-    _console().print(table)
+    _print_fitting(table)
     _print(f"failed: {asked.failures}; from {origin}")
+
+
+def fitting(table: Table, console: Console) -> tuple[Table, tuple[str, ...]]:
+    """The table with as many columns as there is room for, and the names of the others.
+
+    The first column stays, and of the others the one that it is sorted by and those that stand first in
+    `_IMPORTANCE`.
+    """
+    columns = table.columns
+    kept = [0, *sorted(range(1, len(columns)), key=lambda place: _importance(_name(columns[place])))]
+    while len(kept) > 1 and sum(_needed(columns[place]) + _GAP for place in kept) - _GAP > console.width:
+        kept.pop()
+    left_out = tuple(_name(columns[place]) for place in range(len(columns)) if place not in kept)
+    if not left_out:
+        return table, ()
+    fitted = Table(
+        *(columns[place] for place in sorted(kept)), box=table.box, show_edge=False, pad_edge=False
+    )
+    fitted.rows = table.rows
+    return fitted, left_out
+
+
+def narrow_text(left_out: Sequence[str]) -> str:
+    """What is said of columns for which there was no room."""
+    return f"left out, as the terminal is narrow: {', '.join(left_out)}"
+
+
+def _name(column: Column) -> str:
+    return str(column.header)
+
+
+def _importance(name: str) -> int:
+    """Less is more."""
+    if name.endswith(_SORT_MARKS):
+        return -1
+    return _IMPORTANCE.index(name) if name in _IMPORTANCE else len(_IMPORTANCE)
+
+
+def _needed(column: Column) -> int:
+    """Cells that a column takes; one that may be folded does with a few words."""
+    widths = (cell.cell_len if isinstance(cell, Text) else cell_len(str(cell)) for cell in column.cells)
+    widest = max((cell_len(_name(column)), *widths))
+    return widest if column.no_wrap else min(widest, _LEAST_OF_FOLDED)
+
+
+def _print_fitting(table: Table) -> tuple[str, ...]:
+    """Print what there is room for; returns the names of the columns that were left out."""
+    console = _console()
+    fitted, left_out = fitting(table, console)
+    console.print(fitted)
+    if left_out:
+        _print(narrow_text(left_out))
+    return left_out
 
 
 def _text_table(headings: Sequence[str]) -> Table:

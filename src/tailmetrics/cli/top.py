@@ -16,7 +16,7 @@ from rich.text import Text
 
 from tailmetrics.cli.client import Answer, Client
 from tailmetrics.cli.documents import Customers, Stats
-from tailmetrics.cli.tables import customers_table, totals_line
+from tailmetrics.cli.tables import customers_table, fitting, narrow_text, totals_line
 from tailmetrics.cli.text import counted, escaped
 from tailmetrics.errors import TailmetricsError
 
@@ -150,7 +150,11 @@ class _Page:
             totals, customers = self._current
             page = customers.document
             parts.append(Text(totals_line(totals), style="bold"))
-            parts.append(customers_table(page.customers, choice.sort, descending=choice.descending))
+            table = customers_table(page.customers, choice.sort, descending=choice.descending)
+            fitted, left_out = fitting(table, self._console)
+            parts.append(fitted)
+            if left_out:
+                parts.append(Text(narrow_text(left_out), style="dim"))
             shown = f"{len(page.customers)} of {counted(page.total, 'customer')}"
             parts.append(Text(f"{shown}; from {customers.origin}", style="dim"))
         if self._problem:

@@ -169,11 +169,14 @@ def send_log(
             raise _no_answer(url, error) from error
     if not response.is_success:
         raise _refusal(response, key_said)
-    from tailmetrics.status import LoadProgress  # slow to import, and only a load needs it
+    from tailmetrics.status import LoadProgress, RejectReason  # slow to import, and only a load needs it
 
     loaded = response.json()["files"][0]
     same = {name: loaded[name] for name in ("lines", "records", "rejects", "blanks", "already_loaded")}
-    return LoadProgress("done", bytes_total=loaded["bytes"], bytes_done=loaded["bytes"], **same)
+    # A service of an older version says no reasons.
+    reasons = tuple(RejectReason(each["reason"], each["lines"]) for each in loaded.get("reasons", ()))
+    size = loaded["bytes"]
+    return LoadProgress("done", bytes_total=size, bytes_done=size, reasons=reasons, **same)
 
 
 def refusal(response: httpx.Response) -> TailmetricsError:

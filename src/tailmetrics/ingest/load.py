@@ -12,7 +12,7 @@ from tailmetrics.errors import TailmetricsError
 from tailmetrics.ingest.supervisor import Supervisor
 from tailmetrics.process import release_code_pages
 from tailmetrics.settings import Settings, resolve_node_id
-from tailmetrics.status import LoadProgress
+from tailmetrics.status import LoadProgress, summed
 from tailmetrics.stores import open_store
 from tailmetrics.tailing import LoadJob
 from tailmetrics.telemetry.metrics import Metrics
@@ -100,6 +100,7 @@ def total_progress(loads: Sequence[LoadProgress]) -> LoadProgress:
         blanks=sum(load.blanks for load in loads),
         already_loaded=all(load.already_loaded for load in loads),
         error="; ".join(load.error for load in loads if load.error) or None,
+        reasons=summed(reason for load in loads for reason in load.reasons),
     )
 
 

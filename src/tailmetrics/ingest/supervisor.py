@@ -208,7 +208,7 @@ class Supervisor:
         while not self._stopping.wait(_REPORT_SECONDS):
             failing = self._look_at_store(failing)
             statuses = self.sources()
-            if not statuses or (statuses == said and time.monotonic() < due):
+            if statuses == said and (not said or time.monotonic() < due):
                 continue
             try:
                 self._store.report(resolve_node_id(self._settings), statuses)

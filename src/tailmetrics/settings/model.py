@@ -27,7 +27,7 @@ from tailmetrics.settings.options import (
     TailingOptions,
 )
 from tailmetrics.settings.values import CommaSeparated, HeaderName, Networks
-from tailmetrics.urls import STANDARD_INPUT, StoreUrl, masked, spool_pattern
+from tailmetrics.urls import STANDARD_INPUT, StoreUrl, is_loopback, masked, spool_pattern
 
 LogLevel = Annotated[
     Literal["DEBUG", "INFO", "WARNING", "ERROR"],
@@ -141,7 +141,11 @@ class Settings(LogSettings):
         default=0.5, gt=0, le=3600, description="Seconds that lines wait for a commit to grow, at most."
     )
 
-    api_host: str = Field(default="127.0.0.1", description="Address the API listens on.")
+    api_host: str = Field(
+        default="127.0.0.1",
+        description="Address the API listens on. 0.0.0.0 is every address of this machine, under each of "
+        "which it may be asked; its names go into API_ALLOWED_HOSTS.",
+    )
     api_port: int = Field(default=8000, ge=1, le=65535, description="Port the API listens on.")
     metrics_host: str = Field(
         default="127.0.0.1", description="Address on which `tailmetrics ingest` answers about itself."
@@ -179,8 +183,8 @@ class Settings(LogSettings):
     )
     api_allowed_hosts: CommaSeparated = Field(
         default=(),
-        description="Further names under which the API may be asked (Host header), by commas. Where API_HOST "
-        "is every address, it may be asked under any IP address.",
+        description="Further names under which the API may be asked (Host header), by commas. Where "
+        "API_HOST is no loopback, it may be asked under any IP address.",
     )
     load_max_bytes: int = Field(
         default=10 * 1024 * MIB, ge=1, description="Largest log that POST /load takes, in bytes."
@@ -241,8 +245,18 @@ class Settings(LogSettings):
 
     def without_keys(self) -> Self:
         """The same, asking nobody who they are."""
-        nobody = {name: self.__class__.model_fields[name].default for name in _ABOUT_CLIENTS}
+        nobody = {name: self.__class__.model_fields[name].default for name in (*_ABOUT_CLIENTS, "api_host")}
         return self.model_copy(update=nobody)
+
+    @property
+    def access_warning(self) -> str | None:
+        """What is to be said where other machines reach the API and nobody needs a key; None otherwise."""
+        if is_loopback(self.api_host) or any(getattr(self, name) for name in _ABOUT_CLIENTS):
+            return None
+        return (
+            f"API_HOST is {self.api_host} and there is no API_KEY: whoever reaches port {self.api_port} may "
+            "read everything and load logs; set API_KEY, and API_READ_KEY for those who only read"
+        )
 
     @property
     def store(self) -> StoreUrl:

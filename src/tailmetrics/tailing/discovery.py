@@ -51,7 +51,7 @@ def find_files(log_paths: Iterable[LogPath]) -> tuple[list[FoundFile], dict[str,
     found: dict[tuple[int, int], FoundFile] = {}
     missing: dict[str, str] = {}
     for entry in log_paths:
-        is_glob = glob.has_magic(entry.pattern)
+        is_glob, is_there = glob.has_magic(entry.pattern), False
         # Path.glob takes no absolute pattern.
         paths = sorted(glob.glob(entry.pattern, recursive=True)) if is_glob else [entry.pattern]  # noqa: PTH207
         for path in paths:
@@ -62,8 +62,17 @@ def find_files(log_paths: Iterable[LogPath]) -> tuple[list[FoundFile], dict[str,
             file = find_file(path, entry.log_format, missing)
             if file is not None:
                 found.setdefault(file.key, file)
-        if is_glob and not paths:
-            missing[entry.pattern] = "no file matches"
+                is_there = True
+            elif path in missing:
+                is_there = True
+            elif not is_glob:
+                missing[path] = f"is a folder, expected files: {path.rstrip('/')}/*.log"
+        if is_glob and not is_there:
+            missing[entry.pattern] = (
+                "only folders and compressed files match; `tailmetrics load` reads the latter"
+                if paths
+                else "no file matches"
+            )
     return list(found.values()), missing
 
 

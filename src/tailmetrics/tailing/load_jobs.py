@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tailmetrics.settings import FormatOptions
 from tailmetrics.sources import Batch
-from tailmetrics.status import LoadProgress
+from tailmetrics.status import LoadProgress, reasons_of, summed
 
 
 class LoadJob:
@@ -65,13 +65,16 @@ class LoadJob:
     def add(self, batch: Batch) -> None:
         """Count what was committed."""
         done = self._progress
+        rejects = batch.parsed.rejects
+        reasons = done.reasons if rejects.is_empty() else summed([*done.reasons, *reasons_of(rejects)])
         self._progress = replace(
             done,
             bytes_done=batch.checkpoint.position,
             lines=done.lines + batch.parsed.lines,
             records=done.records + batch.parsed.records.height,
-            rejects=done.rejects + batch.parsed.rejects.height,
+            rejects=done.rejects + rejects.height,
             blanks=done.blanks + batch.parsed.blanks,
+            reasons=reasons,
         )
 
     def succeed(self, *, already_loaded: bool = False) -> None:

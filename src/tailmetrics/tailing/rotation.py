@@ -80,6 +80,11 @@ def are_other_runs(path: str, other: str) -> bool:
     return run is not None and other_run is not None and run[0] != other_run[0]
 
 
+def is_same(path: str, other: str) -> bool:
+    """Whether two paths are one, of which one may be relative."""
+    return path == other or os.path.abspath(path) == os.path.abspath(other)  # noqa: PTH100
+
+
 class LogNames:
     """Tells what belongs to which log by the names that are known to be those of logs.
 
@@ -98,6 +103,7 @@ class LogNames:
         self._logs: set[str] = set()
         self._format_of = functools.lru_cache(_MOST_CACHED)(self._find_format)
         self._log_of = functools.lru_cache(_MOST_CACHED)(self._find_log)
+        self.was_seen = functools.lru_cache(_MOST_CACHED)(self._find_seen)
 
     def add(self, paths: Iterable[str]) -> None:
         """Note names of files; those that LOG_FILE_PATH names are taken for logs from now on."""
@@ -106,6 +112,7 @@ class LogNames:
             self._added |= new
             self._logs.update(path for path in map(os.path.abspath, new) if self._format_of(path))
             self._log_of.cache_clear()
+            self.was_seen.cache_clear()
 
     def format_of(self, path: str) -> FormatOptions | None:
         """The format of the entry that a path matches, None when it matches none."""
@@ -135,7 +142,12 @@ class LogNames:
 
     def is_rotation_of(self, path: str, original: str) -> bool:
         """Whether a name is derived by rotation from that of `original`, or both from the same one."""
-        return path != original and self.family(path) == self.family(original)
+        return not is_same(path, original) and self.family(path) == self.family(original)
+
+    def _find_seen(self, pattern: str) -> bool:
+        """Whether a path or glob ever named a file, also one that only its rotated name tells of."""
+        matches = re.compile(fnmatch.translate(os.path.abspath(pattern)))  # noqa: PTH100
+        return any(matches.match(name) for path in self._added for name in chain(path))
 
     def _find_format(self, path: str) -> FormatOptions | None:
         for pattern, matches, log_format in self._formats:

@@ -15,6 +15,7 @@ from tailmetrics.formats.framing import RESULTS, Framing, framing_of
 from tailmetrics.settings import FormatOptions, TailingOptions
 from tailmetrics.status import SourceState, SourceStatus
 from tailmetrics.tailing.discovery import (
+    NAME_PROBLEM,
     FoundFile,
     RotatedFiles,
     directories_to_watch,
@@ -27,13 +28,16 @@ from tailmetrics.tailing.identity import start_at_end
 from tailmetrics.tailing.known_sources import Relatives
 from tailmetrics.tailing.log_file import Key, LogFile, open_log
 from tailmetrics.tailing.matching import Matcher
-from tailmetrics.tailing.rotation import is_compressed, is_spool
+from tailmetrics.tailing.rotation import is_compressed, is_same, is_spool
 from tailmetrics.tailing.wakeup import Wakeup
 from tailmetrics.telemetry.log import EventLog
 
 # Where there are events, so many times as long as a scan took the processor is waited before another, and no
 # more than so many times the interval that is set.
 _SCAN_REST, _LONGEST_SCAN_REST = 200, 10
+
+# How long after the start a log may come before its path is taken for a wrong one.
+GRACE_SECONDS = 3.0
 
 Problems = dict[str, tuple[SourceState, str]]  # path -> state and reason
 
@@ -64,6 +68,7 @@ class Scanner:
         self._first_look: dict[Key, int] | None = None  # sizes at start of files that are still to be opened
         self._due_at = 0.0
         self._adopted = False
+        self._grace_ends_at = time.monotonic() + GRACE_SECONDS
 
     @property
     def has_waiting(self) -> bool:
@@ -81,11 +86,27 @@ class Scanner:
             self._settled.clear()
 
     def problems(self) -> list[SourceStatus]:
-        """Of every path that has no file, or one that cannot be read."""
-        return [
+        """Of every path that has no file, an empty one, or one that cannot be read."""
+        empty = [
+            SourceStatus(
+                "", file.path, *file.key, 0, 0, 0, 0, 0.0, "empty", format=self._format_name(file.path)
+            )
+            for file in self._empty.values()
+            if file.path not in self._problems
+        ]
+        return empty + [
             SourceStatus("", path, 0, 0, 0, 0, 0, 0, 0.0, state, reason, format=self._format_name(path))
             for path, (state, reason) in sorted(self._problems.items())
         ]
+
+    def _state_of(self, path: str, reason: str) -> SourceState:
+        """Of a path, or an entry of LOG_FILE_PATH, that has no file to follow."""
+        if reason == NAME_PROBLEM or (os.path.exists(path) and not os.path.isdir(path)):  # noqa: PTH110, PTH112  # a string
+            return "unreadable"
+        is_entry = any(entry.pattern == path for entry in self._names.log_paths)
+        if is_entry and not self._names.was_seen(path) and time.monotonic() >= self._grace_ends_at:
+            return "missing"
+        return "awaited"
 
     def _format_name(self, path: str) -> str:
         log_format = self._names.format_of_rotated(path)
@@ -115,7 +136,9 @@ class Scanner:
         found, missing = find_files(log_paths)
         self._names.add(file.path for file in found)
         keys = {file.path: file.key for file in found}
-        problems: Problems = {path: ("missing", reason) for path, reason in missing.items()}
+        problems: Problems = {
+            path: (self._state_of(path, reason), reason) for path, reason in missing.items()
+        }
         self._note_waiting(self._match_names(found), problems)
         self._take_waiting(problems)
         # What is not opened yet could be taken for one that is gone.
@@ -138,7 +161,10 @@ class Scanner:
         if self._wakeup.has_events:
             took = time.thread_time() - began
             interval *= min(max(1.0, _SCAN_REST * took / interval), _LONGEST_SCAN_REST)
-        self._due_at = time.monotonic() + interval
+        now = time.monotonic()
+        self._due_at = now + interval
+        if now < self._grace_ends_at and any(state == "awaited" for state, _ in problems.values()):
+            self._due_at = min(self._due_at, self._grace_ends_at)
 
     def follow_waiting(self) -> None:
         """Follow files that had to wait, as far as others can be closed for them."""
@@ -187,7 +213,7 @@ class Scanner:
             if follower is not None:
                 follower.note_stamp(file.stamp)
                 if not follower.finite:
-                    if file.path == follower.source.path:
+                    if is_same(file.path, follower.source.path):
                         follower.rotated = False
                     elif self._names.is_rotation_of(file.path, follower.path):
                         follower.set_rotated()
@@ -313,9 +339,9 @@ class Scanner:
         return True
 
     def _note_problems(self, problems: Problems) -> None:
-        for path, (state, reason) in problems.items():
-            if self._problems.get(path) != (state, reason):
-                log.warning("cannot follow", path=path, state=state, reason=reason)
+        for path, problem in problems.items():
+            if self._problems.get(path) != problem:
+                _log_problem(path, *problem)
         self._problems = problems
 
 
@@ -324,6 +350,13 @@ def _framing_at_start(opened: LogFile, log_format: FormatOptions) -> Framing:
     with contextlib.suppress(LoadError):
         log_format = decided(head_of(opened.read), log_format, is_whole=False) or log_format
     return framing_of(log_format.name)
+
+
+def _log_problem(path: str, state: SourceState, reason: str) -> None:
+    if state == "awaited":
+        log.info("a log is awaited", path=path, reason=reason)
+    else:
+        log.warning("cannot follow", path=path, state=state, reason=reason)
 
 
 def _name_counts(opened: LogFile, file: FoundFile) -> bool:

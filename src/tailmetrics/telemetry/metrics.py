@@ -10,7 +10,7 @@ from prometheus_client.registry import Collector
 
 from tailmetrics.records import RECORD_SCHEMA
 from tailmetrics.sources import Batch
-from tailmetrics.status import SourceStatus
+from tailmetrics.status import FAULTY_STATES, SourceStatus
 
 REJECT_REASONS = frozenset({*RECORD_SCHEMA, "line"} - {"offset"})
 OTHER_REASON = "other"
@@ -99,7 +99,7 @@ _SOURCE_GAUGES: tuple[tuple[str, str, Callable[[SourceStatus], float]], ...] = (
     (
         "up",
         "Whether a source can be read: 1, else 0.",
-        lambda each: each.state not in {"missing", "unreadable", "undecided"},
+        lambda each: each.state not in FAULTY_STATES | {"awaited"},
     ),
     ("position_bytes", "Byte up to which a source is in the store.", lambda each: each.position),
     ("lag_bytes", "Bytes of a source that are not in the store yet.", lambda each: each.lag_bytes),

@@ -73,10 +73,21 @@ def test_other_names_are_refused(guarded: httpx.Client, host: str) -> None:
     assert response.json()["detail"].startswith(f"Host: found {host!r}")
 
 
-def test_the_configured_host_is_ours(tmp_path: Path, store: Store) -> None:
-    settings = settings_in(tmp_path, api_host="192.0.2.7")
-    with serving(create_app(settings, store, None, Metrics())) as client:
-        assert client.get("/health", headers={"Host": "192.0.2.7:8000"}).status_code == 200
+@pytest.mark.parametrize("host", ["192.0.2.7:8000", "198.51.100.1", "[2001:db8::7]:80"])
+@pytest.mark.parametrize("listens_on", ["192.0.2.7", "web-1.example.org"])
+def test_where_other_machines_reach_it_any_address_is_ours_and_no_name_of_others(
+    tmp_path: Path, store: Store, listens_on: str, host: str
+) -> None:
+    with serving(create_app(settings_in(tmp_path, api_host=listens_on), store, None, Metrics())) as client:
+        assert client.get("/health", headers={"Host": listens_on}).status_code == 200
+        assert client.get("/health", headers={"Host": host}).status_code == 200
+        assert client.get("/health", headers={"Host": "evil.example.org"}).status_code == 403
+
+
+@pytest.mark.parametrize("listens_on", ["127.0.0.2", "::1", "localhost"])
+def test_on_the_loopback_no_other_address_is_ours(tmp_path: Path, store: Store, listens_on: str) -> None:
+    with serving(create_app(settings_in(tmp_path, api_host=listens_on), store, None, Metrics())) as client:
+        assert client.get("/health", headers={"Host": "192.0.2.7"}).status_code == 403
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0:8000", "[::]"])

@@ -3,17 +3,21 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from tailmetrics.api.app import create_app
+from tailmetrics.api.live import broadcast
 from tailmetrics.formats import open_format
 from tailmetrics.stores import open_store
+from tailmetrics.stores.in_memory import InMemoryStore
 from tailmetrics.telemetry.metrics import Metrics
 from tests.api.conftest import LINES, commit, settings_in
-from tests.api.fakes import FakeIngestion
+from tests.api.fakes import LIVE_SOURCE, FakeIngestion
 from tests.api.serving import serving
 
 Growing = tuple[Callable[[bytes], None], httpx.Client]
@@ -51,6 +55,24 @@ def test_the_stream_tells_of_a_commit(growing: Growing) -> None:
         assert next(states)["stats"]["total_requests"] == 4
         add(b"2024-10-10 08:00:00 cust_9 / 200 0.1")
         assert any(state["stats"]["total_requests"] == 5 for state in states)
+
+
+def test_the_stream_tells_of_a_log_that_is_not_there_and_of_one_that_is(
+    tmp_path: Path, store: InMemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(broadcast, "REFRESH_SECONDS", 3600.0)  # which is when ranges move with the clock
+    wrong = replace(LIVE_SOURCE, source_id="", state="missing")
+    ingestion = FakeIngestion(statuses=[LIVE_SOURCE])
+    with (
+        serving(create_app(settings_in(tmp_path), store, ingestion, Metrics())) as client,
+        client.stream("GET", "/live") as response,
+    ):
+        states = documents(response.iter_lines())
+        assert next(states)["looks"]["sources"][0]["state"] == "live"
+        for status in (wrong, LIVE_SOURCE):
+            ingestion.statuses = [status]
+            store.report("node", [status])
+            assert any(state["looks"]["sources"][0]["state"] == status.state for state in states)
 
 
 @pytest.mark.parametrize("path", ["/view", "/live"])

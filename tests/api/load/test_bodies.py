@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import gzip
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +104,28 @@ def test_a_log_without_its_line_ends_is_refused_with_the_right_command(
     assert (response.status_code, ingestion.loads, list(tmp_path.iterdir())) == (422, [], [])
     assert f"found one line of {len(body)} bytes" in response.json()["detail"]
     assert "--data-binary @FILE" in response.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        lambda body: {"content": body, "headers": {"Content-Type": "text/plain"}},
+        lambda body: {"content": body},
+        lambda body: {"content": gzip.compress(body)},
+        lambda body: {"files": {"file": ("x.log", body)}},
+    ],
+    ids=["text", "no type", "compressed", "form"],
+)
+def test_a_body_of_one_line_that_is_too_long_is_refused_however_it_is_sent(
+    loading: httpx.Client,
+    ingestion: FakeIngestion,
+    tmp_path: Path,
+    sent: Callable[[bytes], dict[str, Any]],
+) -> None:
+    body = (LOG * 30_000).replace(b"\n", b"")
+    response = loading.post("/load", params={"format": "requests"}, **sent(body))
+    assert (response.status_code, ingestion.loads, list(tmp_path.iterdir())) == (422, [], [])
+    assert "`--data-binary @FILE`, `-X POST -T FILE`" in response.json()["detail"]
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ def test_the_answer_comes_when_the_lines_are_in(loading: httpx.Client, ingestion
     ingestion.ended = LoadProgress("done", 540, 540, lines=10, records=7, rejects=2, blanks=1)
     counts = {"bytes": 540, "lines": 10, "records": 7, "rejects": 2, "blanks": 1}
     assert loading.post("/load", content=LOG).json() == {
-        "files": [{"name": "upload", **counts, "already_loaded": False, "warning": None}],
+        "files": [{"name": "upload", **counts, "already_loaded": False, "warning": None, "reasons": []}],
         "totals": counts,
     }
 

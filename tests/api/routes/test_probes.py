@@ -43,6 +43,7 @@ def test_ready_shows_each_source(client: httpx.Client) -> None:
     assert response.status_code == 200
     assert response.json() == {
         "ready": True,
+        "reasons": [],
         "store": {"answers": True, "error": None},
         "ingestion": {"state": "running", "last_error": None, "store_error": None, "lost_bytes": 0},
         "sources": [
@@ -66,11 +67,27 @@ def test_ready_shows_each_source(client: httpx.Client) -> None:
     }
 
 
-def test_a_missing_log_does_not_make_the_service_unready(tmp_path: Path, store: Store) -> None:
-    missing = replace(LIVE_SOURCE, state="missing", last_error="No such file or directory")
-    response = ready(tmp_path, store, FakeIngestion(statuses=[missing]))
+def test_a_log_that_is_away_for_now_does_not_make_the_service_unready(tmp_path: Path, store: Store) -> None:
+    away = replace(LIVE_SOURCE, state="awaited", last_error="No such file or directory")
+    response = ready(tmp_path, store, FakeIngestion(statuses=[away]))
     assert response.status_code == 200
     assert response.json()["sources"][0]["last_error"] == "No such file or directory"
+
+
+@pytest.mark.parametrize("reported", [False, True])
+def test_a_path_that_never_had_a_file_is_503_with_the_reason(
+    tmp_path: Path, store: Store, reported: bool
+) -> None:
+    missing = replace(LIVE_SOURCE, source_id="", state="missing", last_error="No such file or directory")
+    statuses = [LIVE_SOURCE, missing]
+    store.report("node", statuses)
+    response = ready(tmp_path, store, None if reported else FakeIngestion(statuses=statuses))
+    assert (response.status_code, response.json()["ready"]) == (503, False)
+    [reason] = response.json()["reasons"]
+    assert reason == (
+        "no log at data/requests.log, and there never was one (No such file or directory); "
+        "look at LOG_FILE_PATH or LOG_SOURCES"
+    )
 
 
 def test_a_log_without_a_format_does_not_make_the_service_unready(tmp_path: Path, store: Store) -> None:
@@ -99,6 +116,29 @@ def test_a_warning_is_shown_and_the_service_is_ready(tmp_path: Path, store: Stor
 
 
 @pytest.mark.parametrize(
+    ("host", "key", "warns"),
+    [
+        ("0.0.0.0", None, True),  # noqa: S104  # only said, not bound
+        ("192.0.2.7", None, True),
+        ("192.0.2.7", "secret", False),
+        ("127.0.0.1", None, False),
+        ("::1", None, False),
+        ("localhost", None, False),
+    ],
+)
+def test_a_service_that_other_machines_reach_without_a_key_is_warned_of(
+    tmp_path: Path, store: Store, host: str, key: str | None, warns: bool
+) -> None:
+    settings = settings_in(tmp_path, api_host=host, api_key=key)
+    with serving(create_app(settings, store, FakeIngestion(), Metrics())) as client:
+        answer = client.get("/ready").json()
+    assert answer["ready"]
+    assert [(each["kind"], "set API_KEY" in each["text"]) for each in answer["warnings"]] == (
+        [("access", True)] if warns else []
+    )
+
+
+@pytest.mark.parametrize(
     "state",
     [
         IngestionState("restarting", last_error="it crashed"),
@@ -109,6 +149,7 @@ def test_a_warning_is_shown_and_the_service_is_ready(tmp_path: Path, store: Stor
 def test_a_dataflow_that_does_not_commit_is_503(tmp_path: Path, store: Store, state: IngestionState) -> None:
     response = ready(tmp_path, store, FakeIngestion(current=state))
     assert response.status_code == 503
+    assert response.json()["reasons"] == [state.store_error or state.last_error]
     assert response.json()["ingestion"] == {
         "state": state.name,
         "last_error": state.last_error,

@@ -9,8 +9,8 @@ from dataclasses import asdict, replace
 import polars as pl
 import pytest
 
+from tailmetrics import status
 from tailmetrics.status import SourceStatus
-from tailmetrics.stores.influxdb import meta_queries
 from tailmetrics.stores.influxdb.meta_queries import reported
 
 ONE = SourceStatus("one", "/logs/a", 1, 2, 0, 10, 20, 10, 0.5, "live")
@@ -49,7 +49,7 @@ def test_who_says_nothing_new_for_a_minute_is_no_more(monkeypatch: pytest.Monkey
     rows = rows_of((time.time() + ahead, ONE))
     assert reported(rows, heard) == (ONE,)
     later = time.monotonic() + 61
-    monkeypatch.setattr(meta_queries.time, "monotonic", lambda: later)
+    monkeypatch.setattr(status.time, "monotonic", lambda: later)
     assert reported(rows, heard) == ()
 
 

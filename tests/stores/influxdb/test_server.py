@@ -68,6 +68,18 @@ def test_a_bucket_with_another_retention_is_reported(stub: Stub, capsys: pytest.
     assert "retention_days=30" in said
 
 
+@pytest.mark.parametrize(("days", "times"), [(30, 1), (0, 0)])
+def test_that_the_bucket_deletes_by_itself_is_said_once(
+    stub: Stub, capsys: pytest.CaptureFixture[str], days: int, times: int
+) -> None:
+    stub.retention_seconds = days * 86_400
+    store = InfluxDBStore(settings_of_stub(stub, retention_days=days))
+    for _ in range(2):
+        store.sources("node")
+    store.close()
+    assert capsys.readouterr().out.count("the bucket deletes by itself what is older") == times
+
+
 def test_a_server_that_is_away_is_no_error_before_it_is_asked(stub: Stub) -> None:
     away = InfluxDBStore(settings_of_stub(stub, influxdb_url="http://127.0.0.1:9"))
     with pytest.raises(StoreUnavailable, match="does not answer"):

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
+from typing import Any
 
+import pytest
+
+from tailmetrics import status as status_module
 from tailmetrics.status import SourceStatus, SourceWarning
+from tailmetrics.stores import Store
 from tailmetrics.stores.sql.queries import statuses_from
 from tailmetrics.stores.sql.writer import report_of
-from tests.builders import at
+from tests.builders import at, batch_of, source_of
+from tests.stores.conftest import Ask
+from tests.stores.sql.database import ONE
 
 
 def test_a_report_is_read_as_it_was_written() -> None:
@@ -33,3 +41,18 @@ def test_what_an_older_version_reported_is_read_without_format_and_warnings() ->
 
 def test_a_processor_without_sources_says_nothing() -> None:
     assert statuses_from(report_of([])) == ()
+
+
+def test_what_a_processor_said_that_is_no_more_does_not_count(
+    store: Store, ask: Ask[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = store.register(source_of())
+    store.write([batch_of(source, ONE)])
+    missing = SourceStatus("", "nope.log", 0, 0, 0, 0, 0, 0, 0.0, "missing", "no such file")
+    store.report("node", [missing])
+    assert [each.state for each in ask(store.status()).sources] == ["missing"]
+    later = time.monotonic() + 61
+    monkeypatch.setattr(status_module.time, "monotonic", lambda: later)
+    assert [each.state for each in ask(store.status()).sources] == ["stored"]
+    store.report("node", [missing])
+    assert [each.state for each in ask(store.status()).sources] == ["missing"]

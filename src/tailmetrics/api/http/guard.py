@@ -16,7 +16,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tailmetrics.api.http.problems import problem_response
-from tailmetrics.urls import ANY_ADDRESS
+from tailmetrics.urls import ANY_ADDRESS, is_loopback
 
 READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -29,14 +29,14 @@ _OWN_FETCH_SITES = frozenset({"same-origin", "none"})  # none: typed by the user
 class Guard:
     """Refuses requests for hosts that are not ours, and changes that pages of other origins ask for.
 
-    `names` are ours beside those of the loopback. `host` is what is listened on: where that is every address,
-    every IP address is ours, as nobody can have one point elsewhere as a name.
+    `names` are ours beside those of the loopback. `host` is what is listened on: where other machines reach
+    it, every IP address is ours, as nobody can have one point elsewhere as a name.
     """
 
     def __init__(self, app: ASGIApp, host: str, names: Sequence[str]) -> None:
         self._app = app
         self._names = _LOOPBACK_NAMES | {_bare(name) for name in (host, *names)} - ANY_ADDRESS.keys()
-        self._listens_everywhere = _bare(host) in ANY_ADDRESS
+        self._takes_addresses = not is_loopback(_bare(host))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -55,7 +55,7 @@ class Guard:
     def _refusal(self, method: str, headers: Headers) -> str | None:
         host = headers.get("host", "")
         if not self._is_ours(_address(host)[0]):
-            addresses = " or any IP address" if self._listens_everywhere else ""
+            addresses = " or any IP address" if self._takes_addresses else ""
             return (
                 f"Host: found {host!r}, expected one of {', '.join(sorted(self._names))}{addresses}; "
                 "further names go into the setting API_ALLOWED_HOSTS"
@@ -76,7 +76,7 @@ class Guard:
         with contextlib.suppress(ValueError):
             address = ipaddress.ip_address(name or "")
             # 0.0.0.0 leads to the loopback, as 127.0.0.1 does.
-            return address.is_unspecified or self._listens_everywhere
+            return address.is_unspecified or self._takes_addresses
         return False
 
 

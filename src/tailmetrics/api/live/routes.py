@@ -16,6 +16,7 @@ from tailmetrics.api.live.view import view_json
 from tailmetrics.api.parameters import ViewParameters, only_parameters_of
 from tailmetrics.api.queries import asked_range, sort_of
 from tailmetrics.errors import QueryError
+from tailmetrics.status import FAULTY_STATES
 from tailmetrics.windows import parse_every
 
 RETRY_MILLISECONDS = 1000
@@ -51,7 +52,10 @@ def install(app: FastAPI, services: Services) -> None:
         return await view_json(services, asked)
 
     async def version() -> str:
-        return (await services.store.status()).version
+        status = await services.store.status()
+        # What is wrong with a log shows as soon as it is reported, and while no line is committed.
+        faults = [(each.path, each.state) for each in status.sources if each.state in FAULTY_STATES]
+        return f"{status.version} {hash(tuple(faults))}" if faults else status.version
 
     app.state.live = LiveViews(compute, version)
     app.include_router(router)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from urllib.parse import parse_qsl
 
 from fastapi import Request
@@ -41,12 +41,9 @@ async def wanted(
         compressed = _compression(request)
         check_announced(request, settings)
         upload = await written(request.stream(), settings, compressed=compressed)
-        try:
-            if _media_type(request) == _URL_ENCODED:
-                await run_in_threadpool(_check_line_ends, upload, given, settings)
-        except BaseException:
-            upload.remove()
-            raise
+        with _or_removed(upload):
+            is_curls = _media_type(request) == _URL_ENCODED
+            await run_in_threadpool(_check_line_ends, upload, given, settings, is_curls=is_curls)
         if upload.sent_bytes:
             return given, upload
         upload.remove()
@@ -96,22 +93,39 @@ def _check_no_broken_json(body: bytes) -> None:
         )
 
 
-def _check_line_ends(upload: Upload, parameters: LoadParameters, settings: Settings) -> None:
-    """Raises HTTPException 422 for one line that is no request: a log sent with `curl -d` becomes that."""
+def _check_line_ends(
+    upload: Upload, parameters: LoadParameters, settings: Settings, *, is_curls: bool = False
+) -> None:
+    """Raises HTTPException 422 for one line that is no request: a log sent with `curl -d` becomes that.
+
+    One that is not too long is loaded as a line, unless the type of the body is curl's own.
+    """
     size = upload.path.stat().st_size
     with upload.path.open("rb") as file:
-        if size <= settings.max_line_bytes:
-            line = file.read()
-            log_format = of_whole(line, settings.format_options(parameters.format))
-            if b"\n" in line or not len(open_format(log_format).parse(line, 0).rejects):
+        if size > settings.max_line_bytes:
+            if any(b"\n" in block for block in iter(lambda: file.read(_READ_BYTES), b"")):
                 return
-        elif any(b"\n" in block for block in iter(lambda: file.read(_READ_BYTES), b"")):
-            return
+        else:
+            line = file.read() if is_curls else b""
+            if not line or b"\n" in line:
+                return
+            log_format = of_whole(line, settings.format_options(parameters.format))
+            if not len(open_format(log_format).parse(line, 0).rejects):
+                return
     raise HTTPException(
         422,
         f"body: found one line of {size} bytes that is no request, expected a log with its line ends, which "
-        "`curl -d` takes away; send it with `--data-binary @FILE` or `-F file=@FILE`",
+        "`curl -d` takes away; send it with `--data-binary @FILE`, `-X POST -T FILE` or `-F file=@FILE`",
     )
+
+
+@contextlib.contextmanager
+def _or_removed(upload: Upload) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        upload.remove()
+        raise
 
 
 def _as_form(body: bytes) -> dict[str, object] | None:
@@ -136,11 +150,10 @@ async def _of_form(
     if form.filename is None:
         return _with_fields(form, parameters), None
     upload = await written(form.file(), settings, compressed=_kind_of_type(form.file_type))
-    try:
-        return _with_fields(form, parameters), upload
-    except BaseException:
-        upload.remove()
-        raise
+    with _or_removed(upload):
+        given = _with_fields(form, parameters)
+        await run_in_threadpool(_check_line_ends, upload, given, settings)
+    return given, upload
 
 
 def _with_fields(form: Form, parameters: LoadParameters) -> LoadParameters:

@@ -41,25 +41,32 @@ async def health() -> Response:
     operation_id="ready",
     responses={
         200: {"model": Readiness},
-        503: {"model": Readiness, "description": "The store does not answer, or no lines are being read."},
+        503: {
+            "model": Readiness,
+            "description": "The store does not answer, no lines are being read, or a path never had a file.",
+        },
         **problem_responses(),
     },
 )
 async def ready(request: Request, services: Context) -> Response:
-    """A log that is missing, cannot be read or has no format yet is shown under `sources`.
+    """A path that never had a file, for 3 seconds after the start, is a reason not to be ready.
 
-    One whose lines are probably read in a wrong format or unit is shown under `warnings`. The service is
-    ready all the same. Where reading needs a key, nothing but what is ready is said without one.
+    A log that is away for now, cannot be read or has no format yet is shown under `sources`, one whose lines
+    are probably read in a wrong format or unit under `warnings`. The service is ready all the same. Where
+    reading needs a key, nothing but what is ready is said without one.
     """
     error, statuses = await _look(services)
     ingestion = ingestion_readiness(services)
-    reading = ingestion["state"] in {"running", None} and ingestion["store_error"] is None
+    crash = ingestion["last_error"] if ingestion["state"] not in {"running", None} else None
+    faults = (status.fault for status in statuses)
+    reasons = [*filter(None, (error, ingestion["store_error"], crash, *faults))]
     content: Readiness = {
-        "ready": error is None and reading,
+        "ready": not reasons and ingestion["state"] in {"running", None},
+        "reasons": reasons,
         "store": {"answers": error is None, "error": error},
         "ingestion": ingestion,
         "sources": documents.sources(statuses),
-        "warnings": documents.warnings(statuses) + _key_warnings(services),
+        "warnings": documents.warnings(statuses, services.access_warning) + _key_warnings(services),
     }
     if not services.access.may_read(request.scope):
         content = _without_names(content)
@@ -99,6 +106,7 @@ def _without_names(content: Readiness) -> Readiness:
         "ingestion": {**ingestion, "last_error": last, "store_error": commits},
         "sources": [],
         "warnings": [],
+        "reasons": [_SHOWN_WITH_A_KEY] if content["reasons"] else [],
         "restricted": True,
     }
 

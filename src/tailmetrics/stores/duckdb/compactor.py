@@ -24,10 +24,18 @@ from tailmetrics.errors import StoreUnavailable, TailmetricsError
 from tailmetrics.stores.duckdb import layout
 from tailmetrics.stores.duckdb.file import DuckDBFile
 from tailmetrics.stores.duckdb.layout import TABLES
-from tailmetrics.stores.duckdb.merge import Merge, delete_rows, note_deleted, read_layout, sort_run
+from tailmetrics.stores.duckdb.merge import (
+    Merge,
+    delete_rows,
+    first_time,
+    note_deleted,
+    read_layout,
+    sort_run,
+)
 from tailmetrics.stores.duckdb.rows import expire_rejects
 from tailmetrics.stores.duckdb.schema import utc_now
 from tailmetrics.stores.duckdb.vacuum import Vacuum
+from tailmetrics.stores.retention import log_deleted
 from tailmetrics.telemetry.log import EventLog
 
 log = EventLog()
@@ -226,6 +234,7 @@ class Compactor:
         began = time.monotonic()
         oldest = {"oldest": utc_now() - timedelta(days=self._retention_days)}
         with self._transaction() as cursor:
+            first = first_time(cursor)
             records = sum(delete_rows(cursor, table, "timestamp < $oldest", oldest) for table in TABLES)
             note_deleted(cursor, records)
         rejected = self._expire_rejects(oldest["oldest"])
@@ -233,6 +242,7 @@ class Compactor:
             self._layout = self._layout.changed(deleted=records)
         if records or rejected:
             self._on_expired(records, rejected)
+            log_deleted(self._retention_days, oldest["oldest"], first if records else None, records, rejected)
         # A delete looks through the whole table.
         took = time.monotonic() - began
         self._next_expiry = time.monotonic() + max(_SECONDS_BETWEEN_EXPIRIES, _EXPIRY_REST * took)

@@ -12,7 +12,7 @@ import duckdb
 
 from tailmetrics.errors import StoreError
 from tailmetrics.stores.duckdb import layout
-from tailmetrics.stores.duckdb.layout import COLUMNS, UNSORTED, Layout, key_of
+from tailmetrics.stores.duckdb.layout import COLUMNS, TABLES, UNSORTED, Layout, key_of
 
 _KEYS = 2**64
 _MOST_RUNS_IN_SLICE = 3  # keys are hashes, so that equal shares of them have about as many records
@@ -154,6 +154,13 @@ def delete_rows(
     """Delete the rows of a table for which an SQL condition holds; returns how many."""
     [(gone,)] = cursor.execute(f"DELETE FROM {table} WHERE {condition}", dict(parameters)).fetchall()
     return int(gone)
+
+
+def first_time(cursor: duckdb.DuckDBPyConnection) -> datetime | None:
+    """Of all records, in UTC without a zone; None when there are none."""
+    tables = " UNION ALL ".join(f"SELECT min(timestamp) AS first FROM {table}" for table in TABLES)
+    [(first,)] = cursor.execute(f"SELECT min(first) FROM ({tables})").fetchall()
+    return first if isinstance(first, datetime) else None
 
 
 def read_layout(cursor: duckdb.DuckDBPyConnection) -> Layout:

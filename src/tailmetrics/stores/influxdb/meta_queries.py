@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import time
 from collections import defaultdict
 from typing import Any
 
 from tailmetrics.stats import Reject, RejectsPage, RejectsQuery, StoreStatus
-from tailmetrics.status import SourceStatus, status_of, stored_statuses
+from tailmetrics.status import SourceStatus, is_alive, status_of, stored_statuses
 from tailmetrics.stores.cursors import LAST, cursor_to, place_of
 from tailmetrics.stores.influxdb.csv import Tables
 from tailmetrics.stores.influxdb.flux import any_of
@@ -18,7 +17,6 @@ from tailmetrics.windows import from_us
 
 STATUSES_A_POINT = 100
 ORDERS_A_MICROSECOND = 1024  # rejects that come in one commit are told apart by their order
-_REPORTS_COUNT_SECONDS = 60.0  # a processor that says nothing for so long is no more
 
 _SOURCE_ROWS = """
 from(bucket: bucket)
@@ -154,11 +152,7 @@ def _reject(text: str, order: int) -> Reject:
 
 
 def reported(rows: Tables | None, heard: dict[str, tuple[float, float]]) -> tuple[SourceStatus, ...]:
-    """What each processor said last; of what it said before, longer, nothing remains.
-
-    A processor lives when what it says changes, as its clock may be another or may have stepped. Only at the
-    first look, before anything was `heard`, the times have to do.
-    """
+    """What each processor that lives said last; of what it said before, longer, nothing remains."""
     if rows is None:
         return ()
     said: dict[str, dict[str, Any]] = defaultdict(dict)
@@ -167,10 +161,7 @@ def reported(rows: Tables | None, heard: dict[str, tuple[float, float]]) -> tupl
     statuses: list[SourceStatus] = []
     for processor, parts in said.items():
         at = parts["0"]["at"]
-        now = time.monotonic()
-        before, since = heard.get(processor, (at, now - max(0.0, time.time() - at)))
-        heard[processor] = (at, since if before == at else now)
-        if now - heard[processor][1] < _REPORTS_COUNT_SECONDS:
+        if is_alive(processor, at, heard):
             latest = [report["statuses"] for report in parts.values() if report["at"] == at]
             statuses += [_status(row) for rows_of_part in latest for row in rows_of_part]
     return tuple(statuses)

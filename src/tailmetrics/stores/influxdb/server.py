@@ -73,6 +73,13 @@ class Server:
                 bucket_days=found / 86_400,
                 retention_days=self._wanted_days,
             )
+        if found:
+            log.info(
+                "the bucket deletes by itself what is older",
+                bucket=self.address.bucket,
+                bucket_days=found / 86_400,
+                setting="RETENTION_DAYS, when the bucket was made",
+            )
         self._is_ready = True
 
     def write(self, bucket: str, lines: pl.Series) -> list[Refused]:

@@ -32,7 +32,7 @@ from tailmetrics.stats import (
     Trend,
     TrendsQuery,
 )
-from tailmetrics.status import SourceStatus, status_of, stored_statuses
+from tailmetrics.status import SourceStatus, is_alive, status_of, stored_statuses
 from tailmetrics.stores.cursors import LAST, place_of
 from tailmetrics.stores.results import (
     can_be_stored,
@@ -199,8 +199,8 @@ class Queries:
         ]
         return rejects_page(found, total, query.limit)
 
-    async def status(self) -> StoreStatus:
-        """Without the sources when no processor has said anything of them."""
+    async def status(self, heard: dict[str, tuple[float, float]]) -> StoreStatus:
+        """Without the sources when no processor that lives said of them; `heard` is that of `is_alive`."""
         rows = await self.fetch(
             sa.select(
                 store.c.store_id,
@@ -208,13 +208,20 @@ class Queries:
                 store.c.records,
                 store.c.rejects,
                 store.c.blanks,
+                reports.c.processor,
+                reports.c.said_us,
                 reports.c.statuses,
             )
             .join_from(store, reports, sa.true(), isouter=True)
             .order_by(reports.c.processor)
         )
-        store_id, commits, records_count, rejects_count, blanks, _ = rows[0]
-        said = tuple(status for *_, report in rows if report for status in statuses_from(report))
+        store_id, commits, records_count, rejects_count, blanks, *_ = rows[0]
+        said = tuple(
+            status
+            for *_, processor, said_us, report in rows
+            if report and is_alive(processor, said_us / 1e6, heard)
+            for status in statuses_from(report)
+        )
         return StoreStatus(f"{store_id}-{commits}", records_count, rejects_count, blanks, said)
 
     async def stored_sources(self) -> tuple[SourceStatus, ...]:

@@ -60,6 +60,7 @@ class SqlStore:
         self._prepared = False
         self._closed = False
         self._stored: tuple[str, tuple[SourceStatus, ...]] = ("", ())
+        self._heard: dict[str, tuple[float, float]] = {}  # of processors, as `is_alive` has it
         self._loop = LoopThread("sql-queries", self._database.name)
         try:
             self._prepare()
@@ -118,7 +119,7 @@ class SqlStore:
 
     async def status(self) -> StoreStatus:
         self.check_present()
-        status = await self._ask(Queries.status)
+        status = await self._ask(lambda queries: queries.status(self._heard))
         if status.sources:
             return status
         version, stored = self._stored

@@ -19,6 +19,7 @@ from tailmetrics.settings import Settings
 from tailmetrics.sources import MESSAGES_NODE, Batch, Checkpoint, Source
 from tailmetrics.status import SourceStatus
 from tailmetrics.stores.reject_limits import halves, kept_of_source, thinned
+from tailmetrics.stores.retention import log_deleted
 from tailmetrics.stores.sql.dialect import Database, Rows
 from tailmetrics.stores.sql.lookup import lookup, per_statement
 from tailmetrics.stores.sql.rows import CustomerKeys, RowsAhead, in_parts, record_rows, with_source_keys
@@ -234,6 +235,9 @@ class SqlWriter:
                 times = sa.select(sa.func.min(records.c.time_us), sa.func.max(records.c.time_us))
                 [(first, last)] = connection.execute(times)
                 connection.execute(store.update().values(first_us=first, last_us=last))
+        if gone or rejected:
+            began = from_us(first_us) if gone and first_us is not None else None
+            log_deleted(self._retention_days, from_us(oldest), began, gone, rejected)
         self._next_expiry = time.monotonic() + _SECONDS_BETWEEN_EXPIRIES
 
 

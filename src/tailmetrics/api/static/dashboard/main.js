@@ -8,7 +8,7 @@ import { Feed } from "./feed.js";
 import * as format from "./format.js";
 import { Figures, emptyOf, showEmpty, showRejects, showWarnings, unknownCustomer } from "./panels.js";
 import { MOST_EXPORTED, addressOf, exportAddress, leastOf, mended, rangeOf, readState, viewParameters } from "./state.js";
-import { sentence, summaryOf, titleOf, wrongOf } from "./words.js";
+import { faultOf, sentence, summaryOf, titleOf, wrongOf } from "./words.js";
 
 const TYPING_MS = 250;
 
@@ -162,8 +162,9 @@ function lost() {
 // What is shown is of now.
 function settled() {
   byId("main").setAttribute("aria-busy", "false");
-  document.body.dataset.feed = state.paused ? "paused" : "live";
-  setText(byId("feed-text"), state.paused ? `Paused at ${format.clock(Date.now(), state.tz)}` : "Live");
+  const fault = view === null ? "" : faultOf(view.looks.sources);
+  document.body.dataset.feed = state.paused ? "paused" : fault ? "fault" : "live";
+  setText(byId("feed-text"), state.paused ? `Paused at ${format.clock(Date.now(), state.tz)}` : fault || "Live");
   notice(remark.text, remark.kind);
 }
 

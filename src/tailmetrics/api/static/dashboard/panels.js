@@ -122,7 +122,7 @@ function waiting(view) {
   const parts = [element("p", {}, "This page fills by itself as soon as the first line is read. The service looks here:")];
   parts.push(element("ul", {}, ...patterns.map((pattern) => element("li", {}, element("code", {}, pattern)))));
   parts.push(element("h3", {}, "What it sees"));
-  if (!sources.length) parts.push(element("p", {}, "No file of that name yet."));
+  if (!sources.length) parts.push(element("p", {}, "Nothing yet."));
   else {
     parts.push(
       element(
@@ -133,7 +133,7 @@ function waiting(view) {
             "li",
             {},
             element("code", {}, source.path),
-            `: ${stateOf(source)}, ${format.bytes(source.size)}${source.format ? `, format ${source.format}` : ""}`,
+            `: ${stateOf(source)}${source.size ? `, ${format.bytes(source.size)}` : ""}${source.format ? `, format ${source.format}` : ""}`,
             source.last_error ? `; ${source.last_error}` : "",
           ),
         ),

@@ -33,14 +33,28 @@ export const classOf = (status) => CLASSES[Math.floor(status / 100)];
 
 const STATES = {
   live: "being read",
-  rotated: "rotated, read to its end",
-  waiting: "waiting for its turn",
+  rotated: "rotated, being read to its end",
+  loading: "being loaded",
   done: "read to its end",
-  missing: "not there yet",
+  stored: "in the store, and nobody reads it now",
+  empty: "there, and empty so far",
+  awaited: "not there now",
+  missing: "there is no such log, and there never was one",
   unreadable: "cannot be read",
   undecided: "of a format that is not known yet",
 };
 export const stateOf = (source) => STATES[source.state] ?? source.state;
+
+const FAULTS = { missing: "No log", unreadable: "Cannot read", undecided: "Unknown format" };
+
+// What is wrong with the logs, in a few words; the empty text when nothing is.
+export function faultOf(sources) {
+  for (const [state, words] of Object.entries(FAULTS)) {
+    const paths = sources.filter((source) => source.state === state).map((source) => source.path);
+    if (paths.length) return `${words}: ${paths[0]}${paths.length > 1 ? ` and ${paths.length - 1} more` : ""}`;
+  }
+  return "";
+}
 
 export const FIGURES = [
   { key: "total_requests", label: "Requests", show: format.count },
