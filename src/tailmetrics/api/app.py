@@ -18,7 +18,7 @@ from tailmetrics.api.live import routes as live_routes
 from tailmetrics.api.load import routes as load_routes
 from tailmetrics.api.load.uploads import remove_leftovers
 from tailmetrics.api.ports import Supervisor
-from tailmetrics.api.routes import badge, breakdown, customers, probes, rejects, session, stats
+from tailmetrics.api.routes import backup, badge, breakdown, customers, probes, rejects, session, stats
 from tailmetrics.settings import Settings
 from tailmetrics.stores.base import Store
 from tailmetrics.telemetry.metrics import Metrics
@@ -52,6 +52,7 @@ def create_app(settings: Settings, store: Store, ingestion: Supervisor | None, m
         rejects.router,
         load_routes.load_router(settings),
         probes.router,
+        backup.backup_router(settings),
         badge.router,
         session.router,
     ):

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, Generic, TypeVar
 
 import httpx
 from pydantic import SecretStr, TypeAdapter, ValidationError
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tailmetrics.status import LoadProgress
 
 _MORE_THAN_THE_SERVICE_TAKES = 5.0  # seconds; it ends a question, and its wait for a turn, by itself before
+_BACKUP_SECONDS = 120.0  # a checkpoint comes first
 
 Asked = TypeVar("Asked", Stats, Customers, Readiness)
 
@@ -98,6 +99,27 @@ def find_service(address: ServiceAddress) -> str | None:
     except (httpx.HTTPError, ValueError, TypeError, LookupError):
         return None
     return address.url if is_alive else None
+
+
+def fetch_backup(
+    url: str, target: BinaryIO, *, api_key: SecretStr | None, on_size: Callable[[int], None]
+) -> None:
+    """Write the file of a running service's store to `target`; `on_size` is told its bytes before the first.
+
+    Raises ServiceError, and what writing raises.
+    """
+    headers = {} if api_key is None else {"X-API-Key": api_key.get_secret_value()}
+    with _http(url, _BACKUP_SECONDS) as client:
+        try:
+            with client.stream("POST", "/backup", headers=headers) as response:
+                if not response.is_success:
+                    response.read()
+                    raise _refusal(response)
+                on_size(int(response.headers["Content-Length"]))
+                for piece in response.iter_raw():
+                    target.write(piece)
+        except httpx.HTTPError as error:
+            raise _no_answer(url, error) from error
 
 
 def send_log(
