@@ -107,16 +107,11 @@ def _copy(settings: Settings, draft: Path) -> str:
                 raise
     if url is None:
         return str(settings.store)
-    from tailmetrics.cli.client import fetch_backup
-    from tailmetrics.stores.backup import require_room
+    from tailmetrics.cli.client import snapshot_of
+    from tailmetrics.stores.backup import write
 
-    with draft.open("wb") as target:
-        fetch_backup(
-            url,
-            target,
-            api_key=settings.api_key,
-            on_size=lambda size: require_room(draft.absolute().parent, size),
-        )
+    with snapshot_of(url, settings.api_key) as snapshot:
+        write(snapshot, draft)
     return url
 
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import httpx
 from pydantic import SecretStr, TypeAdapter, ValidationError
@@ -18,6 +18,7 @@ from tailmetrics.cli.documents import Customers, Readiness, Stats
 from tailmetrics.cli.service_address import CONNECT_SECONDS, ServiceAddress
 from tailmetrics.errors import ServiceError, StoreBusy, StoreUnavailable
 from tailmetrics.settings import Settings
+from tailmetrics.stores.base import Snapshot
 
 if TYPE_CHECKING:
     from tailmetrics.status import LoadProgress
@@ -101,13 +102,9 @@ def find_service(address: ServiceAddress) -> str | None:
     return address.url if is_alive else None
 
 
-def fetch_backup(
-    url: str, target: BinaryIO, *, api_key: SecretStr | None, on_size: Callable[[int], None]
-) -> None:
-    """Write the file of a running service's store to `target`; `on_size` is told its bytes before the first.
-
-    Raises ServiceError, and what writing raises.
-    """
+@contextlib.contextmanager
+def snapshot_of(url: str, api_key: SecretStr | None) -> Iterator[Snapshot]:
+    """The file of a running service's store. Raises ServiceError, also within the context."""
     headers = {} if api_key is None else {"X-API-Key": api_key.get_secret_value()}
     with _http(url, _BACKUP_SECONDS) as client:
         try:
@@ -115,9 +112,7 @@ def fetch_backup(
                 if not response.is_success:
                     response.read()
                     raise _refusal(response)
-                on_size(int(response.headers["Content-Length"]))
-                for piece in response.iter_raw():
-                    target.write(piece)
+                yield Snapshot(int(response.headers["Content-Length"]), response.iter_raw())
         except httpx.HTTPError as error:
             raise _no_answer(url, error) from error
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from tailmetrics.errors import BackupError, SettingsError, StoreBusy, TailmetricsError
 from tailmetrics.process import is_other_process
 from tailmetrics.settings import Settings
-from tailmetrics.stores.base import Contents
+from tailmetrics.stores.base import Contents, Snapshot
 
 _SERVERS = {
     "postgresql": "pg_dump --format=custom and pg_restore",
@@ -22,6 +22,7 @@ _SERVERS = {
     "influxdb": "influx backup and influx restore, with the service stopped",
 }
 _MAGICS = {"duckdb": (8, b"DUCK"), "sqlite": (0, b"SQLite format 3\0")}
+_FLUSHED_BYTES = 8 * 1024 * 1024  # at a time: commits on the same disk would wait for all of a backup
 _LOGS = {"duckdb": (".wal",), "sqlite": ("-wal", "-shm")}  # of what is not in the file itself yet
 
 
@@ -72,7 +73,7 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def require_room(folder: Path, size: int) -> None:
+def _require_room(folder: Path, size: int) -> None:
     """Raise BackupError when the disk has not so many bytes free."""
     if (free := shutil.disk_usage(folder).free) < size:
         raise BackupError(
@@ -85,17 +86,32 @@ def write_copy(settings: Settings, draft: Path) -> None:
     path = settings.store.path
     if not path.exists():
         raise BackupError(f"there is no store at {path}; STORE_URL must name the one to back up")
-    require_room(draft.parent, path.stat().st_size)
     if settings.store.scheme == "sqlite":
         from tailmetrics.stores.sql import sqlite_backup  # noqa: PLC0415  # only who uses it loads it
 
+        _require_room(draft.parent, path.stat().st_size)
         sqlite_backup.copy(path, draft)
         return
     from tailmetrics.stores.duckdb.backup import copying_closed  # noqa: PLC0415  # likewise
 
-    with copying_closed(settings) as snapshot, draft.open("wb") as copy:
+    with copying_closed(settings) as snapshot:
+        write(snapshot, draft)
+
+
+def write(snapshot: Snapshot, draft: Path) -> None:
+    """Write a snapshot to a file. Raises BackupError when there is no room for it, or less was read of it."""
+    _require_room(draft.parent, snapshot.size)
+    written = flushed = 0
+    with draft.open("wb") as file:
         for piece in snapshot.pieces:
-            copy.write(piece)
+            file.write(piece)
+            written += len(piece)
+            if written - flushed >= _FLUSHED_BYTES:
+                file.flush()
+                os.fdatasync(file.fileno())
+                flushed = written
+    if written != snapshot.size:
+        raise BackupError(f"found {written:,} bytes of the store, expected {snapshot.size:,}; try again")
 
 
 def check(settings: Settings, path: Path) -> Contents:
@@ -144,7 +160,7 @@ def restore(settings: Settings, backup: Path, *, force: bool) -> tuple[Contents,
             )
         _require_unused(settings)
     path.parent.mkdir(parents=True, exist_ok=True)
-    require_room(path.parent, backup.stat().st_size)
+    _require_room(path.parent, backup.stat().st_size)
     aside = None
     with draft_of(path) as draft:
         shutil.copyfile(backup, draft)
