@@ -158,7 +158,6 @@ def restore(settings: Settings, backup: Path, *, force: bool) -> tuple[Contents,
                 f"there is a store at {path} already; with --force it is kept beside the restored one, under "
                 "another name"
             )
-        _require_unused(settings)
     path.parent.mkdir(parents=True, exist_ok=True)
     _require_room(path.parent, backup.stat().st_size)
     aside = None
@@ -166,6 +165,7 @@ def restore(settings: Settings, backup: Path, *, force: bool) -> tuple[Contents,
         shutil.copyfile(backup, draft)
         contents = check(settings, draft)
         if path.exists() or logs:
+            _require_unused(settings)
             aside = _move_aside(path, scheme)
     return contents, aside
 
