@@ -173,9 +173,9 @@ def restore(settings: Settings, backup: Path, *, force: bool) -> tuple[Contents,
 def _require_unused(settings: Settings) -> None:
     """A store that is damaged cannot be opened, and is moved as it is."""
     path = settings.store.path
-    if not path.exists():
-        return
     try:
+        if _scheme_of(path) != settings.store.scheme:
+            return  # to open it would remove its log
         if settings.store.scheme == "sqlite":
             from tailmetrics.stores.sql import sqlite_backup  # noqa: PLC0415  # likewise
 
