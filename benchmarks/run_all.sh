@@ -20,6 +20,8 @@ run query.py --rows 100000000 --customers 5000 --rounds 9
 run repeated.py
 run bounded.py
 run disk.py
+run backup.py
+run backup.py --store sqlite --rows 1000000
 run start.py
 run live.py --browser
 run backlog.py

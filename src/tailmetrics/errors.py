@@ -8,6 +8,7 @@ TailmetricsError
 ├── LoadError              a file given to load cannot be read
 │   └── UndecidedFormat    nor is it known in which format it is
 ├── QueueError             a queue is away, missing, or refuses: says what to do
+├── BackupError            a backup cannot be made, or not be restored
 ├── Overloaded             too many questions at once: ask again later
 ├── ServiceError           a running service refused, or could not answer
 └── StoreError             something about the store
@@ -90,6 +91,10 @@ class ServiceError(TailmetricsError):
     def __init__(self, message: str, status: int = 0) -> None:
         self.status = status
         super().__init__(message)
+
+
+class BackupError(TailmetricsError):
+    """A backup cannot be made, or is none that can be restored."""
 
 
 class Overloaded(TailmetricsError):

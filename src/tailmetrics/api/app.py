@@ -19,7 +19,17 @@ from tailmetrics.api.live import routes as live_routes
 from tailmetrics.api.load import routes as load_routes
 from tailmetrics.api.load.uploads import remove_leftovers
 from tailmetrics.api.ports import Supervisor
-from tailmetrics.api.routes import badge, breakdown, customers, probes, records, rejects, session, stats
+from tailmetrics.api.routes import (
+    backup,
+    badge,
+    breakdown,
+    customers,
+    probes,
+    records,
+    rejects,
+    session,
+    stats,
+)
 from tailmetrics.settings import Settings
 from tailmetrics.stores.base import Store
 from tailmetrics.telemetry.metrics import Metrics
@@ -57,6 +67,7 @@ def create_app(settings: Settings, store: Store, ingestion: Supervisor | None, m
         records.router,
         load_routes.load_router(),
         probes.router,
+        backup.router,
         badge.router,
         session.router,
     ):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import click
 
 from tailmetrics import __version__
-from tailmetrics.cli import ask, detect, load, run, write
+from tailmetrics.cli import ask, backup, detect, load, run, write
 
 
 @click.group(
     commands=[
         *(run.up, run.ingest, run.serve),
         *(write.generate, write.publish, load.load, detect.detect),
+        *(backup.backup, backup.restore),
         *(ask.stats, ask.customers, ask.breakdown, ask.rejects),
         *(ask.report, ask.status, ask.top, ask.check),
     ],

@@ -18,6 +18,7 @@ import click
 from tailmetrics import process
 from tailmetrics.cli import options
 from tailmetrics.cli.options import Exit
+from tailmetrics.client.service_address import running_service
 from tailmetrics.errors import LoadError, QueryError, ServiceError, StoreBusy, StoreUnavailable
 
 if TYPE_CHECKING:
@@ -178,7 +179,7 @@ def _loads(settings: Settings, files: Sequence[Path], place: _Place) -> Iterator
     from tailmetrics.ingest.standard_input import spooled
 
     with contextlib.ExitStack() as stack:
-        url = _service(settings) if options.option_value("store_url") is None else None
+        url = running_service(settings) if options.option_value("store_url") is None else None
         spool = None
         if url is None:
             # Before the store is opened, which nobody else can open then.
@@ -186,7 +187,7 @@ def _loads(settings: Settings, files: Sequence[Path], place: _Place) -> Iterator
             try:
                 jobs = stack.enter_context(load_jobs(settings, files, spool, options.named_format(settings)))
             except StoreBusy:
-                url = _service(settings)
+                url = running_service(settings)
                 if url is None:
                     raise
         if url is None:
@@ -197,17 +198,6 @@ def _loads(settings: Settings, files: Sequence[Path], place: _Place) -> Iterator
                 place.load = jobs[max(0, place.number)].progress()
         else:
             yield [partial(_through_service, settings, url, file, spool) for file in files]
-
-
-def _service(settings: Settings) -> str | None:
-    from tailmetrics.client.service_address import ServiceAddress
-
-    address = ServiceAddress(settings.api_host, settings.api_port)
-    if not address.is_listened_at():
-        return None  # and no client is needed, which takes time and memory
-    from tailmetrics.client.transport import find_service
-
-    return find_service(address)
 
 
 def _through_service(

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import socket
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from tailmetrics.urls import ANY_ADDRESS
+
+if TYPE_CHECKING:
+    from tailmetrics.settings import Settings
 
 CONNECT_SECONDS = 2.0
 
@@ -35,3 +39,13 @@ class ServiceAddress:
     @property
     def _host(self) -> str:
         return ANY_ADDRESS.get(self.host, self.host)
+
+
+def running_service(settings: Settings) -> str | None:
+    """The URL of the service at the address of the settings, None when none runs there."""
+    address = ServiceAddress(settings.api_host, settings.api_port)
+    if not address.is_listened_at():
+        return None  # and no client is needed, which takes time and memory
+    from tailmetrics.client.transport import find_service
+
+    return find_service(address)

@@ -6,7 +6,7 @@ So both give the same documents.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -27,8 +27,10 @@ from tailmetrics.settings.keys import Role, key_to_send
 
 if TYPE_CHECKING:
     from tailmetrics.status import LoadProgress
+    from tailmetrics.stores.base import Snapshot
 
 _MORE_THAN_THE_SERVICE_TAKES = 5.0  # seconds; it ends a question, and its wait for a turn, by itself before
+_BACKUP_SECONDS = 120.0  # a checkpoint comes first
 _PROBLEM = "urn:tailmetrics:problem:"
 
 
@@ -134,6 +136,23 @@ def is_service(url: str) -> bool:
             return bool(client.get("/health").json()["status"] == "alive")
     except (httpx.HTTPError, ValueError, TypeError, LookupError):
         return False
+
+
+@contextlib.contextmanager
+def snapshot_of(settings: Settings, url: str) -> Iterator[Snapshot]:
+    """The file of a running service's store. Raises ServiceError, also within the context."""
+    from tailmetrics.stores.base import Snapshot  # slow to import, and only a backup needs it
+
+    headers, key_said = _key_header(settings, Role.WRITER)
+    with _http(url, _BACKUP_SECONDS, headers) as client:
+        try:
+            with client.stream("POST", "/backup") as response:
+                if not response.is_success:
+                    response.read()
+                    raise _refusal(response, key_said)
+                yield Snapshot(int(response.headers["Content-Length"]), response.iter_raw())
+        except httpx.HTTPError as error:
+            raise _no_answer(url, error) from error
 
 
 def send_log(

@@ -6,10 +6,11 @@ not help.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypeVar
+from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypeVar, runtime_checkable
 
 import polars as pl
 
@@ -178,6 +179,37 @@ class Store(Writes, Reads, Protocol):
 
     def close(self) -> None:
         """End cleanly; what was committed stays."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A store's file as it was after one commit: so many bytes, in pieces that are read as they are taken."""
+
+    size: int
+    pieces: Iterator[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a copy of a store holds."""
+
+    schema_version: int
+    records: int
+    rejects: int
+    sources: int
+
+
+@runtime_checkable
+class Copyable(Protocol):
+    """A store whose file nobody else can copy, as one process has it for itself."""
+
+    def copying(self) -> AbstractContextManager[Snapshot]:
+        """A snapshot, from any thread, while commits go on; it ends with the context.
+
+        Raises StoreUnavailable when one is being taken already; so do the pieces, when it can no longer be
+        read.
+        """
         ...
 
 

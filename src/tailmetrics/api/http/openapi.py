@@ -54,6 +54,12 @@ _DOCUMENTED = {
         "no requests of customer 'cust_99' in the store",
         "unknown-customer",
     ),
+    409: _Documented(
+        "The store is no file that the service has for itself: what to do instead.",
+        "Conflict",
+        "sqlite:///data/tailmetrics.sqlite is copied without the service: `tailmetrics backup FILE` "
+        "where that file is",
+    ),
     413: _Documented(
         "The body is larger than is allowed, a log than the setting LOAD_MAX_BYTES.",
         "Request Entity Too Large",

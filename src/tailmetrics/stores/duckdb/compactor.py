@@ -109,6 +109,10 @@ class Compactor:
             if self._cursor is None:
                 action()
 
+    def checkpoint(self) -> None:
+        """Bring the log into the file, from any thread; raises as `Vacuum.checkpoint` does."""
+        self._vacuum.checkpoint()
+
     def close(self) -> None:
         """Stop at once; a transaction that is under way is undone, and made another time."""
         with self._changed:

@@ -6,12 +6,14 @@ import contextlib
 import os
 import re
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
 
 from tailmetrics.errors import StoreBusy, StoreDamaged, StoreError, StoreGone, StoreUnavailable
+from tailmetrics.process import is_other_process
 from tailmetrics.settings import Settings
 from tailmetrics.stores.duckdb import schema
 from tailmetrics.stores.duckdb.connections import (
@@ -26,7 +28,7 @@ from tailmetrics.urls import masked
 
 ROW_GROUP_RECORDS = 122_880  # DuckDB's default; a commit of a load fills one
 _SHOWN_COMMAND_CHARACTERS = 200
-_HEADERS_BYTES = 3 * 4096  # before the first block
+HEADERS_BYTES = 3 * 4096  # before the first block
 
 # DuckDB knows a file that is open by its path alone. Under another one, a hard link, it would open it twice,
 # each time with its own idea of positions.
@@ -36,11 +38,14 @@ _open_in_this_process: set[tuple[int, int]] = set()
 class DuckDBFile:
     """A DuckDB file of which this process is the only user.
 
-    `invalidated` is the error after which DuckDB refuses everything until the file is opened anew.
+    `invalidated` is the error after which DuckDB refuses everything until the file is opened anew. A
+    checkpoint is made by who has `checkpoint_lock`: who copies the file holds it, so that none is.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.invalidated: str | None = None
+        self.checkpoint_lock = threading.Lock()
+        self.copy_lock = threading.Lock()
         self.path = settings.store.path.absolute()
         self.memory_limit = settings.duckdb_memory_limit  # checked to be a number with a unit
         self._log = self.path.with_name(self.path.name + ".wal")
@@ -48,6 +53,8 @@ class DuckDBFile:
         self._cursors: Cursors | None = None
         self._identity: tuple[int, int] | None = None
         self._damage: str | None = None
+        self._descriptor: int | None = None
+        self._reading = threading.Lock()
 
     def open(self) -> None:
         """Open the file, made with its folder when there is none.
@@ -62,7 +69,7 @@ class DuckDBFile:
                 if not self.path.exists():
                     self._create(root)
                 identity = self._identify()
-                _attach(root, self.path)
+                attach(root, self.path)
                 schema.bring_up_to_date(root, self.path)
         except BaseException:
             root.close()
@@ -80,6 +87,10 @@ class DuckDBFile:
                 self._cursors.leave_log()
         self._cursors.close()
         self._cursors = None
+        with self._reading:
+            if self._descriptor is not None:
+                os.close(self._descriptor)
+                self._descriptor = None
         if self._identity is not None:
             _open_in_this_process.discard(self._identity)
 
@@ -103,6 +114,16 @@ class DuckDBFile:
             return self._log.stat().st_size
         except OSError:
             return 0
+
+    def read(self, length: int, offset: int) -> bytes:
+        """Bytes of the file as they lie on the disk. Raises StoreUnavailable when it is closed."""
+        with self._reading:
+            if self._cursors is None:
+                raise StoreUnavailable(f"{self.path} was closed meanwhile")
+            if self._descriptor is None:
+                # Kept until the end: to close it would end the lock that DuckDB has on the file.
+                self._descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+            return os.pread(self._descriptor, length, offset)
 
     @property
     def is_open(self) -> bool:
@@ -137,14 +158,14 @@ class DuckDBFile:
                 "WHERE database_name = current_database()"
             ).fetchall()
         with contextlib.suppress(OSError):
-            found, expected = self.size(), _HEADERS_BYTES + block_bytes * blocks
+            found, expected = self.size(), HEADERS_BYTES + block_bytes * blocks
             if found < expected:
                 self._damage = f"it has {found} bytes, expected at least {expected}"
 
     def _find_damage(self) -> str | None:
         with contextlib.suppress(OSError):
-            if self._damage is None and (size := self.size()) < _HEADERS_BYTES:
-                self._damage = f"it has {size} bytes, expected at least {_HEADERS_BYTES}"
+            if self._damage is None and (size := self.size()) < HEADERS_BYTES:
+                self._damage = f"it has {size} bytes, expected at least {HEADERS_BYTES}"
         return self._damage
 
     def check_present(self) -> None:
@@ -191,7 +212,7 @@ class DuckDBFile:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             draft.unlink(missing_ok=True)
-            _attach(root, draft)
+            attach(root, draft)
             schema.upgrade(root, 0)
             root.execute(f"USE memory; DETACH {DATABASE}")
             try:
@@ -217,23 +238,12 @@ class DuckDBFile:
         """Remove what processes that were killed while they made the file have left of it."""
         draft = re.compile(re.escape(self._draft_prefix) + r"(\d+)(\.wal)?")
         for found in self.path.parent.iterdir():
-            if (name := draft.fullmatch(found.name)) and not _is_other_process(int(name[1])):
+            if (name := draft.fullmatch(found.name)) and not is_other_process(int(name[1])):
                 with contextlib.suppress(OSError):
                     found.unlink()
 
 
-def _is_other_process(pid: int) -> bool:
-    """Whether a process of that number runs, and is not this one."""
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except OSError:
-        pass  # another user's
-    return pid != os.getpid()
-
-
-def _attach(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+def attach(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
     """Open a file as the database that statements are about."""
     quoted = str(path).replace("'", "''")  # not every version takes a parameter there
     # Only a file that is attached can be told how large its row groups are to be.
@@ -251,7 +261,8 @@ def _opening_error(path: Path, error: duckdb.Error) -> StoreError:
         who = _describe_process(int(holder[1])) if holder else "another process"
         return StoreBusy(
             f"{path} is held by {who}, and one process at a time may open a DuckDB file; stop that one, ask "
-            "it over HTTP, or give this one a file of its own in STORE_URL"
+            "it over HTTP, give this one a file of its own in STORE_URL, or read a snapshot, which "
+            "`tailmetrics backup FILE` makes while the other goes on"
         )
     if "not a valid DuckDB database" in text:
         if not path.stat().st_size:

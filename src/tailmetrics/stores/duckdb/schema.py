@@ -154,6 +154,13 @@ def utc_now() -> datetime:
 
 def bring_up_to_date(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
     """Upgrade the database of the file at `path`. Raises StoreError and SchemaMismatch."""
+    version = read_version(connection, path)
+    if version < VERSION:
+        upgrade(connection, version)
+
+
+def read_version(connection: duckdb.DuckDBPyConnection, path: Path) -> int:
+    """The schema version of the file at `path`, one that is known. Raises StoreError and SchemaMismatch."""
     try:
         found = connection.execute("SELECT schema_version FROM meta").fetchall()
     except duckdb.CatalogException:
@@ -161,14 +168,13 @@ def bring_up_to_date(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
             f"{path} is a DuckDB database of something else (it has no table meta); STORE_URL must name a "
             "file of this program, or one that does not exist yet"
         ) from None
-    if len(found) == 1 and 0 < found[0][0] < VERSION:
-        upgrade(connection, found[0][0])
-    elif found != [(VERSION,)]:
+    if len(found) != 1 or not 0 < found[0][0] <= VERSION:
         versions = ", ".join(str(version) for (version,) in found) or "none"
         raise SchemaMismatch(
-            f"{path} has schema version {versions}, this program knows version {VERSION}; use the program "
-            "that wrote it, or another file in STORE_URL"
+            f"{path} has schema version {versions}, this program knows version {VERSION} and those before "
+            "it; use the program that wrote it or a later one, or another file in STORE_URL"
         )
+    return int(found[0][0])
 
 
 def upgrade(connection: duckdb.DuckDBPyConnection, version: int) -> None:

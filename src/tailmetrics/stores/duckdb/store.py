@@ -9,7 +9,7 @@ import secrets
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from typing import TypeVar
 
@@ -22,7 +22,8 @@ from tailmetrics.sources import Batch, Source
 from tailmetrics.stats import RecordsQuery, StoreStatus
 from tailmetrics.status import SourceStatus, stored_statuses
 from tailmetrics.stores.base import Queries
-from tailmetrics.stores.duckdb import schema
+from tailmetrics.stores.base import Snapshot as FileSnapshot
+from tailmetrics.stores.duckdb import backup, schema
 from tailmetrics.stores.duckdb.dictionary import Dictionary
 from tailmetrics.stores.duckdb.file import ROW_GROUP_RECORDS, DuckDBFile
 from tailmetrics.stores.duckdb.queries import ReaderQueries, Snapshot
@@ -141,6 +142,10 @@ class DuckDBStore(ReaderQueries):
             schema.read_all(cursor)
         self._file.check_present()
         return True
+
+    def copying(self) -> AbstractContextManager[FileSnapshot]:
+        self._open_anew()
+        return backup.copying(self._file, self._writer.checkpoint)
 
     def close(self) -> None:
         with self._lock:

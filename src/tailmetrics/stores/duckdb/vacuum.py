@@ -69,22 +69,33 @@ class Vacuum:
         that fails in the middle the file has to be opened anew.
         """
         for _ in range(_CHECKPOINT_TRIES):
-            self._file.check_present()
-            if not self._file.has_room_for_checkpoint():
-                raise StoreUnavailable(f"{self._file.path}: the disk has no room for what its log holds")
-            try:
-                with (
-                    self._file.errors_translated(),
-                    self._file.cursors.paused(_QUIET_SECONDS),
-                    contextlib.closing(self._file.cursor()) as cursor,
-                ):
-                    cursor.execute("CHECKPOINT")
+            while not self._file.checkpoint_lock.acquire(blocking=False):  # a copy may take long
+                if not self._wait(_CHECKPOINT_PAUSE_SECONDS):
                     return
-            except StoreError:
-                if self._file.invalidated is not None:
-                    raise
+            try:
+                if self._try_checkpoint():
+                    return
+            finally:
+                self._file.checkpoint_lock.release()
             if not self._wait(_CHECKPOINT_PAUSE_SECONDS):
                 return
+
+    def _try_checkpoint(self) -> bool:
+        self._file.check_present()
+        if not self._file.has_room_for_checkpoint():
+            raise StoreUnavailable(f"{self._file.path}: the disk has no room for what its log holds")
+        try:
+            with (
+                self._file.errors_translated(),
+                self._file.cursors.paused(_QUIET_SECONDS),
+                contextlib.closing(self._file.cursor()) as cursor,
+            ):
+                cursor.execute("CHECKPOINT")
+        except StoreError:
+            if self._file.invalidated is not None:
+                raise
+            return False
+        return True
 
     def is_roomy(self) -> bool:
         """Whether much of the file is free."""

@@ -134,6 +134,10 @@ class Writer:
             # A sort that is under way would be without memory, and fail.
             self._compactor.while_idle(self._lower_memory)
 
+    def checkpoint(self) -> None:
+        """Bring what was committed into the file itself, from any thread. Raises StoreUnavailable."""
+        self._compactor.checkpoint()
+
     def _lower_memory(self) -> None:
         self._records_since_giving_back = 0
         # Refused while the memory is needed, which is as good.

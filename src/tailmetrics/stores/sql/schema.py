@@ -186,8 +186,8 @@ def prepare(connection: sa.Connection, daily_stats: sa.TextClause, name: str) ->
         )
     if version > SCHEMA_VERSION:
         raise SchemaMismatch(
-            f"{name} has schema version {version}, this program knows version {SCHEMA_VERSION}; use the "
-            "program that wrote it, or another database in STORE_URL"
+            f"{name} has schema version {version}, this program knows version {SCHEMA_VERSION} and those "
+            "before it; use the program that wrote it or a later one, or another database in STORE_URL"
         )
     for number in range(version, SCHEMA_VERSION):
         _UPGRADES[number - 1](connection, daily_stats)
