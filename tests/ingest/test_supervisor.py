@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,8 +14,9 @@ from tailmetrics.errors import PositionConflict, StoreError, StoreUnavailable
 from tailmetrics.ingest import supervisor as ingestion_module
 from tailmetrics.ingest.supervisor import Supervisor
 from tailmetrics.settings import Settings, load_settings
-from tailmetrics.sources import Batch, Source
+from tailmetrics.sources import Batch, Chunk, Source
 from tailmetrics.stores.in_memory import InMemoryStore
+from tailmetrics.tailing import Tailer
 from tailmetrics.telemetry.metrics import Metrics
 from tests.integration.running import await_that
 from tests.tailing.following import append, numbered
@@ -227,3 +229,52 @@ def test_a_format_that_is_named_wins_over_what_the_settings_say(tmp_path, store)
     assert job.wait(WAIT_SECONDS)
     ingestion.stop()
     assert (job.progress().records, job.progress().rejects) == (3, 0)
+
+
+def _await_standstill(ingestion: Supervisor) -> None:
+    before = ingestion.overdue_seconds()
+    await_that(lambda: ingestion.overdue_seconds() > before + 0.2, WAIT_SECONDS)
+
+
+def test_a_commit_that_does_not_return_is_a_standstill(ingestion, store, monkeypatch):
+    entered, returns = threading.Event(), threading.Event()
+
+    def hang(_: Sequence[Batch]) -> None:
+        entered.set()
+        returns.wait(WAIT_SECONDS)
+
+    monkeypatch.setattr(store, "write", hang)
+    ingestion.start()
+    assert entered.wait(WAIT_SECONDS)
+    _await_standstill(ingestion)
+    returns.set()
+    await_that(lambda: ingestion.overdue_seconds() < 0.2, WAIT_SECONDS)
+
+
+def test_a_dataflow_that_does_not_turn_is_a_standstill(ingestion, monkeypatch):
+    entered, returns = threading.Event(), threading.Event()
+
+    def hang(*_: int) -> list[Chunk]:
+        entered.set()
+        returns.wait(WAIT_SECONDS)
+        return []
+
+    monkeypatch.setattr(Tailer, "next_chunks", hang)
+    ingestion.start()
+    assert entered.wait(WAIT_SECONDS)
+    _await_standstill(ingestion)
+    returns.set()
+    await_that(lambda: ingestion.overdue_seconds() < 0.2, WAIT_SECONDS)
+
+
+def test_to_wait_for_a_store_that_is_away_is_no_standstill(ingestion, store):
+    store.always = StoreUnavailable("away", retry_after_seconds=3600)
+    ingestion.start()
+    await_that(lambda: ingestion.state().store_error is not None, WAIT_SECONDS)
+    assert ingestion.overdue_seconds() == 0.0
+
+
+def test_a_dataflow_that_has_ended_stands_still_for_ever(ingestion):
+    ingestion.start()
+    ingestion.stop()
+    assert ingestion.overdue_seconds() == math.inf

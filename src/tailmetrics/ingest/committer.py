@@ -78,13 +78,19 @@ class Committer:
         self._changed = threading.Condition()
         self._queue: deque[tuple[float, Batch]] = deque()
         self._queued = _Load()
-        self._is_committing = False
+        self._committing_since: float | None = None
         self._draining = False
         self._closing = False
         self._abandoned = threading.Event()
         self.failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
         self._thread.start()
+
+    @property
+    def committing_seconds(self) -> float:
+        """How long the commit that is under way has taken so far; 0 when none is, or the store is away."""
+        since = self._committing_since
+        return 0.0 if since is None or self.store_error is not None else time.monotonic() - since
 
     def put(self, batch: Batch) -> None:
         """Queue a batch, and wait while too much is queued. After the end batches are dropped."""
@@ -105,7 +111,7 @@ class Committer:
             self._draining = True
             self._changed.notify_all()
             self._changed.wait_for(
-                lambda: not (self._queue or self._is_committing) or self._abandoned.is_set()
+                lambda: not (self._queue or self._committing_since) or self._abandoned.is_set()
             )
 
     def close(self) -> None:
@@ -134,7 +140,7 @@ class Committer:
     def _next_group(self) -> list[Batch]:
         """Take what is committed together next; empty at the end."""
         with self._changed:
-            self._is_committing = False
+            self._committing_since = None
             self._changed.notify_all()
             self._changed.wait_for(lambda: self._queue or self._closing or self._abandoned.is_set())
             if self._queue and not self._abandoned.is_set():
@@ -151,7 +157,7 @@ class Committer:
                 group.append(batch)
                 taken = load
             self._queued -= taken
-            self._is_committing = bool(group)
+            self._committing_since = time.monotonic() if group else None
             # The first groups of a bulk are small, so that the store does not wait for them.
             self._enough_lines = min(self._worth_lines, max(CHUNK_LINES, 2 * taken.lines))
             self._changed.notify_all()

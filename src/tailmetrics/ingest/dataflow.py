@@ -68,14 +68,17 @@ class TailPartition(StatelessSourcePartition[Chunk]):
     def next_batch(self) -> list[Chunk]:
         if self._inputs.is_stopped:
             raise StopIteration
+        self._inputs.note_turn(self._worker_index)
         changes = self._inputs.wakeup.changes
         chunks = self._inputs.next_chunks(self._worker_index, self._worker_count)
         if chunks:
             return chunks
         rest = self._inputs.rest_seconds()
-        self._inputs.wakeup.wait(
-            changes, rest if self._worker_count == 1 else min(rest, _LONGEST_WAIT_OF_MANY_SECONDS)
-        )
+        if self._worker_count > 1:
+            rest = min(rest, _LONGEST_WAIT_OF_MANY_SECONDS)
+        self._inputs.note_turn(self._worker_index, rest)
+        self._inputs.wakeup.wait(changes, rest)
+        self._inputs.note_turn(self._worker_index)
         return self._inputs.next_chunks(self._worker_index, self._worker_count)
 
     def next_awake(self) -> datetime:

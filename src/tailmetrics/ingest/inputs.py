@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -53,6 +55,7 @@ class Inputs:
             self.tailer.close()
             raise
         self._warnings = SourceWarnings()
+        self._due: dict[int, float] = {}  # by worker: when its next turn is due
 
     @property
     def wakeup(self) -> Wakeup:
@@ -69,6 +72,15 @@ class Inputs:
         if self._queues is not None:
             chunks += self._queues.next_chunks(worker)
         return chunks
+
+    def note_turn(self, worker: int, rest_seconds: float = 0.0) -> None:
+        """Note that a worker begins a turn, or rests until the next one."""
+        self._due[worker] = time.monotonic() + rest_seconds
+
+    @property
+    def overdue_seconds(self) -> float:
+        """How long the next turn of a worker has been due."""
+        return max(0.0, time.monotonic() - min(list(self._due.values()), default=math.inf))
 
     def rest_seconds(self) -> float:
         """How long nothing is to be done as long as nothing wakes."""

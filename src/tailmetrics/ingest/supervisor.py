@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -109,6 +110,13 @@ class Supervisor:
             store_error=run.committer.store_error,
             lost_bytes=self._lost_bytes + run.inputs.tailer.lost_bytes,
         )
+
+    def overdue_seconds(self) -> float:
+        """How long a thread of the dataflow stands still, other than to wait for a store that is away."""
+        run = self._run
+        if run is None or run.committer.store_error is not None:
+            return 0.0 if self._thread.is_alive() else math.inf
+        return max(run.inputs.overdue_seconds, run.committer.committing_seconds)
 
     def sources(self) -> Sequence[SourceStatus]:
         run = self._run
