@@ -26,7 +26,7 @@ rm -f "$archives"/tailmetrics-*
 "$tools/twine" check --strict "$archives"/tailmetrics-*
 
 "$python" -m venv "$environment"
-"$environment/bin/pip" install -q -c requirements.lock "$archives"/tailmetrics-*.whl
+"$environment/bin/pip" install -q --no-compile -c requirements.lock "$archives"/tailmetrics-*.whl
 "$environment/bin/pip" check
 cd "$scratch" # where no setting and no source code lies
 unset PYTHONPATH
