@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import defaultdict, deque
@@ -12,6 +13,7 @@ import tenacity
 
 from tailmetrics.errors import PositionConflict, RecordsRefused, StoreUnavailable
 from tailmetrics.ingest.deduplication import Deduplication
+from tailmetrics.process import Pulse
 from tailmetrics.records import refused
 from tailmetrics.settings import CommitOptions
 from tailmetrics.sources import CHUNK_LINES, Batch
@@ -66,6 +68,7 @@ class Committer:
         on_failure: Callable[[], None] = lambda: None,
     ) -> None:
         self.store_error: str | None = None
+        self.pulse = Pulse()  # of commits
         self._store = store
         self._deduplication = Deduplication(store, options.max_messages_remembered)
         self._metrics = metrics
@@ -78,19 +81,13 @@ class Committer:
         self._changed = threading.Condition()
         self._queue: deque[tuple[float, Batch]] = deque()
         self._queued = _Load()
-        self._committing_since: float | None = None
+        self._is_committing = False
         self._draining = False
         self._closing = False
         self._abandoned = threading.Event()
         self.failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
         self._thread.start()
-
-    @property
-    def committing_seconds(self) -> float:
-        """How long the commit that is under way has taken so far; 0 when none is, or the store is away."""
-        since = self._committing_since
-        return 0.0 if since is None or self.store_error is not None else time.monotonic() - since
 
     def put(self, batch: Batch) -> None:
         """Queue a batch, and wait while too much is queued. After the end batches are dropped."""
@@ -111,7 +108,7 @@ class Committer:
             self._draining = True
             self._changed.notify_all()
             self._changed.wait_for(
-                lambda: not (self._queue or self._committing_since) or self._abandoned.is_set()
+                lambda: not (self._queue or self._is_committing) or self._abandoned.is_set()
             )
 
     def close(self) -> None:
@@ -140,7 +137,8 @@ class Committer:
     def _next_group(self) -> list[Batch]:
         """Take what is committed together next; empty at the end."""
         with self._changed:
-            self._committing_since = None
+            self._is_committing = False
+            self.pulse.beat(math.inf)
             self._changed.notify_all()
             self._changed.wait_for(lambda: self._queue or self._closing or self._abandoned.is_set())
             if self._queue and not self._abandoned.is_set():
@@ -157,7 +155,8 @@ class Committer:
                 group.append(batch)
                 taken = load
             self._queued -= taken
-            self._committing_since = time.monotonic() if group else None
+            self._is_committing = bool(group)
+            self.pulse.beat(0 if group else math.inf)
             # The first groups of a bulk are small, so that the store does not wait for them.
             self._enough_lines = min(self._worth_lines, max(CHUNK_LINES, 2 * taken.lines))
             self._changed.notify_all()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from tailmetrics.ingest.source_warnings import SourceWarnings
+from tailmetrics.process import Pulse
 from tailmetrics.queues import QueueReader
 from tailmetrics.settings import Settings
 from tailmetrics.sources import Acknowledgement, Batch, Chunk, Source
@@ -55,7 +54,7 @@ class Inputs:
             self.tailer.close()
             raise
         self._warnings = SourceWarnings()
-        self._due: dict[int, float] = {}  # by worker: when its next turn is due
+        self._pulses: dict[int, Pulse] = {}  # by worker
 
     @property
     def wakeup(self) -> Wakeup:
@@ -73,14 +72,13 @@ class Inputs:
             chunks += self._queues.next_chunks(worker)
         return chunks
 
-    def note_turn(self, worker: int, rest_seconds: float = 0.0) -> None:
-        """Note that a worker begins a turn, or rests until the next one."""
-        self._due[worker] = time.monotonic() + rest_seconds
+    def pulse_of(self, worker: int) -> Pulse:
+        """Where that worker says that it goes on."""
+        return self._pulses.setdefault(worker, Pulse())
 
-    @property
     def overdue_seconds(self) -> float:
-        """How long the next turn of a worker has been due."""
-        return max(0.0, time.monotonic() - min(list(self._due.values()), default=math.inf))
+        """How long one of the workers stands still."""
+        return max((pulse.overdue_seconds() for pulse in list(self._pulses.values())), default=0.0)
 
     def rest_seconds(self) -> float:
         """How long nothing is to be done as long as nothing wakes."""

@@ -36,7 +36,7 @@ def watchdog_seconds() -> float | None:
 class ServiceManager:
     """Tells the service manager how the process is, from the loop whose turns show that it goes on.
 
-    `overdue_seconds` is how long what runs beside that loop has been due to turn; a service is ready when
+    `overdue_seconds` is how long what runs beside that loop stands still; a service is ready when
     `is_ready` is true for the first time.
     """
 
