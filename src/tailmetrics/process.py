@@ -138,7 +138,7 @@ class Pulse:
         self._moved_at = 0.0
 
     def beat(self, rest_seconds: float = 0.0) -> None:
-        """Say that the calling thread goes on, and is due again so much later; inf: when it is given work."""
+        """Say that the calling thread goes on, and is due again so much later."""
         self._clock = None if _clock_of_thread is None else _clock_of_thread(threading.get_ident())
         self._due = time.monotonic() + rest_seconds
 

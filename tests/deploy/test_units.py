@@ -65,7 +65,7 @@ def test_a_unit_starts_a_command_that_says_when_it_is_ready(unit: Path) -> None:
     assert (program, unit.stem) == ("/opt/tailmetrics/bin/tailmetrics", f"tailmetrics-{name}")
     assert main.commands[name].make_context(name, arguments, parent=click.Context(main)).params
     assert _values(unit, "Type") == ["notify"]
-    assert _values(unit, "WatchdogSec") == ["2min"]
+    assert _values(unit, "WatchdogSec") == ["5min"]
     assert _values(unit, "Documentation") == [f"man:{unit.stem}(1)"]
 
 

@@ -267,6 +267,28 @@ def test_a_dataflow_that_does_not_turn_is_a_standstill(ingestion, monkeypatch):
     await_that(lambda: ingestion.overdue_seconds() < 0.2, WAIT_SECONDS)
 
 
+def test_to_wait_for_a_commit_that_works_is_no_standstill(tmp_path, store, monkeypatch):
+    append(tmp_path / "x.log", *numbered(0, 5000))
+    settings = load_settings(None, node_id="node", log_file_path=str(tmp_path / "x.log"), stream_max_size=10)
+    settings = settings.model_copy(update={"chunk_bytes": 1000})
+    returns = threading.Event()
+
+    def work(_: Sequence[Batch]) -> None:
+        while not returns.is_set():
+            pass
+
+    monkeypatch.setattr(store, "write", work)
+    ingestion = Supervisor(settings, store, Metrics())
+    ingestion.start()
+    await_that(lambda: ingestion._run is not None, WAIT_SECONDS)
+    inputs = ingestion._run.inputs
+    await_that(lambda: inputs.overdue_seconds() > 0.3, WAIT_SECONDS)
+    await_that(lambda: ingestion.overdue_seconds() < 0.1, WAIT_SECONDS)
+    assert inputs.overdue_seconds() > 0.3
+    returns.set()
+    ingestion.stop()
+
+
 def test_to_wait_for_a_store_that_is_away_is_no_standstill(ingestion, store):
     store.always = StoreUnavailable("away", retry_after_seconds=3600)
     ingestion.start()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections import defaultdict, deque
@@ -89,6 +88,11 @@ class Committer:
         self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
         self._thread.start()
 
+    @property
+    def is_committing(self) -> bool:
+        """Whether a commit is under way."""
+        return self._is_committing
+
     def put(self, batch: Batch) -> None:
         """Queue a batch, and wait while too much is queued. After the end batches are dropped."""
         if self._abandoned.is_set():
@@ -138,7 +142,6 @@ class Committer:
         """Take what is committed together next; empty at the end."""
         with self._changed:
             self._is_committing = False
-            self.pulse.beat(math.inf)
             self._changed.notify_all()
             self._changed.wait_for(lambda: self._queue or self._closing or self._abandoned.is_set())
             if self._queue and not self._abandoned.is_set():
@@ -155,8 +158,8 @@ class Committer:
                 group.append(batch)
                 taken = load
             self._queued -= taken
+            self.pulse.beat()
             self._is_committing = bool(group)
-            self.pulse.beat(0 if group else math.inf)
             # The first groups of a bulk are small, so that the store does not wait for them.
             self._enough_lines = min(self._worth_lines, max(CHUNK_LINES, 2 * taken.lines))
             self._changed.notify_all()

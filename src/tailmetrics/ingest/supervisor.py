@@ -116,7 +116,9 @@ class Supervisor:
         run = self._run
         if run is None or run.committer.store_error is not None:
             return 0.0 if self._thread.is_alive() else math.inf
-        return max(run.inputs.overdue_seconds(), run.committer.pulse.overdue_seconds())
+        if run.committer.is_committing:
+            return run.committer.pulse.overdue_seconds()  # the others may have to wait for it
+        return run.inputs.overdue_seconds()
 
     def sources(self) -> Sequence[SourceStatus]:
         run = self._run
