@@ -9,7 +9,7 @@ COPY requirements.lock ./
 RUN python3 -m venv /opt/build && \
     /opt/build/bin/pip install -c requirements.lock hatchling && \
     python3 -m venv --without-pip /opt/tailmetrics
-COPY pyproject.toml README.md ./
+COPY pyproject.toml README.md LICENSE ./
 # What it depends on is a layer of its own, by way of an empty package, so that changed code installs itself only.
 RUN install -D /dev/null src/tailmetrics/__init__.py && \
     /opt/build/bin/pip wheel --no-deps --no-build-isolation -w dist . && \

@@ -1,6 +1,6 @@
 # The containers of docker-compose.yml, and the checks. `make` alone shows what there is.
 .DEFAULT_GOAL := help
-.PHONY: build start ingest test fast down help
+.PHONY: build start ingest test fast package down help
 
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 ENGINE := @docker info >/dev/null 2>&1 || { echo 'No Docker engine answers (docker info says more). Start it, or run ./start.sh, which needs none.' >&2; exit 69; }
@@ -25,6 +25,9 @@ test: ## run all checks and tests
 
 fast: ## run all checks, and the tests that need no server, browser or container
 	./run_tests.sh --fast
+
+package: ## build the wheel and the source archive into dist/, and try them in an environment of their own
+	scripts/package.sh
 
 down: ## stop and remove the containers; what they stored is kept
 	$(ENGINE)

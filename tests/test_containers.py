@@ -387,7 +387,7 @@ def test_cleanup_asks_no_engine_when_there_were_no_containers(machine: Machine) 
 
 # Makefile
 
-TARGETS = ("build", "start", "ingest", "test", "fast", "down", "help")
+TARGETS = ("build", "start", "ingest", "test", "fast", "package", "down", "help")
 
 
 def _make(*arguments: str) -> subprocess.CompletedProcess[str]:

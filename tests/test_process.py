@@ -1,4 +1,4 @@
-"""That memory of arrays is kept for the next ones, as far as the C library can, and that of code is not."""
+"""Memory of arrays is kept for the next ones, as far as the C library can, and that of code is not."""
 
 from __future__ import annotations
 
@@ -6,10 +6,15 @@ import os
 import platform
 import subprocess
 import sys
+import threading
 
 import pytest
 
 from tailmetrics import process
+from tailmetrics.process import Pulse
+from tests.integration.running import await_that
+
+WAIT_SECONDS = 20.0
 
 with_glibc = pytest.mark.skipif(
     platform.libc_ver()[0] != "glibc", reason="other C libraries have no such settings"
@@ -107,3 +112,36 @@ print(*resource.getrlimit(resource.RLIMIT_NOFILE), process.room_for_logs(), proc
 """
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert run.stdout.splitlines() == ["1024 512 256", "256 64 64", "64 16 16", "4096 4096 2840 1000"]
+
+
+def _overdue(pulse: Pulse, seconds: float = 0.2) -> bool:
+    return pulse.overdue_seconds() > seconds
+
+
+def test_a_thread_that_does_nothing_when_it_is_due_stands_still_until_it_uses_the_processor() -> None:
+    pulse, works, ends = Pulse(), threading.Event(), threading.Event()
+
+    def run() -> None:
+        pulse.beat()
+        works.wait()
+        while works.is_set():
+            pass
+        ends.wait()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    await_that(lambda: _overdue(pulse), WAIT_SECONDS)
+    works.set()
+    await_that(lambda: not _overdue(pulse), WAIT_SECONDS)
+    works.clear()
+    await_that(lambda: _overdue(pulse), WAIT_SECONDS)
+    ends.set()
+    thread.join()
+    await_that(lambda: _overdue(pulse), WAIT_SECONDS)
+
+
+def test_a_thread_that_rests_does_not_stand_still() -> None:
+    pulse = Pulse()
+    assert pulse.overdue_seconds() == 0.0  # it has not begun
+    pulse.beat(3600.0)
+    assert pulse.overdue_seconds() == 0.0

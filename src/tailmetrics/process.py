@@ -1,10 +1,11 @@
-"""What a process does about itself: memory, garbage, files that may be open, and whose end is its own."""
+"""What a process does about itself: memory, garbage, open files, whose end is its own, who goes on."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
 import gc
+import math
 import os
 import re
 import resource
@@ -33,6 +34,7 @@ _USUAL = gc.get_threshold()
 _OBJECTS_OF_A_START = 1_000_000  # so many new ones until the first look
 
 _TURN_SECONDS = 0.001
+_clock_of_thread = getattr(time, "pthread_getcpuclockid", None)  # not every system has it
 
 _PARENT_LOOK_SECONDS = 0.25
 _PARENT_GRACE_SECONDS = 4.0  # from its end to ours, however long that takes
@@ -142,3 +144,31 @@ def is_other_process(pid: int) -> bool:
     except OSError:
         pass  # another user's
     return pid != os.getpid()
+
+
+class Pulse:
+    """Tells other threads how long one stands still: is overdue, and does not use the processor either.
+
+    A turn may take its time, as long as something is done in it: to unpack what was rotated can take minutes.
+    """
+
+    def __init__(self) -> None:
+        self._due = math.inf
+        self._clock: int | None = None
+        self._used = 0.0
+        self._moved_at = 0.0
+
+    def beat(self, rest_seconds: float = 0.0) -> None:
+        """Say that the calling thread goes on, and is due again so much later."""
+        self._clock = None if _clock_of_thread is None else _clock_of_thread(threading.get_ident())
+        self._due = time.monotonic() + rest_seconds
+
+    def overdue_seconds(self) -> float:
+        """How long the thread stands still, as far as it was looked at meanwhile."""
+        clock, due, now = self._clock, self._due, time.monotonic()
+        if clock is None or now <= due:
+            return 0.0
+        with contextlib.suppress(OSError):  # it has ended
+            if (used := time.clock_gettime(clock)) > self._used:
+                self._used, self._moved_at = used, now
+        return now - max(due, self._moved_at)

@@ -20,6 +20,7 @@ from tailmetrics.stores import open_store
 from tailmetrics.stores.base import Store
 from tailmetrics.telemetry.log import EventLog
 from tailmetrics.telemetry.metrics import Metrics
+from tailmetrics.telemetry.service_manager import ServiceManager, notify
 from tailmetrics.urls import bracketed
 
 log = EventLog()
@@ -45,7 +46,8 @@ def run_up(settings: Settings, page: str | None = None) -> int:
             threading.Thread(target=webbrowser.open, args=(page,), daemon=True).start()
         try:
             with following_standard_input(settings, ingestion.sources):
-                server.run_until_signal(HttpServer(create_app(settings, store, ingestion, metrics)), listener)
+                app = create_app(settings, store, ingestion, metrics)
+                server.run_until_signal(HttpServer(app, _manager(ingestion).turn), listener)
         finally:
             ingestion.stop()
         return _exit_status(ingestion, store)
@@ -68,10 +70,10 @@ def run_ingest(settings: Settings) -> int:
         try:
             with following_standard_input(settings, ingestion.sources):
                 if listener is None:
-                    server.wait_for_signal()
+                    server.wait_for_signal(_manager(ingestion))
                 else:
                     app = create_probes_app(settings, store, ingestion, metrics)
-                    server.run_until_signal(HttpServer(app), listener)
+                    server.run_until_signal(HttpServer(app, _manager(ingestion).turn), listener)
         finally:
             ingestion.stop()
         return _exit_status(ingestion, store)
@@ -83,7 +85,8 @@ def run_serve(settings: Settings) -> int:
     server = _Server()
     _tell_who_may_ask(settings)
     with _listening(settings.api_host, settings.api_port, "API_PORT") as listener, _opened(settings) as store:
-        server.run_until_signal(HttpServer(create_app(settings, store, None, Metrics())), listener)
+        app = create_app(settings, store, None, Metrics())
+        server.run_until_signal(HttpServer(app, ServiceManager().turn), listener)
         store.check_present()
         return EXIT_OK
 
@@ -111,16 +114,26 @@ class _Server:
         log.info("listening", address=f"http://{bracketed(host)}:{port}")
         server.run(sockets=[listener])
 
-    def wait_for_signal(self) -> None:
+    def wait_for_signal(self, manager: ServiceManager) -> None:
         """Where nothing is served."""
         resume_garbage_collection()
         release_code_pages()
-        self._asked.wait()
+        while not self._asked.wait(manager.turn_seconds):
+            manager.turn()
 
     def ask_to_end(self) -> None:
+        notify("STOPPING=1")
         self._asked.set()
         if self._server is not None:
             self._server.should_exit = True
+
+
+def _manager(ingestion: Supervisor) -> ServiceManager:
+    """A dataflow that waits for its store is not ready, though it goes on."""
+    return ServiceManager(
+        lambda: ingestion.state().name == "running" and ingestion.state().store_error is None,
+        ingestion.overdue_seconds,
+    )
 
 
 def _on_signals(end: Callable[[], None]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,9 +14,10 @@ from tailmetrics.errors import PositionConflict, StoreError, StoreUnavailable
 from tailmetrics.ingest import supervisor as ingestion_module
 from tailmetrics.ingest.supervisor import Supervisor
 from tailmetrics.settings import Settings, load_settings
-from tailmetrics.sources import Batch, Source
+from tailmetrics.sources import Batch, Chunk, Source
 from tailmetrics.status import SourceStatus
 from tailmetrics.stores.in_memory import InMemoryStore
+from tailmetrics.tailing import Tailer
 from tailmetrics.telemetry.metrics import Metrics
 from tests.api.fakes import LIVE_SOURCE
 from tests.integration.running import await_that
@@ -242,3 +244,74 @@ def test_that_nothing_is_left_to_say_of_a_source_is_reported(settings, store, mo
     await_that(lambda: len(reports) == 2, WAIT_SECONDS)
     supervisor.stop()
     assert reports == [[LIVE_SOURCE], []]
+
+
+def _await_standstill(ingestion: Supervisor) -> None:
+    before = ingestion.overdue_seconds()
+    await_that(lambda: ingestion.overdue_seconds() > before + 0.2, WAIT_SECONDS)
+
+
+def test_a_commit_that_does_not_return_is_a_standstill(ingestion, store, monkeypatch):
+    entered, returns = threading.Event(), threading.Event()
+
+    def hang(_: Sequence[Batch]) -> None:
+        entered.set()
+        returns.wait(WAIT_SECONDS)
+
+    monkeypatch.setattr(store, "write", hang)
+    ingestion.start()
+    assert entered.wait(WAIT_SECONDS)
+    _await_standstill(ingestion)
+    returns.set()
+    await_that(lambda: ingestion.overdue_seconds() < 0.2, WAIT_SECONDS)
+
+
+def test_a_dataflow_that_does_not_turn_is_a_standstill(ingestion, monkeypatch):
+    entered, returns = threading.Event(), threading.Event()
+
+    def hang(*_: int) -> list[Chunk]:
+        entered.set()
+        returns.wait(WAIT_SECONDS)
+        return []
+
+    monkeypatch.setattr(Tailer, "next_chunks", hang)
+    ingestion.start()
+    assert entered.wait(WAIT_SECONDS)
+    _await_standstill(ingestion)
+    returns.set()
+    await_that(lambda: ingestion.overdue_seconds() < 0.2, WAIT_SECONDS)
+
+
+def test_to_wait_for_a_commit_that_works_is_no_standstill(tmp_path, store, monkeypatch):
+    append(tmp_path / "x.log", *numbered(0, 5000))
+    settings = load_settings(None, node_id="node", log_file_path=str(tmp_path / "x.log"), stream_max_size=10)
+    settings = settings.model_copy(update={"chunk_bytes": 1000})
+    returns = threading.Event()
+
+    def work(_: Sequence[Batch]) -> None:
+        while not returns.is_set():
+            pass
+
+    monkeypatch.setattr(store, "write", work)
+    ingestion = Supervisor(settings, store, Metrics())
+    ingestion.start()
+    await_that(lambda: ingestion._run is not None, WAIT_SECONDS)
+    inputs = ingestion._run.inputs
+    await_that(lambda: inputs.overdue_seconds() > 0.3, WAIT_SECONDS)
+    await_that(lambda: ingestion.overdue_seconds() < 0.1, WAIT_SECONDS)
+    assert inputs.overdue_seconds() > 0.3
+    returns.set()
+    ingestion.stop()
+
+
+def test_to_wait_for_a_store_that_is_away_is_no_standstill(ingestion, store):
+    store.always = StoreUnavailable("away", retry_after_seconds=3600)
+    ingestion.start()
+    await_that(lambda: ingestion.state().store_error is not None, WAIT_SECONDS)
+    assert ingestion.overdue_seconds() == 0.0
+
+
+def test_a_dataflow_that_has_ended_stands_still_for_ever(ingestion):
+    ingestion.start()
+    ingestion.stop()
+    assert ingestion.overdue_seconds() == math.inf

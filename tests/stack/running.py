@@ -26,6 +26,7 @@ _PARTS = (
     ".dockerignore",
     ".env.local",
     "Dockerfile",
+    "LICENSE",
     "README.md",
     "cleanup.sh",
     "docker-compose.yml",

@@ -7,7 +7,7 @@ import math
 import socket
 import time
 from asyncio import AbstractEventLoop, BaseTransport, get_running_loop
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -139,10 +139,11 @@ class HttpServer(uvicorn.Server):
     """Serves an app until `should_exit` is set.
 
     uvicorn raises the signal that ended it once more; here a signal is an ordinary end. It waits for its
-    connections when it ends, and a page's stream of events has no end of its own.
+    connections when it ends, and a page's stream of events has no end of its own. Once it answers,
+    its loop calls `on_turn` ten times a second.
     """
 
-    def __init__(self, app: FastAPI) -> None:
+    def __init__(self, app: FastAPI, on_turn: Callable[[], None] = lambda: None) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -155,6 +156,7 @@ class HttpServer(uvicorn.Server):
                 proxy_headers=False,  # who asks is the peer; api/http/access.py says whom to believe more
             )
         )
+        self._on_turn = on_turn
         self._live: LiveViews[ViewParameters] | None = getattr(app.state, "live", None)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -162,6 +164,7 @@ class HttpServer(uvicorn.Server):
         await super().startup(sockets)
 
     async def on_tick(self, counter: int) -> bool:
+        self._on_turn()
         if counter % 10 == 0:
             now = time.monotonic()
             for connection in list(self.server_state.connections):

@@ -55,6 +55,11 @@ class _Command(click.Command):
         except errors.TailmetricsError as error:
             say(str(error))
             context.exit(_exit_status(error))
+        except ModuleNotFoundError as error:
+            say(
+                f"the package {error.name} is not installed: pip install tailmetrics brings all that it needs"
+            )
+            context.exit(Exit.CONFIGURATION)
         except KeyboardInterrupt:
             click.echo("Interrupted.", err=True)
             context.exit(Exit.INTERRUPTED)

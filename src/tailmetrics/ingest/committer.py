@@ -12,6 +12,7 @@ import tenacity
 
 from tailmetrics.errors import PositionConflict, RecordsRefused, StoreUnavailable
 from tailmetrics.ingest.deduplication import Deduplication
+from tailmetrics.process import Pulse
 from tailmetrics.records import refused
 from tailmetrics.settings import CommitOptions
 from tailmetrics.sources import CHUNK_LINES, Batch
@@ -66,6 +67,7 @@ class Committer:
         on_failure: Callable[[], None] = lambda: None,
     ) -> None:
         self.store_error: str | None = None
+        self.pulse = Pulse()  # of commits
         self._store = store
         self._deduplication = Deduplication(store, options.max_messages_remembered)
         self._metrics = metrics
@@ -85,6 +87,11 @@ class Committer:
         self.failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
         self._thread.start()
+
+    @property
+    def is_committing(self) -> bool:
+        """Whether a commit is under way."""
+        return self._is_committing
 
     def put(self, batch: Batch) -> None:
         """Queue a batch, and wait while too much is queued. After the end batches are dropped."""
@@ -151,6 +158,7 @@ class Committer:
                 group.append(batch)
                 taken = load
             self._queued -= taken
+            self.pulse.beat()
             self._is_committing = bool(group)
             # The first groups of a bulk are small, so that the store does not wait for them.
             self._enough_lines = min(self._worth_lines, max(CHUNK_LINES, 2 * taken.lines))

@@ -64,18 +64,22 @@ class TailPartition(StatelessSourcePartition[Chunk]):
         self._inputs = inputs
         self._worker_index = worker_index
         self._worker_count = worker_count
+        self._pulse = inputs.pulse_of(worker_index)
 
     def next_batch(self) -> list[Chunk]:
         if self._inputs.is_stopped:
             raise StopIteration
+        self._pulse.beat()
         changes = self._inputs.wakeup.changes
         chunks = self._inputs.next_chunks(self._worker_index, self._worker_count)
         if chunks:
             return chunks
         rest = self._inputs.rest_seconds()
-        self._inputs.wakeup.wait(
-            changes, rest if self._worker_count == 1 else min(rest, _LONGEST_WAIT_OF_MANY_SECONDS)
-        )
+        if self._worker_count > 1:
+            rest = min(rest, _LONGEST_WAIT_OF_MANY_SECONDS)
+        self._pulse.beat(rest)
+        self._inputs.wakeup.wait(changes, rest)
+        self._pulse.beat()
         return self._inputs.next_chunks(self._worker_index, self._worker_count)
 
     def next_awake(self) -> datetime:

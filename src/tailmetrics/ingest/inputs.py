@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from tailmetrics.ingest.source_warnings import SourceWarnings
+from tailmetrics.process import Pulse
 from tailmetrics.queues import QueueReader
 from tailmetrics.settings import Settings
 from tailmetrics.sources import Acknowledgement, Batch, Chunk, Source
@@ -53,6 +54,7 @@ class Inputs:
             self.tailer.close()
             raise
         self._warnings = SourceWarnings()
+        self._pulses: dict[int, Pulse] = {}  # by worker
 
     @property
     def wakeup(self) -> Wakeup:
@@ -69,6 +71,14 @@ class Inputs:
         if self._queues is not None:
             chunks += self._queues.next_chunks(worker)
         return chunks
+
+    def pulse_of(self, worker: int) -> Pulse:
+        """Where that worker says that it goes on."""
+        return self._pulses.setdefault(worker, Pulse())
+
+    def overdue_seconds(self) -> float:
+        """How long one of the workers stands still."""
+        return max((pulse.overdue_seconds() for pulse in list(self._pulses.values())), default=0.0)
 
     def rest_seconds(self) -> float:
         """How long nothing is to be done as long as nothing wakes."""

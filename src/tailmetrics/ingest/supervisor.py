@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -109,6 +110,15 @@ class Supervisor:
             store_error=run.committer.store_error,
             lost_bytes=self._lost_bytes + run.inputs.tailer.lost_bytes,
         )
+
+    def overdue_seconds(self) -> float:
+        """How long a thread of the dataflow stands still, other than to wait for a store that is away."""
+        run = self._run
+        if run is None or run.committer.store_error is not None:
+            return 0.0 if self._thread.is_alive() else math.inf
+        if run.committer.is_committing:
+            return run.committer.pulse.overdue_seconds()  # the others may have to wait for it
+        return run.inputs.overdue_seconds()
 
     def sources(self) -> Sequence[SourceStatus]:
         run = self._run
