@@ -32,6 +32,7 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
     "api/http/test_sessions.py": ("api/routes/session.py",),
     "api/routes/test_probes.py": ("api/app.py", "api/context.py", "api/ports.py"),
     "api/routes/test_stats.py": ("api/documents.py",),
+    "cli/export/test_command.py": ("cli/export/files.py",),
     "cli/test_client.py": ("cli/documents.py",),
     "formats/logfmt/test_reading.py": ("formats/logfmt/keys.py",),
     "formats/templates/test_format.py": ("formats/templates/clean_records.py",),
@@ -45,6 +46,11 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
     "stores/influxdb/test_flux.py": (
         "stores/influxdb/counts_query.py",
         "stores/influxdb/stats_query.py",
+    ),
+    "stores/test_record_pages.py": (
+        "stores/duckdb/records_query.py",
+        "stores/influxdb/records_query.py",
+        "stores/sql/records_query.py",
     ),
     "stores/influxdb/test_writer.py": ("stores/influxdb/reader.py", "stores/influxdb/store.py"),
     "stores/test_contract.py": (

@@ -19,7 +19,7 @@ COMMANDS = sorted(main.commands)
 
 def test_every_command_of_the_contract_is_there() -> None:
     assert " ".join(COMMANDS) == (
-        "check customers detect generate ingest load publish report serve stats status top up"
+        "check customers detect export generate ingest load publish report serve stats status top up"
     )
 
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import httpx
 from pydantic import SecretStr, TypeAdapter, ValidationError
@@ -20,7 +20,11 @@ from tailmetrics.errors import ServiceError, StoreBusy, StoreUnavailable
 from tailmetrics.settings import Settings
 
 if TYPE_CHECKING:
+    import polars as pl
+
+    from tailmetrics.stats import RecordsQuery
     from tailmetrics.status import LoadProgress
+    from tailmetrics.stores.base import Store
 
 _MORE_THAN_THE_SERVICE_TAKES = 5.0  # seconds; it ends a question, and its wait for a turn, by itself before
 
@@ -36,6 +40,18 @@ class Answer(Generic[Asked]):
     origin: str
 
 
+class Session(Protocol):
+    """A service or a store that is asked several things."""
+
+    def ask(self, kind: type[Asked], parameters: Mapping[str, str]) -> Answer[Asked]:
+        """GET the document of that kind. Raises ServiceError and StoreError."""
+        ...
+
+    def records(self, query: RecordsQuery) -> Iterator[pl.DataFrame]:
+        """Records as a store gives them. Raises ServiceError and StoreError, also after the first frame."""
+        ...
+
+
 class Client:
     """Asks the running service, and the store when none runs.
 
@@ -48,30 +64,37 @@ class Client:
         self._address = ServiceAddress(settings.api_host, settings.api_port)
 
     def ask(self, kind: type[Asked], parameters: Mapping[str, str]) -> Answer[Asked]:
-        """GET the document of that kind.
+        """GET the document of that kind. Raises as `session`, and ServiceError when the service refuses."""
+        with self.session() as session:
+            return session.ask(kind, parameters)
 
-        Raises ServiceError when the service refuses or breaks off, StoreError when the store cannot be read.
+    @contextlib.contextmanager
+    def session(self) -> Iterator[Session]:
+        """Ask several things of the same one.
+
+        Raises ServiceError when the service breaks off, StoreError when the store cannot be read.
         """
         url = None if self._store_first else find_service(self._address)
         if url is None:
             try:
-                return self._ask_store(kind, parameters)
+                store = self._open_store()
             except StoreBusy:
                 url = find_service(self._address) if self._store_first else None
                 if url is None:
                     raise
+            else:
+                with (
+                    contextlib.closing(store),
+                    contextlib.closing(_StoreSession(self._settings, store)) as own,
+                ):
+                    yield own
+                return
         seconds = 2 * self._settings.query_timeout_seconds + _MORE_THAN_THE_SERVICE_TAKES
         with _http(url, seconds) as client:
-            try:
-                response = client.get(kind.path, params=parameters)
-            except httpx.HTTPError as error:
-                raise _no_answer(url, error) from error
-        return Answer(_document(kind, response), response.content, url)
+            yield _ServiceSession(url, client)
 
-    def _ask_store(self, kind: type[Asked], parameters: Mapping[str, str]) -> Answer[Asked]:
-        from tailmetrics.api.app import create_app  # slow to import, and not needed with a service
-        from tailmetrics.stores import open_store
-        from tailmetrics.telemetry.metrics import Metrics
+    def _open_store(self) -> Store:
+        from tailmetrics.stores import open_store  # slow to import, and not needed with a service
 
         settings = self._settings
         if settings.store.is_file and not settings.store.path.exists():
@@ -79,15 +102,73 @@ class Client:
                 f"there is no store at {settings.store.path} yet, and no service answers at "
                 f"{self._address.url}; `tailmetrics up` or `tailmetrics load FILE` makes one"
             )
-        with contextlib.closing(open_store(settings)) as store:
-            transport = httpx.ASGITransport(create_app(settings, store, None, Metrics()))
+        return open_store(settings)
 
-            async def get() -> httpx.Response:
-                async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
-                    return await client.get(kind.path, params=parameters)
 
-            response = asyncio.run(get())
-        return Answer(_document(kind, response), response.content, str(settings.store))
+class _ServiceSession:
+    def __init__(self, url: str, client: httpx.Client) -> None:
+        self._url = url
+        self._client = client
+
+    def ask(self, kind: type[Asked], parameters: Mapping[str, str]) -> Answer[Asked]:
+        try:
+            response = self._client.get(kind.path, params=parameters)
+        except httpx.HTTPError as error:
+            raise _no_answer(self._url, error) from error
+        return Answer(_document(kind, response), response.content, self._url)
+
+    def records(self, query: RecordsQuery) -> Iterator[pl.DataFrame]:
+        from tailmetrics.cli.export.arrow import frames_of  # likewise
+
+        parameters = {"format": "arrow"}
+        if query.customer_id is not None:
+            parameters["customer"] = query.customer_id
+        for name, bound in (("from", query.start), ("to", query.end)):
+            if bound is not None:
+                parameters[name] = bound.isoformat()
+        try:
+            with self._client.stream("GET", "/records", params=parameters) as response:
+                if not response.is_success:
+                    response.read()
+                    raise _refusal(response)
+                yield from frames_of(response.iter_bytes())
+        except httpx.HTTPError as error:
+            raise _no_answer(self._url, error) from error
+
+
+class _StoreSession:
+    def __init__(self, settings: Settings, store: Store) -> None:
+        from tailmetrics.api.app import create_app  # likewise
+        from tailmetrics.telemetry.metrics import Metrics
+
+        self._app = create_app(settings, store, None, Metrics())
+        self._origin = str(settings.store)
+        self._store = store
+        self._loop = asyncio.new_event_loop()
+
+    def ask(self, kind: type[Asked], parameters: Mapping[str, str]) -> Answer[Asked]:
+        async def get() -> httpx.Response:
+            transport = httpx.ASGITransport(self._app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+                return await client.get(kind.path, params=parameters)
+
+        response = self._loop.run_until_complete(get())
+        return Answer(_document(kind, response), response.content, self._origin)
+
+    def records(self, query: RecordsQuery) -> Iterator[pl.DataFrame]:
+        frames = self._store.records(query)
+
+        async def following() -> pl.DataFrame | None:
+            return await anext(frames, None)
+
+        while (frame := self._loop.run_until_complete(following())) is not None:
+            yield frame
+
+    def close(self) -> None:
+        if self._loop.is_running():  # in a thread of Polars, which an interrupt has left to itself
+            return
+        self._loop.run_until_complete(self._loop.shutdown_default_executor())
+        self._loop.close()
 
 
 def find_service(address: ServiceAddress) -> str | None:
