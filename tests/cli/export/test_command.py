@@ -15,7 +15,6 @@ from tests.cli.running import Run
 from tests.integration.running import Service
 
 FORMATS = ("parquet", "csv", "jsonl", "arrow")
-AS_TEXT = STORED_SCHEMA | {"timestamp": pl.String()}
 
 
 def read(path: Path) -> pl.DataFrame:
@@ -25,12 +24,11 @@ def read(path: Path) -> pl.DataFrame:
         case ".arrow":
             return pl.read_ipc_stream(path)
         case ".csv":
-            frame = pl.read_csv(path, schema_overrides={"timestamp": pl.String(), "status_code": pl.Int16()})
+            frame = pl.read_csv(path, schema_overrides={"timestamp": pl.String()})
         case _:
-            frame = pl.read_ndjson(
-                path, schema_overrides={"timestamp": pl.String(), "status_code": pl.Int16()}
-            )
-    return frame.with_columns(pl.col("timestamp").str.to_datetime(time_unit="us", time_zone="UTC"))
+            frame = pl.read_ndjson(path)
+    times = pl.col("timestamp").str.to_datetime(time_unit="us", time_zone="UTC")
+    return frame.with_columns(times).cast({"status_code": pl.Int16()})
 
 
 @pytest.fixture

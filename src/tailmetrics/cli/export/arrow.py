@@ -41,12 +41,10 @@ class _Received:
         return filled
 
     def _has_more(self) -> bool:
-        while not self._left:
-            try:
-                self._left = memoryview(next(self._pieces))
-            except StopIteration:
-                return False
-            except Exception as error:
-                self.error = error
-                raise
-        return True
+        try:
+            # A piece may be empty.
+            self._left = self._left or memoryview(next(filter(None, self._pieces), b""))
+        except Exception as error:
+            self.error = error
+            raise
+        return bool(self._left)
