@@ -57,7 +57,6 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
         "stores/base.py",
         "stores/duckdb/counts_query.py",
         "stores/duckdb/customers_query.py",
-        "stores/duckdb/in_memory.py",
         "stores/duckdb/reader.py",
         "stores/duckdb/stats_query.py",
     ),

@@ -8,8 +8,7 @@ from typing import Any
 from tailmetrics.stats import CustomersPage, CustomersQuery
 from tailmetrics.stores.cursors import place_of
 from tailmetrics.stores.duckdb.aggregates import Groups, Method, aggregates_sql, counts_sql
-from tailmetrics.stores.duckdb.in_memory import few_rows
-from tailmetrics.stores.duckdb.reader import Condition, Reader
+from tailmetrics.stores.duckdb.reader import Condition, Reader, few_rows
 from tailmetrics.stores.duckdb.stats_query import with_memory_or_disk, within
 from tailmetrics.stores.results import can_be_stored, customers_page, latencies
 

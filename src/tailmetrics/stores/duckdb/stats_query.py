@@ -20,9 +20,8 @@ from tailmetrics.stats import (
 )
 from tailmetrics.stores.cursors import LAST, place_of
 from tailmetrics.stores.duckdb.aggregates import Groups, Method, aggregates_sql, window_key
-from tailmetrics.stores.duckdb.in_memory import MOST_ROWS, few_rows
 from tailmetrics.stores.duckdb.layout import key_of
-from tailmetrics.stores.duckdb.reader import Condition, Reader
+from tailmetrics.stores.duckdb.reader import MOST_ROWS, Condition, Reader, few_rows
 from tailmetrics.stores.duckdb.rows import COUNT_OF_REJECTS
 from tailmetrics.stores.results import (
     check_storable,
