@@ -48,7 +48,6 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
         "stores/influxdb/stats_query.py",
     ),
     "stores/test_record_pages.py": (
-        "stores/duckdb/records_query.py",
         "stores/influxdb/records_query.py",
         "stores/sql/records_query.py",
     ),
