@@ -38,6 +38,7 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
     "api/http/test_sessions.py": ("api/routes/session.py",),
     "api/routes/test_probes.py": ("api/app.py", "api/context.py", "api/ports.py"),
     "api/routes/test_stats.py": ("api/documents.py",),
+    "cli/export/test_command.py": ("cli/export/files.py",),
     "cli/test_client.py": ("cli/documents.py", "client/transport.py"),
     "formats/logfmt/test_reading.py": ("formats/logfmt/keys.py",),
     "formats/templates/test_format.py": ("formats/templates/clean_records.py",),
@@ -51,6 +52,10 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
     "stores/influxdb/test_flux.py": (
         "stores/influxdb/counts_query.py",
         "stores/influxdb/stats_query.py",
+    ),
+    "stores/test_record_pages.py": (
+        "stores/influxdb/records_query.py",
+        "stores/sql/records_query.py",
     ),
     "stores/influxdb/test_writer.py": ("stores/influxdb/reader.py", "stores/influxdb/store.py"),
     "stores/test_contract.py": (

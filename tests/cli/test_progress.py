@@ -7,7 +7,7 @@ import io
 import pytest
 
 from tailmetrics.cli import progress
-from tailmetrics.cli.progress import load_display, load_summary
+from tailmetrics.cli.progress import count_display, load_display, load_summary
 from tailmetrics.status import LoadProgress
 
 
@@ -42,3 +42,18 @@ def test_lines_come_after_twice_the_time_of_the_one_before(monkeypatch: pytest.M
         "x.log: 40%, 1,000 lines/s, 0 rejects",
         "x.log: 80%, 1,000 lines/s, 0 rejects",
     ]
+
+
+@pytest.mark.parametrize(("total", "share"), [(400, "25%"), (0, "100%")])
+def test_an_export_shows_how_many_of_how_many_now_and_then(
+    monkeypatch: pytest.MonkeyPatch, total: int, share: str
+) -> None:
+    clock = iter([0.0, 1.0, 2.5, 3.0, 4.0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    shown = io.StringIO()
+    show = count_display("export", "records", shown)
+    for _ in range(4):
+        show(100, total)
+    assert shown.getvalue() == (
+        f"export: {share}, 100 records, 40 a second\nexport: {share}, 100 records, 25 a second\n"
+    )

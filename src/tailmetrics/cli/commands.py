@@ -6,13 +6,14 @@ import click
 
 from tailmetrics import __version__
 from tailmetrics.cli import ask, backup, detect, load, run, write
+from tailmetrics.cli.export import command as export
 
 
 @click.group(
     commands=[
         *(run.up, run.ingest, run.serve),
         *(write.generate, write.publish, load.load, detect.detect),
-        *(backup.backup, backup.restore),
+        *(backup.backup, backup.restore, export.export),
         *(ask.stats, ask.customers, ask.breakdown, ask.rejects),
         *(ask.report, ask.status, ask.top, ask.check),
     ],

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import httpx
 from pydantic import SecretStr
@@ -23,6 +23,11 @@ from tailmetrics.client.transport import (
 from tailmetrics.errors import ServiceError, StoreBusy, StoreError, StoreUnavailable
 from tailmetrics.settings import Settings, load_settings
 from tailmetrics.telemetry.log import configure_events
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from tailmetrics.stats import RecordsQuery
 
 _SERVICE_SCHEMES = ("http://", "https://")
 # https://www.sqlite.org/fileformat.html, and what a DuckDB file has behind its first checksum.
@@ -88,6 +93,9 @@ class _SharedStore:
 
     def get(self, path: str, parameters: Mapping[str, str]) -> httpx.Response:
         return self._transport.get(path, parameters)
+
+    def records(self, query: RecordsQuery) -> Iterator[pl.DataFrame]:
+        return self._transport.records(query)
 
     def close(self) -> None:
         with self._lock:

@@ -6,9 +6,9 @@ So both give the same documents.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Coroutine, Iterable, Iterator, Mapping
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import httpx
 
@@ -26,8 +26,13 @@ from tailmetrics.settings import Settings
 from tailmetrics.settings.keys import Role, key_to_send
 
 if TYPE_CHECKING:
+    import polars as pl
+
+    from tailmetrics.stats import RecordsQuery
     from tailmetrics.status import LoadProgress
     from tailmetrics.stores.base import Snapshot
+
+_Result = TypeVar("_Result")
 
 _MORE_THAN_THE_SERVICE_TAKES = 5.0  # seconds; it ends a question, and its wait for a turn, by itself before
 _BACKUP_SECONDS = 120.0  # a checkpoint comes first
@@ -44,6 +49,10 @@ class Transport(Protocol):
 
         Raises ServiceError when none came, or a key is wanted, StoreError when the store cannot be read.
         """
+        ...
+
+    def records(self, query: RecordsQuery) -> Iterator[pl.DataFrame]:
+        """Records as a store gives them. Raises what `get` raises, also after the first frame."""
         ...
 
     def close(self) -> None: ...
@@ -66,6 +75,24 @@ class ServiceTransport:
         if response.status_code == httpx.codes.UNAUTHORIZED:
             raise _refusal(response, self._key_said)
         return response
+
+    def records(self, query: RecordsQuery) -> Iterator[pl.DataFrame]:
+        from tailmetrics.client.arrow import frames_of  # slow to import, and only an export needs it
+
+        parameters = {"format": "arrow"}
+        if query.customer_id is not None:
+            parameters["customer"] = query.customer_id
+        for name, bound in (("from", query.start), ("to", query.end)):
+            if bound is not None:
+                parameters[name] = bound.isoformat()
+        try:
+            with self._client.stream("GET", "/records", params=parameters) as response:
+                if not response.is_success:
+                    response.read()
+                    raise _refusal(response, self._key_said)
+                yield from frames_of(response.iter_bytes())
+        except httpx.HTTPError as error:
+            raise _no_answer(self.origin, error) from error
 
     def close(self) -> None:
         self._client.close()
@@ -95,7 +122,19 @@ class StoreTransport:
         self._loop = LoopThread("tailmetrics-client", self.origin)
 
     def get(self, path: str, parameters: Mapping[str, str]) -> httpx.Response:
-        asked: Future[httpx.Response] = self._loop.run(self._client.get(path, params=parameters))
+        return self._run(self._client.get(path, params=parameters))
+
+    def records(self, query: RecordsQuery) -> Iterator[pl.DataFrame]:
+        frames = self._store.records(query)
+
+        async def following() -> pl.DataFrame | None:
+            return await anext(frames, None)
+
+        while (frame := self._run(following())) is not None:
+            yield frame
+
+    def _run(self, work: Coroutine[Any, Any, _Result]) -> _Result:
+        asked: Future[_Result] = self._loop.run(work)
         try:
             return asked.result()
         except BaseException:  # Ctrl-C: nobody waits for the answer any more

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,7 +14,9 @@ import pytest
 
 from tailmetrics.api.admission import MOST_STREAMS
 from tailmetrics.api.app import create_app
+from tailmetrics.errors import StoreUnavailable
 from tailmetrics.records import STORED_SCHEMA
+from tailmetrics.stats import RecordsQuery
 from tailmetrics.stores import record_pages
 from tailmetrics.stores.in_memory import InMemoryStore
 from tailmetrics.telemetry.metrics import Metrics
@@ -116,3 +119,22 @@ def test_streams_beyond_a_few_are_refused_and_take_no_turn_from_questions(
         while (left := client.get("/records", params={"to": "1970-01-01"})).status_code == 503:
             pass
         assert left.status_code == 200
+
+
+def test_a_stream_that_the_store_cannot_finish_is_cut_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(record_pages, "PAGE_RECORDS", 10)
+    questions = itertools.count()
+
+    async def fail_later(query: object) -> None:
+        if isinstance(query, RecordsQuery) and next(questions) >= 3:
+            raise StoreUnavailable("the store went away")
+
+    store = InMemoryStore(before_read=fail_later)
+    moment = at("2024-10-10T08:00:00")
+    store.write([batch_of(store.register(source_of()), [(moment, "a", "/", 200, 0.1)] * 100)])
+    with serving(create_app(settings_in(tmp_path), store, None, Metrics())) as client:
+        with pytest.raises(httpx.RemoteProtocolError):
+            client.get("/records")
+        assert client.get("/records").status_code == 503
