@@ -169,7 +169,7 @@ def _refusal(response: httpx.Response, key_said: str) -> ServiceError:
         detail = str(response.json()["detail"])
     except (ValueError, TypeError, LookupError):
         detail = f"{response.url}: found status {response.status_code}, expected an answer of tailmetrics"
-    if response.status_code == httpx.codes.UNAUTHORIZED:
+    if response.status_code == httpx.codes.UNAUTHORIZED and detail.startswith("X-API-Key"):
         detail = f"{detail}; {key_said}"
     return ServiceError(detail, response.status_code)
 
