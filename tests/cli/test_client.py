@@ -206,6 +206,7 @@ def test_the_key_of_a_file_is_sent(run: Run, closed: Service, monkeypatch: pytes
 
 
 EXPECTED = "expected a key of the setting API_KEY or API_READ_KEY_FILE"
+NOTHING = f"found nothing, {EXPECTED}; no key was sent: "
 
 
 @pytest.mark.parametrize(
@@ -213,14 +214,12 @@ EXPECTED = "expected a key of the setting API_KEY or API_READ_KEY_FILE"
     [
         (
             {},
-            f"found nothing, {EXPECTED}; "
-            "no key was sent: set API_READ_KEY or API_READ_KEY_FILE as the service has it",
+            f"{NOTHING}set API_READ_KEY or API_READ_KEY_FILE as the service has it",
         ),
         ({"API_READ_KEY": "old"}, f"found another value, {EXPECTED}; the key sent is of API_READ_KEY"),
         (
             {"API_READ_KEY_FILE": "none"},
-            f"found nothing, {EXPECTED}; "
-            "no key was sent: API_READ_KEY_FILE cannot be read (No such file or directory)",
+            f"{NOTHING}API_READ_KEY_FILE cannot be read (No such file or directory)",
         ),
     ],
 )

@@ -104,3 +104,12 @@ def test_the_log_tells_the_mode_and_number_of_keys_and_none_of_them(file: Path) 
         ("warning", None, "0644"),
     ]
     assert "first" not in str(logged) and "second" not in str(logged)
+
+
+def test_a_session_that_was_shown_before_ends_with_its_time(
+    keys: Keyring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = new_session("first")
+    assert keys.of_session(session) and keys.of_session(session)
+    monkeypatch.setattr("time.time", lambda: 1e11)
+    assert not keys.of_session(session)
