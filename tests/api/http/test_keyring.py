@@ -106,10 +106,16 @@ def test_the_log_tells_the_mode_and_number_of_keys_and_none_of_them(file: Path) 
     assert "first" not in str(logged) and "second" not in str(logged)
 
 
-def test_a_session_that_was_shown_before_ends_with_its_time(
-    keys: Keyring, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    session = new_session("first")
-    assert keys.of_session(session) and keys.of_session(session)
-    monkeypatch.setattr("time.time", lambda: 1e11)
-    assert not keys.of_session(session)
+def test_what_was_shown_is_remembered_for_its_time_and_while_the_keys_stay(file: Path, keys: Keyring) -> None:
+    header = (b"x-api-key", b"first")
+    keys.remember(header, 1e11)
+    keys.remember((b"cookie", b"session"), 1e9)
+    assert keys.remembers(header) and not keys.remembers((b"cookie", b"session"))
+    file.write_text("first\n")
+    assert not keys.remembers(header)
+
+
+def test_little_is_remembered(keys: Keyring) -> None:
+    for number in range(3000):
+        keys.remember((b"x-api-key", b"%d" % number), 1e11)
+    assert len(keys._remembered) <= 1024

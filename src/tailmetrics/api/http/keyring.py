@@ -7,7 +7,7 @@ import hmac
 import time
 from dataclasses import dataclass
 
-from tailmetrics.api.http.sessions import end_of, is_session
+from tailmetrics.api.http.sessions import is_session
 from tailmetrics.errors import SettingsError
 from tailmetrics.settings import Settings
 from tailmetrics.settings.keys import Key, KeySetting, key_settings
@@ -16,7 +16,7 @@ from tailmetrics.telemetry.log import EventLog
 log = EventLog()
 
 LOOK_SECONDS = 0.5  # between two looks at a file of keys
-_MOST_SESSIONS = 1024
+_MOST_REMEMBERED = 1024
 _EXPECTED = "expected a file that this process may read, with one key a line"
 
 
@@ -77,7 +77,7 @@ class Keyring:
         self._files = [_KeyFile(setting) for setting in self.settings if setting.path is not None]
         self._look_at = time.monotonic() + LOOK_SECONDS
         self._known = self._gathered()
-        self._sessions: dict[str, tuple[Key, int]] = {}  # the genuine ones that were shown of late
+        self._remembered: dict[tuple[bytes, bytes], float] = {}
 
     def find(self, given: bytes) -> Key | None:
         """The key that was given, the one that may do the most where it stands twice."""
@@ -87,15 +87,19 @@ class Keyring:
 
     def of_session(self, session: str) -> Key | None:
         """The key with which a session was begun that has not ended."""
-        known = self._current()
-        if (found := self._sessions.get(session)) is not None and found[1] > time.time():
-            return found[0]
-        key = next((each.key for each in known if is_session(each.key.value, session)), None)
-        if key is not None:
-            if len(self._sessions) >= _MOST_SESSIONS:
-                self._sessions.clear()
-            self._sessions[session] = key, end_of(session)
-        return key
+        return next((each.key for each in self._current() if is_session(each.key.value, session)), None)
+
+    def remember(self, header: tuple[bytes, bytes], until: float) -> None:
+        """That this header showed a key in force, or a session until so many seconds since 1970."""
+        if len(self._remembered) >= _MOST_REMEMBERED:
+            self._remembered.clear()
+        self._remembered[header] = until
+
+    def remembers(self, header: tuple[bytes, bytes]) -> bool:
+        """Whether the header showed a key that is in force still."""
+        # Found by a hash with a secret of the process, so its time tells nothing of a key.
+        self._current()
+        return self._remembered.get(header, 0.0) > time.time()
 
     def problems(self) -> list[tuple[str, str]]:
         """The files that cannot be read again, and why."""
@@ -108,7 +112,7 @@ class Keyring:
             changed = [file.look() for file in self._files]
             if any(changed):
                 self._known = self._gathered()
-                self._sessions.clear()
+                self._remembered.clear()
         return self._known
 
     def _gathered(self) -> list[_Known]:
