@@ -272,3 +272,22 @@ def test_check_notes_a_service_that_other_machines_would_reach_without_a_key(
     assert [text.partition(":")[0] for text in found] == (
         ["API_HOST is 0.0.0.0 and there is no API_KEY"] if noted else []
     )
+
+
+def test_keys_are_told_by_what_they_are_for_and_never_shown(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readers = tmp_path / "readers"
+    readers.write_text("s3cret-1 screen\ns3cret-2\n")
+    readers.chmod(0o644)
+    monkeypatch.setenv("API_KEY", "s3cret-3")
+    monkeypatch.setenv("API_READ_KEY_FILE", str(readers))
+    monkeypatch.setenv("API_KEY_FILE", str(tmp_path / "none"))
+    result = run("check")
+    assert [line for line in result.stdout.splitlines() if "keys:" in line] == [
+        "ok    keys: API_KEY is set: who has it may change something and read",
+        f"wrong keys: API_KEY_FILE: {tmp_path}/none cannot be used (No such file or directory)",
+        f"ok    keys: API_READ_KEY_FILE: {readers} holds 2 keys, by which one may read",
+        f"note  keys: {readers} has mode 0644: every user of this machine may read it; chmod o-r",
+    ]
+    assert "s3cret" not in result.output

@@ -14,7 +14,7 @@ import pytest
 
 from tailmetrics.stores import open_store
 from tests.builders import settings_of
-from tests.cli.running import Run, as_json
+from tests.cli.running import LOG, Run, as_json
 from tests.integration.running import Service, free_port
 
 
@@ -178,3 +178,91 @@ def test_events_of_a_store_do_not_mix_with_what_is_printed(
     result = run(*command, "--store-url", f"influxdb://127.0.0.1:{free_port()}/bucket?org=shop")
     assert (result.exit_code, result.stdout) == (69, "")
     assert re.match(r"timestamp=\S+ level=warning event=.*the store is not ready", result.stderr)
+
+
+@pytest.fixture(scope="module")
+def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service that asks readers for a key of a file, and writers for the one of a setting."""
+    folder = tmp_path_factory.mktemp("closed")
+    keys = folder / "readers"
+    keys.write_text("the-readers-key screen in the hall\n")
+    service = Service(folder, str(LOG), API_KEY="the-writers-key", API_READ_KEY_FILE=str(keys))
+    service.client.headers["X-API-Key"] = "the-writers-key"
+    try:
+        service.start()
+        service.await_total(10_000)
+        yield service
+    finally:
+        service.close()
+
+
+@pytest.mark.parametrize(
+    ("setting", "key"), [("API_READ_KEY", "the-readers-key"), ("API_KEY", "the-writers-key")]
+)
+def test_the_key_of_the_settings_is_sent(
+    run: Run, closed: Service, monkeypatch: pytest.MonkeyPatch, setting: str, key: str
+) -> None:
+    monkeypatch.setenv(setting, key)
+    assert as_json(run("stats", "cust_1", "--json", "--port", closed.port))["total_requests"] == 161
+    assert as_json(run("status", "--json", "--port", closed.port))["sources"]
+    assert run("report", "--port", closed.port).exit_code == 0
+
+
+def test_the_key_of_a_file_is_sent(run: Run, closed: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("API_READ_KEY_FILE", str(closed.folder / "readers"))
+    assert run("top", "--count", "1", "--from", "2024-01-01", "--port", closed.port).exit_code == 0
+
+
+EXPECTED = "expected a key of the setting API_KEY or API_READ_KEY_FILE"
+NOTHING = f"found nothing, {EXPECTED}; no key was sent: "
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (
+            {},
+            f"{NOTHING}set API_READ_KEY or API_READ_KEY_FILE as the service has it",
+        ),
+        ({"API_READ_KEY": "old"}, f"found another value, {EXPECTED}; the key sent is of API_READ_KEY"),
+        (
+            {"API_READ_KEY_FILE": "none"},
+            f"{NOTHING}API_READ_KEY_FILE cannot be read (No such file or directory)",
+        ),
+    ],
+)
+def test_which_key_is_missing_is_said(
+    run: Run, closed: Service, monkeypatch: pytest.MonkeyPatch, settings: Mapping[str, str], said: str
+) -> None:
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    result = run("stats", "--port", closed.port)
+    assert (result.exit_code, result.stderr) == (77, f"tailmetrics stats: X-API-Key: {said}\n")
+
+
+def test_a_readers_key_does_not_load(run: Run, closed: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("API_READ_KEY", "the-readers-key")
+    result = run("load", LOG, "--port", closed.port)
+    assert (result.exit_code, "set API_KEY or API_KEY_FILE as the service has it" in result.stderr) == (
+        77,
+        True,
+    )
+
+
+def test_status_without_a_key_says_that_logs_are_left_out(run: Run, closed: Service) -> None:
+    result = run("status", "--port", closed.port)
+    assert result.exit_code == 0
+    assert "logs are shown to those with a key: set API_READ_KEY" in result.stdout
+    assert str(LOG) not in result.stdout
+
+
+def test_who_may_open_the_store_needs_no_key(run: Run, stored: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("API_READ_KEY", "key")
+    monkeypatch.setenv("API_KEY_FILE", "none")
+    answer = as_json(run("stats", "cust_1", "--json", "--store-url", stored))
+    assert answer["total_requests"] == 161
+
+
+def test_no_key_is_in_the_log_of_the_service(closed: Service) -> None:
+    said = closed.said()
+    assert "keys=1" in said and "the-" not in said

@@ -104,3 +104,18 @@ def test_the_log_tells_the_mode_and_number_of_keys_and_none_of_them(file: Path) 
         ("warning", None, "0644"),
     ]
     assert "first" not in str(logged) and "second" not in str(logged)
+
+
+def test_what_was_shown_is_remembered_for_its_time_and_while_the_keys_stay(file: Path, keys: Keyring) -> None:
+    header = (b"x-api-key", b"first")
+    keys.remember(header, 1e11)
+    keys.remember((b"cookie", b"session"), 1e9)
+    assert keys.remembers(header) and not keys.remembers((b"cookie", b"session"))
+    file.write_text("first\n")
+    assert not keys.remembers(header)
+
+
+def test_little_is_remembered(keys: Keyring) -> None:
+    for number in range(3000):
+        keys.remember((b"x-api-key", b"%d" % number), 1e11)
+    assert len(keys._remembered) <= 1024

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import math
 from dataclasses import dataclass
 
 from fastapi import Request
@@ -20,7 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tailmetrics.api.http.guard import READING_METHODS
 from tailmetrics.api.http.keyring import LOOK_SECONDS, Keyring
 from tailmetrics.api.http.problems import problem_response
-from tailmetrics.api.http.sessions import COOKIE
+from tailmetrics.api.http.sessions import COOKIE, end_of
 from tailmetrics.api.http.wrong_keys import WrongKeys
 from tailmetrics.settings import Settings
 from tailmetrics.settings.keys import Key, Role
@@ -32,6 +33,7 @@ SESSION_PATHS = frozenset({"/session", "/session/end"})
 
 KEY_HEADER = "X-API-Key"
 CHALLENGE = f'ApiKey realm="tailmetrics", header="{KEY_HEADER}", Bearer realm="tailmetrics"'
+_CREDENTIALS = frozenset({b"x-api-key", b"authorization", b"cookie"})
 IDENTITY = "tailmetrics.identity"  # where a scope has it
 
 
@@ -72,7 +74,16 @@ class Access:
 
     def may_read(self, scope: Scope) -> bool:
         """Whether somebody may see what needs a reader's key, if there is such a thing."""
-        return not self.guards_reading or self.who(scope) is not None
+        if not self.guards_reading:
+            return True
+        header = _only_credential(scope)
+        if header is not None and self.keyring.remembers(header) and not self._wait_seconds(scope):
+            return True
+        identity = self.who(scope)
+        if identity is not None and identity.key is not None and header is not None:
+            session = self._shown(scope).session if header[0] == b"cookie" else None
+            self.keyring.remember(header, math.inf if session is None else end_of(session))
+        return identity is not None
 
     def who(self, scope: Scope) -> Identity | None:
         """Who asks, None when nobody can tell."""
@@ -257,6 +268,16 @@ def identity_of(request: Request) -> Identity | None:
     """Who asks, where somebody had to show it."""
     found = request.scope.get(IDENTITY)
     return found if isinstance(found, Identity) else None
+
+
+def _only_credential(scope: Scope) -> tuple[bytes, bytes] | None:
+    found = None
+    for header in scope["headers"]:
+        if header[0] in _CREDENTIALS:
+            if found is not None:
+                return None
+            found = header
+    return found if found is None else (found[0], found[1])
 
 
 def _peer(scope: Scope) -> str:

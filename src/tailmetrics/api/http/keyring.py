@@ -16,6 +16,7 @@ from tailmetrics.telemetry.log import EventLog
 log = EventLog()
 
 LOOK_SECONDS = 0.5  # between two looks at a file of keys
+_MOST_REMEMBERED = 1024
 _EXPECTED = "expected a file that this process may read, with one key a line"
 
 
@@ -38,23 +39,24 @@ class _KeyFile:
             raise SettingsError([f"{setting.name}: {self._said(error)}, {_EXPECTED}"]) from error
         self._note()
 
-    def look(self) -> None:
-        """Read the file if it is another than before."""
+    def look(self) -> bool:
+        """Read the file; whether it is another than before."""
         # The content is compared, as a file may be written twice within the tick of its time.
         try:
             content = self.setting.read()
             if content == self._content:
                 self.problem = None
-                return
+                return False
             keys = self.setting.parse(content)
         except (OSError, ValueError) as error:
             problem = f"{self.setting.name}: {self._said(error)}; the keys read before stay in force"
             if problem != self.problem:
                 log.error("keys not read again", error=problem)  # noqa: TRY400  # one line an event
             self.problem = problem
-            return
+            return False
         self.problem, self._content, self.keys = None, content, keys
         self._note()
+        return True
 
     def _note(self) -> None:
         log.info("keys read", setting=self.setting.name, file=self.setting.path, keys=len(self.keys))
@@ -75,6 +77,7 @@ class Keyring:
         self._files = [_KeyFile(setting) for setting in self.settings if setting.path is not None]
         self._look_at = time.monotonic() + LOOK_SECONDS
         self._known = self._gathered()
+        self._remembered: dict[tuple[bytes, bytes], float] = {}
 
     def find(self, given: bytes) -> Key | None:
         """The key that was given, the one that may do the most where it stands twice."""
@@ -86,6 +89,18 @@ class Keyring:
         """The key with which a session was begun that has not ended."""
         return next((each.key for each in self._current() if is_session(each.key.value, session)), None)
 
+    def remember(self, header: tuple[bytes, bytes], until: float) -> None:
+        """That this header showed a key in force, or a session until so many seconds since 1970."""
+        if len(self._remembered) >= _MOST_REMEMBERED:
+            self._remembered.clear()
+        self._remembered[header] = until
+
+    def remembers(self, header: tuple[bytes, bytes]) -> bool:
+        """Whether the header showed a key that is in force still."""
+        # Found by a hash with a secret of the process, so its time tells nothing of a key.
+        self._current()
+        return self._remembered.get(header, 0.0) > time.time()
+
     def problems(self) -> list[tuple[str, str]]:
         """The files that cannot be read again, and why."""
         self._current()
@@ -94,9 +109,10 @@ class Keyring:
     def _current(self) -> list[_Known]:
         if self._files and time.monotonic() >= self._look_at:
             self._look_at = time.monotonic() + LOOK_SECONDS
-            for file in self._files:
-                file.look()
-            self._known = self._gathered()
+            changed = [file.look() for file in self._files]
+            if any(changed):
+                self._known = self._gathered()
+                self._remembered.clear()
         return self._known
 
     def _gathered(self) -> list[_Known]:

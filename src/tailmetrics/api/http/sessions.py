@@ -31,5 +31,10 @@ def is_session(key: str, session: str, now: float | None = None) -> bool:
     return genuine and ends > (time.time() if now is None else now)
 
 
+def end_of(session: str) -> int:
+    """When a genuine session ends, in seconds since 1970."""
+    return int(session.partition(".")[0])
+
+
 def _signature(key: str, ends: int) -> str:
     return hmac.new(key.encode(), f"tailmetrics session {ends}".encode(), hashlib.sha256).hexdigest()

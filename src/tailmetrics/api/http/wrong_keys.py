@@ -50,6 +50,8 @@ def _left(tried: _Tried, now: float | None) -> float:
 
 
 def _place(address: str) -> str:
+    if ":" not in address:
+        return address
     try:
         ip = ipaddress.ip_address(address)
     except ValueError:
