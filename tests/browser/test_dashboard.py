@@ -99,6 +99,7 @@ class TestWarnings:
         self, new_visitor: Callable[..., Visitor], tmp_path: Path, width: int, scheme: str
     ) -> None:
         log = tmp_path / "requests.log"
+        log.touch()
         service = Service(tmp_path, str(log), LOG_FORMAT="json")
         try:
             service.start()
