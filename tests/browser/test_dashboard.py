@@ -261,6 +261,7 @@ class TestLive:
         page = visitor.open(own, "/?range=24h&tz=UTC")
         expect(figure(page, "total_requests")).to_have_text("60")
         expect(page.locator("#chart-latency tbody tr").first).to_be_attached()
+        expect(page.locator("#statuses tbody tr").first).to_be_attached()
         nodes = "() => document.querySelectorAll('*').length"
         before = page.evaluate(nodes)
         for more in range(1, 6):
