@@ -2,8 +2,7 @@
 
 Each was written by the last code of its version while the service followed a log: the 10,000 lines of
 requests-10k.log and, when these were sorted, those of appended.log in two commits. So that files are small,
-that code sorted a thousand records, and encoded a hundred, as it would many. All with the DuckDB
-of version 7.
+it sorted a thousand records, and encoded a hundred, as it would many. All by the DuckDB of version 7.
 """
 
 from __future__ import annotations

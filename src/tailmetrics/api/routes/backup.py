@@ -80,6 +80,8 @@ class _SentSnapshot(Response):
             await send({"type": "http.response.body", "body": b""})
         except StoreUnavailable as error:  # the client sees that it was given too little
             log.warning("a backup was broken off", error=str(error))
+        except asyncio.CancelledError:
+            log.warning("a backup was broken off, as the service ends")
         except asyncio.TimeoutError:
             log.warning("a backup was broken off, its client took nothing", seconds=_SLOWEST_PIECE_SECONDS)
         finally:
