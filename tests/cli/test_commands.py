@@ -19,8 +19,8 @@ COMMANDS = sorted(main.commands)
 
 def test_every_command_of_the_contract_is_there() -> None:
     assert " ".join(COMMANDS) == (
-        "breakdown check customers detect generate ingest load publish rejects report serve stats status "
-        "top up"
+        "breakdown check customers detect export generate ingest load publish rejects report serve stats "
+        "status top up"
     )
 
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import httpx
 from pydantic import TypeAdapter, ValidationError
 
 from tailmetrics.cli.documents import Breakdown, Customers, Readiness, Rejects, Stats
-from tailmetrics.client.transport import connect, refusal
+from tailmetrics.client.transport import Transport, connect, refusal
 from tailmetrics.settings import Settings
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from tailmetrics.stats import RecordsQuery
 
 Asked = TypeVar("Asked", Stats, Customers, Breakdown, Rejects, Readiness)
 
@@ -26,6 +31,37 @@ class Answer(Generic[Asked]):
     origin: str
 
 
+class Session:
+    """A service or a store that is asked several things; every method raises ServiceError and StoreError."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def ask(self, kind: type[Asked], parameters: Mapping[str, str]) -> Answer[Asked]:
+        """GET the document of that kind. Raises also what a refusal tells: QueryError, UnknownCustomer."""
+        response = self._transport.get(kind.path, parameters)
+        # A service that is not ready says so with an error's status.
+        if response.is_success or kind is Readiness:
+            try:
+                document = TypeAdapter(kind).validate_json(response.content)
+                return Answer(document, response.content, self._transport.origin)
+            except ValidationError:
+                pass
+        raise refusal(response)
+
+    def ask_csv(self, path: str, parameters: Mapping[str, str]) -> tuple[bytes, str | None]:
+        """GET a document as CSV, and the cursor of the page that follows. Raises what `ask` raises."""
+        response = self._transport.get(path, {**parameters, "format": "csv"})
+        if not response.is_success or not response.headers["Content-Type"].startswith("text/csv"):
+            raise refusal(response)
+        following = httpx.URL(response.links.get("next", {}).get("url", ""))
+        return response.content, following.params.get("cursor")
+
+    def records(self, query: RecordsQuery) -> Iterator[pl.DataFrame]:
+        """Records as a store gives them. Raises what `ask` raises, also after the first frame."""
+        return self._transport.records(query)
+
+
 class Client:
     """Asks the running service, and the store when none runs.
 
@@ -37,28 +73,17 @@ class Client:
         self._store_first = store_first
 
     def ask(self, kind: type[Asked], parameters: Mapping[str, str]) -> Answer[Asked]:
-        """GET the document of that kind.
-
-        Raises ServiceError when the service breaks off or refuses, or another error that tells why, and
-        StoreError when the store cannot be read.
-        """
-        response, origin = self._get(kind.path, parameters)
-        # A service that is not ready says so with an error's status.
-        if response.is_success or kind is Readiness:
-            try:
-                return Answer(TypeAdapter(kind).validate_json(response.content), response.content, origin)
-            except ValidationError:
-                pass
-        raise refusal(response)
+        """GET the document of that kind. Raises what a session raises."""
+        with self.session() as session:
+            return session.ask(kind, parameters)
 
     def ask_csv(self, path: str, parameters: Mapping[str, str]) -> tuple[bytes, str | None]:
-        """GET a document as CSV, and the cursor of the page that follows. Raises what `ask` raises."""
-        response, _ = self._get(path, {**parameters, "format": "csv"})
-        if not response.is_success or not response.headers["Content-Type"].startswith("text/csv"):
-            raise refusal(response)
-        following = httpx.URL(response.links.get("next", {}).get("url", ""))
-        return response.content, following.params.get("cursor")
+        """GET a document as CSV, and the cursor of the page that follows. Raises what a session raises."""
+        with self.session() as session:
+            return session.ask_csv(path, parameters)
 
-    def _get(self, path: str, parameters: Mapping[str, str]) -> tuple[httpx.Response, str]:
+    @contextlib.contextmanager
+    def session(self) -> Iterator[Session]:
+        """Ask several things of the same one. Raises StoreError when the store cannot be opened."""
         with contextlib.closing(connect(self._settings, store_first=self._store_first)) as transport:
-            return transport.get(path, parameters), transport.origin
+            yield Session(transport)

@@ -6,12 +6,13 @@ import click
 
 from tailmetrics import __version__
 from tailmetrics.cli import ask, detect, load, run, write
+from tailmetrics.cli.export import command as export
 
 
 @click.group(
     commands=[
         *(run.up, run.ingest, run.serve),
-        *(write.generate, write.publish, load.load, detect.detect),
+        *(write.generate, write.publish, load.load, export.export, detect.detect),
         *(ask.stats, ask.customers, ask.breakdown, ask.rejects),
         *(ask.report, ask.status, ask.top, ask.check),
     ],

@@ -81,3 +81,22 @@ def _rates(load: LoadProgress, seconds: float) -> str:
     if not load.lines:
         return ""
     return f"{load.lines / max(seconds, 0.001):,.0f} lines/s, {counted(load.rejects, 'reject')}"
+
+
+def count_display(name: str, unit: str, stream: TextIO) -> Callable[[int, int], None]:
+    """A function that shows how many of how many are done: a line now and then, over itself on a terminal."""
+    started = time.monotonic()
+    is_terminal = stream.isatty()
+    due = 0.5 if is_terminal else 2.0
+
+    def show(done: int, total: int) -> None:
+        nonlocal due
+        seconds = time.monotonic() - started
+        if seconds >= due:
+            due = seconds + 0.5 if is_terminal else 2 * due
+            percent = min(100, 100 * done // total) if total else 100
+            text = f"{name}: {percent}%, {done:,} {unit}, {done / seconds:,.0f} a second"
+            stream.write(f"\r{text}\x1b[K" if is_terminal else f"{text}\n")
+            stream.flush()
+
+    return show

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import ClassVar
 
 import httpx
+import polars as pl
 from pydantic import SecretStr
 
 from tailmetrics.client.connection import Connection
@@ -22,6 +23,7 @@ from tailmetrics.client.transport import (
 )
 from tailmetrics.errors import ServiceError, StoreBusy, StoreError, StoreUnavailable
 from tailmetrics.settings import Settings, load_settings
+from tailmetrics.stats import RecordsQuery
 from tailmetrics.telemetry.log import configure_events
 
 _SERVICE_SCHEMES = ("http://", "https://")
@@ -88,6 +90,9 @@ class _SharedStore:
 
     def get(self, path: str, parameters: Mapping[str, str]) -> httpx.Response:
         return self._transport.get(path, parameters)
+
+    def records(self, query: RecordsQuery) -> Iterator[pl.DataFrame]:
+        return self._transport.records(query)
 
     def close(self) -> None:
         with self._lock:

@@ -6,9 +6,8 @@ So both give the same documents.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping
-from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Coroutine, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import httpx
 
@@ -26,7 +25,12 @@ from tailmetrics.settings import Settings
 from tailmetrics.settings.keys import Role, key_to_send
 
 if TYPE_CHECKING:
+    import polars as pl
+
+    from tailmetrics.stats import RecordsQuery
     from tailmetrics.status import LoadProgress
+
+_Answer = TypeVar("_Answer")
 
 _MORE_THAN_THE_SERVICE_TAKES = 5.0  # seconds; it ends a question, and its wait for a turn, by itself before
 _PROBLEM = "urn:tailmetrics:problem:"
@@ -41,6 +45,13 @@ class Transport(Protocol):
         """The whole answer, whatever its status.
 
         Raises ServiceError when none came, or a key is wanted, StoreError when the store cannot be read.
+        """
+        ...
+
+    def records(self, query: RecordsQuery) -> Iterator[pl.DataFrame]:
+        """Records as a store gives them, also for another thread than that which opened it.
+
+        Raises what `get` raises, and what a refusal tells, also after the first frame.
         """
         ...
 
@@ -64,6 +75,25 @@ class ServiceTransport:
         if response.status_code == httpx.codes.UNAUTHORIZED:
             raise _refusal(response, self._key_said)
         return response
+
+    def records(self, query: RecordsQuery) -> Iterator[pl.DataFrame]:
+        from tailmetrics.client.arrow import frames_of
+
+        parameters = {"format": "arrow"}
+        if query.customer_id is not None:
+            parameters["customer"] = query.customer_id
+        for name, bound in (("from", query.start), ("to", query.end)):
+            if bound is not None:
+                parameters[name] = bound.isoformat()
+        try:
+            with self._client.stream("GET", "/records", params=parameters) as response:
+                if not response.is_success:
+                    response.read()
+                    is_of_key = response.status_code == httpx.codes.UNAUTHORIZED
+                    raise _refusal(response, self._key_said) if is_of_key else refusal(response)
+                yield from frames_of(response.iter_bytes())
+        except httpx.HTTPError as error:
+            raise _no_answer(self.origin, error) from error
 
     def close(self) -> None:
         self._client.close()
@@ -93,7 +123,19 @@ class StoreTransport:
         self._loop = LoopThread("tailmetrics-client", self.origin)
 
     def get(self, path: str, parameters: Mapping[str, str]) -> httpx.Response:
-        asked: Future[httpx.Response] = self._loop.run(self._client.get(path, params=parameters))
+        return self._answer(self._client.get(path, params=parameters))
+
+    def records(self, query: RecordsQuery) -> Iterator[pl.DataFrame]:
+        frames = self._store.records(query)
+
+        async def following() -> pl.DataFrame | None:
+            return await anext(frames, None)
+
+        while (frame := self._answer(following())) is not None:
+            yield frame
+
+    def _answer(self, question: Coroutine[Any, Any, _Answer]) -> _Answer:
+        asked = self._loop.run(question)
         try:
             return asked.result()
         except BaseException:  # Ctrl-C: nobody waits for the answer any more

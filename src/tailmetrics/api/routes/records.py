@@ -17,7 +17,7 @@ from tailmetrics.api.http.middleware import ASKED_AS_HEAD
 from tailmetrics.api.http.openapi import problem_responses
 from tailmetrics.api.parameters import RecordsParameters, only_parameters_of
 from tailmetrics.api.queries import records_query
-from tailmetrics.api.record_formats import RECORD_TEXTS, RecordText
+from tailmetrics.api.record_formats import RECORD_TEXTS, FrameText
 
 router = APIRouter(tags=["logs"])
 
@@ -72,7 +72,7 @@ async def records(
 
 
 async def _written(
-    text: RecordText, first: pl.DataFrame | None, others: AsyncIterator[pl.DataFrame]
+    text: FrameText, first: pl.DataFrame | None, others: AsyncIterator[pl.DataFrame]
 ) -> AsyncIterator[bytes]:
     yield text.begin
     if first is not None:

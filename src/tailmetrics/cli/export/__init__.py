@@ -1,0 +1,1 @@
+"""The command export: records or statistics, written into files."""
