@@ -96,7 +96,7 @@ def _opened(file: Path) -> contextlib.AbstractContextManager[IO[bytes]]:
     from tailmetrics.cli.export.files import replacing
 
     if file == _STDOUT:
-        return contextlib.nullcontext(click.get_binary_stream("stdout"))
+        return contextlib.nullcontext(sys.stdout.buffer)
     return replacing(file)
 
 
