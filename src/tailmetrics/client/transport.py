@@ -241,7 +241,7 @@ def refusal(response: httpx.Response) -> TailmetricsError:
 
 def _refusal(response: httpx.Response, key_said: str) -> ServiceError:
     detail = _detail(response)
-    if response.status_code == httpx.codes.UNAUTHORIZED:
+    if response.status_code == httpx.codes.UNAUTHORIZED and detail.startswith("X-API-Key"):
         detail = f"{detail}; {key_said}"
     return ServiceError(detail, response.status_code)
 
