@@ -32,23 +32,21 @@ class Answer(Generic[Asked]):
 
 
 class Session:
-    """A service or a store that is asked several things."""
+    """A service or a store that is asked several things; every method raises ServiceError and StoreError."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
     def ask(self, kind: type[Asked], parameters: Mapping[str, str]) -> Answer[Asked]:
-        """GET the document of that kind.
-
-        Raises ServiceError when the service breaks off or refuses, or another error that tells why, and
-        StoreError when the store cannot be read.
-        """
+        """GET the document of that kind. Raises also what a refusal tells: QueryError, UnknownCustomer."""
         response = self._transport.get(kind.path, parameters)
         # A service that is not ready says so with an error's status.
         if response.is_success or kind is Readiness:
-            with contextlib.suppress(ValidationError):
+            try:
                 document = TypeAdapter(kind).validate_json(response.content)
                 return Answer(document, response.content, self._transport.origin)
+            except ValidationError:
+                pass
         raise refusal(response)
 
     def ask_csv(self, path: str, parameters: Mapping[str, str]) -> tuple[bytes, str | None]:
@@ -75,17 +73,17 @@ class Client:
         self._store_first = store_first
 
     def ask(self, kind: type[Asked], parameters: Mapping[str, str]) -> Answer[Asked]:
-        """As `Session.ask`."""
+        """GET the document of that kind. Raises what a session raises."""
         with self.session() as session:
             return session.ask(kind, parameters)
 
     def ask_csv(self, path: str, parameters: Mapping[str, str]) -> tuple[bytes, str | None]:
-        """As `Session.ask_csv`."""
+        """GET a document as CSV, and the cursor of the page that follows. Raises what a session raises."""
         with self.session() as session:
             return session.ask_csv(path, parameters)
 
     @contextlib.contextmanager
     def session(self) -> Iterator[Session]:
-        """Ask several things of the same one. Raises StoreError when the store cannot be read."""
+        """Ask several things of the same one. Raises StoreError when the store cannot be opened."""
         with contextlib.closing(connect(self._settings, store_first=self._store_first)) as transport:
             yield Session(transport)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import httpx
+import polars as pl
 from pydantic import SecretStr
 
 from tailmetrics.client.connection import Connection
@@ -22,6 +23,7 @@ from tailmetrics.client.transport import (
 )
 from tailmetrics.errors import ServiceError, StoreBusy, StoreError, StoreUnavailable
 from tailmetrics.settings import Settings, load_settings
+from tailmetrics.stats import RecordsQuery
 from tailmetrics.telemetry.log import configure_events
 
 if TYPE_CHECKING:

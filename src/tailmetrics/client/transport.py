@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Coroutine, Iterable, Iterator, Mapping
-from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import httpx
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from tailmetrics.status import LoadProgress
     from tailmetrics.stores.base import Snapshot
 
-_Result = TypeVar("_Result")
+_Answer = TypeVar("_Answer")
 
 _MORE_THAN_THE_SERVICE_TAKES = 5.0  # seconds; it ends a question, and its wait for a turn, by itself before
 _BACKUP_SECONDS = 120.0  # a checkpoint comes first
@@ -52,7 +51,10 @@ class Transport(Protocol):
         ...
 
     def records(self, query: RecordsQuery) -> Iterator[pl.DataFrame]:
-        """Records as a store gives them. Raises what `get` raises, also after the first frame."""
+        """Records as a store gives them, also for another thread than that which opened it.
+
+        Raises what `get` raises, and what a refusal tells, also after the first frame.
+        """
         ...
 
     def close(self) -> None: ...
@@ -77,7 +79,7 @@ class ServiceTransport:
         return response
 
     def records(self, query: RecordsQuery) -> Iterator[pl.DataFrame]:
-        from tailmetrics.client.arrow import frames_of  # slow to import, and only an export needs it
+        from tailmetrics.client.arrow import frames_of
 
         parameters = {"format": "arrow"}
         if query.customer_id is not None:
@@ -89,7 +91,8 @@ class ServiceTransport:
             with self._client.stream("GET", "/records", params=parameters) as response:
                 if not response.is_success:
                     response.read()
-                    raise _refusal(response, self._key_said)
+                    is_of_key = response.status_code == httpx.codes.UNAUTHORIZED
+                    raise _refusal(response, self._key_said) if is_of_key else refusal(response)
                 yield from frames_of(response.iter_bytes())
         except httpx.HTTPError as error:
             raise _no_answer(self.origin, error) from error
@@ -122,7 +125,7 @@ class StoreTransport:
         self._loop = LoopThread("tailmetrics-client", self.origin)
 
     def get(self, path: str, parameters: Mapping[str, str]) -> httpx.Response:
-        return self._run(self._client.get(path, params=parameters))
+        return self._answer(self._client.get(path, params=parameters))
 
     def records(self, query: RecordsQuery) -> Iterator[pl.DataFrame]:
         frames = self._store.records(query)
@@ -130,11 +133,11 @@ class StoreTransport:
         async def following() -> pl.DataFrame | None:
             return await anext(frames, None)
 
-        while (frame := self._run(following())) is not None:
+        while (frame := self._answer(following())) is not None:
             yield frame
 
-    def _run(self, work: Coroutine[Any, Any, _Result]) -> _Result:
-        asked: Future[_Result] = self._loop.run(work)
+    def _answer(self, question: Coroutine[Any, Any, _Answer]) -> _Answer:
+        asked = self._loop.run(question)
         try:
             return asked.result()
         except BaseException:  # Ctrl-C: nobody waits for the answer any more

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+from nanoarrow import c_array_stream
 
 from tailmetrics.errors import StoreUnavailable
 from tailmetrics.stores.duckdb.connections import Cursors
@@ -104,7 +105,8 @@ class Reader:
             raise StoreUnavailable("the question has ended")
         self._check_going_on()
         with self._stoppable():
-            return pl.DataFrame(self._cursor.sql(sql, params=dict(parameters)))
+            # Polars would keep the class of the relation itself: DuckDB complains when the process ends.
+            return pl.DataFrame(c_array_stream(self._cursor.sql(sql, params=dict(parameters))))
 
     def begin_again(self) -> None:
         """Leave a transaction that an error has ended, for the state of now."""
