@@ -54,8 +54,8 @@ def rejected(run: Run, tmp_path: Path) -> str:
     (tmp_path / "a.log").write_text(f"=1+1\n2024-11-06 06:33:33 cust_1 /x 999 0.1\n{'x' * 1000}\n")
     (tmp_path / "b.log").write_text("\x1b[31m\n2024-11-06 06:33:33 cust_1 /x 200 0.1\n")
     url = f"duckdb:///{tmp_path}/rejected.duckdb"
-    for name in ("a.log", "b.log"):
-        assert run("load", name, "--log-format", "requests", "--store-url", url).exit_code == 0
+    loads = [run("load", name, "--log-format", "requests", "--store-url", url) for name in ("a.log", "b.log")]
+    assert [load.exit_code for load in loads] == [65, 0]
     return url
 
 

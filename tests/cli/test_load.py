@@ -372,7 +372,7 @@ def test_a_load_whose_service_goes_away_says_that_it_can_go_on(
     def broken(*_: object, **__: object) -> LoadProgress:
         raise ServiceError("the service gave no answer", 0)
 
-    monkeypatch.setattr("tailmetrics.cli.client.send_log", broken)
+    monkeypatch.setattr("tailmetrics.client.transport.send_log", broken)
     monkeypatch.setattr("tailmetrics.cli.load._service", lambda _: "http://127.0.0.1:9")
     result = run("load", LOG)
     assert result.exit_code == 69

@@ -27,7 +27,7 @@ _FOR_STATS = ("every", "failures")
     "Records or statistics into files.",
     "tailmetrics export records backup/records",
     "tailmetrics export records shop.parquet --customer shop --from 2024-10-01 --to 2024-11-01",
-    "tailmetrics export records - --format jsonl --from=-1h | jq .path",
+    "tailmetrics export records - --format jsonl --from=-1h > hour.jsonl",
     "tailmetrics export stats daily.csv --every 1d --tz Europe/Berlin",
     exits=(Exit.UNAVAILABLE, Exit.REFUSED, Exit.CONFIGURATION, Exit.INTERRUPTED),
 )

@@ -14,8 +14,8 @@ import polars as pl
 
 from tailmetrics.errors import PositionConflict
 from tailmetrics.sources import Batch, Checkpoint, Source
-from tailmetrics.stores.duckdb.arrow import FrameStream
 from tailmetrics.stores.duckdb.layout import TABLES
+from tailmetrics.stores.duckdb.rows import FrameStream
 from tailmetrics.stores.duckdb.schema import utc_now
 
 _CHECKPOINT_COLUMNS = [field.name for field in fields(Checkpoint)]
