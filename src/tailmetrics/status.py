@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import polars as pl
 
+from tailmetrics.settings.names import DEFAULT_LOG
 from tailmetrics.sources import Source
 
 SourceState = Literal[
@@ -58,8 +59,8 @@ class SourceStatus:
 
     @property
     def fault(self) -> str | None:
-        """Why its path is probably a wrong one; None otherwise."""
-        if self.state != "missing":
+        """Why its path is probably a wrong one; None otherwise, and of the default one that nobody wrote."""
+        if self.state != "missing" or self.path == DEFAULT_LOG:
             return None
         where = "look at LOG_FILE_PATH or LOG_SOURCES"
         return f"no log at {self.path}, and there never was one ({self.last_error}); {where}"

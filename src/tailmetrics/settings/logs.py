@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings
 from typing_extensions import Self
 
 from tailmetrics.errors import SettingsError
-from tailmetrics.settings.names import AUTO, REGEX, canonical_format, inner_format
+from tailmetrics.settings.names import AUTO, DEFAULT_LOG, REGEX, canonical_format, inner_format
 from tailmetrics.settings.options import FormatOptions, LogPath, LogQueue
 from tailmetrics.settings.sources import SourceTable, place, read_sources
 from tailmetrics.settings.values import CommaSeparated, DurationUnit, TimeZone, is_queue
@@ -30,7 +30,7 @@ class LogSettings(BaseSettings):
     _tables: tuple[SourceTable, ...] = PrivateAttr(default=())
 
     log_file_path: CommaSeparated = Field(
-        default=("data/requests.log",),
+        default=(DEFAULT_LOG,),
         description="Files to follow: paths or globs, separated by commas. `nginx=/var/log/nginx/*.log` "
         "gives an entry a format of its own. `amqp://USER:PASSWORD@HOST:5672/VHOST?queue=NAME` is a queue "
         "whose messages are logs, and `-` is standard input.",

@@ -1,8 +1,10 @@
-"""The names of formats, as LOG_FORMAT takes them."""
+"""The names of formats, as LOG_FORMAT takes them, and of the log that is followed when none is named."""
 
 from __future__ import annotations
 
 from typing import Final
+
+DEFAULT_LOG: Final = "data/requests.log"
 
 AUTO: Final = "auto"
 REQUESTS: Final = "requests"

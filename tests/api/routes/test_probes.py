@@ -28,6 +28,15 @@ async def is_away(_: object) -> None:
     raise StoreUnavailable("the disk is gone")
 
 
+MISSING_SOURCE = replace(
+    LIVE_SOURCE,
+    source_id="",
+    path="data/requests.log",
+    state="missing",
+    last_error="No such file or directory",
+)
+
+
 def ready(folder: Path, store: Store, ingestion: FakeIngestion | None) -> httpx.Response:
     with serving(create_app(settings_in(folder), store, ingestion, Metrics())) as client:
         return client.get("/ready")
@@ -74,18 +83,25 @@ def test_a_log_that_is_away_for_now_does_not_make_the_service_unready(tmp_path: 
     assert response.json()["sources"][0]["last_error"] == "No such file or directory"
 
 
+def test_without_a_log_at_the_default_path_the_service_is_ready_for_what_is_loaded(
+    tmp_path: Path, store: Store
+) -> None:
+    response = ready(tmp_path, store, FakeIngestion(statuses=[MISSING_SOURCE]))
+    assert (response.status_code, response.json()["sources"][0]["state"]) == (200, "missing")
+
+
 @pytest.mark.parametrize("reported", [False, True])
 def test_a_path_that_never_had_a_file_is_503_with_the_reason(
     tmp_path: Path, store: Store, reported: bool
 ) -> None:
-    missing = replace(LIVE_SOURCE, source_id="", state="missing", last_error="No such file or directory")
+    missing = replace(MISSING_SOURCE, path="/var/log/shop.log")
     statuses = [LIVE_SOURCE, missing]
     store.report("node", statuses)
     response = ready(tmp_path, store, None if reported else FakeIngestion(statuses=statuses))
     assert (response.status_code, response.json()["ready"]) == (503, False)
     [reason] = response.json()["reasons"]
     assert reason == (
-        "no log at data/requests.log, and there never was one (No such file or directory); "
+        "no log at /var/log/shop.log, and there never was one (No such file or directory); "
         "look at LOG_FILE_PATH or LOG_SOURCES"
     )
 
