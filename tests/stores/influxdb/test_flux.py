@@ -96,12 +96,13 @@ async def ask_everything(reader: Any, chance: random.Random) -> None:
     every = parse_every(chance.choice(["none", "1d", "7h", "90m"]))
     zone = ZoneInfo(chance.choice(["UTC", "America/New_York"]))
     sort: Any = chance.choice(["customer_id", "requests", "uptime", "median", "p99"])
+    least = chance.choice([1, 10])
     first = chance.choice(moments)
     span = chance.choice([timedelta(0), timedelta(microseconds=5), timedelta(days=3)])
     ids = (*(f"customer {number}" for number in range(chance.choice([0, 1, 2, 3, MAX_PAGE - 1]))), "a")
     questions = [
         stats_query.stats(reader, StatsQuery(customer_id, every, start, end, zone, failures)),
-        stats_query.customers(reader, CustomersQuery(start, end, failures, "", sort)),
+        stats_query.customers(reader, CustomersQuery(start, end, failures, "", least, sort)),
         counts_query.breakdown(reader, BreakdownQuery(customer_id, start, end, failures)),
         counts_query.trends(reader, TrendsQuery(ids, first, min(first + span, moments[-1]), 7, failures)),
         counts_query.span(reader),
