@@ -31,8 +31,9 @@ def rows(path: Path) -> list[tuple[Any, ...]]:
 
 @pytest.mark.usefixtures("short_bulks")
 def test_a_copy_holds_what_was_committed_before_whatever_is_written_and_sorted_meanwhile(
-    tmp_path: Path, settings: Settings
+    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(backup, "REST_SECONDS", 0.0)
     store = opened_at(tmp_path)
     compactor = store._writer._compactor
     source = store.register(source_of())

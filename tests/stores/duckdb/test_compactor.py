@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -62,6 +63,16 @@ class TestSorting:
         assert ask(store.customers(CustomersQuery())).total == 20
         breakdown = ask(store.breakdown(BreakdownQuery("cust_3")))
         assert sum(path.requests for path in breakdown.paths) == len(mine)
+
+    def test_nothing_is_sorted_while_it_rests(self, store: DuckDBStore) -> None:
+        sorting = threading.Thread(target=store._writer._compactor._sort)
+        with store._writer.resting(DEADLINE_SECONDS):
+            store.write([batch_of(store.register(source_of()), some_records(5500))])
+            sorting.start()
+            sorting.join(0.2)
+            assert (sorting.is_alive(), places_of(store)) == (True, [])
+        sorting.join(DEADLINE_SECONDS)
+        wait_until(lambda: is_merged(store))
 
     def test_records_lie_by_customer_and_time(self, store: DuckDBStore) -> None:
         source = store.register(source_of())

@@ -7,7 +7,7 @@ blocks that were free then. So without a checkpoint the file can be read as slow
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
@@ -18,29 +18,35 @@ from tailmetrics.stores.base import Contents, Snapshot
 from tailmetrics.stores.duckdb import schema
 from tailmetrics.stores.duckdb.connections import DATABASE, connect
 from tailmetrics.stores.duckdb.file import HEADERS_BYTES, DuckDBFile, attach
+from tailmetrics.stores.duckdb.writer import Writer
 
 _PIECE_BYTES = 1024 * 1024
+REST_SECONDS = 30.0  # of sorting, at most: a slow client must not leave records unsorted for long
 _CHECKPOINT_SECONDS = 60.0  # that one which is under way is waited for
 _MOST_LOG_BYTES = 512 * 1024 * 1024  # DuckDB makes a checkpoint by itself at 1 GB
 
 
 @contextlib.contextmanager
-def copying(file: DuckDBFile, checkpoint: Callable[[], None]) -> Iterator[Snapshot]:
-    """A snapshot of a file that is open, after a `checkpoint`. Raises StoreUnavailable."""
+def copying(file: DuckDBFile, writer: Writer) -> Iterator[Snapshot]:
+    """A snapshot of a file that is open, after a checkpoint. Raises StoreUnavailable.
+
+    Sorting rests for a while: beside both, a commit would wait for the disk.
+    """
     if not file.copy_lock.acquire(blocking=False):
         raise StoreUnavailable(f"a backup of {file.path} is being made already; try again when it has ended")
     try:
-        checkpoint()
-        if not file.checkpoint_lock.acquire(timeout=_CHECKPOINT_SECONDS):
-            raise StoreUnavailable(
-                f"{file.path}: a checkpoint takes longer than {_CHECKPOINT_SECONDS:g} seconds"
-            )
-        try:
-            file.check_present()
-            size = file.size()
-            yield Snapshot(size, _pieces(file, size))
-        finally:
-            file.checkpoint_lock.release()
+        with writer.resting(REST_SECONDS):
+            writer.checkpoint()
+            if not file.checkpoint_lock.acquire(timeout=_CHECKPOINT_SECONDS):
+                raise StoreUnavailable(
+                    f"{file.path}: a checkpoint takes longer than {_CHECKPOINT_SECONDS:g} seconds"
+                )
+            try:
+                file.check_present()
+                size = file.size()
+                yield Snapshot(size, _pieces(file, size))
+            finally:
+                file.checkpoint_lock.release()
     finally:
         file.copy_lock.release()
 

@@ -77,6 +77,7 @@ class Compactor:
         self._arrivals: deque[tuple[float, int]] = deque()
         self._ended = False
         self._cursor: duckdb.DuckDBPyConnection | None = None
+        self._rests_until = 0.0
         self._next_expiry = 0.0
         self._has_moved = True  # what the last process had no time for
         self._passes_left = _MOST_PASSES
@@ -109,6 +110,19 @@ class Compactor:
             if self._cursor is None:
                 action()
 
+    @contextlib.contextmanager
+    def resting(self, longest_seconds: float) -> Iterator[None]:
+        """Begin no transaction for so long at most; one that is under way is waited for as long."""
+        with self._changed:
+            self._rests_until = time.monotonic() + longest_seconds
+            self._changed.wait_for(lambda: self._cursor is None, longest_seconds)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._rests_until = 0.0
+                self._changed.notify_all()
+
     def checkpoint(self) -> None:
         """Bring the log into the file, from any thread; raises as `Vacuum.checkpoint` does."""
         self._vacuum.checkpoint()
@@ -117,7 +131,7 @@ class Compactor:
         """Stop at once; a transaction that is under way is undone, and made another time."""
         with self._changed:
             self._ended = True
-            self._changed.notify()
+            self._changed.notify_all()
             if self._cursor is not None:
                 self._cursor.interrupt()
         self._thread.join()
@@ -289,6 +303,8 @@ class Compactor:
     def _transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
         with self._file.errors_translated(), contextlib.closing(self._file.cursor()) as cursor:
             with self._changed:
+                while not self._ended and (rest := self._rests_until - time.monotonic()) > 0:
+                    self._changed.wait(rest)
                 if self._ended:
                     raise StoreUnavailable("the store is being closed")
                 self._cursor = cursor
@@ -299,3 +315,4 @@ class Compactor:
             finally:
                 with self._changed:
                     self._cursor = None
+                    self._changed.notify_all()

@@ -145,7 +145,7 @@ class DuckDBStore(ReaderQueries):
 
     def copying(self) -> AbstractContextManager[FileSnapshot]:
         self._open_anew()
-        return backup.copying(self._file, self._writer.checkpoint)
+        return backup.copying(self._file, self._writer)
 
     def close(self) -> None:
         with self._lock:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -133,6 +134,10 @@ class Writer:
         if self._records_since_giving_back >= (_RECORDS_BETWEEN_GIVING_BACK if more_come else _MANY_RECORDS):
             # A sort that is under way would be without memory, and fail.
             self._compactor.while_idle(self._lower_memory)
+
+    def resting(self, longest_seconds: float) -> AbstractContextManager[None]:
+        """Nothing is sorted meanwhile, for so long at most."""
+        return self._compactor.resting(longest_seconds)
 
     def checkpoint(self) -> None:
         """Bring what was committed into the file itself, from any thread. Raises StoreUnavailable."""
