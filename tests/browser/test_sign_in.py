@@ -80,6 +80,8 @@ def test_a_page_whose_key_is_removed_shows_nothing_and_asks_again(
     keys.write_text("another\n")
     expect(page.get_by_role("dialog")).to_be_visible()
     expect(page.locator("#shown")).to_be_hidden()
+    expect(page.locator("#shown")).not_to_contain_text("cust_1")
+    expect(page.locator("#range-text")).to_be_empty()
     sign_in(page, "another")
     expect(figure(page, "total_requests")).to_have_text("5")
 

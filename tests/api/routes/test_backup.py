@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import httpx
+from structlog.testing import capture_logs
 
 from tailmetrics.api.app import create_app
 from tailmetrics.stores import Store, backup, open_store
@@ -37,7 +38,9 @@ def test_it_needs_the_key_and_no_page_of_another_origin_may_ask(
     with service(tmp_path, store, FakeIngestion(), api_key="secret") as guarded:
         guarded.params = httpx.QueryParams()
         assert guarded.post("/backup").status_code == 401
-        assert guarded.post("/backup", headers={"X-API-Key": "secret"}).status_code == 200
+        with capture_logs() as logged:
+            assert guarded.post("/backup", headers={"X-API-Key": "secret"}).status_code == 200
+        assert {"event": "backup begun", "key": "API_KEY", "log_level": "info"}.items() <= logged[0].items()
     assert client.post("/backup", headers={"Origin": "http://evil.example"}).status_code == 403
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import polars as pl
 import pytest
+from structlog.testing import capture_logs
 
 from tailmetrics.api.admission import MOST_STREAMS
 from tailmetrics.api.app import create_app
@@ -23,6 +24,7 @@ from tailmetrics.telemetry.metrics import Metrics
 from tests.api.conftest import settings_in
 from tests.api.serving import serving
 from tests.builders import at, batch_of, records_of, source_of
+from tests.integration.running import await_that
 
 Rows = list[dict[str, Any]]
 
@@ -99,17 +101,22 @@ def test_head_has_the_headers_alone(client: httpx.Client) -> None:
     assert response.headers["content-type"].startswith("text/csv")
 
 
-def test_streams_beyond_a_few_are_refused_and_take_no_turn_from_questions(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def large(monkeypatch: pytest.MonkeyPatch) -> InMemoryStore:
+    """A store with more records than a connection holds unread, in several pages."""
     monkeypatch.setattr(record_pages, "PAGE_RECORDS", 5_000)
     store = InMemoryStore()
     source = store.register(source_of())
-    moment, path = at("2024-10-10T08:00:00"), "/" + "x" * 500  # more than a connection holds unread
-    one = records_of([(moment, "a", path, 200, 0.1)])
+    one = records_of([(at("2024-10-10T08:00:00"), "a", "/" + "x" * 500, 200, 0.1)])
     many = one.select(pl.all().repeat_by(50_000).explode()).with_columns(offset=pl.int_range(pl.len()))
     store.write([batch_of(source, many)])
-    app = create_app(settings_in(tmp_path), store, None, Metrics())
+    return store
+
+
+def test_streams_beyond_a_few_are_refused_and_take_no_turn_from_questions(
+    tmp_path: Path, large: InMemoryStore
+) -> None:
+    app = create_app(settings_in(tmp_path), large, None, Metrics())
     with serving(app) as client:
         with ExitStack() as streams:
             for _ in range(MOST_STREAMS):
@@ -138,3 +145,20 @@ def test_a_stream_that_the_store_cannot_finish_is_cut_off(
         with pytest.raises(httpx.RemoteProtocolError):
             client.get("/records")
         assert client.get("/records").status_code == 503
+
+
+def test_the_stream_of_a_removed_key_is_cut_off(tmp_path: Path, large: InMemoryStore) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text("one a\ntwo b\n")
+    app = create_app(settings_in(tmp_path, api_read_key_file=str(keys)), large, None, Metrics())
+    with serving(app) as client, capture_logs() as logged:
+        with (
+            client.stream("GET", "/records", headers={"X-API-Key": "one"}) as first,
+            client.stream("GET", "/records", headers={"X-API-Key": "two"}) as second,
+        ):
+            keys.write_text("two b\n")
+            await_that(lambda: "a stream was cut off" in str(logged), 10)
+            with pytest.raises(httpx.RemoteProtocolError):
+                first.read()
+            assert second.read().count(b"\n") == 50_000
+        assert client.get("/records", headers={"X-API-Key": "one"}).status_code == 401

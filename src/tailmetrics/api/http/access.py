@@ -25,6 +25,9 @@ from tailmetrics.api.http.sessions import COOKIE, end_of
 from tailmetrics.api.http.wrong_keys import WrongKeys
 from tailmetrics.settings import Settings
 from tailmetrics.settings.keys import Key, Role
+from tailmetrics.telemetry.log import EventLog
+
+log = EventLog()
 
 # What shows nothing of what was logged, nor of where; /ready says less to somebody without a key.
 OPEN_PATHS = frozenset({"/", "/docs", "/openapi.json", "/health", "/ready"})
@@ -197,7 +200,7 @@ class _Shown:
 
 
 class AccessMiddleware:
-    """Refuses what somebody may not do, and ends streams of events whose reader may read no longer."""
+    """Refuses what somebody may not do, and ends streams whose reader may read no longer."""
 
     def __init__(self, app: ASGIApp, access: Access) -> None:
         self._app = app
@@ -223,12 +226,13 @@ class _Answer:
         self._access, self._scope = access, scope
         self._receive, self._send = receive, send
         self._may_stream = scope["method"] in READING_METHODS
-        self._is_stream = self._is_over = False
+        self._is_stream = self._is_of_events = self._is_over = False
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
-            self._is_stream = headers.get("content-type", "").startswith("text/event-stream")
+            self._is_stream = "content-length" not in headers
+            self._is_of_events = headers.get("content-type", "").startswith("text/event-stream")
             kept = headers.get("cache-control", "no-cache")
             headers["Cache-Control"] = kept if "no-store" in kept else f"private, {kept}"
         await self._send(message)
@@ -242,13 +246,16 @@ class _Answer:
             while not (await asyncio.wait({coming}, timeout=LOOK_SECONDS))[0]:
                 if self._is_stream and not self._access.may_read(self._scope):
                     self._is_over = True
+                    names = self._scope[IDENTITY].names()
+                    log.info("a stream was cut off, as its reader may read no longer", **names)
                     return {"type": "http.disconnect"}
             return coming.result()
         finally:
             coming.cancel()
 
     async def end(self) -> None:
-        if self._is_over:
+        # Whoever follows events is to ask again; of records nobody may take a part for all of them.
+        if self._is_over and self._is_of_events:
             await self._send({"type": "http.response.body", "body": b""})
 
 

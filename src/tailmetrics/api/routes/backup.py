@@ -6,13 +6,14 @@ import asyncio
 from contextlib import ExitStack
 from datetime import datetime, timezone
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from tailmetrics.api.context import Context
+from tailmetrics.api.http.access import identity_of
 from tailmetrics.api.http.openapi import problem_responses
 from tailmetrics.errors import StoreUnavailable
 from tailmetrics.settings import Settings
@@ -39,7 +40,7 @@ _SLOWEST_PIECE_SECONDS = 30.0  # room of the file cannot be used again while a c
         **problem_responses(409, 503),
     },
 )
-async def backup(services: Context) -> Response:
+async def backup(services: Context, request: Request) -> Response:
     """All that was committed: records, rejects, positions. Reading and committing go on meanwhile.
 
     `tailmetrics backup` asks for it, and checks what it was given. With curl: `curl -f -X POST -OJ …/backup`.
@@ -48,7 +49,10 @@ async def backup(services: Context) -> Response:
     if not isinstance(store, Copyable):
         raise HTTPException(409, _advice(services.settings))
     stack = ExitStack()
-    return _SentSnapshot(await run_in_threadpool(stack.enter_context, store.copying()), stack)
+    snapshot = await run_in_threadpool(stack.enter_context, store.copying())
+    identity = identity_of(request)
+    log.info("backup begun", bytes=snapshot.size, **({} if identity is None else identity.names()))
+    return _SentSnapshot(snapshot, stack)
 
 
 def _advice(settings: Settings) -> str:

@@ -18,7 +18,7 @@ from tailmetrics.status import SourceStatus
 
 STORE_ANSWER_SECONDS = 5.0  # a store that takes longer to answer a ping counts as away
 
-_SHOWN_WITH_A_KEY = "shown to those with a key"
+_SHOWN_WITH_A_KEY = "the reason is shown to those with a key"
 
 router = APIRouter(tags=["service"])
 

@@ -127,8 +127,7 @@ async function refused({ status, detail, errors }) {
   if (status === 404) problem({ status, detail });
   else if (status === 401) {
     // Whoever signed out, or may see it no longer, leaves nothing behind.
-    view = null;
-    byId("shown").hidden = true;
+    if (view !== null) return location.reload();
     showSignOut();
     stale("What is here is shown to those with a key.");
     const { askForKey } = await import("./key.js");
