@@ -141,6 +141,11 @@ def test_counts_of_millions_have_room_beside_each_other(
         )
         assert all(row["space"] >= 8 for row in edges), edges
         assert edges[0]["alike"] == edges[1]["alike"]
+        parts = page.locator(f"#{table} :is(thead, tbody)")
+        assert (
+            parts.evaluate_all("all => all.map((part) => getComputedStyle(part).borderBottomWidth)")
+            == ["0px"] * 2
+        )
 
 
 @pytest.mark.parametrize("locale", ["en-GB", "en-US"])
