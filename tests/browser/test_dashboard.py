@@ -245,6 +245,23 @@ class TestLive:
         expect(figure(page, "total_requests")).to_have_text("6")
         feed_is(page, "live")
 
+    @pytest.mark.parametrize("scheme", ["light", "dark"])
+    def test_what_is_not_current_is_as_easy_to_read(
+        self, new_visitor: Callable[..., Visitor], own: Service, scheme: str
+    ) -> None:
+        (own.folder / "requests.log").write_text(lines(customers=1, minutes=5) + "not a request\n")
+        own.start()
+        own.await_total(5)
+        page = new_visitor(color_scheme=scheme, bypass_csp=True).open(own, "/?range=24h&tz=UTC")
+        page.locator("#breakdown").scroll_into_view_if_needed()
+        expect(page.locator("#statuses tbody tr").first).to_be_attached()
+        page.emulate_media(reduced_motion="reduce")
+        own.end()
+        feed_is(page, "stale")
+        page.add_script_tag(path=AXE)
+        found = page.evaluate("async () => (await axe.run()).violations")
+        assert [(each["id"], [node["html"] for node in each["nodes"]]) for each in found] == []
+
     def test_the_service_ends_soon_with_pages_open(
         self, new_visitor: Callable[..., Visitor], own: Service
     ) -> None:

@@ -28,3 +28,18 @@ def test_it_is_dark_in_the_dark_and_leads_back(
     expect(page.locator("html")).to_have_class("" if is_dark else "dark-mode")
     page.get_by_role("link", name="Dashboard").click()
     expect(page.locator("#figures .total_requests data")).to_have_text("275")
+
+
+def test_a_narrow_screen_has_room_for_every_question_and_an_answer(
+    new_visitor: Callable[..., Visitor], shop: Service
+) -> None:
+    page = new_visitor(viewport={"width": 390, "height": 844}).context.new_page()
+    page.goto(f"http://127.0.0.1:{shop.port}/docs")
+    buttons = page.locator(".opblock-summary-control")
+    expect(buttons.first).to_be_visible()
+    for button in buttons.all():
+        button.click()
+    expect(page.locator(".responses-table")).to_have_count(buttons.count())
+    page.locator("#operations-statistics-customers").get_by_role("button", name="Execute").click()
+    expect(page.locator(".live-responses-table")).to_contain_text("cust_1")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390

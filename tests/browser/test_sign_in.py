@@ -59,6 +59,26 @@ def test_a_visitor_signs_in_looks_and_signs_out(new_visitor: Callable[..., Visit
     assert "cust_1" not in page.content()
 
 
+@pytest.mark.parametrize("width", [390, 1280])
+def test_whoever_closes_the_form_finds_it_again(
+    new_visitor: Callable[..., Visitor], closed: Service, width: int
+) -> None:
+    page = new_visitor(viewport={"width": width, "height": 844}).open(closed)
+    button = page.locator("#sign-in")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    expect(button).to_be_hidden()
+    for _ in range(2):
+        page.keyboard.press("Escape")
+        expect(page.get_by_role("dialog")).to_be_hidden()
+        expect(button).to_be_in_viewport(ratio=1)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        button.click()
+        expect(page.get_by_role("dialog")).to_be_visible()
+    sign_in(page)
+    expect(figure(page, "total_requests")).to_have_text("5")
+    expect(button).to_be_hidden()
+
+
 def test_the_description_of_the_api_asks_with_the_session(
     new_visitor: Callable[..., Visitor], closed: Service
 ) -> None:

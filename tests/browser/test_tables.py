@@ -109,6 +109,45 @@ def test_a_path_is_broken_behind_slashes_only(
     assert parts == [1] * len(LONG_PATH.split("/"))
 
 
+@pytest.mark.parametrize("width", [1280, 390])
+def test_counts_of_millions_have_room_beside_each_other(
+    new_visitor: Callable[..., Visitor], wide: Service, width: int
+) -> None:
+    visitor = new_visitor(viewport={"width": width, "height": 900})
+    count = {"total_requests": 12_345_678, "failed_requests": 12_345_678}
+    few = {"total_requests": 12, "failed_requests": 1}
+    answer = {
+        "paths": [{"path": LONG_PATH, **count}, {"path": "/", **few}],
+        "paths_total": 2,
+        "statuses": [{"status_code": 404, **count}, {"status_code": 500, **few}],
+    }
+    visitor.context.route(re.compile(r"/breakdown\?"), lambda route: route.fulfill(json=answer))
+    page = visitor.open(wide, "/?range=24h&tz=UTC")
+    see_all(page)
+    cut, number = cut_off(page, width)
+    assert (cut, number > 20) == ([], True)
+    for table in ("paths", "statuses"):
+        edges = page.locator(f"#{table} tbody tr").evaluate_all(
+            """rows => rows.map(({cells}) => {
+                const edge = (node, side) => Math.round(node.getBoundingClientRect()[side]);
+                const [, requests, failed] = cells;
+                const bar = requests.querySelector('svg');
+                const [count, share] = failed.children;
+                return {
+                    space: edge(count, 'left') - edge(bar, 'right'),
+                    alike: [edge(bar, 'left'), edge(bar, 'right'), edge(count, 'right'), edge(share, 'left')],
+                };
+            })"""
+        )
+        assert all(row["space"] >= 8 for row in edges), edges
+        assert edges[0]["alike"] == edges[1]["alike"]
+        parts = page.locator(f"#{table} :is(thead, tbody)")
+        assert (
+            parts.evaluate_all("all => all.map((part) => getComputedStyle(part).borderBottomWidth)")
+            == ["0px"] * 2
+        )
+
+
 @pytest.mark.parametrize("locale", ["en-GB", "en-US"])
 def test_the_last_label_of_an_axis_has_room(
     new_visitor: Callable[..., Visitor], wide: Service, locale: str

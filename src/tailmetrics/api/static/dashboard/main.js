@@ -89,7 +89,10 @@ function receive(document) {
   const shown = stats.from === null ? "" : format.span(stats.from, stats.to, state.tz);
   setText(byId("range-text"), shown && `${shown} · ${state.tz.replaceAll("_", " ")}`);
   settled();
-  if (first) performance.mark("first-figures");
+  if (first) {
+    performance.mark("first-figures");
+    byId("sign-in").hidden = true; // another page may have signed in
+  }
   announceOnce(empty === null ? summaryOf(state, stats) : empty.title);
 }
 
@@ -130,11 +133,7 @@ async function refused({ status, detail, errors }) {
     if (view !== null) return location.reload();
     showSignOut();
     stale("What is here is shown to those with a key.");
-    const { askForKey } = await import("./key.js");
-    if (await askForKey()) {
-      showSignOut();
-      apply(false);
-    }
+    await signIn();
   } else if (!follows(errors ?? [])) stale(detail);
 }
 
@@ -147,6 +146,16 @@ function follows(errors) {
   go(next, { replaces: true });
   remark = { text: [text, wrongOf(wrong)].filter(Boolean).join("\n"), kind: "wrong" };
   return true;
+}
+
+// Whoever closes the form finds it again behind a button.
+async function signIn() {
+  byId("sign-in").hidden = true;
+  const { askForKey } = await import("./key.js");
+  if (await askForKey()) {
+    showSignOut();
+    apply(false);
+  } else byId("sign-in").hidden = byId("key").open;
 }
 
 // The session itself is hidden from scripts; a cookie beside it says that there is one.
@@ -205,6 +214,8 @@ byId("pause").addEventListener("click", () => {
     setText(byId("announcer"), "Live again.");
   }
 });
+
+byId("sign-in").addEventListener("click", signIn);
 
 byId("sign-out").addEventListener("click", async () => {
   await fetch("/session/end", { method: "POST" });
