@@ -35,7 +35,7 @@ from tailmetrics.settings import LogPath, Settings, load_settings
 from tailmetrics.settings.keys import Role, key_settings
 from tailmetrics.settings.names import AUTO
 from tailmetrics.stores import open_store
-from tailmetrics.tailing.discovery import FoundFile, find_files
+from tailmetrics.tailing.discovery import NO_PERMISSION, FoundFile, find_files
 from tailmetrics.tailing.log_file import open_log
 from tailmetrics.tailing.trial import Trial, tried
 from tailmetrics.telemetry.log import configure_logging
@@ -188,7 +188,10 @@ def _log_path(
     elif readable:
         yield Finding("ok", "log", f"{entry.pattern} can be read, {files[0].size:,} bytes")
     for path, reason in missing.items():
-        if Path(path).exists():
+        if reason == NO_PERMISSION:
+            text = f"{path} may not be read by this user ({reason}); change the mode or group of its folder"
+            yield Finding("wrong", "log", text)
+        elif Path(path).exists():
             yield Finding("wrong", "log", f"{path} cannot be followed: {reason}")
         else:
             yield Finding("note", "log", f"{path}: {reason}; it is followed as soon as it is there")
