@@ -240,9 +240,12 @@ def _queue(address: QueueUrl) -> Finding:
 
 
 def _store(settings: Settings, service: str | None, *, deep: bool) -> Iterator[Finding]:
-    if settings.store.is_file and not settings.store.path.exists():
-        yield _future_store(settings.store.path)
-        return
+    if settings.store.is_file:
+        file = settings.store.path
+        # Path.exists raises PermissionError for what is below a folder that may not be entered.
+        if not os.path.exists(file):  # noqa: PTH110
+            yield _future_store(file)
+            return
     try:
         with contextlib.closing(open_store(settings)) as store:
             status = asyncio.run(store.status())
@@ -270,8 +273,10 @@ def _deep(settings: Settings, *, is_read: bool) -> Finding:
 
 def _future_store(file: Path) -> Finding:
     folder = file.absolute().parent
-    while not folder.exists():
+    while not os.path.exists(folder):  # noqa: PTH110
         folder = folder.parent
+    if not os.access(folder, os.X_OK):
+        return Finding("wrong", "store", f"{file}: {folder} may not be read and written by this user")
     if folder.is_dir() and os.access(folder, os.W_OK):
         return Finding("ok", "store", f"{file} does not exist yet and will be made")
     return Finding("wrong", "store", f"{file} cannot be made: {folder} may not be written")
