@@ -88,6 +88,11 @@ def closed(run: Run) -> Path:
         ("load {}/x.log", 66, "{}/x.log cannot be read: Permission denied"),
         ("detect {}/x.log", 66, "{}/x.log cannot be read: Permission denied"),
         ("stats cust_1 --store-url duckdb:///{}/store.duckdb", 74, "{}/store.duckdb: Permission denied"),
+        (
+            "export records x.csv --store-url duckdb:///{}/store.duckdb",
+            74,
+            "{}/store.duckdb: Permission denied",
+        ),
         ("up --store-url duckdb:///{}/store.duckdb", 74, "{}/store.duckdb: Permission denied"),
         ("check --store-url duckdb:///{}/store.duckdb", 78, "{} may not be read and written by this user"),
         ("check --log-file-path {}/x.log", 78, "{}/x.log may not be read by this user (Permission denied)"),
