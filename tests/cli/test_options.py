@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import click
 import pytest
 
 from tailmetrics.cli.commands import main
-from tests.cli.running import Run
+from tests.cli.running import LOG, Run
+from tests.integration.running import WITHOUT_ROOTS_RIGHTS
 
 COMMANDS = sorted(main.commands)
 
@@ -65,3 +69,41 @@ def test_the_file_of_the_folder_is_read(run: Run) -> None:
 
 def test_an_unknown_option_is_a_usage_error(run: Run) -> None:
     assert run("stats", "cust_1", "--nope").exit_code == 2
+
+
+@pytest.fixture
+def closed(run: Run) -> Path:
+    """A folder with a log and a store that a user of the machine may not enter."""
+    folder = Path("closed").absolute()
+    folder.mkdir()
+    (folder / "x.log").write_bytes(LOG.read_bytes())
+    assert run("load", folder / "x.log", "--store-url", f"duckdb:///{folder}/store.duckdb").exit_code == 0
+    folder.chmod(0)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        ("load {}/x.log", 66, "{}/x.log cannot be read: Permission denied"),
+        ("detect {}/x.log", 66, "{}/x.log cannot be read: Permission denied"),
+        ("stats cust_1 --store-url duckdb:///{}/store.duckdb", 74, "{}/store.duckdb: Permission denied"),
+        (
+            "export records x.csv --store-url duckdb:///{}/store.duckdb",
+            74,
+            "{}/store.duckdb: Permission denied",
+        ),
+        ("up --store-url duckdb:///{}/store.duckdb", 74, "{}/store.duckdb: Permission denied"),
+        ("check --store-url duckdb:///{}/store.duckdb", 78, "{} may not be read and written by this user"),
+        ("check --log-file-path {}/x.log", 78, "{}/x.log may not be read by this user (Permission denied)"),
+        ("check --log-file-path {}/*.log", 78, "{}/*.log may not be read by this user (Permission denied)"),
+    ],
+)
+def test_what_a_user_may_not_enter_is_named(closed: Path, arguments: str, status: int, said: str) -> None:
+    prefix = [] if os.getuid() else WITHOUT_ROOTS_RIGHTS
+    command = [*prefix, sys.executable, "-m", "tailmetrics", *arguments.format(closed).split()]
+    environment = {**os.environ, "API_PORT": "1"}  # where no service answers
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == status, done.stderr
+    assert said.format(closed) in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr

@@ -49,6 +49,21 @@ def state_of(service: Service, log: Path) -> str:
     return next((source["state"] for source in sources if source["path"] == str(log)), "")
 
 
+@pytest.mark.parametrize("name", ["x.log", "*.log"])
+def test_case_15_a_folder_that_may_not_be_entered_and_then_may(new_service, tmp_path, name):
+    logs = tmp_path / "closed/logs"
+    logs.mkdir(parents=True)
+    append(logs / "x.log", *numbered(0, 100))
+    logs.parent.chmod(0)
+    service = new_service(f"{logs}/{name}")
+    service.start(as_root=False)
+    await_that(lambda: state_of(service, logs / name) == "unreadable", 20, service.said)
+    logs.parent.chmod(0o755)
+    service.await_total(100)
+    assert service.end() == 0
+    assert service.numbers() == list(range(100))
+
+
 def test_case_15_out_of_file_descriptors_and_then_some_again(new_service, tmp_path):
     logs = tmp_path / "logs"
     logs.mkdir()

@@ -22,7 +22,7 @@ START_SECONDS = 20.0
 _FIRST_PORT, _PORTS = 16_000, 16_000
 
 _RIGHTS = "-dac_override,-dac_read_search"
-_WITHOUT_ROOTS_RIGHTS = ["setpriv", "--bounding-set", _RIGHTS, "--inh-caps", _RIGHTS]
+WITHOUT_ROOTS_RIGHTS = ["setpriv", "--bounding-set", _RIGHTS, "--inh-caps", _RIGHTS]
 
 
 class Service:
@@ -55,7 +55,7 @@ class Service:
         stdin: int = subprocess.DEVNULL,
     ) -> None:
         """Start it, without root's right to read every file, or with limits of open files, if asked."""
-        prefix = [] if as_root or os.getuid() else [*_WITHOUT_ROOTS_RIGHTS]
+        prefix = [] if as_root or os.getuid() else [*WITHOUT_ROOTS_RIGHTS]
         if open_files is not None:
             prefix += ["prlimit", "--nofile={}:{}".format(*open_files)]
         with self.errors.open("ab") as stream:

@@ -35,7 +35,7 @@ from tailmetrics.settings import LogPath, Settings, load_settings
 from tailmetrics.settings.keys import Role, key_settings
 from tailmetrics.settings.names import AUTO
 from tailmetrics.stores import open_store
-from tailmetrics.tailing.discovery import FoundFile, find_files
+from tailmetrics.tailing.discovery import NO_PERMISSION, FoundFile, find_files
 from tailmetrics.tailing.log_file import open_log
 from tailmetrics.tailing.trial import Trial, tried
 from tailmetrics.telemetry.log import configure_logging
@@ -188,7 +188,10 @@ def _log_path(
     elif readable:
         yield Finding("ok", "log", f"{entry.pattern} can be read, {files[0].size:,} bytes")
     for path, reason in missing.items():
-        if Path(path).exists():
+        if reason == NO_PERMISSION:
+            text = f"{path} may not be read by this user ({reason}); change the mode or group of its folder"
+            yield Finding("wrong", "log", text)
+        elif Path(path).exists():
             yield Finding("wrong", "log", f"{path} cannot be followed: {reason}")
         else:
             yield Finding("note", "log", f"{path}: {reason}; it is followed as soon as it is there")
@@ -237,9 +240,12 @@ def _queue(address: QueueUrl) -> Finding:
 
 
 def _store(settings: Settings, service: str | None, *, deep: bool) -> Iterator[Finding]:
-    if settings.store.is_file and not settings.store.path.exists():
-        yield _future_store(settings.store.path)
-        return
+    if settings.store.is_file:
+        file = settings.store.path
+        # Path.exists raises PermissionError for what is below a folder that may not be entered.
+        if not os.path.exists(file):  # noqa: PTH110
+            yield _future_store(file)
+            return
     try:
         with contextlib.closing(open_store(settings)) as store:
             status = asyncio.run(store.status())
@@ -267,8 +273,10 @@ def _deep(settings: Settings, *, is_read: bool) -> Finding:
 
 def _future_store(file: Path) -> Finding:
     folder = file.absolute().parent
-    while not folder.exists():
+    while not os.path.exists(folder):  # noqa: PTH110
         folder = folder.parent
+    if not os.access(folder, os.X_OK):
+        return Finding("wrong", "store", f"{file}: {folder} may not be read and written by this user")
     if folder.is_dir() and os.access(folder, os.W_OK):
         return Finding("ok", "store", f"{file} does not exist yet and will be made")
     return Finding("wrong", "store", f"{file} cannot be made: {folder} may not be written")

@@ -155,10 +155,10 @@ def check_files(files: Sequence[Path], done: str, *, may_be_standard_input: bool
         if shown := name_that_is_not_utf8(str(file)):
             problems.append(f"{shown} cannot be read: {NAME_PROBLEM}")
             continue
-        if file.is_dir():
-            problems.append(f"{file} is a folder, expected files: {file}/*.log")
-            continue
         try:
+            if file.is_dir():
+                problems.append(f"{file} is a folder, expected files: {file}/*.log")
+                continue
             open_finished(str(file)).close()
         except OSError as error:
             problems.append(f"{file} cannot be read: {error.strerror}")

@@ -31,7 +31,7 @@ class Exit(IntEnum):
     DATA = 65, "no line of a log could be read"
     NO_INPUT = 66, "a log cannot be read"
     UNAVAILABLE = 69, "the store, the service or the broker does not answer"
-    IO = 74, "a file or the output cannot be written"
+    IO = 74, "a file or the output cannot be read or written"
     REFUSED = 77, "the API key is missing or wrong"
     CONFIGURATION = 78, "a setting is wrong"
     INTERRUPTED = 130, "interrupted"
@@ -60,6 +60,9 @@ class _Command(click.Command):
                 f"the package {error.name} is not installed: pip install tailmetrics brings all that it needs"
             )
             context.exit(Exit.CONFIGURATION)
+        except PermissionError as error:
+            say(f"{error.filename}: {error.strerror}; it may be another user's: `sudo` or its group opens it")
+            context.exit(Exit.IO)
         except KeyboardInterrupt:
             click.echo("Interrupted.", err=True)
             context.exit(Exit.INTERRUPTED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import itertools
 import os
@@ -14,6 +15,7 @@ from tailmetrics.settings import FormatOptions, LogPath
 from tailmetrics.tailing.rotation import LogNames, is_compressed
 
 NAME_PROBLEM = "its name is not UTF-8, rename it"
+NO_PERMISSION = os.strerror(errno.EACCES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ def find_files(log_paths: Iterable[LogPath]) -> tuple[list[FoundFile], dict[str,
             missing[entry.pattern] = (
                 "only folders and compressed files match; `tailmetrics load` reads the latter"
                 if paths
-                else "no file matches"
+                else _why_nothing_matches(entry.pattern)
             )
     return list(found.values()), missing
 
@@ -115,9 +117,15 @@ def _fixed_part(pattern: str) -> str:
 
 
 def _existing(folder: Path) -> Path:
-    while not folder.is_dir() and folder != folder.parent:
+    # Path.is_dir raises PermissionError for what is below a folder that may not be entered.
+    while not os.path.isdir(folder) and folder != folder.parent:  # noqa: PTH112
         folder = folder.parent
     return folder
+
+
+def _why_nothing_matches(pattern: str) -> str:
+    folder = _existing(Path(_fixed_part(pattern)))
+    return "no file matches" if os.access(folder, os.R_OK | os.X_OK) else NO_PERMISSION
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from tailmetrics.settings import FormatOptions, TailingOptions
 from tailmetrics.status import SourceState, SourceStatus
 from tailmetrics.tailing.discovery import (
     NAME_PROBLEM,
+    NO_PERMISSION,
     FoundFile,
     RotatedFiles,
     directories_to_watch,
@@ -101,7 +102,8 @@ class Scanner:
 
     def _state_of(self, path: str, reason: str) -> SourceState:
         """Of a path, or an entry of LOG_FILE_PATH, that has no file to follow."""
-        if reason == NAME_PROBLEM or (os.path.exists(path) and not os.path.isdir(path)):  # noqa: PTH110, PTH112  # a string
+        is_file = os.path.exists(path) and not os.path.isdir(path)  # noqa: PTH110, PTH112  # a string
+        if is_file or reason in {NAME_PROBLEM, NO_PERMISSION}:
             return "unreadable"
         is_entry = any(entry.pattern == path for entry in self._names.log_paths)
         if is_entry and not self._names.was_seen(path) and time.monotonic() >= self._grace_ends_at:

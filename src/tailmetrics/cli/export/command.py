@@ -65,7 +65,7 @@ def export(settings: Settings, *, what: str, target: Path, form: str | None, **a
         with client.session() as session:
             _export(session, what, target, form, options.given(asked))
     except OSError as error:
-        if target == _STDOUT:
+        if target == _STDOUT or error.filename == str(settings.store.path):
             raise
         options.say(f"{target} cannot be written: {error.strerror or error}")
         sys.exit(Exit.IO)
