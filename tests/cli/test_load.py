@@ -373,7 +373,7 @@ def test_a_load_whose_service_goes_away_says_that_it_can_go_on(
         raise ServiceError("the service gave no answer", 0)
 
     monkeypatch.setattr("tailmetrics.client.transport.send_log", broken)
-    monkeypatch.setattr("tailmetrics.cli.load._service", lambda _: "http://127.0.0.1:9")
+    monkeypatch.setattr("tailmetrics.cli.load.running_service", lambda _: "http://127.0.0.1:9")
     result = run("load", LOG)
     assert result.exit_code == 69
     assert "the same command goes on, and nothing counts twice" in result.stderr
