@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import stat
 from pathlib import Path
 
 import duckdb
@@ -38,6 +39,10 @@ def copy(settings: Settings, tmp_path: Path) -> Path:
 
 def names(folder: Path) -> list[str]:
     return sorted(entry.name for entry in folder.iterdir())
+
+
+def test_a_backup_can_be_read_by_its_owner_alone(copy: Path) -> None:
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
 
 
 def test_by_force_the_store_that_was_there_is_kept_aside(settings: Settings, copy: Path) -> None:

@@ -43,9 +43,13 @@ def server_advice(settings: Settings) -> str:
 
 @contextlib.contextmanager
 def draft_of(target: Path) -> Iterator[Path]:
-    """A file beside `target` that takes its name at the end, when all of it is on the disk, or is removed."""
+    """A file beside `target` that takes its name at the end, when all of it is on the disk, or is removed.
+
+    Nobody but its owner may read it.
+    """
     draft = target.with_name(f".{target.name}.{os.getpid()}")
     _remove_leftovers(target)
+    draft.touch(0o600)  # all that the store has is in it
     try:
         yield draft
         with draft.open("rb") as written:
