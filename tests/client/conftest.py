@@ -32,6 +32,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loaded: Path) -> Iterator[Path]:
     """The working folder: a store in data/, no settings, and a port at which nothing answers."""
+    structlog.reset_defaults()  # as in a process of its own
     monkeypatch.chdir(tmp_path)
     for name in Settings.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
