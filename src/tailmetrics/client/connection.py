@@ -29,6 +29,13 @@ _FIGURES: dict[str, pl.DataType] = {
     "median_latency": pl.Float64(),
     "p99_latency": pl.Float64(),
 }
+# Of a window, as /stats has it; times are text.
+WINDOW_COLUMNS: dict[str, pl.DataType] = {
+    "customer_id": pl.String(),
+    "start": pl.String(),
+    "end": pl.String(),
+    **_FIGURES,
+}
 _COUNTS: dict[str, pl.DataType] = {"total_requests": pl.Int64(), "failed_requests": pl.Int64()}
 _REJECTS: dict[str, pl.DataType] = {
     "source_id": pl.String(),
@@ -253,8 +260,8 @@ def _text(time: Time | None) -> str | None:
 
 
 def _windows(rows: Iterable[Mapping[str, Any]], tz: str) -> pl.DataFrame:
-    columns = {"customer_id": pl.String(), "start": pl.String(), "end": pl.String(), **_FIGURES}
-    return pl.DataFrame(list(rows), columns, orient="row").with_columns(_time("start", tz), _time("end", tz))
+    frame = pl.DataFrame(list(rows), WINDOW_COLUMNS, orient="row")
+    return frame.with_columns(_time("start", tz), _time("end", tz))
 
 
 def _time(column: str, tz: str) -> pl.Expr:

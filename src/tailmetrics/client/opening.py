@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import httpx
 import polars as pl
@@ -25,11 +25,6 @@ from tailmetrics.errors import ServiceError, StoreBusy, StoreError, StoreUnavail
 from tailmetrics.settings import Settings, load_settings
 from tailmetrics.stats import RecordsQuery
 from tailmetrics.telemetry.log import configure_events
-
-if TYPE_CHECKING:
-    import polars as pl
-
-    from tailmetrics.stats import RecordsQuery
 
 _SERVICE_SCHEMES = ("http://", "https://")
 # https://www.sqlite.org/fileformat.html, and what a DuckDB file has behind its first checksum.

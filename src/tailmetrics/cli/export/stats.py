@@ -11,23 +11,11 @@ import polars as pl
 from tailmetrics.cli import documents
 from tailmetrics.cli.client import Session
 from tailmetrics.cli.export.files import FileFormat, write
+from tailmetrics.client.connection import WINDOW_COLUMNS
 
 _CUSTOMERS_A_PAGE = "1000"
 _ROWS_A_FRAME = 10_000
 _TIMES = ("start", "end")
-
-SCHEMA: dict[str, pl.DataType] = {
-    "customer_id": pl.String(),
-    "start": pl.String(),
-    "end": pl.String(),
-    "total_requests": pl.Int64(),
-    "successful_requests": pl.Int64(),
-    "failed_requests": pl.Int64(),
-    "uptime": pl.Float64(),
-    "average_latency": pl.Float64(),
-    "median_latency": pl.Float64(),
-    "p99_latency": pl.Float64(),
-}
 _UTC = pl.Datetime("us", "UTC")
 
 
@@ -42,14 +30,14 @@ def to_file(
 
     `asked` are parameters of /stats. Times are text in their zone, of Parquet and Arrow times in UTC.
     """
-    schema = SCHEMA if form in ("csv", "jsonl") else SCHEMA | dict.fromkeys(_TIMES, _UTC)
+    schema = WINDOW_COLUMNS if form in ("csv", "jsonl") else WINDOW_COLUMNS | dict.fromkeys(_TIMES, _UTC)
     written = 0
 
     def frames() -> Iterator[pl.DataFrame]:
         nonlocal written
         for rows in _pages(session, asked, on_customers):
-            frame = pl.DataFrame(rows, SCHEMA)
-            if schema is not SCHEMA:
+            frame = pl.DataFrame(rows, WINDOW_COLUMNS)
+            if schema is not WINDOW_COLUMNS:
                 frame = frame.with_columns(pl.col(*_TIMES).str.to_datetime(time_unit="us", time_zone="UTC"))
             yield frame
             written += frame.height
