@@ -24,11 +24,10 @@ from tailmetrics.client.transport import (
 from tailmetrics.errors import ServiceError, StoreBusy, StoreError, StoreUnavailable
 from tailmetrics.settings import Settings, load_settings
 from tailmetrics.stats import RecordsQuery
+from tailmetrics.stores.backup import scheme_of
 from tailmetrics.telemetry.log import configure_events
 
 _SERVICE_SCHEMES = ("http://", "https://")
-# https://www.sqlite.org/fileformat.html, and what a DuckDB file has behind its first checksum.
-_FILE_MARKS = (("sqlite", 0, b"SQLite format 3\0"), ("duckdb", 8, b"DUCK"))
 
 
 def open(target: str | os.PathLike[str] | None = None, *, key: str | None = None) -> Connection:  # noqa: A001  # of tailmetrics
@@ -121,9 +120,8 @@ def _store_at(path: Path) -> str:
             f"{path} cannot be opened: {error.strerror}; expected the path of a store's file, the URL of a "
             "store, or that of a service such as http://127.0.0.1:8000"
         ) from error
-    for scheme, offset, mark in _FILE_MARKS:
-        if beginning[offset:].startswith(mark):
-            return f"{scheme}:///{path.absolute()}"
+    if (scheme := scheme_of(beginning)) is not None:
+        return f"{scheme}:///{path.absolute()}"
     raise StoreError(
         f"{path}: found no store, expected a DuckDB or SQLite file of tailmetrics; logs are read by "
         "tailmetrics.read_log"

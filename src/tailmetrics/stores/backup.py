@@ -21,7 +21,8 @@ _SERVERS = {
     "mariadb": "mariadb-dump --single-transaction and mariadb",
     "influxdb": "influx backup and influx restore, with the service stopped",
 }
-_MAGICS = {"duckdb": (8, b"DUCK"), "sqlite": (0, b"SQLite format 3\0")}
+# https://www.sqlite.org/fileformat.html, and what a DuckDB file has behind its first checksum.
+_MARKS = {"duckdb": (8, b"DUCK"), "sqlite": (0, b"SQLite format 3\0")}
 _FLUSHED_BYTES = 8 * 1024 * 1024  # at a time: commits on the same disk would wait for all of a backup
 _LOGS = {"duckdb": (".wal",), "sqlite": ("-wal", "-shm")}  # of what is not in the file itself yet
 
@@ -120,7 +121,7 @@ def write(snapshot: Snapshot, draft: Path) -> None:
 
 def check(settings: Settings, path: Path) -> Contents:
     """Read all of a copy. Raises BackupError, and SchemaMismatch for one of a later version."""
-    if _scheme_of(path) == "sqlite":
+    if _scheme_of_backup(path) == "sqlite":
         from tailmetrics.stores.sql import sqlite_backup  # noqa: PLC0415  # likewise
 
         return sqlite_backup.check(path)
@@ -129,15 +130,22 @@ def check(settings: Settings, path: Path) -> Contents:
     return backup.check(settings, path)
 
 
-def _scheme_of(path: Path) -> str:
+def scheme_of(beginning: bytes) -> str | None:
+    """The kind of store that a file holds which begins so, as STORE_URL names it; None for another file."""
+    for scheme, (offset, mark) in _MARKS.items():
+        if beginning[offset:].startswith(mark):
+            return scheme
+    return None
+
+
+def _scheme_of_backup(path: Path) -> str:
     try:
         with path.open("rb") as file:
             head = file.read(64)
     except OSError as error:
         raise BackupError(f"{path} cannot be read: {error.strerror}") from error
-    for scheme, (offset, magic) in _MAGICS.items():
-        if head[offset:].startswith(magic):
-            return scheme
+    if (scheme := scheme_of(head)) is not None:
+        return scheme
     raise BackupError(f"{path} is no backup: found neither a DuckDB nor an SQLite file")
 
 
@@ -148,7 +156,7 @@ def restore(settings: Settings, backup: Path, *, force: bool) -> tuple[Contents,
     BackupError, StoreBusy when a process has the store open, and SchemaMismatch.
     """
     path = settings.store.path.absolute()
-    scheme = _scheme_of(backup)
+    scheme = _scheme_of_backup(backup)
     if scheme != settings.store.scheme:
         raise BackupError(
             f"{backup} is of a store in {scheme}, and STORE_URL is {settings.store}; expected {scheme}:///PATH"
@@ -178,7 +186,7 @@ def _require_unused(settings: Settings) -> None:
     """A store that is damaged cannot be opened, and is moved as it is."""
     path = settings.store.path
     try:
-        if _scheme_of(path) != settings.store.scheme:
+        if _scheme_of_backup(path) != settings.store.scheme:
             return  # to open it would remove its log
         if settings.store.scheme == "sqlite":
             from tailmetrics.stores.sql import sqlite_backup  # noqa: PLC0415  # likewise

@@ -105,6 +105,8 @@ def start_at_end(source: Source, file: LogFile, size: int, framing: Framing = LI
 
 def _end_of_frames(file: LogFile, end: int, framing: Framing) -> int:
     """Where the frame begins that is open at `end`, the end of a line; `end` when there is none."""
+    if framing == LINES:
+        return end
     start = max(0, end - _SEARCH_BYTES)
     data = file.read(start, end - start)
     position = data.find(b"\n") + 1 if start else 0
