@@ -116,9 +116,8 @@ def quantiles(asked: Asked, keys: Sequence[str]) -> list[str]:
     rows = [_piped(asked.source(tick, "duration"), steps) for tick in asked.ticks]
     if not rows:
         return []
-    joined = rows[0] if len(rows) == 1 else "union(tables: [\n" + ",\n".join(rows) + ",\n])"
     return [
-        f"durations = {joined}",
+        f"durations = {_joined(rows)}",
         *(
             f'durations\n    |> quantile(q: {q}, method: "exact_mean")\n    |> yield(name: "{name}")'
             for name, q in (("median", "0.5"), ("p99", "0.99"))
@@ -140,6 +139,58 @@ def rows(asked: Asked, fields: Iterable[str], columns: Sequence[str]) -> list[st
     """All points of some fields, as results FIELD_TICK."""
     keep = f"keep(columns: {_list(columns)})"
     return [text for field in fields for text in _of_each_tick(asked, field, [keep], field)]
+
+
+def rows_in(
+    asked: Asked, spans: Sequence[tuple[int, int]], fields: Iterable[str], columns: Sequence[str]
+) -> tuple[list[str], dict[str, Any]]:
+    """All points of some fields within spans (us), as results FIELD_TICK; and parameters."""
+    keep = f"keep(columns: {_list(columns)})"
+    statements = []
+    found, params = _sources_in(asked, spans, fields)
+    for name, sources in found.items():
+        statements.append(
+            _piped(_joined([_piped(source, [keep]) for source in sources]), [f'yield(name: "{name}")'])
+        )
+    return statements, params
+
+
+def edges_in(asked: Asked, spans: Sequence[tuple[int, int]]) -> tuple[list[str], dict[str, Any]]:
+    """The first and the last point of each span, as results first_TICK and last_TICK; and parameters."""
+    statements = []
+    found, params = _sources_in(asked, spans, ["path"])
+    for name, sources in found.items():
+        for end in ("first", "last"):
+            # Grouped before: storage looks for the first of each series else.
+            of_each = [
+                _piped(source, ["group()", f"{end}()", 'keep(columns: ["_time"])']) for source in sources
+            ]
+            tick = name.removeprefix("path_")
+            statements.append(_piped(_joined(of_each), [f'yield(name: "{end}_{tick}")']))
+    return statements, params
+
+
+def _sources_in(
+    asked: Asked, spans: Sequence[tuple[int, int]], fields: Iterable[str]
+) -> tuple[dict[str, list[str]], dict[str, Any]]:
+    """Sources of points within spans by FIELD_TICK; and parameters."""
+    sources: dict[str, list[str]] = {}
+    params: dict[str, Any] = {}
+    for tick in asked.ticks:
+        for place, (low, high) in enumerate(spans):
+            start, stop = rounded_up(tick, low), rounded_up(tick, high)
+            if start >= stop:  # Flux takes an empty range for a mistake
+                continue
+            names = f"{tick}_from_{place}", f"{tick}_to_{place}"
+            params |= dict(zip(names, (from_us(start), from_us(stop)), strict=True))
+            for field in fields:
+                source = asked.source(tick, field, start=names[0], stop=names[1])
+                sources.setdefault(f"{field}_{tick}", []).append(source)
+    return sources, params
+
+
+def _joined(sources: Sequence[str]) -> str:
+    return sources[0] if len(sources) == 1 else "union(tables: [\n" + ",\n".join(sources) + ",\n])"
 
 
 def far_rows(asked: Asked, fields: Iterable[str]) -> list[str]:

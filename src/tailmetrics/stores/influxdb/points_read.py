@@ -108,10 +108,11 @@ def stored_requests(found: dict[str, Tables], asked: Asked) -> pl.DataFrame:
 def edges(found: dict[str, Tables]) -> list[int]:
     """The logged times (us) of the first and the last point of each tick that has points."""
     return [
-        found[f"{name}_{tick}"]["_time"][0] // length * length // 1_000
+        time // length * length // 1_000
         for name in ("first", "last")
         for tick, length in TICKS.items()
         if f"{name}_{tick}" in found
+        for time in found[f"{name}_{tick}"]["_time"]
     ]
 
 

@@ -46,6 +46,10 @@ class InfluxDBReader:
         """The result of a query, which is stopped when its time is over or nobody waits any more."""
         return await asyncio.wrap_future(self._loop.run(self._answer(query)))
 
+    def do(self, work: Coroutine[Any, Any, _Result]) -> _Result:
+        """The result of other work in the same loop, however long it takes; from another thread."""
+        return self._loop.run(work).result()
+
     async def run(self, text: str, params: dict[str, Any]) -> dict[str, Tables]:
         """The rows of each result of a Flux text, in one request; `params` are sent apart from the text.
 

@@ -23,6 +23,7 @@ from tailmetrics.stores.influxdb.address import Address
 from tailmetrics.stores.influxdb.csv import Tables, tables_of
 from tailmetrics.stores.influxdb.errors import errors_translated, missing_bucket, words_of
 from tailmetrics.telemetry.log import EventLog
+from tailmetrics.windows import from_us
 
 log = EventLog()
 
@@ -113,12 +114,15 @@ class Server:
             data: Any = answer.data
         return tables_of(data if isinstance(data, bytes) else data.encode())
 
-    def delete_meta(self, predicate: str) -> None:
-        """Delete all points that a predicate names from the bucket that never expires."""
+    def delete_meta(self, predicate: str, start_ns: int | None = None, stop_ns: int | None = None) -> None:
+        """Delete the points of [start_ns, stop_ns) that a predicate names from the bucket that never expires."""
         self.prepare()
         with errors_translated(self.address):
             self._client.delete_api().delete(
-                "1970-01-01T00:00:00Z", "2262-01-01T00:00:00Z", predicate, self.address.meta_bucket
+                "1970-01-01T00:00:00Z" if start_ns is None else _rfc3339(start_ns),
+                "2262-01-01T00:00:00Z" if stop_ns is None else _rfc3339(stop_ns),
+                predicate,
+                self.address.meta_bucket,
             )
 
     def close(self) -> None:
@@ -174,6 +178,11 @@ class Server:
             except InfluxDBError as error:  # there is no such organisation
                 raise missing_bucket(name, self.address) from error
         return retention_seconds
+
+
+def _rfc3339(ns: int) -> str:
+    seconds, rest = divmod(ns, 1_000_000_000)
+    return f"{from_us(seconds * 1_000_000):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
 
 
 def _requests(lines: pl.Series) -> Iterator[tuple[int, pl.Series]]:

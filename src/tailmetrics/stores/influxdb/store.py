@@ -4,25 +4,43 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from typing import Any, TypeVar
 
 import polars as pl
 
 from tailmetrics.errors import StoreUnavailable
 from tailmetrics.settings import Settings
 from tailmetrics.sources import Batch, Source
-from tailmetrics.stats import RecordsQuery
+from tailmetrics.stats import (
+    Breakdown,
+    BreakdownQuery,
+    CustomersPage,
+    CustomersQuery,
+    RecordsQuery,
+    StatsAnswer,
+    StatsQuery,
+    Trend,
+    TrendsQuery,
+)
 from tailmetrics.status import SourceStatus
 from tailmetrics.stores.base import COMMIT_LINES, READ_AHEAD, asked
 from tailmetrics.stores.influxdb import counts_query, meta_queries, records_query, stats_query
 from tailmetrics.stores.influxdb.reader import InfluxDBReader
 from tailmetrics.stores.influxdb.server import CONNECT_SECONDS, Server
+from tailmetrics.stores.influxdb.summaries import InfluxDBSummaries
 from tailmetrics.stores.influxdb.writer import InfluxDBWriter
 from tailmetrics.stores.record_pages import pages
+from tailmetrics.stores.summaries import answers
+from tailmetrics.stores.summaries.base import BlocksGone
+from tailmetrics.stores.summaries.maker import Maker
 from tailmetrics.telemetry.log import EventLog
 
 log = EventLog()
+
+_Result = TypeVar("_Result")
 
 
 class InfluxDBStore:
@@ -40,7 +58,7 @@ class InfluxDBStore:
         self._server = Server(settings)
         self._writer = InfluxDBWriter(self._server, settings.max_rejects_kept)
         self._reader = InfluxDBReader(self._server.address, settings.query_timeout_seconds)
-        self._ask = self._reader.ask
+        self._summaries = InfluxDBSummaries(self._reader, self._server)
         self._lock = threading.Lock()
         self._closed = False
         with contextlib.suppress(StoreUnavailable):
@@ -82,12 +100,28 @@ class InfluxDBStore:
     def snapshot(self) -> AbstractAsyncContextManager[InfluxDBStore]:
         return contextlib.nullcontext(self)
 
-    stats = asked(stats_query.stats)
-    customers = asked(stats_query.customers)
-    breakdown = asked(counts_query.breakdown)
-    trends = asked(counts_query.trends)
+    async def stats(self, query: StatsQuery) -> StatsAnswer:
+        if query.customer_id is None:
+            answer = await self._ask(lambda _: answers.stats(self._summaries, query))
+            if answer is not None:
+                return answer
+        return await self._ask(lambda reader: stats_query.stats(reader, query))
+
+    async def breakdown(self, query: BreakdownQuery) -> Breakdown:
+        if query.customer_id is None:
+            return await self._ask(lambda _: answers.breakdown(self._summaries, query))
+        return await self._ask(lambda reader: counts_query.breakdown(reader, query))
+
+    async def customers(self, query: CustomersQuery) -> CustomersPage:
+        return await self._ask(lambda _: answers.customers(self._summaries, query))
+
+    async def trends(self, query: TrendsQuery) -> Sequence[Trend]:
+        return await self._ask(lambda _: answers.trends(self._summaries, query))
+
+    async def span(self) -> tuple[datetime, datetime] | None:
+        return await self._ask(lambda _: answers.span(self._summaries))
+
     rejects = asked(meta_queries.rejects)
-    span = asked(counts_query.span)
     status = asked(meta_queries.status)
     ping = asked(meta_queries.ping)
     _count = asked(records_query.count)
@@ -110,6 +144,15 @@ class InfluxDBStore:
             self._writer.close()
         self._reader.close()
         self._server.close()
+
+    def summarize(self) -> None:
+        self._reader.do(Maker(self._summaries).make_all())
+
+    async def _ask(self, query: Callable[[InfluxDBReader], Coroutine[Any, Any, _Result]]) -> _Result:
+        try:
+            return await self._reader.ask(query)
+        except BlocksGone:  # replaced while the question was under way: the next manifest names others
+            return await self._reader.ask(query)
 
     def _prepare(self) -> None:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import secrets
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
@@ -24,7 +25,7 @@ from tailmetrics.stores.influxdb.meta_queries import (
     sources_by_id,
 )
 from tailmetrics.stores.influxdb.record_points import line_numbers, point_keys
-from tailmetrics.stores.influxdb.server import Server
+from tailmetrics.stores.influxdb.server import LINES_A_REQUEST, Server
 from tailmetrics.stores.influxdb.source_points import (
     StoredSource,
     assign_lanes,
@@ -34,10 +35,25 @@ from tailmetrics.stores.influxdb.source_points import (
     stored_source,
 )
 from tailmetrics.stores.reject_limits import halves, kept_of_source
+from tailmetrics.stores.summaries.manifest import spans_as_text, spans_touched
+from tailmetrics.stores.windowing import Span
 from tailmetrics.windows import to_us
 
 _IDS_A_QUERY = 200
 _LAST_REJECTS = "-last"  # behind the lane's name: their times are places, which lines' numbers may be too
+
+
+class Journal:
+    """Which times each commit of this process touched, in the order of commits."""
+
+    def __init__(self) -> None:
+        self._name = secrets.token_hex(6)
+        self._place = 0
+
+    def line(self, spans: Sequence[Span]) -> str:
+        """The point of the next commit."""
+        self._place += 1
+        return point("journal", {"journal": self._name}, {"spans": spans_as_text(spans)}, self._place)
 
 
 class InfluxDBWriter:
@@ -54,6 +70,7 @@ class InfluxDBWriter:
         self._held: dict[str, StoredSource] = {}
         self._of_node: dict[str, dict[str, StoredSource]] = {}
         self._last_order = 0
+        self._journal = Journal()
 
     def sources(self, node_id: str | None) -> dict[str, StoredSource]:
         """All sources of a node by their ids; None: files of all nodes."""
@@ -122,10 +139,16 @@ class InfluxDBWriter:
                 blanks=stored.blanks + batch.parsed.blanks,
             )
         self._refuse_expired(batches)
-        self._write_records(batches, frames)
-        if rejects:
-            self._server.write_meta(rejects)
-        self._write_sources(after)
+        touched = spans_touched(batch.parsed.records["timestamp"] for batch in batches)
+        try:
+            self._write_records(batches, frames)
+            if rejects:
+                self._server.write_meta(rejects)
+            self._write_sources(after, touched)
+        except StoreError:
+            # What is on its way may still arrive, behind a place of this journal that was looked at.
+            self._journal = Journal()
+            raise
 
     def forget(self, source_ids: Sequence[str], *, with_records: bool) -> int:
         """Drop sources of which no record is left that has not expired; returns how many."""
@@ -251,8 +274,14 @@ class InfluxDBWriter:
                 lane = f"{stored.lane_name}{_LAST_REJECTS}"
                 yield point("reject", {"lane": lane}, fields, stored.base + (ordinal - first) % last)
 
-    def _write_sources(self, sources: dict[str, StoredSource]) -> None:
-        self._server.write_meta([line_of(stored) for stored in sources.values()])
+    def _write_sources(self, sources: dict[str, StoredSource], touched: Sequence[Span] = ()) -> None:
+        """Positions, and in the same request the times that records up to them have touched."""
+        lines = [line_of(stored) for stored in sources.values()]
+        noted = [self._journal.line(touched)] if touched else []
+        if len(lines) >= LINES_A_REQUEST:  # more than one request, of which some may fail
+            self._server.write_meta(noted)
+            noted = []
+        self._server.write_meta([*noted, *lines])
         self._held |= sources
 
     def _lookup(self, source_ids: Sequence[str]) -> dict[str, StoredSource]:

@@ -1,0 +1,316 @@
+"""Summaries in InfluxDB: blocks, manifests and journals as points in the bucket that never expires.
+
+A block's point lies at the time where the block begins, its generation and the number of a piece in the
+nanoseconds behind that. Places in journals, and numbers of manifests, are the first nanoseconds of 1970.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterator, Sequence
+from itertools import groupby
+from typing import Any
+
+import polars as pl
+
+from tailmetrics.stores.influxdb import flux
+from tailmetrics.stores.influxdb.csv import Tables
+from tailmetrics.stores.influxdb.flux import Asked
+from tailmetrics.stores.influxdb.line_protocol import point
+from tailmetrics.stores.influxdb.points_read import edges, far_requests, requests
+from tailmetrics.stores.influxdb.reader import InfluxDBReader
+from tailmetrics.stores.influxdb.record_points import NEAR_HIGH_US, NEAR_LOW_US, TICKS
+from tailmetrics.stores.influxdb.server import Server
+from tailmetrics.stores.summaries.base import BlockKey, BlocksGone
+from tailmetrics.stores.summaries.block import DAY_US, LEVELS, Part, Unpacked, unpacked
+from tailmetrics.stores.summaries.manifest import (
+    BlockRef,
+    Manifest,
+    State,
+    Touched,
+    spans_of_text,
+    within,
+)
+from tailmetrics.stores.windowing import Span
+from tailmetrics.windows import from_us
+
+_PIECE = 60_000  # characters of a field: InfluxDB promises to keep 64 KB
+_PIECES = 4096  # of a part of a block at most
+_NEAR: Span = (NEAR_LOW_US, NEAR_HIGH_US)
+_SPANS_A_QUERY = 25
+_LENGTHS = {level.name: level.length_us * 1_000 for level in LEVELS}
+
+_STATE = """
+from(bucket: bucket)
+    |> range(start: 1970-01-01T00:00:00Z, stop: 1970-01-02T00:00:00Z)
+    |> filter(fn: (r) => r._measurement == "manifest" and r._field == "text")
+    |> last()
+    |> keep(columns: ["_time", "piece", "_value"])
+    |> group()
+    |> yield(name: "manifest")
+
+from(bucket: bucket)
+    |> range(start: 1970-01-01T00:00:00Z, stop: 1970-01-02T00:00:00Z)
+    |> filter(fn: (r) => r._measurement == "journal" and r._field == "spans")
+    |> keep(columns: ["_time", "journal", "_value"])
+    |> group()
+    |> yield(name: "journal")
+"""
+
+_BLOCKS = """
+from(bucket: bucket)
+    |> range(start: start_{place}, stop: stop_{place})
+    |> filter(fn: (r) => r._measurement == "block" and r.level == level_{place} and r.part == part)
+    |> keep(columns: ["_time", "_value"])
+    |> group()
+    |> yield(name: "{place}")
+"""
+
+_GENERATIONS = """
+from(bucket: bucket)
+    |> range(start: 1678-01-01T00:00:00Z, stop: 2262-01-01T00:00:00Z)
+    |> filter(fn: (r) => r._measurement == "block" and r.part == "series" and r._field == "data")
+    |> keep(columns: ["_time", "level"])
+    |> group()
+    |> yield(name: "blocks")
+"""
+
+_LEASE = """
+from(bucket: bucket)
+    |> range(start: 1970-01-01T00:00:00Z, stop: 1970-01-01T00:00:01Z)
+    |> filter(fn: (r) => r._measurement == "maker" and r._field == "said")
+    |> keep(columns: ["_value"])
+    |> yield(name: "said")
+"""
+
+
+class InfluxDBSummaries:
+    """What summaries need of two buckets: queries by the reader, points by the server's client."""
+
+    block_span = _NEAR
+
+    def __init__(self, reader: InfluxDBReader, server: Server) -> None:
+        self._reader = reader
+        self._server = server
+
+    async def state(self) -> State:
+        found = await self._meta(_STATE)
+        journal = found.get("journal")
+        since = (
+            ()
+            if journal is None
+            else tuple(
+                Touched(name, place, spans_of_text(text))
+                for place, name, text in journal.select("_time", "journal", "_value").iter_rows()
+            )
+        )
+        pieces = found.get("manifest")
+        if pieces is None:
+            return State(Manifest(), since)
+        newest = pieces.filter(pl.col("_time") == pl.col("_time").max()).sort(pl.col("piece").cast(pl.Int64))
+        return State(Manifest.of_text("".join(newest["_value"])), since)
+
+    async def parts(self, refs: Sequence[BlockRef], part: Part) -> Sequence[Unpacked]:
+        texts: list[str] = []
+        params: dict[str, Any] = {"part": part}
+        runs = list(_runs(refs))
+        for place, run in enumerate(runs):
+            texts.append(_BLOCKS.format(place=place))
+            params |= {
+                f"level_{place}": run[0].level.name,
+                f"start_{place}": from_us(run[0].start_us),
+                f"stop_{place}": from_us(run[-1].end_us),
+            }
+        found = await self._meta("\n".join(texts), **params) if texts else {}
+        return await asyncio.to_thread(_unpacked_all, refs, part, runs, found)
+
+    async def requests(
+        self, spans: Sequence[Span], customer_ids: Sequence[str] | None
+    ) -> AsyncIterator[pl.DataFrame]:
+        columns = ["_time", "_value", "customer_id", "status_code"]
+        async for asked, found in self._rows(
+            spans, customer_ids, ["duration", "untimed"], columns, ["duration"]
+        ):
+            near = requests(found, ["customer_id"])
+            far = far_requests(found, asked).select(near.columns)
+            yield pl.concat([near, far]).with_columns(count=pl.lit(1, pl.Int64))
+
+    async def paths(self, spans: Sequence[Span]) -> AsyncIterator[pl.DataFrame]:
+        columns = ["_time", "_value", "status_code"]
+        async for asked, found in self._rows(spans, None, ["path"], columns, ["path"]):
+            near = paths_of(found)
+            far = far_requests(found, asked).select(near.columns)
+            yield pl.concat([near, far]).with_columns(count=pl.lit(1, pl.Int64))
+
+    async def edges(self, spans: Sequence[Span]) -> Span | None:
+        times: list[int] = []
+        for begin in range(0, len(spans), _SPANS_A_QUERY):
+            some = spans[begin : begin + _SPANS_A_QUERY]
+            asked = Asked(self._reader.bucket, None, some[0][0], some[-1][1])
+            statements, params = flux.edges_in(asked, some)
+            statements += flux.far_rows(asked, [])
+            found = await self._reader.run(flux.text_of(asked, statements), {**asked.params, **params})
+            times += edges(found)
+            times += far_requests(found, asked)["time"].to_list()
+        inside = [time for time in times if any(low <= time < high for low, high in spans)]
+        return (min(inside), max(inside)) if inside else None
+
+    async def keep_block(self, ref: BlockRef, parts: dict[Part, bytes]) -> None:
+        lines = []
+        for part, data in parts.items():
+            text = base64.b64encode(data).decode()
+            for piece, begin in enumerate(range(0, len(text), _PIECE)):
+                time = ref.start_us * 1_000 + ref.generation * _PIECES + piece
+                tags = {"level": ref.level.name, "part": part}
+                lines.append(point("block", tags, {"data": text[begin : begin + _PIECE]}, time))
+        await asyncio.to_thread(self._server.write_meta, lines)
+
+    async def keep_manifest(self, manifest: Manifest) -> bool:
+        if (await self.state()).manifest.number >= manifest.number:
+            return False
+        text = manifest.as_text()
+        lines = [
+            point("manifest", {"piece": str(piece)}, {"text": text[begin : begin + _PIECE]}, manifest.number)
+            for piece, begin in enumerate(range(0, len(text), _PIECE))
+        ]
+        await asyncio.to_thread(self._server.write_meta, lines)
+        return True
+
+    async def sweep(self, manifest: Manifest, unnamed: set[BlockKey]) -> set[BlockKey]:
+        named = {ref.key for ref in manifest.blocks}
+        found = (await self._meta(_GENERATIONS)).get("blocks")
+        kept = set() if found is None else {_key(*row) for row in found.select("level", "_time").iter_rows()}
+        gone = (kept - named) & unnamed
+        await asyncio.to_thread(self._delete, manifest, gone)
+        return kept - named - gone
+
+    async def lease(self) -> str:
+        found = (await self._meta(_LEASE)).get("said")
+        return "" if found is None else str(found["_value"][0])
+
+    async def say(self, text: str) -> None:
+        await asyncio.to_thread(
+            self._server.write_meta, [point("maker", {"of": "summaries"}, {"said": text}, 0)]
+        )
+
+    def _delete(self, manifest: Manifest, gone: set[BlockKey]) -> None:
+        for level, start_us, generation in gone:
+            first = start_us * 1_000 + generation * _PIECES
+            self._server.delete_meta(f'_measurement="block" AND level="{level}"', first, first + _PIECES)
+        for journal, place in manifest.included.items():
+            self._server.delete_meta(f'_measurement="journal" AND journal="{journal}"', 0, place + 1)
+        self._server.delete_meta('_measurement="manifest"', 0, max(0, manifest.number - 1))
+
+    async def _meta(self, text: str, **params: Any) -> dict[str, Tables]:
+        return await self._reader.run(text, {"bucket": self._reader.meta_bucket, **params})
+
+    async def _rows(
+        self,
+        spans: Sequence[Span],
+        customer_ids: Sequence[str] | None,
+        fields: Sequence[str],
+        columns: Sequence[str],
+        far_fields: Sequence[str],
+    ) -> AsyncIterator[tuple[Asked, dict[str, Tables]]]:
+        """Points of spans, those of a day at most in each answer."""
+        for some in _portions(await self._with_requests(spans)):
+            asked = Asked(
+                self._reader.bucket,
+                None if customer_ids is None else tuple(customer_ids),
+                some[0][0],
+                some[-1][1],
+            )
+            statements, params = flux.rows_in(asked, some, fields, columns)
+            if statements:
+                yield (
+                    asked,
+                    await self._reader.run(flux.text_of(asked, statements), {**asked.params, **params}),
+                )
+        far = [span for span in spans if span[0] < NEAR_LOW_US or span[1] > NEAR_HIGH_US]
+        for low, high in far:
+            ids = None if customer_ids is None else tuple(customer_ids)
+            for span in ((low, min(high, NEAR_LOW_US)), (max(low, NEAR_HIGH_US), high)):
+                if span[0] < span[1]:
+                    asked = Asked(self._reader.bucket, ids, *span)
+                    statements = flux.far_rows(asked, far_fields)
+                    found = await self._reader.run(flux.text_of(asked, statements), asked.params)
+                    yield asked, found
+
+    async def _with_requests(self, spans: Sequence[Span]) -> list[Span]:
+        """Spans that InfluxDB can keep, those that are very long cut down to where requests are."""
+        near: list[Span] = []
+        for span in within(spans, *_NEAR):
+            if span[1] - span[0] <= 32 * DAY_US:
+                near.append(span)
+            elif (found := await self.edges([span])) is not None:
+                near.append((found[0], found[1] + 1))
+        return near
+
+
+def paths_of(found: dict[str, Tables]) -> pl.DataFrame:
+    """Rows of paths: `time` (us), `path`, `status_code`."""
+    frames = [pl.DataFrame(schema={"time": pl.Int64, "path": pl.String, "status_code": pl.Int16})]
+    for tick, length in TICKS.items():
+        if (table := found.get(f"path_{tick}")) is not None:
+            frames.append(
+                table.select(
+                    (pl.col("_time") // length * (length // 1_000)).alias("time"),
+                    pl.col("_value").alias("path"),
+                    pl.col("status_code").cast(pl.Int16),
+                )
+            )
+    return pl.concat(frames)
+
+
+def _portions(spans: Sequence[Span]) -> Iterator[list[Span]]:
+    """The spans in groups of a day at most, and of not too many for one query."""
+    group: list[Span] = []
+    length = 0
+    for low, high in spans:
+        for begin in range(low, high, DAY_US):
+            part = (begin, min(begin + DAY_US, high))
+            if group and (length + part[1] - begin > DAY_US or len(group) == _SPANS_A_QUERY):
+                yield group
+                group, length = [], 0
+            group.append(part)
+            length += part[1] - begin
+    if group:
+        yield group
+
+
+def _runs(refs: Sequence[BlockRef]) -> Iterator[list[BlockRef]]:
+    """Blocks of one level that lie near each other, in order: a query for each run."""
+    ordered = sorted(refs, key=lambda ref: (ref.level.name, ref.start_us))
+    for _, of_level in groupby(ordered, key=lambda ref: ref.level.name):
+        run: list[BlockRef] = []
+        for ref in of_level:
+            if run and ref.start_us - run[-1].end_us > 2 * ref.level.length_us:
+                yield run
+                run = []
+            run.append(ref)
+        yield run
+
+
+def _key(level: str, time: int) -> BlockKey:
+    start, rest = divmod(time, _LENGTHS[level])
+    return level, start * _LENGTHS[level] // 1_000, rest // _PIECES
+
+
+def _unpacked_all(
+    refs: Sequence[BlockRef], part: Part, runs: Sequence[Sequence[BlockRef]], found: dict[str, Tables]
+) -> list[Unpacked]:
+    pieces: dict[BlockKey, list[tuple[int, str]]] = defaultdict(list)
+    for place, run in enumerate(runs):
+        if (table := found.get(str(place))) is None:
+            continue
+        for time, text in table.select("_time", "_value").iter_rows():
+            pieces[_key(run[0].level.name, time)].append((time, text))
+    result = []
+    for ref in refs:
+        data = base64.b64decode("".join(text for _, text in sorted(pieces[ref.key])))
+        if len(data) != ref.sizes[part]:
+            raise BlocksGone(f"a block of the {ref.level.name} at {from_us(ref.start_us)} has been replaced")
+        result.append(unpacked(data, ref.start_us))
+    return result

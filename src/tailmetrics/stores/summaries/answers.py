@@ -1,0 +1,365 @@
+"""Questions about all customers, answered from blocks where these hold true and from requests elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import TypeVar
+
+import numpy as np
+import polars as pl
+
+from tailmetrics.stats import (
+    MAX_PAGE,
+    MAX_WINDOWS,
+    Breakdown,
+    BreakdownQuery,
+    CustomersPage,
+    CustomersQuery,
+    Failures,
+    PathCount,
+    StatsAnswer,
+    StatsQuery,
+    StatusCount,
+    Summary,
+    Trend,
+    TrendsQuery,
+)
+from tailmetrics.stores.cursors import place_of
+from tailmetrics.stores.results import (
+    FAILURE_RULES,
+    can_be_stored,
+    customers_page,
+    listed,
+    ranked,
+    result_in_one_window,
+    result_in_windows,
+    summary_of,
+    trends_of,
+)
+from tailmetrics.stores.summaries.base import Summarized
+from tailmetrics.stores.summaries.block import Part, Unpacked
+from tailmetrics.stores.summaries.durations import Durations, joined, latencies_by, summed
+from tailmetrics.stores.summaries.manifest import ALWAYS, State, united, within
+from tailmetrics.stores.summaries.plan import Cells, Chosen, Plan, planned
+from tailmetrics.stores.windowing import (
+    Span,
+    Times,
+    check_filling,
+    number_of_windows,
+    short_spans,
+    window_starts,
+)
+from tailmetrics.windows import DAY_US, Grid, from_us, to_us
+
+_Result = TypeVar("_Result")
+
+_BLOCKS_AT_ONCE = 8  # whose parts are in memory together
+_COUNT = pl.col("count").sum()
+_LATENCIES = ("average", "median", "p99")
+
+
+async def span_us(store: Summarized, state: State, within_us: Span = ALWAYS) -> Span | None:
+    """The times (us) of the first and of the last request, of all or of those in a range."""
+    low, high = within_us
+    stale = state.stale
+    sure: list[Span] = []
+    unsure = within(stale, low, high)
+    for ref in state.manifest.blocks:
+        if within(stale, ref.start_us, ref.end_us) or ref.start_us < low or ref.end_us > high:
+            unsure += within([(ref.start_us, ref.end_us)], low, high)
+        else:
+            sure.append((ref.first_us, ref.last_us))
+    first = min((first for first, _ in sure), default=ALWAYS[1])
+    last = max((last for _, last in sure), default=ALWAYS[0])
+    asked = [span for span in united(unsure) if span[0] < first or span[1] > last + 1]
+    if asked and (edges := await store.edges(asked)) is not None:
+        first, last = min(first, edges[0]), max(last, edges[1])
+    return (first, last) if first <= last else None
+
+
+async def span(store: Summarized) -> tuple[datetime, datetime] | None:
+    """The times of the first and of the last request."""
+    found = await span_us(store, await store.state())
+    return None if found is None else (from_us(found[0]), from_us(found[1]))
+
+
+async def stats(store: Summarized, query: StatsQuery) -> StatsAnswer | None:
+    """Statistics about all customers; None where windows are so many, or so far apart, that only a look at
+    each request tells which of them count. Raises QueryError.
+    """
+    check_filling(query)
+    state = await store.state()
+    edges = await span_us(store, state)
+    spans = short_spans(query, edges)
+    if spans is None:
+        return None
+    check_filling(query, spans)
+    if query.every.cuts and number_of_windows(query, spans) > MAX_WINDOWS:
+        return None
+    bounds = _bounds(query.start, query.end)
+    if not query.every.cuts:
+        total = _summaries(*await _series(store, state, bounds, None), query.failures).get(0, Summary())
+        is_open = query.start is None or query.end is None
+        within_us = await span_us(store, state, bounds) if is_open and total.total_requests else None
+        return result_in_one_window(query, total, within_us)
+    # Cells may begin before the first request, and end after the last one.
+    grid = Grid(query.every, query.zone, [(first - DAY_US, end + DAY_US) for first, end in spans])
+    if not spans:
+        return result_in_windows(query, grid, Summary(), ())
+    counts, durations = await _series(store, state, bounds, grid)
+    return await asyncio.to_thread(_in_windows, query, grid, counts, durations)
+
+
+async def customers(store: Summarized, query: CustomersQuery) -> CustomersPage:
+    """Raises QueryError for a wrong cursor."""
+    offset = place_of("customers", query.after, 0)
+    if query.search and not can_be_stored(query.search):
+        return CustomersPage((), 0, None)
+    state = await store.state()
+    bounds = _bounds(query.start, query.end)
+    plan = planned(state, "customers", *bounds)
+    counts = await _counts(store, plan, "customers", ["customer_id", "status_code"], None)
+    totals = _totals(counts, "customer_id", query.failures).filter(listed(query))
+    by_latency = query.sort in _LATENCIES or query.limit > MAX_PAGE
+    page = totals if by_latency else ranked(totals, query).slice(offset, query.limit)
+    wanted = None if by_latency and not query.search else page["customer_id"]
+    found = await _latencies(store, planned(state, "latencies", *bounds), wanted)
+    page = page.join(found, on="customer_id", how="left", maintain_order="left")
+    if by_latency:
+        page = ranked(page, query).slice(offset, query.limit)
+    columns = ("customer_id", "requests", "failed", *_LATENCIES)
+    return customers_page(page.select(columns).iter_rows(), totals.height, offset)
+
+
+async def breakdown(store: Summarized, query: BreakdownQuery) -> Breakdown:
+    """Of all customers together."""
+    state = await store.state()
+    plan = planned(state, "paths", *_bounds(query.start, query.end))
+    counts = await _counts(store, plan, "paths", ["path", "status_code"], None)
+    paths = _totals(counts, "path", query.failures).sort("requests", "path", descending=[True, False])
+    statuses = counts.group_by("status_code").agg(_COUNT.alias("requests")).sort("status_code")
+    failed = FAILURE_RULES[query.failures]
+    return Breakdown(
+        tuple(PathCount(*row) for row in paths.head(query.top).iter_rows()),
+        paths.height,
+        tuple(
+            StatusCount(status, requests, requests if failed(status) else 0)
+            for status, requests in statuses.iter_rows()
+        ),
+    )
+
+
+async def trends(store: Summarized, query: TrendsQuery) -> list[Trend]:
+    """How requests of some customers spread over a range."""
+    ids = [customer_id for customer_id in dict.fromkeys(query.customer_ids) if can_be_stored(customer_id)]
+    start, length = to_us(query.start), query.part_us
+    if not ids:
+        return trends_of(query, ())
+
+    def part_of(times: Times) -> Times:
+        return (times - start) // length
+
+    state = await store.state()
+    plan = planned(
+        state,
+        "customers",
+        start,
+        to_us(query.end),
+        lambda first, last: part_of(first) == part_of(last),
+    )
+    keys = ["customer_id", "stretch", "status_code"]
+    counts = await _counts(store, plan, "customers", keys, ids, stretch=(pl.col("time") - start) // length)
+    failed = pl.when(FAILURE_RULES[query.failures](pl.col("status_code"))).then("count").otherwise(0)
+    return trends_of(
+        query, counts.select("customer_id", "stretch", "count", failed.alias("failed")).iter_rows()
+    )
+
+
+def _bounds(start: datetime | None, end: datetime | None) -> Span:
+    return (
+        ALWAYS[0] if start is None else to_us(start),
+        ALWAYS[1] if end is None else to_us(end),
+    )
+
+
+async def _series(
+    store: Summarized, state: State, within_us: Span, grid: Grid | None
+) -> tuple[pl.DataFrame, Durations]:
+    """Requests by `window` (its uncut start, 0 without a grid) and `status_code`, and durations by `window`."""
+
+    def windows(times: Times) -> Times:
+        return np.zeros_like(times) if grid is None else window_starts(times, grid)
+
+    def is_whole(first: Times, last: Times) -> Cells:
+        same: Cells = windows(first) == windows(last)
+        return same
+
+    def in_windows(frame: pl.DataFrame) -> pl.DataFrame:
+        return frame.with_columns(window=windows(frame["time"].to_numpy()))
+
+    def reduced(counts: pl.DataFrame, durations: Durations) -> tuple[pl.DataFrame, Durations]:
+        counted = in_windows(counts).group_by("window", "status_code").agg(_COUNT)
+        return counted, summed(Durations(in_windows(durations.frame), durations.unit), ["window"])
+
+    def of_block(part: Unpacked, cells: Times | None) -> tuple[pl.DataFrame, Durations]:
+        return reduced(
+            _chosen(part.counts, cells), Durations(_chosen(part.durations.frame, cells), part.durations.unit)
+        )
+
+    plan = planned(state, "series", *within_us, is_whole)
+    found = await _of_blocks(store, plan, "series", of_block)
+    async for frame in store.requests(plan.spans, None):
+        found.append(await asyncio.to_thread(reduced, frame, _timed(frame)))
+    return _together(found, ["window", "status_code"])
+
+
+async def _counts(
+    store: Summarized,
+    plan: Plan,
+    part: Part,
+    keys: Sequence[str],
+    customer_ids: Sequence[str] | None,
+    **columns: pl.Expr,
+) -> pl.DataFrame:
+    """Requests by keys, the first of which is that of the part's names, from blocks and from requests."""
+    name = keys[0]
+    wanted = None if customer_ids is None else pl.Series(customer_ids, dtype=pl.String)
+
+    def of_block(unpacked: Unpacked, cells: Times | None) -> pl.DataFrame:
+        rows = _chosen(unpacked.counts, cells)
+        if wanted is not None:
+            numbers = unpacked.names.is_in(wanted.implode()).arg_true()
+            rows = rows.filter(pl.col("number").is_in(numbers.implode()))
+        counted = rows.with_columns(**columns).group_by("number", *keys[1:]).agg(_COUNT)
+        return counted.with_columns(unpacked.names.gather(counted["number"]).alias(name)).drop("number")
+
+    found = await _of_blocks(store, plan, part, of_block)
+    rows = store.paths(plan.spans) if part == "paths" else store.requests(plan.spans, customer_ids)
+    async for frame in rows:
+        found.append(frame.with_columns(**columns).group_by(keys).agg(_COUNT))
+    if not found:
+        kinds = {"customer_id": pl.String, "path": pl.String, "status_code": pl.Int16}
+        return pl.DataFrame(schema={key: kinds.get(key, pl.Int64) for key in (*keys, "count")})
+    together = pl.concat(
+        [frame.select(*keys, pl.col("count").cast(pl.Int64)) for frame in found], how="vertical_relaxed"
+    )
+    return together.group_by(keys).agg(_COUNT)
+
+
+async def _latencies(store: Summarized, plan: Plan, wanted: pl.Series | None) -> pl.DataFrame:
+    """Columns `customer_id`, `average`, `median` and `p99`, of some customers or of all (None)."""
+    ids = _Ids(wanted)
+    found: list[Durations] = []
+    for begin in range(0, len(plan.blocks), _BLOCKS_AT_ONCE):
+        some = plan.blocks[begin : begin + _BLOCKS_AT_ONCE]
+        refs = [ref for ref, _ in some]
+        named = await store.parts(refs, "customers")
+        parts = await store.parts(refs, "latencies")
+
+        def numbered(
+            named: Sequence[Unpacked] = named,
+            parts: Sequence[Unpacked] = parts,
+            some: Sequence[Chosen] = some,
+        ) -> list[Durations]:
+            return [
+                ids.numbered(each.names, Durations(_chosen(part.durations.frame, cells), part.durations.unit))
+                for each, part, (_, cells) in zip(named, parts, some, strict=True)
+            ]
+
+        found += await asyncio.to_thread(numbered)
+    async for frame in store.requests(plan.spans, None if wanted is None else wanted.to_list()):
+        timed = _timed(frame)
+        names = timed.frame["customer_id"].unique()
+        places = pl.DataFrame({"customer_id": names, "number": range(len(names))})
+        rows = timed.frame.join(places, on="customer_id").select("number", "value", "count")
+        found.append(ids.numbered(names, Durations(rows, timed.unit)))
+
+    def latencies() -> pl.DataFrame:
+        rows = latencies_by(joined(found), "code")
+        return rows.with_columns(ids.known.gather(rows["code"]).alias("customer_id")).drop("code")
+
+    return await asyncio.to_thread(latencies)
+
+
+class _Ids:
+    """Numbers for the ids of customers: those that are wanted, or all that come (None)."""
+
+    def __init__(self, wanted: pl.Series | None) -> None:
+        self.known = pl.Series("id", [], pl.String) if wanted is None else wanted.alias("id")
+        self._is_open = wanted is None
+
+    def numbered(self, names: pl.Series, durations: Durations) -> Durations:
+        """The durations with `code`, a place in `known`, for `number`, a place in `names`."""
+        if self._is_open:
+            self.known = pl.concat([self.known, names.filter(~names.is_in(self.known.implode())).alias("id")])
+        codes = pl.DataFrame(
+            {"id": self.known, "code": pl.int_range(len(self.known), dtype=pl.Int64, eager=True)}
+        )
+        places = pl.DataFrame({"id": names}).join(codes, on="id", how="left", maintain_order="left")["code"]
+        frame = durations.frame.with_columns(places.gather(durations.frame["number"]).alias("code"))
+        kept = frame if self._is_open else frame.filter(pl.col("code").is_not_null())
+        return Durations(kept.select("code", "value", "count"), durations.unit)
+
+
+async def _of_blocks(
+    store: Summarized, plan: Plan, part: Part, made: Callable[[Unpacked, Times | None], _Result]
+) -> list[_Result]:
+    """What is made of a part of each block and of those of its cells that count."""
+    found: list[_Result] = []
+    for begin in range(0, len(plan.blocks), _BLOCKS_AT_ONCE):
+        some = plan.blocks[begin : begin + _BLOCKS_AT_ONCE]
+        parts = await store.parts([ref for ref, _ in some], part)
+
+        def make(parts: Sequence[Unpacked] = parts, some: Sequence[Chosen] = some) -> list[_Result]:
+            return [made(each, cells) for each, (_, cells) in zip(parts, some, strict=True)]
+
+        found += await asyncio.to_thread(make)
+    return found
+
+
+def _chosen(frame: pl.DataFrame, cells: Times | None) -> pl.DataFrame:
+    return frame if cells is None else frame.filter(pl.col("time").is_in(pl.Series(cells).implode()))
+
+
+def _timed(requests: pl.DataFrame) -> Durations:
+    """The durations of requests that have one."""
+    timed = requests.filter(pl.col("duration").is_not_null()).rename({"duration": "value"})
+    return Durations.of(timed)
+
+
+def _together(
+    found: Sequence[tuple[pl.DataFrame, Durations]], keys: Sequence[str]
+) -> tuple[pl.DataFrame, Durations]:
+    if not found:
+        nothing = pl.DataFrame(schema={"window": pl.Int64, "status_code": pl.Int16, "count": pl.Int64})
+        no_durations = pl.DataFrame(schema={"window": pl.Int64, "value": pl.Int64, "count": pl.Int64})
+        return nothing, Durations(no_durations, 1)
+    counts = pl.concat([frame.cast({"count": pl.Int64}) for frame, _ in found], how="vertical_relaxed")
+    durations = joined([Durations(each.frame.cast({"count": pl.Int64}), each.unit) for _, each in found])
+    return counts.group_by(keys).agg(_COUNT), summed(durations, ["window"])
+
+
+def _totals(counts: pl.DataFrame, key: str, failures: Failures) -> pl.DataFrame:
+    """Columns `requests` and `failed` by a key."""
+    failed = pl.col("count").filter(FAILURE_RULES[failures](pl.col("status_code")))
+    return counts.group_by(key).agg(_COUNT.alias("requests"), failed.sum().alias("failed"))
+
+
+def _summaries(counts: pl.DataFrame, durations: Durations, failures: Failures) -> dict[int, Summary]:
+    """The summary of each window, in their order."""
+    totals = _totals(counts, "window", failures)
+    rows = totals.join(latencies_by(durations, "window"), on="window", how="left").sort("window")
+    columns = ("window", "requests", "failed", *_LATENCIES)
+    return {window: summary_of(*row) for window, *row in rows.select(columns).iter_rows()}
+
+
+def _in_windows(query: StatsQuery, grid: Grid, counts: pl.DataFrame, durations: Durations) -> StatsAnswer:
+    windows = _summaries(counts, durations, query.failures)
+    all_counts = counts.with_columns(window=pl.lit(0, pl.Int64))
+    in_one = summed(
+        Durations(durations.frame.with_columns(window=pl.lit(0, pl.Int64)), durations.unit), ["window"]
+    )
+    total = _summaries(all_counts, in_one, query.failures).get(0, Summary())
+    return result_in_windows(query, grid, total, list(windows.items()))

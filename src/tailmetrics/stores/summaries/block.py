@@ -1,0 +1,269 @@
+"""A block: what the requests of an hour or a day add up to, without the requests themselves.
+
+A block is a few tables, in parts that are read apart from each other. Times in them are starts of cells: the
+finest stretches that a block tells apart.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+import polars as pl
+
+from tailmetrics.stores.summaries.durations import Durations, joined, summed
+
+MINUTE_US: Final = 60_000_000
+HOUR_US: Final = 60 * MINUTE_US
+DAY_US: Final = 24 * HOUR_US
+
+Part = Literal["series", "customers", "latencies", "paths"]
+PARTS: Final[tuple[Part, ...]] = ("series", "customers", "latencies", "paths")
+
+MOST_PATHS = 50_000  # of a block, beyond which it has no part of paths
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """How long blocks are, and their cells: of all requests together, and of each customer (us)."""
+
+    name: str
+    length_us: int
+    cell_us: int
+    customer_cell_us: int
+
+    def cell_of(self, part: Part) -> int:
+        """The length of the cells of a part (us)."""
+        return self.cell_us if part == "series" else self.customer_cell_us
+
+
+MINUTE = Level("minute", MINUTE_US, MINUTE_US, MINUTE_US)
+HOUR = Level("hour", HOUR_US, 15 * MINUTE_US, HOUR_US)
+DAY = Level("day", DAY_US, 15 * MINUTE_US, HOUR_US)
+LEVELS: Final = (MINUTE, HOUR, DAY)  # each is made of those before it
+
+_LOW = 256  # of a byte
+_COUNT = pl.col("count").sum()
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """What requests add up to, with `time` (us, the start of a cell) and `count` in each table.
+
+    `series` has `status_code`, `customers` too, with `customer_id`; `paths` has `path` and `status_code`.
+    The durations are `seconds` of all requests together, and `latencies` by `customer_id`.
+    """
+
+    series: pl.DataFrame
+    seconds: Durations
+    customers: pl.DataFrame
+    latencies: Durations
+    paths: pl.DataFrame | None
+
+
+def tables_of(requests: pl.DataFrame, paths: pl.DataFrame, level: Level) -> Tables:
+    """From requests (`time`, `customer_id`, `status_code`, `duration`), and `time`, `path`, `status_code`.
+
+    Both have a `count`; durations are seconds, and null where there is none.
+    """
+    timed = requests.filter(pl.col("duration").is_not_null()).rename({"duration": "value"})
+    of_customer = Durations.of(
+        _cells(timed, level.customer_cell_us).group_by("customer_id", "time", "value").agg(_COUNT)
+    )
+    of_all = Durations.of(_cells(timed, level.cell_us).group_by("time", "value").agg(_COUNT))
+    return Tables(
+        _cells(requests, level.cell_us).group_by("time", "status_code").agg(_COUNT),
+        of_all,
+        _cells(requests, level.customer_cell_us).group_by("customer_id", "time", "status_code").agg(_COUNT),
+        of_customer,
+        _cells(paths, level.customer_cell_us).group_by("path", "time", "status_code").agg(_COUNT),
+    )
+
+
+def merged(parts: Sequence[Tables], level: Level) -> Tables:
+    """The tables of shorter blocks as those of a longer one."""
+
+    def counts(frames: Iterable[pl.DataFrame], keys: Sequence[str], cell_us: int) -> pl.DataFrame:
+        return _cells(pl.concat(frames, how="vertical_relaxed"), cell_us).group_by(keys).agg(_COUNT)
+
+    def durations(each: Sequence[Durations], keys: Sequence[str], cell_us: int) -> Durations:
+        together = joined(each)
+        return summed(Durations(_cells(together.frame, cell_us), together.unit), keys)
+
+    paths = [part.paths for part in parts if part.paths is not None]
+    by_path = ["path", "time", "status_code"]
+    return Tables(
+        counts([part.series for part in parts], ["time", "status_code"], level.cell_us),
+        durations([part.seconds for part in parts], ["time"], level.cell_us),
+        counts(
+            [part.customers for part in parts], ["customer_id", "time", "status_code"], level.customer_cell_us
+        ),
+        durations([part.latencies for part in parts], ["customer_id", "time"], level.customer_cell_us),
+        counts(paths, by_path, level.customer_cell_us) if len(paths) == len(parts) else None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Unpacked:
+    """One part of a block: counts and durations by `number`, a place in `names`, where it has names."""
+
+    names: pl.Series
+    counts: pl.DataFrame
+    durations: Durations
+
+
+def in_cells(rows: pl.DataFrame, level: Level) -> pl.DataFrame:
+    """Rows that are the same when times are starts of cells as one, with the sum of their `count`."""
+    keys = [name for name in rows.columns if name != "count"]
+    return _cells(rows, level.cell_us).group_by(keys).agg(_COUNT)
+
+
+def outside(tables: Tables, spans: Sequence[tuple[int, int]]) -> Tables:
+    """The tables without the cells that begin in spans."""
+    if not spans:
+        return tables
+    time = pl.col("time")
+    keep = ~pl.any_horizontal((time >= low) & (time < high) for low, high in spans)
+    return Tables(
+        tables.series.filter(keep),
+        Durations(tables.seconds.frame.filter(keep), tables.seconds.unit),
+        tables.customers.filter(keep),
+        Durations(tables.latencies.frame.filter(keep), tables.latencies.unit),
+        None if tables.paths is None else tables.paths.filter(keep),
+    )
+
+
+def packed(tables: Tables, start_us: int) -> dict[Part, bytes]:
+    """Each part as bytes: columns of small whole numbers, sorted, which compress well."""
+    no_names = pl.Series("names", [], pl.String)
+    ids = _names(tables.customers["customer_id"])
+    customers = _numbered(tables.customers, "customer_id", ids)
+    latencies = _numbered(tables.latencies.frame, "customer_id", ids)
+    nothing = Durations(pl.DataFrame(schema={"time": pl.Int64, "value": pl.Int64, "count": pl.Int64}), 1)
+    parts: dict[Part, bytes] = {
+        "series": _pack(Unpacked(no_names, tables.series, tables.seconds), start_us),
+        "customers": _pack(Unpacked(ids, customers, nothing), start_us),
+        "latencies": _pack(
+            Unpacked(no_names, pl.DataFrame(), Durations(latencies, tables.latencies.unit)), start_us
+        ),
+    }
+    if tables.paths is not None:
+        names = _names(tables.paths["path"])
+        if len(names) <= MOST_PATHS:
+            parts["paths"] = _pack(Unpacked(names, _numbered(tables.paths, "path", names), nothing), start_us)
+    return parts
+
+
+def unpacked(data: bytes, start_us: int) -> Unpacked:
+    """What `_pack` made bytes of."""
+    head, _, rest = data.partition(b"\n")
+    described = json.loads(head)
+    frames, begin = [], 0
+    for size in described["sizes"]:
+        frames.append(pl.read_ipc_stream(rest[begin : begin + size]))
+        begin += size
+    names, counts, durations = frames
+    return Unpacked(
+        names.to_series(),
+        _absolute(counts, start_us),
+        Durations(_absolute(_summed_steps(durations), start_us), described["unit"]),
+    )
+
+
+def tables_from(parts: Mapping[Part, Unpacked]) -> Tables:
+    """The tables of a block whose parts have all been read."""
+    ids = parts["customers"].names
+    latencies = parts["latencies"].durations
+    paths = parts.get("paths")
+    return Tables(
+        parts["series"].counts,
+        parts["series"].durations,
+        _named(parts["customers"].counts, "customer_id", ids),
+        Durations(_named(latencies.frame, "customer_id", ids), latencies.unit),
+        None if paths is None else _named(paths.counts, "path", paths.names),
+    )
+
+
+def _cells(frame: pl.DataFrame, cell_us: int) -> pl.DataFrame:
+    return frame.with_columns(pl.col("time") // cell_us * cell_us)
+
+
+def _names(column: pl.Series) -> pl.Series:
+    return column.unique().sort().alias("names")
+
+
+def _numbered(frame: pl.DataFrame, column: str, names: pl.Series) -> pl.DataFrame:
+    """The frame with the places of a column's texts in `names` for the texts."""
+    numbers = pl.DataFrame({column: names, "number": pl.int_range(len(names), dtype=pl.UInt32, eager=True)})
+    return frame.join(numbers, on=column, how="left").drop(column)
+
+
+def _named(frame: pl.DataFrame, column: str, names: pl.Series) -> pl.DataFrame:
+    return frame.with_columns(names.gather(frame["number"]).alias(column)).drop("number")
+
+
+def _pack(part: Unpacked, start_us: int) -> bytes:
+    frames = [
+        part.names.to_frame(),
+        _relative(part.counts, start_us),
+        _steps(_relative(part.durations.frame, start_us), part.durations.unit),
+    ]
+    blobs = []
+    for frame in frames:
+        buffer = io.BytesIO()
+        # The format of a file would repeat the schema at its end.
+        narrow = [column.shrink_dtype() if column.dtype.is_integer() else column for column in frame]
+        pl.DataFrame(narrow).write_ipc_stream(buffer, compression="zstd")
+        blobs.append(buffer.getvalue())
+    head = json.dumps({"unit": part.durations.unit, "sizes": [len(blob) for blob in blobs]})
+    return head.encode() + b"\n" + b"".join(blobs)
+
+
+def _keys(frame: pl.DataFrame) -> list[str]:
+    return [name for name in ("number", "time", "status_code") if name in frame.columns]
+
+
+def _relative(frame: pl.DataFrame, start_us: int) -> pl.DataFrame:
+    """Rows in order, with minutes since the start of the block as `time`."""
+    if not frame.width:
+        return frame
+    keys = _keys(frame)
+    rows = frame.with_columns((pl.col("time") - start_us) // MINUTE_US)
+    rest = [name for name in ("value", "count") if name in frame.columns]
+    return rows.select(*keys, *rest).sort(*keys, *rest[:-1])
+
+
+def _absolute(frame: pl.DataFrame, start_us: int) -> pl.DataFrame:
+    if not frame.width:
+        return frame
+    return frame.with_columns(pl.col("time").cast(pl.Int64) * MINUTE_US + start_us)
+
+
+def _steps(frame: pl.DataFrame, unit: int) -> pl.DataFrame:
+    """Values as the steps from one to the next of the same keys, the last eight bits of each apart.
+
+    The smaller and the more alike the bytes of a column, the better they compress.
+    """
+    if not unit or not frame.height:
+        return frame
+    keys = _keys(frame)
+    value = pl.col("value")
+    is_first = pl.any_horizontal(pl.col(key) != pl.col(key).shift() for key in keys).fill_null(value=True)
+    steps = pl.when(is_first).then(value).otherwise(value - value.shift())
+    return frame.select(*keys, "count", first=is_first, low=(steps % _LOW).cast(pl.UInt8), high=steps // _LOW)
+
+
+def _summed_steps(frame: pl.DataFrame) -> pl.DataFrame:
+    """The values of which `_steps` made steps."""
+    if "first" not in frame.columns:
+        return frame
+    steps = frame["high"].to_numpy().astype(np.int64) * _LOW + frame["low"].to_numpy()
+    through = np.cumsum(steps)
+    starts = np.flatnonzero(frame["first"].to_numpy())
+    before = through[starts] - steps[starts]
+    lengths = np.diff(np.append(starts, len(steps)))
+    return frame.with_columns(value=through - np.repeat(before, lengths)).drop("first", "low", "high")

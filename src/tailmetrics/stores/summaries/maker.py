@@ -1,0 +1,326 @@
+"""Makes the blocks: reads what is stale, adds it up, and names the result in the next manifest."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from typing import Final
+
+import polars as pl
+
+from tailmetrics.errors import StoreError
+from tailmetrics.stores.summaries.base import BlockKey, Keeps
+from tailmetrics.stores.summaries.block import (
+    DAY,
+    DAY_US,
+    HOUR,
+    HOUR_US,
+    MINUTE,
+    MINUTE_US,
+    PARTS,
+    Level,
+    Part,
+    Tables,
+    in_cells,
+    merged,
+    outside,
+    packed,
+    tables_from,
+    tables_of,
+)
+from tailmetrics.stores.summaries.manifest import (
+    GENERATIONS,
+    BlockRef,
+    Manifest,
+    State,
+    united,
+    within,
+    without,
+)
+from tailmetrics.stores.windowing import Span
+from tailmetrics.telemetry.log import EventLog
+from tailmetrics.windows import to_us
+
+log = EventLog()
+
+START_SECONDS: Final = 2.0  # a command that is done sooner leaves the making to others
+_LOOK_SECONDS = 1.0
+_MOST_IDLE_SECONDS = 4.0
+_BEAT_SECONDS = 3.0
+_LEASE_SECONDS = 15.0  # another process that makes blocks and has said nothing for so long has ended
+_LONGEST_WAIT_SECONDS = 60.0  # for an end of commits to what is to be made
+_SWEEP_SECONDS = 60.0  # for so long a question may read what is no longer named
+_REST = 4  # times as long as making took
+_MOST_SINCE = 500  # commits that questions have to look through
+_FEW_ROWS, _MANY_ROWS = 100_000, 400_000  # of one read
+_LONG_US = 32 * DAY_US
+
+
+def _utc_now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A block to be made: from blocks that it replaces, and from requests in `spans`."""
+
+    level: Level
+    start_us: int
+    replaced: tuple[BlockRef, ...]
+    spans: tuple[Span, ...]
+
+    @property
+    def end_us(self) -> int:
+        return self.start_us + self.level.length_us
+
+
+def next_work(state: State, block_span: Span, now_us: int, hot: Sequence[Span] = ()) -> Work | None:
+    """What is to be made next: days that are over, hours of today, minutes of this hour.
+
+    The newest first, as that is what is looked at. `hot` spans are being written to: they wait.
+    """
+    wanted = without(within(state.stale, *block_span), hot)
+    blocks = state.manifest.blocks
+    hour, day = (now_us // length * length for length in (HOUR_US, DAY_US))
+
+    def level_at(us: int) -> Level:
+        if us // DAY_US * DAY_US != day:
+            return DAY
+        return MINUTE if us // HOUR_US * HOUR_US == hour else HOUR
+
+    if wanted:
+        last = wanted[-1][1] - 1
+    else:
+        # What is whole by now: the minutes of an hour, and the hours of a day.
+        short = [ref.start_us for ref in blocks if level_at(ref.start_us).length_us > ref.level.length_us]
+        short = [start for start in short if not within(hot, *_around(start, level_at(start)))]
+        if not short:
+            return None
+        last = max(short)
+    # A block is never made shorter again, though the clock may have been set back.
+    levels = [level_at(last), *(ref.level for ref in blocks if ref.start_us <= last < ref.end_us)]
+    level = max(levels, key=lambda each: each.length_us)
+    start, end = _around(last, level)
+    replaced = tuple(ref for ref in blocks if ref.start_us < end and ref.end_us > start)
+    return Work(level, start, replaced, _widened(within(state.stale, start, end), replaced))
+
+
+class Maker:
+    """Makes blocks in the background, in one process at a time.
+
+    Several at once would do the same work, and no harm.
+    """
+
+    def __init__(self, store: Keeps, clock: Callable[[], datetime] = _utc_now) -> None:
+        self._store = store
+        self._clock = clock
+        self._lease = Lease(store)
+        self._seen: dict[str, int] | None = None
+        self._waited_since = time.monotonic()
+        self._is_gap = True
+        self._slice_us = HOUR_US
+        self._unnamed: set[BlockKey] = set()
+        self._swept_at = time.monotonic()
+
+    async def run(self) -> None:
+        """Go on until cancelled."""
+        await asyncio.sleep(START_SECONDS)
+        refused, idle = "", _LOOK_SECONDS
+        while True:
+            began = time.monotonic()
+            made = False
+            try:
+                made = await self._lease.is_held() and await self._step()
+                refused = ""
+            except StoreError as error:
+                if str(error) != refused:
+                    log.warning(
+                        "summaries wait, and questions about all customers take longer", error=str(error)
+                    )
+                refused = str(error)
+            idle = _LOOK_SECONDS if made else min(2 * idle, _MOST_IDLE_SECONDS)
+            await asyncio.sleep(max(0 if made else idle, (time.monotonic() - began) * _REST))
+
+    async def make_all(self) -> None:
+        """Make all that there is to make now, whoever else does. Raises StoreError."""
+        while await self.make(await self._store.state()):
+            pass
+        await self._sweep(await self._store.state())
+
+    async def make(self, state: State, hot: Sequence[Span] = ()) -> bool:
+        """Make one block, if there is one to make."""
+        state = await self._without_gaps(state)
+        work = next_work(state, self._store.block_span, to_us(self._clock()), hot)
+        if work is None:
+            return False
+        ref, parts = await self._made(work)
+        blocks = [each for each in state.manifest.blocks if each not in work.replaced]
+        if ref is not None:
+            await self._store.keep_block(ref, parts)
+            blocks.append(ref)
+        self._is_gap = ref is None
+        stale = without(state.stale, [(work.start_us, work.end_us)])
+        return await self._store.keep_manifest(_following(state, blocks, stale))
+
+    async def _step(self) -> bool:
+        state = await self._store.state()
+        seen, self._seen = self._seen, state.included
+        hot = (
+            []
+            if seen is None
+            else united(
+                span for each in state.since if each.place > seen.get(each.journal, -1) for span in each.spans
+            )
+        )
+        if time.monotonic() - self._waited_since > _LONGEST_WAIT_SECONDS:
+            hot = []
+        if not hot:
+            self._waited_since = time.monotonic()
+        made = await self.make(state, hot)
+        if not made and len(state.since) > _MOST_SINCE:
+            made = await self._store.keep_manifest(_following(state, state.manifest.blocks, state.stale))
+        if time.monotonic() - self._swept_at > _SWEEP_SECONDS:
+            await self._sweep(await self._store.state())
+        return made
+
+    async def _sweep(self, state: State) -> None:
+        self._swept_at = time.monotonic()
+        self._unnamed = await self._store.sweep(state.manifest, self._unnamed)
+
+    async def _without_gaps(self, state: State) -> State:
+        """The state without what is stale before the first request and after the last one of what is stale.
+
+        Looked up only for stretches so long that going through them day by day would take long.
+        """
+        stale = state.stale
+        long = [span for span in within(stale, *self._store.block_span) if span[1] - span[0] > _LONG_US]
+        if not long or not self._is_gap:
+            return state
+        edges = await self._store.edges(long)
+        first, last = (
+            (0, 0) if edges is None else (edges[0] // DAY_US * DAY_US, edges[1] // DAY_US * DAY_US + DAY_US)
+        )
+        nothing = [part for span in long for part in without([span], [(first, last)])]
+        self._is_gap = False
+        return replace(
+            state,
+            manifest=replace(state.manifest, stale=tuple(without(stale, nothing)), included=state.included),
+            since=(),
+        )
+
+    async def _made(self, work: Work) -> tuple[BlockRef | None, dict[Part, bytes]]:
+        """The block, None where it has no request, and its parts."""
+        edges = [await self._edges_left(ref, work.spans) for ref in work.replaced]
+        pieces: list[Tables | None] = [await self._kept(ref, work.spans) for ref in work.replaced]
+        for low, high in work.spans:
+            begin = low
+            while begin < high:
+                end = min(begin + self._slice_us, high)
+                pieces.append(await self._added_up((begin, end), work.level, edges))
+                begin = end
+        found = [piece for piece in pieces if piece is not None and piece.series.height]
+        if not found:
+            return None, {}
+        tables = await asyncio.to_thread(merged, found, work.level)
+        parts = await asyncio.to_thread(packed, tables, work.start_us)
+        times = [edge for edge in edges if edge is not None]
+        generations = {ref.generation for ref in work.replaced}
+        ref = BlockRef(
+            work.level,
+            work.start_us,
+            next(number for number in iter(_random_generation, None) if number not in generations),
+            int(tables.series["count"].sum()),
+            min(first for first, _ in times),
+            max(last for _, last in times),
+            {part: len(data) for part, data in parts.items()},
+        )
+        return ref, parts
+
+    async def _edges_left(self, ref: BlockRef, spans: Sequence[Span]) -> Span | None:
+        """The first and the last request of a block that are outside of spans."""
+        left = without([(ref.start_us, ref.end_us)], spans)
+        if left == [(ref.start_us, ref.end_us)]:
+            return ref.first_us, ref.last_us
+        return await self._store.edges(left) if left else None
+
+    async def _kept(self, ref: BlockRef, spans: Sequence[Span]) -> Tables:
+        """What a block holds outside of spans."""
+        parts = {part: (await self._store.parts([ref], part))[0] for part in PARTS if part in ref.sizes}
+        return await asyncio.to_thread(lambda: outside(tables_from(parts), spans))
+
+    async def _added_up(self, span: Span, level: Level, edges: list[Span | None]) -> Tables | None:
+        """The requests of a span; the times of the first and the last are added to `edges`."""
+        requests: list[pl.DataFrame] = []
+        number = 0
+        async for frame in self._store.requests([span], None):
+            if frame.height:
+                times = frame["time"].to_numpy()
+                edges.append((int(times.min()), int(times.max())))
+                number += frame.height
+                requests.append(await asyncio.to_thread(in_cells, frame, level))
+        if number < _FEW_ROWS:
+            self._slice_us = min(2 * self._slice_us, DAY_US)
+        elif number > _MANY_ROWS:
+            self._slice_us = max(self._slice_us // 4, MINUTE_US)
+        if not requests:
+            return None
+        paths = [await asyncio.to_thread(in_cells, frame, level) async for frame in self._store.paths([span])]
+        return await asyncio.to_thread(tables_of, pl.concat(requests), pl.concat(paths), level)
+
+
+class Lease:
+    """One maker at a time: the one that has said something last, as long as it goes on to."""
+
+    def __init__(self, store: Keeps) -> None:
+        self._store = store
+        self._name = secrets.token_hex(6)
+        self._beats = 0
+        self._said_at = 0.0
+        self._heard = ("", 0.0)
+
+    async def is_held(self) -> bool:
+        """Whether this process makes blocks. Raises StoreUnavailable."""
+        now = time.monotonic()
+        text = await self._store.lease()
+        if text.startswith(self._name):
+            if now - self._said_at > _BEAT_SECONDS:
+                await self._say(now)
+            return True
+        if text != self._heard[0]:
+            self._heard = (text, now)
+        if not text or now - self._heard[1] > _LEASE_SECONDS:
+            await self._say(now)
+        return False
+
+    async def _say(self, now: float) -> None:
+        self._beats += 1
+        self._said_at = now
+        await self._store.say(f"{self._name} {self._beats}")
+
+
+def _following(state: State, blocks: Sequence[BlockRef], stale: Sequence[Span]) -> Manifest:
+    ordered = tuple(sorted(blocks, key=lambda ref: ref.start_us))
+    return Manifest(state.manifest.number + 1, ordered, tuple(stale), state.included)
+
+
+def _random_generation() -> int:
+    return secrets.randbelow(GENERATIONS)
+
+
+def _around(us: int, level: Level) -> Span:
+    start = us // level.length_us * level.length_us
+    return start, start + level.length_us
+
+
+def _widened(spans: Sequence[Span], replaced: Sequence[BlockRef]) -> tuple[Span, ...]:
+    """Spans that hold whole cells of the blocks that are replaced."""
+    found: list[Span] = []
+    for low, high in spans:
+        cells = [ref.level.customer_cell_us for ref in replaced if ref.start_us < high and ref.end_us > low]
+        cell = max(cells, default=MINUTE_US)
+        found.append((low // cell * cell, -(-high // cell) * cell))
+    return tuple(united(found))

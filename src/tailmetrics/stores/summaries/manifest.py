@@ -1,0 +1,179 @@
+"""Which blocks hold true, and which times have been written to since.
+
+A manifest is written whole and never changed; the newest one counts. It names the blocks that hold what had
+been committed up to a place in each journal, and the times that are `stale`: written to, and in no block.
+A commit adds the times that it touches to a journal. So a block is right where nothing of it is stale, by the
+manifest or by what journals say behind the manifest's places; elsewhere requests themselves are read. Any
+other time has no request.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+
+from tailmetrics.stores.summaries.block import DAY_US, HOUR_US, LEVELS, MINUTE_US, Level, Part
+from tailmetrics.stores.windowing import Span
+
+ALWAYS: Final[Span] = (-(2**62), 2**62)
+GENERATIONS: Final = 2**20  # of a block: a new one has a random one
+_MOST_SPANS = 500  # of one commit, beyond which times are told in longer stretches
+
+_LEVEL_OF = {level.name: level for level in LEVELS}
+
+
+@dataclass(frozen=True, slots=True)
+class BlockRef:
+    """One block as it was made: where it begins (us), which making it is of, and what it holds.
+
+    `pieces` says of how many bytes each part is; `first_us` and `last_us` are times of requests.
+    """
+
+    level: Level
+    start_us: int
+    generation: int
+    records: int
+    first_us: int
+    last_us: int
+    sizes: Mapping[Part, int]
+
+    @property
+    def end_us(self) -> int:
+        return self.start_us + self.level.length_us
+
+    @property
+    def key(self) -> tuple[str, int, int]:
+        return (self.level.name, self.start_us, self.generation)
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What is summed up in blocks: none overlaps another.
+
+    `included` is the place in each journal up to which blocks and `stale` hold what was touched. `number`
+    grows from one manifest to the next.
+    """
+
+    number: int = 0
+    blocks: tuple[BlockRef, ...] = ()
+    stale: tuple[Span, ...] = (ALWAYS,)
+    included: Mapping[str, int] = field(default_factory=dict)
+
+    def as_text(self) -> str:
+        document = {
+            "number": self.number,
+            "blocks": [
+                [
+                    ref.level.name,
+                    ref.start_us,
+                    ref.generation,
+                    ref.records,
+                    ref.first_us,
+                    ref.last_us,
+                    dict(ref.sizes),
+                ]
+                for ref in self.blocks
+            ],
+            "stale": self.stale,
+            "included": dict(self.included),
+        }
+        return base64.b64encode(zlib.compress(json.dumps(document).encode())).decode()
+
+    @classmethod
+    def of_text(cls, text: str) -> Manifest:
+        document: dict[str, Any] = json.loads(zlib.decompress(base64.b64decode(text)))
+        blocks = (BlockRef(_LEVEL_OF[name], *rest) for name, *rest in document["blocks"])
+        stale = tuple((low, high) for low, high in document["stale"])
+        return cls(document["number"], tuple(blocks), stale, document["included"])
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """What one commit wrote to: spans of time, at a place in a journal."""
+
+    journal: str
+    place: int
+    spans: tuple[Span, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A manifest, and what was touched since it was made."""
+
+    manifest: Manifest
+    since: tuple[Touched, ...] = ()
+
+    @property
+    def stale(self) -> list[Span]:
+        """Spans, apart from each other and in order, whose requests have to be read."""
+        included = self.manifest.included
+        later = (each.spans for each in self.since if each.place > included.get(each.journal, -1))
+        return united([*self.manifest.stale, *(span for spans in later for span in spans)])
+
+    @property
+    def included(self) -> dict[str, int]:
+        """The last place that is known of each journal."""
+        places = dict(self.manifest.included)
+        for each in self.since:
+            places[each.journal] = max(places.get(each.journal, -1), each.place)
+        return places
+
+
+def spans_touched(times: Iterable[pl.Series]) -> tuple[Span, ...]:
+    """The minutes in which records lie, from their timestamps; longer stretches where those are very many."""
+    for length in (MINUTE_US, HOUR_US, DAY_US):
+        starts = [(series.dt.epoch("us") // length).unique() for series in times if len(series)]
+        if not starts:
+            return ()
+        found = np.unique(pl.concat(starts).to_numpy()) * length
+        begins = np.flatnonzero(np.diff(found, prepend=found[0] - 2 * length) > length)
+        if len(begins) <= _MOST_SPANS:
+            break
+    ends = np.append(begins[1:], len(found)) - 1
+    return tuple((int(found[low]), int(found[high]) + length) for low, high in zip(begins, ends, strict=True))
+
+
+def spans_as_text(spans: Sequence[Span]) -> str:
+    return json.dumps(spans, separators=(",", ":"))
+
+
+def spans_of_text(text: str) -> tuple[Span, ...]:
+    return tuple((low, high) for low, high in json.loads(text))
+
+
+def united(spans: Iterable[Span]) -> list[Span]:
+    """The same times as spans that are apart from each other, in order."""
+    result: list[Span] = []
+    for low, high in sorted(spans):
+        if result and low <= result[-1][1]:
+            result[-1] = (result[-1][0], max(result[-1][1], high))
+        elif low < high:
+            result.append((low, high))
+    return result
+
+
+def within(spans: Iterable[Span], low_us: int, high_us: int) -> list[Span]:
+    """The parts of spans that lie in [low_us, high_us)."""
+    cut = ((max(low, low_us), min(high, high_us)) for low, high in spans)
+    return [(low, high) for low, high in cut if low < high]
+
+
+def without(spans: Iterable[Span], removed: Sequence[Span]) -> list[Span]:
+    """What is left of spans when `removed` (apart from each other, in order) is taken away."""
+    left: list[Span] = []
+    for low, high in spans:
+        begin = low
+        for cut_low, cut_high in within(removed, low, high):
+            if begin < cut_low:
+                left.append((begin, cut_low))
+            begin = cut_high
+        if begin < high:
+            left.append((begin, high))
+    return left
