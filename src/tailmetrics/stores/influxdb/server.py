@@ -115,7 +115,7 @@ class Server:
         return tables_of(data if isinstance(data, bytes) else data.encode())
 
     def delete_meta(self, predicate: str, start_ns: int | None = None, stop_ns: int | None = None) -> None:
-        """Delete the points of [start_ns, stop_ns) that a predicate names from the bucket that never expires."""
+        """Delete points of [start_ns, stop_ns), named by a predicate, from the bucket that never expires."""
         self.prepare()
         with errors_translated(self.address):
             self._client.delete_api().delete(

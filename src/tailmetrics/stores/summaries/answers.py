@@ -187,7 +187,7 @@ def _bounds(start: datetime | None, end: datetime | None) -> Span:
 async def _series(
     store: Summarized, state: State, within_us: Span, grid: Grid | None
 ) -> tuple[pl.DataFrame, Durations]:
-    """Requests by `window` (its uncut start, 0 without a grid) and `status_code`, and durations by `window`."""
+    """Requests by `window` (uncut start, 0 without a grid) and `status_code`, and durations by `window`."""
 
     def windows(times: Times) -> Times:
         return np.zeros_like(times) if grid is None else window_starts(times, grid)
