@@ -276,6 +276,9 @@ async def _latencies(store: Summarized, plan: Plan, wanted: pl.Series | None) ->
         rows = timed.frame.join(places, on="customer_id").select("number", "value", "count")
         found.append(ids.numbered(names, Durations(rows, timed.unit)))
 
+    if not found:
+        return pl.DataFrame(schema={"customer_id": pl.String, **dict.fromkeys(_LATENCIES, pl.Float64)})
+
     def latencies() -> pl.DataFrame:
         rows = latencies_by(joined(found), "code")
         return rows.with_columns(ids.known.gather(rows["code"]).alias("customer_id")).drop("code")
