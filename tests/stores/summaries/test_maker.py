@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 
 from tailmetrics.stats import BreakdownQuery, CustomersQuery
 from tailmetrics.stores.summaries import answers, maker
-from tailmetrics.stores.summaries.block import DAY, DAY_US, HOUR, HOUR_US, MINUTE, MINUTE_US, Level
+from tailmetrics.stores.summaries.block import DAY_US, HOUR_US, MINUTE_US
 from tailmetrics.stores.summaries.maker import Lease, Maker, next_work
-from tailmetrics.stores.summaries.manifest import BlockRef, Manifest, State, united, within, without
+from tailmetrics.stores.summaries.manifest import BlockRef, Manifest, State, within, without
 from tailmetrics.windows import from_us, to_us
 from tests.builders import Record, at
 from tests.stores.summaries.fake import FakeKeeps, Task, finished, touched, wait
+from tests.stores.summaries.states import states
 
 NOON = at("2024-11-03T12:00:30")
 
@@ -125,32 +126,10 @@ class TestLevels:
         assert requests_in(store) == 3
 
 
-@st.composite
-def states(draw: st.DrawFn) -> tuple[State, int]:
-    """What a maker may find: blocks that do not overlap, stale minutes, and a clock."""
-    blocks: dict[int, Level] = {}
-    for day in draw(st.sets(st.integers(-2, 3))):
-        if draw(st.booleans()):
-            blocks[day * DAY_US] = DAY
-            continue
-        for hour in draw(st.sets(st.sampled_from((0, 1, 11, 12, 13, 23)))):
-            start = day * DAY_US + hour * HOUR_US
-            if draw(st.booleans()):
-                blocks[start] = HOUR
-            else:
-                minutes = draw(st.sets(st.sampled_from((0, 1, 30, 59))))
-                blocks |= {start + minute * MINUTE_US: MINUTE for minute in minutes}
-    refs = tuple(BlockRef(level, start, 1, 1, start, start, {}) for start, level in sorted(blocks.items()))
-    minutes = draw(st.lists(st.tuples(st.integers(-3000, 5000), st.integers(1, 2000)), max_size=5))
-    stale = united((low * MINUTE_US, (low + length) * MINUTE_US) for low, length in minutes)
-    return State(Manifest(1, refs, tuple(stale))), draw(st.integers(-2 * DAY_US, 3 * DAY_US))
-
-
-@given(states(), st.integers(-100, 100), st.booleans())
+@given(states(), st.integers(-2 * DAY_US, 3 * DAY_US), st.integers(-100, 100), st.booleans())
 def test_all_that_is_stale_is_made_and_no_two_blocks_overlap(
-    found: tuple[State, int], hour: int, is_hot: bool
+    state: State, now_us: int, hour: int, is_hot: bool
 ) -> None:
-    state, now_us = found
     hot = [(hour * HOUR_US, hour * HOUR_US + MINUTE_US)] if is_hot else []
     block_span = (-3 * DAY_US, 6 * DAY_US)
     most = 2_000
