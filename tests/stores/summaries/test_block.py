@@ -113,7 +113,7 @@ def expected(rows: Sequence[Request], level: Level, start_us: int) -> list[Count
 
 @pytest.mark.parametrize("level", [DAY, HOUR, MINUTE], ids=lambda level: level.name)
 @given(rows=requests(), day=st.integers(-100_000, 100_000))
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 def test_what_is_kept_of_a_block_is_what_its_requests_add_up_to(
     level: Level, rows: list[Request], day: int
 ) -> None:
@@ -123,7 +123,7 @@ def test_what_is_kept_of_a_block_is_what_its_requests_add_up_to(
 
 
 @given(requests(), st.integers(-100_000, 100_000))
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 def test_minutes_and_hours_together_are_the_day_made_at_once(rows: list[Request], day: int) -> None:
     start = day * DAY_US
 
@@ -141,7 +141,7 @@ def test_minutes_and_hours_together_are_the_day_made_at_once(rows: list[Request]
 
 
 @given(requests(), st.sets(st.integers(0, 23), max_size=6))
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 def test_a_block_in_which_some_hours_are_made_again_is_the_same(rows: list[Request], hours: set[int]) -> None:
     spans = [(hour * HOUR_US, (hour + 1) * HOUR_US) for hour in sorted(hours)]
     before = kept(made(rows, DAY, 0), 0)

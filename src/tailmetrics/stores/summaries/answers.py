@@ -108,7 +108,9 @@ async def stats(store: Summarized, query: StatsQuery) -> StatsAnswer | None:
     grid = Grid(query.every, query.zone, [(first - DAY_US, end + DAY_US) for first, end in spans])
     if not spans:
         return result_in_windows(query, grid, Summary(), ())
-    counts, durations = await _series(store, state, bounds, grid)
+    # What is committed meanwhile may lie where the grid has no window.
+    near = (max(bounds[0], spans[0][0] - DAY_US), min(bounds[1], spans[-1][1] + DAY_US))
+    counts, durations = await _series(store, state, near, grid)
     return await asyncio.to_thread(_in_windows, query, grid, counts, durations)
 
 
@@ -250,6 +252,8 @@ async def _counts(
 
 async def _latencies(store: Summarized, plan: Plan, wanted: pl.Series | None) -> pl.DataFrame:
     """Columns `customer_id`, `average`, `median` and `p99`, of some customers or of all (None)."""
+    if wanted is not None and wanted.is_empty():
+        return _no_latencies()
     ids = _Ids(wanted)
     found: list[Durations] = []
     for begin in range(0, len(plan.blocks), _BLOCKS_AT_ONCE):
@@ -269,7 +273,8 @@ async def _latencies(store: Summarized, plan: Plan, wanted: pl.Series | None) ->
             ]
 
         found += await asyncio.to_thread(numbered)
-    async for frame in store.requests(plan.spans, None if wanted is None else wanted.to_list()):
+    asked = None if wanted is None or len(wanted) > MAX_PAGE else wanted.to_list()
+    async for frame in store.requests(plan.spans, asked):
         timed = _timed(frame)
         names = timed.frame["customer_id"].unique()
         places = pl.DataFrame({"customer_id": names, "number": range(len(names))})
@@ -277,13 +282,17 @@ async def _latencies(store: Summarized, plan: Plan, wanted: pl.Series | None) ->
         found.append(ids.numbered(names, Durations(rows, timed.unit)))
 
     if not found:
-        return pl.DataFrame(schema={"customer_id": pl.String, **dict.fromkeys(_LATENCIES, pl.Float64)})
+        return _no_latencies()
 
     def latencies() -> pl.DataFrame:
         rows = latencies_by(joined(found), "code")
         return rows.with_columns(ids.known.gather(rows["code"]).alias("customer_id")).drop("code")
 
     return await asyncio.to_thread(latencies)
+
+
+def _no_latencies() -> pl.DataFrame:
+    return pl.DataFrame(schema={"customer_id": pl.String, **dict.fromkeys(_LATENCIES, pl.Float64)})
 
 
 class _Ids:
