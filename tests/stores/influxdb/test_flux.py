@@ -33,6 +33,7 @@ from tailmetrics.stores.influxdb import counts_query, flux, leases, meta_queries
 from tailmetrics.stores.results import FAILURE_RULES
 from tailmetrics.windows import parse_every
 from tests.builders import at
+from tests.stores.influxdb import panels
 
 pytestmark = pytest.mark.slow  # it needs npm
 
@@ -177,6 +178,31 @@ def test_a_mistake_is_found(texts: list[str], check: Check, right: str, wrong: s
     text = next(text for text in texts if right in text and "s_stop" in text)
     [found] = check([text.replace(right, wrong, 1)])
     assert complaint in " ".join(found)
+
+
+def test_every_query_of_the_page_about_panels_is_taken_by_the_language_server(check: Check) -> None:
+    texts = {
+        name: panels.as_sent(
+            text,
+            bucket="bucket",
+            start="2024-10-10T12:00:00.4Z",
+            stop="2024-10-10T13:00:00.7Z",
+            every="1m0s",
+            customer='it\'s "quoted"',
+        )
+        for name, text in panels.panels().items()
+    }
+    assert texts.keys() == panels.TESTED  # each one is in real/test_panels.py, too
+    complaints = dict(zip(texts, check(list(texts.values())), strict=True))
+    assert complaints == {name: [] for name in texts}
+
+
+@pytest.mark.parametrize("failures", FAILURE_RULES)
+def test_the_page_about_panels_has_the_pattern_of_each_rule_of_failures(failures: Any) -> None:
+    pattern = {"4xx+5xx": "^[045]", "5xx": "^[05]", "5xx+429": "^([05]|429)"}[failures]
+    assert f"`/{pattern}/`" in panels.PAGE
+    matched = [status for status in (0, *range(100, 600)) if re.search(pattern, str(status))]
+    assert matched == [status for status in (0, *range(100, 600)) if FAILURE_RULES[failures](status)]
 
 
 @pytest.mark.parametrize("failures", FAILURE_RULES)
