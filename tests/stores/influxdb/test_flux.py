@@ -1,4 +1,8 @@
-"""Every Flux text that the InfluxDB store makes, checked by InfluxData's own language server."""
+"""Every Flux text that the InfluxDB store makes, checked by InfluxData's own language server.
+
+It knows the language: syntax, names, arguments and types. It knows no data: whether a column or a measurement
+is there, whether a range is empty, what a text computes and how long it takes only a real server shows.
+"""
 
 from __future__ import annotations
 
@@ -195,6 +199,19 @@ def test_every_query_of_the_page_about_panels_is_taken_by_the_language_server(ch
     assert texts.keys() == panels.TESTED  # each one is in real/test_panels.py, too
     complaints = dict(zip(texts, check(list(texts.values())), strict=True))
     assert complaints == {name: [] for name in texts}
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("r._measurement ==", "r.meassurement =="),
+        ('group(columns: ["', 'group(columns: ["x'),
+        ("stop: s_stop", "stop: s_start"),
+    ],
+)
+def test_a_mistake_about_data_is_not_found(texts: list[str], check: Check, right: str, wrong: str) -> None:
+    text = next(text for text in texts if 'group(columns: ["' in text and right in text)
+    assert check([text.replace(right, wrong)]) == [[]]
 
 
 @pytest.mark.parametrize("failures", FAILURE_RULES)
