@@ -6,6 +6,7 @@ import gzip
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import polars as pl
@@ -23,7 +24,7 @@ from tailmetrics.stores.influxdb.address import Address
 from tailmetrics.stores.influxdb.csv import Tables, tables_of
 from tailmetrics.stores.influxdb.errors import errors_translated, missing_bucket, words_of
 from tailmetrics.telemetry.log import EventLog
-from tailmetrics.windows import from_us
+from tailmetrics.windows import from_us, to_us
 
 log = EventLog()
 
@@ -82,6 +83,13 @@ class Server:
                 setting="RETENTION_DAYS, when the bucket was made",
             )
         self._is_ready = True
+
+    def oldest_us(self) -> int | None:
+        """What is older than this the server does not keep; None when it keeps everything."""
+        self.prepare()
+        if not self.retention_seconds:
+            return None
+        return to_us(datetime.now(timezone.utc) - timedelta(seconds=self.retention_seconds))
 
     def write(self, bucket: str, lines: pl.Series) -> list[Refused]:
         """Write points, in requests that are under way beside each other; returns those that are refused.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -36,6 +37,7 @@ from tailmetrics.stores.record_pages import pages
 from tailmetrics.stores.summaries import answers
 from tailmetrics.stores.summaries.base import BlocksGone
 from tailmetrics.stores.summaries.maker import Making
+from tailmetrics.stores.summaries.reading import BlockCache, Reading
 from tailmetrics.telemetry.log import EventLog
 
 log = EventLog()
@@ -59,6 +61,8 @@ class InfluxDBStore:
         self._writer = InfluxDBWriter(self._server, settings.max_rejects_kept)
         self._reader = InfluxDBReader(self._server.address, settings.query_timeout_seconds)
         self._summaries = InfluxDBSummaries(self._reader, self._server)
+        self._cache = BlockCache()
+        self._pinned: Reading | None = None
         self._making = Making(self._reader.loop, self._summaries)
         self._lock = threading.Lock()
         self._closed = False
@@ -100,28 +104,31 @@ class InfluxDBStore:
         return None
 
     def snapshot(self) -> AbstractAsyncContextManager[InfluxDBStore]:
-        return contextlib.nullcontext(self)
+        """All questions about all customers from the same blocks."""
+        pinned = copy.copy(self)
+        pinned._pinned = Reading(self._summaries, self._cache)
+        return contextlib.nullcontext(pinned)
 
     async def stats(self, query: StatsQuery) -> StatsAnswer:
         if query.customer_id is None:
-            answer = await self._ask(lambda _: answers.stats(self._summaries, query))
+            answer = await self._ask(lambda _: answers.stats(self._reading(), query))
             if answer is not None:
                 return answer
         return await self._ask(lambda reader: stats_query.stats(reader, query))
 
     async def breakdown(self, query: BreakdownQuery) -> Breakdown:
         if query.customer_id is None:
-            return await self._ask(lambda _: answers.breakdown(self._summaries, query))
+            return await self._ask(lambda _: answers.breakdown(self._reading(), query))
         return await self._ask(lambda reader: counts_query.breakdown(reader, query))
 
     async def customers(self, query: CustomersQuery) -> CustomersPage:
-        return await self._ask(lambda _: answers.customers(self._summaries, query))
+        return await self._ask(lambda _: answers.customers(self._reading(), query))
 
     async def trends(self, query: TrendsQuery) -> Sequence[Trend]:
-        return await self._ask(lambda _: answers.trends(self._summaries, query))
+        return await self._ask(lambda _: answers.trends(self._reading(), query))
 
     async def span(self) -> tuple[datetime, datetime] | None:
-        return await self._ask(lambda _: answers.span(self._summaries))
+        return await self._ask(lambda _: answers.span(self._reading()))
 
     rejects = asked(meta_queries.rejects)
     status = asked(meta_queries.status)
@@ -155,7 +162,11 @@ class InfluxDBStore:
         try:
             return await self._reader.ask(query)
         except BlocksGone:  # replaced while the question was under way: the next manifest names others
+            self._pinned = None
             return await self._reader.ask(query)
+
+    def _reading(self) -> Reading:
+        return self._pinned or Reading(self._summaries, self._cache)
 
     def _prepare(self) -> None:
         try:

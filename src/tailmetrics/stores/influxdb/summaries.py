@@ -24,7 +24,7 @@ from tailmetrics.stores.influxdb.reader import InfluxDBReader
 from tailmetrics.stores.influxdb.record_points import NEAR_HIGH_US, NEAR_LOW_US, TICKS
 from tailmetrics.stores.influxdb.server import Server
 from tailmetrics.stores.summaries.base import BlockKey, BlocksGone
-from tailmetrics.stores.summaries.block import DAY_US, LEVELS, Part, Unpacked, unpacked
+from tailmetrics.stores.summaries.block import DAY_US, LEVELS, Part
 from tailmetrics.stores.summaries.manifest import (
     ALWAYS,
     BlockRef,
@@ -98,6 +98,7 @@ class InfluxDBSummaries:
         self._server = server
 
     async def state(self) -> State:
+        oldest_us = await asyncio.to_thread(self._server.oldest_us)
         found = await self._meta(_STATE)
         journal = found.get("journal")
         since = (
@@ -110,11 +111,11 @@ class InfluxDBSummaries:
         )
         pieces = found.get("manifest")
         if pieces is None:
-            return State(Manifest(), since)
+            return State(Manifest(), since, oldest_us or ALWAYS[0])
         newest = pieces.filter(pl.col("_time") == pl.col("_time").max()).sort(pl.col("piece").cast(pl.Int64))
-        return State(Manifest.of_text("".join(newest["_value"])), since)
+        return State(Manifest.of_text("".join(newest["_value"])), since, oldest_us or ALWAYS[0])
 
-    async def parts(self, refs: Sequence[BlockRef], part: Part) -> Sequence[Unpacked]:
+    async def parts(self, refs: Sequence[BlockRef], part: Part) -> Sequence[bytes]:
         texts: list[str] = []
         params: dict[str, Any] = {"part": part}
         runs = list(_runs(refs))
@@ -126,7 +127,7 @@ class InfluxDBSummaries:
                 f"stop_{place}": from_us(run[-1].end_us),
             }
         found = await self._meta("\n".join(texts), **params) if texts else {}
-        return await asyncio.to_thread(_unpacked_all, refs, part, runs, found)
+        return await asyncio.to_thread(_joined, refs, part, runs, found)
 
     async def requests(
         self, spans: Sequence[Span], customer_ids: Sequence[str] | None
@@ -289,9 +290,9 @@ def _key(level: str, time: int) -> BlockKey:
     return level, start * _LENGTHS[level] // 1_000, rest // _PIECES
 
 
-def _unpacked_all(
+def _joined(
     refs: Sequence[BlockRef], part: Part, runs: Sequence[Sequence[BlockRef]], found: dict[str, Tables]
-) -> list[Unpacked]:
+) -> list[bytes]:
     pieces: dict[BlockKey, list[tuple[int, str]]] = defaultdict(list)
     for place, run in enumerate(runs):
         if (table := found.get(str(place))) is None:
@@ -303,5 +304,5 @@ def _unpacked_all(
         data = base64.b64decode("".join(text for _, text in sorted(pieces[ref.key])))
         if len(data) != ref.sizes[part]:
             raise BlocksGone(f"a block of the {ref.level.name} at {from_us(ref.start_us)} has been replaced")
-        result.append(unpacked(data, ref.start_us))
+        result.append(data)
     return result

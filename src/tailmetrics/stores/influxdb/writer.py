@@ -8,7 +8,7 @@ import secrets
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 
 import polars as pl
 
@@ -152,7 +152,7 @@ class InfluxDBWriter:
 
     def forget(self, source_ids: Sequence[str], *, with_records: bool) -> int:
         """Drop sources of which no record is left that has not expired; returns how many."""
-        expired_us = self._expired_us()
+        expired_us = self._server.oldest_us()
         gone = 0
         for source_id, stored in self._lookup(source_ids).items():
             latest_us = stored.progress.latest_us
@@ -210,7 +210,7 @@ class InfluxDBWriter:
         self._held |= found | taken
 
     def _refuse_expired(self, batches: Sequence[Batch]) -> None:
-        expired_us = self._expired_us()
+        expired_us = self._server.oldest_us()
         if expired_us is None:
             return
         days = self._server.retention_seconds / 86_400
@@ -228,13 +228,6 @@ class InfluxDBWriter:
             ]
         if refusals:
             raise RecordsRefused(refusals)
-
-    def _expired_us(self) -> int | None:
-        """What is older than this the server does not keep; None when it keeps everything."""
-        self._server.prepare()
-        if not self._server.retention_seconds:
-            return None
-        return to_us(_utc_now() - timedelta(seconds=self._server.retention_seconds))
 
     def _write_records(self, batches: Sequence[Batch], frames: Sequence[pl.DataFrame]) -> None:
         records = pl.concat(frames, rechunk=False)

@@ -34,8 +34,10 @@ from tailmetrics.stores.summaries.block import (
     packed,
     tables_from,
     tables_of,
+    unpacked,
 )
 from tailmetrics.stores.summaries.manifest import (
+    ALWAYS,
     GENERATIONS,
     BlockRef,
     Manifest,
@@ -86,7 +88,7 @@ def next_work(state: State, block_span: Span, now_us: int, hot: Sequence[Span] =
 
     The newest first, as that is what is looked at. `hot` spans are being written to: they wait.
     """
-    wanted = without(within(state.stale, *block_span), hot)
+    wanted = without(within(state.stale, max(block_span[0], state.oldest_us), block_span[1]), hot)
     blocks = state.manifest.blocks
     hour, day = (now_us // length * length for length in (HOUR_US, DAY_US))
 
@@ -258,7 +260,12 @@ class Maker:
     async def _kept(self, ref: BlockRef, spans: Sequence[Span]) -> Tables:
         """What a block holds outside of spans."""
         parts = {part: (await self._store.parts([ref], part))[0] for part in PARTS if part in ref.sizes}
-        return await asyncio.to_thread(lambda: outside(tables_from(parts), spans))
+
+        def left() -> Tables:
+            found = {part: unpacked(data, ref.start_us) for part, data in parts.items()}
+            return outside(tables_from(found), spans)
+
+        return await asyncio.to_thread(left)
 
     async def _added_up(self, span: Span, level: Level, edges: list[Span | None]) -> Tables | None:
         """The requests of a span; the times of the first and the last are added to `edges`."""
@@ -337,8 +344,10 @@ class Lease:
 
 
 def _following(state: State, blocks: Sequence[BlockRef], stale: Sequence[Span]) -> Manifest:
-    ordered = tuple(sorted(blocks, key=lambda ref: ref.start_us))
-    return Manifest(state.manifest.number + 1, ordered, tuple(stale), state.included)
+    kept = (ref for ref in blocks if ref.end_us > state.oldest_us)
+    ordered = tuple(sorted(kept, key=lambda ref: ref.start_us))
+    left = tuple(within(stale, state.oldest_us, ALWAYS[1]))
+    return Manifest(state.manifest.number + 1, ordered, left, state.included)
 
 
 def _random_generation() -> int:

@@ -105,10 +105,11 @@ class Touched:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A manifest, and what was touched since it was made."""
+    """A manifest, and what was touched since it was made; what is before `oldest_us` has expired."""
 
     manifest: Manifest
     since: tuple[Touched, ...] = ()
+    oldest_us: int = ALWAYS[0]
 
     @property
     def stale(self) -> list[Span]:

@@ -38,6 +38,7 @@ def planned(
 
     `is_whole` says of cells, by their first and last microseconds, which lie in one window each.
     """
+    low_us = max(low_us, state.oldest_us)
     stale = state.stale
     chosen: list[Chosen] = []
     spans = within(stale, low_us, high_us)
