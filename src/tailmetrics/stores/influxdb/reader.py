@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import aiohttp
 from influxdb_client.client.influxdb_client_async import InfluxDBClientAsync
 
+from tailmetrics.status import SourceStatus
 from tailmetrics.stores.influxdb.address import Address
 from tailmetrics.stores.influxdb.csv import Tables, tables_of
 from tailmetrics.stores.influxdb.errors import errors_translated
@@ -33,6 +34,8 @@ class InfluxDBReader:
         self._places: asyncio.Semaphore | None = None
         # Of what each processor said last of its sources: the time by its clock, and when it was heard here.
         self.heard: dict[str, tuple[float, float]] = {}
+        # How far each file was in the store at a version, for want of a processor that says more.
+        self.stored: tuple[str, tuple[SourceStatus, ...]] = ("", ())
 
     @property
     def bucket(self) -> str:
