@@ -28,6 +28,7 @@ from tailmetrics.stats import (
     StatsQuery,
     TrendsQuery,
 )
+from tailmetrics.status import SourceStatus
 from tailmetrics.stores.cursors import cursor_to
 from tailmetrics.stores.influxdb import counts_query, flux, leases, meta_queries, stats_query
 from tailmetrics.stores.results import FAILURE_RULES
@@ -52,6 +53,7 @@ class RecordingReader:
     def __init__(self, *, has_far: bool, has_rejects: bool) -> None:
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.heard: dict[str, tuple[float, float]] = {}
+        self.stored: tuple[str, tuple[SourceStatus, ...]] = ("", ())
         self.answers: dict[str, pl.DataFrame] = {}
         keys = {"lane": ["lane"], "customer_id": ["a"], "status_code": ["200"]}
         if has_far:

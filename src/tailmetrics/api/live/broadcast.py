@@ -47,7 +47,7 @@ class Update:
 
 
 def rest_between_looks(quiet: float, took: float) -> float:
-    """Seconds until the next look at the version; a change is `quiet` seconds ago, the last look `took` some."""
+    """Seconds until the next look, `quiet` seconds after a change; the last look `took` that many."""
     longest = min(QUIET_LOOK_SECONDS, _QUIET_REST * took)
     return max(LOOK_SECONDS, min(_LATER_BY * quiet, longest), _REST * took)
 
