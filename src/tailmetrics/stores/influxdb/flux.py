@@ -3,6 +3,7 @@
 What a user gives is a parameter, never a part of a text. Each aggregate that storage can compute has a source
 of its own: a source that several share is read row by row. Points of each tick are a measurement, whose
 range has bounds that are rounded up to the tick: a point's time lies within the tick of its logged time.
+Ticks of equal bounds, as those of whole seconds are, make one statement: each costs the server a millisecond.
 """
 
 from __future__ import annotations
@@ -46,6 +47,11 @@ class Asked:
         return [tick for tick in TICKS if self._low(tick) < self._high(tick)]
 
     @property
+    def tick_groups(self) -> list[list[str]]:
+        """Those ticks, with others of the same bounds; each group has the parameters of its first one."""
+        return _grouped({tick: (self._low(tick), self._high(tick)) for tick in self.ticks})
+
+    @property
     def reaches_far(self) -> bool:
         """Whether a time that InfluxDB cannot keep is within the range."""
         low, high = self.low_us, self.high_us
@@ -65,19 +71,24 @@ class Asked:
             **bounds,
         }
 
-    def source(self, tick: str, field: str, *, start: str = "", stop: str = "", statuses: str = "") -> str:
-        """The points of one field; `start` and `stop` name the parameters of another range.
+    def source(
+        self, ticks: Sequence[str], *fields: str, start: str = "", stop: str = "", statuses: str = ""
+    ) -> str:
+        """The points of some fields; `start` and `stop` name the parameters of another range.
 
         `statuses` is a pattern of those that count.
         """
-        if tick == FAR:
-            start, stop = "2200-01-01T00:00:00Z", "2262-04-11T00:00:00Z"
+        measurements = _one_of("_measurement", [f"requests_{tick}" for tick in ticks])
         return (
             "from(bucket: bucket)\n"
-            f"    |> range(start: {start or f'{tick}_start'}, stop: {stop or f'{tick}_stop'})\n"
-            f'    |> filter(fn: (r) => r._measurement == "requests_{tick}" and r._field == "{field}"'
+            f"    |> range(start: {start or f'{ticks[0]}_start'}, stop: {stop or f'{ticks[0]}_stop'})\n"
+            f"    |> filter(fn: (r) => {measurements} and {_one_of('_field', fields)}"
             f"{self._customers()}{f' and r.status_code =~ {statuses}' if statuses else ''})"
         )
+
+    def far_source(self, field: str) -> str:
+        """The points of one field of all times that InfluxDB cannot keep."""
+        return self.source([FAR], field, start="2200-01-01T00:00:00Z", stop="2262-04-11T00:00:00Z")
 
     def _customers(self) -> str:
         if self.customer_ids is None:
@@ -97,23 +108,33 @@ def rounded_up(tick: str, us: int) -> int:
     return min(max(-(-us // length) * length, NEAR_LOW_US), NEAR_HIGH_US)
 
 
-def counts(asked: Asked, keys: Sequence[str], *, statuses: str = "", name: str = "counts") -> list[str]:
-    """Requests by some tags, as results NAME_TICK: Flux takes 0.1 ms for each combination of their values."""
-    return _of_each_tick(asked, "path", [_group(keys), "count()"], name, statuses)
+def counts(
+    asked: Asked, keys: Sequence[str], *fields: str, statuses: str = "", name: str = "counts"
+) -> list[str]:
+    """Requests by some tags, as results NAME_TICK: Flux takes 0.1 ms for each combination of their values.
+
+    `fields` are those by which requests are counted: one that each has, or two of which each has one.
+    """
+    return _of_each_tick(asked, fields or ("path",), [_group(keys), "count()"], name, statuses)
+
+
+def sums(asked: Asked, keys: Sequence[str]) -> list[str]:
+    """Sums of durations by some tags, as results seconds_TICK."""
+    return _of_each_tick(asked, ["duration"], [_group(keys), "sum()"], "seconds")
 
 
 def latency_sums(asked: Asked, keys: Sequence[str]) -> list[str]:
     """Sums of durations and their number by some tags, as results seconds_TICK and timed_TICK."""
     return [
-        *_of_each_tick(asked, "duration", [_group(keys), "sum()"], "seconds"),
-        *_of_each_tick(asked, "duration", [_group(keys), "count()"], "timed"),
+        *sums(asked, keys),
+        *counts(asked, keys, "duration", name="timed"),
     ]
 
 
 def quantiles(asked: Asked, keys: Sequence[str]) -> list[str]:
     """Median and 99th percentile of the durations by some tags, as results median and p99."""
-    steps = [_group(keys), f"keep(columns: {_list([*keys, '_value'])})"]
-    rows = [_piped(asked.source(tick, "duration"), steps) for tick in asked.ticks]
+    steps = [_group(keys), _keep([*keys, "_value"])]
+    rows = [_piped(asked.source(ticks, "duration"), steps) for ticks in asked.tick_groups]
     if not rows:
         return []
     joined = rows[0] if len(rows) == 1 else "union(tables: [\n" + ",\n".join(rows) + ",\n])"
@@ -134,24 +155,27 @@ def edges(asked: Asked) -> list[str]:
     return [
         text
         for name in ("first", "last")
-        for text in _of_each_tick(asked, "path", ["group()", f"{name}()", 'keep(columns: ["_time"])'], name)
+        for text in _of_each_tick(
+            asked,
+            ["path"],
+            [_group(["_measurement"]), f"{name}()", _keep(["_measurement", "_time"])],
+            name,
+        )
     ]
 
 
-def rows(asked: Asked, fields: Iterable[str], columns: Sequence[str]) -> list[str]:
-    """All points of some fields, as results FIELD_TICK."""
-    keep = f"keep(columns: {_list(columns)})"
-    return [text for field in fields for text in _of_each_tick(asked, field, [keep], field)]
+def rows(asked: Asked, fields: Sequence[str], columns: Sequence[str], name: str) -> list[str]:
+    """All points of some fields, as results NAME_TICK, whose `_measurement` tells the tick of each."""
+    return _of_each_tick(asked, fields, [_keep(columns)], name)
 
 
 def far_rows(asked: Asked, fields: Iterable[str]) -> list[str]:
     """Points of times that InfluxDB cannot keep, as results FIELD_far; none where the range has none."""
     if not asked.reaches_far:
         return []
-    columns = _list(["_time", "_value", "customer_id", "lane", "status_code"])
-    steps = [f"keep(columns: {columns})", "group()"]
+    steps = [_keep(["_time", "_value", "customer_id", "lane", "status_code"]), "group()"]
     return [
-        _piped(asked.source(FAR, field), [*steps, f'yield(name: "{field}_far")']) for field in ("us", *fields)
+        _piped(asked.far_source(field), [*steps, f'yield(name: "{field}_far")']) for field in ("us", *fields)
     ]
 
 
@@ -160,21 +184,24 @@ def spread(asked: Asked, bounds: Sequence[int]) -> tuple[list[str], dict[str, An
     statements: list[str] = []
     params: dict[str, Any] = {}
     steps = [_group(["customer_id", "status_code"]), "count()"]
-    for tick in asked.ticks:
-        edges_us = [rounded_up(tick, bound) for bound in bounds]
-        params |= {f"{tick}_{place}": from_us(edge) for place, edge in enumerate(edges_us)}
-        for part in range(len(bounds) - 1):
-            if edges_us[part] < edges_us[part + 1]:  # Flux takes an empty range for a mistake
-                source = asked.source(tick, "path", start=f"{tick}_{part}", stop=f"{tick}_{part + 1}")
-                statements.append(_piped(source, [*steps, f'yield(name: "{part}_{tick}")']))
+    edges_us = {tick: [rounded_up(tick, bound) for bound in bounds] for tick in asked.ticks}
+    for tick, edges in edges_us.items():
+        params |= {f"{tick}_{place}": from_us(edge) for place, edge in enumerate(edges)}
+    for part in range(len(bounds) - 1):
+        within = {tick: (edges[part], edges[part + 1]) for tick, edges in edges_us.items()}
+        # Flux takes an empty range for a mistake.
+        for ticks in _grouped({tick: (low, high) for tick, (low, high) in within.items() if low < high}):
+            source = asked.source(ticks, "path", start=f"{ticks[0]}_{part}", stop=f"{ticks[0]}_{part + 1}")
+            statements.append(_piped(source, [*steps, f'yield(name: "{part}_{ticks[0]}")']))
     return statements, params
 
 
 def known(asked: Asked) -> str:
     """Whether a customer has a point at any time, as the result known."""
     anywhere = Asked(asked.bucket, asked.customer_ids, None, None)
-    steps = ["group()", "first()", 'keep(columns: ["_time"])']
-    found = [_piped(anywhere.source(tick, "path"), steps) for tick in (*anywhere.ticks, FAR)]
+    steps = ["group()", "first()", _keep(["_time"])]
+    near = [anywhere.source(ticks, "path") for ticks in anywhere.tick_groups]
+    found = [_piped(source, steps) for source in (*near, anywhere.far_source("path"))]
     return "union(tables: [\n" + ",\n".join(found) + ',\n])\n    |> yield(name: "known")'
 
 
@@ -207,12 +234,26 @@ def _quoted(text: str) -> str:
     return re.sub(r"([\\.+*?()|\[\]{}^$])", r"\\\1", text)
 
 
-def _of_each_tick(asked: Asked, field: str, steps: Sequence[str], name: str, statuses: str = "") -> list[str]:
-    """What steps make of the points of a field, as results NAME_TICK."""
+def _of_each_tick(
+    asked: Asked, fields: Sequence[str], steps: Sequence[str], name: str, statuses: str = ""
+) -> list[str]:
+    """What steps make of the points of some fields, as results NAME_TICK of the first one of each group."""
     return [
-        _piped(asked.source(tick, field, statuses=statuses), [*steps, f'yield(name: "{name}_{tick}")'])
-        for tick in asked.ticks
+        _piped(asked.source(ticks, *fields, statuses=statuses), [*steps, f'yield(name: "{name}_{ticks[0]}")'])
+        for ticks in asked.tick_groups
     ]
+
+
+def _grouped(bounds: dict[str, tuple[int, int]]) -> list[list[str]]:
+    """Ticks, those with equal bounds together."""
+    groups: dict[tuple[int, int], list[str]] = {}
+    for tick, each in bounds.items():
+        groups.setdefault(each, []).append(tick)
+    return list(groups.values())
+
+
+def _one_of(column: str, values: Sequence[str]) -> str:
+    return any_of([f'r.{column} == "{value}"' for value in values])
 
 
 def _piped(source: str, steps: Sequence[str]) -> str:
@@ -221,6 +262,10 @@ def _piped(source: str, steps: Sequence[str]) -> str:
 
 def _group(keys: Sequence[str]) -> str:
     return f"group(columns: {_list(keys)})"
+
+
+def _keep(columns: Sequence[str]) -> str:
+    return f"keep(columns: {_list(columns)})"
 
 
 def _list(names: Sequence[str]) -> str:
