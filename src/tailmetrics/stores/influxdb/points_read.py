@@ -51,7 +51,8 @@ def requests(found: dict[str, Tables], columns: Iterable[str] = ()) -> pl.DataFr
 def all_requests(found: dict[str, Tables], asked: Asked, columns: Sequence[str] = ()) -> pl.DataFrame:
     """Requests of all times as rows, with `columns`."""
     near = requests(found, columns)
-    return pl.concat([near, far_requests(found, asked).select(near.columns)])
+    # As one piece, whatever pieces they came in: an average depends on them in its last digits.
+    return pl.concat([near, far_requests(found, asked).select(near.columns)], rechunk=True)
 
 
 def far_requests(found: dict[str, Tables], asked: Asked) -> pl.DataFrame:
