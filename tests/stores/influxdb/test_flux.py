@@ -32,6 +32,7 @@ from tailmetrics.stats import (
     StatsQuery,
     TrendsQuery,
 )
+from tailmetrics.status import SourceStatus
 from tailmetrics.stores.cursors import cursor_to
 from tailmetrics.stores.influxdb import counts_query, flux, leases, meta_queries, stats_query
 from tailmetrics.stores.results import FAILURE_RULES
@@ -48,6 +49,10 @@ FAR_US = -(10**16)
 Check = Callable[[Sequence[str]], list[list[str]]]
 
 
+def edge_at(time_ns: int) -> pl.DataFrame:
+    return pl.DataFrame({"_measurement": ["requests_s"], "_time": [time_ns]})
+
+
 class RecordingReader:
     """Stands in for the server: keeps what it is asked, and answers so that all that can follow does."""
 
@@ -57,13 +62,14 @@ class RecordingReader:
     def __init__(self, *, has_far: bool, has_rejects: bool) -> None:
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.heard: dict[str, tuple[float, float]] = {}
+        self.stored: tuple[str, tuple[SourceStatus, ...]] = ("", ())
         self.answers: dict[str, pl.DataFrame] = {}
         keys = {"lane": ["lane"], "customer_id": ["a"], "status_code": ["200"]}
         if has_far:
             self.answers["us_far"] = pl.DataFrame({"_time": [1], "_value": [FAR_US], **keys})
         else:
-            self.answers["counts_s"] = pl.DataFrame({"_value": [1], **keys})
-            self.answers["first_s"] = self.answers["last_s"] = pl.DataFrame({"_time": [1]})
+            self.answers["counts_s"] = pl.DataFrame({"_value": [1], "_field": ["duration"], **keys})
+            self.answers["first_s"] = self.answers["last_s"] = edge_at(1)
         if has_rejects:
             self.answers["newest"] = pl.DataFrame({"_time": [7], "lane": ["lane"], "_value": [9]})
             self.answers["lines"] = pl.DataFrame(
@@ -233,7 +239,7 @@ def test_the_pattern_of_failed_statuses_matches_those_that_the_rule_has(failures
 @pytest.mark.parametrize("fill", [False, True])
 def test_too_many_windows_are_refused_before_rows_are_asked_for(fill: bool) -> None:
     reader = RecordingReader(has_far=False, has_rejects=False)
-    reader.answers["last_s"] = pl.DataFrame({"_time": [10**15]})  # in ns: 11 days after the first
+    reader.answers["last_s"] = edge_at(10**15)  # in ns: 11 days after the first
     reader.answers["counts_s"] = pl.DataFrame({"_value": [MAX_WINDOWS + 1]})
     query = StatsQuery(None, parse_every("1s"), fill=fill)
     with pytest.raises(QueryError, match="this one makes 1000001"):

@@ -101,13 +101,13 @@ async def status(reader: InfluxDBReader) -> StoreStatus:
     if "counts" in found:
         counts = dict(zip(found["counts"]["_field"], found["counts"]["_value"], strict=True))
     records, rejects, blanks = (counts.get(name, 0) for name in ("records", "rejects", "blanks"))
-    return StoreStatus(
-        version=f"{counts.get('commits', 0)}-{records}-{rejects}-{blanks}",
-        records=records,
-        rejects=rejects,
-        blanks=blanks,
-        sources=reported(found.get("reports"), reader.heard) or await _stored(reader),
-    )
+    version = f"{counts.get('commits', 0)}-{records}-{rejects}-{blanks}"
+    sources = reported(found.get("reports"), reader.heard)
+    if not sources:
+        if reader.stored[0] != version:
+            reader.stored = (version, await _stored(reader))
+        sources = reader.stored[1]
+    return StoreStatus(version, records, rejects, blanks, sources)
 
 
 async def rejects(reader: InfluxDBReader, query: RejectsQuery) -> RejectsPage:

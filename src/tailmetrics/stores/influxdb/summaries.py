@@ -19,9 +19,9 @@ from tailmetrics.stores.influxdb import flux
 from tailmetrics.stores.influxdb.csv import Tables
 from tailmetrics.stores.influxdb.flux import Asked
 from tailmetrics.stores.influxdb.line_protocol import point
-from tailmetrics.stores.influxdb.points_read import edges, far_requests
+from tailmetrics.stores.influxdb.points_read import all_paths, all_requests, edges, far_requests
 from tailmetrics.stores.influxdb.reader import InfluxDBReader
-from tailmetrics.stores.influxdb.record_points import NEAR_HIGH_US, NEAR_LOW_US, TICKS
+from tailmetrics.stores.influxdb.record_points import NEAR_HIGH_US, NEAR_LOW_US
 from tailmetrics.stores.influxdb.server import Server
 from tailmetrics.stores.summaries.base import BlockKey, BlocksGone
 from tailmetrics.stores.summaries.block import DAY_US, LEVELS, Part
@@ -132,19 +132,14 @@ class InfluxDBSummaries:
     async def requests(
         self, spans: Sequence[Span], customer_ids: Sequence[str] | None
     ) -> AsyncIterator[pl.DataFrame]:
-        columns = ["_time", "_value", "customer_id", "status_code"]
-        duration = pl.when(pl.col("_field") == "duration").then(pl.col("_value").cast(pl.Float64))
+        columns = ["_measurement", "_field", "_time", "_value", "customer_id", "status_code"]
         async for asked, found in self._rows(spans, customer_ids, ["duration", "untimed"], columns):
-            near = _near(found, {"customer_id": pl.col("customer_id"), "duration": duration})
-            far = far_requests(found, asked).select(near.columns)
-            yield pl.concat([near, far]).with_columns(count=pl.lit(1, pl.Int64))
+            yield all_requests(found, asked, ["customer_id"]).with_columns(count=pl.lit(1, pl.Int64))
 
     async def paths(self, spans: Sequence[Span]) -> AsyncIterator[pl.DataFrame]:
-        columns = ["_time", "_value", "status_code"]
+        columns = ["_measurement", "_time", "_value", "status_code"]
         async for asked, found in self._rows(spans, None, ["path"], columns):
-            near = _near(found, {"path": pl.col("_value")})
-            far = far_requests(found, asked).select(near.columns)
-            yield pl.concat([near, far]).with_columns(count=pl.lit(1, pl.Int64))
+            yield all_paths(found, asked).with_columns(count=pl.lit(1, pl.Int64))
 
     async def edges(self, spans: Sequence[Span]) -> Span | None:
         times: list[int] = []
@@ -219,7 +214,7 @@ class InfluxDBSummaries:
         ids = None if customer_ids is None else tuple(customer_ids)
         async for some in self._portions(spans):
             asked = Asked(self._reader.bucket, ids, some[0][0], some[-1][1])
-            statements, params = flux.rows_in(asked, some, fields, columns)
+            statements, params = flux.rows_in(asked, some, fields, columns, fields[0])
             if statements:
                 yield (
                     asked,
@@ -258,18 +253,6 @@ class InfluxDBSummaries:
                     yield part
         elif number:
             yield span
-
-
-def _near(found: dict[str, Tables], columns: dict[str, pl.Expr]) -> pl.DataFrame:
-    """Rows of points of each tick with `time` (us), `status_code`, and columns by their expressions."""
-    kinds = {"duration": pl.Float64()}
-    schema = {name: kinds.get(name, pl.String()) for name in columns}
-    frames = [pl.DataFrame(schema={"time": pl.Int64(), "status_code": pl.Int16(), **schema})]
-    for tick, length in TICKS.items():
-        if (table := found.get(f"rows_{tick}")) is not None:
-            time = (pl.col("_time") // length * (length // 1_000)).alias("time")
-            frames.append(table.select(time, pl.col("status_code").cast(pl.Int16), **columns))
-    return pl.concat(frames)
 
 
 def _runs(refs: Sequence[BlockRef]) -> Iterator[list[BlockRef]]:

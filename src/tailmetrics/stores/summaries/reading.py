@@ -53,13 +53,12 @@ class Reading:
         return self._state
 
     async def parts(self, refs: Sequence[BlockRef], part: Part) -> Sequence[bytes]:
-        known = {ref.key: self._cache.get(ref.key, part) for ref in refs}
-        missing = [ref for ref in refs if known[ref.key] is None]
-        if missing:
+        found = {ref.key: data for ref in refs if (data := self._cache.get(ref.key, part)) is not None}
+        if missing := [ref for ref in refs if ref.key not in found]:
             for ref, data in zip(missing, await self._store.parts(missing, part), strict=True):
-                known[ref.key] = data
+                found[ref.key] = data
                 self._cache.put(ref.key, part, data)
-        return [data for ref in refs if (data := known[ref.key]) is not None]
+        return [found[ref.key] for ref in refs]
 
     def requests(
         self, spans: Sequence[Span], customer_ids: Sequence[str] | None

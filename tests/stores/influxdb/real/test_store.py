@@ -74,6 +74,16 @@ def test_a_customer_by_any_name_is_found_again(store: InfluxDBStore, ask: Ask[An
         requests_of(store, ask, customer_id + "x")
 
 
+@pytest.mark.parametrize("microseconds", [0, 1_000, 1])
+def test_the_span_is_that_of_all_series_whichever_comes_first(
+    store: InfluxDBStore, ask: Ask[Any], microseconds: int
+) -> None:
+    moments = [NOON + timedelta(microseconds=microseconds, hours=hour) for hour in (5, 1, 9, 3)]
+    records = [(moment, name, "/", 200, 0.5) for moment, name in zip(moments, "abcd", strict=True)]
+    committed(store, batch_of(store.register(source_of()), records))
+    assert ask(store.span()) == (moments[1], moments[2])
+
+
 def test_rejected_lines_of_any_kind_are_shown_as_they_are(store: InfluxDBStore, ask: Ask[Any]) -> None:
     lines = [*HOSTILE_IDS, "\\x00" * 16_384, "\x01" * 65_536, '"\\' * 32_768]
     source = store.register(source_of())
