@@ -119,3 +119,30 @@ def test_a_source_of_another_node_is_found_by_its_inode_alone(tmp_path: Path) ->
         assert new_source(opened, "x.log", "node", sources.with_inode(opened.key)).epoch == 5
         sources.put(other)
         assert (sources.with_inode(opened.key), sources.with_content_of(opened)) == ([other], [other])
+
+
+@pytest.mark.parametrize(("size", "is_found"), [(1023, False), (1024, True), (3000, True)])
+def test_a_source_of_another_node_is_this_ones_when_a_file_has_a_kib_of_its_bytes(
+    tmp_path: Path, size: int, *, is_found: bool
+) -> None:
+    content = b"x" * (size - 1) + b"\n"
+    other = replace(source_of(content), node_id="other")
+    (tmp_path / "moved.log").write_bytes(content + b"more\n")
+    with contextlib.closing(open_log(str(tmp_path / "moved.log"))) as opened:
+        sources = KnownSources([], STARTED, [other])
+        assert (sources.has_others, sources.with_content_of(opened)) == (
+            is_found,
+            [other] if is_found else [],
+        )
+        assert list(sources) == ([other] if is_found else [])
+
+
+def test_what_is_taken_over_has_the_name_of_the_file_that_tells_it(tmp_path: Path) -> None:
+    content = b"x" * 2000 + b"\n"
+    other = replace(source_of(content, "/elsewhere/x.log"), node_id="other", followed_since=STARTED)
+    (tmp_path / "x.log.1").write_bytes(content)
+    sources = KnownSources([], STARTED + timedelta(hours=1), [other])
+    with contextlib.closing(open_log(str(tmp_path / "x.log.1"))) as opened:
+        sources.take_over(opened, str(tmp_path / "x.log.1"))
+    relatives = Relatives(sources, LogNames([log_path(tmp_path / "x.log")]))
+    assert relatives.followed_since_ns(str(tmp_path / "x.log.2")) == STARTED.timestamp() * 1e9

@@ -138,6 +138,8 @@ class Scanner:
         found, missing = find_files(log_paths)
         self._names.add(file.path for file in found)
         keys = {file.path: file.key for file in found}
+        if self._first_look is None and self._known.has_others:
+            self._take_over([file.path for file in found])
         problems: Problems = {
             path: (self._state_of(path, reason), reason) for path, reason in missing.items()
         }
@@ -273,6 +275,12 @@ class Scanner:
             return None
         return opened
 
+    def _take_over(self, found: list[str]) -> None:
+        """At start, before any file is told from others, learn what other nodes have read of those here."""
+        for path in [*found, *self._rotated_files.find()]:
+            with contextlib.suppress(OSError, LoadError), contextlib.closing(open_log(path)) as opened:
+                self._known.take_over(opened, path)
+
     def _adopt_orphans(self) -> None:
         """At start, look for what became of the sources that were not found under their names."""
         for source in self._known:
@@ -295,7 +303,9 @@ class Scanner:
                 continue
             if self._settled.get(file.key) == file.modified_ns or self._followers.of_file(file.key):
                 continue
-            relatives = relatives or Relatives(self._known, self._names)
+            relatives = relatives or Relatives(
+                self._known, self._names, [follower.path for follower in self._followers]
+            )
             try:
                 with contextlib.ExitStack() as closing:
                     if self._match_rotated(file, relatives, closing):
