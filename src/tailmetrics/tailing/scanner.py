@@ -59,6 +59,7 @@ class Scanner:
         self._matcher = matcher
         self._wakeup = wakeup
         self._rotated_files = RotatedFiles(followers.names)
+        self._left_alone: list[str] = []  # rotated files, until it is said
         self._settled: dict[Key, int] = {}  # rotated files that need no look until they change
         self._empty: dict[Key, FoundFile] = {}
         self._found: dict[str, Key] = {}  # by path
@@ -312,6 +313,17 @@ class Scanner:
                         self._settled[file.key] = file.modified_ns
             except (OSError, LoadError) as error:
                 log.debug("cannot look at a rotated file", path=path, error=str(error))
+        self._say_what_is_left_alone()
+
+    def _say_what_is_left_alone(self) -> None:
+        if self._left_alone:
+            log.info(
+                "rotated files from before the first start are left alone; LOG_START=oldest reads them",
+                files=len(self._left_alone),
+                first=self._left_alone[0],
+                last=self._left_alone[-1],
+            )
+        self._left_alone = []
 
     def _match_rotated(self, file: FoundFile, relatives: Relatives, closing: contextlib.ExitStack) -> bool:
         """Follow a rotated file when it has something to read; whether all is known of it.
@@ -321,7 +333,8 @@ class Scanner:
         path = file.path
         is_derived = self._names.is_derived(path)
         # What was modified since the log is followed and is no known source was never read.
-        is_new = is_derived and file.modified_ns > relatives.followed_since_ns(path)
+        is_old = file.modified_ns <= relatives.followed_since_ns(path)
+        is_new = is_derived and (not is_old or self._options.log_start == "oldest")
         may_go_on = is_derived and relatives.may_go_on_in(path)
         if not (is_new or may_go_on or self._known.with_inode(file.key)):
             return not self._orphans
@@ -335,6 +348,8 @@ class Scanner:
             if is_derived:
                 source = self._matcher.by_rotation(opened, path, is_new=is_new)
         if source is None:
+            if is_derived and not self._orphans:
+                self._left_alone.append(path)
             return not self._orphans
         if self._followers.of_source(source.source_id):
             return False
