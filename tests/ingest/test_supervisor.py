@@ -155,6 +155,27 @@ def test_a_load_that_a_crash_interrupted_is_begun_again(ingestion, store, tmp_pa
     assert store.lines == 150
 
 
+def test_a_load_of_a_log_that_another_processor_reads_fails_alone(ingestion, store, tmp_path):
+    ingestion.start()
+    await_that(lambda: store.lines == 100, WAIT_SECONDS)
+    loaded = tmp_path / "loaded.log"
+    append(loaded, *numbered(1000, 1050))
+
+    def conflict(batches: Sequence[Batch]) -> None:
+        for batch in batches:
+            if batch.path == str(loaded):
+                raise PositionConflict(batch.source_id, 7, 54, "process 4711 on web-1")
+
+    store.before_write = conflict
+    job = ingestion.start_load(loaded, str(loaded), None)
+    assert job.wait(WAIT_SECONDS)
+    assert job.progress().state == "failed"
+    assert "process 4711 on web-1 reads this source" in str(job.progress().error)
+    append(tmp_path / "x.log", *numbered(100, 150))
+    await_that(lambda: store.lines == 150, WAIT_SECONDS)
+    assert ingestion.state().name == "running"
+
+
 def test_a_load_in_a_format_whose_settings_cannot_be_used_fails_alone(ingestion, tmp_path):
     append(tmp_path / "upload", *numbered(0, 3))
     ingestion.start()

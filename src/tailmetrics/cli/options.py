@@ -142,7 +142,7 @@ _OPTIONS: dict[str, Callable[[Any], Any]] = {
     "log_format": setting("log_format", "Format of the lines."),
     "log_timezone": setting("log_timezone", "Time zone of timestamps without one."),
     "log_start": setting(
-        "log_start", "Where to begin in a new file.", type=click.Choice(["beginning", "end"])
+        "log_start", "Where to begin in a new file.", type=click.Choice(["beginning", "end", "oldest"])
     ),
     "store_url": setting("store_url", "Where records are kept."),
     "workers": setting("workers", "Workers of the dataflow.", type=int),

@@ -172,7 +172,9 @@ class Supervisor:
                 log.error("the dataflow crashed", error=reason, crashes=crashes)  # noqa: TRY400  # a line an event
                 # Another one registered the same file meanwhile: how far it is shows at the next start.
                 is_race = isinstance(cause, PositionConflict) and cause.expected == 0
-                if crashes >= _MOST_CRASHES or (isinstance(cause, TailmetricsError) and not is_race):
+                is_of_load = self._follow and not is_race and self._fail_loads_of(cause)
+                goes_on = is_race or is_of_load or not isinstance(cause, TailmetricsError)
+                if crashes >= _MOST_CRASHES or not goes_on:
                     self._give_up(cause)
                     return
                 self._state = IngestionState("restarting", reason)
@@ -246,6 +248,16 @@ class Supervisor:
         self._fail_loads(f"the dataflow has stopped: {cause}")
         self._state = IngestionState("stopped", f"{type(cause).__name__}: {cause}")
         self._on_give_up()
+
+    def _fail_loads_of(self, cause: BaseException) -> bool:
+        """Fail the loads of a log that another processor reads; whether there were any: following goes on."""
+        if not isinstance(cause, PositionConflict):
+            return False
+        with self._lock:
+            failed = [job for job in self._jobs if job.source_id == cause.source_id and not job.has_ended]
+            for job in failed:
+                job.fail(str(cause))
+        return bool(failed)
 
     def _fail_loads(self, reason: str) -> None:
         with self._lock:

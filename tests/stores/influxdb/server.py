@@ -21,16 +21,20 @@ IS_GIVEN = bool(URL and TOKEN and ORG)
 _PREFIX = f"tailmetrics-test-{secrets.token_hex(4)}-"
 
 
-def settings_of_bucket(bucket: str | None = None, **changes: Any) -> Settings:
-    """Settings for a bucket that nothing has been written to, read from nothing but the arguments."""
-    given = {
+def given_bucket(bucket: str | None = None) -> dict[str, str]:
+    """What of the settings names a bucket that nothing has been written to."""
+    return {
         "store_url": "influxdb://",
         "influxdb_url": URL,
         "influxdb_org": ORG,
         "influxdb_token": TOKEN,
         "influxdb_bucket": bucket or f"{_PREFIX}{secrets.token_hex(6)}",
     }
-    return Settings(_env_file=None, **(given | changes))  # type: ignore[call-arg]
+
+
+def settings_of_bucket(bucket: str | None = None, **changes: Any) -> Settings:
+    """Settings for such a bucket, read from nothing but the arguments."""
+    return Settings(_env_file=None, **(given_bucket(bucket) | changes))  # type: ignore[call-arg]
 
 
 def backends() -> dict[str, Callable[[Path], Settings]]:

@@ -84,12 +84,24 @@ class Stub:
             series, fields, time = re.fullmatch(r"((?:\\.|[^ \\])+) (.*) (-?\d+)", line).groups()
             self.points.setdefault(bucket, {})[f"{series} {time}"] = fields
 
+    def _claims(self, processor: str) -> str:
+        texts = [
+            line.partition('holder="')[2][:-1].replace('\\"', '"').replace('"', '""')
+            for line in self.lines("bucket_meta", "claim,")
+            if f"processor={processor} " not in line and not line.endswith('holder=""')
+        ]
+        head = ["#datatype,string,long,string", "#group,false,false,false", "#default,claims,,"]
+        rows = [f',,0,"{text}"' for text in texts]
+        return "\r\n".join([*head, ",result,table,_value", *rows, "", ""]) if rows else ""
+
     def answer_to(self, query: dict[str, Any]) -> str:
         """The rows that the write side asks for, as CSV."""
         params = {
             option["assignment"]["id"]["name"]: option["assignment"]["init"]
             for option in query["extern"]["body"]
         }
+        if '"claim"' in query["query"]:
+            return self._claims(params["id"]["value"])
         if "processor" in query["query"]:
             series = f"processor,processor={params['id']['value']} 0"
             beat = self.points.get("bucket_meta", {}).get(series, "beat=0i")

@@ -83,10 +83,18 @@ class InfluxDBWriter:
 
     def register(self, sources: Sequence[Source]) -> dict[str, StoredSource]:
         """Write those that are not known yet; returns all of them as the store has them."""
-        found = self._lookup([source.source_id for source in sources])
-        new = {source.source_id: source for source in sources if source.source_id not in found}
-        if not new:
-            return found
+        ids = [source.source_id for source in sources]
+        found = self._lookup(ids)
+        if len(found) < len(set(ids)):
+            with self._leases.claim():
+                # Once more: another one may have registered them, under its own node.
+                found = self._lookup(ids)
+                found |= self._register_new([each for each in sources if each.source_id not in found])
+        return found
+
+    def _register_new(self, sources: Sequence[Source]) -> dict[str, StoredSource]:
+        new = {source.source_id: source for source in sources}
+        found: dict[str, StoredSource] = {}
         now = _utc_now()
         for node_id in dict.fromkeys(source.node_id for source in new.values()):
             # Where others of the node lie only helps to keep apart; what another process adds may be missing.
@@ -104,8 +112,6 @@ class InfluxDBWriter:
             self._of_node[node_id] = neighbours | {
                 source.source_id: found[source.source_id] for source in of_node
             }
-        self._leases.begin()
-        # Not held yet: the first commit looks whether another one registered it at the same moment.
         self._server.write_meta([line_of(found[source_id]) for source_id in new])
         return found
 
