@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from importlib.metadata import version
 
 from fastapi import APIRouter, Request
@@ -56,6 +57,7 @@ async def ready(request: Request, services: Context) -> Response:
     reading needs a key, nothing but what is ready is said without one.
     """
     error, statuses = await _look(services)
+    series = None if error is not None else await _series(services)
     ingestion = ingestion_readiness(services)
     crash = ingestion["last_error"] if ingestion["state"] not in {"running", None} else None
     faults = (status.fault for status in statuses)
@@ -63,10 +65,10 @@ async def ready(request: Request, services: Context) -> Response:
     content: Readiness = {
         "ready": not reasons and ingestion["state"] in {"running", None},
         "reasons": reasons,
-        "store": {"answers": error is None, "error": error},
+        "store": {"answers": error is None, "error": error, "series": series},
         "ingestion": ingestion,
         "sources": documents.sources(statuses),
-        "warnings": documents.warnings(statuses, services.access_warning) + _key_warnings(services),
+        "warnings": documents.warnings(statuses, services.access_warning, series) + _key_warnings(services),
     }
     if not services.access.may_read(request.scope):
         content = _without_names(content)
@@ -102,7 +104,7 @@ def _without_names(content: Readiness) -> Readiness:
     last, commits, answer = (None if error is None else _SHOWN_WITH_A_KEY for error in errors)
     return {
         "ready": content["ready"],
-        "store": {"answers": store["answers"], "error": answer},
+        "store": {"answers": store["answers"], "error": answer, "series": None},
         "ingestion": {**ingestion, "last_error": last, "store_error": commits},
         "sources": [],
         "warnings": [],
@@ -124,6 +126,12 @@ async def _look(services: Services) -> tuple[str | None, tuple[SourceStatus, ...
     except StoreError as error:
         return str(error), known
     return None, known
+
+
+async def _series(services: Services) -> int | None:
+    with contextlib.suppress(StoreError, asyncio.TimeoutError):
+        return await asyncio.wait_for(services.store.series(), STORE_ANSWER_SECONDS)
+    return None
 
 
 def ingestion_readiness(services: Services) -> IngestionReadiness:

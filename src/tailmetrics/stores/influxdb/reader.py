@@ -33,6 +33,9 @@ class InfluxDBReader:
         self._places: asyncio.Semaphore | None = None
         # Of what each processor said last of its sources: the time by its clock, and when it was heard here.
         self.heard: dict[str, tuple[float, float]] = {}
+        self.counted: tuple[float, int] | None = (
+            None  # when series were counted last (monotonic), and how many
+        )
 
     @property
     def bucket(self) -> str:
@@ -84,6 +87,7 @@ def _client(address: Address, timeout_seconds: float) -> InfluxDBClientAsync:
         address.url,
         address.token,
         org=address.org,
+        ssl_ca_cert=address.ca_file,
         timeout=aiohttp.ClientTimeout(total=timeout_seconds, sock_connect=CONNECT_SECONDS),
         connection_pool_maxsize=_QUERIES_AT_ONCE,
         # Compressing rows takes the server four times as long as sending them over a local network.

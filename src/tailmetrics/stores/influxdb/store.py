@@ -36,15 +36,23 @@ class InfluxDBStore:
     read_ahead = READ_AHEAD
 
     def __init__(self, settings: Settings) -> None:
-        """Raises SettingsError; a server that is away, or a wrong token, is logged and tried again later."""
+        """Raises SettingsError, and StoreError when the server is no InfluxDB 2.
+
+        A server that is away, or a wrong token, is logged and tried again later.
+        """
         self._server = Server(settings)
         self._writer = InfluxDBWriter(self._server, settings.max_rejects_kept)
         self._reader = InfluxDBReader(self._server.address, settings.query_timeout_seconds)
         self._ask = self._reader.ask
         self._lock = threading.Lock()
         self._closed = False
-        with contextlib.suppress(StoreUnavailable):
-            self._prepare()
+        try:
+            self._server.prepare(CONNECT_SECONDS)
+        except StoreUnavailable as error:
+            log.warning("the store is not ready", error=str(error))
+        except BaseException:
+            self.close()
+            raise
 
     def sources(self, node_id: str | None) -> Sequence[Source]:
         with self._lock:
@@ -88,6 +96,7 @@ class InfluxDBStore:
     trends = asked(counts_query.trends)
     rejects = asked(meta_queries.rejects)
     span = asked(counts_query.span)
+    series = asked(meta_queries.series)
     status = asked(meta_queries.status)
     ping = asked(meta_queries.ping)
     _count = asked(records_query.count)
@@ -98,6 +107,9 @@ class InfluxDBStore:
 
     def check_present(self) -> None:
         """The server says so itself."""
+
+    def check_access(self, *, writes: bool) -> None:
+        self._server.check_access(writes=writes)
 
     def verify(self) -> bool:
         return False
@@ -110,13 +122,6 @@ class InfluxDBStore:
             self._writer.close()
         self._reader.close()
         self._server.close()
-
-    def _prepare(self) -> None:
-        try:
-            self._server.prepare(CONNECT_SECONDS)
-        except StoreUnavailable as error:
-            log.warning("the store is not ready", error=str(error))
-            raise
 
     def _open_writer(self) -> InfluxDBWriter:
         if self._closed:
