@@ -146,9 +146,7 @@ class Health(TypedDict):
 class StoreReadiness(TypedDict):
     answers: bool
     error: Annotated[str | None, Field(description="Why the store does not answer.")]
-    series: Annotated[
-        int | None, Field(description="Series of an InfluxDB store; null for any other, and without a key.")
-    ]
+    series: NotRequired[Annotated[int, Field(description="Series of InfluxDB; left out for other stores.")]]
 
 
 class IngestionReadiness(TypedDict):

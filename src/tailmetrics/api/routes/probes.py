@@ -13,7 +13,7 @@ from starlette.responses import Response
 from tailmetrics.api import documents
 from tailmetrics.api.context import Context, Services
 from tailmetrics.api.http.openapi import problem_responses
-from tailmetrics.api.schemas import Health, IngestionReadiness, Readiness, WarningOfSource
+from tailmetrics.api.schemas import Health, IngestionReadiness, Readiness, StoreReadiness, WarningOfSource
 from tailmetrics.errors import StoreError
 from tailmetrics.status import SourceStatus
 
@@ -57,7 +57,10 @@ async def ready(request: Request, services: Context) -> Response:
     reading needs a key, nothing but what is ready is said without one.
     """
     error, statuses = await _look(services)
-    series = None if error is not None else await _series(services)
+    store: StoreReadiness = {"answers": error is None, "error": error}
+    series = await _series(services) if error is None else None
+    if series is not None:
+        store["series"] = series
     ingestion = ingestion_readiness(services)
     crash = ingestion["last_error"] if ingestion["state"] not in {"running", None} else None
     faults = (status.fault for status in statuses)
@@ -65,7 +68,7 @@ async def ready(request: Request, services: Context) -> Response:
     content: Readiness = {
         "ready": not reasons and ingestion["state"] in {"running", None},
         "reasons": reasons,
-        "store": {"answers": error is None, "error": error, "series": series},
+        "store": store,
         "ingestion": ingestion,
         "sources": documents.sources(statuses),
         "warnings": documents.warnings(statuses, services.access_warning, series) + _key_warnings(services),
@@ -104,7 +107,7 @@ def _without_names(content: Readiness) -> Readiness:
     last, commits, answer = (None if error is None else _SHOWN_WITH_A_KEY for error in errors)
     return {
         "ready": content["ready"],
-        "store": {"answers": store["answers"], "error": answer, "series": None},
+        "store": {"answers": store["answers"], "error": answer},
         "ingestion": {**ingestion, "last_error": last, "store_error": commits},
         "sources": [],
         "warnings": [],
