@@ -19,6 +19,7 @@ from tailmetrics.stores.influxdb.address import Address
 
 _LONGEST_WAIT_SECONDS = 300.0  # that a server may ask for
 _UNTRUSTED = re.compile(r"certificate verify failed: (.+?) \(_ssl")
+_NO_ORGANISATION = "organization name"  # of another status to each kind of request
 VERSION = "X-Influxdb-Version"
 _OTHER_VERSIONS = {
     "1": "has neither buckets nor tokens; expected InfluxDB 2, to which `influxd upgrade` brings its data",
@@ -48,11 +49,12 @@ def translate(error: Exception, address: Address) -> StoreError:
     headers: Mapping[str, str] = error.headers or {}
     if other := unsupported(headers.get(VERSION), address):
         return other
-    text = _text_of(error.status, words_of(error), address)
+    words = words_of(error)
+    text = _text_of(error.status, words, address)
+    if error.status in (401, 403, 404) or 300 <= error.status < 400 or _NO_ORGANISATION in words:
+        return StoreRefused(text)
     if error.status in (400, 422):
         return StoreError(text)
-    if error.status in (401, 403, 404) or 300 <= error.status < 400:
-        return StoreRefused(text)
     pause = retry_after_seconds(headers.get("Retry-After"), headers.get("Date"))
     return StoreUnavailable(text if pause is None else f"{text}; it asks to wait {pause:g} s", pause)
 
@@ -133,7 +135,7 @@ def _text_of(status: int, words: str, address: Address) -> str:
         return (
             f"INFLUXDB_TOKEN: it may not do that with bucket {address.bucket!r} of {address.org!r} ({words})"
         )
-    if "organization name" in words:
+    if _NO_ORGANISATION in words:
         return (
             f"INFLUXDB_ORG: found {address.org!r}, which {address.url} does not have or the token may not see"
         )
