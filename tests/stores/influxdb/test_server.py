@@ -234,6 +234,15 @@ class TestTls:
         store.close()
         assert paths(secure) == ["0", "1", "2"]
 
+    def test_it_is_trusted_when_the_machine_trusts_its_ca(
+        self, secure: Stub, certificates: Certificates, ask: Ask[Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificates.ca))
+        store = InfluxDBStore(settings_of_stub(secure))
+        assert store.sources("node") == []
+        ask(store.ping())
+        store.close()
+
     @pytest.mark.parametrize("is_other", [False, True])
     def test_it_is_refused_by_any_other(
         self, secure: Stub, certificates: Certificates, ask: Ask[Any], is_other: bool
