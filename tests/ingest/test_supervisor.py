@@ -160,7 +160,9 @@ def test_a_load_does_not_wait_for_a_store_that_refuses(tmp_path, store, monkeypa
     assert (job.progress().state, str(loading.failure)) == ("failed", "the token may not")
 
 
-def test_a_store_that_may_not_be_written_is_told_before_there_are_lines(tmp_path, store, monkeypatch):
+def test_a_store_that_may_not_be_written_is_told_before_there_are_lines_and_to_loads(
+    tmp_path, store, monkeypatch
+):
     refused = [StoreRefused("the token may not write")]
 
     def report(*_: object) -> None:
@@ -174,8 +176,12 @@ def test_a_store_that_may_not_be_written_is_told_before_there_are_lines(tmp_path
     ingestion = Supervisor(settings, store, Metrics())
     ingestion.start()
     await_that(lambda: ingestion.state().store_error == "the token may not write", WAIT_SECONDS)
+    append(tmp_path / "old.log", *numbered(0, 10))
+    with pytest.raises(StoreRefused, match="the token may not write"):
+        ingestion.start_load(tmp_path / "old.log", "old.log", None)
     refused.clear()
     await_that(lambda: ingestion.state().store_error is None, WAIT_SECONDS)
+    assert ingestion.start_load(tmp_path / "old.log", "old.log", None).wait(WAIT_SECONDS)
     ingestion.stop()
 
 

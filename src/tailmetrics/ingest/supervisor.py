@@ -139,8 +139,11 @@ class Supervisor:
         """Read a finished file to its end; one whose name is not its path is known by its content.
 
         It is read as the entry of LOG_FILE_PATH or LOG_SOURCES that names it, or its `origin`, unless a
-        format is named. The job has failed when the settings of the format cannot be used.
+        format is named. The job has failed when the settings of the format cannot be used. Raises
+        StoreRefused while nothing can be written, as the load would have no end.
         """
+        if self._report_error is not None:
+            raise StoreRefused(self._report_error)
         if format_name is None:
             log_format = LogNames(self._settings.log_paths).format_of_rotated(origin or str(path))
         else:

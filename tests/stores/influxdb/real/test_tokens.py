@@ -154,6 +154,10 @@ def test_a_service_that_may_only_read_says_so_before_a_line_comes_and_goes_on(
 
     await_that(lambda: any("INFLUXDB_TOKEN: it may not do that" in each for each in reasons()), 30)
     await_that(lambda: "the store refuses this service" in reading.said(), 10, reading.said)
+    if command == "up":
+        loaded = run(reading, "load", LOG)
+        assert loaded.returncode == 69
+        assert "INFLUXDB_TOKEN: it may not do that" in loaded.stderr
     assert reading.end() == 0
 
 
