@@ -893,5 +893,13 @@ class TestStatus:
         store.report("left", [latest])
         assert {replace(status, updated_at=None) for status in ask(store.status()).sources} == {latest, other}
 
+    def test_who_owns_a_store_may_read_and_write_it_and_to_look_changes_nothing(
+        self, store: Store, ask: Ask[Any]
+    ) -> None:
+        before = ask(store.status())
+        store.check_access(writes=True)
+        store.check_access(writes=False)
+        assert (ask(store.status()), ask(store.span()), store.sources(None)) == (before, None, [])
+
     def test_ping_returns_when_the_store_answers(self, store: Store, ask: Ask[Any]) -> None:
         assert ask(store.ping()) is None

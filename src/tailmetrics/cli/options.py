@@ -86,7 +86,7 @@ def command(
 
 def _exit_status(error: errors.TailmetricsError) -> Exit:
     match error:
-        case errors.SettingsError() | errors.FormatError():
+        case errors.SettingsError() | errors.FormatError() | errors.StoreRefused():
             return Exit.CONFIGURATION
         case errors.QueryError() | errors.ServiceError(status=422):
             return Exit.USAGE

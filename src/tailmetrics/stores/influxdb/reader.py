@@ -50,6 +50,9 @@ class InfluxDBReader:
         self.heard: dict[str, tuple[float, float]] = {}
         # How far each file was in the store at a version, for want of a processor that says more.
         self.stored: tuple[str, tuple[SourceStatus, ...]] = ("", ())
+        self.counted: tuple[float, int] | None = (
+            None  # when series were counted last (monotonic), and how many
+        )
 
     @property
     def bucket(self) -> str:
@@ -110,6 +113,7 @@ def _client(address: Address, timeout_seconds: float) -> InfluxDBClientAsync:
         address.url,
         address.token,
         org=address.org,
+        ssl_ca_cert=address.ca_file,
         timeout=aiohttp.ClientTimeout(total=timeout_seconds, sock_connect=CONNECT_SECONDS),
         connection_pool_maxsize=_QUERIES_AT_ONCE,
         # Compressing rows takes the server four times as long as sending them over a local network.

@@ -56,7 +56,10 @@ class InfluxDBStore:
     read_ahead = READ_AHEAD
 
     def __init__(self, settings: Settings) -> None:
-        """Raises SettingsError; a server that is away, or a wrong token, is logged and tried again later."""
+        """Raises SettingsError, and StoreError when the server is no InfluxDB 2.
+
+        A server that is away, or a wrong token, is logged and tried again later.
+        """
         self._server = Server(settings)
         self._writer = InfluxDBWriter(self._server, settings.max_rejects_kept)
         self._reader = InfluxDBReader(self._server.address, settings.query_timeout_seconds)
@@ -66,8 +69,13 @@ class InfluxDBStore:
         self._making = Making(self._reader.loop, self._summaries)
         self._lock = threading.Lock()
         self._closed = False
-        with contextlib.suppress(StoreUnavailable):
-            self._prepare()
+        try:
+            self._server.prepare(CONNECT_SECONDS)
+        except StoreUnavailable as error:
+            log.warning("the store is not ready", error=str(error))
+        except BaseException:
+            self.close()
+            raise
 
     def sources(self, node_id: str | None) -> Sequence[Source]:
         with self._lock:
@@ -131,6 +139,7 @@ class InfluxDBStore:
         return await self._ask(lambda _: answers.span(self._reading()))
 
     rejects = asked(meta_queries.rejects)
+    series = asked(meta_queries.series)
     status = asked(meta_queries.status)
     ping = asked(meta_queries.ping)
     _count = asked(records_query.count)
@@ -141,6 +150,9 @@ class InfluxDBStore:
 
     def check_present(self) -> None:
         """The server says so itself."""
+
+    def check_access(self, *, writes: bool) -> None:
+        self._server.check_access(writes=writes)
 
     def verify(self) -> bool:
         return False
@@ -167,13 +179,6 @@ class InfluxDBStore:
 
     def _reading(self) -> Reading:
         return self._pinned or Reading(self._summaries, self._cache)
-
-    def _prepare(self) -> None:
-        try:
-            self._server.prepare(CONNECT_SECONDS)
-        except StoreUnavailable as error:
-            log.warning("the store is not ready", error=str(error))
-            raise
 
     def _open_writer(self) -> InfluxDBWriter:
         if self._closed:

@@ -128,12 +128,21 @@ class SqlStore:
             self._stored = (status.version, stored)
         return replace(status, sources=stored)
 
+    async def series(self) -> int | None:
+        return None
+
     async def ping(self) -> None:
         self.check_present()
         await self._ask(Queries.ping)
 
     def check_present(self) -> None:
         self._database.check_present()
+
+    def check_access(self, *, writes: bool) -> None:
+        self._prepare()
+        if writes:
+            with errors_translated(self._database), self._connected() as connection:
+                schema.write_nothing(connection)
 
     def verify(self) -> bool:
         self._prepare()
