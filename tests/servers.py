@@ -6,6 +6,7 @@ import contextlib
 import functools
 import os
 import pwd
+import secrets
 import shutil
 import signal
 import socket
@@ -15,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import httpx
 import psycopg
 import pymysql
 
@@ -204,6 +206,52 @@ class MariaDB(Server):
             for statement in statements:
                 cursor.execute(statement)
             return list(cursor.fetchall())
+
+
+def influxd() -> str | None:
+    """The program of InfluxDB 2 that INFLUXD names, else the one on the path, if there is one."""
+    return shutil.which(os.environ.get("INFLUXD") or "influxd")
+
+
+class InfluxDB(Server):
+    """InfluxDB 2 with an organisation, and a token of its own that may do everything."""
+
+    org = "tests"
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.address = f"http://127.0.0.1:{self.port}"
+        self.token = secrets.token_hex(24)
+
+    def start(self) -> None:
+        super().start()
+        if httpx.get(f"{self.address}/api/v2/setup", timeout=30).json()["allowed"]:
+            first = {"username": "tests", "password": secrets.token_hex(8), "bucket": "tests"}
+            wanted = {**first, "org": self.org, "token": self.token}
+            httpx.post(f"{self.address}/api/v2/setup", json=wanted, timeout=30).raise_for_status()
+
+    def _command(self) -> Sequence[str]:
+        program = influxd()
+        if program is None:
+            raise RuntimeError("found no influxd, expected one on the path, or INFLUXD=/path/to/influxd")
+        return [
+            program,
+            f"--http-bind-address=127.0.0.1:{self.port}",
+            f"--bolt-path={self.folder}/bolt",
+            f"--sqlite-path={self.folder}/sqlite",
+            f"--engine-path={self.folder}/engine",
+            "--reporting-disabled",
+            "--log-level=warn",
+        ]
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(httpx.TransportError):
+            return httpx.get(f"{self.address}/health", timeout=30).status_code == 200
+        return False
+
+    def _as_owner(self, command: Sequence[str]) -> list[str]:
+        """It runs as anybody, and its program may be where another user may not look."""
+        return list(command)
 
 
 _running = contextlib.ExitStack()
