@@ -42,7 +42,7 @@ def translate(error: Exception, address: Address) -> StoreError:
             f"InfluxDB at {address.url} (INFLUXDB_URL or the host of STORE_URL) does not answer: {reason}"
         )
     text = _text_of(error.status, words_of(error), address)
-    if error.status in (400, 422):
+    if error.status in (400, 422) and not text.startswith("INFLUXDB_ORG"):  # which a query is told with 400
         return StoreError(text)
     headers: Mapping[str, str] = error.headers or {}
     return StoreUnavailable(text, retry_after_seconds(headers.get("Retry-After"), headers.get("Date")))

@@ -51,16 +51,25 @@ def settings(influxdb: servers.InfluxDB) -> Settings:
 
 
 @pytest.fixture
-def new_processor(tmp_path: Path, settings: Settings) -> Iterator[Callable[..., Service]]:
+def store(settings: Settings) -> Iterator[InfluxDBStore]:
+    """Opened by a process that lives on; it connects when it is asked."""
+    opened = InfluxDBStore(settings)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def new_processor(tmp_path: Path, settings: Settings) -> Iterator[Callable[[], Service]]:
     """Makes processors, each of a log and a node of its own, which commit often; none is started yet."""
     with ExitStack() as made:
 
-        def make(**changes: str) -> Service:
+        def make() -> Service:
             name = f"processor-{len(list(tmp_path.iterdir()))}"
             folder = tmp_path / name
             folder.mkdir()
-            own = {"NODE_ID": name, "METRICS_PORT": "0", "STREAM_MAX_SIZE": "500"}
-            service = Service(folder, str(folder / "x.log"), **environment_of(settings), **own | changes)
+            own = {"NODE_ID": name, "STREAM_MAX_SIZE": "500"}
+            service = Service(folder, str(folder / "x.log"), **environment_of(settings), **own)
+            service.environment["METRICS_PORT"] = str(service.port)  # where `ingest` says that it is ready
             made.callback(service.close)
             return service
 
@@ -101,7 +110,7 @@ def await_lines(store: InfluxDBStore, ask: Ask[Any], count: int, explain: Callab
 
 @pytest.mark.timeout(SETTLE_SECONDS * 2 + KILLS * SECONDS_A_KILL * 3 + QUERIES)
 def test_answers_equal_brute_force_after_two_processors_and_the_server_were_killed_at_random_moments(
-    influxdb: servers.InfluxDB, settings: Settings, new_processor: Callable[..., Service], ask: Ask[Any]
+    influxdb: servers.InfluxDB, store: InfluxDBStore, new_processor: Callable[[], Service], ask: Ask[Any]
 ) -> None:
     print(f"INFLUXDB_TEST_SEED={SEED}")  # noqa: T201  # shown when it fails
     chance = random.Random(SEED)
@@ -113,18 +122,18 @@ def test_answers_equal_brute_force_after_two_processors_and_the_server_were_kill
             growing.enter_context(GrowingLog(log, records, KILLS * SECONDS_A_KILL * 0.6, SEED))
             processor.start(command="ingest", wait=False)
         kill_at_random_moments(influxdb, processors, KILLS, chance)
-    store = InfluxDBStore(settings)
     records = [record for log in logs for record in log]
     await_lines(store, ask, len(records), lambda: "\n".join(processor.said() for processor in processors))
-    assert [processor.end() for processor in processors] == [0, 0]
+    for processor in processors:
+        await_that(processor.is_ready, 30, processor.said)  # the last kill may have been just now
+        assert processor.end() == 0
     assert_each_once(store, ask, records)
     RandomQueries(store, ask, records, SEED).check(QUERIES)
-    store.close()
     assert all("Traceback" not in processor.said() for processor in processors)
 
 
 def test_a_server_that_is_killed_and_away_for_a_while_is_waited_for(
-    influxdb: servers.InfluxDB, settings: Settings, new_processor: Callable[..., Service], ask: Ask[Any]
+    influxdb: servers.InfluxDB, store: InfluxDBStore, new_processor: Callable[[], Service], ask: Ask[Any]
 ) -> None:
     records = random_records(3_000, SEED)
     service = new_processor()
@@ -147,14 +156,12 @@ def test_a_server_that_is_killed_and_away_for_a_while_is_waited_for(
     influxdb.go_on()
     service.await_total(3_000, seconds=60)
     assert service.end() == 0
-    store = InfluxDBStore(settings)
     assert_each_once(store, ask, records)
-    store.close()
     assert "Traceback" not in service.said()
 
 
 def test_a_processor_that_begins_while_the_server_is_away_waits_for_it(
-    influxdb: servers.InfluxDB, settings: Settings, new_processor: Callable[..., Service], ask: Ask[Any]
+    influxdb: servers.InfluxDB, store: InfluxDBStore, new_processor: Callable[[], Service], ask: Ask[Any]
 ) -> None:
     records = random_records(1_000, SEED)
     processor = new_processor()
@@ -165,8 +172,7 @@ def test_a_processor_that_begins_while_the_server_is_away_waits_for_it(
         await_that(lambda: "influxdb" in processor.said().lower(), 30, processor.said)
     finally:
         influxdb.start()
-    store = InfluxDBStore(settings)
     await_lines(store, ask, len(records), processor.said)
+    await_that(processor.is_ready, 30, processor.said)
     assert processor.end() == 0
     assert_each_once(store, ask, records)
-    store.close()
