@@ -28,7 +28,7 @@ fast: ## run all checks, and the tests that need no server, browser or container
 
 influxdb-test: ## test with a real InfluxDB; INFLUXD=influxd, or INFLUXDB_TEST_URL, _TOKEN and _ORG of one that runs
 	@bash -c '. scripts/environment.sh; prepare_environment test'
-	@.venv/bin/python -m tools.influxdb_test
+	@.venv/bin/python -m tools.influxdb_test $(addprefix --only ,$(PARTS))
 
 package: ## build the wheel and the source archive into dist/, and try them in an environment of their own
 	scripts/package.sh

@@ -8,6 +8,7 @@ status is 0 when everything was run and passed.
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
 import re
@@ -35,7 +36,7 @@ PARTS: dict[str, list[str]] = {
         "-k=influxdb",
     ],
     "server": ["-m", "pytest", "-q", REAL, f"--ignore={END_TO_END}", f"--ignore={FAULTS}"],
-    "end to end": ["-m", "pytest", "-q", END_TO_END],
+    "end-to-end": ["-m", "pytest", "-q", END_TO_END],
     "faults": ["-m", "pytest", "-q", FAULTS],
     "benchmark": ["benchmarks/influxdb.py", "--lines", "100000", "--rounds", "1"],
 }
@@ -55,18 +56,21 @@ class Outcome(NamedTuple):
 
 
 def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--only", action="append", choices=PARTS, help="this part; may be repeated")
+    parts = parser.parse_args().only or list(PARTS)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     outcomes: list[Outcome] = []
     try:
         with server() as environment:
-            for part, arguments in PARTS.items():
+            for part in parts:
                 print(f"== {part}", flush=True)
-                outcomes.append(run(part, arguments, environment))
+                outcomes.append(run(part, environment))
     except KeyboardInterrupt:
         print("Interrupted.")
     print("", *outcomes, sep="\n")
-    return 0 if len(outcomes) == len(PARTS) and all(outcome.passed for outcome in outcomes) else 1
+    return 0 if len(outcomes) == len(parts) and all(outcome.passed for outcome in outcomes) else 1
 
 
 @contextlib.contextmanager
@@ -89,13 +93,13 @@ def server() -> Iterator[Mapping[str, str]]:
         yield {**os.environ, **dict(zip(GIVEN, (started.address, started.token, started.org), strict=True))}
 
 
-def run(part: str, arguments: list[str], environment: Mapping[str, str]) -> Outcome:
+def run(part: str, environment: Mapping[str, str]) -> Outcome:
     """Run a part and show what it says; a test that is left out fails it."""
     began = time.monotonic()
     closing = ""
     # In a group of its own: a second Ctrl-C, by the terminal and by `end`, would keep it from ending its own.
     with subprocess.Popen(  # noqa: S603
-        [sys.executable, *arguments],
+        [sys.executable, *PARTS[part]],
         cwd=ROOT,
         env=environment,
         stdout=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""Random queries, each of which a store must answer as brute force does."""
+"""Random records, and random queries about them that a store must answer as brute force does."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tailmetrics.stats import (
 )
 from tailmetrics.stores import Store
 from tailmetrics.windows import parse_every
-from tests.builders import Record
+from tests.builders import Record, at
 from tests.stores.brute_force import (
     assert_same,
     assert_same_summary,
@@ -31,6 +31,10 @@ from tests.stores.brute_force import (
     expected_trends,
 )
 from tests.stores.conftest import Ask
+
+FIRST = at("2024-10-31")
+SPAN = timedelta(days=8)  # in which the clocks of New York change
+CUSTOMERS = 40
 
 # Their offsets from UTC are whole hours, half and quarter ones; of some the clocks change.
 ZONES = ("UTC", "America/New_York", "Asia/Kolkata", "Asia/Kathmandu", "Australia/Lord_Howe")
@@ -48,6 +52,26 @@ FIGURES = {
     "median": "median_latency",
     "p99": "p99_latency",
 }
+
+
+def random_records(number: int, seed: int, *, late: float = 0.1) -> list[Record]:
+    """Requests in the order of their lines: some at equal times, and a part of them late by up to days."""
+    chance = random.Random(seed)
+    records: list[Record] = []
+    for place in range(number):
+        since = SPAN * (place / number)
+        moment = FIRST + (since if chance.random() >= late else since * chance.random())
+        customer = min(int(chance.expovariate(0.15)), CUSTOMERS)
+        records.append(
+            (
+                moment.replace(microsecond=0),
+                f"cust_{customer}",
+                f"/api/v1/resource{chance.randint(1, 5)}",
+                chance.choice((0, 200, 200, 200, 201, 304, 404, 429, 500, 503)),
+                None if chance.random() < 0.02 else round(chance.expovariate(3), 3),
+            )
+        )
+    return records
 
 
 class RandomQueries:

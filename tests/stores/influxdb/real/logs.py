@@ -1,4 +1,4 @@
-"""Logs of random requests with late lines among them, and what a store must then hold."""
+"""Logs that grow while they are read, and what a store must then hold."""
 
 from __future__ import annotations
 
@@ -6,38 +6,14 @@ import random
 import threading
 from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from tailmetrics.stats import RecordsQuery
 from tailmetrics.stores import Store
-from tests.builders import Record, at
+from tests.builders import Record
 from tests.stores.conftest import Ask
-
-_FIRST = at("2024-10-31")
-_SPAN = timedelta(days=8)  # in which the clocks of New York change
-_CUSTOMERS = 40
-
-
-def random_records(number: int, seed: int, *, late: float = 0.1) -> list[Record]:
-    """Requests in the order of their lines: some at equal times, and a part of them late by up to days."""
-    chance = random.Random(seed)
-    records: list[Record] = []
-    for place in range(number):
-        since = _SPAN * (place / number)
-        moment = _FIRST + (since if chance.random() >= late else since * chance.random())
-        customer = min(int(chance.expovariate(0.15)), _CUSTOMERS)
-        records.append(
-            (
-                moment.replace(microsecond=0),
-                f"cust_{customer}",
-                f"/api/v1/resource{chance.randint(1, 5)}",
-                chance.choice((0, 200, 200, 200, 201, 304, 404, 429, 500, 503)),
-                None if chance.random() < 0.02 else round(chance.expovariate(3), 3),
-            )
-        )
-    return records
 
 
 def line_of(record: Record) -> str:

@@ -27,8 +27,9 @@ from tests.stores.brute_force import (
     expected_customers,
     expected_stats,
 )
-from tests.stores.influxdb.real.logs import GrowingLog, random_records
+from tests.stores.influxdb.real.logs import GrowingLog
 from tests.stores.influxdb.server import TOKEN, environment_of
+from tests.stores.random_queries import random_records
 
 FIGURES = tuple(Summary.__dataclass_fields__)
 

@@ -22,9 +22,9 @@ from tailmetrics.stores.influxdb.store import InfluxDBStore
 from tests import servers
 from tests.integration.running import Service, await_that
 from tests.stores.conftest import Ask
-from tests.stores.influxdb.real.logs import GrowingLog, assert_each_once, line_of, random_records
+from tests.stores.influxdb.real.logs import GrowingLog, assert_each_once, line_of
 from tests.stores.influxdb.server import environment_of, settings_of_bucket
-from tests.stores.random_queries import RandomQueries
+from tests.stores.random_queries import RandomQueries, random_records
 
 KILLS = int(os.environ.get("INFLUXDB_TEST_KILLS", "20"))
 LINES = int(os.environ.get("INFLUXDB_TEST_LINES", "20000"))
