@@ -59,8 +59,6 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--only", action="append", choices=PARTS, help="this part; may be repeated")
     parts = parser.parse_args().only or list(PARTS)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
     outcomes: list[Outcome] = []
     try:
         with server() as environment:
@@ -130,4 +128,6 @@ def end(process: subprocess.Popen[str]) -> None:
 
 
 if __name__ == "__main__":
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     sys.exit(main())
