@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import httpx
 import psycopg
@@ -107,6 +108,9 @@ class Server:
 
     def _run(self, command: Sequence[str]) -> None:
         self._run_in_background(command).wait(_START_SECONDS)
+
+
+_Kind = TypeVar("_Kind", bound=Server)
 
 
 class PostgreSQL(Server):
@@ -278,7 +282,7 @@ def mariadb() -> Server:
 
 
 @functools.cache
-def _started(kind: Callable[[Path], Server]) -> Server:
+def _started(kind: Callable[[Path], _Kind]) -> _Kind:
     return _running.enter_context(running(kind))
 
 
@@ -288,7 +292,7 @@ def stop_all() -> None:
 
 
 @contextlib.contextmanager
-def running(kind: Callable[[Path], Server]) -> Iterator[Server]:
+def running(kind: Callable[[Path], _Kind]) -> Iterator[_Kind]:
     """A server that runs until the context ends."""
     # Not in pytest's folder, which the server's user may not enter.
     folder = Path(tempfile.mkdtemp(prefix="tailmetrics-"))

@@ -24,20 +24,12 @@ from tests.paths import ROOT
 
 REAL = "tests/stores/influxdb/real"
 END_TO_END, FAULTS = (f"{REAL}/test_{name}.py" for name in ("end_to_end", "faults"))
+PYTEST = ("-m", "pytest", "-q")
 PARTS: dict[str, list[str]] = {
-    "contract": [
-        "-m",
-        "pytest",
-        "-q",
-        "-n",
-        "2",
-        "tests/stores",
-        "--ignore=tests/stores/influxdb",
-        "-k=influxdb",
-    ],
-    "server": ["-m", "pytest", "-q", REAL, f"--ignore={END_TO_END}", f"--ignore={FAULTS}"],
-    "end-to-end": ["-m", "pytest", "-q", END_TO_END],
-    "faults": ["-m", "pytest", "-q", FAULTS],
+    "contract": [*PYTEST, "-n2", "tests/stores", "--ignore=tests/stores/influxdb", "-k=influxdb"],
+    "server": [*PYTEST, REAL, f"--ignore={END_TO_END}", f"--ignore={FAULTS}"],
+    "end-to-end": [*PYTEST, END_TO_END],
+    "faults": [*PYTEST, FAULTS],
     "benchmark": ["benchmarks/influxdb.py", "--lines", "100000", "--rounds", "1"],
 }
 GIVEN = ("INFLUXDB_TEST_URL", "INFLUXDB_TEST_TOKEN", "INFLUXDB_TEST_ORG")
