@@ -282,7 +282,7 @@ def mariadb() -> Server:
 
 
 @functools.cache
-def _started(kind: Callable[[Path], _Kind]) -> _Kind:
+def _started(kind: Callable[[Path], Server]) -> Server:
     return _running.enter_context(running(kind))
 
 
