@@ -37,6 +37,18 @@ def settings_of_bucket(bucket: str | None = None, **changes: Any) -> Settings:
     return Settings(_env_file=None, **(given_bucket(bucket) | changes))  # type: ignore[call-arg]
 
 
+def environment_of(settings: Settings) -> dict[str, str]:
+    """Settings of a bucket for another process."""
+    assert settings.influxdb_token is not None
+    return {
+        "STORE_URL": "influxdb://",
+        "INFLUXDB_URL": settings.influxdb_url,
+        "INFLUXDB_ORG": settings.influxdb_org,
+        "INFLUXDB_BUCKET": settings.influxdb_bucket,
+        "INFLUXDB_TOKEN": settings.influxdb_token.get_secret_value(),
+    }
+
+
 def backends() -> dict[str, Callable[[Path], Settings]]:
     """An entry for BACKENDS, or none without a server."""
     return {"influxdb": lambda _: settings_of_bucket()} if IS_GIVEN else {}

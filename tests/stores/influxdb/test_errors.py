@@ -154,6 +154,13 @@ def test_a_request_that_is_wrong_is_no_reason_to_wait(status: int) -> None:
     assert f"answers {status}: compilation failed" in str(wrong)
 
 
+def test_a_query_of_a_wrong_organisation_which_is_answered_with_400_is_waited_for() -> None:
+    words = 'failed to decode request body: organization name "org" not found'
+    wrong = translate(ApiException(status=400, reason=words), ADDRESS)
+    assert isinstance(wrong, StoreUnavailable)
+    assert "INFLUXDB_ORG: found 'org'" in str(wrong)
+
+
 @pytest.mark.parametrize("value", [None, "", "soon", "nan", "inf", "Thu, 99 Oct 2024"])
 def test_a_pause_that_is_not_told(value: str | None) -> None:
     assert retry_after_seconds(value) is None
