@@ -88,6 +88,13 @@ class Writes(Protocol):
         """
         ...
 
+    def summarize(self) -> None:
+        """Bring up to date what the store keeps beside records for its answers; a server's store only.
+
+        It is kept up to date in the background, too. May take as long as writing the records did.
+        """
+        ...
+
     def report(self, processor: str, statuses: Sequence[SourceStatus]) -> None:
         """Note what a processor says of its sources, for `status`."""
         ...

@@ -157,6 +157,9 @@ class InMemoryStore:
                 del memory.sources[name]
             return len(gone)
 
+    def summarize(self) -> None:
+        """There is nothing beside records."""
+
     def report(self, processor: str, statuses: Sequence[SourceStatus]) -> None:
         self._open().reports[processor] = tuple(statuses)
 

@@ -1,4 +1,8 @@
-"""Every Flux text that the InfluxDB store makes, checked by InfluxData's own language server."""
+"""Every Flux text that the InfluxDB store makes, checked by InfluxData's own language server.
+
+It knows the language: syntax, names, arguments and types. It knows no data: whether a column or a measurement
+is there, whether a range is empty, what a text computes and how long it takes only a real server shows.
+"""
 
 from __future__ import annotations
 
@@ -33,6 +37,7 @@ from tailmetrics.stores.influxdb import counts_query, flux, leases, meta_queries
 from tailmetrics.stores.results import FAILURE_RULES
 from tailmetrics.windows import parse_every
 from tests.builders import at
+from tests.stores.influxdb import panels
 
 pytestmark = pytest.mark.slow  # it needs npm
 
@@ -177,6 +182,44 @@ def test_a_mistake_is_found(texts: list[str], check: Check, right: str, wrong: s
     text = next(text for text in texts if right in text and "s_stop" in text)
     [found] = check([text.replace(right, wrong, 1)])
     assert complaint in " ".join(found)
+
+
+def test_every_query_of_the_page_about_panels_is_taken_by_the_language_server(check: Check) -> None:
+    texts = {
+        name: panels.as_sent(
+            text,
+            bucket="bucket",
+            start="2024-10-10T12:00:00.4Z",
+            stop="2024-10-10T13:00:00.7Z",
+            every="1m0s",
+            customer='it\'s "quoted"',
+        )
+        for name, text in panels.panels().items()
+    }
+    assert texts.keys() == panels.TESTED  # each one is in real/test_panels.py, too
+    complaints = dict(zip(texts, check(list(texts.values())), strict=True))
+    assert complaints == {name: [] for name in texts}
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("r._measurement ==", "r.meassurement =="),
+        ('group(columns: ["', 'group(columns: ["x'),
+        ("stop: s_stop", "stop: s_start"),
+    ],
+)
+def test_a_mistake_about_data_is_not_found(texts: list[str], check: Check, right: str, wrong: str) -> None:
+    text = next(text for text in texts if 'group(columns: ["' in text and right in text)
+    assert check([text.replace(right, wrong)]) == [[]]
+
+
+@pytest.mark.parametrize("failures", FAILURE_RULES)
+def test_the_page_about_panels_has_the_pattern_of_each_rule_of_failures(failures: Any) -> None:
+    pattern = {"4xx+5xx": "^[045]", "5xx": "^[05]", "5xx+429": "^([05]|429)"}[failures]
+    assert f"`/{pattern}/`" in panels.PAGE
+    matched = [status for status in (0, *range(100, 600)) if re.search(pattern, str(status))]
+    assert matched == [status for status in (0, *range(100, 600)) if FAILURE_RULES[failures](status)]
 
 
 @pytest.mark.parametrize("failures", FAILURE_RULES)

@@ -99,6 +99,9 @@ class DuckDBStore(ReaderQueries):
         """Whether all records are sorted as far as they will be while nothing is added."""
         return self._writer.is_compacted
 
+    def summarize(self) -> None:
+        """There is nothing beside records."""
+
     def report(self, processor: str, statuses: Sequence[SourceStatus]) -> None:
         self._reports[processor] = tuple(statuses)
 

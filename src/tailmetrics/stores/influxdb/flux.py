@@ -65,17 +65,18 @@ class Asked:
             **bounds,
         }
 
-    def source(self, tick: str, field: str, *, start: str = "", stop: str = "", statuses: str = "") -> str:
-        """The points of one field; `start` and `stop` name the parameters of another range.
+    def source(self, tick: str, *fields: str, start: str = "", stop: str = "", statuses: str = "") -> str:
+        """The points of some fields; `start` and `stop` name the parameters of another range.
 
         `statuses` is a pattern of those that count.
         """
         if tick == FAR:
             start, stop = "2200-01-01T00:00:00Z", "2262-04-11T00:00:00Z"
+        of_fields = any_of([f'r._field == "{field}"' for field in fields])
         return (
             "from(bucket: bucket)\n"
             f"    |> range(start: {start or f'{tick}_start'}, stop: {stop or f'{tick}_stop'})\n"
-            f'    |> filter(fn: (r) => r._measurement == "requests_{tick}" and r._field == "{field}"'
+            f'    |> filter(fn: (r) => r._measurement == "requests_{tick}" and {of_fields}'
             f"{self._customers()}{f' and r.status_code =~ {statuses}' if statuses else ''})"
         )
 
@@ -142,38 +143,37 @@ def rows(asked: Asked, fields: Iterable[str], columns: Sequence[str]) -> list[st
 
 
 def rows_in(
-    asked: Asked, spans: Sequence[tuple[int, int]], fields: Iterable[str], columns: Sequence[str]
+    asked: Asked, spans: Sequence[tuple[int, int]], fields: Sequence[str], columns: Sequence[str]
 ) -> tuple[list[str], dict[str, Any]]:
-    """All points of some fields within spans (us), as results FIELD_TICK; and parameters."""
-    keep = f"keep(columns: {_list(columns)})"
-    statements = []
+    """All points of some fields within spans (us), as results rows_TICK; and parameters.
+
+    Several fields are one look through the series of storage, which takes longer than the rows.
+    """
+    keep = f"keep(columns: {_list(['_field', *columns])})"
     found, params = _sources_in(asked, spans, fields)
-    for name, sources in found.items():
-        statements.append(
-            _piped(_joined([_piped(source, [keep]) for source in sources]), [f'yield(name: "{name}")'])
-        )
-    return statements, params
+    return [
+        _piped(_joined([_piped(source, [keep]) for source in sources]), [f'yield(name: "rows_{tick}")'])
+        for tick, sources in found.items()
+    ], params
 
 
 def edges_in(asked: Asked, spans: Sequence[tuple[int, int]]) -> tuple[list[str], dict[str, Any]]:
     """The first and the last point of each span, as results first_TICK and last_TICK; and parameters."""
     statements = []
     found, params = _sources_in(asked, spans, ["path"])
-    for name, sources in found.items():
+    for tick, sources in found.items():
         for end in ("first", "last"):
             # Grouped before: storage looks for the first of each series else.
-            of_each = [
-                _piped(source, ["group()", f"{end}()", 'keep(columns: ["_time"])']) for source in sources
-            ]
-            tick = name.removeprefix("path_")
+            steps = ["group()", f"{end}()", 'keep(columns: ["_time"])']
+            of_each = [_piped(source, steps) for source in sources]
             statements.append(_piped(_joined(of_each), [f'yield(name: "{end}_{tick}")']))
     return statements, params
 
 
 def _sources_in(
-    asked: Asked, spans: Sequence[tuple[int, int]], fields: Iterable[str]
+    asked: Asked, spans: Sequence[tuple[int, int]], fields: Sequence[str]
 ) -> tuple[dict[str, list[str]], dict[str, Any]]:
-    """Sources of points within spans by FIELD_TICK; and parameters."""
+    """Sources of points within spans by their ticks; and parameters."""
     sources: dict[str, list[str]] = {}
     params: dict[str, Any] = {}
     for tick in asked.ticks:
@@ -183,9 +183,8 @@ def _sources_in(
                 continue
             names = f"{tick}_from_{place}", f"{tick}_to_{place}"
             params |= dict(zip(names, (from_us(start), from_us(stop)), strict=True))
-            for field in fields:
-                source = asked.source(tick, field, start=names[0], stop=names[1])
-                sources.setdefault(f"{field}_{tick}", []).append(source)
+            source = asked.source(tick, *fields, start=names[0], stop=names[1])
+            sources.setdefault(tick, []).append(source)
     return sources, params
 
 

@@ -28,7 +28,7 @@ class InfluxDBReader:
     def __init__(self, address: Address, timeout_seconds: float) -> None:
         self._address = address
         self._timeout_seconds = timeout_seconds
-        self._loop = LoopThread("influxdb-queries", f"the store at {address.url}")
+        self.loop = LoopThread("influxdb-queries", f"the store at {address.url}")
         self._client: InfluxDBClientAsync | None = None
         self._places: asyncio.Semaphore | None = None
         # Of what each processor said last of its sources: the time by its clock, and when it was heard here.
@@ -44,11 +44,7 @@ class InfluxDBReader:
 
     async def ask(self, query: Callable[[InfluxDBReader], Coroutine[Any, Any, _Result]]) -> _Result:
         """The result of a query, which is stopped when its time is over or nobody waits any more."""
-        return await asyncio.wrap_future(self._loop.run(self._answer(query)))
-
-    def do(self, work: Coroutine[Any, Any, _Result]) -> _Result:
-        """The result of other work in the same loop, however long it takes; from another thread."""
-        return self._loop.run(work).result()
+        return await asyncio.wrap_future(self.loop.run(self._answer(query)))
 
     async def run(self, text: str, params: dict[str, Any]) -> dict[str, Tables]:
         """The rows of each result of a Flux text, in one request; `params` are sent apart from the text.
@@ -63,7 +59,7 @@ class InfluxDBReader:
         return await asyncio.to_thread(tables_of, answer.encode())
 
     def close(self) -> None:
-        self._loop.end(self._close_client)
+        self.loop.end(self._close_client)
 
     async def _answer(self, query: Callable[[InfluxDBReader], Coroutine[Any, Any, _Result]]) -> _Result:
         try:

@@ -35,7 +35,7 @@ from tailmetrics.stores.influxdb.writer import InfluxDBWriter
 from tailmetrics.stores.record_pages import pages
 from tailmetrics.stores.summaries import answers
 from tailmetrics.stores.summaries.base import BlocksGone
-from tailmetrics.stores.summaries.maker import Maker
+from tailmetrics.stores.summaries.maker import Making
 from tailmetrics.telemetry.log import EventLog
 
 log = EventLog()
@@ -59,6 +59,7 @@ class InfluxDBStore:
         self._writer = InfluxDBWriter(self._server, settings.max_rejects_kept)
         self._reader = InfluxDBReader(self._server.address, settings.query_timeout_seconds)
         self._summaries = InfluxDBSummaries(self._reader, self._server)
+        self._making = Making(self._reader.loop, self._summaries)
         self._lock = threading.Lock()
         self._closed = False
         with contextlib.suppress(StoreUnavailable):
@@ -86,6 +87,7 @@ class InfluxDBStore:
     def write(self, batches: Sequence[Batch]) -> None:
         with self._lock:
             self._open_writer().write(batches)
+        self._making.begin()
 
     def forget(self, source_ids: Sequence[str], *, with_records: bool = False) -> int:
         with self._lock:
@@ -146,9 +148,10 @@ class InfluxDBStore:
         self._server.close()
 
     def summarize(self) -> None:
-        self._reader.do(Maker(self._summaries).make_all())
+        self._making.finish()
 
     async def _ask(self, query: Callable[[InfluxDBReader], Coroutine[Any, Any, _Result]]) -> _Result:
+        self._making.begin()
         try:
             return await self._reader.ask(query)
         except BlocksGone:  # replaced while the question was under way: the next manifest names others

@@ -125,6 +125,8 @@ async def customers(store: Summarized, query: CustomersQuery) -> CustomersPage:
     by_latency = query.sort in _LATENCIES or query.limit > MAX_PAGE
     page = totals if by_latency else ranked(totals, query).slice(offset, query.limit)
     wanted = None if by_latency and not query.search else page["customer_id"]
+    if not page.height:
+        return CustomersPage((), totals.height, None)
     found = await _latencies(store, planned(state, "latencies", *bounds), wanted)
     page = page.join(found, on="customer_id", how="left", maintain_order="left")
     if by_latency:

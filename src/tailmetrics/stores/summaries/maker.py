@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Final
@@ -13,6 +15,7 @@ from typing import Final
 import polars as pl
 
 from tailmetrics.errors import StoreError
+from tailmetrics.stores.loop_thread import LoopThread
 from tailmetrics.stores.summaries.base import BlockKey, Keeps
 from tailmetrics.stores.summaries.block import (
     DAY,
@@ -54,7 +57,7 @@ _BEAT_SECONDS = 3.0
 _LEASE_SECONDS = 15.0  # another process that makes blocks and has said nothing for so long has ended
 _LONGEST_WAIT_SECONDS = 60.0  # for an end of commits to what is to be made
 _SWEEP_SECONDS = 60.0  # for so long a question may read what is no longer named
-_REST = 4  # times as long as making took
+_REST = 9  # times as long as making took, while commits go on
 _MOST_SINCE = 500  # commits that questions have to look through
 _FEW_ROWS, _MANY_ROWS = 100_000, 400_000  # of one read
 _LONG_US = 32 * DAY_US
@@ -122,6 +125,7 @@ class Maker:
         self._seen: dict[str, int] | None = None
         self._waited_since = time.monotonic()
         self._is_gap = True
+        self._is_busy = False
         self._slice_us = HOUR_US
         self._unnamed: set[BlockKey] = set()
         self._swept_at = time.monotonic()
@@ -143,12 +147,13 @@ class Maker:
                     )
                 refused = str(error)
             idle = _LOOK_SECONDS if made else min(2 * idle, _MOST_IDLE_SECONDS)
-            await asyncio.sleep(max(0 if made else idle, (time.monotonic() - began) * _REST))
+            rest = (time.monotonic() - began) * _REST if self._is_busy else 0.0
+            await asyncio.sleep(rest if made else max(idle, rest))
 
     async def make_all(self) -> None:
         """Make all that there is to make now, whoever else does. Raises StoreError."""
         while await self.make(await self._store.state()):
-            pass
+            await self._lease.take()  # others have less to do for it
         await self._sweep(await self._store.state())
 
     async def make(self, state: State, hot: Sequence[Span] = ()) -> bool:
@@ -164,7 +169,9 @@ class Maker:
             blocks.append(ref)
         self._is_gap = ref is None
         stale = without(state.stale, [(work.start_us, work.end_us)])
-        return await self._store.keep_manifest(_following(state, blocks, stale))
+        # Where another one was quicker, this is made again from what that one left.
+        await self._store.keep_manifest(_following(state, blocks, stale))
+        return True
 
     async def _step(self) -> bool:
         state = await self._store.state()
@@ -176,6 +183,7 @@ class Maker:
                 span for each in state.since if each.place > seen.get(each.journal, -1) for span in each.spans
             )
         )
+        self._is_busy = bool(hot)
         if time.monotonic() - self._waited_since > _LONGEST_WAIT_SECONDS:
             hot = []
         if not hot:
@@ -272,6 +280,30 @@ class Maker:
         return await asyncio.to_thread(tables_of, pl.concat(requests), pl.concat(paths), level)
 
 
+class Making:
+    """Makes the blocks of a store in the loop of its queries, from the first of them on."""
+
+    def __init__(self, loop: LoopThread, store: Keeps) -> None:
+        self._loop = loop
+        self._store = store
+        self._lock = threading.Lock()
+        self._running: Future[None] | None = None
+
+    def begin(self) -> None:
+        """Go on in the background until the loop ends, once."""
+        with self._lock:
+            if self._running is None:
+                self._running = self._loop.run(Maker(self._store).run())
+
+    def finish(self) -> None:
+        """Return when all has been made that there is to make now; not in that loop. Raises StoreError."""
+        with self._lock:
+            if self._running is not None:
+                self._running.cancel()
+            self._running = self._loop.run(Maker(self._store).make_all())
+        self._running.result()
+
+
 class Lease:
     """One maker at a time: the one that has said something last, as long as it goes on to."""
 
@@ -279,7 +311,7 @@ class Lease:
         self._store = store
         self._name = secrets.token_hex(6)
         self._beats = 0
-        self._said_at = 0.0
+        self._said_at = -_BEAT_SECONDS
         self._heard = ("", 0.0)
 
     async def is_held(self) -> bool:
@@ -287,19 +319,21 @@ class Lease:
         now = time.monotonic()
         text = await self._store.lease()
         if text.startswith(self._name):
-            if now - self._said_at > _BEAT_SECONDS:
-                await self._say(now)
+            await self.take()
             return True
         if text != self._heard[0]:
             self._heard = (text, now)
         if not text or now - self._heard[1] > _LEASE_SECONDS:
-            await self._say(now)
+            await self.take()
         return False
 
-    async def _say(self, now: float) -> None:
-        self._beats += 1
-        self._said_at = now
-        await self._store.say(f"{self._name} {self._beats}")
+    async def take(self) -> None:
+        """Say that this process makes blocks, unless it has said so just now. Raises StoreUnavailable."""
+        now = time.monotonic()
+        if now - self._said_at > _BEAT_SECONDS:
+            self._beats += 1
+            self._said_at = now
+            await self._store.say(f"{self._name} {self._beats}")
 
 
 def _following(state: State, blocks: Sequence[BlockRef], stale: Sequence[Span]) -> Manifest:
