@@ -26,7 +26,9 @@ from tailmetrics.stores.results import took_too_long
 from tailmetrics.stores.sql import records_query, schema
 from tailmetrics.stores.sql.dialect import Database, errors_translated, parameters_refused
 from tailmetrics.stores.sql.queries import Queries
+from tailmetrics.stores.sql.summaries import SqlSummaries
 from tailmetrics.stores.sql.writer import SqlWriter
+from tailmetrics.stores.summaries.maker import Maker
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -61,6 +63,7 @@ class SqlStore:
         self._closed = False
         self._stored: tuple[str, tuple[SourceStatus, ...]] = ("", ())
         self._heard: dict[str, tuple[float, float]] = {}  # of processors, as `is_alive` has it
+        self._summaries = SqlSummaries(self._reading, self._engine, self._database)
         self._loop = LoopThread("sql-queries", self._database.name)
         try:
             self._prepare()
@@ -158,6 +161,9 @@ class SqlStore:
         self._database.close()
         self._engine.dispose()
 
+    def summarize(self) -> None:
+        self._loop.run(Maker(self._summaries).make_all()).result()
+
     def _prepare(self) -> None:
         """Make the tables where there are none, once. Raises StoreUnavailable when the store is closed."""
         if self._closed:
@@ -180,8 +186,6 @@ class SqlStore:
 
     async def _ask(self, query: Callable[[Queries], Coroutine[Any, Any, _Result]]) -> _Result:
         """The result of a query; it is stopped when its time is over or nobody waits for it any more."""
-        if not self._prepared:
-            await asyncio.get_running_loop().run_in_executor(None, self._prepare)
         running = self._loop.run(self._run(query))
         try:
             return await asyncio.wrap_future(running)
@@ -191,26 +195,28 @@ class SqlStore:
             raise
 
     async def _run(self, query: Callable[[Queries], Coroutine[Any, Any, _Result]]) -> _Result:
-        if self._reader_engine is None:
-            self._reader_engine = self._database.reader_engine()
-        with errors_translated(self._database):
-            async with self._connection(self._reader_engine) as connection:
-                driver = (await connection.get_raw_connection()).driver_connection
-                work = asyncio.ensure_future(query(Queries(connection)))
-                try:
-                    await asyncio.wait({work}, timeout=self._timeout_seconds)
-                    if work.done():
-                        return work.result()
-                    raise took_too_long(self._timeout_seconds)
-                finally:
-                    if not work.done():
-                        await self._stop(work, self._reader_engine, driver)
+        async with self._reading() as connection:
+            driver = (await connection.get_raw_connection()).driver_connection
+            work = asyncio.ensure_future(query(Queries(connection)))
+            try:
+                await asyncio.wait({work}, timeout=self._timeout_seconds)
+                if work.done():
+                    return work.result()
+                raise took_too_long(self._timeout_seconds)
+            finally:
+                if not work.done():
+                    await self._stop(work, connection.engine, driver)
 
     @contextlib.asynccontextmanager
-    async def _connection(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    async def _reading(self) -> AsyncIterator[AsyncConnection]:
         """A connection, which a server that takes connections and says nothing does not give."""
+        if not self._prepared:
+            await asyncio.to_thread(self._prepare)
+        if self._reader_engine is None:
+            self._reader_engine = self._database.reader_engine()
         async with contextlib.AsyncExitStack() as stack:
-            opening = stack.enter_async_context(engine.connect())
+            stack.enter_context(errors_translated(self._database))
+            opening = stack.enter_async_context(self._reader_engine.connect())
             # The pool says first when it has none.
             seconds = self._timeout_seconds + _POOL_SAYS_SECONDS
             try:
