@@ -170,7 +170,7 @@ class Breakdown:
 class TrendsQuery:
     """How the requests of some customers spread over [start, end), which is cut into `parts`.
 
-    A part is as long as `part_us` says, the last one may be shorter.
+    A part is as long as `part_us` says, which is `length_us` if that is given; the last one may be shorter.
     """
 
     customer_ids: tuple[str, ...]
@@ -178,10 +178,13 @@ class TrendsQuery:
     end: datetime
     parts: int
     failures: Failures = "4xx+5xx"
+    length_us: int = 0
 
     @property
     def part_us(self) -> int:
         """Length of a part in microseconds."""
+        if self.length_us:
+            return self.length_us
         span = (self.end - self.start) // timedelta(microseconds=1)
         return max(1, -(-span // self.parts))
 

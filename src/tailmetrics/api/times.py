@@ -50,6 +50,11 @@ def parse_time(text: str, zone: ZoneInfo, now: datetime) -> datetime:
     return time
 
 
+def is_before_now(text: str) -> bool:
+    """Whether a text such as -24h stands for a time that moves on with the clock."""
+    return _AGO.fullmatch(text) is not None
+
+
 def _parse(text: str, zone: ZoneInfo, now: datetime) -> datetime:
     if text == "now":
         return now

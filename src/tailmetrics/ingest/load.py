@@ -8,15 +8,18 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
-from tailmetrics.errors import TailmetricsError
+from tailmetrics.errors import StoreError, TailmetricsError
 from tailmetrics.ingest.supervisor import Supervisor
 from tailmetrics.process import release_code_pages
 from tailmetrics.settings import Settings, resolve_node_id
 from tailmetrics.status import LoadProgress, summed
 from tailmetrics.stores import open_store
 from tailmetrics.tailing import LoadJob
+from tailmetrics.telemetry.log import EventLog
 from tailmetrics.telemetry.metrics import Metrics
 from tailmetrics.urls import STANDARD_INPUT
+
+log = EventLog()
 
 SPOOL_NAME = "stdin"  # of standard input, which is known by its content like any log that is sent
 _PROGRESS_SECONDS = 0.1
@@ -68,6 +71,10 @@ def load_jobs(
         if ingestion.failure is not None:
             kind = type(ingestion.failure).__name__
             raise TailmetricsError(f"the dataflow has stopped: {kind}: {ingestion.failure}")
+        try:
+            store.summarize()
+        except StoreError as error:
+            log.warning("summaries are left to the next process that has this store open", error=str(error))
 
 
 def _named(path: Path, spool: Path | None) -> tuple[Path, str]:

@@ -88,6 +88,13 @@ class Writes(Protocol):
         """
         ...
 
+    def summarize(self) -> None:
+        """Bring up to date what the store keeps beside records for its answers; a server's store only.
+
+        It is kept up to date in the background, too. May take as long as writing the records did.
+        """
+        ...
+
     def report(self, processor: str, statuses: Sequence[SourceStatus]) -> None:
         """Note what a processor says of its sources, for `status`."""
         ...
@@ -155,6 +162,10 @@ class Reads(Queries, Protocol):
         """Counts, the version, and what each processor last said of its sources."""
         ...
 
+    async def series(self) -> int | None:
+        """How many series an index in the server's memory holds; None for a store that has none."""
+        ...
+
     async def ping(self) -> None:
         """Return when the store answers."""
         ...
@@ -168,6 +179,10 @@ class Store(Writes, Reads, Protocol):
 
         Cheap, from any thread. A server says that itself when it is asked.
         """
+        ...
+
+    def check_access(self, *, writes: bool) -> None:
+        """Raise StoreError where the store may not be read or, with `writes`, written; changes nothing."""
         ...
 
     def verify(self) -> bool:

@@ -1,4 +1,8 @@
-"""Every Flux text that the InfluxDB store makes, checked by InfluxData's own language server."""
+"""Every Flux text that the InfluxDB store makes, checked by InfluxData's own language server.
+
+It knows the language: syntax, names, arguments and types. It knows no data: whether a column or a measurement
+is there, whether a range is empty, what a text computes and how long it takes only a real server shows.
+"""
 
 from __future__ import annotations
 
@@ -28,11 +32,13 @@ from tailmetrics.stats import (
     StatsQuery,
     TrendsQuery,
 )
+from tailmetrics.status import SourceStatus
 from tailmetrics.stores.cursors import cursor_to
 from tailmetrics.stores.influxdb import counts_query, flux, leases, meta_queries, stats_query
 from tailmetrics.stores.results import FAILURE_RULES
 from tailmetrics.windows import parse_every
 from tests.builders import at
+from tests.stores.influxdb import panels
 
 pytestmark = pytest.mark.slow  # it needs npm
 
@@ -41,6 +47,10 @@ CHECKER = Path(__file__).parent / "flux_checker"
 FAR_US = -(10**16)
 
 Check = Callable[[Sequence[str]], list[list[str]]]
+
+
+def edge_at(time_ns: int) -> pl.DataFrame:
+    return pl.DataFrame({"_measurement": ["requests_s"], "_time": [time_ns]})
 
 
 class RecordingReader:
@@ -52,13 +62,14 @@ class RecordingReader:
     def __init__(self, *, has_far: bool, has_rejects: bool) -> None:
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.heard: dict[str, tuple[float, float]] = {}
+        self.stored: tuple[str, tuple[SourceStatus, ...]] = ("", ())
         self.answers: dict[str, pl.DataFrame] = {}
         keys = {"lane": ["lane"], "customer_id": ["a"], "status_code": ["200"]}
         if has_far:
             self.answers["us_far"] = pl.DataFrame({"_time": [1], "_value": [FAR_US], **keys})
         else:
-            self.answers["counts_s"] = pl.DataFrame({"_value": [1], **keys})
-            self.answers["first_s"] = self.answers["last_s"] = pl.DataFrame({"_time": [1]})
+            self.answers["counts_s"] = pl.DataFrame({"_value": [1], "_field": ["duration"], **keys})
+            self.answers["first_s"] = self.answers["last_s"] = edge_at(1)
         if has_rejects:
             self.answers["newest"] = pl.DataFrame({"_time": [7], "lane": ["lane"], "_value": [9]})
             self.answers["lines"] = pl.DataFrame(
@@ -179,6 +190,44 @@ def test_a_mistake_is_found(texts: list[str], check: Check, right: str, wrong: s
     assert complaint in " ".join(found)
 
 
+def test_every_query_of_the_page_about_panels_is_taken_by_the_language_server(check: Check) -> None:
+    texts = {
+        name: panels.as_sent(
+            text,
+            bucket="bucket",
+            start="2024-10-10T12:00:00.4Z",
+            stop="2024-10-10T13:00:00.7Z",
+            every="1m0s",
+            customer='it\'s "quoted"',
+        )
+        for name, text in panels.panels().items()
+    }
+    assert texts.keys() == panels.TESTED  # each one is in real/test_panels.py, too
+    complaints = dict(zip(texts, check(list(texts.values())), strict=True))
+    assert complaints == {name: [] for name in texts}
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("r._measurement ==", "r.meassurement =="),
+        ('group(columns: ["', 'group(columns: ["x'),
+        ("stop: s_stop", "stop: s_start"),
+    ],
+)
+def test_a_mistake_about_data_is_not_found(texts: list[str], check: Check, right: str, wrong: str) -> None:
+    text = next(text for text in texts if 'group(columns: ["' in text and right in text)
+    assert check([text.replace(right, wrong)]) == [[]]
+
+
+@pytest.mark.parametrize("failures", FAILURE_RULES)
+def test_the_page_about_panels_has_the_pattern_of_each_rule_of_failures(failures: Any) -> None:
+    pattern = {"4xx+5xx": "^[045]", "5xx": "^[05]", "5xx+429": "^([05]|429)"}[failures]
+    assert f"`/{pattern}/`" in panels.PAGE
+    matched = [status for status in (0, *range(100, 600)) if re.search(pattern, str(status))]
+    assert matched == [status for status in (0, *range(100, 600)) if FAILURE_RULES[failures](status)]
+
+
 @pytest.mark.parametrize("failures", FAILURE_RULES)
 def test_the_pattern_of_failed_statuses_matches_those_that_the_rule_has(failures: Any) -> None:
     pattern = flux.failed_statuses(failures).strip("/")
@@ -190,7 +239,7 @@ def test_the_pattern_of_failed_statuses_matches_those_that_the_rule_has(failures
 @pytest.mark.parametrize("fill", [False, True])
 def test_too_many_windows_are_refused_before_rows_are_asked_for(fill: bool) -> None:
     reader = RecordingReader(has_far=False, has_rejects=False)
-    reader.answers["last_s"] = pl.DataFrame({"_time": [10**15]})  # in ns: 11 days after the first
+    reader.answers["last_s"] = edge_at(10**15)  # in ns: 11 days after the first
     reader.answers["counts_s"] = pl.DataFrame({"_value": [MAX_WINDOWS + 1]})
     query = StatsQuery(None, parse_every("1s"), fill=fill)
     with pytest.raises(QueryError, match="this one makes 1000001"):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import polars as pl
 import pytest
 
 from tailmetrics.stores.influxdb.line_protocol import decoded, encoded, point, record_lines
 from tests.builders import at, records_of
+from tests.stores.influxdb.panels import PAGE
 
 HOSTILE = [
     "plain",
@@ -44,6 +47,17 @@ def test_a_record_without_a_duration_says_so() -> None:
 def test_a_time_that_cannot_be_kept_is_a_field() -> None:
     [line] = lines_of("a", "/x", tick="far")
     assert line.endswith(',path="/x",us=1728518400000000i 7')
+
+
+def test_the_page_about_the_bucket_names_just_the_measurements_tags_and_fields_that_there_are() -> None:
+    lines = [*lines_of("a", "/"), *(lines_of("a", "/", None, tick)[0] for tick in ("ms", "us", "far"))]
+    written = set()
+    for line in lines:
+        series, fields, _ = line.split(" ")
+        measurement, *tags = series.split(",")
+        written |= {measurement, *(pair.partition("=")[0] for pair in (*tags, *fields.split(",")))}
+    interface = PAGE.partition("## The interface")[2].partition("### Time")[0]
+    assert set(re.findall(r"^\| `(\w+)` \|", interface, re.MULTILINE)) == written
 
 
 @pytest.mark.parametrize(

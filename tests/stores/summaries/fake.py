@@ -14,8 +14,15 @@ from typing import Any, Generic, Literal, TypeVar
 import polars as pl
 
 from tailmetrics.stores.summaries.base import BlockKey, BlocksGone
-from tailmetrics.stores.summaries.block import DAY_US, Part, Unpacked, unpacked
-from tailmetrics.stores.summaries.manifest import BlockRef, Manifest, State, Touched, spans_touched
+from tailmetrics.stores.summaries.block import DAY_US, Part
+from tailmetrics.stores.summaries.manifest import (
+    ALWAYS,
+    BlockRef,
+    Manifest,
+    State,
+    Touched,
+    spans_touched,
+)
 from tailmetrics.stores.windowing import Span
 from tailmetrics.windows import to_us
 from tests.builders import Record
@@ -100,21 +107,23 @@ class FakeKeeps:
         self.blocks: dict[BlockKey, dict[Part, bytes]] = {}
         self.manifests: dict[int, str] = {}
         self.said = ""
+        self.oldest_us = ALWAYS[0]
 
     async def state(self) -> State:
         await wait("before")
         manifest = Manifest.of_text(self.manifests[max(self.manifests)]) if self.manifests else Manifest()
         await wait("within")
-        return State(manifest, tuple(Touched(*key, spans) for key, spans in self.journal.items()))
+        since = tuple(Touched(*key, spans) for key, spans in self.journal.items())
+        return State(manifest, since, self.oldest_us)
 
-    async def parts(self, refs: Sequence[BlockRef], part: Part) -> Sequence[Unpacked]:
+    async def parts(self, refs: Sequence[BlockRef], part: Part) -> Sequence[bytes]:
         await wait("before")
         found = []
         for ref in refs:
             data = self.blocks.get(ref.key, {}).get(part, b"")
             if len(data) != ref.sizes[part]:
                 raise BlocksGone(str(ref.key))
-            found.append(unpacked(data, ref.start_us))
+            found.append(data)
         return found
 
     async def requests(

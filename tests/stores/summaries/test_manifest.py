@@ -120,7 +120,7 @@ def test_stale_is_what_was_touched_behind_the_places_that_are_included() -> None
     state = State(Manifest(3, (), (minute[0],), {"one": 2, "ended": 7}), tuple(since))
     assert state.stale == [minute[0], minute[3], minute[4]]
     assert [(each.journal, each.place) for each in state.later] == [("one", 3), ("two", 1)]
-    assert state.included == {"one": 3, "two": 1}
+    assert state.included == {"one": 3, "ended": 7, "two": 1}
 
 
 @given(st.sets(st.integers(-1000, 1000), max_size=50), st.integers(1, 12))

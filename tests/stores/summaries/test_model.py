@@ -15,7 +15,8 @@ from tailmetrics.stats import BreakdownQuery, CustomersQuery, StatsQuery, Trends
 from tailmetrics.stores.summaries import answers, block
 from tailmetrics.stores.summaries.base import BlocksGone
 from tailmetrics.stores.summaries.maker import Maker
-from tailmetrics.windows import parse_every
+from tailmetrics.stores.summaries.reading import BlockCache, Reading
+from tailmetrics.windows import parse_every, to_us
 from tests.builders import Record, at
 from tests.stores.brute_force import (
     assert_same,
@@ -42,7 +43,6 @@ FAR = ("1971-03-04T05:06:07", "1969-12-31T23:59:59.999999", "1985-05-05", "2023-
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answers, "_BLOCKS_AT_ONCE", 2)
     monkeypatch.setattr(block, "MOST_PATHS", 4)
 
 
@@ -64,6 +64,7 @@ class History:
     def __init__(self, seed: int) -> None:
         self.chance = random.Random(seed)
         self.store = FakeKeeps()
+        self.cache = BlockCache(self.chance.choice((0, 10_000, 1_000_000)))
         self.now = BEGIN
         self.is_far = self.chance.random() < 0.4
         self.names = iter(range(1_000_000))
@@ -94,6 +95,7 @@ class History:
             (0.5, self.end_maker),
             (2, self.pass_time),
             (1, self.delete),
+            (0.3, self.expire),
             (3, self.ask),
         ]
         chances, happen = zip(*events, strict=True)
@@ -168,6 +170,17 @@ class History:
         writer = self.chance.choice(self.writers)
         self.commits.append(Task(self.noted(writer, list(records.values()))))
 
+    def expire(self) -> None:
+        """A server deletes what is old without a word, and says from when on there is something."""
+        oldest = to_us(self.now - timedelta(days=self.chance.choice((2, 10, 400))))
+        self.store.oldest_us = max(self.store.oldest_us, oldest)
+        if self.chance.random() < 0.5:
+            for key in [key for key, record in self.store.records.items() if self.has_expired(record)]:
+                del self.store.records[key]
+
+    def has_expired(self, record: Record) -> bool:
+        return to_us(record[0]) < self.store.oldest_us
+
     async def noted(self, writer: Writer, records: list[Record]) -> None:
         await wait("before")
         self.store.journal[writer.key()] = touched(records)
@@ -240,15 +253,15 @@ class History:
         for commit in self.commits:
             commit.finish()
         self.commits.clear()
-        records = list(self.store.records.values())
+        records = [record for record in self.store.records.values() if not self.has_expired(record)]
         questions = (self.ask_stats, self.ask_customers, self.ask_breakdown, self.ask_trends, self.ask_span)
         self.chance.choice(questions)(records)
         self.asked += 1
 
-    def answer(self, question: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+    def answer(self, question: Callable[[Reading], Coroutine[Any, Any, Any]]) -> Any:
         """What is answered while makers go on; asked again, as a store does, when blocks are replaced."""
         for _ in range(5):
-            task = Task(question())
+            task = Task(question(Reading(self.store, self.cache)))
             try:
                 swept = self.sweeps
                 while not task.is_done:
@@ -305,7 +318,7 @@ class History:
             fill=chance.random() < 0.2 and high - low < timedelta(days=3),
         )
         try:
-            found = self.answer(lambda: answers.stats(self.store, query))
+            found = self.answer(lambda store: answers.stats(store, query))
         except QueryError:
             assert query.fill
             return
@@ -332,7 +345,7 @@ class History:
             summary = expected_summary([row for row in rows if row[1] == customer_id], query.failures)
             if summary.total_requests >= query.min_requests:
                 expected[customer_id] = summary
-        page = self.answer(lambda: answers.customers(self.store, query))
+        page = self.answer(lambda store: answers.customers(store, query))
         assert page.total == len(expected)
         assert len(page.customers) == min(query.limit, len(expected))
         for customer in page.customers:
@@ -356,7 +369,7 @@ class History:
 
     def ask_breakdown(self, records: list[Record]) -> None:
         query = BreakdownQuery(None, *self.bounds(records), self.failures(), self.chance.choice((1, 3, 10)))
-        found = self.answer(lambda: answers.breakdown(self.store, query))
+        found = self.answer(lambda store: answers.breakdown(store, query))
         assert found == expected_breakdown(records, query)
 
     def ask_trends(self, records: list[Record]) -> None:
@@ -364,12 +377,12 @@ class History:
         assert start is not None and end is not None
         ids = tuple(self.chance.sample(IDS, self.chance.randint(1, 4)))
         query = TrendsQuery(ids, start, end, self.chance.choice((1, 2, 24, 31)), self.failures())
-        found = self.answer(lambda: answers.trends(self.store, query))
+        found = self.answer(lambda store: answers.trends(store, query))
         assert found == expected_trends(records, query)
 
     def ask_span(self, records: list[Record]) -> None:
         times = [record[0] for record in records]
-        found = self.answer(lambda: answers.span(self.store))
+        found = self.answer(answers.span)
         assert found == ((min(times), max(times)) if times else None)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime, timezone
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 
 from tailmetrics.api import documents
 from tailmetrics.api.context import Services
@@ -11,7 +12,7 @@ from tailmetrics.api.parameters import ViewParameters
 from tailmetrics.api.queries import Range, asked_range, sort_of
 from tailmetrics.api.routes.probes import ingestion_readiness
 from tailmetrics.api.schemas import Trend, View, ViewParts
-from tailmetrics.api.times import formatter
+from tailmetrics.api.times import formatter, is_before_now
 from tailmetrics.stats import (
     BreakdownQuery,
     CustomersPage,
@@ -30,6 +31,8 @@ from tailmetrics.windows import from_us, parse_every, suitable_every, to_us
 MOST_WINDOWS = 100  # as many as a chart on a small screen can show
 
 _TREND_PARTS = 24
+_LONG = timedelta(hours=20)  # of a range, which is cut into whole hours then
+_HOUR_US = 3_600_000_000
 _REJECTS_SHOWN = 5
 
 
@@ -40,7 +43,7 @@ async def view_json(services: Services, asked: ViewParameters) -> bytes:
         status = await store.status()
         async with store.snapshot() as queries:
             span = await queries.span()
-            within = _closed(asked_range(asked), span)
+            within = _on_the_hour(asked, _closed(asked_range(asked), span))
             query = StatsQuery(
                 asked.customer_id,
                 _every(asked.every, within),
@@ -109,6 +112,18 @@ def _closed(asked: Range, span: tuple[datetime, datetime] | None) -> Range:
     return Range(min(start, end), max(start, end), asked.zone)
 
 
+def _on_the_hour(asked: ViewParameters, within: Range) -> Range:
+    """A long range from the beginning of its first hour on, unless it is to begin at a time of its own.
+
+    The first window is whole then, and what a store has summed up by hours is all that it has to read.
+    """
+    is_own = asked.from_ is not None and not is_before_now(asked.from_)
+    if is_own or within.start is None or within.end is None or within.end - within.start < _LONG:
+        return within
+    start_us = to_us(within.start)
+    return replace(within, start=from_us(start_us - start_us % _HOUR_US))
+
+
 def _customers_query(asked: ViewParameters, within: Range) -> CustomersQuery:
     sort, descending = sort_of(asked.sort)
     skipped = (asked.page - 1) * asked.limit
@@ -129,7 +144,13 @@ async def _trends(queries: Queries, page: CustomersPage, query: CustomersQuery) 
     ids = tuple(customer.customer_id for customer in page.customers)
     if not ids or query.start is None or query.end is None:
         return {}
-    trends = await queries.trends(TrendsQuery(ids, query.start, query.end, _TREND_PARTS, query.failures))
+    parts, length_us = _TREND_PARTS, 0
+    if query.end - query.start >= _LONG:
+        hours = -(-(to_us(query.end) - to_us(query.start)) // _HOUR_US)
+        length_us = -(-hours // _TREND_PARTS) * _HOUR_US
+        parts = -(-hours * _HOUR_US // length_us)
+    asked = TrendsQuery(ids, query.start, query.end, parts, query.failures, length_us)
+    trends = await queries.trends(asked)
     return {
         trend.customer_id: {"requests": list(trend.requests), "failed": list(trend.failed)}
         for trend in trends

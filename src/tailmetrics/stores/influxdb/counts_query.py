@@ -20,7 +20,10 @@ from tailmetrics.windows import from_us, to_us
 async def breakdown(reader: InfluxDBReader, query: BreakdownQuery) -> Breakdown:
     """Raises UnknownCustomer and StoreUnavailable."""
     asked = asked_of(reader, query)
-    statements = [*flux.rows(asked, ["path"], ["_value", "status_code"]), *flux.far_rows(asked, ["path"])]
+    statements = [
+        *flux.rows(asked, ["path"], ["_value", "status_code"], "path"),
+        *flux.far_rows(asked, ["path"]),
+    ]
     found = await reader.run(flux.text_of(asked, statements), asked.params) if statements else {}
     near = merged(found, "path", {"_value": pl.String(), "status_code": pl.Int16()}).rename(
         {"_value": "path"}

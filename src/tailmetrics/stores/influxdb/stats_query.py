@@ -37,8 +37,13 @@ from tailmetrics.stores.windowing import check_filling, number_of_windows, too_m
 from tailmetrics.windows import to_us
 
 _QUANTILES = ("median", "p99")
+_ROW = ("_measurement", "_field", "_time", "_value", "status_code")
 _BY_CUSTOMER: dict[str, pl.DataType] = {"customer_id": pl.String(), "_value": pl.Int64()}
-_STATUS_COUNTS: dict[str, pl.DataType] = {"status_code": pl.Int16(), "_value": pl.Int64()}
+_STATUS_COUNTS: dict[str, pl.DataType] = {
+    "status_code": pl.Int16(),
+    "_field": pl.String(),
+    "_value": pl.Int64(),
+}
 
 
 async def stats(reader: InfluxDBReader, query: StatsQuery) -> StatsAnswer:
@@ -128,8 +133,8 @@ async def _by_the_server(reader: InfluxDBReader, query: StatsQuery, asked: Asked
         reader,
         asked,
         [
-            *flux.counts(asked, ["status_code"]),
-            *flux.latency_sums(asked, []),
+            *flux.counts(asked, ["status_code", "_field"], "duration", "untimed"),
+            *flux.sums(asked, []),
             *flux.quantiles(asked, []),
             *(flux.edges(asked) if is_open else ()),
             *flux.far_rows(asked, ["duration"]),
@@ -138,7 +143,7 @@ async def _by_the_server(reader: InfluxDBReader, query: StatsQuery, asked: Asked
     if far_requests(found, asked).height:
         return None
     statuses = merged(found, "counts", _STATUS_COUNTS)
-    timed = int(merged(found, "timed", {"_value": pl.Int64()})["_value"].sum())
+    timed = int(statuses.filter(pl.col("_field") == "duration")["_value"].sum())
     seconds = merged(found, "seconds", {"_value": pl.Float64()})["_value"]
     median, p99 = (found[name]["_value"][0] if name in found else None for name in _QUANTILES)
     total = summary_of(
@@ -163,7 +168,7 @@ async def _by_rows(reader: InfluxDBReader, query: StatsQuery, asked: Asked) -> S
         reader,
         asked,
         [
-            *flux.rows(asked, ("duration", "untimed"), ["_time", "_value", "status_code"]),
+            *flux.rows(asked, ["duration", "untimed"], _ROW, "duration"),
             *flux.far_rows(asked, ["duration", "path"]),
         ],
     )
@@ -232,10 +237,8 @@ async def _latencies_by_rows(
 ) -> pl.DataFrame:
     """For customers with a request of a time that InfluxDB cannot keep: the server leaves it out."""
     asked = Asked.of(reader.bucket, ids, query.start, query.end)
-    columns = ["_time", "_value", "customer_id", "status_code"]
-    found = await _run(
-        reader, asked, [*flux.rows(asked, ["duration"], columns), *flux.far_rows(asked, ["duration"])]
-    )
+    rows = flux.rows(asked, ["duration"], ["customer_id", *_ROW], "duration")
+    found = await _run(reader, asked, [*rows, *flux.far_rows(asked, ["duration"])])
     return all_requests(found, asked, ["customer_id"]).group_by("customer_id").agg(latencies())
 
 

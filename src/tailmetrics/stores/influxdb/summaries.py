@@ -19,13 +19,14 @@ from tailmetrics.stores.influxdb import flux
 from tailmetrics.stores.influxdb.csv import Tables
 from tailmetrics.stores.influxdb.flux import Asked
 from tailmetrics.stores.influxdb.line_protocol import point
-from tailmetrics.stores.influxdb.points_read import edges, far_requests, requests
+from tailmetrics.stores.influxdb.points_read import all_paths, all_requests, edges, far_requests
 from tailmetrics.stores.influxdb.reader import InfluxDBReader
-from tailmetrics.stores.influxdb.record_points import NEAR_HIGH_US, NEAR_LOW_US, TICKS
+from tailmetrics.stores.influxdb.record_points import NEAR_HIGH_US, NEAR_LOW_US
 from tailmetrics.stores.influxdb.server import Server
 from tailmetrics.stores.summaries.base import BlockKey, BlocksGone
-from tailmetrics.stores.summaries.block import DAY_US, LEVELS, Part, Unpacked, unpacked
+from tailmetrics.stores.summaries.block import DAY_US, LEVELS, Part
 from tailmetrics.stores.summaries.manifest import (
+    ALWAYS,
     BlockRef,
     Manifest,
     State,
@@ -40,6 +41,7 @@ _PIECE = 60_000  # characters of a field: InfluxDB promises to keep 64 KB
 _PIECES = 4096  # of a part of a block at most
 _NEAR: Span = (NEAR_LOW_US, NEAR_HIGH_US)
 _SPANS_A_QUERY = 25
+_POINTS_A_QUERY = 200_000
 _LENGTHS = {level.name: level.length_us * 1_000 for level in LEVELS}
 
 _STATE = """
@@ -96,6 +98,7 @@ class InfluxDBSummaries:
         self._server = server
 
     async def state(self) -> State:
+        oldest_us = await asyncio.to_thread(self._server.oldest_us)
         found = await self._meta(_STATE)
         journal = found.get("journal")
         since = (
@@ -108,11 +111,11 @@ class InfluxDBSummaries:
         )
         pieces = found.get("manifest")
         if pieces is None:
-            return State(Manifest(), since)
+            return State(Manifest(), since, oldest_us or ALWAYS[0])
         newest = pieces.filter(pl.col("_time") == pl.col("_time").max()).sort(pl.col("piece").cast(pl.Int64))
-        return State(Manifest.of_text("".join(newest["_value"])), since)
+        return State(Manifest.of_text("".join(newest["_value"])), since, oldest_us or ALWAYS[0])
 
-    async def parts(self, refs: Sequence[BlockRef], part: Part) -> Sequence[Unpacked]:
+    async def parts(self, refs: Sequence[BlockRef], part: Part) -> Sequence[bytes]:
         texts: list[str] = []
         params: dict[str, Any] = {"part": part}
         runs = list(_runs(refs))
@@ -124,25 +127,19 @@ class InfluxDBSummaries:
                 f"stop_{place}": from_us(run[-1].end_us),
             }
         found = await self._meta("\n".join(texts), **params) if texts else {}
-        return await asyncio.to_thread(_unpacked_all, refs, part, runs, found)
+        return await asyncio.to_thread(_joined, refs, part, runs, found)
 
     async def requests(
         self, spans: Sequence[Span], customer_ids: Sequence[str] | None
     ) -> AsyncIterator[pl.DataFrame]:
-        columns = ["_time", "_value", "customer_id", "status_code"]
-        async for asked, found in self._rows(
-            spans, customer_ids, ["duration", "untimed"], columns, ["duration"]
-        ):
-            near = requests(found, ["customer_id"])
-            far = far_requests(found, asked).select(near.columns)
-            yield pl.concat([near, far]).with_columns(count=pl.lit(1, pl.Int64))
+        columns = ["_measurement", "_field", "_time", "_value", "customer_id", "status_code"]
+        async for asked, found in self._rows(spans, customer_ids, ["duration", "untimed"], columns):
+            yield all_requests(found, asked, ["customer_id"]).with_columns(count=pl.lit(1, pl.Int64))
 
     async def paths(self, spans: Sequence[Span]) -> AsyncIterator[pl.DataFrame]:
-        columns = ["_time", "_value", "status_code"]
-        async for asked, found in self._rows(spans, None, ["path"], columns, ["path"]):
-            near = paths_of(found)
-            far = far_requests(found, asked).select(near.columns)
-            yield pl.concat([near, far]).with_columns(count=pl.lit(1, pl.Int64))
+        columns = ["_measurement", "_time", "_value", "status_code"]
+        async for asked, found in self._rows(spans, None, ["path"], columns):
+            yield all_paths(found, asked).with_columns(count=pl.lit(1, pl.Int64))
 
     async def edges(self, spans: Sequence[Span]) -> Span | None:
         times: list[int] = []
@@ -212,72 +209,50 @@ class InfluxDBSummaries:
         customer_ids: Sequence[str] | None,
         fields: Sequence[str],
         columns: Sequence[str],
-        far_fields: Sequence[str],
     ) -> AsyncIterator[tuple[Asked, dict[str, Tables]]]:
-        """Points of spans, those of a day at most in each answer."""
-        for some in _portions(await self._with_requests(spans)):
-            asked = Asked(
-                self._reader.bucket,
-                None if customer_ids is None else tuple(customer_ids),
-                some[0][0],
-                some[-1][1],
-            )
-            statements, params = flux.rows_in(asked, some, fields, columns)
+        """Points of spans, of a bounded number or of a day in each answer."""
+        ids = None if customer_ids is None else tuple(customer_ids)
+        async for some in self._portions(spans):
+            asked = Asked(self._reader.bucket, ids, some[0][0], some[-1][1])
+            statements, params = flux.rows_in(asked, some, fields, columns, fields[0])
             if statements:
                 yield (
                     asked,
                     await self._reader.run(flux.text_of(asked, statements), {**asked.params, **params}),
                 )
-        far = [span for span in spans if span[0] < NEAR_LOW_US or span[1] > NEAR_HIGH_US]
-        for low, high in far:
-            ids = None if customer_ids is None else tuple(customer_ids)
-            for span in ((low, min(high, NEAR_LOW_US)), (max(low, NEAR_HIGH_US), high)):
-                if span[0] < span[1]:
-                    asked = Asked(self._reader.bucket, ids, *span)
-                    statements = flux.far_rows(asked, far_fields)
-                    found = await self._reader.run(flux.text_of(asked, statements), asked.params)
-                    yield asked, found
+        beyond = ((ALWAYS[0], NEAR_LOW_US), (NEAR_HIGH_US, ALWAYS[1]))
+        for low, high in (span for far in beyond for span in within(spans, *far)):
+            asked = Asked(self._reader.bucket, ids, low, high)
+            text = flux.text_of(asked, flux.far_rows(asked, [fields[0]]))
+            yield asked, await self._reader.run(text, asked.params)
 
-    async def _with_requests(self, spans: Sequence[Span]) -> list[Span]:
-        """Spans that InfluxDB can keep, those that are very long cut down to where requests are."""
-        near: list[Span] = []
+    async def _portions(self, spans: Sequence[Span]) -> AsyncIterator[list[Span]]:
+        """Spans that InfluxDB can keep in groups for one query each; long ones by how much is in them."""
+        group: list[Span] = []
         for span in within(spans, *_NEAR):
-            if span[1] - span[0] <= 32 * DAY_US:
-                near.append(span)
-            elif (found := await self.edges([span])) is not None:
-                near.append((found[0], found[1] + 1))
-        return near
-
-
-def paths_of(found: dict[str, Tables]) -> pl.DataFrame:
-    """Rows of paths: `time` (us), `path`, `status_code`."""
-    frames = [pl.DataFrame(schema={"time": pl.Int64, "path": pl.String, "status_code": pl.Int16})]
-    for tick, length in TICKS.items():
-        if (table := found.get(f"path_{tick}")) is not None:
-            frames.append(
-                table.select(
-                    (pl.col("_time") // length * (length // 1_000)).alias("time"),
-                    pl.col("_value").alias("path"),
-                    pl.col("status_code").cast(pl.Int16),
-                )
-            )
-    return pl.concat(frames)
-
-
-def _portions(spans: Sequence[Span]) -> Iterator[list[Span]]:
-    """The spans in groups of a day at most, and of not too many for one query."""
-    group: list[Span] = []
-    length = 0
-    for low, high in spans:
-        for begin in range(low, high, DAY_US):
-            part = (begin, min(begin + DAY_US, high))
-            if group and (length + part[1] - begin > DAY_US or len(group) == _SPANS_A_QUERY):
+            if span[1] - span[0] > DAY_US:
+                async for part in self._parts_of(span):
+                    yield [part]
+                continue
+            group.append(span)
+            if len(group) == _SPANS_A_QUERY:
                 yield group
-                group, length = [], 0
-            group.append(part)
-            length += part[1] - begin
-    if group:
-        yield group
+                group = []
+        if group:
+            yield group
+
+    async def _parts_of(self, span: Span) -> AsyncIterator[Span]:
+        """The halves of a long span, and halves of those, that have requests and not too many of them."""
+        asked = Asked(self._reader.bucket, None, *span)
+        found = await self._reader.run(flux.text_of(asked, flux.counts(asked, [])), asked.params)
+        number = sum(int(table["_value"].sum()) for table in found.values())
+        if number > _POINTS_A_QUERY and span[1] - span[0] > DAY_US:
+            middle = (span[0] + span[1]) // 2
+            for half in ((span[0], middle), (middle, span[1])):
+                async for part in self._parts_of(half):
+                    yield part
+        elif number:
+            yield span
 
 
 def _runs(refs: Sequence[BlockRef]) -> Iterator[list[BlockRef]]:
@@ -298,9 +273,9 @@ def _key(level: str, time: int) -> BlockKey:
     return level, start * _LENGTHS[level] // 1_000, rest // _PIECES
 
 
-def _unpacked_all(
+def _joined(
     refs: Sequence[BlockRef], part: Part, runs: Sequence[Sequence[BlockRef]], found: dict[str, Tables]
-) -> list[Unpacked]:
+) -> list[bytes]:
     pieces: dict[BlockKey, list[tuple[int, str]]] = defaultdict(list)
     for place, run in enumerate(runs):
         if (table := found.get(str(place))) is None:
@@ -312,5 +287,5 @@ def _unpacked_all(
         data = base64.b64decode("".join(text for _, text in sorted(pieces[ref.key])))
         if len(data) != ref.sizes[part]:
             raise BlocksGone(f"a block of the {ref.level.name} at {from_us(ref.start_us)} has been replaced")
-        result.append(unpacked(data, ref.start_us))
+        result.append(data)
     return result

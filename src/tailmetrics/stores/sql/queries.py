@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Sequence
 from datetime import datetime
 from operator import itemgetter
-from string import ascii_lowercase
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from tailmetrics.errors import UnknownCustomer
 from tailmetrics.stats import (
-    MAX_PAGE,
     MAX_WINDOWS,
     Breakdown,
     BreakdownQuery,
@@ -35,19 +34,18 @@ from tailmetrics.stats import (
 from tailmetrics.status import SourceStatus, is_alive, status_of, stored_statuses
 from tailmetrics.stores.cursors import LAST, place_of
 from tailmetrics.stores.results import (
-    can_be_stored,
     check_storable,
-    customers_page,
-    folded,
     rejects_page,
     result_in_one_window,
     result_in_windows,
     summary_of,
-    trends_of,
 )
 from tailmetrics.stores.sql.aggregates import aggregates_of, counts_of, failed_of, us, window_key
 from tailmetrics.stores.sql.schema import customers, records, rejects, reports, sources, store
+from tailmetrics.stores.sql.summaries import SqlSummarized
 from tailmetrics.stores.sql.writer import source_of
+from tailmetrics.stores.summaries import answers
+from tailmetrics.stores.summaries.reading import BlockCache, Reading
 from tailmetrics.stores.windowing import (
     EARLIEST_US,
     STRETCH_US,
@@ -62,21 +60,23 @@ from tailmetrics.windows import Grid, from_us, to_us
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-_QUANTILES = ("median", "p99")
 _FEW_CUSTOMERS = 1000
 
 
 class Queries:
     """The queries over one connection, all answered from the state after the same commit."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: AsyncConnection, cache: BlockCache) -> None:
         self._connection = connection
+        self._summaries = Reading(SqlSummarized(lambda: contextlib.nullcontext(connection)), cache)
         self.is_postgresql = connection.dialect.name == "postgresql"
 
     async def stats(self, query: StatsQuery) -> StatsAnswer:
         """Raises UnknownCustomer and QueryError."""
+        if query.customer_id is None and (found := await answers.stats(self._summaries, query)) is not None:
+            return found
         check_filling(query)
-        where = await self._where(query)
+        where = await self.of_customers(query.customer_id, _within(query.start, query.end))
         if query.every.cuts:
             answer = await self._in_windows(query, where)
         else:
@@ -87,55 +87,19 @@ class Queries:
 
     async def customers(self, query: CustomersQuery) -> CustomersPage:
         """Raises QueryError for a wrong cursor."""
-        offset = place_of("customers", query.after, 0)
-        if query.search and not can_be_stored(query.search):
-            return CustomersPage((), 0, None)
-        where = await self._of_everyone(query.start, query.end)
-        # Quantiles of all customers are found only where the order, or a long page, asks for them.
-        by_quantile = query.sort in _QUANTILES or query.limit > MAX_PAGE
-        key = records.c.customer_key
-        aggregates_by = self._aggregates if by_quantile else counts_of
-        found = aggregates_by(key, where, query.failures).subquery("found")
-        listed = sa.select(sa.func.count().over(), customers.c.customer_id, found).join(
-            customers, customers.c.customer_key == found.c.key
-        )
-        if query.min_requests > 1:
-            listed = listed.where(found.c.requests >= sa.literal(query.min_requests, sa.BigInteger))
-        if query.search:
-            place = sa.func.strpos if self.is_postgresql else sa.func.instr
-            listed = listed.where(place(*_folded(query.search)) > 0)
-        rank = _rank(query, found)
-        rows = await self.fetch(
-            listed.order_by(
-                rank.is_(None), rank.desc() if query.descending else rank, customers.c.customer_id
-            )
-            .limit(query.limit)
-            .offset(offset)
-        )
-        if not rows:
-            [(total,)] = await self.fetch(sa.select(sa.func.count()).select_from(listed.subquery()))
-            return CustomersPage((), total, None)
-        total = rows[0][0]
-        page = {row[2]: row[1] for row in rows}
-        of_page: Sequence[Any] = [row[2:] for row in rows]
-        if not by_quantile:
-            of_page = await self.fetch(
-                self._aggregates(key, _within(query.start, query.end) & key.in_(page), query.failures)
-            )
-        aggregates = {row[0]: _plain(row[1:]) for row in of_page}
-        listing = ((customer_id, *aggregates[key]) for key, customer_id in page.items())
-        return customers_page(listing, total, offset)
+        return await answers.customers(self._summaries, query)
 
     async def breakdown(self, query: BreakdownQuery) -> Breakdown:
         """Raises UnknownCustomer."""
-        where = await self._where(query)
+        if query.customer_id is None:
+            return await answers.breakdown(self._summaries, query)
+        where = await self.of_customers(query.customer_id, _within(query.start, query.end))
         counted = counts_of(records.c.status_code, where, query.failures).subquery()
         statuses = await self.fetch(
             sa.select(counted.c.key, counted.c.requests, counted.c.failed).order_by(counted.c.key)
         )
         if not statuses:
-            if query.customer_id is not None:
-                await self._check_known(query.customer_id)
+            await self._check_known(query.customer_id)
             return Breakdown()
         paths, paths_total = await self._paths(where, query)
         return Breakdown(
@@ -145,34 +109,10 @@ class Queries:
         )
 
     async def trends(self, query: TrendsQuery) -> Sequence[Trend]:
-        asked = [customer_id for customer_id in query.customer_ids if can_be_stored(customer_id)]
-        rows = await self.fetch(
-            sa.select(customers.c.customer_key, customers.c.customer_id).where(
-                customers.c.customer_id.in_(asked)
-            )
-        )
-        ids = dict(tuple(row) for row in rows)
-        since = records.c.time_us - us(to_us(query.start))
-        part = since - since % us(query.part_us)
-        key = records.c.customer_key
-        matching = (
-            sa.select(key, part.label("part"), failed_of(query.failures))
-            .where(_within(query.start, query.end) & key.in_(ids))
-            .subquery("matching")
-        )
-        groups = (matching.c.customer_key, matching.c.part)
-        counted = sa.select(*groups, sa.func.count(), sa.func.sum(matching.c.failed)).group_by(*groups)
-        return trends_of(
-            query,
-            (
-                (ids[key], int(start) // query.part_us, number, int(failed))
-                for key, start, number, failed in await self.fetch(counted)
-            ),
-        )
+        return await answers.trends(self._summaries, query)
 
     async def span(self) -> tuple[datetime, datetime] | None:
-        span = await self._span()
-        return None if span is None else (from_us(span[0]), from_us(span[1]))
+        return await answers.span(self._summaries)
 
     async def rejects(self, query: RejectsQuery) -> RejectsPage:
         """Raises QueryError for a wrong cursor."""
@@ -255,15 +195,6 @@ class Queries:
         if len(keys) > _FEW_CUSTOMERS:
             return where
         return where & records.c.customer_key.in_([key for (key,) in keys])
-
-    async def _where(self, query: StatsQuery | BreakdownQuery) -> sa.ColumnElement[bool]:
-        if query.customer_id is None:
-            return await self._of_everyone(query.start, query.end)
-        return await self.of_customers(query.customer_id, _within(query.start, query.end))
-
-    async def _of_everyone(self, start: datetime | None, end: datetime | None) -> sa.ColumnElement[bool]:
-        where = _within(start, end)
-        return where if start is None and end is None else await self.of_customers(None, where)
 
     async def _key_of(self, customer_id: str) -> int:
         check_storable(customer_id)
@@ -381,31 +312,6 @@ def _within(start: datetime | None, end: datetime | None) -> sa.ColumnElement[bo
     if end is not None:
         where &= records.c.time_us < us(to_us(end))
     return where
-
-
-def _folded(search: str) -> tuple[sa.ColumnElement[str], sa.ColumnElement[str]]:
-    """Ids and a part of them, with the letters of the part in lower case.
-
-    Databases differ in which letters have a lower case; each knows how to replace one.
-    """
-    ids: sa.ColumnElement[str] = customers.c.customer_id
-    part = folded(search)
-    for letter in sorted(set(part) & set(ascii_lowercase)):
-        ids = sa.func.replace(ids, _text(letter.upper()), _text(letter), type_=ids.type)
-    return ids, _text(part)
-
-
-def _text(text: str) -> sa.ColumnElement[str]:
-    return sa.literal(text, customers.c.customer_id.type)
-
-
-def _rank(query: CustomersQuery, found: sa.Subquery) -> sa.ColumnElement[Any]:
-    if query.sort == "customer_id":
-        return customers.c.customer_id
-    if query.sort == "uptime":
-        return (found.c.requests - found.c.failed) * sa.literal(1.0, sa.Double) / found.c.requests
-    column = {"failures": "failed"}.get(query.sort, query.sort)
-    return found.c[column]
 
 
 def _plain(row: Sequence[Any]) -> list[Any]:

@@ -16,10 +16,13 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from tailmetrics.errors import SchemaMismatch, StoreError, StoreGone
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+
+PIECE_BYTES = 1024 * 1024
 
 _MYSQL = ("mysql", "mariadb")
 _ID_BYTES = 1024  # of 256 characters
+_SUMMARIES_SINCE = 3  # the version
 
 
 class Words(TypeDecorator[str]):
@@ -140,6 +143,42 @@ reports = sa.Table(
     sa.Column("statuses", Words(), nullable=False),
 )
 
+# What was committed, by the number of the commit: the times that it touched.
+journal = sa.Table(
+    "journal",
+    _metadata,
+    sa.Column("place", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("spans", Words(), nullable=False),
+)
+
+manifests = sa.Table(
+    "manifests",
+    _metadata,
+    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("text", Words(), nullable=False),
+)
+
+# In pieces: MySQL and MariaDB take no statement of many megabytes.
+blocks = sa.Table(
+    "blocks",
+    _metadata,
+    sa.Column("level", Words(key=True), primary_key=True),
+    sa.Column("start_us", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("generation", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("part", Words(key=True), primary_key=True),
+    sa.Column("piece", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("data", sa.LargeBinary(PIECE_BYTES), nullable=False),
+)
+
+maker = sa.Table(
+    "maker",
+    _metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("said", Words(), nullable=False),
+)
+
+_SUMMARIES = (journal, manifests, blocks, maker)
+
 
 def _replace_view(connection: sa.Connection, daily_stats: sa.TextClause) -> None:
     """The first view takes a status of 0 for a success. Replaced, not dropped, it keeps who may read it."""
@@ -148,8 +187,12 @@ def _replace_view(connection: sa.Connection, daily_stats: sa.TextClause) -> None
     connection.execute(daily_stats)
 
 
+def _add_summaries(connection: sa.Connection, _: sa.TextClause) -> None:
+    _metadata.create_all(connection, _SUMMARIES)
+
+
 # What leads from each version to the next, the first from 1 to 2; each is run in one transaction.
-_UPGRADES: tuple[Callable[[sa.Connection, sa.TextClause], None], ...] = (_replace_view,)
+_UPGRADES: tuple[Callable[[sa.Connection, sa.TextClause], None], ...] = (_replace_view, _add_summaries)
 
 
 def prepare(connection: sa.Connection, daily_stats: sa.TextClause, name: str) -> None:
@@ -161,6 +204,7 @@ def prepare(connection: sa.Connection, daily_stats: sa.TextClause, name: str) ->
     """
     found = set(sa.inspect(connection).get_table_names())
     own = {table.name for table in (*_metadata.tables.values(), records)}
+    later = {table.name for table in _SUMMARIES}  # than the first versions
     if store.name not in found:
         if foreign := sorted(found & own):
             raise StoreError(
@@ -179,7 +223,7 @@ def prepare(connection: sa.Connection, daily_stats: sa.TextClause, name: str) ->
         connection.execute(
             store.insert().values(id=1, schema_version=version, store_id=secrets.token_hex(4), **counts)
         )
-    elif missing := sorted(own - found):
+    elif missing := sorted(own - found - (later if version < _SUMMARIES_SINCE else set())):
         raise StoreGone(
             f"{name}: of its tables these were removed: {', '.join(missing)}; put them back, or "
             "drop the others too and restart to begin with empty ones"
@@ -195,3 +239,15 @@ def prepare(connection: sa.Connection, daily_stats: sa.TextClause, name: str) ->
     # Not with the tables alone: a view is easily dropped, and nothing is lost with it.
     if "daily_stats" not in sa.inspect(connection).get_view_names():
         connection.execute(daily_stats)
+
+
+def write_nothing(connection: sa.Connection) -> None:
+    """Do to no row what is done to rows of each table: the database refuses it to whoever may not."""
+    with connection.begin() as transaction:
+        for table in (*_metadata.sorted_tables, records):
+            nothing = sa.false()
+            rows = sa.select(*table.c).where(nothing)
+            connection.execute(table.insert().from_select(table.c.keys(), rows, include_defaults=False))
+            connection.execute(table.update().where(nothing).values(dict(table.c)))
+            connection.execute(table.delete().where(nothing))
+        transaction.rollback()

@@ -26,7 +26,10 @@ from tailmetrics.stores.results import took_too_long
 from tailmetrics.stores.sql import records_query, schema
 from tailmetrics.stores.sql.dialect import Database, errors_translated, parameters_refused
 from tailmetrics.stores.sql.queries import Queries
+from tailmetrics.stores.sql.summaries import SqlSummaries
 from tailmetrics.stores.sql.writer import SqlWriter
+from tailmetrics.stores.summaries.maker import Making
+from tailmetrics.stores.summaries.reading import BlockCache
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -61,7 +64,10 @@ class SqlStore:
         self._closed = False
         self._stored: tuple[str, tuple[SourceStatus, ...]] = ("", ())
         self._heard: dict[str, tuple[float, float]] = {}  # of processors, as `is_alive` has it
+        self._summaries = SqlSummaries(self._reading, self._engine, self._database)
+        self._cache = BlockCache()
         self._loop = LoopThread("sql-queries", self._database.name)
+        self._making = Making(self._loop, self._summaries)
         try:
             self._prepare()
         except StoreUnavailable:
@@ -92,6 +98,7 @@ class SqlStore:
 
     def write(self, batches: Sequence[Batch]) -> None:
         self._write(lambda writer: writer.write(batches))
+        self._making.begin()
 
     def forget(self, source_ids: Sequence[str], *, with_records: bool = False) -> int:
         return self._write(lambda writer: writer.forget(source_ids, with_records=with_records))
@@ -128,12 +135,21 @@ class SqlStore:
             self._stored = (status.version, stored)
         return replace(status, sources=stored)
 
+    async def series(self) -> int | None:
+        return None
+
     async def ping(self) -> None:
         self.check_present()
         await self._ask(Queries.ping)
 
     def check_present(self) -> None:
         self._database.check_present()
+
+    def check_access(self, *, writes: bool) -> None:
+        self._prepare()
+        if writes:
+            with errors_translated(self._database), self._connected() as connection:
+                schema.write_nothing(connection)
 
     def verify(self) -> bool:
         self._prepare()
@@ -148,6 +164,9 @@ class SqlStore:
         self._writer.close()
         self._database.close()
         self._engine.dispose()
+
+    def summarize(self) -> None:
+        self._making.finish()
 
     def _prepare(self) -> None:
         """Make the tables where there are none, once. Raises StoreUnavailable when the store is closed."""
@@ -171,8 +190,7 @@ class SqlStore:
 
     async def _ask(self, query: Callable[[Queries], Coroutine[Any, Any, _Result]]) -> _Result:
         """The result of a query; it is stopped when its time is over or nobody waits for it any more."""
-        if not self._prepared:
-            await asyncio.get_running_loop().run_in_executor(None, self._prepare)
+        self._making.begin()
         running = self._loop.run(self._run(query))
         try:
             return await asyncio.wrap_future(running)
@@ -182,26 +200,28 @@ class SqlStore:
             raise
 
     async def _run(self, query: Callable[[Queries], Coroutine[Any, Any, _Result]]) -> _Result:
-        if self._reader_engine is None:
-            self._reader_engine = self._database.reader_engine()
-        with errors_translated(self._database):
-            async with self._connection(self._reader_engine) as connection:
-                driver = (await connection.get_raw_connection()).driver_connection
-                work = asyncio.ensure_future(query(Queries(connection)))
-                try:
-                    await asyncio.wait({work}, timeout=self._timeout_seconds)
-                    if work.done():
-                        return work.result()
-                    raise took_too_long(self._timeout_seconds)
-                finally:
-                    if not work.done():
-                        await self._stop(work, self._reader_engine, driver)
+        async with self._reading() as connection:
+            driver = (await connection.get_raw_connection()).driver_connection
+            work = asyncio.ensure_future(query(Queries(connection, self._cache)))
+            try:
+                await asyncio.wait({work}, timeout=self._timeout_seconds)
+                if work.done():
+                    return work.result()
+                raise took_too_long(self._timeout_seconds)
+            finally:
+                if not work.done():
+                    await self._stop(work, connection.engine, driver)
 
     @contextlib.asynccontextmanager
-    async def _connection(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    async def _reading(self) -> AsyncIterator[AsyncConnection]:
         """A connection, which a server that takes connections and says nothing does not give."""
+        if not self._prepared:
+            await asyncio.to_thread(self._prepare)
+        if self._reader_engine is None:
+            self._reader_engine = self._database.reader_engine()
         async with contextlib.AsyncExitStack() as stack:
-            opening = stack.enter_async_context(engine.connect())
+            stack.enter_context(errors_translated(self._database))
+            opening = stack.enter_async_context(self._reader_engine.connect())
             # The pool says first when it has none.
             seconds = self._timeout_seconds + _POOL_SAYS_SECONDS
             try:

@@ -23,7 +23,9 @@ from tailmetrics.stores.retention import log_deleted
 from tailmetrics.stores.sql.dialect import Database, Rows
 from tailmetrics.stores.sql.lookup import lookup, per_statement
 from tailmetrics.stores.sql.rows import CustomerKeys, RowsAhead, in_parts, record_rows, with_source_keys
-from tailmetrics.stores.sql.schema import customers, records, rejects, reports, sources, store
+from tailmetrics.stores.sql.schema import Words, customers, journal, records, rejects, reports, sources, store
+from tailmetrics.stores.summaries.manifest import spans_as_text, spans_touched
+from tailmetrics.stores.windowing import Span
 from tailmetrics.windows import from_us, to_us
 
 _SECONDS_BETWEEN_EXPIRIES = 60.0
@@ -128,6 +130,7 @@ class SqlWriter:
                 blanks=sum(batch.parsed.blanks for batch in batches),
                 times=[time for batch in batches for time in _span(batch)],
             )
+            _note(connection, spans_touched([batch.parsed.records["timestamp"] for batch in batches]))
         self._database.committed()
 
     def report(self, processor: str, statuses: Sequence[SourceStatus]) -> None:
@@ -232,6 +235,9 @@ class SqlWriter:
                 # With the last row go those that have none.
                 connection.execute(store.update().values(rejects=0))
             if gone:
+                # Again, as others may have committed earlier ones meanwhile; now they wait.
+                first_us = connection.execute(sa.select(store.c.first_us)).scalar_one()
+                _note(connection, [(first_us, oldest)])
                 times = sa.select(sa.func.min(records.c.time_us), sa.func.max(records.c.time_us))
                 [(first, last)] = connection.execute(times)
                 connection.execute(store.update().values(first_us=first, last_us=last))
@@ -282,6 +288,13 @@ def _count(
         changes["first_us"] = sa.case((before, first), else_=store.c.first_us)
         changes["last_us"] = sa.case((after, last), else_=store.c.last_us)
     connection.execute(store.update().values(**changes))
+
+
+def _note(connection: sa.Connection, spans: Sequence[Span]) -> None:
+    """Say which times this commit touched, at its place in the order of commits."""
+    if spans:
+        text = sa.literal(spans_as_text(spans), Words())
+        connection.execute(journal.insert().from_select(["place", "spans"], sa.select(store.c.commits, text)))
 
 
 def _keep_ends(connection: sa.Connection, condition: sa.ColumnElement[bool], kept: int) -> None:

@@ -36,7 +36,8 @@ class Durations:
         if seconds.max(initial=0.0) > _MOST_SECONDS:
             return cls(frame, _NO_UNIT)
         for unit in _UNITS:
-            whole = np.round(seconds * unit)
+            with np.errstate(over="ignore"):  # of durations from before they had a bound
+                whole = np.round(seconds * unit)
             if np.array_equal(whole / unit, seconds):  # NumPy divides; Polars multiplies by the inverse
                 return cls(frame.with_columns(value=whole.astype(np.int64)), unit)
         return cls(frame, _NO_UNIT)
@@ -75,7 +76,8 @@ def latencies_by(durations: Durations, key: str) -> pl.DataFrame:
     counts = frame["count"].to_numpy().astype(np.int64)
     values = frame["value"].to_numpy()
     numbers = np.bincount(codes, counts, len(keys)).astype(np.int64)
-    seconds = np.bincount(codes, counts * values.astype(np.float64), len(keys))
+    with np.errstate(over="ignore"):
+        seconds = np.bincount(codes, counts * values.astype(np.float64), len(keys))
     ordered, through = _in_order(codes, values, counts)
     before = np.cumsum(numbers) - numbers
     return pl.DataFrame(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Final
@@ -13,6 +15,7 @@ from typing import Final
 import polars as pl
 
 from tailmetrics.errors import StoreError
+from tailmetrics.stores.loop_thread import LoopThread
 from tailmetrics.stores.summaries.base import BlockKey, Keeps
 from tailmetrics.stores.summaries.block import (
     DAY,
@@ -31,8 +34,10 @@ from tailmetrics.stores.summaries.block import (
     packed,
     tables_from,
     tables_of,
+    unpacked,
 )
 from tailmetrics.stores.summaries.manifest import (
+    ALWAYS,
     GENERATIONS,
     BlockRef,
     Manifest,
@@ -55,7 +60,7 @@ _LEASE_SECONDS = 15.0  # another process that makes blocks and has said nothing 
 _LONGEST_WAIT_SECONDS = 60.0  # for an end of commits to what is to be made
 _SWEEP_SECONDS = 60.0  # for so long a question may read what is no longer named
 _FENCE = 1_000  # manifests, more than are written while one request is under way
-_REST = 4  # times as long as making took
+_REST = 9  # times as long as making took, while commits go on
 _MOST_SINCE = 500  # commits that questions have to look through
 _FEW_ROWS, _MANY_ROWS = 100_000, 400_000  # of one read
 _LONG_US = 32 * DAY_US
@@ -84,7 +89,7 @@ def next_work(state: State, block_span: Span, now_us: int, hot: Sequence[Span] =
 
     The newest first, as that is what is looked at. `hot` spans are being written to: they wait.
     """
-    wanted = without(within(state.stale, *block_span), hot)
+    wanted = without(within(state.stale, max(block_span[0], state.oldest_us), block_span[1]), hot)
     blocks = state.manifest.blocks
     hour, day = (now_us // length * length for length in (HOUR_US, DAY_US))
 
@@ -123,9 +128,11 @@ class Maker:
         self._seen: dict[str, int] | None = None
         self._waited_since = time.monotonic()
         self._is_gap = True
+        self._is_busy = False
         self._slice_us = HOUR_US
         self._unnamed: set[BlockKey] = set()
-        self._included: Mapping[str, int] = {}
+        self._included: Mapping[str, int] = {}  # at the last sweep, and what it deleted
+        self._deleted: Mapping[str, int] = {}
         self._swept_at = time.monotonic()
 
     async def run(self) -> None:
@@ -145,12 +152,13 @@ class Maker:
                     )
                 refused = str(error)
             idle = _LOOK_SECONDS if made else min(2 * idle, _MOST_IDLE_SECONDS)
-            await asyncio.sleep(max(0 if made else idle, (time.monotonic() - began) * _REST))
+            rest = (time.monotonic() - began) * _REST if self._is_busy else 0.0
+            await asyncio.sleep(rest if made else max(idle, rest))
 
     async def make_all(self) -> None:
         """Make all that there is to make now, whoever else does. Raises StoreError."""
         while await self.make(await self._store.state()):
-            pass
+            await self._lease.take()  # others have less to do for it
         await self.sweep()
 
     async def make(self, state: State, hot: Sequence[Span] = ()) -> bool:
@@ -169,7 +177,9 @@ class Maker:
             blocks.append(ref)
         self._is_gap = ref is None
         stale = without(state.stale, [(work.start_us, work.end_us)])
-        return await self._store.keep_manifest(_following(state, blocks, stale))
+        # Where another one was quicker, this is made again from what that one left.
+        await self._store.keep_manifest(_following(state, blocks, stale))
+        return True
 
     async def _step(self) -> bool:
         state = await self._store.state()
@@ -181,6 +191,7 @@ class Maker:
                 span for each in state.since if each.place > seen.get(each.journal, -1) for span in each.spans
             )
         )
+        self._is_busy = bool(hot)
         if time.monotonic() - self._waited_since > _LONGEST_WAIT_SECONDS:
             hot = []
         if not hot:
@@ -199,18 +210,24 @@ class Maker:
         """
         self._swept_at = time.monotonic()
         state = await self._store.state()
+        # Of journals of which nothing is left nothing has to be known.
+        included = {
+            journal: place
+            for journal, place in state.included.items()
+            if place > self._deleted.get(journal, -1)
+        }
         # So far ahead that no maker that has begun before can name a block in a manifest that counts.
         fence = _following(state, state.manifest.blocks, state.stale, ahead=_FENCE)
-        if not await self._store.keep_manifest(fence):
+        if not await self._store.keep_manifest(replace(fence, included=included)):
             return
         # Others may have read the manifest of the last sweep, and be about to read journals.
         long = {
-            journal: min(place, fence.included[journal])
+            journal: min(place, included[journal])
             for journal, place in self._included.items()
-            if journal in fence.included
+            if journal in included
         }
         self._unnamed = await self._store.sweep(replace(fence, included=long), self._unnamed)
-        self._included = fence.included
+        self._included, self._deleted = included, long
 
     async def _without_gaps(self, state: State) -> State:
         """The state without what is stale before the first request and after the last one of what is stale.
@@ -269,7 +286,12 @@ class Maker:
     async def _kept(self, ref: BlockRef, spans: Sequence[Span]) -> Tables:
         """What a block holds outside of spans."""
         parts = {part: (await self._store.parts([ref], part))[0] for part in PARTS if part in ref.sizes}
-        return await asyncio.to_thread(lambda: outside(tables_from(parts), spans))
+
+        def left() -> Tables:
+            found = {part: unpacked(data, ref.start_us) for part, data in parts.items()}
+            return outside(tables_from(found), spans)
+
+        return await asyncio.to_thread(left)
 
     async def _added_up(self, span: Span, level: Level, edges: list[Span | None]) -> Tables | None:
         """The requests of a span; the times of the first and the last are added to `edges`."""
@@ -293,6 +315,30 @@ class Maker:
         return await asyncio.to_thread(tables_of, pl.concat(requests), pl.concat(paths), level)
 
 
+class Making:
+    """Makes the blocks of a store in the loop of its queries, from the first of them on."""
+
+    def __init__(self, loop: LoopThread, store: Keeps) -> None:
+        self._loop = loop
+        self._store = store
+        self._lock = threading.Lock()
+        self._running: Future[None] | None = None
+
+    def begin(self) -> None:
+        """Go on in the background until the loop ends, once."""
+        with self._lock:
+            if self._running is None:
+                self._running = self._loop.run(Maker(self._store).run())
+
+    def finish(self) -> None:
+        """Return when all has been made that there is to make now; not in that loop. Raises StoreError."""
+        with self._lock:
+            if self._running is not None:
+                self._running.cancel()
+            self._running = self._loop.run(Maker(self._store).make_all())
+        self._running.result()
+
+
 class Lease:
     """One maker at a time: the one that has said something last, as long as it goes on to."""
 
@@ -300,7 +346,7 @@ class Lease:
         self._store = store
         self._name = secrets.token_hex(6)
         self._beats = 0
-        self._said_at = 0.0
+        self._said_at = -_BEAT_SECONDS
         self._heard = ("", 0.0)
 
     async def is_held(self) -> bool:
@@ -308,24 +354,28 @@ class Lease:
         now = time.monotonic()
         text = await self._store.lease()
         if text.startswith(self._name):
-            if now - self._said_at > _BEAT_SECONDS:
-                await self._say(now)
+            await self.take()
             return True
         if text != self._heard[0]:
             self._heard = (text, now)
         if not text or now - self._heard[1] > _LEASE_SECONDS:
-            await self._say(now)
+            await self.take()
         return False
 
-    async def _say(self, now: float) -> None:
-        self._beats += 1
-        self._said_at = now
-        await self._store.say(f"{self._name} {self._beats}")
+    async def take(self) -> None:
+        """Say that this process makes blocks, unless it has said so just now. Raises StoreUnavailable."""
+        now = time.monotonic()
+        if now - self._said_at > _BEAT_SECONDS:
+            self._beats += 1
+            self._said_at = now
+            await self._store.say(f"{self._name} {self._beats}")
 
 
 def _following(state: State, blocks: Sequence[BlockRef], stale: Sequence[Span], ahead: int = 1) -> Manifest:
-    ordered = tuple(sorted(blocks, key=lambda ref: ref.start_us))
-    return Manifest(state.manifest.number + ahead, ordered, tuple(stale), state.included)
+    kept = (ref for ref in blocks if ref.end_us > state.oldest_us)
+    ordered = tuple(sorted(kept, key=lambda ref: ref.start_us))
+    left = tuple(within(stale, state.oldest_us, ALWAYS[1]))
+    return Manifest(state.manifest.number + ahead, ordered, left, state.included)
 
 
 def _random_generation() -> int:

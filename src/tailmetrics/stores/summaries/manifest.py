@@ -110,10 +110,11 @@ class Touched:
 
 @dataclass(frozen=True)
 class State:
-    """A manifest, and what was touched since it was made."""
+    """A manifest, and what was touched since it was made; what is before `oldest_us` has expired."""
 
     manifest: Manifest
     since: tuple[Touched, ...] = ()
+    oldest_us: int = ALWAYS[0]
 
     @cached_property
     def stale(self) -> list[Span]:
@@ -136,11 +137,10 @@ class State:
 
     @property
     def included(self) -> dict[str, int]:
-        """The last place that is known of each journal of which anything is left."""
-        places: dict[str, int] = {}
+        """The last place that is known of each journal."""
+        places = dict(self.manifest.included)
         for each in self.since:
-            known = places.get(each.journal, self.manifest.included.get(each.journal, -1))
-            places[each.journal] = max(known, each.place)
+            places[each.journal] = max(places.get(each.journal, -1), each.place)
         return places
 
 

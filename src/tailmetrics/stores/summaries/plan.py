@@ -39,6 +39,7 @@ def planned(
 
     `is_whole` says of cells, by their first and last microseconds, which lie in one window each.
     """
+    low_us = max(low_us, state.oldest_us)
     stale = state.stale
     refs = [ref for ref in state.manifest.blocks if ref.end_us > low_us and ref.start_us < high_us]
     lengths = np.array([ref.level.cell_of(part) for ref in refs], np.int64)

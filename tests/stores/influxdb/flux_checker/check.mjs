@@ -1,4 +1,5 @@
 // Reads a JSON list of Flux texts, prints a list of what InfluxData's language server says against each.
+// It knows the language and no data: what it cannot find is in test_flux.py.
 import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
 
 const here = (name) => new URL(name, import.meta.url);
