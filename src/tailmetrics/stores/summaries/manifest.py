@@ -21,6 +21,7 @@ from operator import itemgetter
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from tailmetrics.stores.summaries.block import DAY_US, HOUR_US, LEVELS, MINUTE_US, Level, Part
@@ -30,6 +31,8 @@ ALWAYS: Final[Span] = (-(2**62), 2**62)
 GENERATIONS: Final = 2**20  # of a block: a new one has a random one
 _MOST_SPANS = 500  # of one commit, beyond which times are told in longer stretches
 _MOST_STALE = 10_000  # likewise of all that is stale
+
+Bounds = npt.NDArray[np.int64]  # a row for each span
 
 _LEVEL_OF = {level.name: level for level in LEVELS}
 
@@ -122,12 +125,12 @@ class State:
 
         They are longer than what was touched where they would be very many.
         """
-        spans = united(chain(self.manifest.stale, *(each.spans for each in self.later)))
+        bounds = _apart(_bounds(chain(self.manifest.stale, *(each.spans for each in self.later))))
         for length in (HOUR_US, DAY_US):
-            if len(spans) <= _MOST_STALE:
+            if len(bounds) <= _MOST_STALE:
                 break
-            spans = united((low // length * length, -(-high // length) * length) for low, high in spans)
-        return spans
+            bounds = _apart(np.column_stack((bounds[:, 0] // length, -(-bounds[:, 1] // length))) * length)
+        return _spans(bounds)
 
     @property
     def later(self) -> list[Touched]:
@@ -168,16 +171,26 @@ def spans_of_text(text: str) -> tuple[Span, ...]:
 
 def united(spans: Iterable[Span]) -> list[Span]:
     """The same times as spans that are apart from each other, in order."""
-    bounds = np.fromiter(chain.from_iterable(spans), np.int64).reshape(-1, 2)
+    return _spans(_apart(_bounds(spans)))
+
+
+def _bounds(spans: Iterable[Span]) -> Bounds:
+    return np.fromiter(chain.from_iterable(spans), np.int64).reshape(-1, 2)
+
+
+def _spans(bounds: Bounds) -> list[Span]:
+    return list(zip(bounds[:, 0].tolist(), bounds[:, 1].tolist(), strict=True))
+
+
+def _apart(bounds: Bounds) -> Bounds:
     bounds = bounds[bounds[:, 0] < bounds[:, 1]]
-    if not len(bounds):
-        return []
     bounds = bounds[np.argsort(bounds[:, 0], kind="stable")]
     reached = np.maximum.accumulate(bounds[:, 1])
     begins = np.flatnonzero(bounds[1:, 0] > reached[:-1]) + 1
-    lows = bounds[np.append(0, begins), 0]
-    highs = reached[np.append(begins - 1, len(bounds) - 1)]
-    return list(zip(lows.tolist(), highs.tolist(), strict=True))
+    if not len(bounds):
+        return bounds
+    ends = np.append(begins, len(bounds)) - 1
+    return np.column_stack((bounds[np.append(0, begins), 0], reached[ends]))
 
 
 def within(spans: Sequence[Span], low_us: int, high_us: int) -> list[Span]:
