@@ -14,10 +14,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from tailmetrics.stats import Failures
 from tailmetrics.stores.influxdb.line_protocol import encoded
 from tailmetrics.stores.influxdb.record_points import FAR, NEAR_HIGH_US, NEAR_LOW_US, TICKS
-from tailmetrics.stores.results import FAILURE_RULES
 from tailmetrics.windows import from_us, to_us
 
 
@@ -32,12 +30,19 @@ class Asked:
 
     @classmethod
     def of(
-        cls, bucket: str, customer_ids: Sequence[str] | None, start: datetime | None, end: datetime | None
+        cls,
+        bucket: str,
+        customer_ids: Sequence[str] | None,
+        start: datetime | None,
+        end: datetime | None,
+        oldest_us: int | None = None,
     ) -> Asked:
+        """What is before `oldest_us` has expired, also where the server has not deleted it yet."""
+        low_us = None if start is None else to_us(start)
         return cls(
             bucket,
             None if customer_ids is None else tuple(customer_ids),
-            None if start is None else to_us(start),
+            max((us for us in (low_us, oldest_us) if us is not None), default=None),
             None if end is None else to_us(end),
         )
 
@@ -121,14 +126,6 @@ def counts(
 def sums(asked: Asked, keys: Sequence[str]) -> list[str]:
     """Sums of durations by some tags, as results seconds_TICK."""
     return _of_each_tick(asked, ["duration"], [_group(keys), "sum()"], "seconds")
-
-
-def latency_sums(asked: Asked, keys: Sequence[str]) -> list[str]:
-    """Sums of durations and their number by some tags, as results seconds_TICK and timed_TICK."""
-    return [
-        *sums(asked, keys),
-        *counts(asked, keys, "duration", name="timed"),
-    ]
 
 
 def quantiles(asked: Asked, keys: Sequence[str]) -> list[str]:
@@ -238,19 +235,11 @@ def spread(asked: Asked, bounds: Sequence[int]) -> tuple[list[str], dict[str, An
 
 
 def known(asked: Asked) -> str:
-    """Whether a customer has a point at any time, as the result known."""
-    anywhere = Asked(asked.bucket, asked.customer_ids, None, None)
+    """Whether a customer has a point, as the result known."""
     steps = ["group()", "first()", _keep(["_time"])]
-    near = [anywhere.source(ticks, "path") for ticks in anywhere.tick_groups]
-    found = [_piped(source, steps) for source in (*near, anywhere.far_source("path"))]
+    near = [asked.source(ticks, "path") for ticks in asked.tick_groups]
+    found = [_piped(source, steps) for source in (*near, asked.far_source("path"))]
     return "union(tables: [\n" + ",\n".join(found) + ',\n])\n    |> yield(name: "known")'
-
-
-def failed_statuses(failures: Failures) -> str:
-    """A pattern of the statuses, of three digits or 0, of requests that failed."""
-    rule = FAILURE_RULES[failures]
-    hundreds = range(rule.least // 100, 6)
-    return f"/^({'|'.join(map(str, (*hundreds, *rule.others)))})/"
 
 
 def any_of(conditions: Sequence[str]) -> str:
