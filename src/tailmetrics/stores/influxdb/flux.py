@@ -76,19 +76,14 @@ class Asked:
             **bounds,
         }
 
-    def source(
-        self, ticks: Sequence[str], *fields: str, start: str = "", stop: str = "", statuses: str = ""
-    ) -> str:
-        """The points of some fields; `start` and `stop` name the parameters of another range.
-
-        `statuses` is a pattern of those that count.
-        """
+    def source(self, ticks: Sequence[str], *fields: str, start: str = "", stop: str = "") -> str:
+        """The points of some fields; `start` and `stop` name the parameters of another range."""
         measurements = _one_of("_measurement", [f"requests_{tick}" for tick in ticks])
         return (
             "from(bucket: bucket)\n"
             f"    |> range(start: {start or f'{ticks[0]}_start'}, stop: {stop or f'{ticks[0]}_stop'})\n"
             f"    |> filter(fn: (r) => {measurements} and {_one_of('_field', fields)}"
-            f"{self._customers()}{f' and r.status_code =~ {statuses}' if statuses else ''})"
+            f"{self._customers()})"
         )
 
     def far_source(self, field: str) -> str:
@@ -113,14 +108,12 @@ def rounded_up(tick: str, us: int) -> int:
     return min(max(-(-us // length) * length, NEAR_LOW_US), NEAR_HIGH_US)
 
 
-def counts(
-    asked: Asked, keys: Sequence[str], *fields: str, statuses: str = "", name: str = "counts"
-) -> list[str]:
-    """Requests by some tags, as results NAME_TICK: Flux takes 0.1 ms for each combination of their values.
+def counts(asked: Asked, keys: Sequence[str], *fields: str) -> list[str]:
+    """Requests by some tags, as results counts_TICK: Flux takes 0.1 ms for each combination of their values.
 
     `fields` are those by which requests are counted: one that each has, or two of which each has one.
     """
-    return _of_each_tick(asked, fields or ("path",), [_group(keys), "count()"], name, statuses)
+    return _of_each_tick(asked, fields or ("path",), [_group(keys), "count()"], "counts")
 
 
 def sums(asked: Asked, keys: Sequence[str]) -> list[str]:
@@ -264,12 +257,10 @@ def _quoted(text: str) -> str:
     return re.sub(r"([\\.+*?()|\[\]{}^$])", r"\\\1", text)
 
 
-def _of_each_tick(
-    asked: Asked, fields: Sequence[str], steps: Sequence[str], name: str, statuses: str = ""
-) -> list[str]:
+def _of_each_tick(asked: Asked, fields: Sequence[str], steps: Sequence[str], name: str) -> list[str]:
     """What steps make of the points of some fields, as results NAME_TICK of the first one of each group."""
     return [
-        _piped(asked.source(ticks, *fields, statuses=statuses), [*steps, f'yield(name: "{name}_{ticks[0]}")'])
+        _piped(asked.source(ticks, *fields), [*steps, f'yield(name: "{name}_{ticks[0]}")'])
         for ticks in asked.tick_groups
     ]
 
