@@ -107,7 +107,9 @@ async def stats(store: Summarized, query: StatsQuery) -> StatsAnswer | None:
     grid = Grid(query.every, query.zone, [(first - DAY_US, end + DAY_US) for first, end in spans])
     if not spans:
         return result_in_windows(query, grid, Summary(), ())
-    counts, durations = await _series(store, state, bounds, grid)
+    # What is committed meanwhile may lie where the grid has no window.
+    near = (max(bounds[0], spans[0][0] - DAY_US), min(bounds[1], spans[-1][1] + DAY_US))
+    counts, durations = await _series(store, state, near, grid)
     return await asyncio.to_thread(_in_windows, query, grid, counts, durations)
 
 
@@ -268,8 +270,12 @@ async def _latencies(store: Summarized, plan: Plan, wanted: pl.Series | None) ->
     named = await store.parts([ref for ref, _ in plan.blocks], "customers")
     parts = await store.parts([ref for ref, _ in plan.blocks], "latencies")
     found = [await asyncio.to_thread(of_block, *each) for each in zip(named, parts, plan.blocks, strict=True)]
-    async for frame in store.requests(plan.spans, None if wanted is None else wanted.to_list()):
+    asked = None if wanted is None or len(wanted) > MAX_PAGE else wanted.to_list()
+    async for frame in store.requests(plan.spans, asked):
         found.append(await asyncio.to_thread(of_requests, frame))  # noqa: PERF401  # no faster for it
+
+    if not found:
+        return pl.DataFrame(schema={"customer_id": pl.String, **dict.fromkeys(_LATENCIES, pl.Float64)})
 
     def latencies() -> pl.DataFrame:
         rows = latencies_by(joined(found), "code")

@@ -89,10 +89,12 @@ def merged(parts: Sequence[Tables], level: Level) -> Tables:
     """The tables of shorter blocks as those of a longer one."""
 
     def counts(frames: Iterable[pl.DataFrame], keys: Sequence[str], cell_us: int) -> pl.DataFrame:
-        return _cells(pl.concat(frames, how="vertical_relaxed"), cell_us).group_by(keys).agg(_COUNT)
+        alike = [frame.select(*keys, "count") for frame in frames]
+        return _cells(pl.concat(alike, how="vertical_relaxed"), cell_us).group_by(keys).agg(_COUNT)
 
     def durations(each: Sequence[Durations], keys: Sequence[str], cell_us: int) -> Durations:
-        together = joined(each)
+        alike = [Durations(some.frame.select(*keys, "value", "count"), some.unit) for some in each]
+        together = joined(alike)
         return summed(Durations(_cells(together.frame, cell_us), together.unit), keys)
 
     paths = [part.paths for part in parts if part.paths is not None]

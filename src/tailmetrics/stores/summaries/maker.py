@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -59,6 +59,7 @@ _BEAT_SECONDS = 3.0
 _LEASE_SECONDS = 15.0  # another process that makes blocks and has said nothing for so long has ended
 _LONGEST_WAIT_SECONDS = 60.0  # for an end of commits to what is to be made
 _SWEEP_SECONDS = 60.0  # for so long a question may read what is no longer named
+_FENCE = 1_000  # manifests, more than are written while one request is under way
 _REST = 9  # times as long as making took, while commits go on
 _MOST_SINCE = 500  # commits that questions have to look through
 _FEW_ROWS, _MANY_ROWS = 100_000, 400_000  # of one read
@@ -130,6 +131,8 @@ class Maker:
         self._is_busy = False
         self._slice_us = HOUR_US
         self._unnamed: set[BlockKey] = set()
+        self._included: Mapping[str, int] = {}  # at the last sweep, and what it deleted
+        self._deleted: Mapping[str, int] = {}
         self._swept_at = time.monotonic()
 
     async def run(self) -> None:
@@ -156,14 +159,17 @@ class Maker:
         """Make all that there is to make now, whoever else does. Raises StoreError."""
         while await self.make(await self._store.state()):
             await self._lease.take()  # others have less to do for it
-        await self._sweep(await self._store.state())
+        await self.sweep()
 
     async def make(self, state: State, hot: Sequence[Span] = ()) -> bool:
         """Make one block, if there is one to make."""
-        state = await self._without_gaps(state)
+        known, state = state, await self._without_gaps(state)
         work = next_work(state, self._store.block_span, to_us(self._clock()), hot)
         if work is None:
-            return False
+            is_shorter = state.stale != known.stale
+            return is_shorter and await self._store.keep_manifest(
+                _following(state, state.manifest.blocks, state.stale)
+            )
         ref, parts = await self._made(work)
         blocks = [each for each in state.manifest.blocks if each not in work.replaced]
         if ref is not None:
@@ -191,15 +197,37 @@ class Maker:
         if not hot:
             self._waited_since = time.monotonic()
         made = await self.make(state, hot)
-        if not made and len(state.since) > _MOST_SINCE:
+        if not made and len(state.later) > _MOST_SINCE:
             made = await self._store.keep_manifest(_following(state, state.manifest.blocks, state.stale))
         if time.monotonic() - self._swept_at > _SWEEP_SECONDS:
-            await self._sweep(await self._store.state())
+            await self.sweep()
         return made
 
-    async def _sweep(self, state: State) -> None:
+    async def sweep(self) -> None:
+        """Delete blocks that no manifest can name any more, and of journals what all manifests include.
+
+        No request to the store may take so long that two sweeps lie between its beginning and its end.
+        """
         self._swept_at = time.monotonic()
-        self._unnamed = await self._store.sweep(state.manifest, self._unnamed)
+        state = await self._store.state()
+        # Of journals of which nothing is left nothing has to be known.
+        included = {
+            journal: place
+            for journal, place in state.included.items()
+            if place > self._deleted.get(journal, -1)
+        }
+        # So far ahead that no maker that has begun before can name a block in a manifest that counts.
+        fence = _following(state, state.manifest.blocks, state.stale, ahead=_FENCE)
+        if not await self._store.keep_manifest(replace(fence, included=included)):
+            return
+        # Others may have read the manifest of the last sweep, and be about to read journals.
+        long = {
+            journal: min(place, included[journal])
+            for journal, place in self._included.items()
+            if journal in included
+        }
+        self._unnamed = await self._store.sweep(replace(fence, included=long), self._unnamed)
+        self._included, self._deleted = included, long
 
     async def _without_gaps(self, state: State) -> State:
         """The state without what is stale before the first request and after the last one of what is stale.
@@ -216,11 +244,8 @@ class Maker:
         )
         nothing = [part for span in long for part in without([span], [(first, last)])]
         self._is_gap = False
-        return replace(
-            state,
-            manifest=replace(state.manifest, stale=tuple(without(stale, nothing)), included=state.included),
-            since=(),
-        )
+        left = tuple(without(stale, nothing))
+        return replace(state, manifest=replace(state.manifest, stale=left, included=state.included))
 
     async def _made(self, work: Work) -> tuple[BlockRef | None, dict[Part, bytes]]:
         """The block, None where it has no request, and its parts."""
@@ -237,7 +262,8 @@ class Maker:
             return None, {}
         tables = await asyncio.to_thread(merged, found, work.level)
         parts = await asyncio.to_thread(packed, tables, work.start_us)
-        times = [edge for edge in edges if edge is not None]
+        # None where requests have been deleted meanwhile, which will be told.
+        times = [edge for edge in edges if edge is not None] or [(work.start_us, work.end_us - 1)]
         generations = {ref.generation for ref in work.replaced}
         ref = BlockRef(
             work.level,
@@ -284,6 +310,8 @@ class Maker:
         if not requests:
             return None
         paths = [await asyncio.to_thread(in_cells, frame, level) async for frame in self._store.paths([span])]
+        if not paths:  # deleted meanwhile, which will be told
+            return None
         return await asyncio.to_thread(tables_of, pl.concat(requests), pl.concat(paths), level)
 
 
@@ -343,11 +371,11 @@ class Lease:
             await self._store.say(f"{self._name} {self._beats}")
 
 
-def _following(state: State, blocks: Sequence[BlockRef], stale: Sequence[Span]) -> Manifest:
+def _following(state: State, blocks: Sequence[BlockRef], stale: Sequence[Span], ahead: int = 1) -> Manifest:
     kept = (ref for ref in blocks if ref.end_us > state.oldest_us)
     ordered = tuple(sorted(kept, key=lambda ref: ref.start_us))
     left = tuple(within(stale, state.oldest_us, ALWAYS[1]))
-    return Manifest(state.manifest.number + 1, ordered, left, state.included)
+    return Manifest(state.manifest.number + ahead, ordered, left, state.included)
 
 
 def _random_generation() -> int:
