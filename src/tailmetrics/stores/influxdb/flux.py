@@ -14,10 +14,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from tailmetrics.stats import Failures
 from tailmetrics.stores.influxdb.line_protocol import encoded
 from tailmetrics.stores.influxdb.record_points import FAR, NEAR_HIGH_US, NEAR_LOW_US, TICKS
-from tailmetrics.stores.results import FAILURE_RULES
 from tailmetrics.windows import from_us, to_us
 
 
@@ -32,12 +30,19 @@ class Asked:
 
     @classmethod
     def of(
-        cls, bucket: str, customer_ids: Sequence[str] | None, start: datetime | None, end: datetime | None
+        cls,
+        bucket: str,
+        customer_ids: Sequence[str] | None,
+        start: datetime | None,
+        end: datetime | None,
+        oldest_us: int | None = None,
     ) -> Asked:
+        """What is before `oldest_us` has expired, also where the server has not deleted it yet."""
+        low_us = None if start is None else to_us(start)
         return cls(
             bucket,
             None if customer_ids is None else tuple(customer_ids),
-            None if start is None else to_us(start),
+            max((us for us in (low_us, oldest_us) if us is not None), default=None),
             None if end is None else to_us(end),
         )
 
@@ -71,19 +76,14 @@ class Asked:
             **bounds,
         }
 
-    def source(
-        self, ticks: Sequence[str], *fields: str, start: str = "", stop: str = "", statuses: str = ""
-    ) -> str:
-        """The points of some fields; `start` and `stop` name the parameters of another range.
-
-        `statuses` is a pattern of those that count.
-        """
+    def source(self, ticks: Sequence[str], *fields: str, start: str = "", stop: str = "") -> str:
+        """The points of some fields; `start` and `stop` name the parameters of another range."""
         measurements = _one_of("_measurement", [f"requests_{tick}" for tick in ticks])
         return (
             "from(bucket: bucket)\n"
             f"    |> range(start: {start or f'{ticks[0]}_start'}, stop: {stop or f'{ticks[0]}_stop'})\n"
             f"    |> filter(fn: (r) => {measurements} and {_one_of('_field', fields)}"
-            f"{self._customers()}{f' and r.status_code =~ {statuses}' if statuses else ''})"
+            f"{self._customers()})"
         )
 
     def far_source(self, field: str) -> str:
@@ -108,27 +108,17 @@ def rounded_up(tick: str, us: int) -> int:
     return min(max(-(-us // length) * length, NEAR_LOW_US), NEAR_HIGH_US)
 
 
-def counts(
-    asked: Asked, keys: Sequence[str], *fields: str, statuses: str = "", name: str = "counts"
-) -> list[str]:
-    """Requests by some tags, as results NAME_TICK: Flux takes 0.1 ms for each combination of their values.
+def counts(asked: Asked, keys: Sequence[str], *fields: str) -> list[str]:
+    """Requests by some tags, as results counts_TICK: Flux takes 0.1 ms for each combination of their values.
 
     `fields` are those by which requests are counted: one that each has, or two of which each has one.
     """
-    return _of_each_tick(asked, fields or ("path",), [_group(keys), "count()"], name, statuses)
+    return _of_each_tick(asked, fields or ("path",), [_group(keys), "count()"], "counts")
 
 
 def sums(asked: Asked, keys: Sequence[str]) -> list[str]:
     """Sums of durations by some tags, as results seconds_TICK."""
     return _of_each_tick(asked, ["duration"], [_group(keys), "sum()"], "seconds")
-
-
-def latency_sums(asked: Asked, keys: Sequence[str]) -> list[str]:
-    """Sums of durations and their number by some tags, as results seconds_TICK and timed_TICK."""
-    return [
-        *sums(asked, keys),
-        *counts(asked, keys, "duration", name="timed"),
-    ]
 
 
 def quantiles(asked: Asked, keys: Sequence[str]) -> list[str]:
@@ -238,19 +228,11 @@ def spread(asked: Asked, bounds: Sequence[int]) -> tuple[list[str], dict[str, An
 
 
 def known(asked: Asked) -> str:
-    """Whether a customer has a point at any time, as the result known."""
-    anywhere = Asked(asked.bucket, asked.customer_ids, None, None)
+    """Whether a customer has a point, as the result known."""
     steps = ["group()", "first()", _keep(["_time"])]
-    near = [anywhere.source(ticks, "path") for ticks in anywhere.tick_groups]
-    found = [_piped(source, steps) for source in (*near, anywhere.far_source("path"))]
+    near = [asked.source(ticks, "path") for ticks in asked.tick_groups]
+    found = [_piped(source, steps) for source in (*near, asked.far_source("path"))]
     return "union(tables: [\n" + ",\n".join(found) + ',\n])\n    |> yield(name: "known")'
-
-
-def failed_statuses(failures: Failures) -> str:
-    """A pattern of the statuses, of three digits or 0, of requests that failed."""
-    rule = FAILURE_RULES[failures]
-    hundreds = range(rule.least // 100, 6)
-    return f"/^({'|'.join(map(str, (*hundreds, *rule.others)))})/"
 
 
 def any_of(conditions: Sequence[str]) -> str:
@@ -275,12 +257,10 @@ def _quoted(text: str) -> str:
     return re.sub(r"([\\.+*?()|\[\]{}^$])", r"\\\1", text)
 
 
-def _of_each_tick(
-    asked: Asked, fields: Sequence[str], steps: Sequence[str], name: str, statuses: str = ""
-) -> list[str]:
+def _of_each_tick(asked: Asked, fields: Sequence[str], steps: Sequence[str], name: str) -> list[str]:
     """What steps make of the points of some fields, as results NAME_TICK of the first one of each group."""
     return [
-        _piped(asked.source(ticks, *fields, statuses=statuses), [*steps, f'yield(name: "{name}_{ticks[0]}")'])
+        _piped(asked.source(ticks, *fields), [*steps, f'yield(name: "{name}_{ticks[0]}")'])
         for ticks in asked.tick_groups
     ]
 

@@ -46,6 +46,7 @@ class InfluxDBReader:
         self.loop = LoopThread("influxdb-queries", f"the store at {address.url}")
         self._client: InfluxDBClientAsync | None = None
         self._places: asyncio.Semaphore | None = None
+        self.oldest_us: int | None = None  # what is older has expired
         # Of what each processor said last of its sources: the time by its clock, and when it was heard here.
         self.heard: dict[str, tuple[float, float]] = {}
         # How far each file was in the store at a version, for want of a processor that says more.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import copy
 import threading
@@ -171,6 +172,8 @@ class InfluxDBStore:
 
     async def _ask(self, query: Callable[[InfluxDBReader], Coroutine[Any, Any, _Result]]) -> _Result:
         self._making.begin()
+        await asyncio.to_thread(self._server.prepare, CONNECT_SECONDS)
+        self._reader.oldest_us = self._server.oldest_us()
         try:
             return await self._reader.ask(query)
         except BlocksGone:  # replaced while the question was under way: the next manifest names others

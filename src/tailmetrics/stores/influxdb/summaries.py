@@ -98,8 +98,10 @@ class InfluxDBSummaries:
         self._server = server
 
     async def state(self) -> State:
-        oldest_us = await asyncio.to_thread(self._server.oldest_us)
         found = await self._meta(_STATE)
+        await asyncio.to_thread(self._server.prepare)
+        oldest = self._server.oldest_us()
+        oldest_us = ALWAYS[0] if oldest is None else oldest
         journal = found.get("journal")
         since = (
             ()
@@ -111,9 +113,9 @@ class InfluxDBSummaries:
         )
         pieces = found.get("manifest")
         if pieces is None:
-            return State(Manifest(), since, oldest_us or ALWAYS[0])
+            return State(Manifest(), since, oldest_us)
         newest = pieces.filter(pl.col("_time") == pl.col("_time").max()).sort(pl.col("piece").cast(pl.Int64))
-        return State(Manifest.of_text("".join(newest["_value"])), since, oldest_us or ALWAYS[0])
+        return State(Manifest.of_text("".join(newest["_value"])), since, oldest_us)
 
     async def parts(self, refs: Sequence[BlockRef], part: Part) -> Sequence[bytes]:
         texts: list[str] = []
