@@ -57,6 +57,7 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
         "stores/influxdb/records_query.py",
         "stores/sql/records_query.py",
     ),
+    "stores/summaries/test_model.py": ("stores/summaries/base.py",),
     "stores/influxdb/test_writer.py": ("stores/influxdb/reader.py", "stores/influxdb/store.py"),
     "stores/test_contract.py": (
         "stores/base.py",
@@ -64,6 +65,7 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
         "stores/duckdb/customers_query.py",
         "stores/duckdb/reader.py",
         "stores/duckdb/stats_query.py",
+        "stores/sql/summaries.py",
     ),
     "settings/test_settings.py": (
         "errors.py",

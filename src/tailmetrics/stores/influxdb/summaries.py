@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import secrets
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator, Sequence
 from itertools import groupby
@@ -39,6 +40,7 @@ from tailmetrics.windows import from_us
 
 _PIECE = 60_000  # characters of a field: InfluxDB promises to keep 64 KB
 _PIECES = 4096  # of a part of a block at most
+_TURNS = 1_000  # times of manifests with the same number
 _NEAR: Span = (NEAR_LOW_US, NEAR_HIGH_US)
 _SPANS_A_QUERY = 25
 _POINTS_A_QUERY = 200_000
@@ -170,8 +172,10 @@ class InfluxDBSummaries:
         if (await self.state()).manifest.number >= manifest.number:
             return False
         text = manifest.as_text()
+        # Of two processes that write the same number at the same moment one must not mix with the other.
+        time = manifest.number * _TURNS + secrets.randbelow(_TURNS)
         lines = [
-            point("manifest", {"piece": str(piece)}, {"text": text[begin : begin + _PIECE]}, manifest.number)
+            point("manifest", {"piece": str(piece)}, {"text": text[begin : begin + _PIECE]}, time)
             for piece, begin in enumerate(range(0, len(text), _PIECE))
         ]
         await asyncio.to_thread(self._server.write_meta, lines)
@@ -200,7 +204,7 @@ class InfluxDBSummaries:
             self._server.delete_meta(f'_measurement="block" AND level="{level}"', first, first + _PIECES)
         for journal, place in manifest.included.items():
             self._server.delete_meta(f'_measurement="journal" AND journal="{journal}"', 0, place + 1)
-        self._server.delete_meta('_measurement="manifest"', 0, max(0, manifest.number - 1))
+        self._server.delete_meta('_measurement="manifest"', 0, max(0, manifest.number - 1) * _TURNS)
 
     async def _meta(self, text: str, **params: Any) -> dict[str, Tables]:
         return await self._reader.run(text, {"bucket": self._reader.meta_bucket, **params})

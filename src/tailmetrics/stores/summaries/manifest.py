@@ -28,7 +28,7 @@ from tailmetrics.stores.summaries.block import DAY_US, HOUR_US, LEVELS, MINUTE_U
 from tailmetrics.stores.windowing import Span
 
 ALWAYS: Final[Span] = (-(2**62), 2**62)
-GENERATIONS: Final = 2**20  # of a block: a new one has a random one
+GENERATIONS: Final = 2**23  # of a block: a new one has a random one
 _MOST_SPANS = 500  # of one commit, beyond which times are told in longer stretches
 _MOST_STALE = 10_000  # likewise of all that is stale
 

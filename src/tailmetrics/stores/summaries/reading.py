@@ -21,18 +21,21 @@ class BlockCache:
     def __init__(self, most_bytes: int = _CACHE_BYTES) -> None:
         self._most_bytes = most_bytes
         self._bytes = 0
-        self._parts: OrderedDict[tuple[BlockKey, Part], bytes] = OrderedDict()
+        # With sizes, as a generation may come again in the end.
+        self._parts: OrderedDict[tuple[BlockKey, Part, int], bytes] = OrderedDict()
 
-    def get(self, key: BlockKey, part: Part) -> bytes | None:
-        data = self._parts.get((key, part))
+    def get(self, ref: BlockRef, part: Part) -> bytes | None:
+        key = (ref.key, part, ref.sizes[part])
+        data = self._parts.get(key)
         if data is not None:
-            self._parts.move_to_end((key, part))
+            self._parts.move_to_end(key)
         return data
 
-    def put(self, key: BlockKey, part: Part, data: bytes) -> None:
-        if (key, part) in self._parts or len(data) > self._most_bytes // 4:
+    def put(self, ref: BlockRef, part: Part, data: bytes) -> None:
+        key = (ref.key, part, len(data))
+        if key in self._parts or len(data) > self._most_bytes // 4:
             return
-        self._parts[key, part] = data
+        self._parts[key] = data
         self._bytes += len(data)
         while self._bytes > self._most_bytes:
             _, oldest = self._parts.popitem(last=False)
@@ -53,11 +56,11 @@ class Reading:
         return self._state
 
     async def parts(self, refs: Sequence[BlockRef], part: Part) -> Sequence[bytes]:
-        found = {ref.key: data for ref in refs if (data := self._cache.get(ref.key, part)) is not None}
+        found = {ref.key: data for ref in refs if (data := self._cache.get(ref, part)) is not None}
         if missing := [ref for ref in refs if ref.key not in found]:
             for ref, data in zip(missing, await self._store.parts(missing, part), strict=True):
                 found[ref.key] = data
-                self._cache.put(ref.key, part, data)
+                self._cache.put(ref, part, data)
         return [found[ref.key] for ref in refs]
 
     def requests(
