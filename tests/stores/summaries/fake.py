@@ -6,6 +6,7 @@ things: others go on meanwhile.
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import types
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Sequence
@@ -42,8 +43,11 @@ _ROWS_A_FRAME = 4
 
 @types.coroutine
 def wait(where: Where) -> Generator[Where, None, None]:
-    """Let others go on: before a request, or in the middle of it."""
-    yield where
+    """Let others go on: before a request, or in the middle of it; in an event loop nobody waits."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        yield where
 
 
 class Task(Generic[_Result]):

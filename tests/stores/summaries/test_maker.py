@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -11,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailmetrics.stats import BreakdownQuery, CustomersQuery
+from tailmetrics.stores.loop_thread import LoopThread
 from tailmetrics.stores.summaries import answers, maker
 from tailmetrics.stores.summaries.block import DAY_US, HOUR_US, MINUTE_US
-from tailmetrics.stores.summaries.maker import Lease, Maker, next_work
+from tailmetrics.stores.summaries.maker import Lease, Maker, Making, next_work
 from tailmetrics.stores.summaries.manifest import BlockRef, Manifest, State, within, without
 from tailmetrics.windows import from_us, to_us
 from tests.builders import Record, at
@@ -331,3 +333,39 @@ class TestLease:
         now += maker._LEASE_SECONDS + 1
         assert [finished(other.is_held()), finished(other.is_held())] == [False, True]
         assert not finished(one.is_held())
+
+
+class TestMaking:
+    """In the loop of a store's queries."""
+
+    def test_it_goes_on_after_all_has_been_made_at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.undo()
+        monkeypatch.setattr(maker, "START_SECONDS", 0.0)
+        monkeypatch.setattr(maker, "_LOOK_SECONDS", 0.01)
+        loop, store = LoopThread("test", "the store"), Looped()
+        making = Making(loop, store)
+        try:
+            commit(store, request())
+            making.finish()
+            assert finished(store.state()).manifest.blocks
+            store.looked.clear()
+            making.begin()
+            assert store.looked.wait(10)
+        finally:
+            loop.end(nothing)
+
+
+class Looped(FakeKeeps):
+    """A store in an event loop, where nothing waits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.looked = threading.Event()
+
+    async def lease(self) -> str:
+        self.looked.set()
+        return await super().lease()
+
+
+async def nothing() -> None:
+    pass

@@ -325,9 +325,9 @@ class Making:
         self._running: Future[None] | None = None
 
     def begin(self) -> None:
-        """Go on in the background until the loop ends, once."""
+        """Go on in the background until the loop ends, once; again after `finish`."""
         with self._lock:
-            if self._running is None:
+            if self._running is None or self._running.done():
                 self._running = self._loop.run(Maker(self._store).run())
 
     def finish(self) -> None:
