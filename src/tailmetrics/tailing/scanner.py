@@ -297,9 +297,8 @@ class Scanner:
                         self._settled[file.key] = file.modified_ns
             except (OSError, LoadError) as error:
                 log.debug("cannot look at a rotated file", path=path, error=str(error))
-        if self._left_alone:
-            _log_left_alone(self._left_alone)
-            self._left_alone = []
+        _log_left_alone(self._left_alone)
+        self._left_alone.clear()
 
     def _match_rotated(self, file: FoundFile, relatives: Relatives, closing: contextlib.ExitStack) -> bool:
         """Follow a rotated file when it has something to read; whether all is known of it.
@@ -356,12 +355,13 @@ def _framing_at_start(opened: LogFile, log_format: FormatOptions) -> Framing:
 
 
 def _log_left_alone(paths: list[str]) -> None:
-    log.info(
-        "rotated files from before the first start are left alone; LOG_START=oldest reads them",
-        files=len(paths),
-        first=paths[0],
-        last=paths[-1],
-    )
+    if paths:
+        log.info(
+            "rotated files from before the first start are left alone; LOG_START=oldest reads them",
+            files=len(paths),
+            first=paths[0],
+            last=paths[-1],
+        )
 
 
 def _log_problem(path: str, state: SourceState, reason: str) -> None:
