@@ -116,8 +116,10 @@ class Server:
         try:
             return [refused for post in started for refused in post.result()]
         except StoreUnavailable as error:
-            if error.retry_after_seconds is None:  # else the server is well, and keeps what it has taken
+            if error.retry_after_seconds is None:
                 self._accepted.clear()
+            elif bucket == self.address.bucket:  # the server is well, and has what it took before too
+                self._accepted |= self._accepted_before
             raise
 
     def write_meta(self, lines: Sequence[str]) -> None:
