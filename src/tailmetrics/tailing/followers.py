@@ -60,6 +60,18 @@ class Followers:
     def __len__(self) -> int:
         return len(self._by_key)
 
+    def paths(self) -> list[str]:
+        """Of the files that are open."""
+        return [follower.path for follower in self._by_key.values()]
+
+    def adopt_orphans(self) -> None:
+        """At start, look for what became of the sources that were not found under their names."""
+        for source in self.known:
+            is_ours = self.names.format_of_rotated(source.path) is not None
+            if is_ours and source.source_id not in self._by_source:
+                self.orphans.add(source)
+                self.closed_inodes.add(source.inode)
+
     def of_file(self, key: Key) -> Follower | None:
         return self._by_key.get(key)
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Set
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
+from tailmetrics.errors import LoadError
 from tailmetrics.sources import HEAD_BYTES, Checkpoint, Source, fingerprint
 from tailmetrics.tailing.identity import holds
-from tailmetrics.tailing.log_file import Key, LogFile, may_hold_more
+from tailmetrics.tailing.log_file import Key, LogFile, may_hold_more, open_log
 from tailmetrics.tailing.rotation import LogNames, chain
 from tailmetrics.telemetry.log import EventLog
 
@@ -118,6 +120,12 @@ class KnownSources:
                 log.info("read by another node before", path=here.path, node=source.node_id)
                 self.put(here)
                 self.at_start.append(here)
+
+    def take_over_files(self, paths: Iterable[str]) -> None:
+        """The same of all files at a start, before any of them is told from others."""
+        for path in paths:
+            with contextlib.suppress(OSError, LoadError), contextlib.closing(open_log(path)) as file:
+                self.take_over(file, path)
 
     def _index(self, source: Source) -> None:
         self._by_inode[(source.device, source.inode)].add(source.source_id)

@@ -140,7 +140,7 @@ class Scanner:
         self._names.add(file.path for file in found)
         keys = {file.path: file.key for file in found}
         if self._first_look is None and self._known.has_others:
-            self._take_over([file.path for file in found])
+            self._known.take_over_files([*keys, *self._rotated_files.find()])
         problems: Problems = {
             path: (self._state_of(path, reason), reason) for path, reason in missing.items()
         }
@@ -149,7 +149,7 @@ class Scanner:
         # What is not opened yet could be taken for one that is gone.
         if not self._adopted and not self._first_look:
             self._adopted = True
-            self._adopt_orphans()
+            self._followers.adopt_orphans()
         if self._adopted:
             self._look_at_rotated(set(keys.values()))
         self._orphans.give_up_after(self._options.rotated_hold_seconds)
@@ -276,20 +276,6 @@ class Scanner:
             return None
         return opened
 
-    def _take_over(self, found: list[str]) -> None:
-        """At start, before any file is told from others, learn what other nodes have read of those here."""
-        for path in [*found, *self._rotated_files.find()]:
-            with contextlib.suppress(OSError, LoadError), contextlib.closing(open_log(path)) as opened:
-                self._known.take_over(opened, path)
-
-    def _adopt_orphans(self) -> None:
-        """At start, look for what became of the sources that were not found under their names."""
-        for source in self._known:
-            is_ours = self._names.format_of_rotated(source.path) is not None
-            if is_ours and self._followers.of_source(source.source_id) is None:
-                self._orphans.add(source)
-                self._followers.closed_inodes.add(source.inode)
-
     def _look_at_rotated(self, found: Set[Key]) -> None:
         """Follow what rotation made of the logs, whether LOG_FILE_PATH names it or not.
 
@@ -304,26 +290,15 @@ class Scanner:
                 continue
             if self._settled.get(file.key) == file.modified_ns or self._followers.of_file(file.key):
                 continue
-            relatives = relatives or Relatives(
-                self._known, self._names, [follower.path for follower in self._followers]
-            )
+            relatives = relatives or Relatives(self._known, self._names, self._followers.paths())
             try:
                 with contextlib.ExitStack() as closing:
                     if self._match_rotated(file, relatives, closing):
                         self._settled[file.key] = file.modified_ns
             except (OSError, LoadError) as error:
                 log.debug("cannot look at a rotated file", path=path, error=str(error))
-        self._say_what_is_left_alone()
-
-    def _say_what_is_left_alone(self) -> None:
-        if self._left_alone:
-            log.info(
-                "rotated files from before the first start are left alone; LOG_START=oldest reads them",
-                files=len(self._left_alone),
-                first=self._left_alone[0],
-                last=self._left_alone[-1],
-            )
-        self._left_alone = []
+        _log_left_alone(self._left_alone)
+        self._left_alone.clear()
 
     def _match_rotated(self, file: FoundFile, relatives: Relatives, closing: contextlib.ExitStack) -> bool:
         """Follow a rotated file when it has something to read; whether all is known of it.
@@ -377,6 +352,16 @@ def _framing_at_start(opened: LogFile, log_format: FormatOptions) -> Framing:
     with contextlib.suppress(LoadError):
         log_format = decided(head_of(opened.read), log_format, is_whole=False) or log_format
     return framing_of(log_format.name)
+
+
+def _log_left_alone(paths: list[str]) -> None:
+    if paths:
+        log.info(
+            "rotated files from before the first start are left alone; LOG_START=oldest reads them",
+            files=len(paths),
+            first=paths[0],
+            last=paths[-1],
+        )
 
 
 def _log_problem(path: str, state: SourceState, reason: str) -> None:

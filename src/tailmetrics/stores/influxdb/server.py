@@ -125,8 +125,10 @@ class Server:
         try:
             return [refused for post in started for refused in post.result()]
         except StoreUnavailable as error:
-            if error.retry_after_seconds is None:  # else the server is well, and keeps what it has taken
+            if error.retry_after_seconds is None:
                 self._accepted.clear()
+            elif bucket == self.address.bucket:  # the server is well, and has what it took before too
+                self._accepted |= self._accepted_before
             raise
 
     def write_meta(self, lines: Sequence[str]) -> None:
@@ -174,7 +176,7 @@ class Server:
         """Write the lines from the place `first` on; where they are too many or one is refused, by halves."""
         text = lines.str.join("\n").item().encode()
         # Records alone: the same lines of another bucket may be needed again, as others were written between.
-        digest = hashlib.blake2b(text).digest() if bucket == self.address.bucket else b""
+        digest = hashlib.sha256(text).digest() if bucket == self.address.bucket else b""
         if digest in self._accepted_before:
             self._accepted.add(digest)
             return []

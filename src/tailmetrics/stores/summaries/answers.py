@@ -227,28 +227,27 @@ async def _counts(
     **columns: pl.Expr,
 ) -> pl.DataFrame:
     """Requests by keys, the first of which is that of the part's names, from blocks and from requests."""
-    name = keys[0]
-    wanted = None if customer_ids is None else pl.Series(customer_ids, dtype=pl.String)
+    name, *others = keys
+    ids = _Ids(None if customer_ids is None else pl.Series(customer_ids, dtype=pl.String))
+
+    def by_keys(codes: Times, frame: pl.DataFrame) -> pl.DataFrame:
+        coded = frame.with_columns(code=codes, **columns).filter(pl.col("code") >= 0)
+        return coded.group_by("code", *others).agg(pl.col("count").cast(pl.Int64).sum())
 
     def of_block(unpacked: Unpacked, cells: Times | None) -> pl.DataFrame:
         rows = _chosen(unpacked.counts, cells)
-        if wanted is not None:
-            numbers = unpacked.names.is_in(wanted.implode()).arg_true()
-            rows = rows.filter(pl.col("number").is_in(numbers.implode()))
-        counted = rows.with_columns(**columns).group_by("number", *keys[1:]).agg(_COUNT)
-        return counted.with_columns(unpacked.names.gather(counted["number"]).alias(name)).drop("number")
+        return by_keys(ids.codes(unpacked.names)[rows["number"].to_numpy()], rows)
 
     found = await _of_blocks(store, plan, part, of_block)
     rows = store.paths(plan.spans) if part == "paths" else store.requests(plan.spans, customer_ids)
     async for frame in rows:
-        found.append(frame.with_columns(**columns).group_by(keys).agg(_COUNT))
+        names = frame[name].unique()
+        found.append(by_keys(ids.codes(names)[_places(frame[name], names)], frame))
     if not found:
         kinds = {"customer_id": pl.String, "path": pl.String, "status_code": pl.Int16}
         return pl.DataFrame(schema={key: kinds.get(key, pl.Int64) for key in (*keys, "count")})
-    together = pl.concat(
-        [frame.select(*keys, pl.col("count").cast(pl.Int64)) for frame in found], how="vertical_relaxed"
-    )
-    return together.group_by(keys).agg(_COUNT)
+    together = pl.concat(found, how="vertical_relaxed").group_by("code", *others).agg(_COUNT)
+    return together.with_columns(ids.known.gather(together["code"]).alias(name)).drop("code")
 
 
 async def _latencies(store: Summarized, plan: Plan, wanted: pl.Series | None) -> pl.DataFrame:
@@ -263,9 +262,8 @@ async def _latencies(store: Summarized, plan: Plan, wanted: pl.Series | None) ->
     def of_requests(frame: pl.DataFrame) -> Durations:
         timed = _timed(frame)
         names = timed.frame["customer_id"].unique()
-        places = pl.DataFrame({"customer_id": names, "number": range(len(names))})
-        rows = timed.frame.join(places, on="customer_id").select("number", "value", "count")
-        return ids.numbered(names, Durations(rows, timed.unit))
+        numbers = _places(timed.frame["customer_id"], names)
+        return ids.numbered(names, Durations(timed.frame.with_columns(number=numbers), timed.unit))
 
     named = await store.parts([ref for ref, _ in plan.blocks], "customers")
     parts = await store.parts([ref for ref, _ in plan.blocks], "latencies")
@@ -285,23 +283,39 @@ async def _latencies(store: Summarized, plan: Plan, wanted: pl.Series | None) ->
 
 
 class _Ids:
-    """Numbers for the ids of customers: those that are wanted, or all that come (None)."""
+    """Numbers for names: those that are wanted, or all that come (None)."""
 
     def __init__(self, wanted: pl.Series | None) -> None:
-        self.known = pl.Series("id", [], pl.String) if wanted is None else wanted.alias("id")
+        self._codes = {} if wanted is None else {name: code for code, name in enumerate(wanted)}
         self._is_open = wanted is None
 
-    def numbered(self, names: pl.Series, durations: Durations) -> Durations:
-        """The durations with `code`, a place in `known`, for `number`, a place in `names`."""
+    @property
+    def known(self) -> pl.Series:
+        """The names in the order of their numbers."""
+        return pl.Series(list(self._codes), dtype=pl.String)
+
+    def codes(self, names: pl.Series) -> Times:
+        """The numbers of names, -1 for those that are not wanted."""
+        known = self._codes
         if self._is_open:
-            self.known = pl.concat([self.known, names.filter(~names.is_in(self.known.implode())).alias("id")])
-        codes = pl.DataFrame(
-            {"id": self.known, "code": pl.int_range(len(self.known), dtype=pl.Int64, eager=True)}
-        )
-        places = pl.DataFrame({"id": names}).join(codes, on="id", how="left", maintain_order="left")["code"]
-        frame = durations.frame.with_columns(places.gather(durations.frame["number"]).alias("code"))
-        kept = frame if self._is_open else frame.filter(pl.col("code").is_not_null())
-        return Durations(kept.select("code", "value", "count"), durations.unit)
+            for name in names:
+                known.setdefault(name, len(known))
+        return np.array([known.get(name, -1) for name in names], np.int64)
+
+    def numbered(self, names: pl.Series, durations: Durations) -> Durations:
+        """The durations of known names by `code`, for `number`, a place in `names`."""
+        frame = durations.frame
+        codes = self.codes(names)[frame["number"].to_numpy()]
+        found = pl.DataFrame([pl.Series("code", codes), frame["value"], frame["count"]])
+        return Durations(found if self._is_open else found.filter(pl.Series(codes >= 0)), durations.unit)
+
+
+def _places(column: pl.Series, names: pl.Series) -> Times:
+    """Where each text of a column stands in `names`."""
+    places = pl.DataFrame({"name": names, "place": pl.int_range(len(names), dtype=pl.Int64, eager=True)})
+    texts = column.alias("name").to_frame()
+    found: Times = texts.join(places, on="name", how="left", maintain_order="left")["place"].to_numpy()
+    return found
 
 
 async def _of_blocks(

@@ -250,7 +250,8 @@ def _relative(frame: pl.DataFrame, start_us: int) -> pl.DataFrame:
 def _absolute(frame: pl.DataFrame, start_us: int) -> pl.DataFrame:
     if not frame.width:
         return frame
-    return frame.with_columns(pl.col("time").cast(pl.Int64) * MINUTE_US + start_us)
+    time = frame["time"].cast(pl.Int64) * MINUTE_US + start_us
+    return frame.replace_column(frame.get_column_index("time"), time)
 
 
 def _steps(frame: pl.DataFrame, unit: int) -> pl.DataFrame:
@@ -276,4 +277,5 @@ def _summed_steps(frame: pl.DataFrame) -> pl.DataFrame:
     starts = np.flatnonzero(frame["first"].to_numpy())
     before = through[starts] - steps[starts]
     lengths = np.diff(np.append(starts, len(steps)))
-    return frame.with_columns(value=through - np.repeat(before, lengths)).drop("first", "low", "high")
+    values = pl.Series("value", through - np.repeat(before, lengths))
+    return pl.DataFrame([*(frame[key] for key in _keys(frame)), values, frame["count"]])
