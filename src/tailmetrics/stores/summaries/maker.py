@@ -220,11 +220,14 @@ class Maker:
         fence = _following(state, state.manifest.blocks, state.stale, ahead=_FENCE)
         if not await self._store.keep_manifest(replace(fence, included=included)):
             return
-        # Others may have read the manifest of the last sweep, and be about to read journals.
+        if (await self._store.state()).manifest.number != fence.number:  # one that was under way is newer
+            return
+        # Others may have read the manifest of the last sweep, or the one before this: journals come next.
+        known = state.manifest.included
         long = {
-            journal: min(place, included[journal])
+            journal: min(place, known[journal])
             for journal, place in self._included.items()
-            if journal in included
+            if journal in known
         }
         self._unnamed = await self._store.sweep(replace(fence, included=long), self._unnamed)
         self._included, self._deleted = included, long
