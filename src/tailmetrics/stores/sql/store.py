@@ -28,7 +28,7 @@ from tailmetrics.stores.sql.dialect import Database, errors_translated, paramete
 from tailmetrics.stores.sql.queries import Queries
 from tailmetrics.stores.sql.summaries import SqlSummaries
 from tailmetrics.stores.sql.writer import SqlWriter
-from tailmetrics.stores.summaries.maker import Maker
+from tailmetrics.stores.summaries.maker import Making
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -63,8 +63,9 @@ class SqlStore:
         self._closed = False
         self._stored: tuple[str, tuple[SourceStatus, ...]] = ("", ())
         self._heard: dict[str, tuple[float, float]] = {}  # of processors, as `is_alive` has it
-        self._summaries = SqlSummaries(self._reading, self._engine, self._database)
         self._loop = LoopThread("sql-queries", self._database.name)
+        summaries = SqlSummaries(self._reading, self._engine, self._database)
+        self._making = Making(self._loop, summaries)
         try:
             self._prepare()
         except StoreUnavailable:
@@ -95,6 +96,7 @@ class SqlStore:
 
     def write(self, batches: Sequence[Batch]) -> None:
         self._write(lambda writer: writer.write(batches))
+        self._making.begin()
 
     def forget(self, source_ids: Sequence[str], *, with_records: bool = False) -> int:
         return self._write(lambda writer: writer.forget(source_ids, with_records=with_records))
@@ -153,7 +155,8 @@ class SqlStore:
         self._engine.dispose()
 
     def summarize(self) -> None:
-        self._loop.run(Maker(self._summaries).make_all()).result()
+        self._prepare()
+        self._making.finish()
 
     def _prepare(self) -> None:
         """Make the tables where there are none, once. Raises StoreUnavailable when the store is closed."""
@@ -177,6 +180,7 @@ class SqlStore:
 
     async def _ask(self, query: Callable[[Queries], Coroutine[Any, Any, _Result]]) -> _Result:
         """The result of a query; it is stopped when its time is over or nobody waits for it any more."""
+        self._making.begin()
         running = self._loop.run(self._run(query))
         try:
             return await asyncio.wrap_future(running)
