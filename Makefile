@@ -1,6 +1,6 @@
 # The containers of docker-compose.yml, and the checks. `make` alone shows what there is.
 .DEFAULT_GOAL := help
-.PHONY: build start ingest test fast package down help
+.PHONY: build start ingest test fast influxdb-test package down help
 
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 ENGINE := @docker info >/dev/null 2>&1 || { echo 'No Docker engine answers (docker info says more). Start it, or run ./start.sh, which needs none.' >&2; exit 69; }
@@ -26,6 +26,10 @@ test: ## run all checks and tests
 fast: ## run all checks, and the tests that need no server, browser or container
 	./run_tests.sh --fast
 
+influxdb-test: ## test with a real InfluxDB; INFLUXD=influxd, or INFLUXDB_TEST_URL, _TOKEN and _ORG of one that runs
+	@bash -c '. scripts/environment.sh; prepare_environment test'
+	@.venv/bin/python -m tools.influxdb_test $(addprefix --only ,$(PARTS))
+
 package: ## build the wheel and the source archive into dist/, and try them in an environment of their own
 	scripts/package.sh
 
@@ -34,4 +38,4 @@ down: ## stop and remove the containers; what they stored is kept
 	COMPOSE_PROFILES=postgres,mysql,rabbitmq $(COMPOSE) down
 
 help: ## show these commands
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1 \2/p' $(MAKEFILE_LIST) | while read -r name text; do printf '%-8s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1 \2/p' $(MAKEFILE_LIST) | while read -r name text; do printf '%-13s %s\n' "$$name" "$$text"; done

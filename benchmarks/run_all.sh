@@ -26,4 +26,4 @@ run start.py
 run live.py --browser
 run backlog.py
 [ -d /usr/lib/postgresql ] && run postgresql.py
-if [ -n "${INFLUXDB_TEST_URL:-}" ]; then run influxdb.py; fi
+if [ -n "${INFLUXDB_TEST_URL:-}" ]; then run influxdb.py && run influxdb_customer.py; fi

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import os
 import pwd
+import secrets
 import shutil
 import signal
 import socket
@@ -14,7 +15,9 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
+import httpx
 import psycopg
 import pymysql
 
@@ -105,6 +108,9 @@ class Server:
 
     def _run(self, command: Sequence[str]) -> None:
         self._run_in_background(command).wait(_START_SECONDS)
+
+
+_Kind = TypeVar("_Kind", bound=Server)
 
 
 class PostgreSQL(Server):
@@ -206,6 +212,52 @@ class MariaDB(Server):
             return list(cursor.fetchall())
 
 
+def influxd() -> str | None:
+    """The program of InfluxDB 2 that INFLUXD names, else the one on the path, if there is one."""
+    return shutil.which(os.environ.get("INFLUXD") or "influxd")
+
+
+class InfluxDB(Server):
+    """InfluxDB 2 with an organisation, and a token of its own that may do everything."""
+
+    org = "tests"
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.address = f"http://127.0.0.1:{self.port}"
+        self.token = secrets.token_hex(24)
+
+    def start(self) -> None:
+        super().start()
+        if httpx.get(f"{self.address}/api/v2/setup", timeout=30).json()["allowed"]:
+            first = {"username": "tests", "password": secrets.token_hex(8), "bucket": "tests"}
+            wanted = {**first, "org": self.org, "token": self.token}
+            httpx.post(f"{self.address}/api/v2/setup", json=wanted, timeout=30).raise_for_status()
+
+    def _command(self) -> Sequence[str]:
+        program = influxd()
+        if program is None:
+            raise RuntimeError("found no influxd, expected one on the path, or INFLUXD=/path/to/influxd")
+        return [
+            program,
+            f"--http-bind-address=127.0.0.1:{self.port}",
+            f"--bolt-path={self.folder}/bolt",
+            f"--sqlite-path={self.folder}/sqlite",
+            f"--engine-path={self.folder}/engine",
+            "--reporting-disabled",
+            "--log-level=warn",
+        ]
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(httpx.TransportError):
+            return httpx.get(f"{self.address}/health", timeout=30).status_code == 200
+        return False
+
+    def _as_owner(self, command: Sequence[str]) -> list[str]:
+        """It runs as anybody, and its program may be where another user may not look."""
+        return list(command)
+
+
 _running = contextlib.ExitStack()
 
 may_start = True  # whether the test that runs is marked as one that needs servers; set by tests/conftest.py
@@ -240,7 +292,7 @@ def stop_all() -> None:
 
 
 @contextlib.contextmanager
-def running(kind: Callable[[Path], Server]) -> Iterator[Server]:
+def running(kind: Callable[[Path], _Kind]) -> Iterator[_Kind]:
     """A server that runs until the context ends."""
     # Not in pytest's folder, which the server's user may not enter.
     folder = Path(tempfile.mkdtemp(prefix="tailmetrics-"))

@@ -387,7 +387,7 @@ def test_cleanup_asks_no_engine_when_there_were_no_containers(machine: Machine) 
 
 # Makefile
 
-TARGETS = ("build", "start", "ingest", "test", "fast", "package", "down", "help")
+TARGETS = ("build", "start", "ingest", "test", "fast", "influxdb-test", "package", "down", "help")
 
 
 def _make(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -409,6 +409,7 @@ def test_make_alone_shows_every_target() -> None:
         (["ingest"], "into the InfluxDB of the containers"),
         (["test"], "./run_tests.sh"),
         (["fast"], "./run_tests.sh --fast"),
+        (["influxdb-test"], "python -m tools.influxdb_test"),
         (["down"], "compose down"),
     ],
 )

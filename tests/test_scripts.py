@@ -571,13 +571,41 @@ def test_a_check_that_fails_fails_the_run(tools: Checkout, tool: str) -> None:
 def test_ci_passes_only_when_all_tests_ran_and_passed(
     checkout: Checkout, closing: str, status: int, expected: int
 ) -> None:
-    (checkout.folder / "run_tests.sh").write_text(f"#!/bin/sh\necho '{closing}'\nexit {status}\n")
-    assert checkout.run(".ci/run").returncode == expected
+    assert _ci(checkout, closing, status).returncode == expected
 
 
 def test_ci_closes_with_the_closing_line_of_pytest(checkout: Checkout) -> None:
-    (checkout.folder / "run_tests.sh").write_text("#!/bin/sh\necho '== 3 passed in 1.00s =='\n")
-    assert checkout.run(".ci/run").stdout.splitlines()[-1] == "All checks passed: == 3 passed in 1.00s =="
+    said = _ci(checkout, "== 3 passed in 1.00s ==").stdout.splitlines()
+    assert said[-1] == "All checks passed: == 3 passed in 1.00s =="
+
+
+@pytest.mark.parametrize("status", [0, 1])
+def test_ci_tests_with_a_real_influxdb_when_there_is_one(checkout: Checkout, status: int) -> None:
+    programs = checkout.folder / "programs"
+    programs.mkdir()
+    (programs / "influxd").touch(0o755)
+    path = f"{programs}:{os.environ['PATH']}"
+    done = _ci(checkout, "== 3 passed in 1.00s ==", influxdb_status=status, PATH=path)
+    assert (done.returncode, "a real InfluxDB was run" in done.stdout) == (status, True)
+    assert "Found no influxd" not in done.stdout
+
+
+def test_ci_says_when_it_tests_with_no_real_influxdb(checkout: Checkout) -> None:
+    folders = os.environ["PATH"].split(":")
+    path = ":".join(folder for folder in folders if not Path(folder, "influxd").exists())
+    done = _ci(checkout, "== 3 passed in 1.00s ==", influxdb_status=1, PATH=path)
+    assert (done.returncode, "Found no influxd on the path" in done.stdout) == (0, True)
+
+
+def _ci(
+    checkout: Checkout, closing: str, status: int = 0, *, influxdb_status: int = 0, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run .ci/run with tests that only say what is given."""
+    (checkout.folder / "run_tests.sh").write_text(f"#!/bin/sh\necho '{closing}'\nexit {status}\n")
+    (checkout.folder / "Makefile").write_text(
+        f"influxdb-test:\n\t@echo 'a real InfluxDB was run'; exit {influxdb_status}\n"
+    )
+    return checkout.run(".ci/run", **environment)
 
 
 # cleanup.sh

@@ -13,6 +13,7 @@ TailmetricsError
 ├── ServiceError           a running service refused, or could not answer
 └── StoreError             something about the store
     ├── StoreUnavailable   away for now: wait and try again
+    │   └── StoreRefused   it refuses this user until something is mended: a service waits, a command ends
     ├── StoreBusy          another process holds it
     ├── SchemaMismatch     written by a version that this one does not know
     ├── StoreGone          its data was removed while it was in use
@@ -114,6 +115,13 @@ class StoreUnavailable(StoreError):
     def __init__(self, message: str, retry_after_seconds: float | None = None) -> None:
         self.retry_after_seconds = retry_after_seconds
         super().__init__(message)
+
+
+class StoreRefused(StoreUnavailable):
+    """The store lets nobody in, or misses what cannot be made, until something is mended there or here.
+
+    A service goes on and says so, as that is done at the server as often as in its settings; a command ends.
+    """
 
 
 class StoreBusy(StoreError):

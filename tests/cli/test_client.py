@@ -266,3 +266,10 @@ def test_who_may_open_the_store_needs_no_key(run: Run, stored: str, monkeypatch:
 def test_no_key_is_in_the_log_of_the_service(closed: Service) -> None:
     said = closed.said()
     assert "keys=1" in said and "the-" not in said
+
+
+def test_a_store_that_refuses_the_service_is_a_wrong_setting(run: Run) -> None:
+    body = b'{"type": "urn:tailmetrics:problem:store-refused", "detail": "INFLUXDB_TOKEN: no"}'
+    with program({**ALIVE, "/stats": (503, body)}) as port:
+        result = run("stats", "--port", port)
+    assert (result.exit_code, result.stderr) == (78, "tailmetrics stats: INFLUXDB_TOKEN: no\n")

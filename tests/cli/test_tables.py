@@ -106,6 +106,14 @@ class TestNarrow:
         assert "No such file" in text
         assert "lag bytes, device:inode:epoch" in text.replace("lag s, ", "")
 
+    def test_the_series_of_a_store_with_what_bounds_them(
+        self, narrow: int, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        readiness = Readiness(True, None, None, None, None, 0, (), series=31_404)
+        tables.print_status(Answer(readiness, b"", "here"))
+        text = " ".join(capsys.readouterr().out.split())
+        assert "31,404 series: one for each customer (LOG_CUSTOMER), status and lane" in text
+
 
 class TestCharts:
     def drawn(self, *windows: tuple[int, int, float | None]) -> list[list[str]]:

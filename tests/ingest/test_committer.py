@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import structlog
 
-from tailmetrics.errors import PositionConflict, RecordsRefused, Refusal, StoreUnavailable
+from tailmetrics.errors import PositionConflict, RecordsRefused, Refusal, StoreRefused, StoreUnavailable
 from tailmetrics.ingest.committer import Committer
 from tailmetrics.records import ParsedLines, no_records, no_rejects
 from tailmetrics.settings import load_settings
@@ -277,3 +277,33 @@ def test_a_refusal_of_records_that_were_not_written_ends_it(store):
     assert failed.wait(WAIT_SECONDS)
     committer.close()
     assert isinstance(committer.failure, RecordsRefused)
+
+
+def test_a_store_that_refuses_is_waited_for_loudly(store, start):
+    store.errors = [StoreRefused("the token may not write", 0.0)]
+    with structlog.testing.capture_logs() as said:
+        start().put(batch("a"))
+        assert store.begun.acquire(timeout=WAIT_SECONDS)
+        assert store.begun.acquire(timeout=WAIT_SECONDS)
+    [event] = [each for each in said if each["log_level"] == "error"]
+    assert (event["event"], event["error"]) == (
+        "the store refuses this service, trying again until it is mended",
+        "the token may not write",
+    )
+
+
+def test_a_store_that_refuses_is_the_end_where_nobody_waits_for_it(store):
+    store.errors = [StoreUnavailable("away", 0.0), StoreRefused("the token may not write")]
+    ended = threading.Event()
+    committer = Committer(
+        store,
+        load_settings(None).commit_options,
+        Metrics(),
+        lambda _: None,
+        ended.set,
+        ends_when_refused=True,
+    )
+    committer.put(batch("a"))
+    assert ended.wait(WAIT_SECONDS)
+    committer.close()
+    assert (type(committer.failure), store.commits) == (StoreRefused, [])

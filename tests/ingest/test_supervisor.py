@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tailmetrics.errors import PositionConflict, StoreError, StoreUnavailable
+from tailmetrics.errors import PositionConflict, StoreError, StoreRefused, StoreUnavailable
 from tailmetrics.ingest import supervisor as ingestion_module
 from tailmetrics.ingest.supervisor import Supervisor
 from tailmetrics.settings import Settings, load_settings
@@ -145,6 +145,46 @@ def test_while_the_store_is_away_the_state_says_so(ingestion, store):
     assert ingestion.state().store_error == "no space left on the disk"
 
 
+@pytest.mark.parametrize("what", ["sources", "write"])
+def test_a_load_does_not_wait_for_a_store_that_refuses(tmp_path, store, monkeypatch, what):
+    def refuse(*_: object) -> None:
+        raise StoreRefused("the token may not")
+
+    monkeypatch.setattr(store, what, refuse)
+    append(tmp_path / "old.log", *numbered(0, 10))
+    loading = Supervisor(load_settings(None, node_id="node"), store, Metrics(), follow=False)
+    loading.start()
+    job = loading.start_load(tmp_path / "old.log", "old.log", None)
+    assert job.wait(WAIT_SECONDS)
+    loading.stop()
+    assert (job.progress().state, str(loading.failure)) == ("failed", "the token may not")
+
+
+def test_a_store_that_may_not_be_written_is_told_before_there_are_lines_and_to_loads(
+    tmp_path, store, monkeypatch
+):
+    refused = [StoreRefused("the token may not write")]
+
+    def report(*_: object) -> None:
+        if refused:
+            raise refused[0]
+
+    monkeypatch.setattr(store, "report", report)
+    monkeypatch.setattr(ingestion_module, "_REPORT_SECONDS", 0.01)
+    (tmp_path / "empty.log").touch()
+    settings = load_settings(None, log_file_path=str(tmp_path / "empty.log"), node_id="node")
+    ingestion = Supervisor(settings, store, Metrics())
+    ingestion.start()
+    await_that(lambda: ingestion.state().store_error == "the token may not write", WAIT_SECONDS)
+    append(tmp_path / "old.log", *numbered(0, 10))
+    with pytest.raises(StoreRefused, match="the token may not write"):
+        ingestion.start_load(tmp_path / "old.log", "old.log", None)
+    refused.clear()
+    await_that(lambda: ingestion.state().store_error is None, WAIT_SECONDS)
+    assert ingestion.start_load(tmp_path / "old.log", "old.log", None).wait(WAIT_SECONDS)
+    ingestion.stop()
+
+
 def test_a_load_that_a_crash_interrupted_is_begun_again(ingestion, store, tmp_path):
     append(tmp_path / "old.log", *numbered(100, 150))
     ingestion.start()
@@ -153,6 +193,27 @@ def test_a_load_that_a_crash_interrupted_is_begun_again(ingestion, store, tmp_pa
     path = tmp_path / "old.log"
     assert ingestion.start_load(path, str(path), None).wait(WAIT_SECONDS)
     assert store.lines == 150
+
+
+def test_a_load_of_a_log_that_another_processor_reads_fails_alone(ingestion, store, tmp_path):
+    ingestion.start()
+    await_that(lambda: store.lines == 100, WAIT_SECONDS)
+    loaded = tmp_path / "loaded.log"
+    append(loaded, *numbered(1000, 1050))
+
+    def conflict(batches: Sequence[Batch]) -> None:
+        for batch in batches:
+            if batch.path == str(loaded):
+                raise PositionConflict(batch.source_id, 7, 54, "process 4711 on web-1")
+
+    store.before_write = conflict
+    job = ingestion.start_load(loaded, str(loaded), None)
+    assert job.wait(WAIT_SECONDS)
+    assert job.progress().state == "failed"
+    assert "process 4711 on web-1 reads this source" in str(job.progress().error)
+    append(tmp_path / "x.log", *numbered(100, 150))
+    await_that(lambda: store.lines == 150, WAIT_SECONDS)
+    assert ingestion.state().name == "running"
 
 
 def test_a_load_in_a_format_whose_settings_cannot_be_used_fails_alone(ingestion, tmp_path):

@@ -14,6 +14,8 @@ import numpy as np
 from tailmetrics.stats import (
     Breakdown,
     BreakdownQuery,
+    CustomersQuery,
+    CustomerStats,
     PathCount,
     StatsAnswer,
     StatsQuery,
@@ -91,7 +93,20 @@ def expected_summary(rows: Sequence[Record], failures: str = "4xx+5xx") -> Summa
     )
 
 
-def in_range(records: Iterable[Record], query: BreakdownQuery | TrendsQuery) -> list[Record]:
+def expected_customers(records: Iterable[Record], query: CustomersQuery) -> dict[str, CustomerStats]:
+    """All customers that match, on whatever page and in no order."""
+    rows: dict[str, list[Record]] = defaultdict(list)
+    for row in in_range(records, query):
+        if query.search.lower() in row[1].lower():
+            rows[row[1]].append(row)
+    return {
+        customer_id: CustomerStats(customer_id, expected_summary(of_customer, query.failures))
+        for customer_id, of_customer in rows.items()
+        if len(of_customer) >= query.min_requests
+    }
+
+
+def in_range(records: Iterable[Record], query: BreakdownQuery | CustomersQuery | TrendsQuery) -> list[Record]:
     return [
         record
         for record in records

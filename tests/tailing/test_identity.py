@@ -182,6 +182,10 @@ def test_an_upload_is_known_by_its_content_and_by_its_name_where_that_counts(
     by_content = {uploaded_source(file, "x.log", "node", name_counts=False).source_id for file in files}
     by_name = {uploaded_source(files[0], name, "node", name_counts=True).source_id for name in ("x", "y")}
     assert (len(by_content), len(by_name)) == (2, 2)
+    by_node = {
+        uploaded_source(files[0], "x.log", node_id, name_counts=False).source_id for node_id in ("a", "b")
+    }
+    assert len(by_node) == 1
 
 
 def test_the_head_grows_up_to_its_limit_and_never_shrinks() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tailmetrics.sources import Source
+from tailmetrics.sources import HEAD_BYTES, Source
 from tailmetrics.tailing.identity import checkpoint_of, new_source
 from tailmetrics.tailing.known_sources import KnownSources, Relatives
 from tailmetrics.tailing.log_file import open_log
@@ -119,3 +119,40 @@ def test_a_source_of_another_node_is_found_by_its_inode_alone(tmp_path: Path) ->
         assert new_source(opened, "x.log", "node", sources.with_inode(opened.key)).epoch == 5
         sources.put(other)
         assert (sources.with_inode(opened.key), sources.with_content_of(opened)) == ([other], [other])
+
+
+def read_elsewhere(content: bytes, path: str = "x.log") -> Source:
+    """A source of another node, of which this content was read."""
+    checkpoint = checkpoint_of(len(content), content[:HEAD_BYTES], content)
+    return Source("id", "other", 1, 2, 0, path, checkpoint, followed_since=STARTED)
+
+
+@pytest.mark.parametrize(("size", "is_told"), [(1023, False), (1024, True), (3000, True)])
+def test_a_source_of_another_node_is_this_ones_when_a_file_has_a_kib_of_its_bytes(
+    tmp_path: Path, size: int, *, is_told: bool
+) -> None:
+    content = b"x" * (size - 1) + b"\n"
+    other = read_elsewhere(content)
+    (tmp_path / "moved.log").write_bytes(content + b"more\n")
+    with contextlib.closing(open_log(str(tmp_path / "moved.log"))) as opened:
+        sources = KnownSources([], STARTED, [other])
+        found = [other] if is_told else []
+        assert (sources.has_others, sources.with_content_of(opened), list(sources)) == (is_told, found, found)
+
+
+def test_a_source_of_another_node_is_not_found_by_its_first_bytes_alone(tmp_path: Path) -> None:
+    content = b"x" * 3000
+    (tmp_path / "x.log").write_bytes(content + b"\n")
+    with contextlib.closing(open_log(str(tmp_path / "x.log"))) as opened:
+        sources = KnownSources([], STARTED, [read_elsewhere(content + b"y")])
+        assert (sources.with_content_of(opened), list(sources)) == ([], [])
+
+
+def test_what_is_taken_over_has_the_name_of_the_file_that_tells_it(tmp_path: Path) -> None:
+    content = b"x" * 2000 + b"\n"
+    (tmp_path / "x.log.1").write_bytes(content)
+    sources = KnownSources([], STARTED + timedelta(hours=1), [read_elsewhere(content, "/elsewhere/x.log")])
+    with contextlib.closing(open_log(str(tmp_path / "x.log.1"))) as opened:
+        sources.take_over(opened, str(tmp_path / "x.log.1"))
+    relatives = Relatives(sources, LogNames([log_path(str(tmp_path / "x.log"))]))
+    assert relatives.followed_since_ns(str(tmp_path / "x.log.2")) == STARTED.timestamp() * 1e9

@@ -44,6 +44,33 @@ def test_rotated_files_from_before_the_first_start_are_left_alone(log, follow):
     assert sorted(following.settle()) == sorted(as_bytes(numbered(5, 15)))
 
 
+def test_what_is_left_alone_is_said_once_a_start(log, follow, capsys):
+    append(log.with_suffix(".log.1"), *numbered(0, 5))
+    log.with_suffix(".log.2.gz").write_bytes(gzip.compress(b"a line\n"))
+    append(log, *numbered(5, 10))
+    following = follow(log)
+    following.settle()
+    [said] = [line for line in capsys.readouterr().out.splitlines() if "are left alone" in line]
+    assert all(word in said for word in ("LOG_START=oldest reads them", "files=2", "x.log.1", "x.log.2.gz"))
+
+
+def test_rotated_files_from_before_the_first_start_are_read_once_if_asked(log, follow, capsys):
+    log.with_suffix(".log.2.gz").write_bytes(gzip.compress("\n".join([*numbered(0, 5), ""]).encode()))
+    append(log.with_suffix(".log.1"), *numbered(5, 10))
+    append(log, *numbered(10, 15))
+    following = follow(log, log_start="oldest")
+    following.settle()
+    following.restart()
+    assert sorted(following.settle()) == sorted(as_bytes(numbered(0, 15)))
+    assert "left alone" not in capsys.readouterr().out
+
+
+def test_a_copy_from_before_the_first_start_is_no_log_of_its_own(log, follow):
+    append(log, *numbered(0, 100))
+    append(log.with_suffix(".log.1"), *numbered(0, 30))
+    assert follow(log, log_start="oldest").settle() == as_bytes(numbered(0, 100))
+
+
 def test_two_rotations_between_two_looks_are_all_read(log, follow):
     following = follow(log)
     append(log, *numbered(0, 5))

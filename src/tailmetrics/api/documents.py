@@ -45,6 +45,7 @@ from tailmetrics.stats import (
 from tailmetrics.status import LoadProgress, SourceStatus
 
 _UTC = ZoneInfo("UTC")
+MANY_SERIES = 1_000_000  # of which InfluxDB has some gigabytes in memory
 _FEW_WINDOWS = 1000  # take less time than it takes to go to another thread and back
 
 _Built = TypeVar("_Built")
@@ -158,8 +159,10 @@ def sources(statuses: Sequence[SourceStatus]) -> list[SourceReadiness]:
     ]
 
 
-def warnings(statuses: Sequence[SourceStatus], access: str | None = None) -> list[WarningOfSource]:
-    """Those of sources, and behind them what is to be said of the `access` to the service."""
+def warnings(
+    statuses: Sequence[SourceStatus], access: str | None = None, series: int | None = None
+) -> list[WarningOfSource]:
+    """Those of sources, and behind them what is to be said of `access` to the service, and of `series`."""
     found: list[WarningOfSource] = [
         {
             "source_id": status.source_id,
@@ -173,6 +176,13 @@ def warnings(statuses: Sequence[SourceStatus], access: str | None = None) -> lis
     ]
     if access is not None:
         found.append({"source_id": "", "path": "", "format": "", "kind": "access", "text": access})
+    if series is not None and series >= MANY_SERIES:
+        text = (
+            f"InfluxDB has {series:,} series, each of which takes some 3 KB of its memory: one for each "
+            "customer, status and lane. LOG_CUSTOMER says who is a customer, RETENTION_DAYS how long one "
+            "stays; from a million on PostgreSQL is the better store"
+        )
+        found.append({"source_id": "", "path": "", "format": "", "kind": "series", "text": text})
     return found
 
 

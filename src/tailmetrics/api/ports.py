@@ -38,6 +38,7 @@ class Supervisor(Protocol):
         """Read a finished file to its end, in the background; `format_name` None means the configured one.
 
         That is of the file's path, or of its `origin`: the path that it had before it was sent.
-        Raises LoadError when the file cannot be read and FormatError when the format cannot be built.
+        Raises LoadError when the file cannot be read, FormatError when the format cannot be built, and
+        StoreRefused while the store lets nobody write.
         """
         ...

@@ -146,6 +146,7 @@ class Health(TypedDict):
 class StoreReadiness(TypedDict):
     answers: bool
     error: Annotated[str | None, Field(description="Why the store does not answer.")]
+    series: NotRequired[Annotated[int, Field(description="Series of InfluxDB; left out for other stores.")]]
 
 
 class IngestionReadiness(TypedDict):
@@ -194,17 +195,17 @@ class SourceReadiness(TypedDict):
 
 
 class WarningOfSource(TypedDict):
-    """Why the lines of one log are probably not read as they are meant, or who may ask, without a log."""
+    """Why the lines of one log are probably not read as they are meant; without a log, of the service."""
 
     source_id: str
     path: Annotated[str, Field(examples=["data/requests.log"])]
     format: Annotated[str, Field(description="Format its lines are read in.", examples=["requests"])]
     kind: Annotated[
-        Literal["rejects", "duration", "access", "keys"],
+        Literal["rejects", "duration", "access", "keys", "series"],
         Field(
             description="Most of its latest lines are rejects, the median duration is above an hour, other "
-            "machines reach a service that asks for no key, or `path` is a file of keys that cannot be read "
-            "again."
+            "machines reach a service that asks for no key, `path` is a file of keys that cannot be read "
+            "again, or the store has more series than InfluxDB bears well."
         ),
     ]
     text: Annotated[str, Field(description="What was found, and what helps.")]

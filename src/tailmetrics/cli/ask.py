@@ -320,11 +320,13 @@ def top(
     "tailmetrics check",
     "tailmetrics check --env-file production.env --json",
     "tailmetrics check --deep",
+    "tailmetrics check --reader",
     exits=(Exit.CONFIGURATION,),
 )
 @click.option("--deep", is_flag=True, help="Also read every block of a store that is a file.")
+@click.option("--reader", is_flag=True, help="The store need not be written to, as by `tailmetrics serve`.")
 @options.shared("env_file", *options.FOLLOWING, *options.API, "json")
-def check(env_file: Path | None, deep: bool, as_json: bool, **flags: Any) -> None:
+def check(env_file: Path | None, deep: bool, reader: bool, as_json: bool, **flags: Any) -> None:
     """Look at settings, format, logs, store and port, and say what was found.
 
     Changes nothing. The status is 0 when a service could start, else 78.
@@ -334,7 +336,9 @@ def check(env_file: Path | None, deep: bool, as_json: bool, **flags: Any) -> Non
     from tailmetrics.cli import check, tables
 
     findings = []
-    for found in check.check(env_file or options.DEFAULT_ENV_FILE, deep=deep, **options.given(flags)):
+    for found in check.check(
+        env_file or options.DEFAULT_ENV_FILE, deep=deep, reader=reader, **options.given(flags)
+    ):
         finding = replace(found, text=masked(found.text))
         findings.append(finding)
         if not as_json:

@@ -53,10 +53,12 @@ class Finding:
     text: str
 
 
-def check(env_file: Path | None, *, deep: bool = False, **flags: Any) -> Iterator[Finding]:
+def check(
+    env_file: Path | None, *, deep: bool = False, reader: bool = False, **flags: Any
+) -> Iterator[Finding]:
     """Run all checks and yield what each finds; `flags` win over the environment and the file.
 
-    With `deep` all that a file store holds is read.
+    With `deep` all that a file store holds is read; with `reader` nobody has to write to the store.
     """
     yield from _env_file(env_file)
     try:
@@ -79,7 +81,7 @@ def check(env_file: Path | None, *, deep: bool = False, **flags: Any) -> Iterato
         yield Finding("note", "access", settings.access_warning)
     address = ServiceAddress(settings.api_host, settings.api_port)
     service = find_service(address)
-    yield from _store(settings, service, deep=deep)
+    yield from _store(settings, service, deep=deep, writes=not reader)
     yield _port(address, service)
 
 
@@ -239,7 +241,7 @@ def _queue(address: QueueUrl) -> Finding:
     return Finding("ok", "queue", f"{address} can be read")
 
 
-def _store(settings: Settings, service: str | None, *, deep: bool) -> Iterator[Finding]:
+def _store(settings: Settings, service: str | None, *, deep: bool, writes: bool) -> Iterator[Finding]:
     if settings.store.is_file:
         file = settings.store.path
         # Path.exists raises PermissionError for what is below a folder that may not be entered.
@@ -251,6 +253,7 @@ def _store(settings: Settings, service: str | None, *, deep: bool) -> Iterator[F
             status = asyncio.run(store.status())
             found = f"{counted(status.records, 'record')}, {counted(status.rejects, 'reject')}"
             yield Finding("ok", "store", f"{settings.store} answers: {found}")
+            store.check_access(writes=writes)
             if deep:
                 yield _deep(settings, is_read=store.verify())
     except StoreBusy as error:

@@ -169,3 +169,4 @@ class Readiness:
     warnings: tuple[WarningOfSource, ...] = ()
     reasons: tuple[str, ...] = ()
     restricted: bool = False
+    series: Annotated[int | None, Field(validation_alias=AliasPath("store", "series"))] = None

@@ -86,7 +86,7 @@ def command(
 
 def _exit_status(error: errors.TailmetricsError) -> Exit:
     match error:
-        case errors.SettingsError() | errors.FormatError():
+        case errors.SettingsError() | errors.FormatError() | errors.StoreRefused():
             return Exit.CONFIGURATION
         case errors.QueryError() | errors.ServiceError(status=422):
             return Exit.USAGE
@@ -142,7 +142,7 @@ _OPTIONS: dict[str, Callable[[Any], Any]] = {
     "log_format": setting("log_format", "Format of the lines."),
     "log_timezone": setting("log_timezone", "Time zone of timestamps without one."),
     "log_start": setting(
-        "log_start", "Where to begin in a new file.", type=click.Choice(["beginning", "end"])
+        "log_start", "Where to begin in a new file.", type=click.Choice(["beginning", "end", "oldest"])
     ),
     "store_url": setting("store_url", "Where records are kept."),
     "workers": setting("workers", "Workers of the dataflow.", type=int),

@@ -159,6 +159,8 @@ def print_status(answer: Answer[Readiness]) -> None:
             _print(f"{escaped(source.path)}: {escaped(source.last_error)}")
     if readiness.lost_bytes:
         _print(f"{counted(readiness.lost_bytes, 'byte')} destroyed by truncations before they were read")
+    if readiness.series is not None:
+        _print(f"{readiness.series:,} series: one for each customer (LOG_CUSTOMER), status and lane")
     for warning in readiness.warnings:
         read_as = f"read as {escaped(warning.format)}: " if warning.format else ""
         _print(f"warning: {read_as}{escaped(warning.text)}")

@@ -17,6 +17,7 @@ from tailmetrics.errors import (
     QueryError,
     ServiceError,
     StoreBusy,
+    StoreRefused,
     StoreUnavailable,
     TailmetricsError,
     UnknownCustomer,
@@ -256,6 +257,8 @@ def refusal(response: httpx.Response) -> TailmetricsError:
                 return wrong
             case "store-unavailable":
                 return StoreUnavailable(detail)
+            case "store-refused":
+                return StoreRefused(detail)
             case "overloaded":
                 return Overloaded(detail)
     return ServiceError(detail, response.status_code)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import tenacity
 
-from tailmetrics.errors import PositionConflict, RecordsRefused, StoreUnavailable
+from tailmetrics.errors import PositionConflict, RecordsRefused, StoreRefused, StoreUnavailable
 from tailmetrics.ingest.deduplication import Deduplication
 from tailmetrics.process import Pulse
 from tailmetrics.records import refused
@@ -53,9 +53,9 @@ class Committer:
 
     A quiet stream is committed at once. When sources have more to read, the group grows: the first one to a
     chunk and each to twice the one before, up to what is worth a commit of the store (or STREAM_MAX_SIZE, if
-    less), or for STREAM_MAX_WAIT_TIME_IN_SECONDS. While the store is away it is tried again for ever; records
-    that it refuses are written as rejects; any other error ends the committer: it is `failure` then, and
-    `on_failure` is called.
+    less), or for STREAM_MAX_WAIT_TIME_IN_SECONDS. While the store is away it is tried again for ever (with
+    `ends_when_refused` not when it lets nobody in); records that it refuses are written as rejects; any other
+    error ends the committer: it is `failure` then, and `on_failure` is called.
     """
 
     def __init__(
@@ -65,6 +65,8 @@ class Committer:
         metrics: Metrics,
         on_commit: Callable[[Batch], None],
         on_failure: Callable[[], None] = lambda: None,
+        *,
+        ends_when_refused: bool = False,
     ) -> None:
         self.store_error: str | None = None
         self.pulse = Pulse()  # of commits
@@ -73,6 +75,7 @@ class Committer:
         self._metrics = metrics
         self._on_commit = on_commit
         self._on_failure = on_failure
+        self._ends_when_refused = ends_when_refused
         self._max_lines = options.max_lines
         self._worth_lines = min(self._max_lines, store.commit_lines)
         self._enough_lines = min(self._worth_lines, CHUNK_LINES)  # nothing waits for more
@@ -183,7 +186,7 @@ class Committer:
 
     def _commit(self, group: list[Batch]) -> None:
         retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(StoreUnavailable),
+            retry=tenacity.retry_if_exception(self._is_worth_waiting),
             wait=_wait_as_asked,
             stop=tenacity.stop_when_event_set(self._abandoned),
             sleep=tenacity.sleep_using_event(self._abandoned),
@@ -205,8 +208,10 @@ class Committer:
                     if conflicts > _MOST_CONFLICTS or all(batch.delivery is None for batch in group):
                         raise
                     log.debug("a message was stored meanwhile", error=str(error))
-        except StoreUnavailable:
-            return  # told to end while the store is away
+        except StoreUnavailable as error:
+            if self._is_worth_waiting(error):
+                return  # told to end while the store is away
+            raise
         if self.store_error is not None:
             log.info("the store answers again")
         self.store_error = None
@@ -234,11 +239,24 @@ class Committer:
                 return False
         return True
 
+    def _is_worth_waiting(self, error: BaseException) -> bool:
+        if isinstance(error, StoreRefused) and self._ends_when_refused:
+            return False
+        return isinstance(error, StoreUnavailable)
+
     def _note_store_error(self, state: tenacity.RetryCallState) -> None:
-        error = str(state.outcome.exception()) if state.outcome else ""
-        if error != self.store_error:
-            log.warning("the store is away, trying again", error=error)
-        self.store_error = error
+        error = state.outcome.exception() if state.outcome else None
+        if str(error) != self.store_error:
+            log_away(error)
+        self.store_error = str(error)
+
+
+def log_away(error: BaseException | None) -> None:
+    """Say that the store is away, louder when somebody has to do something about it."""
+    if isinstance(error, StoreRefused):
+        log.error("the store refuses this service, trying again until it is mended", error=str(error))
+    else:
+        log.warning("the store is away, trying again", error=str(error))
 
 
 def _without_refused(

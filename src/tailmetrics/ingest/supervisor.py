@@ -10,9 +10,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tailmetrics.errors import FormatError, PositionConflict, StoreError, StoreUnavailable, TailmetricsError
+from tailmetrics.errors import (
+    FormatError,
+    PositionConflict,
+    StoreError,
+    StoreRefused,
+    StoreUnavailable,
+    TailmetricsError,
+)
 from tailmetrics.formats import open_format
-from tailmetrics.ingest.committer import Committer
+from tailmetrics.ingest.committer import Committer, log_away
 from tailmetrics.ingest.dataflow import build_flow, end_flow, run_flow
 from tailmetrics.ingest.inputs import Inputs, known_sources
 from tailmetrics.settings import Settings, resolve_node_id
@@ -45,7 +52,8 @@ class _Run:
 class Supervisor:
     """Runs the dataflow until it is stopped; a crashed one is started again with back-off.
 
-    After five crashes in a row it gives up and calls `on_give_up`. With `follow` off only loads are served.
+    After five crashes in a row it gives up and calls `on_give_up`. With `follow` off only loads are served,
+    and a store that refuses them is not waited for.
     """
 
     def __init__(
@@ -67,6 +75,7 @@ class Supervisor:
         self._lock = threading.Lock()
         self._run: _Run | None = None
         self._lost_bytes = 0
+        self._report_error: str | None = None  # of a store that lets nobody write
         self._jobs: deque[LoadJob] = deque()
         self._state = IngestionState("restarting")
         self._thread = threading.Thread(target=self._supervise, name="ingestion", daemon=True)
@@ -107,7 +116,7 @@ class Supervisor:
             return replace(self._state, lost_bytes=self._lost_bytes)
         return replace(
             self._state,
-            store_error=run.committer.store_error,
+            store_error=run.committer.store_error or self._report_error,
             lost_bytes=self._lost_bytes + run.inputs.tailer.lost_bytes,
         )
 
@@ -130,8 +139,11 @@ class Supervisor:
         """Read a finished file to its end; one whose name is not its path is known by its content.
 
         It is read as the entry of LOG_FILE_PATH or LOG_SOURCES that names it, or its `origin`, unless a
-        format is named. The job has failed when the settings of the format cannot be used.
+        format is named. The job has failed when the settings of the format cannot be used. Raises
+        StoreRefused while nothing can be written, as the load would have no end.
         """
+        if self._report_error is not None:
+            raise StoreRefused(self._report_error)
         if format_name is None:
             log_format = LogNames(self._settings.log_paths).format_of_rotated(origin or str(path))
         else:
@@ -161,8 +173,11 @@ class Supervisor:
             try:
                 self._run_once()
             except StoreUnavailable as error:
+                if isinstance(error, StoreRefused) and not self._follow:
+                    self._give_up(error)
+                    return
                 if str(error) != self._state.store_error:
-                    log.warning("the store is away, trying again", error=str(error))
+                    log_away(error)
                 self._state = IngestionState("restarting", store_error=str(error))
                 self._stopping.wait(error.retry_after_seconds or _FIRST_RESTART_SECONDS)
             except BaseException as error:  # noqa: BLE001  # whatever ended it, the supervisor decides
@@ -172,7 +187,9 @@ class Supervisor:
                 log.error("the dataflow crashed", error=reason, crashes=crashes)  # noqa: TRY400  # a line an event
                 # Another one registered the same file meanwhile: how far it is shows at the next start.
                 is_race = isinstance(cause, PositionConflict) and cause.expected == 0
-                if crashes >= _MOST_CRASHES or (isinstance(cause, TailmetricsError) and not is_race):
+                is_of_load = self._follow and not is_race and self._fail_loads_of(cause)
+                goes_on = is_race or is_of_load or not isinstance(cause, TailmetricsError)
+                if crashes >= _MOST_CRASHES or not goes_on:
                     self._give_up(cause)
                     return
                 self._state = IngestionState("restarting", reason)
@@ -187,7 +204,14 @@ class Supervisor:
             known, elsewhere = known_sources(self._store, node_id)
         inputs = Inputs(self._settings, node_id, known, elsewhere, follow=self._follow)
         options = self._settings.commit_options
-        committer = Committer(self._store, options, self._metrics, inputs.committed, inputs.stop)
+        committer = Committer(
+            self._store,
+            options,
+            self._metrics,
+            inputs.committed,
+            inputs.stop,
+            ends_when_refused=not self._follow,
+        )
         with self._lock:
             self._run = _Run(inputs, committer)
             for job in self._jobs:
@@ -222,6 +246,12 @@ class Supervisor:
                 continue
             try:
                 self._store.report(resolve_node_id(self._settings), statuses)
+            except StoreRefused as error:
+                # While no lines come no commit would notice it.
+                if str(error) != self._report_error:
+                    log_away(error)
+                self._report_error = str(error)
+                continue
             except StoreUnavailable:
                 continue  # the committer says so
             except StoreError as error:
@@ -229,6 +259,7 @@ class Supervisor:
                     refused = str(error)
                     log.warning("sources cannot be reported", error=refused)
                 continue
+            self._report_error = None
             said, due = statuses, time.monotonic() + _REPORT_AGAIN_SECONDS
 
     def _look_at_store(self, said: str | None) -> str | None:
@@ -246,6 +277,16 @@ class Supervisor:
         self._fail_loads(f"the dataflow has stopped: {cause}")
         self._state = IngestionState("stopped", f"{type(cause).__name__}: {cause}")
         self._on_give_up()
+
+    def _fail_loads_of(self, cause: BaseException) -> bool:
+        """Fail the loads of a log that another processor reads; whether there were any: following goes on."""
+        if not isinstance(cause, PositionConflict):
+            return False
+        with self._lock:
+            failed = [job for job in self._jobs if job.source_id == cause.source_id and not job.has_ended]
+            for job in failed:
+                job.fail(str(cause))
+        return bool(failed)
 
     def _fail_loads(self, reason: str) -> None:
         with self._lock:

@@ -48,8 +48,10 @@ class LogSettings(BaseSettings):
     log_timezone: TimeZone = Field(
         default="UTC", description="Time zone (IANA name) of timestamps that have none."
     )
-    log_start: Literal["beginning", "end"] = Field(
-        default="beginning", description="Where to begin in a file that is new at start: beginning or end."
+    log_start: Literal["beginning", "end", "oldest"] = Field(
+        default="beginning",
+        description="Where to begin in a file that is new at start: beginning or end; oldest: at the "
+        "beginning, and rotated files that are older than the first start are read, too.",
     )
     log_regex: str = Field(
         default="",

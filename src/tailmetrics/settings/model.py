@@ -119,8 +119,9 @@ class Settings(LogSettings):
     )
     influxdb_url: str = Field(
         default="http://localhost:8086",
-        pattern=r"^https?://[^\s/?#@]+/?$",
-        description="InfluxDB's address, for STORE_URL=influxdb:// without a host.",
+        pattern=r"^https?://[^\s/?#@]+(/[^\s?#@]*)?$",
+        description="InfluxDB's address, for STORE_URL=influxdb:// without a host; behind a proxy with the "
+        "path that it has there.",
     )
     influxdb_org: str = Field(
         default="", description="InfluxDB's organisation, where STORE_URL has no ?org=NAME."
@@ -131,7 +132,13 @@ class Settings(LogSettings):
         "second one, its name with _meta.",
     )
     influxdb_token: SecretStr | None = Field(
-        default=None, description="InfluxDB's token, which may read and write both buckets."
+        default=None,
+        description="InfluxDB's token, which may read and write both buckets; `serve` only reads them.",
+    )
+    influxdb_ca_file: str = Field(
+        default="",
+        description="File with the certificates (PEM) of the CAs that may sign InfluxDB's; empty: those that "
+        "this machine trusts.",
     )
     workers: int = Field(default=1, ge=1, le=64, description="Workers of the dataflow.")
     stream_max_size: int = Field(

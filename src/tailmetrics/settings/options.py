@@ -85,7 +85,7 @@ class TailingOptions:
 
     log_paths: tuple[LogPath, ...]
     log_format: FormatOptions
-    log_start: Literal["beginning", "end"]
+    log_start: Literal["beginning", "end", "oldest"]
     backlog_order: Literal["fair", "oldest"]
     chunk_bytes: int
     max_line_bytes: int

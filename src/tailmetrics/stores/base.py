@@ -162,6 +162,10 @@ class Reads(Queries, Protocol):
         """Counts, the version, and what each processor last said of its sources."""
         ...
 
+    async def series(self) -> int | None:
+        """How many series an index in the server's memory holds; None for a store that has none."""
+        ...
+
     async def ping(self) -> None:
         """Return when the store answers."""
         ...
@@ -175,6 +179,10 @@ class Store(Writes, Reads, Protocol):
 
         Cheap, from any thread. A server says that itself when it is asked.
         """
+        ...
+
+    def check_access(self, *, writes: bool) -> None:
+        """Raise StoreError where the store may not be read or, with `writes`, written; changes nothing."""
         ...
 
     def verify(self) -> bool:

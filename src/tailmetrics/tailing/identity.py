@@ -125,7 +125,7 @@ def start_at(position: int, source: Source, file: LogFile) -> Source:
 def uploaded_source(file: LogFile, name: str, node_id: str, *, name_counts: bool) -> Source:
     """A source known by all of its bytes, whatever file they lie in; its device and inode are 0.
 
-    When its name counts it is known by both.
+    When its name counts it is known by both. Its id is the same for any node.
     """
     content = hashlib.blake2b(digest_size=16)
     position = 0
@@ -133,7 +133,7 @@ def uploaded_source(file: LogFile, name: str, node_id: str, *, name_counts: bool
         content.update(block)
         position += len(block)
     known_by = f"{content.hexdigest()}\0{name}" if name_counts else content.hexdigest()
-    source_id = derive_source_id(node_id, 0, 0, 0, known_by)
+    source_id = derive_source_id("", 0, 0, 0, known_by)
     return _unread(file.read(0, HEAD_BYTES), name, node_id, (0, 0, 0), source_id)
 
 

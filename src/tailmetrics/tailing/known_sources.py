@@ -8,17 +8,20 @@ from collections.abc import Iterable, Iterator, Set
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
-from tailmetrics.sources import Checkpoint, Source, fingerprint
+from tailmetrics.sources import HEAD_BYTES, Checkpoint, Source, fingerprint
 from tailmetrics.tailing.identity import holds
 from tailmetrics.tailing.log_file import Key, LogFile, may_hold_more
 from tailmetrics.tailing.rotation import LogNames, chain
+from tailmetrics.telemetry.log import EventLog
+
+log = EventLog()
 
 
 class KnownSources:
     """All sources of this node, each as far as it was read. Not thread-safe: called under the tailer's lock.
 
-    `started` is since when sources that are new by now are followed. Those `elsewhere` are of other nodes,
-    found by their inodes alone.
+    `started` is since when sources that are new by now are followed. Those `elsewhere` are of other nodes:
+    one of them is this node's as soon as a file is known to hold its bytes.
     """
 
     def __init__(
@@ -27,14 +30,25 @@ class KnownSources:
         self.started = started
         self._started_at = time.monotonic()
         self._elsewhere: dict[Key, list[Source]] = defaultdict(list)
+        self._elsewhere_by_id: dict[str, Source] = {}
+        self._elsewhere_by_head: dict[str, list[Source]] = defaultdict(list)  # those that their bytes tell
         for source in elsewhere:
             self._elsewhere[(source.device, source.inode)].append(source)
-        self.at_start = tuple(sources)
+            self._elsewhere_by_id[source.source_id] = source
+            # Fewer bytes may be a header that the logs of many machines have.
+            if source.checkpoint.head_length == HEAD_BYTES <= source.position:
+                self._elsewhere_by_head[source.checkpoint.head_hash].append(source)
+        self.at_start = list(sources)
         self._sources = {source.source_id: source for source in self.at_start}
         self._by_inode: dict[Key, set[str]] = defaultdict(set)
         self._by_head: dict[int, dict[str, set[str]]] = {}
         for source in self._sources.values():
             self._index(source)
+
+    @property
+    def has_others(self) -> bool:
+        """Whether a file may hold what another node has read."""
+        return bool(self._elsewhere_by_head)
 
     def __iter__(self) -> Iterator[Source]:
         return iter(list(self._sources.values()))
@@ -48,7 +62,8 @@ class KnownSources:
         return max(timedelta(), self.started + passed - datetime.now(timezone.utc))
 
     def get(self, source_id: str) -> Source | None:
-        return self._sources.get(source_id)
+        """The source of an id, of another node too."""
+        return self._sources.get(source_id) or self._elsewhere_by_id.get(source_id)
 
     def put(self, source: Source) -> None:
         """Add a source, or take it as further read than before."""
@@ -75,8 +90,10 @@ class KnownSources:
     def with_content_of(self, file: LogFile, besides: Set[str] = frozenset()) -> list[Source]:
         """Sources whose bytes, as far as they were read, a file has; the one read furthest first.
 
-        Left out are the ids `besides`: thousands of logs may begin alike.
+        Left out are the ids `besides`: thousands of logs may begin alike. What another node has read of them
+        is this one's from now on.
         """
+        self.take_over(file)
         found = [source for source in self.with_head_of(file, besides) if holds(file, source.checkpoint)]
         return sorted(found, key=lambda source: (-source.position, source.source_id))
 
@@ -88,6 +105,20 @@ class KnownSources:
                 for source_id in sources.get(fingerprint(beginning[:length]), set()) - besides:
                     yield self._sources[source_id]
 
+    def take_over(self, file: LogFile, path: str | None = None) -> None:
+        """Make sources of other nodes this one's whose bytes a file has, under the name that it has here.
+
+        A node may have been moved with its logs, or been renamed before its logs were compressed.
+        """
+        if not self._elsewhere_by_head:
+            return
+        for source in self._elsewhere_by_head.get(fingerprint(file.read(0, HEAD_BYTES)), ()):
+            if source.source_id not in self._sources and holds(file, source.checkpoint):
+                here = source if path is None else replace(source, path=path)
+                log.info("read by another node before", path=here.path, node=source.node_id)
+                self.put(here)
+                self.at_start.append(here)
+
     def _index(self, source: Source) -> None:
         self._by_inode[(source.device, source.inode)].add(source.source_id)
         heads = self._by_head.setdefault(source.checkpoint.head_length, {})
@@ -97,7 +128,7 @@ class KnownSources:
 class Relatives:
     """What is known of the files beside a rotated one, as it is at one look at all of them."""
 
-    def __init__(self, known: KnownSources, names: LogNames) -> None:
+    def __init__(self, known: KnownSources, names: LogNames, followed: Iterable[str] = ()) -> None:
         self._names = names
         stepped_back = known.stepped_back()
         self._started_ns = _nanoseconds(known.started - stepped_back)
@@ -106,6 +137,8 @@ class Relatives:
         self._positions: dict[str, list[int]] = defaultdict(list)  # by the name without any mark
         for source in known:
             self._positions[chain(source.path)[-1]].append(source.position)
+        for path in followed:  # of which nothing was committed yet
+            self._positions[chain(path)[-1]].append(0)
         # By the names of the start: a file may have been renamed to one that does not tell its log any more.
         for source in known.at_start:
             if source.followed_since is not None:

@@ -59,6 +59,7 @@ class Scanner:
         self._matcher = matcher
         self._wakeup = wakeup
         self._rotated_files = RotatedFiles(followers.names)
+        self._left_alone: list[str] = []  # rotated files, until it is said
         self._settled: dict[Key, int] = {}  # rotated files that need no look until they change
         self._empty: dict[Key, FoundFile] = {}
         self._found: dict[str, Key] = {}  # by path
@@ -138,6 +139,8 @@ class Scanner:
         found, missing = find_files(log_paths)
         self._names.add(file.path for file in found)
         keys = {file.path: file.key for file in found}
+        if self._first_look is None and self._known.has_others:
+            self._take_over([file.path for file in found])
         problems: Problems = {
             path: (self._state_of(path, reason), reason) for path, reason in missing.items()
         }
@@ -273,6 +276,12 @@ class Scanner:
             return None
         return opened
 
+    def _take_over(self, found: list[str]) -> None:
+        """At start, before any file is told from others, learn what other nodes have read of those here."""
+        for path in [*found, *self._rotated_files.find()]:
+            with contextlib.suppress(OSError, LoadError), contextlib.closing(open_log(path)) as opened:
+                self._known.take_over(opened, path)
+
     def _adopt_orphans(self) -> None:
         """At start, look for what became of the sources that were not found under their names."""
         for source in self._known:
@@ -295,13 +304,26 @@ class Scanner:
                 continue
             if self._settled.get(file.key) == file.modified_ns or self._followers.of_file(file.key):
                 continue
-            relatives = relatives or Relatives(self._known, self._names)
+            relatives = relatives or Relatives(
+                self._known, self._names, [follower.path for follower in self._followers]
+            )
             try:
                 with contextlib.ExitStack() as closing:
                     if self._match_rotated(file, relatives, closing):
                         self._settled[file.key] = file.modified_ns
             except (OSError, LoadError) as error:
                 log.debug("cannot look at a rotated file", path=path, error=str(error))
+        self._say_what_is_left_alone()
+
+    def _say_what_is_left_alone(self) -> None:
+        if self._left_alone:
+            log.info(
+                "rotated files from before the first start are left alone; LOG_START=oldest reads them",
+                files=len(self._left_alone),
+                first=self._left_alone[0],
+                last=self._left_alone[-1],
+            )
+        self._left_alone = []
 
     def _match_rotated(self, file: FoundFile, relatives: Relatives, closing: contextlib.ExitStack) -> bool:
         """Follow a rotated file when it has something to read; whether all is known of it.
@@ -311,7 +333,8 @@ class Scanner:
         path = file.path
         is_derived = self._names.is_derived(path)
         # What was modified since the log is followed and is no known source was never read.
-        is_new = is_derived and file.modified_ns > relatives.followed_since_ns(path)
+        is_old = file.modified_ns <= relatives.followed_since_ns(path)
+        is_new = is_derived and (not is_old or self._options.log_start == "oldest")
         may_go_on = is_derived and relatives.may_go_on_in(path)
         if not (is_new or may_go_on or self._known.with_inode(file.key)):
             return not self._orphans
@@ -325,6 +348,8 @@ class Scanner:
             if is_derived:
                 source = self._matcher.by_rotation(opened, path, is_new=is_new)
         if source is None:
+            if is_derived and not self._orphans:
+                self._left_alone.append(path)
             return not self._orphans
         if self._followers.of_source(source.source_id):
             return False

@@ -54,7 +54,7 @@ class Tailer:
         names = LogNames(options.log_paths if follow else ())
         names.add(source.path for source in self._known)
         self._followers = Followers(options, names, self._known)
-        matcher = Matcher(node_id, self._followers, from_beginning=options.log_start == "beginning")
+        matcher = Matcher(node_id, self._followers, from_beginning=options.log_start != "end")
         self._loads = LoadQueue(options.log_format, self._followers, matcher)
         self._scanner = Scanner(options, self._followers, matcher, self.wakeup)
 

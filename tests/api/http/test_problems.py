@@ -7,7 +7,8 @@ import httpx
 import pytest
 
 from tailmetrics.api.app import create_app
-from tailmetrics.errors import StoreError, StoreGone, StoreUnavailable
+from tailmetrics.client.transport import refusal
+from tailmetrics.errors import StoreError, StoreGone, StoreRefused, StoreUnavailable
 from tailmetrics.stores.in_memory import InMemoryStore
 from tailmetrics.telemetry.metrics import Metrics
 from tests.api.conftest import settings_in
@@ -43,6 +44,19 @@ def test_a_store_that_is_away_is_503_with_retry_after(
     response = failing_client.get("/stats")
     assert (response.status_code, response.headers["retry-after"]) == (503, retry_after)
     assert response.json()["detail"] == "the disk is full"
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [(StoreUnavailable("away"), "store-unavailable"), (StoreRefused("no token"), "store-refused")],
+)
+def test_a_store_that_refuses_is_told_from_one_that_is_away(
+    failing_client: httpx.Client, failing: Failing, error: StoreUnavailable, kind: str
+) -> None:
+    failing.error = error
+    response = failing_client.get("/stats")
+    assert (response.status_code, response.json()["type"]) == (503, f"urn:tailmetrics:problem:{kind}")
+    assert type(refusal(response)) is type(error)
 
 
 def test_a_store_that_cannot_be_used_says_why(failing_client: httpx.Client, failing: Failing) -> None:

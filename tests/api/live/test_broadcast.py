@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
@@ -8,7 +9,7 @@ from typing import Any, TypeVar
 import pytest
 
 from tailmetrics.api.live import broadcast
-from tailmetrics.api.live.broadcast import LiveViews, Update
+from tailmetrics.api.live.broadcast import LiveViews, Update, rest_between_looks
 from tailmetrics.errors import QueryError, StoreError, StoreUnavailable, UnknownCustomer
 
 Answer = TypeVar("Answer")
@@ -40,6 +41,11 @@ class FakeStore:
 def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(broadcast, "LOOK_SECONDS", 0.005)
     monkeypatch.setattr(broadcast, "SHORTEST_PAUSE_SECONDS", 0.01)
+
+
+@pytest.fixture
+def _no_hurry(_hurry: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broadcast, "LOOK_SECONDS", 0.1)
 
 
 @pytest.fixture
@@ -104,6 +110,65 @@ def test_nothing_is_computed_while_nothing_is_committed(fake: FakeStore) -> None
         assert fake.computed == before
 
     run(steps())
+
+
+def looks_at_a_quiet_store(took: float, seconds: float) -> list[float]:
+    """When a version is looked at that does not change, each look taking so long."""
+    clock, looks = 0.0, []
+    while clock < seconds:
+        looks.append(clock)
+        clock += took
+        clock += rest_between_looks(clock, took)
+    return looks
+
+
+@pytest.mark.parametrize("took", [0.015, 0.05, 0.15])
+@pytest.mark.usefixtures("_no_hurry")
+def test_a_quiet_server_is_looked_at_seldom_and_within_a_second(took: float) -> None:
+    looks = looks_at_a_quiet_store(took, 60)
+    assert len(looks) < 60 / 0.75 + 10
+    assert max(after - before for before, after in itertools.pairwise(looks)) < 1
+
+
+@pytest.mark.usefixtures("_no_hurry")
+def test_looks_that_cost_nothing_keep_their_pace() -> None:
+    assert len(looks_at_a_quiet_store(0.0005, 60)) > 590
+
+
+@pytest.mark.usefixtures("_no_hurry")
+def test_while_commits_come_the_next_one_is_seen_at_once() -> None:
+    assert rest_between_looks(0.5, 0.015) == 0.1
+
+
+@pytest.mark.usefixtures("_no_hurry")
+def test_a_store_that_is_slow_to_answer_has_time_for_others() -> None:
+    assert rest_between_looks(0.0, 2.0) == 8.0
+
+
+def test_the_time_without_a_commit_counts_from_the_last_one(
+    fake: FakeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quiet: list[tuple[int, float]] = []
+
+    def noted(seconds: float, took: float) -> float:
+        quiet.append((fake.current, seconds))
+        return took
+
+    monkeypatch.setattr(broadcast, "rest_between_looks", noted)
+
+    async def steps() -> None:
+        stream = views_of(fake).follow("a")
+        await anext(stream)
+        while len(quiet) < 4:
+            await asyncio.sleep(0)
+        fake.current = 1
+        await until(stream, shows(1))
+
+    run(steps())
+    before = [seconds for version, seconds in quiet if version == 0]
+    assert before == sorted(before)
+    assert before[0] == 0.0 < before[-1]
+    assert next(seconds for version, seconds in quiet if version == 1) == 0.0
 
 
 def test_ranges_move_with_the_clock_without_commits(fake: FakeStore, monkeypatch: pytest.MonkeyPatch) -> None:

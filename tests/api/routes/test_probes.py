@@ -223,3 +223,30 @@ def test_metrics_count_answers_by_endpoint(
 
 def test_metrics_have_a_content_type_that_prometheus_knows(client: httpx.Client) -> None:
     assert client.get("/metrics").headers["content-type"].startswith("text/plain; version=")
+
+
+@pytest.mark.parametrize(("series", "warnings"), [(999_999, 0), (1_000_000, 1)])
+def test_series_are_told_and_from_a_million_on_warned_of(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch, series: int, warnings: int
+) -> None:
+    async def counted() -> int:
+        return series
+
+    monkeypatch.setattr(store, "series", counted)
+    document = ready(tmp_path, store, None).json()
+    assert document["store"]["series"] == series
+    assert [
+        (each["kind"], f"{series:,} series" in each["text"], "LOG_CUSTOMER" in each["text"])
+        for each in document["warnings"]
+    ] == [("series", True, True)] * warnings
+
+
+def test_series_that_cannot_be_counted_do_not_make_the_service_unready(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails() -> int:
+        raise StoreUnavailable("may not be counted")
+
+    monkeypatch.setattr(store, "series", fails)
+    response = ready(tmp_path, store, None)
+    assert (response.status_code, response.json()["store"]) == (200, {"answers": True, "error": None})

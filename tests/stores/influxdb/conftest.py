@@ -9,7 +9,13 @@ import pytest
 from tailmetrics.sources import Source
 from tailmetrics.stores.influxdb.store import InfluxDBStore
 from tests.builders import source_of
+from tests.stores.influxdb.certificates import Certificates, made_in
 from tests.stores.influxdb.stub import Stub, settings_of_stub, stub_server
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return made_in(tmp_path_factory.mktemp("certificates"))
 
 
 @pytest.fixture

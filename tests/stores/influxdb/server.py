@@ -21,16 +21,32 @@ IS_GIVEN = bool(URL and TOKEN and ORG)
 _PREFIX = f"tailmetrics-test-{secrets.token_hex(4)}-"
 
 
-def settings_of_bucket(bucket: str | None = None, **changes: Any) -> Settings:
-    """Settings for a bucket that nothing has been written to, read from nothing but the arguments."""
-    given = {
+def given_bucket(bucket: str | None = None) -> dict[str, str]:
+    """What of the settings names a bucket that nothing has been written to."""
+    return {
         "store_url": "influxdb://",
         "influxdb_url": URL,
         "influxdb_org": ORG,
         "influxdb_token": TOKEN,
         "influxdb_bucket": bucket or f"{_PREFIX}{secrets.token_hex(6)}",
     }
-    return Settings(_env_file=None, **(given | changes))  # type: ignore[call-arg]
+
+
+def settings_of_bucket(bucket: str | None = None, **changes: Any) -> Settings:
+    """Settings for such a bucket, read from nothing but the arguments."""
+    return Settings(_env_file=None, **(given_bucket(bucket) | changes))  # type: ignore[call-arg]
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """Settings of a bucket for another process."""
+    assert settings.influxdb_token is not None
+    return {
+        "STORE_URL": "influxdb://",
+        "INFLUXDB_URL": settings.influxdb_url,
+        "INFLUXDB_ORG": settings.influxdb_org,
+        "INFLUXDB_BUCKET": settings.influxdb_bucket,
+        "INFLUXDB_TOKEN": settings.influxdb_token.get_secret_value(),
+    }
 
 
 def backends() -> dict[str, Callable[[Path], Settings]]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import ssl
 import threading
 from collections import deque
 from collections.abc import Iterator
@@ -41,7 +42,8 @@ class Stub:
 
     def __init__(self) -> None:
         self.points: dict[str, dict[str, str]] = {}  # bucket -> series and time -> fields
-        self.answers: deque[Answer] = deque()
+        self.answers: deque[Answer] = deque()  # to records
+        self.meta_answers: deque[Answer] = deque()
         self.poison: dict[str, str] = {}  # part of a line -> message
         self.most_lines = 10**9
         self.writes: list[tuple[str, int, int]] = []  # bucket, status, lines
@@ -51,6 +53,13 @@ class Stub:
         self.orgs = [{"id": "0123456789abcdef", "name": "org"}]
         self.made: list[dict[str, Any]] = []  # buckets
         self.makes = Answer(201)
+        self.may_write = True
+        self.schema_type = "implicit"
+        self.lookup: Answer | None = None  # instead of the buckets
+        self.version: str | None = None  # in the headers of each answer
+        self.pings = Answer(204)
+        self.queries: deque[Answer] = deque()
+        self.prefix = ""  # of paths that are known, as behind a proxy
         self.released = threading.Event()
         self.url = ""
         self._lock = threading.Lock()
@@ -60,9 +69,12 @@ class Stub:
         return [f"{key} {fields}" for key, fields in found.items() if key.startswith(measurement)]
 
     def write(self, bucket: str, body: bytes) -> Answer:
-        lines = body.decode().split("\n")
+        lines = body.decode().splitlines()
+        if not self.may_write:
+            return Answer(403, "insufficient permissions for write")
         with self._lock:
-            answer = self.answers.popleft() if self.answers and bucket == "bucket" else None
+            answers = self.answers if bucket == "bucket" else self.meta_answers
+            answer = answers.popleft() if answers else None
             if answer is None:
                 answer = self._usual(lines)
             if answer.status == 204 or answer.keeps:
@@ -84,13 +96,25 @@ class Stub:
             series, fields, time = re.fullmatch(r"((?:\\.|[^ \\])+) (.*) (-?\d+)", line).groups()
             self.points.setdefault(bucket, {})[f"{series} {time}"] = fields
 
+    def _claims(self, processor: str) -> str:
+        texts = [
+            line.partition('holder="')[2][:-1].replace('\\"', '"').replace('"', '""')
+            for line in self.lines("bucket_meta", "claim,")
+            if f"processor={processor} " not in line and not line.endswith('holder=""')
+        ]
+        head = ["#datatype,string,long,string", "#group,false,false,false", "#default,claims,,"]
+        rows = [f',,0,"{text}"' for text in texts]
+        return "\r\n".join([*head, ",result,table,_value", *rows, "", ""]) if rows else ""
+
     def answer_to(self, query: dict[str, Any]) -> str:
         """The rows that the write side asks for, as CSV."""
         params = {
             option["assignment"]["id"]["name"]: option["assignment"]["init"]
             for option in query["extern"]["body"]
         }
-        if "processor" in query["query"]:
+        if '"claim"' in query["query"]:
+            return self._claims(params["id"]["value"])
+        if "id" in params:
             series = f"processor,processor={params['id']['value']} 0"
             beat = self.points.get("bucket_meta", {}).get(series, "beat=0i")
             head = ["#datatype,string,long,long", "#group,false,false,false", "#default,beats,,"]
@@ -116,7 +140,16 @@ class _Handler(BaseHTTPRequestHandler):
     stub: Stub
 
     def do_GET(self) -> None:
-        if urlsplit(self.path).path == "/api/v2/orgs":
+        path = self._known_path()
+        if path is None:
+            return
+        if path == "/ping":
+            self._answer(self.stub.pings)
+            return
+        if self.stub.lookup is not None:
+            self._answer(self.stub.lookup)
+            return
+        if path == "/api/v2/orgs":
             self._send(200, json.dumps({"orgs": self.stub.orgs}).encode())
             return
         name = parse_qs(urlsplit(self.path).query)["name"][0]
@@ -126,15 +159,21 @@ class _Handler(BaseHTTPRequestHandler):
             return
         rules = [{"type": "expire", "everySeconds": self.stub.retention_seconds}]
         bucket = {"id": "b", "name": name, "orgID": "o", "retentionRules": rules if name == "bucket" else []}
+        bucket["schemaType"] = self.stub.schema_type
         self._send(200, json.dumps({"buckets": [bucket]}).encode())
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        target = urlsplit(self.path)
-        if target.path == "/api/v2/query":
+        target, path = urlsplit(self.path), self._known_path()
+        if path is None:
+            return
+        if path == "/api/v2/query":
+            if self.stub.queries:
+                self._answer(self.stub.queries.popleft())
+                return
             self._send(200, self.stub.answer_to(json.loads(body)).encode(), {"Content-Type": "text/csv"})
             return
-        if target.path == "/api/v2/buckets":
+        if path == "/api/v2/buckets":
             made, answer = json.loads(body), self.stub.makes
             if answer.status == 201:
                 self.stub.made.append(made)
@@ -147,14 +186,25 @@ class _Handler(BaseHTTPRequestHandler):
         if isinstance(answer.status, str):
             self.close_connection = True
             return
+        self._answer(answer)
+
+    def _known_path(self) -> str | None:
+        """The path behind the prefix; without it there is nothing, as at a proxy."""
+        path = urlsplit(self.path).path
+        if path.startswith(f"{self.stub.prefix}/"):
+            return path.removeprefix(self.stub.prefix)
+        self._answer(Answer(404, "nothing at this path"))
+        return None
+
+    def _answer(self, answer: Answer) -> None:
         message = {"code": "any", "message": answer.message}
-        self._send(
-            answer.status, b"" if answer.status == 204 else json.dumps(message).encode(), answer.headers
-        )
+        body = b"" if answer.status == 204 else json.dumps(message).encode()
+        self._send(int(answer.status), body, answer.headers)
 
     def _send(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
         self.send_response(status)
-        for name, value in {"Content-Type": "application/json", **(headers or {})}.items():
+        version = {"X-Influxdb-Version": self.stub.version} if self.stub.version else {}
+        for name, value in {"Content-Type": "application/json", **version, **(headers or {})}.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -165,12 +215,15 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def stub_server() -> Iterator[Stub]:
+def stub_server(tls: ssl.SSLContext | None = None) -> Iterator[Stub]:
+    """A stub that answers until the end, over TLS when it has a certificate for that."""
     stub = Stub()
     handler = type("Handler", (_Handler,), {"stub": stub})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
-    stub.url = f"http://127.0.0.1:{server.server_address[1]}"
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    stub.url = f"{'http' if tls is None else 'https'}://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:

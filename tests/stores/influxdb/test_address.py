@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tailmetrics.errors import SettingsError
 from tailmetrics.settings import load_settings
 from tailmetrics.stores.influxdb.address import Address
 from tailmetrics.stores.influxdb.store import InfluxDBStore
+from tests.stores.influxdb.certificates import Certificates
 from tests.stores.influxdb.stub import Stub, settings_of_stub
 
 
@@ -39,3 +42,29 @@ def test_the_url_of_the_store_wins_over_the_other_settings(url: str, expected: t
     address = Address.of(settings)
     assert (address.url, address.org, address.bucket) == expected
     assert "secret" not in repr(address) + repr(settings)
+
+
+@pytest.mark.parametrize("content", [None, "no certificate"])
+def test_a_file_of_certificates_that_cannot_be_used_is_named(tmp_path: Path, content: str | None) -> None:
+    file = tmp_path / "ca.pem"
+    if content is not None:
+        file.write_text(content)
+    settings = load_settings(
+        None,
+        store_url="influxdb://host/b?org=o&tls=true",
+        influxdb_token="secret",  # noqa: S106  # none
+        influxdb_ca_file=str(file),
+    )
+    with pytest.raises(SettingsError, match=r"INFLUXDB_CA_FILE: found '.*ca.pem' .* certificates"):
+        Address.of(settings)
+
+
+def test_certificates_without_https_are_a_mistake(stub: Stub, certificates: Certificates) -> None:
+    with pytest.raises(SettingsError, match=r"INFLUXDB_CA_FILE: found .* expected https://"):
+        InfluxDBStore(settings_of_stub(stub, influxdb_ca_file=str(certificates.ca)))
+
+
+@pytest.mark.parametrize("url", ["https://host/influx?x=1", "https://user:secret@host/influx", "host/influx"])
+def test_a_url_with_more_than_a_path_is_refused(url: str) -> None:
+    with pytest.raises(SettingsError, match="INFLUXDB_URL"):
+        load_settings(None, influxdb_url=url)

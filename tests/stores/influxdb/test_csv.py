@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tailmetrics.errors import StoreUnavailable
-from tailmetrics.stores.influxdb.csv import tables_of
+from tailmetrics.stores.influxdb.csv import Answer, tables_of
 
 CSV = (
     "#datatype,string,long,dateTime:RFC3339,double,string\r\n"
@@ -31,6 +31,16 @@ def test_results_are_told_apart_by_their_names() -> None:
         (-500000000, None, ""),
     ]
     assert found["numbers"].rows() == [(7,)]
+
+
+def test_an_answer_in_pieces_is_the_same_wherever_it_is_cut() -> None:
+    data = CSV.encode()
+    whole = {name: table.rows() for name, table in tables_of(data).items()}
+    for length in range(1, len(data)):
+        answer = Answer()
+        for begin in range(0, len(data), length):
+            answer.add(data[begin : begin + length])
+        assert {name: table.rows() for name, table in answer.tables().items()} == whole
 
 
 def test_nothing_is_no_result() -> None:

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
+from typing import Any
 
 import aiohttp
 import pytest
 from influxdb_client.rest import ApiException
 from urllib3.exceptions import LocationValueError
 
-from tailmetrics.errors import StoreUnavailable
+from tailmetrics.errors import StoreError, StoreRefused, StoreUnavailable
 from tailmetrics.sources import Source
 from tailmetrics.stores.influxdb.address import Address
-from tailmetrics.stores.influxdb.errors import errors_translated, retry_after_seconds, translate, words_of
+from tailmetrics.stores.influxdb.errors import (
+    errors_translated,
+    retry_after_seconds,
+    translate,
+    unsupported,
+    words_of,
+)
 from tailmetrics.stores.influxdb.store import InfluxDBStore
 from tests.builders import batch_of
+from tests.stores.conftest import Ask
 from tests.stores.influxdb.stub import Answer, Stub
 from tests.stores.influxdb.writing import records
 
@@ -72,9 +80,52 @@ def test_a_wrong_setting_is_named_and_waited_for(
     stub: Stub, store: InfluxDBStore, source: Source, answer: Answer, said: str
 ) -> None:
     stub.answers.append(answer)
-    with pytest.raises(StoreUnavailable, match=said):
+    with pytest.raises(StoreUnavailable, match=said) as away:
         store.write([batch_of(source, records(1))])
+    assert isinstance(away.value, StoreRefused)
     assert store.position(source.source_id) == 0
+
+
+def test_a_limit_of_the_server_says_how_long_it_asks_to_wait(
+    stub: Stub, store: InfluxDBStore, source: Source
+) -> None:
+    stub.answers.append(Answer(429, "org has exceeded limited_write plan limit", {"Retry-After": "217"}))
+    with pytest.raises(
+        StoreUnavailable, match="exceeded limited_write plan limit; it asks to wait 217 s"
+    ) as away:
+        store.write([batch_of(source, records(1))])
+    assert not isinstance(away.value, StoreRefused)
+
+
+def test_a_question_that_a_limit_refuses_tells_how_long_to_wait(
+    stub: Stub, store: InfluxDBStore, ask: Ask[Any]
+) -> None:
+    stub.queries.append(Answer(429, "too many queries", {"Retry-After": "7"}))
+    with pytest.raises(StoreUnavailable, match="too many queries; it asks to wait 7 s") as away:
+        ask(store.ping())
+    assert away.value.retry_after_seconds == 7
+    ask(store.ping())
+
+
+@pytest.mark.parametrize("version", ["1.8.10", "v1.11.8", "3.4.1"])
+def test_a_server_of_another_version_is_named_whatever_it_answers(
+    stub: Stub, store: InfluxDBStore, source: Source, ask: Ask[Any], version: str
+) -> None:
+    stub.version = version
+    stub.queries.append(Answer(403, "Flux query service disabled"))
+    stub.answers.append(Answer(404, "not found"))
+    said = rf"found InfluxDB {version.removeprefix('v')} at http://.*, which is not supported"
+    with pytest.raises(StoreError, match=said) as asking:
+        ask(store.ping())
+    with pytest.raises(StoreError, match=said) as writing:
+        store.write([batch_of(source, records(1))])
+    assert not isinstance(asking.value, StoreUnavailable)
+    assert not isinstance(writing.value, StoreUnavailable)
+
+
+@pytest.mark.parametrize("version", [None, "", "dev", "v2.7.12", "2.0.9", "Cloud"])
+def test_a_server_of_version_2_or_without_one_is_supported(version: str | None) -> None:
+    assert unsupported(version, ADDRESS) is None
 
 
 @pytest.mark.parametrize(
@@ -101,6 +152,13 @@ def test_a_request_that_is_wrong_is_no_reason_to_wait(status: int) -> None:
     wrong = translate(ApiException(status=status, reason="compilation failed"), ADDRESS)
     assert not isinstance(wrong, StoreUnavailable)
     assert f"answers {status}: compilation failed" in str(wrong)
+
+
+def test_a_query_of_a_wrong_organisation_which_is_answered_with_400_is_waited_for() -> None:
+    words = 'failed to decode request body: organization name "org" not found'
+    wrong = translate(ApiException(status=400, reason=words), ADDRESS)
+    assert isinstance(wrong, StoreUnavailable)
+    assert "INFLUXDB_ORG: found 'org'" in str(wrong)
 
 
 @pytest.mark.parametrize("value", [None, "", "soon", "nan", "inf", "Thu, 99 Oct 2024"])

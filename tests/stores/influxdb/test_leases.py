@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tailmetrics.errors import SourceHeld, StoreUnavailable
 from tailmetrics.sources import Source
 from tailmetrics.stores.influxdb import leases
 from tailmetrics.stores.influxdb.store import InfluxDBStore
-from tests.builders import batch_of
+from tests.builders import batch_of, source_of
 from tests.stores.influxdb.stub import Stub, settings_of_stub
 from tests.stores.influxdb.writing import paths, records
 
@@ -44,3 +46,39 @@ def test_of_a_processor_on_another_machine_it_is_waited_whether_it_says_somethin
     second.write([batch_of(source, records(1))])
     second.close()
     assert paths(stub) == ["0"]
+
+
+def test_while_another_processor_registers_sources_none_is_registered(
+    stub: Stub, store: InfluxDBStore
+) -> None:
+    second = InfluxDBStore(settings_of_stub(stub))
+    with store._writer._leases.claim():
+        with pytest.raises(
+            StoreUnavailable, match=r"process \d+ on .* registers sources at this moment"
+        ) as told:
+            second.register(source_of("another"))
+        assert 0 < told.value.retry_after_seconds < 1
+        assert second.position(source_of("another").source_id) is None
+    assert second.register(source_of("another")).position == 0
+    second.close()
+
+
+def test_a_processor_that_ended_while_it_registered_sources_holds_up_nobody(
+    stub: Stub, store: InfluxDBStore
+) -> None:
+    leases_of_first = store._writer._leases
+    leases_of_first.begin()
+    leases_of_first._say_claim(leases_of_first.me.as_text())
+    store.close()
+    second = InfluxDBStore(settings_of_stub(stub))
+    assert second.register(source_of("another")).position == 0
+    second.close()
+
+
+def test_what_two_nodes_register_at_once_is_one_source(stub: Stub, store: InfluxDBStore) -> None:
+    second = InfluxDBStore(settings_of_stub(stub))
+    another = source_of("another")
+    for opened, node_id in ((store, "one"), (second, "two")):
+        opened.register(replace(another, node_id=node_id))
+    second.close()
+    assert sum(f"source={another.source_id} " in line for line in stub.lines("bucket_meta", "source,")) == 1

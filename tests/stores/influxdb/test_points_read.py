@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import polars as pl
 import pytest
@@ -19,9 +20,24 @@ SECOND_US = 1_000_000
 def near() -> dict[str, pl.DataFrame]:
     """Two requests of second ticks, one of them without a duration, and one of microsecond ticks."""
     return {
-        "duration_s": pl.DataFrame({"_time": [2 * 10**9 + 5], "_value": [0.5], "status_code": ["200"]}),
-        "untimed_s": pl.DataFrame({"_time": [3 * 10**9 + 7], "_value": [1], "status_code": ["404"]}),
-        "duration_us": pl.DataFrame({"_time": [1_000_007_123], "_value": [0.25], "status_code": ["500"]}),
+        "duration_s": pl.DataFrame(
+            {
+                "_measurement": ["requests_s"] * 2,
+                "_field": ["duration", "untimed"],
+                "_time": [2 * 10**9 + 5, 3 * 10**9 + 7],
+                "_value": [0.5, 1.0],
+                "status_code": ["200", "404"],
+            }
+        ),
+        "duration_us": pl.DataFrame(
+            {
+                "_measurement": ["requests_us"],
+                "_field": ["duration"],
+                "_time": [1_000_007_123],
+                "_value": [0.25],
+                "status_code": ["500"],
+            }
+        ),
     }
 
 
@@ -66,16 +82,18 @@ def test_requests_of_all_times_are_together() -> None:
 
 def test_edges_are_the_logged_times_of_each_tick() -> None:
     found = {
-        "first_s": pl.DataFrame({"_time": [2 * 10**9 + 5]}),
-        "last_s": pl.DataFrame({"_time": [3 * 10**9 + 7]}),
-        "first_us": pl.DataFrame({"_time": [1_000_007_123]}),
+        "first_s": pl.DataFrame(
+            {"_measurement": ["requests_s", "requests_us"], "_time": [2 * 10**9 + 5, 1_000_007_123]}
+        ),
+        "last_s": pl.DataFrame({"_measurement": ["requests_s"], "_time": [3 * 10**9 + 7]}),
     }
     assert sorted(edges(found)) == [1_000_007, 2 * SECOND_US, 3 * SECOND_US]
 
 
 def test_records_are_read_again_from_points_by_time_lane_and_place_in_the_tick() -> None:
-    keys = {"_time": [2 * 10**9 + 5, 2 * 10**9 + 4, -1_000_000_000 + 7]}
+    keys: dict[str, list[Any]] = {"_time": [2 * 10**9 + 5, 2 * 10**9 + 4, -1_000_000_000 + 7]}
     keys |= {"lane": ["l"] * 3, "customer_id": ["a", "b", "c"], "status_code": ["200", "0", "404"]}
+    keys["_measurement"] = ["requests_s"] * 3
     points = {
         "path_s": pl.DataFrame({**keys, "_value": ["/a", "/b", "/c"]}),
         "duration_s": pl.DataFrame({**keys, "_value": [0.5, 0.25, 0.0]}).head(1),

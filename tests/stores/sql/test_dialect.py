@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import Any
 
@@ -54,6 +55,7 @@ def test_a_user_who_may_not_make_tables_is_told_what_to_grant(server: servers.Se
 def test_a_user_who_may_only_read_is_told_what_to_grant_when_something_is_written(
     server: servers.Server,
 ) -> None:
+    """And to `check`, which writes nothing."""
     url = server.new_database()
     open_store(settings_of(url)).close()
     name = url.rpartition("/")[2]
@@ -79,9 +81,15 @@ def test_a_user_who_may_only_read_is_told_what_to_grant_when_something_is_writte
     with pytest.raises(StoreError) as refused:
         load_files(settings, [DATA / "requests-10k.log"], lambda _: None)
     assert time.monotonic() - began < TOLD_SECONDS
+    with contextlib.closing(open_store(settings)) as store:
+        store.check_access(writes=False)
+        with pytest.raises(StoreError, match="GRANT SELECT, INSERT, UPDATE, DELETE"):
+            store.check_access(writes=True)
     for grant in grants:
         assert grant.format(user="user", database="database") in str(refused.value)
     server.execute(*(grant.format(user="looker", database=name) for grant in grants), database=name)
+    with contextlib.closing(open_store(settings)) as store:
+        store.check_access(writes=True)
     assert load_files(settings, [DATA / "requests-10k.log"], lambda _: None).state == "done"
     if server.scheme == "postgresql":
         server.execute("DROP OWNED BY looker", "DROP ROLE looker", database=name)

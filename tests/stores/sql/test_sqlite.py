@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,11 @@ from tailmetrics.errors import StoreDamaged, StoreError, StoreGone, StoreUnavail
 from tailmetrics.stores import open_store
 from tailmetrics.stores.sql.sqlite import SQLite
 from tests.builders import batch_of, source_of
+from tests.integration.running import WITHOUT_ROOTS_RIGHTS
+from tests.paths import DATA
 from tests.stores.sql.database import ONE, settings_of
+
+LOG = DATA / "requests-10k.log"
 
 
 def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
@@ -80,3 +86,19 @@ def test_every_page_is_read_on_demand(tmp_path: Path) -> None:
     with pytest.raises(StoreDamaged):
         store.check_present()
     store.close()
+
+
+def test_a_file_that_may_only_be_read_is_told_to_check_and_ends_a_load(tmp_path: Path) -> None:
+    file = tmp_path / "x.sqlite"
+    open_store(settings_of(f"sqlite:///{file}")).close()
+    file.chmod(0o444)
+    said = {}
+    for name, *options in (("check", "--log-file-path", LOG), ("load", LOG)):
+        prefix = [] if os.getuid() else WITHOUT_ROOTS_RIGHTS
+        command = [*prefix, sys.executable, "-m", "tailmetrics", name, *map(str, options)]
+        environment = {**os.environ, "API_PORT": "1", "STORE_URL": f"sqlite:///{file}"}
+        done = subprocess.run(
+            command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
+        )
+        said[name] = (done.returncode, "a file that this user may write" in done.stdout + done.stderr)
+    assert said == {"check": (78, True), "load": (69, True)}

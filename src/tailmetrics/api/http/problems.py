@@ -24,6 +24,7 @@ from tailmetrics.errors import (
     Overloaded,
     QueryError,
     StoreError,
+    StoreRefused,
     StoreUnavailable,
     TailmetricsError,
     UnknownCustomer,
@@ -242,12 +243,13 @@ def _shown(value: object) -> str | None:
 
 async def _store_unavailable(request: Request, error: StoreUnavailable) -> Response:
     seconds = RETRY_AFTER_SECONDS if error.retry_after_seconds is None else error.retry_after_seconds
+    is_refused = isinstance(error, StoreRefused)
     return problem_response(
         request.url.path,
         503,
         str(error),
-        kind="store-unavailable",
-        title="The store does not answer",
+        kind="store-refused" if is_refused else "store-unavailable",
+        title="The store refuses the service" if is_refused else "The store does not answer",
         headers={"Retry-After": str(max(1, math.ceil(seconds)))},
     )
 

@@ -19,7 +19,8 @@ from tailmetrics.telemetry.log import EventLog
 
 log = EventLog()
 
-LOOK_SECONDS = 0.1  # between two looks at the version of the store
+LOOK_SECONDS = 0.1  # between two looks at the version of the store, while commits come
+QUIET_LOOK_SECONDS = 0.75  # at most, so that a commit of another process shows within a second
 SHORTEST_PAUSE_SECONDS = 0.75  # from one state of a view to the next
 REFRESH_SECONDS = 10.0  # ranges move with the clock, also while nothing is committed
 
@@ -27,6 +28,11 @@ REFRESH_SECONDS = 10.0  # ranges move with the clock, also while nothing is comm
 _REST = 4
 _REST_OF_EACH_VIEW = 2
 _COMPUTED_AT_ONCE = 2
+
+# The next look comes so late, of the time that nothing was committed; and so many times as late as it takes,
+# where the store is quiet: a server that is only looked at has next to nothing to do.
+_LATER_BY = 0.2
+_QUIET_REST = 50
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -38,6 +44,12 @@ class Update:
     number: int
     event: str
     data: str
+
+
+def rest_between_looks(quiet: float, took: float) -> float:
+    """Seconds until the next look, `quiet` seconds after a change; the last look `took` that many."""
+    longest = min(QUIET_LOOK_SECONDS, _QUIET_REST * took)
+    return max(LOOK_SECONDS, min(_LATER_BY * quiet, longest), _REST * took)
 
 
 class LiveViews(Generic[Key]):
@@ -102,15 +114,18 @@ class LiveViews(Generic[Key]):
     async def _watch(self) -> None:
         """Look at the store's version, once for all views."""
         last: str | None = None
+        changed = time.monotonic()
         while True:
+            begun = time.monotonic()
             try:
                 version: str | None = await self._version()
             except TailmetricsError:
                 version = None  # away, which views say for themselves; back is a change
+            ended = time.monotonic()
             if version != last:
-                last = version
+                last, changed = version, ended
                 self._commits.tell()
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(rest_between_looks(ended - changed, ended - begun))
 
     async def _keep_current(self, key: Key, view: _View) -> None:
         while True:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from importlib.metadata import version
 
 from fastapi import APIRouter, Request
@@ -12,7 +13,7 @@ from starlette.responses import Response
 from tailmetrics.api import documents
 from tailmetrics.api.context import Context, Services
 from tailmetrics.api.http.openapi import problem_responses
-from tailmetrics.api.schemas import Health, IngestionReadiness, Readiness, WarningOfSource
+from tailmetrics.api.schemas import Health, IngestionReadiness, Readiness, StoreReadiness, WarningOfSource
 from tailmetrics.errors import StoreError
 from tailmetrics.status import SourceStatus
 
@@ -56,6 +57,10 @@ async def ready(request: Request, services: Context) -> Response:
     reading needs a key, nothing but what is ready is said without one.
     """
     error, statuses = await _look(services)
+    store: StoreReadiness = {"answers": error is None, "error": error}
+    series = await _series(services) if error is None else None
+    if series is not None:
+        store["series"] = series
     ingestion = ingestion_readiness(services)
     crash = ingestion["last_error"] if ingestion["state"] not in {"running", None} else None
     faults = (status.fault for status in statuses)
@@ -63,10 +68,10 @@ async def ready(request: Request, services: Context) -> Response:
     content: Readiness = {
         "ready": not reasons and ingestion["state"] in {"running", None},
         "reasons": reasons,
-        "store": {"answers": error is None, "error": error},
+        "store": store,
         "ingestion": ingestion,
         "sources": documents.sources(statuses),
-        "warnings": documents.warnings(statuses, services.access_warning) + _key_warnings(services),
+        "warnings": documents.warnings(statuses, services.access_warning, series) + _key_warnings(services),
     }
     if not services.access.may_read(request.scope):
         content = _without_names(content)
@@ -124,6 +129,12 @@ async def _look(services: Services) -> tuple[str | None, tuple[SourceStatus, ...
     except StoreError as error:
         return str(error), known
     return None, known
+
+
+async def _series(services: Services) -> int | None:
+    with contextlib.suppress(StoreError, asyncio.TimeoutError):
+        return await asyncio.wait_for(services.store.series(), STORE_ANSWER_SECONDS)
+    return None
 
 
 def ingestion_readiness(services: Services) -> IngestionReadiness:

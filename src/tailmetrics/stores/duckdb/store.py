@@ -133,12 +133,18 @@ class DuckDBStore(ReaderQueries):
             or stored_statuses(list(self._writer.sources.values())),
         )
 
+    async def series(self) -> int | None:
+        return None
+
     async def ping(self) -> None:
         await self._ask(lambda reader: reader.run("SELECT 1"))
         self._file.check_present()
 
     def check_present(self) -> None:
         self._file.check_present()
+
+    def check_access(self, *, writes: bool) -> None:
+        """It was opened to be written."""
 
     def verify(self) -> bool:
         with self._file.errors_translated(), contextlib.closing(self._file.cursor()) as cursor:

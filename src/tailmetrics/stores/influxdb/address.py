@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from dataclasses import dataclass, field
 
 from tailmetrics.errors import SettingsError
@@ -18,12 +19,16 @@ _EXPECTED = {
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where the data are: the server's URL, the organisation, the bucket of records, and the token."""
+    """Where the data are: the server's URL, the organisation, the bucket of records, and the token.
+
+    `ca_file` holds the certificates by which the server's is trusted; None: those of this machine.
+    """
 
     url: str
     org: str
     bucket: str
     token: str = field(repr=False)
+    ca_file: str | None = None
 
     @property
     def meta_bucket(self) -> str:
@@ -49,4 +54,21 @@ class Address:
             raise SettingsError(
                 ["INFLUXDB_TOKEN: found signs that no token has, expected one of the server's"]
             )
-        return cls(url.rstrip("/"), org, bucket, token)
+        return cls(url.rstrip("/"), org, bucket, token, _ca_file(settings.influxdb_ca_file, url))
+
+
+def _ca_file(path: str, url: str) -> str | None:
+    if not path:
+        return None
+    if not url.startswith("https://"):
+        raise SettingsError(
+            [f"INFLUXDB_CA_FILE: found {path!r} and {url}, expected https:// there, or tls=true in STORE_URL"]
+        )
+    try:
+        ssl.create_default_context(cafile=path)
+    except OSError as error:  # SSLError is one
+        reason = error.strerror or error
+        raise SettingsError(
+            [f"INFLUXDB_CA_FILE: found {path!r} ({reason}), expected a file of certificates (PEM)"]
+        ) from error
+    return path

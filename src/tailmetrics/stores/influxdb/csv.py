@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import dataclass
 
 import polars as pl
 
@@ -18,54 +19,110 @@ _TYPES: dict[str, pl.DataType] = {
     "boolean": pl.Boolean(),
 }
 _TIMES = ("dateTime:RFC3339", "dateTime:RFC3339Nano")
-_ANNOTATIONS = ("datatype", "group", "default")
+_HEAD_LINES = 4  # three annotations and the names of the columns
+_NARROW: dict[str, pl.DataType] = {
+    "_measurement": pl.Categorical(),
+    "_field": pl.Categorical(),
+    "status_code": pl.Int16(),
+}  # columns of few values, none of them encoded, which as texts take sixteen bytes a row each
+
+
+class Answer:
+    """The rows of each result of an answer, which comes in pieces: as frames they take a third of its bytes.
+
+    Times are integers of nanoseconds, texts as they were before they were written.
+    """
+
+    def __init__(self) -> None:
+        self._found: dict[str, list[Tables]] = {}
+        self._head: _Head | None = None
+        self._rest = b""
+
+    def add(self, piece: bytes) -> None:
+        """Take in the lines that are whole.
+
+        Raises StoreUnavailable for what went wrong while the answer was on its way: it has status 200 then.
+        """
+        text = self._rest + piece
+        end = text.rfind(b"\r\n") + 2 if b"\r\n" in text else 0
+        # A head is read with its first row, and a line end inside a value cannot be followed by another one:
+        # values have no control characters.
+        *blocks, last = text[:end].split(b"\r\n\r\n")
+        for block in blocks:
+            self._read(block.lstrip(b"\r\n"))
+        last = last.lstrip(b"\r\n")
+        is_whole = not last.startswith(b"#") or last.count(b"\r\n") > _HEAD_LINES
+        self._rest = text[end:] if is_whole else last + text[end:]
+        if is_whole:
+            self._read(last)
+
+    def tables(self) -> dict[str, Tables]:
+        """All tables of each result together, by its name; raises as `add`."""
+        self._read(self._rest.lstrip(b"\r\n"))
+        self._rest = b""
+        return {name: pl.concat(frames, how="diagonal_relaxed") for name, frames in self._found.items()}
+
+    def _read(self, block: bytes) -> None:
+        if block.startswith(b"#"):
+            self._head, block = _head_of(block)
+        if self._head is not None and block:
+            frame = self._head.frame(block)
+            self._found.setdefault(self._head.defaults["result"], []).append(frame)
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """What the lines before the rows say: by the names of columns their kinds, and texts for empty values."""
+
+    kinds: dict[str, str]
+    defaults: dict[str, str]
+
+    def frame(self, rows: bytes) -> Tables:
+        if "error" in self.kinds:
+            said = next(csv.DictReader(io.StringIO(rows.decode()), ["", *self.kinds]), {})
+            raise StoreUnavailable(f"InfluxDB could not finish its answer: {said.get('error', 'unknown')}")
+        kept = {name: kind for name, kind in self.kinds.items() if name not in ("result", "table")}
+        types = {
+            name: _NARROW.get(name) or _TYPES.get(kind, pl.String()) for name, kind in self.kinds.items()
+        }
+        frame = pl.read_csv(
+            rows,
+            has_header=False,
+            schema={"": pl.String(), **types},
+            columns=[place for place, name in enumerate(self.kinds, 1) if name in kept],
+            truncate_ragged_lines=True,
+        )
+        texts = [name for name, kind in kept.items() if kind == "string" and name not in _NARROW]
+        return frame.with_columns(
+            *(nanoseconds(pl.col(name)).alias(name) for name, kind in kept.items() if kind in _TIMES),
+            *(decoded(frame[name].fill_null(self.defaults[name])) for name in texts),
+        )
 
 
 def tables_of(answer: bytes) -> dict[str, Tables]:
-    """The rows of each result by its name, all its tables together.
-
-    Times are integers of nanoseconds, texts as they were before they were written.
-
-    Raises StoreUnavailable for what went wrong while the answer was on its way: it has status 200 then.
-    """
-    found: dict[str, list[Tables]] = {}
-    # A line end inside a value cannot be followed by another one: values have no control characters.
-    for block in answer.split(b"\r\n\r\n"):
-        if block.strip():
-            name, frame = _frame(block.lstrip(b"\r\n"))
-            found.setdefault(name, []).append(frame)
-    return {name: pl.concat(frames, how="diagonal_relaxed") for name, frames in found.items()}
+    """The rows of each result by its name, of a whole answer; raises as `Answer`."""
+    read = Answer()
+    read.add(answer)
+    return read.tables()
 
 
-def _frame(block: bytes) -> tuple[str, Tables]:
+def _head_of(block: bytes) -> tuple[_Head, bytes]:
+    """The head of a block, and the rows after it."""
     notes: dict[str, list[str]] = {}
     rest = block
     while rest.startswith(b"#"):
         line, _, rest = rest.partition(b"\n")
         [row] = csv.reader([line.decode()])
         notes[row[0].removeprefix("#")] = row[1:]
-    names = next(csv.reader(io.StringIO(rest.partition(b"\n")[0].decode())))[1:]
-    if "error" in names:
-        reason = next(csv.DictReader(io.StringIO(rest.decode())), {}).get("error", "unknown")
-        raise StoreUnavailable(f"InfluxDB could not finish its answer: {reason}")
+    line, _, rest = rest.partition(b"\n")
+    names = next(csv.reader([line.decode()]))[1:]
     kinds = dict(zip(names, notes["datatype"], strict=True))
-    defaults = dict(zip(names, notes["default"], strict=True))
-    frame = pl.read_csv(
-        rest,
-        schema={"": pl.String(), **{name: _TYPES.get(kind, pl.String()) for name, kind in kinds.items()}},
-        truncate_ragged_lines=True,
-    )
-    kept = [name for name in names if name not in ("result", "table")]
-    times = [name for name in kept if kinds[name] in _TIMES]
-    texts = [name for name in kept if kinds[name] == "string"]
-    return defaults["result"], frame.select(kept).with_columns(
-        *(nanoseconds(pl.col(name)).alias(name) for name in times),
-        *(decoded(frame[name].fill_null(defaults[name])) for name in texts),
-    )
+    return _Head(kinds, dict(zip(names, notes["default"], strict=True))), rest
 
 
 def nanoseconds(text: pl.Expr) -> pl.Expr:
     """RFC 3339 in UTC as nanoseconds since 1970."""
-    seconds = text.str.slice(0, 19).str.to_datetime("%Y-%m-%dT%H:%M:%S", time_unit="us").to_physical()
+    # Points have few seconds in common: Polars would look each up in a cache of its own.
+    seconds = text.str.head(19).str.to_datetime("%Y-%m-%dT%H:%M:%S", time_unit="us", cache=False)
     fraction = text.str.slice(20).str.strip_suffix("Z").str.pad_end(9, "0").cast(pl.Int64)
-    return seconds * 1_000 + fraction
+    return seconds.to_physical() * 1_000 + fraction

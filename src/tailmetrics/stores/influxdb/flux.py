@@ -3,6 +3,7 @@
 What a user gives is a parameter, never a part of a text. Each aggregate that storage can compute has a source
 of its own: a source that several share is read row by row. Points of each tick are a measurement, whose
 range has bounds that are rounded up to the tick: a point's time lies within the tick of its logged time.
+Ticks of equal bounds, as those of whole seconds are, make one statement: each costs the server a millisecond.
 """
 
 from __future__ import annotations
@@ -13,10 +14,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from tailmetrics.stats import Failures
 from tailmetrics.stores.influxdb.line_protocol import encoded
 from tailmetrics.stores.influxdb.record_points import FAR, NEAR_HIGH_US, NEAR_LOW_US, TICKS
-from tailmetrics.stores.results import FAILURE_RULES
 from tailmetrics.windows import from_us, to_us
 
 
@@ -31,12 +30,19 @@ class Asked:
 
     @classmethod
     def of(
-        cls, bucket: str, customer_ids: Sequence[str] | None, start: datetime | None, end: datetime | None
+        cls,
+        bucket: str,
+        customer_ids: Sequence[str] | None,
+        start: datetime | None,
+        end: datetime | None,
+        oldest_us: int | None = None,
     ) -> Asked:
+        """What is before `oldest_us` has expired, also where the server has not deleted it yet."""
+        low_us = None if start is None else to_us(start)
         return cls(
             bucket,
             None if customer_ids is None else tuple(customer_ids),
-            None if start is None else to_us(start),
+            max((us for us in (low_us, oldest_us) if us is not None), default=None),
             None if end is None else to_us(end),
         )
 
@@ -44,6 +50,11 @@ class Asked:
     def ticks(self) -> list[str]:
         """The ticks that can have a point in the range."""
         return [tick for tick in TICKS if self._low(tick) < self._high(tick)]
+
+    @property
+    def tick_groups(self) -> list[list[str]]:
+        """Those ticks, with others of the same bounds; each group has the parameters of its first one."""
+        return _grouped({tick: (self._low(tick), self._high(tick)) for tick in self.ticks})
 
     @property
     def reaches_far(self) -> bool:
@@ -65,20 +76,19 @@ class Asked:
             **bounds,
         }
 
-    def source(self, tick: str, *fields: str, start: str = "", stop: str = "", statuses: str = "") -> str:
-        """The points of some fields; `start` and `stop` name the parameters of another range.
-
-        `statuses` is a pattern of those that count.
-        """
-        if tick == FAR:
-            start, stop = "2200-01-01T00:00:00Z", "2262-04-11T00:00:00Z"
-        of_fields = any_of([f'r._field == "{field}"' for field in fields])
+    def source(self, ticks: Sequence[str], *fields: str, start: str = "", stop: str = "") -> str:
+        """The points of some fields; `start` and `stop` name the parameters of another range."""
+        measurements = _one_of("_measurement", [f"requests_{tick}" for tick in ticks])
         return (
             "from(bucket: bucket)\n"
-            f"    |> range(start: {start or f'{tick}_start'}, stop: {stop or f'{tick}_stop'})\n"
-            f'    |> filter(fn: (r) => r._measurement == "requests_{tick}" and {of_fields}'
-            f"{self._customers()}{f' and r.status_code =~ {statuses}' if statuses else ''})"
+            f"    |> range(start: {start or f'{ticks[0]}_start'}, stop: {stop or f'{ticks[0]}_stop'})\n"
+            f"    |> filter(fn: (r) => {measurements} and {_one_of('_field', fields)}"
+            f"{self._customers()})"
         )
+
+    def far_source(self, field: str) -> str:
+        """The points of one field of all times that InfluxDB cannot keep."""
+        return self.source([FAR], field, start="2200-01-01T00:00:00Z", stop="2262-04-11T00:00:00Z")
 
     def _customers(self) -> str:
         if self.customer_ids is None:
@@ -98,23 +108,23 @@ def rounded_up(tick: str, us: int) -> int:
     return min(max(-(-us // length) * length, NEAR_LOW_US), NEAR_HIGH_US)
 
 
-def counts(asked: Asked, keys: Sequence[str], *, statuses: str = "", name: str = "counts") -> list[str]:
-    """Requests by some tags, as results NAME_TICK: Flux takes 0.1 ms for each combination of their values."""
-    return _of_each_tick(asked, "path", [_group(keys), "count()"], name, statuses)
+def counts(asked: Asked, keys: Sequence[str], *fields: str) -> list[str]:
+    """Requests by some tags, as results counts_TICK: Flux takes 0.1 ms for each combination of their values.
+
+    `fields` are those by which requests are counted: one that each has, or two of which each has one.
+    """
+    return _of_each_tick(asked, fields or ("path",), [_group(keys), "count()"], "counts")
 
 
-def latency_sums(asked: Asked, keys: Sequence[str]) -> list[str]:
-    """Sums of durations and their number by some tags, as results seconds_TICK and timed_TICK."""
-    return [
-        *_of_each_tick(asked, "duration", [_group(keys), "sum()"], "seconds"),
-        *_of_each_tick(asked, "duration", [_group(keys), "count()"], "timed"),
-    ]
+def sums(asked: Asked, keys: Sequence[str]) -> list[str]:
+    """Sums of durations by some tags, as results seconds_TICK."""
+    return _of_each_tick(asked, ["duration"], [_group(keys), "sum()"], "seconds")
 
 
 def quantiles(asked: Asked, keys: Sequence[str]) -> list[str]:
     """Median and 99th percentile of the durations by some tags, as results median and p99."""
-    steps = [_group(keys), f"keep(columns: {_list([*keys, '_value'])})"]
-    rows = [_piped(asked.source(tick, "duration"), steps) for tick in asked.ticks]
+    steps = [_group(keys), _keep([*keys, "_value"])]
+    rows = [_piped(asked.source(ticks, "duration"), steps) for ticks in asked.tick_groups]
     if not rows:
         return []
     return [
@@ -127,64 +137,62 @@ def quantiles(asked: Asked, keys: Sequence[str]) -> list[str]:
 
 
 def edges(asked: Asked) -> list[str]:
-    """The first and the last point, as results first_TICK and last_TICK."""
-    statements = []
-    for name, descending in (("first", "false"), ("last", "true")):
-        newest = f'sort(columns: ["_time"], desc: {descending})'
-        steps = [f"{name}()", 'keep(columns: ["_time"])', "group()", newest, "limit(n: 1)"]
-        statements += _of_each_tick(asked, "path", steps, name)
-    return statements
+    """The first and the last point, as results first_TICK and last_TICK.
+
+    Storage finds those of a whole group by their times, in a quarter of the time of those of each series.
+    """
+    return [
+        text
+        for name in ("first", "last")
+        for text in _of_each_tick(
+            asked,
+            ["path"],
+            [_group(["_measurement"]), f"{name}()", _keep(["_measurement", "_time"])],
+            name,
+        )
+    ]
 
 
-def rows(asked: Asked, fields: Iterable[str], columns: Sequence[str]) -> list[str]:
-    """All points of some fields, as results FIELD_TICK."""
-    keep = f"keep(columns: {_list(columns)})"
-    return [text for field in fields for text in _of_each_tick(asked, field, [keep], field)]
+def rows(asked: Asked, fields: Sequence[str], columns: Sequence[str], name: str) -> list[str]:
+    """All points of some fields, as results NAME_TICK, whose `_measurement` tells the tick of each."""
+    return _of_each_tick(asked, fields, [_keep(columns)], name)
 
 
 def rows_in(
-    asked: Asked, spans: Sequence[tuple[int, int]], fields: Sequence[str], columns: Sequence[str]
+    asked: Asked, spans: Sequence[tuple[int, int]], fields: Sequence[str], columns: Sequence[str], name: str
 ) -> tuple[list[str], dict[str, Any]]:
-    """All points of some fields within spans (us), as results rows_TICK; and parameters.
-
-    Several fields are one look through the series of storage, which takes longer than the rows.
-    """
-    keep = f"keep(columns: {_list(['_field', *columns])})"
-    found, params = _sources_in(asked, spans, fields)
-    return [
-        _piped(_joined([_piped(source, [keep]) for source in sources]), [f'yield(name: "rows_{tick}")'])
-        for tick, sources in found.items()
-    ], params
+    """All points of some fields within spans (us), as `rows`; and parameters."""
+    sources, params = _sources_in(asked, spans, fields)
+    pieces = [_piped(source, [_keep(columns)]) for source in sources]
+    return [_piped(_joined(pieces), [f'yield(name: "{name}_s")'])] if pieces else [], params
 
 
 def edges_in(asked: Asked, spans: Sequence[tuple[int, int]]) -> tuple[list[str], dict[str, Any]]:
-    """The first and the last point of each span, as results first_TICK and last_TICK; and parameters."""
+    """The first and the last point of each span, as `edges`; and parameters."""
+    sources, params = _sources_in(asked, spans, ["path"])
     statements = []
-    found, params = _sources_in(asked, spans, ["path"])
-    for tick, sources in found.items():
-        for end in ("first", "last"):
-            # Grouped before: storage looks for the first of each series else.
-            steps = ["group()", f"{end}()", 'keep(columns: ["_time"])']
-            of_each = [_piped(source, steps) for source in sources]
-            statements.append(_piped(_joined(of_each), [f'yield(name: "{end}_{tick}")']))
+    for name in ("first", "last") if sources else ():
+        steps = [_group(["_measurement"]), f"{name}()", _keep(["_measurement", "_time"])]
+        found = _joined([_piped(source, steps) for source in sources])
+        statements.append(_piped(found, [f'yield(name: "{name}_s")']))
     return statements, params
 
 
 def _sources_in(
     asked: Asked, spans: Sequence[tuple[int, int]], fields: Sequence[str]
-) -> tuple[dict[str, list[str]], dict[str, Any]]:
-    """Sources of points within spans by their ticks; and parameters."""
-    sources: dict[str, list[str]] = {}
+) -> tuple[list[str], dict[str, Any]]:
+    """Sources of the points within each span; and parameters."""
+    sources: list[str] = []
     params: dict[str, Any] = {}
-    for tick in asked.ticks:
-        for place, (low, high) in enumerate(spans):
-            start, stop = rounded_up(tick, low), rounded_up(tick, high)
-            if start >= stop:  # Flux takes an empty range for a mistake
-                continue
-            names = f"{tick}_from_{place}", f"{tick}_to_{place}"
-            params |= dict(zip(names, (from_us(start), from_us(stop)), strict=True))
-            source = asked.source(tick, *fields, start=names[0], stop=names[1])
-            sources.setdefault(tick, []).append(source)
+    for place, (low, high) in enumerate(spans):
+        bounds = {tick: (rounded_up(tick, low), rounded_up(tick, high)) for tick in asked.ticks}
+        # Flux takes an empty range for a mistake.
+        for ticks in _grouped(
+            {tick: (start, stop) for tick, (start, stop) in bounds.items() if start < stop}
+        ):
+            start, stop = f"{ticks[0]}_from_{place}", f"{ticks[0]}_to_{place}"
+            params |= dict(zip((start, stop), map(from_us, bounds[ticks[0]]), strict=True))
+            sources.append(asked.source(ticks, *fields, start=start, stop=stop))
     return sources, params
 
 
@@ -196,10 +204,9 @@ def far_rows(asked: Asked, fields: Iterable[str]) -> list[str]:
     """Points of times that InfluxDB cannot keep, as results FIELD_far; none where the range has none."""
     if not asked.reaches_far:
         return []
-    columns = _list(["_time", "_value", "customer_id", "lane", "status_code"])
-    steps = [f"keep(columns: {columns})", "group()"]
+    steps = [_keep(["_time", "_value", "customer_id", "lane", "status_code"]), "group()"]
     return [
-        _piped(asked.source(FAR, field), [*steps, f'yield(name: "{field}_far")']) for field in ("us", *fields)
+        _piped(asked.far_source(field), [*steps, f'yield(name: "{field}_far")']) for field in ("us", *fields)
     ]
 
 
@@ -208,29 +215,24 @@ def spread(asked: Asked, bounds: Sequence[int]) -> tuple[list[str], dict[str, An
     statements: list[str] = []
     params: dict[str, Any] = {}
     steps = [_group(["customer_id", "status_code"]), "count()"]
-    for tick in asked.ticks:
-        edges_us = [rounded_up(tick, bound) for bound in bounds]
-        params |= {f"{tick}_{place}": from_us(edge) for place, edge in enumerate(edges_us)}
-        for part in range(len(bounds) - 1):
-            if edges_us[part] < edges_us[part + 1]:  # Flux takes an empty range for a mistake
-                source = asked.source(tick, "path", start=f"{tick}_{part}", stop=f"{tick}_{part + 1}")
-                statements.append(_piped(source, [*steps, f'yield(name: "{part}_{tick}")']))
+    edges_us = {tick: [rounded_up(tick, bound) for bound in bounds] for tick in asked.ticks}
+    for tick, edges in edges_us.items():
+        params |= {f"{tick}_{place}": from_us(edge) for place, edge in enumerate(edges)}
+    for part in range(len(bounds) - 1):
+        within = {tick: (edges[part], edges[part + 1]) for tick, edges in edges_us.items()}
+        # Flux takes an empty range for a mistake.
+        for ticks in _grouped({tick: (low, high) for tick, (low, high) in within.items() if low < high}):
+            source = asked.source(ticks, "path", start=f"{ticks[0]}_{part}", stop=f"{ticks[0]}_{part + 1}")
+            statements.append(_piped(source, [*steps, f'yield(name: "{part}_{ticks[0]}")']))
     return statements, params
 
 
 def known(asked: Asked) -> str:
-    """Whether a customer has a point at any time, as the result known."""
-    anywhere = Asked(asked.bucket, asked.customer_ids, None, None)
-    steps = ["first()", 'keep(columns: ["_time"])', "group()", "limit(n: 1)"]
-    found = [_piped(anywhere.source(tick, "path"), steps) for tick in (*anywhere.ticks, FAR)]
+    """Whether a customer has a point, as the result known."""
+    steps = ["group()", "first()", _keep(["_time"])]
+    near = [asked.source(ticks, "path") for ticks in asked.tick_groups]
+    found = [_piped(source, steps) for source in (*near, asked.far_source("path"))]
     return "union(tables: [\n" + ",\n".join(found) + ',\n])\n    |> yield(name: "known")'
-
-
-def failed_statuses(failures: Failures) -> str:
-    """A pattern of the statuses, of three digits or 0, of requests that failed."""
-    rule = FAILURE_RULES[failures]
-    hundreds = range(rule.least // 100, 6)
-    return f"/^({'|'.join(map(str, (*hundreds, *rule.others)))})/"
 
 
 def any_of(conditions: Sequence[str]) -> str:
@@ -255,12 +257,24 @@ def _quoted(text: str) -> str:
     return re.sub(r"([\\.+*?()|\[\]{}^$])", r"\\\1", text)
 
 
-def _of_each_tick(asked: Asked, field: str, steps: Sequence[str], name: str, statuses: str = "") -> list[str]:
-    """What steps make of the points of a field, as results NAME_TICK."""
+def _of_each_tick(asked: Asked, fields: Sequence[str], steps: Sequence[str], name: str) -> list[str]:
+    """What steps make of the points of some fields, as results NAME_TICK of the first one of each group."""
     return [
-        _piped(asked.source(tick, field, statuses=statuses), [*steps, f'yield(name: "{name}_{tick}")'])
-        for tick in asked.ticks
+        _piped(asked.source(ticks, *fields), [*steps, f'yield(name: "{name}_{ticks[0]}")'])
+        for ticks in asked.tick_groups
     ]
+
+
+def _grouped(bounds: dict[str, tuple[int, int]]) -> list[list[str]]:
+    """Ticks, those with equal bounds together."""
+    groups: dict[tuple[int, int], list[str]] = {}
+    for tick, each in bounds.items():
+        groups.setdefault(each, []).append(tick)
+    return list(groups.values())
+
+
+def _one_of(column: str, values: Sequence[str]) -> str:
+    return any_of([f'r.{column} == "{value}"' for value in values])
 
 
 def _piped(source: str, steps: Sequence[str]) -> str:
@@ -269,6 +283,10 @@ def _piped(source: str, steps: Sequence[str]) -> str:
 
 def _group(keys: Sequence[str]) -> str:
     return f"group(columns: {_list(keys)})"
+
+
+def _keep(columns: Sequence[str]) -> str:
+    return f"keep(columns: {_list(columns)})"
 
 
 def _list(names: Sequence[str]) -> str:

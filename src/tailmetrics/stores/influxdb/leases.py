@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import secrets
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from tailmetrics.stores.influxdb.line_protocol import point
 from tailmetrics.stores.influxdb.server import Server
 
 BEAT_SECONDS = 2.0
+_CLAIM_PAUSE_SECONDS = (0.05, 0.5)
 LEASE_SECONDS = 10.0  # a processor elsewhere that has said nothing for so long has ended
 
 
@@ -99,6 +102,25 @@ class Leases:
             BEAT_SECONDS,
         )
 
+    @contextlib.contextmanager
+    def claim(self) -> Iterator[None]:
+        """Be the only processor that registers sources while the context is open.
+
+        Each says that it is about to, and then looks whether another one does: of two at the same moment one
+        at least sees the other, and tries again later. Raises StoreUnavailable.
+        """
+        self.begin()
+        self._say_claim(self.me.as_text())
+        try:
+            rows = self._server.query_meta(CLAIMS, {"id": self.me.processor}).get("claims")
+            for text in () if rows is None else rows["_value"]:
+                if self.living(other := Holder.of(text)):
+                    pause = random.uniform(*_CLAIM_PAUSE_SECONDS)  # noqa: S311  # so that two do not meet again
+                    raise StoreUnavailable(f"{other} registers sources at this moment", pause)
+            yield
+        finally:
+            self._say_claim("")
+
     def end(self) -> None:
         """Say that this processor has ended, if the server can be reached."""
         self._ending.set()
@@ -111,6 +133,9 @@ class Leases:
         while not self._ending.wait(BEAT_SECONDS):
             with contextlib.suppress(StoreError):  # whoever writes next says it
                 self._beat(self._beats + 1)
+
+    def _say_claim(self, text: str) -> None:
+        self._server.write_meta([point("claim", {"processor": self.me.processor}, {"holder": text}, 0)])
 
     def _beat(self, number: int) -> None:
         line = point("processor", {"processor": self.me.processor}, {"beat": number}, 0)
@@ -126,6 +151,17 @@ from(bucket: bucket)
     |> filter(fn: (r) => r._measurement == "processor" and r.processor == id and r._field == "beat")
     |> keep(columns: ["_value"])
     |> yield(name: "beats")
+"""
+
+
+CLAIMS = """
+from(bucket: bucket)
+    |> range(start: 1970-01-01T00:00:00Z, stop: 1970-01-01T00:00:01Z)
+    |> filter(fn: (r) => r._measurement == "claim" and r._field == "holder")
+    |> filter(fn: (r) => r.processor != id and r._value != "")
+    |> keep(columns: ["_value"])
+    |> group()
+    |> yield(name: "claims")
 """
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import defaultdict
 from typing import Any
 
@@ -16,6 +17,7 @@ from tailmetrics.stores.influxdb.source_points import stored_source
 from tailmetrics.windows import from_us
 
 STATUSES_A_POINT = 100
+_COUNTED_SECONDS = 60.0  # how long a count of series is given again
 ORDERS_A_MICROSECOND = 1024  # rejects that come in one commit are told apart by their order
 
 _SOURCE_ROWS = """
@@ -83,6 +85,16 @@ from(bucket: bucket)
 """
 
 
+# Of all times it is answered from the index; of a range it reads which series have points there.
+SERIES = """
+import "influxdata/influxdb"
+influxdb.cardinality(
+    bucket: bucket, start: 1677-09-21T00:12:43.145224194Z, stop: 2262-04-11T23:47:16.854775806Z
+)
+    |> yield(name: "series")
+"""
+
+
 def sources_by_id(number: int) -> str:
     """The text that asks for so many sources, whose ids are the parameters id_0, id_1 and so on."""
     ids = any_of([f"r.source == id_{place}" for place in range(number)])
@@ -101,13 +113,22 @@ async def status(reader: InfluxDBReader) -> StoreStatus:
     if "counts" in found:
         counts = dict(zip(found["counts"]["_field"], found["counts"]["_value"], strict=True))
     records, rejects, blanks = (counts.get(name, 0) for name in ("records", "rejects", "blanks"))
-    return StoreStatus(
-        version=f"{counts.get('commits', 0)}-{records}-{rejects}-{blanks}",
-        records=records,
-        rejects=rejects,
-        blanks=blanks,
-        sources=reported(found.get("reports"), reader.heard) or await _stored(reader),
-    )
+    version = f"{counts.get('commits', 0)}-{records}-{rejects}-{blanks}"
+    sources = reported(found.get("reports"), reader.heard)
+    if not sources:
+        if reader.stored[0] != version:
+            reader.stored = (version, await _stored(reader))
+        sources = reader.stored[1]
+    return StoreStatus(version, records, rejects, blanks, sources)
+
+
+async def series(reader: InfluxDBReader) -> int:
+    """How many series the bucket of records has, counted once a minute at most. Raises StoreUnavailable."""
+    now = time.monotonic()
+    if reader.counted is None or now - reader.counted[0] > _COUNTED_SECONDS:
+        found = (await reader.run(SERIES, {"bucket": reader.bucket})).get("series")
+        reader.counted = now, 0 if found is None else int(found["_value"].sum())
+    return reader.counted[1]
 
 
 async def rejects(reader: InfluxDBReader, query: RejectsQuery) -> RejectsPage:

@@ -13,6 +13,7 @@ from tailmetrics.stores.influxdb.flux import Asked
 from tailmetrics.stores.influxdb.record_points import FAR, FAR_START_NS, TICKS
 from tailmetrics.stores.results import FAILURE_RULES
 
+_LENGTHS = {f"requests_{tick}": length for tick, length in TICKS.items()}
 _KEYS = ("_time", "lane", "customer_id", "status_code")
 
 
@@ -34,28 +35,32 @@ def merged(found: dict[str, Tables], name: str, columns: dict[str, pl.DataType])
 
 def requests(found: dict[str, Tables], columns: Iterable[str] = ()) -> pl.DataFrame:
     """Durations and requests without one as rows: `time` (us), `status_code`, `duration`, and `columns`."""
-    frames = [_no_requests(columns)]
-    for tick, length in TICKS.items():
-        for field in ("duration", "untimed"):
-            table = found.get(f"{field}_{tick}")
-            if table is None:
-                continue
-            duration = pl.col("_value") if field == "duration" else pl.lit(None, pl.Float64)
-            frames.append(
-                table.select(
-                    (pl.col("_time") // length * (length // 1_000)).alias("time"),
-                    pl.col("status_code").cast(pl.Int16),
-                    duration.alias("duration"),
-                    *columns,
-                )
-            )
-    return pl.concat(frames)
+    near = [found[f"duration_{tick}"] for tick in TICKS if f"duration_{tick}" in found]
+    frames = [
+        table.select(
+            logged_us().alias("time"),
+            pl.col("status_code").cast(pl.Int16),
+            pl.when(pl.col("_field") == "duration").then("_value").cast(pl.Float64).alias("duration"),
+            *columns,
+        )
+        for table in near
+    ]
+    return pl.concat([_no_requests(columns), *frames])
 
 
 def all_requests(found: dict[str, Tables], asked: Asked, columns: Sequence[str] = ()) -> pl.DataFrame:
     """Requests of all times as rows, with `columns`."""
     near = requests(found, columns)
-    return pl.concat([near, far_requests(found, asked).select(near.columns)])
+    # As one piece, whatever pieces they came in: an average depends on them in its last digits.
+    return pl.concat([near, far_requests(found, asked).select(near.columns)], rechunk=True)
+
+
+def all_paths(found: dict[str, Tables], asked: Asked) -> pl.DataFrame:
+    """Requests of all times as rows: `time` (us), `path`, `status_code`."""
+    status = pl.col("status_code").cast(pl.Int16)
+    columns = (logged_us().alias("time"), pl.col("_value").cast(pl.String).alias("path"), status)
+    near = [found[f"path_{tick}"].select(columns) for tick in TICKS if f"path_{tick}" in found]
+    return pl.concat([far_requests(found, asked).select("time", "path", "status_code"), *near])
 
 
 def far_requests(found: dict[str, Tables], asked: Asked) -> pl.DataFrame:
@@ -86,19 +91,19 @@ def stored_requests(found: dict[str, Tables], asked: Asked) -> pl.DataFrame:
     """Requests of all times as frames of STORED_SCHEMA: the lane as source, the place in a tick as offset."""
     far = far_requests(found, asked).with_columns(offset=pl.col("_time") - FAR_START_NS)
     frames = [far.drop("_time")]
-    for tick, length in TICKS.items():
+    for tick in TICKS:
         paths, durations = found.get(f"path_{tick}"), found.get(f"duration_{tick}")
         if paths is None:
             continue
+        keys = ("_measurement", *_KEYS)
         frame = paths.rename({"_value": "path"})
         if durations is None:
             frame = frame.with_columns(pl.lit(None, pl.Float64()).alias("duration"))
         else:
-            timed = durations.rename({"_value": "duration"}).select(*_KEYS, "duration")
-            frame = frame.join(timed, on=_KEYS, how="left")
-        time = pl.col("_time") // length * (length // 1_000)
-        place = pl.col("_time") - pl.col("_time") // length * length
-        frame = frame.with_columns(pl.col("status_code").cast(pl.Int16), time=time, offset=place)
+            timed = durations.rename({"_value": "duration"}).select(*keys, "duration")
+            frame = frame.join(timed, on=keys, how="left")
+        place = pl.col("_time") % tick_length()
+        frame = frame.with_columns(pl.col("status_code").cast(pl.Int16), time=logged_us(), offset=place)
         frames.append(frame.select(frames[0].columns))
     timestamp = pl.from_epoch("time", "us").dt.replace_time_zone("UTC").alias("timestamp")
     stored = pl.concat(frames).with_columns(timestamp, source="lane").select(list(STORED_SCHEMA))
@@ -107,13 +112,18 @@ def stored_requests(found: dict[str, Tables], asked: Asked) -> pl.DataFrame:
 
 def edges(found: dict[str, Tables]) -> list[int]:
     """The logged times (us) of the first and the last point of each tick that has points."""
-    return [
-        time // length * length // 1_000
-        for name in ("first", "last")
-        for tick, length in TICKS.items()
-        if f"{name}_{tick}" in found
-        for time in found[f"{name}_{tick}"]["_time"]
-    ]
+    names = [f"{name}_{tick}" for name in ("first", "last") for tick in TICKS]
+    return [time for name in names if name in found for time in found[name].select(logged_us()).to_series()]
+
+
+def tick_length() -> pl.Expr:
+    """The length of a point's tick in ns, by its measurement."""
+    return pl.col("_measurement").replace_strict(_LENGTHS, return_dtype=pl.Int64)
+
+
+def logged_us() -> pl.Expr:
+    """The logged time of a point."""
+    return pl.col("_time") // tick_length() * (tick_length() // 1_000)
 
 
 def _no_requests(columns: Iterable[str]) -> pl.DataFrame:

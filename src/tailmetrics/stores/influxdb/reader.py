@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, TypeVar
 
 import aiohttp
 from influxdb_client.client.influxdb_client_async import InfluxDBClientAsync
+from influxdb_client.client.query_api_async import QueryApiAsync
 
+from tailmetrics.status import SourceStatus
 from tailmetrics.stores.influxdb.address import Address
-from tailmetrics.stores.influxdb.csv import Tables, tables_of
+from tailmetrics.stores.influxdb.csv import Answer, Tables
 from tailmetrics.stores.influxdb.errors import errors_translated
 from tailmetrics.stores.influxdb.server import CONNECT_SECONDS
 from tailmetrics.stores.loop_thread import LoopThread
@@ -20,6 +22,19 @@ from tailmetrics.stores.results import took_too_long
 _Result = TypeVar("_Result")
 
 _QUERIES_AT_ONCE = 8
+_PIECE_BYTES = 500_000  # of an answer, read at once: as frames this takes a few milliseconds
+
+
+class _QueryApi(QueryApiAsync):
+    """The client's, which otherwise has an answer whole as one text, or as an object a row."""
+
+    async def parts(self, text: str, params: dict[str, Any]) -> AsyncIterator[bytes]:
+        """The answer to a Flux text, as it comes."""
+        query = self._create_query(text, self.default_dialect, params)
+        response = await self._post_query(self._org_param(None), query)  # type: ignore[no-untyped-call]
+        async with response:
+            async for part in response.content.iter_any():
+                yield part
 
 
 class InfluxDBReader:
@@ -31,8 +46,14 @@ class InfluxDBReader:
         self.loop = LoopThread("influxdb-queries", f"the store at {address.url}")
         self._client: InfluxDBClientAsync | None = None
         self._places: asyncio.Semaphore | None = None
+        self.oldest_us: int | None = None  # what is older has expired
         # Of what each processor said last of its sources: the time by its clock, and when it was heard here.
         self.heard: dict[str, tuple[float, float]] = {}
+        # How far each file was in the store at a version, for want of a processor that says more.
+        self.stored: tuple[str, tuple[SourceStatus, ...]] = ("", ())
+        self.counted: tuple[float, int] | None = (
+            None  # when series were counted last (monotonic), and how many
+        )
 
     @property
     def bucket(self) -> str:
@@ -53,10 +74,19 @@ class InfluxDBReader:
         """
         if self._client is None:
             self._client = _client(self._address, self._timeout_seconds)
-        api = self._client.query_api()
+        api = _QueryApi(self._client)  # type: ignore[no-untyped-call]
+        answer, piece = Answer(), bytearray()
+        reading = asyncio.create_task(asyncio.sleep(0))
         with errors_translated(self._address):
-            answer = await api.query_raw(text, params=params)
-        return await asyncio.to_thread(tables_of, answer.encode())
+            async for part in api.parts(text, params):
+                piece += part
+                if len(piece) >= _PIECE_BYTES:
+                    await reading  # the server goes on meanwhile, as far as one piece
+                    reading = asyncio.create_task(asyncio.to_thread(answer.add, bytes(piece)))
+                    piece.clear()
+        await reading
+        answer.add(bytes(piece))
+        return answer.tables()
 
     def close(self) -> None:
         self.loop.end(self._close_client)
@@ -84,6 +114,7 @@ def _client(address: Address, timeout_seconds: float) -> InfluxDBClientAsync:
         address.url,
         address.token,
         org=address.org,
+        ssl_ca_cert=address.ca_file,
         timeout=aiohttp.ClientTimeout(total=timeout_seconds, sock_connect=CONNECT_SECONDS),
         connection_pool_maxsize=_QUERIES_AT_ONCE,
         # Compressing rows takes the server four times as long as sending them over a local network.

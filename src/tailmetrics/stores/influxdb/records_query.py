@@ -20,7 +20,7 @@ from tailmetrics.stores.record_pages import behind
 from tailmetrics.stores.windowing import Span
 
 STRETCHES = 24  # of one count: each is a statement of its own for each tick
-_COLUMNS = ("_time", "_value", "customer_id", "lane", "status_code")
+_COLUMNS = ("_measurement", "_time", "_value", "customer_id", "lane", "status_code")
 
 
 async def count(
@@ -46,7 +46,8 @@ async def page(reader: InfluxDBReader, query: RecordsQuery, span: Span, limit: i
     """The first records of a span that come behind a place. Raises StoreUnavailable."""
     asked = _asked_of(reader, query, span)
     statements = [
-        *flux.rows(asked, ["path", "duration"], _COLUMNS),
+        *flux.rows(asked, ["path"], _COLUMNS, "path"),
+        *flux.rows(asked, ["duration"], _COLUMNS, "duration"),
         *flux.far_rows(asked, ["path", "duration"]),
     ]
     found = await reader.run(flux.text_of(asked, statements), asked.params) if statements else {}

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
+import hashlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import polars as pl
@@ -16,14 +19,22 @@ from influxdb_client import (  # type: ignore[attr-defined]  # it re-exports the
 from influxdb_client.client.exceptions import InfluxDBError
 from influxdb_client.rest import ApiException
 from influxdb_client.service.write_service import WriteService
+from urllib3.exceptions import HTTPError
 
-from tailmetrics.errors import StoreError
+from tailmetrics.errors import StoreError, StoreUnavailable
 from tailmetrics.settings import Settings
 from tailmetrics.stores.influxdb.address import Address
 from tailmetrics.stores.influxdb.csv import Tables, tables_of
-from tailmetrics.stores.influxdb.errors import errors_translated, missing_bucket, words_of
+from tailmetrics.stores.influxdb.errors import (
+    VERSION,
+    errors_translated,
+    explicit_schema,
+    missing_bucket,
+    unsupported,
+    words_of,
+)
 from tailmetrics.telemetry.log import EventLog
-from tailmetrics.windows import from_us
+from tailmetrics.windows import from_us, to_us
 
 log = EventLog()
 
@@ -46,7 +57,8 @@ class Refused:
 class Server:
     """A blocking client, which sends points in requests beside each other.
 
-    Each method raises StoreUnavailable when waiting may help.
+    Each method raises StoreUnavailable when waiting may help, another StoreError when the server is no
+    InfluxDB 2.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -54,11 +66,19 @@ class Server:
         self.retention_seconds = 0
         self._wanted_days = settings.retention_days
         self._client = InfluxDBClient(
-            self.address.url, self.address.token, org=self.address.org, timeout=int(TIMEOUT_SECONDS * 1000)
+            self.address.url,
+            self.address.token,
+            org=self.address.org,
+            ssl_ca_cert=self.address.ca_file,
+            timeout=int(TIMEOUT_SECONDS * 1000),
         )
         self._writing = WriteService(self._client.api_client)  # type: ignore[no-untyped-call]
         self._threads = ThreadPoolExecutor(_POSTS_AT_ONCE, thread_name_prefix="influxdb-write")
         self._is_ready = False
+        # Of the records written last: a limit on what may be written in some minutes can be less than one
+        # commit, which would never end if each try began with the same lines.
+        self._accepted: set[bytes] = set()
+        self._accepted_before: set[bytes] = set()
 
     def prepare(self, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
         """Make sure once that both buckets are there; each request may take so long."""
@@ -83,17 +103,31 @@ class Server:
             )
         self._is_ready = True
 
+    def oldest_us(self) -> int | None:
+        """What is older than this the server does not keep; None when it keeps everything."""
+        self.prepare()
+        if not self.retention_seconds:
+            return None
+        return to_us(datetime.now(timezone.utc) - timedelta(seconds=self.retention_seconds))
+
     def write(self, bucket: str, lines: pl.Series) -> list[Refused]:
         """Write points, in requests that are under way beside each other; returns those that are refused.
 
         What was written of a write that fails is there, and the same when it is written again.
         """
         self.prepare()
+        if bucket == self.address.bucket:
+            self._accepted_before, self._accepted = self._accepted, set()
         posts = [self._threads.submit(self._post, bucket, part, first) for first, part in _requests(lines)]
         wait(posts, return_when=FIRST_EXCEPTION)
         started = [post for post in posts if not post.cancel()]
         wait(started)  # what is under way ends before anything is tried again
-        return [refused for post in started for refused in post.result()]
+        try:
+            return [refused for post in started for refused in post.result()]
+        except StoreUnavailable as error:
+            if error.retry_after_seconds is None:  # else the server is well, and keeps what it has taken
+                self._accepted.clear()
+            raise
 
     def write_meta(self, lines: Sequence[str]) -> None:
         """Write points into the bucket that never expires. Raises StoreError when one is refused."""
@@ -125,32 +159,57 @@ class Server:
                 self.address.meta_bucket,
             )
 
+    def check_access(self, *, writes: bool) -> None:
+        """Raise StoreError where the token may not read both buckets or, with `writes`, not write them."""
+        self.prepare()
+        for bucket in (self.address.bucket, self.address.meta_bucket) if writes else ():
+            with errors_translated(self.address):
+                self._send(bucket, b"")
+
     def close(self) -> None:
         self._threads.shutdown()
         self._client.close()  # type: ignore[no-untyped-call]
 
     def _post(self, bucket: str, lines: pl.Series, first: int) -> list[Refused]:
         """Write the lines from the place `first` on; where they are too many or one is refused, by halves."""
-        body = gzip.compress(lines.str.join("\n").item().encode(), _GZIP_LEVEL)
+        text = lines.str.join("\n").item().encode()
+        # Records alone: the same lines of another bucket may be needed again, as others were written between.
+        digest = hashlib.blake2b(text).digest() if bucket == self.address.bucket else b""
+        if digest in self._accepted_before:
+            self._accepted.add(digest)
+            return []
         with errors_translated(self.address):
             try:
-                self._writing.post_write(  # type: ignore[no-untyped-call]
-                    self.address.org,
-                    bucket,
-                    body,
-                    precision="ns",
-                    content_encoding="gzip",
-                    content_type="text/plain; charset=utf-8",
-                )
+                self._send(bucket, text)
             except ApiException as error:
                 if error.status not in (400, 413, 422):
                     raise
                 if len(lines) == 1:
                     return [Refused(first, f"refused by InfluxDB: {words_of(error)}")]
             else:
+                if digest:
+                    self._accepted.add(digest)
                 return []
         middle = len(lines) // 2
         return self._post(bucket, lines[:middle], first) + self._post(bucket, lines[middle:], first + middle)
+
+    def _send(self, bucket: str, text: bytes) -> None:
+        self._writing.post_write(  # type: ignore[no-untyped-call]
+            self.address.org,
+            bucket,
+            gzip.compress(text, _GZIP_LEVEL),
+            precision="ns",
+            content_encoding="gzip",
+            content_type="text/plain; charset=utf-8",
+        )
+
+    def _refuse_other_versions(self, error: ApiException) -> None:
+        """Raise StoreError when a server that knows no buckets names another version; 3 does when asked."""
+        if VERSION in (error.headers or {}) or error.status not in (401, 403, 404, 405):
+            return
+        with contextlib.suppress(ApiException, HTTPError, OSError):
+            if other := unsupported(self._client.version(), self.address):
+                raise other from error
 
     def _bucket(self, name: str, retention_seconds: int, timeout_seconds: float) -> int:
         """The retention in seconds (0: for ever) of a bucket, which is made when it is missing."""
@@ -162,9 +221,12 @@ class Server:
                 ).buckets
             except ApiException as error:
                 if error.status != 404 or "bucket" not in words_of(error):
+                    self._refuse_other_versions(error)
                     raise
                 found = []
             if found:
+                if found[0].schema_type == "explicit":
+                    raise explicit_schema(name, self.address)
                 return sum(rule.every_seconds for rule in found[0].retention_rules)
             rules = [BucketRetentionRules(every_seconds=retention_seconds)] if retention_seconds else []  # type: ignore[no-untyped-call]
             try:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import copy
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -36,6 +38,7 @@ from tailmetrics.stores.record_pages import pages
 from tailmetrics.stores.summaries import answers
 from tailmetrics.stores.summaries.base import BlocksGone
 from tailmetrics.stores.summaries.maker import Making
+from tailmetrics.stores.summaries.reading import BlockCache, Reading
 from tailmetrics.telemetry.log import EventLog
 
 log = EventLog()
@@ -54,16 +57,26 @@ class InfluxDBStore:
     read_ahead = READ_AHEAD
 
     def __init__(self, settings: Settings) -> None:
-        """Raises SettingsError; a server that is away, or a wrong token, is logged and tried again later."""
+        """Raises SettingsError, and StoreError when the server is no InfluxDB 2.
+
+        A server that is away, or a wrong token, is logged and tried again later.
+        """
         self._server = Server(settings)
         self._writer = InfluxDBWriter(self._server, settings.max_rejects_kept)
         self._reader = InfluxDBReader(self._server.address, settings.query_timeout_seconds)
         self._summaries = InfluxDBSummaries(self._reader, self._server)
+        self._cache = BlockCache()
+        self._pinned: Reading | None = None
         self._making = Making(self._reader.loop, self._summaries)
         self._lock = threading.Lock()
         self._closed = False
-        with contextlib.suppress(StoreUnavailable):
-            self._prepare()
+        try:
+            self._server.prepare(CONNECT_SECONDS)
+        except StoreUnavailable as error:
+            log.warning("the store is not ready", error=str(error))
+        except BaseException:
+            self.close()
+            raise
 
     def sources(self, node_id: str | None) -> Sequence[Source]:
         with self._lock:
@@ -100,30 +113,34 @@ class InfluxDBStore:
         return None
 
     def snapshot(self) -> AbstractAsyncContextManager[InfluxDBStore]:
-        return contextlib.nullcontext(self)
+        """All questions about all customers from the same blocks."""
+        pinned = copy.copy(self)
+        pinned._pinned = Reading(self._summaries, self._cache)
+        return contextlib.nullcontext(pinned)
 
     async def stats(self, query: StatsQuery) -> StatsAnswer:
         if query.customer_id is None:
-            answer = await self._ask(lambda _: answers.stats(self._summaries, query))
+            answer = await self._ask(lambda _: answers.stats(self._reading(), query))
             if answer is not None:
                 return answer
         return await self._ask(lambda reader: stats_query.stats(reader, query))
 
     async def breakdown(self, query: BreakdownQuery) -> Breakdown:
         if query.customer_id is None:
-            return await self._ask(lambda _: answers.breakdown(self._summaries, query))
+            return await self._ask(lambda _: answers.breakdown(self._reading(), query))
         return await self._ask(lambda reader: counts_query.breakdown(reader, query))
 
     async def customers(self, query: CustomersQuery) -> CustomersPage:
-        return await self._ask(lambda _: answers.customers(self._summaries, query))
+        return await self._ask(lambda _: answers.customers(self._reading(), query))
 
     async def trends(self, query: TrendsQuery) -> Sequence[Trend]:
-        return await self._ask(lambda _: answers.trends(self._summaries, query))
+        return await self._ask(lambda _: answers.trends(self._reading(), query))
 
     async def span(self) -> tuple[datetime, datetime] | None:
-        return await self._ask(lambda _: answers.span(self._summaries))
+        return await self._ask(lambda _: answers.span(self._reading()))
 
     rejects = asked(meta_queries.rejects)
+    series = asked(meta_queries.series)
     status = asked(meta_queries.status)
     ping = asked(meta_queries.ping)
     _count = asked(records_query.count)
@@ -134,6 +151,9 @@ class InfluxDBStore:
 
     def check_present(self) -> None:
         """The server says so itself."""
+
+    def check_access(self, *, writes: bool) -> None:
+        self._server.check_access(writes=writes)
 
     def verify(self) -> bool:
         return False
@@ -152,17 +172,16 @@ class InfluxDBStore:
 
     async def _ask(self, query: Callable[[InfluxDBReader], Coroutine[Any, Any, _Result]]) -> _Result:
         self._making.begin()
+        await asyncio.to_thread(self._server.prepare, CONNECT_SECONDS)
+        self._reader.oldest_us = self._server.oldest_us()
         try:
             return await self._reader.ask(query)
         except BlocksGone:  # replaced while the question was under way: the next manifest names others
+            self._pinned = None
             return await self._reader.ask(query)
 
-    def _prepare(self) -> None:
-        try:
-            self._server.prepare(CONNECT_SECONDS)
-        except StoreUnavailable as error:
-            log.warning("the store is not ready", error=str(error))
-            raise
+    def _reading(self) -> Reading:
+        return self._pinned or Reading(self._summaries, self._cache)
 
     def _open_writer(self) -> InfluxDBWriter:
         if self._closed:

@@ -19,12 +19,12 @@ from tailmetrics.stores.influxdb import flux
 from tailmetrics.stores.influxdb.csv import Tables
 from tailmetrics.stores.influxdb.flux import Asked
 from tailmetrics.stores.influxdb.line_protocol import point
-from tailmetrics.stores.influxdb.points_read import edges, far_requests
+from tailmetrics.stores.influxdb.points_read import all_paths, all_requests, edges, far_requests
 from tailmetrics.stores.influxdb.reader import InfluxDBReader
-from tailmetrics.stores.influxdb.record_points import NEAR_HIGH_US, NEAR_LOW_US, TICKS
+from tailmetrics.stores.influxdb.record_points import NEAR_HIGH_US, NEAR_LOW_US
 from tailmetrics.stores.influxdb.server import Server
 from tailmetrics.stores.summaries.base import BlockKey, BlocksGone
-from tailmetrics.stores.summaries.block import DAY_US, LEVELS, Part, Unpacked, unpacked
+from tailmetrics.stores.summaries.block import DAY_US, LEVELS, Part
 from tailmetrics.stores.summaries.manifest import (
     ALWAYS,
     BlockRef,
@@ -99,6 +99,9 @@ class InfluxDBSummaries:
 
     async def state(self) -> State:
         found = await self._meta(_STATE)
+        await asyncio.to_thread(self._server.prepare)
+        oldest = self._server.oldest_us()
+        oldest_us = ALWAYS[0] if oldest is None else oldest
         journal = found.get("journal")
         since = (
             ()
@@ -110,11 +113,11 @@ class InfluxDBSummaries:
         )
         pieces = found.get("manifest")
         if pieces is None:
-            return State(Manifest(), since)
+            return State(Manifest(), since, oldest_us)
         newest = pieces.filter(pl.col("_time") == pl.col("_time").max()).sort(pl.col("piece").cast(pl.Int64))
-        return State(Manifest.of_text("".join(newest["_value"])), since)
+        return State(Manifest.of_text("".join(newest["_value"])), since, oldest_us)
 
-    async def parts(self, refs: Sequence[BlockRef], part: Part) -> Sequence[Unpacked]:
+    async def parts(self, refs: Sequence[BlockRef], part: Part) -> Sequence[bytes]:
         texts: list[str] = []
         params: dict[str, Any] = {"part": part}
         runs = list(_runs(refs))
@@ -126,24 +129,19 @@ class InfluxDBSummaries:
                 f"stop_{place}": from_us(run[-1].end_us),
             }
         found = await self._meta("\n".join(texts), **params) if texts else {}
-        return await asyncio.to_thread(_unpacked_all, refs, part, runs, found)
+        return await asyncio.to_thread(_joined, refs, part, runs, found)
 
     async def requests(
         self, spans: Sequence[Span], customer_ids: Sequence[str] | None
     ) -> AsyncIterator[pl.DataFrame]:
-        columns = ["_time", "_value", "customer_id", "status_code"]
-        duration = pl.when(pl.col("_field") == "duration").then(pl.col("_value").cast(pl.Float64))
+        columns = ["_measurement", "_field", "_time", "_value", "customer_id", "status_code"]
         async for asked, found in self._rows(spans, customer_ids, ["duration", "untimed"], columns):
-            near = _near(found, {"customer_id": pl.col("customer_id"), "duration": duration})
-            far = far_requests(found, asked).select(near.columns)
-            yield pl.concat([near, far]).with_columns(count=pl.lit(1, pl.Int64))
+            yield all_requests(found, asked, ["customer_id"]).with_columns(count=pl.lit(1, pl.Int64))
 
     async def paths(self, spans: Sequence[Span]) -> AsyncIterator[pl.DataFrame]:
-        columns = ["_time", "_value", "status_code"]
+        columns = ["_measurement", "_time", "_value", "status_code"]
         async for asked, found in self._rows(spans, None, ["path"], columns):
-            near = _near(found, {"path": pl.col("_value")})
-            far = far_requests(found, asked).select(near.columns)
-            yield pl.concat([near, far]).with_columns(count=pl.lit(1, pl.Int64))
+            yield all_paths(found, asked).with_columns(count=pl.lit(1, pl.Int64))
 
     async def edges(self, spans: Sequence[Span]) -> Span | None:
         times: list[int] = []
@@ -218,7 +216,7 @@ class InfluxDBSummaries:
         ids = None if customer_ids is None else tuple(customer_ids)
         async for some in self._portions(spans):
             asked = Asked(self._reader.bucket, ids, some[0][0], some[-1][1])
-            statements, params = flux.rows_in(asked, some, fields, columns)
+            statements, params = flux.rows_in(asked, some, fields, columns, fields[0])
             if statements:
                 yield (
                     asked,
@@ -259,18 +257,6 @@ class InfluxDBSummaries:
             yield span
 
 
-def _near(found: dict[str, Tables], columns: dict[str, pl.Expr]) -> pl.DataFrame:
-    """Rows of points of each tick with `time` (us), `status_code`, and columns by their expressions."""
-    kinds = {"duration": pl.Float64()}
-    schema = {name: kinds.get(name, pl.String()) for name in columns}
-    frames = [pl.DataFrame(schema={"time": pl.Int64(), "status_code": pl.Int16(), **schema})]
-    for tick, length in TICKS.items():
-        if (table := found.get(f"rows_{tick}")) is not None:
-            time = (pl.col("_time") // length * (length // 1_000)).alias("time")
-            frames.append(table.select(time, pl.col("status_code").cast(pl.Int16), **columns))
-    return pl.concat(frames)
-
-
 def _runs(refs: Sequence[BlockRef]) -> Iterator[list[BlockRef]]:
     """Blocks of one level that lie near each other, in order: a query for each run."""
     ordered = sorted(refs, key=lambda ref: (ref.level.name, ref.start_us))
@@ -289,9 +275,9 @@ def _key(level: str, time: int) -> BlockKey:
     return level, start * _LENGTHS[level] // 1_000, rest // _PIECES
 
 
-def _unpacked_all(
+def _joined(
     refs: Sequence[BlockRef], part: Part, runs: Sequence[Sequence[BlockRef]], found: dict[str, Tables]
-) -> list[Unpacked]:
+) -> list[bytes]:
     pieces: dict[BlockKey, list[tuple[int, str]]] = defaultdict(list)
     for place, run in enumerate(runs):
         if (table := found.get(str(place))) is None:
@@ -303,5 +289,5 @@ def _unpacked_all(
         data = base64.b64decode("".join(text for _, text in sorted(pieces[ref.key])))
         if len(data) != ref.sizes[part]:
             raise BlocksGone(f"a block of the {ref.level.name} at {from_us(ref.start_us)} has been replaced")
-        result.append(unpacked(data, ref.start_us))
+        result.append(data)
     return result

@@ -8,7 +8,7 @@ import secrets
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 
 import polars as pl
 
@@ -83,10 +83,18 @@ class InfluxDBWriter:
 
     def register(self, sources: Sequence[Source]) -> dict[str, StoredSource]:
         """Write those that are not known yet; returns all of them as the store has them."""
-        found = self._lookup([source.source_id for source in sources])
-        new = {source.source_id: source for source in sources if source.source_id not in found}
-        if not new:
-            return found
+        ids = [source.source_id for source in sources]
+        found = self._lookup(ids)
+        if len(found) < len(set(ids)):
+            with self._leases.claim():
+                # Once more: another one may have registered them, under its own node.
+                found = self._lookup(ids)
+                found |= self._register_new([each for each in sources if each.source_id not in found])
+        return found
+
+    def _register_new(self, sources: Sequence[Source]) -> dict[str, StoredSource]:
+        new = {source.source_id: source for source in sources}
+        found: dict[str, StoredSource] = {}
         now = _utc_now()
         for node_id in dict.fromkeys(source.node_id for source in new.values()):
             # Where others of the node lie only helps to keep apart; what another process adds may be missing.
@@ -104,8 +112,6 @@ class InfluxDBWriter:
             self._of_node[node_id] = neighbours | {
                 source.source_id: found[source.source_id] for source in of_node
             }
-        self._leases.begin()
-        # Not held yet: the first commit looks whether another one registered it at the same moment.
         self._server.write_meta([line_of(found[source_id]) for source_id in new])
         return found
 
@@ -152,7 +158,7 @@ class InfluxDBWriter:
 
     def forget(self, source_ids: Sequence[str], *, with_records: bool) -> int:
         """Drop sources of which no record is left that has not expired; returns how many."""
-        expired_us = self._expired_us()
+        expired_us = self._server.oldest_us()
         gone = 0
         for source_id, stored in self._lookup(source_ids).items():
             latest_us = stored.progress.latest_us
@@ -210,7 +216,7 @@ class InfluxDBWriter:
         self._held |= found | taken
 
     def _refuse_expired(self, batches: Sequence[Batch]) -> None:
-        expired_us = self._expired_us()
+        expired_us = self._server.oldest_us()
         if expired_us is None:
             return
         days = self._server.retention_seconds / 86_400
@@ -228,13 +234,6 @@ class InfluxDBWriter:
             ]
         if refusals:
             raise RecordsRefused(refusals)
-
-    def _expired_us(self) -> int | None:
-        """What is older than this the server does not keep; None when it keeps everything."""
-        self._server.prepare()
-        if not self._server.retention_seconds:
-            return None
-        return to_us(_utc_now() - timedelta(seconds=self._server.retention_seconds))
 
     def _write_records(self, batches: Sequence[Batch], frames: Sequence[pl.DataFrame]) -> None:
         records = pl.concat(frames, rechunk=False)

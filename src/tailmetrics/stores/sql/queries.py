@@ -45,6 +45,7 @@ from tailmetrics.stores.sql.schema import customers, records, rejects, reports, 
 from tailmetrics.stores.sql.summaries import SqlSummarized
 from tailmetrics.stores.sql.writer import source_of
 from tailmetrics.stores.summaries import answers
+from tailmetrics.stores.summaries.reading import BlockCache, Reading
 from tailmetrics.stores.windowing import (
     EARLIEST_US,
     STRETCH_US,
@@ -65,9 +66,9 @@ _FEW_CUSTOMERS = 1000
 class Queries:
     """The queries over one connection, all answered from the state after the same commit."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: AsyncConnection, cache: BlockCache) -> None:
         self._connection = connection
-        self._summaries = SqlSummarized(lambda: contextlib.nullcontext(connection))
+        self._summaries = Reading(SqlSummarized(lambda: contextlib.nullcontext(connection)), cache)
         self.is_postgresql = connection.dialect.name == "postgresql"
 
     async def stats(self, query: StatsQuery) -> StatsAnswer:

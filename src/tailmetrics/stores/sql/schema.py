@@ -239,3 +239,15 @@ def prepare(connection: sa.Connection, daily_stats: sa.TextClause, name: str) ->
     # Not with the tables alone: a view is easily dropped, and nothing is lost with it.
     if "daily_stats" not in sa.inspect(connection).get_view_names():
         connection.execute(daily_stats)
+
+
+def write_nothing(connection: sa.Connection) -> None:
+    """Do to no row what is done to rows of each table: the database refuses it to whoever may not."""
+    with connection.begin() as transaction:
+        for table in (*_metadata.sorted_tables, records):
+            nothing = sa.false()
+            rows = sa.select(*table.c).where(nothing)
+            connection.execute(table.insert().from_select(table.c.keys(), rows, include_defaults=False))
+            connection.execute(table.update().where(nothing).values(dict(table.c)))
+            connection.execute(table.delete().where(nothing))
+        transaction.rollback()

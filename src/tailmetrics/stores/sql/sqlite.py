@@ -112,8 +112,8 @@ class SQLite(Database):
             )
         if "unable to open" in text or "readonly" in text:
             return StoreError(
-                f"{self._path} cannot be opened: {text}; STORE_URL must name a file in a folder that this "
-                "user may write to"
+                f"{self._path} cannot be opened: {text}; STORE_URL must name a file that this user may "
+                "write, in a folder that this user may write to"
             )
         if "no such table" in text:
             return tables_removed(str(self._path), text)

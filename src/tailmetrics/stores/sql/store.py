@@ -29,6 +29,7 @@ from tailmetrics.stores.sql.queries import Queries
 from tailmetrics.stores.sql.summaries import SqlSummaries
 from tailmetrics.stores.sql.writer import SqlWriter
 from tailmetrics.stores.summaries.maker import Making
+from tailmetrics.stores.summaries.reading import BlockCache
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -63,9 +64,10 @@ class SqlStore:
         self._closed = False
         self._stored: tuple[str, tuple[SourceStatus, ...]] = ("", ())
         self._heard: dict[str, tuple[float, float]] = {}  # of processors, as `is_alive` has it
+        self._summaries = SqlSummaries(self._reading, self._engine, self._database)
+        self._cache = BlockCache()
         self._loop = LoopThread("sql-queries", self._database.name)
-        summaries = SqlSummaries(self._reading, self._engine, self._database)
-        self._making = Making(self._loop, summaries)
+        self._making = Making(self._loop, self._summaries)
         try:
             self._prepare()
         except StoreUnavailable:
@@ -133,12 +135,21 @@ class SqlStore:
             self._stored = (status.version, stored)
         return replace(status, sources=stored)
 
+    async def series(self) -> int | None:
+        return None
+
     async def ping(self) -> None:
         self.check_present()
         await self._ask(Queries.ping)
 
     def check_present(self) -> None:
         self._database.check_present()
+
+    def check_access(self, *, writes: bool) -> None:
+        self._prepare()
+        if writes:
+            with errors_translated(self._database), self._connected() as connection:
+                schema.write_nothing(connection)
 
     def verify(self) -> bool:
         self._prepare()
@@ -155,7 +166,6 @@ class SqlStore:
         self._engine.dispose()
 
     def summarize(self) -> None:
-        self._prepare()
         self._making.finish()
 
     def _prepare(self) -> None:
@@ -192,7 +202,7 @@ class SqlStore:
     async def _run(self, query: Callable[[Queries], Coroutine[Any, Any, _Result]]) -> _Result:
         async with self._reading() as connection:
             driver = (await connection.get_raw_connection()).driver_connection
-            work = asyncio.ensure_future(query(Queries(connection)))
+            work = asyncio.ensure_future(query(Queries(connection, self._cache)))
             try:
                 await asyncio.wait({work}, timeout=self._timeout_seconds)
                 if work.done():

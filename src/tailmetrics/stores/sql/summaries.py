@@ -26,7 +26,7 @@ from tailmetrics.stores.sql.schema import (
     store,
 )
 from tailmetrics.stores.summaries.base import BlockKey, BlocksGone
-from tailmetrics.stores.summaries.block import Part, Unpacked, unpacked
+from tailmetrics.stores.summaries.block import Part
 from tailmetrics.stores.summaries.manifest import (
     ALWAYS,
     BlockRef,
@@ -76,13 +76,13 @@ class SqlSummarized:
             rows = await connection.execute(sa.select(journal).where(later))
         return State(manifest, tuple(Touched(_JOURNAL, row.place, spans_of_text(row.spans)) for row in rows))
 
-    async def parts(self, refs: Sequence[BlockRef], part: Part) -> Sequence[Unpacked]:
+    async def parts(self, refs: Sequence[BlockRef], part: Part) -> Sequence[bytes]:
         if not refs:
             return []
         of_part = (blocks.c.part == part) & sa.or_(*(_is_of(ref.key) for ref in refs))
         async with self._reading() as connection:
             rows = await connection.execute(sa.select(blocks).where(of_part).order_by(blocks.c.piece))
-        return await asyncio.to_thread(_unpacked_all, refs, part, rows.all())
+        return _joined(refs, part, rows.all())
 
     async def requests(
         self, spans: Sequence[Span], customer_ids: Sequence[str] | None
@@ -275,7 +275,7 @@ def _is_of(key: BlockKey) -> sa.ColumnElement[bool]:
     )
 
 
-def _unpacked_all(refs: Sequence[BlockRef], part: Part, rows: Sequence[Any]) -> list[Unpacked]:
+def _joined(refs: Sequence[BlockRef], part: Part, rows: Sequence[Any]) -> list[bytes]:
     pieces: dict[BlockKey, list[bytes]] = defaultdict(list)
     for level, start_us, generation, _, _, data in rows:
         pieces[level, start_us, generation].append(data)
@@ -284,5 +284,5 @@ def _unpacked_all(refs: Sequence[BlockRef], part: Part, rows: Sequence[Any]) -> 
         data = b"".join(pieces[ref.key])
         if len(data) != ref.sizes[part]:
             raise BlocksGone(f"a block of the {ref.level.name} at {from_us(ref.start_us)} has been replaced")
-        result.append(unpacked(data, ref.start_us))
+        result.append(data)
     return result

@@ -39,7 +39,7 @@ from tailmetrics.stores.results import (
     trends_of,
 )
 from tailmetrics.stores.summaries.base import Summarized
-from tailmetrics.stores.summaries.block import Part, Unpacked
+from tailmetrics.stores.summaries.block import Part, Unpacked, names_in, unpacked
 from tailmetrics.stores.summaries.durations import Durations, joined, latencies_by, summed
 from tailmetrics.stores.summaries.manifest import ALWAYS, State, united, within
 from tailmetrics.stores.summaries.plan import Cells, Chosen, Plan, planned
@@ -55,14 +55,13 @@ from tailmetrics.windows import DAY_US, Grid, from_us, to_us
 
 _Result = TypeVar("_Result")
 
-_BLOCKS_AT_ONCE = 8  # whose parts are in memory together
 _COUNT = pl.col("count").sum()
 _LATENCIES = ("average", "median", "p99")
 
 
 async def span_us(store: Summarized, state: State, within_us: Span = ALWAYS) -> Span | None:
     """The times (us) of the first and of the last request, of all or of those in a range."""
-    low, high = within_us
+    low, high = max(within_us[0], state.oldest_us), within_us[1]
     stale = state.stale
     sure: list[Span] = []
     unsure = within(stale, low, high)
@@ -108,7 +107,9 @@ async def stats(store: Summarized, query: StatsQuery) -> StatsAnswer | None:
     grid = Grid(query.every, query.zone, [(first - DAY_US, end + DAY_US) for first, end in spans])
     if not spans:
         return result_in_windows(query, grid, Summary(), ())
-    counts, durations = await _series(store, state, bounds, grid)
+    # What is committed meanwhile may lie where the grid has no window.
+    near = (max(bounds[0], spans[0][0] - DAY_US), min(bounds[1], spans[-1][1] + DAY_US))
+    counts, durations = await _series(store, state, near, grid)
     return await asyncio.to_thread(_in_windows, query, grid, counts, durations)
 
 
@@ -253,30 +254,28 @@ async def _counts(
 async def _latencies(store: Summarized, plan: Plan, wanted: pl.Series | None) -> pl.DataFrame:
     """Columns `customer_id`, `average`, `median` and `p99`, of some customers or of all (None)."""
     ids = _Ids(wanted)
-    found: list[Durations] = []
-    for begin in range(0, len(plan.blocks), _BLOCKS_AT_ONCE):
-        some = plan.blocks[begin : begin + _BLOCKS_AT_ONCE]
-        refs = [ref for ref, _ in some]
-        named = await store.parts(refs, "customers")
-        parts = await store.parts(refs, "latencies")
 
-        def numbered(
-            named: Sequence[Unpacked] = named,
-            parts: Sequence[Unpacked] = parts,
-            some: Sequence[Chosen] = some,
-        ) -> list[Durations]:
-            return [
-                ids.numbered(each.names, Durations(_chosen(part.durations.frame, cells), part.durations.unit))
-                for each, part, (_, cells) in zip(named, parts, some, strict=True)
-            ]
+    def of_block(names: bytes, data: bytes, chosen: Chosen) -> Durations:
+        ref, cells = chosen
+        part = unpacked(data, ref.start_us).durations
+        return ids.numbered(names_in(names), Durations(_chosen(part.frame, cells), part.unit))
 
-        found += await asyncio.to_thread(numbered)
-    async for frame in store.requests(plan.spans, None if wanted is None else wanted.to_list()):
+    def of_requests(frame: pl.DataFrame) -> Durations:
         timed = _timed(frame)
         names = timed.frame["customer_id"].unique()
         places = pl.DataFrame({"customer_id": names, "number": range(len(names))})
         rows = timed.frame.join(places, on="customer_id").select("number", "value", "count")
-        found.append(ids.numbered(names, Durations(rows, timed.unit)))
+        return ids.numbered(names, Durations(rows, timed.unit))
+
+    named = await store.parts([ref for ref, _ in plan.blocks], "customers")
+    parts = await store.parts([ref for ref, _ in plan.blocks], "latencies")
+    found = [await asyncio.to_thread(of_block, *each) for each in zip(named, parts, plan.blocks, strict=True)]
+    asked = None if wanted is None or len(wanted) > MAX_PAGE else wanted.to_list()
+    async for frame in store.requests(plan.spans, asked):
+        found.append(await asyncio.to_thread(of_requests, frame))  # noqa: PERF401  # no faster for it
+
+    if not found:
+        return pl.DataFrame(schema={"customer_id": pl.String, **dict.fromkeys(_LATENCIES, pl.Float64)})
 
     def latencies() -> pl.DataFrame:
         rows = latencies_by(joined(found), "code")
@@ -309,16 +308,15 @@ async def _of_blocks(
     store: Summarized, plan: Plan, part: Part, made: Callable[[Unpacked, Times | None], _Result]
 ) -> list[_Result]:
     """What is made of a part of each block and of those of its cells that count."""
-    found: list[_Result] = []
-    for begin in range(0, len(plan.blocks), _BLOCKS_AT_ONCE):
-        some = plan.blocks[begin : begin + _BLOCKS_AT_ONCE]
-        parts = await store.parts([ref for ref, _ in some], part)
+    parts = await store.parts([ref for ref, _ in plan.blocks], part)
 
-        def make(parts: Sequence[Unpacked] = parts, some: Sequence[Chosen] = some) -> list[_Result]:
-            return [made(each, cells) for each, (_, cells) in zip(parts, some, strict=True)]
+    def make() -> list[_Result]:
+        return [
+            made(unpacked(data, ref.start_us), cells)
+            for data, (ref, cells) in zip(parts, plan.blocks, strict=True)
+        ]
 
-        found += await asyncio.to_thread(make)
-    return found
+    return await asyncio.to_thread(make)
 
 
 def _chosen(frame: pl.DataFrame, cells: Times | None) -> pl.DataFrame:

@@ -8,7 +8,7 @@ from typing import Protocol
 import polars as pl
 
 from tailmetrics.errors import StoreError
-from tailmetrics.stores.summaries.block import Part, Unpacked
+from tailmetrics.stores.summaries.block import Part
 from tailmetrics.stores.summaries.manifest import BlockRef, Manifest, State
 from tailmetrics.stores.windowing import Span
 
@@ -30,8 +30,8 @@ class Summarized(Protocol):
         """The newest manifest, and what was touched since; without one everything is stale."""
         ...
 
-    async def parts(self, refs: Sequence[BlockRef], part: Part) -> Sequence[Unpacked]:
-        """One part of each block, in this order. Raises BlocksGone."""
+    async def parts(self, refs: Sequence[BlockRef], part: Part) -> Sequence[bytes]:
+        """One part of each block, in this order, as it was kept. Raises BlocksGone."""
         ...
 
     def requests(

@@ -7,6 +7,7 @@ finest stretches that a block tells apart.
 from __future__ import annotations
 
 import io
+import itertools
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -88,10 +89,12 @@ def merged(parts: Sequence[Tables], level: Level) -> Tables:
     """The tables of shorter blocks as those of a longer one."""
 
     def counts(frames: Iterable[pl.DataFrame], keys: Sequence[str], cell_us: int) -> pl.DataFrame:
-        return _cells(pl.concat(frames, how="vertical_relaxed"), cell_us).group_by(keys).agg(_COUNT)
+        alike = [frame.select(*keys, "count") for frame in frames]
+        return _cells(pl.concat(alike, how="vertical_relaxed"), cell_us).group_by(keys).agg(_COUNT)
 
     def durations(each: Sequence[Durations], keys: Sequence[str], cell_us: int) -> Durations:
-        together = joined(each)
+        alike = [Durations(some.frame.select(*keys, "value", "count"), some.unit) for some in each]
+        together = joined(alike)
         return summed(Durations(_cells(together.frame, cell_us), together.unit), keys)
 
     paths = [part.paths for part in parts if part.paths is not None]
@@ -159,19 +162,19 @@ def packed(tables: Tables, start_us: int) -> dict[Part, bytes]:
 
 
 def unpacked(data: bytes, start_us: int) -> Unpacked:
-    """What `_pack` made bytes of."""
-    head, _, rest = data.partition(b"\n")
-    described = json.loads(head)
-    frames, begin = [], 0
-    for size in described["sizes"]:
-        frames.append(pl.read_ipc_stream(rest[begin : begin + size]))
-        begin += size
-    names, counts, durations = frames
+    """A part from its bytes."""
+    unit, (names, counts, durations) = _blobs(data)
+    steps = pl.read_ipc_stream(durations)
     return Unpacked(
-        names.to_series(),
-        _absolute(counts, start_us),
-        Durations(_absolute(_summed_steps(durations), start_us), described["unit"]),
+        pl.read_ipc_stream(names).to_series(),
+        _absolute(pl.read_ipc_stream(counts), start_us),
+        Durations(_absolute(_summed_steps(steps), start_us), unit),
     )
+
+
+def names_in(data: bytes) -> pl.Series:
+    """The names in a part, from its bytes."""
+    return pl.read_ipc_stream(_blobs(data)[1][0]).to_series()
 
 
 def tables_from(parts: Mapping[Part, Unpacked]) -> Tables:
@@ -221,6 +224,13 @@ def _pack(part: Unpacked, start_us: int) -> bytes:
         blobs.append(buffer.getvalue())
     head = json.dumps({"unit": part.durations.unit, "sizes": [len(blob) for blob in blobs]})
     return head.encode() + b"\n" + b"".join(blobs)
+
+
+def _blobs(data: bytes) -> tuple[int, list[bytes]]:
+    head, _, rest = data.partition(b"\n")
+    described = json.loads(head)
+    ends = list(itertools.accumulate(described["sizes"]))
+    return described["unit"], [rest[begin:end] for begin, end in zip([0, *ends], ends, strict=False)]
 
 
 def _keys(frame: pl.DataFrame) -> list[str]:

@@ -12,6 +12,7 @@ import polars as pl
 
 _UNITS = (1_000, 1_000_000)  # logs write milliseconds or microseconds
 _NO_UNIT = 0
+_MOST_SECONDS = 2**53 / 1_000_000  # beyond which floats do not tell microseconds apart
 _DENSE_CELLS = 4_000_000
 
 Numbers = npt.NDArray[np.int64]
@@ -32,6 +33,8 @@ class Durations:
     def of(cls, frame: pl.DataFrame) -> Durations:
         """From `value` in seconds, in the coarsest unit that gives back the same floats."""
         seconds = frame["value"].to_numpy()
+        if seconds.max(initial=0.0) > _MOST_SECONDS:
+            return cls(frame, _NO_UNIT)
         for unit in _UNITS:
             with np.errstate(over="ignore"):  # of durations from before they had a bound
                 whole = np.round(seconds * unit)

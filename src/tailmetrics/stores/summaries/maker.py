@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -34,8 +34,10 @@ from tailmetrics.stores.summaries.block import (
     packed,
     tables_from,
     tables_of,
+    unpacked,
 )
 from tailmetrics.stores.summaries.manifest import (
+    ALWAYS,
     GENERATIONS,
     BlockRef,
     Manifest,
@@ -57,6 +59,7 @@ _BEAT_SECONDS = 3.0
 _LEASE_SECONDS = 15.0  # another process that makes blocks and has said nothing for so long has ended
 _LONGEST_WAIT_SECONDS = 60.0  # for an end of commits to what is to be made
 _SWEEP_SECONDS = 60.0  # for so long a question may read what is no longer named
+_FENCE = 1_000  # manifests, more than are written while one request is under way
 _REST = 9  # times as long as making took, while commits go on
 _MOST_SINCE = 500  # commits that questions have to look through
 _FEW_ROWS, _MANY_ROWS = 100_000, 400_000  # of one read
@@ -86,7 +89,7 @@ def next_work(state: State, block_span: Span, now_us: int, hot: Sequence[Span] =
 
     The newest first, as that is what is looked at. `hot` spans are being written to: they wait.
     """
-    wanted = without(within(state.stale, *block_span), hot)
+    wanted = without(within(state.stale, max(block_span[0], state.oldest_us), block_span[1]), hot)
     blocks = state.manifest.blocks
     hour, day = (now_us // length * length for length in (HOUR_US, DAY_US))
 
@@ -128,6 +131,8 @@ class Maker:
         self._is_busy = False
         self._slice_us = HOUR_US
         self._unnamed: set[BlockKey] = set()
+        self._included: Mapping[str, int] = {}  # at the last sweep, and what it deleted
+        self._deleted: Mapping[str, int] = {}
         self._swept_at = time.monotonic()
 
     async def run(self) -> None:
@@ -154,14 +159,17 @@ class Maker:
         """Make all that there is to make now, whoever else does. Raises StoreError."""
         while await self.make(await self._store.state()):
             await self._lease.take()  # others have less to do for it
-        await self._sweep(await self._store.state())
+        await self.sweep()
 
     async def make(self, state: State, hot: Sequence[Span] = ()) -> bool:
         """Make one block, if there is one to make."""
-        state = await self._without_gaps(state)
+        known, state = state, await self._without_gaps(state)
         work = next_work(state, self._store.block_span, to_us(self._clock()), hot)
         if work is None:
-            return False
+            is_shorter = state.stale != known.stale
+            return is_shorter and await self._store.keep_manifest(
+                _following(state, state.manifest.blocks, state.stale)
+            )
         ref, parts = await self._made(work)
         blocks = [each for each in state.manifest.blocks if each not in work.replaced]
         if ref is not None:
@@ -189,15 +197,37 @@ class Maker:
         if not hot:
             self._waited_since = time.monotonic()
         made = await self.make(state, hot)
-        if not made and len(state.since) > _MOST_SINCE:
+        if not made and len(state.later) > _MOST_SINCE:
             made = await self._store.keep_manifest(_following(state, state.manifest.blocks, state.stale))
         if time.monotonic() - self._swept_at > _SWEEP_SECONDS:
-            await self._sweep(await self._store.state())
+            await self.sweep()
         return made
 
-    async def _sweep(self, state: State) -> None:
+    async def sweep(self) -> None:
+        """Delete blocks that no manifest can name any more, and of journals what all manifests include.
+
+        No request to the store may take so long that two sweeps lie between its beginning and its end.
+        """
         self._swept_at = time.monotonic()
-        self._unnamed = await self._store.sweep(state.manifest, self._unnamed)
+        state = await self._store.state()
+        # Of journals of which nothing is left nothing has to be known.
+        included = {
+            journal: place
+            for journal, place in state.included.items()
+            if place > self._deleted.get(journal, -1)
+        }
+        # So far ahead that no maker that has begun before can name a block in a manifest that counts.
+        fence = _following(state, state.manifest.blocks, state.stale, ahead=_FENCE)
+        if not await self._store.keep_manifest(replace(fence, included=included)):
+            return
+        # Others may have read the manifest of the last sweep, and be about to read journals.
+        long = {
+            journal: min(place, included[journal])
+            for journal, place in self._included.items()
+            if journal in included
+        }
+        self._unnamed = await self._store.sweep(replace(fence, included=long), self._unnamed)
+        self._included, self._deleted = included, long
 
     async def _without_gaps(self, state: State) -> State:
         """The state without what is stale before the first request and after the last one of what is stale.
@@ -213,11 +243,13 @@ class Maker:
             (0, 0) if edges is None else (edges[0] // DAY_US * DAY_US, edges[1] // DAY_US * DAY_US + DAY_US)
         )
         nothing = [part for span in long for part in without([span], [(first, last)])]
+        # A block whose requests have all been deleted goes, too; one of which some are left is made anew.
+        blocks = tuple(ref for ref in state.manifest.blocks if not _covered(ref, nothing))
+        nothing = without(nothing, [(ref.start_us, ref.end_us) for ref in blocks])
         self._is_gap = False
+        left = tuple(without(stale, nothing))
         return replace(
-            state,
-            manifest=replace(state.manifest, stale=tuple(without(stale, nothing)), included=state.included),
-            since=(),
+            state, manifest=replace(state.manifest, blocks=blocks, stale=left, included=state.included)
         )
 
     async def _made(self, work: Work) -> tuple[BlockRef | None, dict[Part, bytes]]:
@@ -235,7 +267,8 @@ class Maker:
             return None, {}
         tables = await asyncio.to_thread(merged, found, work.level)
         parts = await asyncio.to_thread(packed, tables, work.start_us)
-        times = [edge for edge in edges if edge is not None]
+        # None where requests have been deleted meanwhile, which will be told.
+        times = [edge for edge in edges if edge is not None] or [(work.start_us, work.end_us - 1)]
         generations = {ref.generation for ref in work.replaced}
         ref = BlockRef(
             work.level,
@@ -258,7 +291,12 @@ class Maker:
     async def _kept(self, ref: BlockRef, spans: Sequence[Span]) -> Tables:
         """What a block holds outside of spans."""
         parts = {part: (await self._store.parts([ref], part))[0] for part in PARTS if part in ref.sizes}
-        return await asyncio.to_thread(lambda: outside(tables_from(parts), spans))
+
+        def left() -> Tables:
+            found = {part: unpacked(data, ref.start_us) for part, data in parts.items()}
+            return outside(tables_from(found), spans)
+
+        return await asyncio.to_thread(left)
 
     async def _added_up(self, span: Span, level: Level, edges: list[Span | None]) -> Tables | None:
         """The requests of a span; the times of the first and the last are added to `edges`."""
@@ -277,6 +315,8 @@ class Maker:
         if not requests:
             return None
         paths = [await asyncio.to_thread(in_cells, frame, level) async for frame in self._store.paths([span])]
+        if not paths:  # deleted meanwhile, which will be told
+            return None
         return await asyncio.to_thread(tables_of, pl.concat(requests), pl.concat(paths), level)
 
 
@@ -336,9 +376,11 @@ class Lease:
             await self._store.say(f"{self._name} {self._beats}")
 
 
-def _following(state: State, blocks: Sequence[BlockRef], stale: Sequence[Span]) -> Manifest:
-    ordered = tuple(sorted(blocks, key=lambda ref: ref.start_us))
-    return Manifest(state.manifest.number + 1, ordered, tuple(stale), state.included)
+def _following(state: State, blocks: Sequence[BlockRef], stale: Sequence[Span], ahead: int = 1) -> Manifest:
+    kept = (ref for ref in blocks if ref.end_us > state.oldest_us)
+    ordered = tuple(sorted(kept, key=lambda ref: ref.start_us))
+    left = tuple(within(stale, state.oldest_us, ALWAYS[1]))
+    return Manifest(state.manifest.number + ahead, ordered, left, state.included)
 
 
 def _random_generation() -> int:
@@ -348,6 +390,10 @@ def _random_generation() -> int:
 def _around(us: int, level: Level) -> Span:
     start = us // level.length_us * level.length_us
     return start, start + level.length_us
+
+
+def _covered(ref: BlockRef, spans: Sequence[Span]) -> bool:
+    return any(low <= ref.start_us and ref.end_us <= high for low, high in spans)
 
 
 def _widened(spans: Sequence[Span], replaced: Sequence[BlockRef]) -> tuple[Span, ...]:

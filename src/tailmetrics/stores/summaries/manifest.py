@@ -12,8 +12,12 @@ from __future__ import annotations
 import base64
 import json
 import zlib
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import chain
+from operator import itemgetter
 from typing import Any, Final
 
 import numpy as np
@@ -25,6 +29,7 @@ from tailmetrics.stores.windowing import Span
 ALWAYS: Final[Span] = (-(2**62), 2**62)
 GENERATIONS: Final = 2**20  # of a block: a new one has a random one
 _MOST_SPANS = 500  # of one commit, beyond which times are told in longer stretches
+_MOST_STALE = 10_000  # likewise of all that is stale
 
 _LEVEL_OF = {level.name: level for level in LEVELS}
 
@@ -103,19 +108,32 @@ class Touched:
     spans: tuple[Span, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class State:
-    """A manifest, and what was touched since it was made."""
+    """A manifest, and what was touched since it was made; what is before `oldest_us` has expired."""
 
     manifest: Manifest
     since: tuple[Touched, ...] = ()
+    oldest_us: int = ALWAYS[0]
+
+    @cached_property
+    def stale(self) -> list[Span]:
+        """Spans, apart from each other and in order, whose requests have to be read.
+
+        They are longer than what was touched where they would be very many.
+        """
+        spans = united(chain(self.manifest.stale, *(each.spans for each in self.later)))
+        for length in (HOUR_US, DAY_US):
+            if len(spans) <= _MOST_STALE:
+                break
+            spans = united((low // length * length, -(-high // length) * length) for low, high in spans)
+        return spans
 
     @property
-    def stale(self) -> list[Span]:
-        """Spans, apart from each other and in order, whose requests have to be read."""
+    def later(self) -> list[Touched]:
+        """What the manifest does not include."""
         included = self.manifest.included
-        later = (each.spans for each in self.since if each.place > included.get(each.journal, -1))
-        return united([*self.manifest.stale, *(span for spans in later for span in spans)])
+        return [each for each in self.since if each.place > included.get(each.journal, -1)]
 
     @property
     def included(self) -> dict[str, int]:
@@ -150,19 +168,28 @@ def spans_of_text(text: str) -> tuple[Span, ...]:
 
 def united(spans: Iterable[Span]) -> list[Span]:
     """The same times as spans that are apart from each other, in order."""
-    result: list[Span] = []
-    for low, high in sorted(spans):
-        if result and low <= result[-1][1]:
-            result[-1] = (result[-1][0], max(result[-1][1], high))
-        elif low < high:
-            result.append((low, high))
-    return result
+    bounds = np.fromiter(chain.from_iterable(spans), np.int64).reshape(-1, 2)
+    bounds = bounds[bounds[:, 0] < bounds[:, 1]]
+    if not len(bounds):
+        return []
+    bounds = bounds[np.argsort(bounds[:, 0], kind="stable")]
+    reached = np.maximum.accumulate(bounds[:, 1])
+    begins = np.flatnonzero(bounds[1:, 0] > reached[:-1]) + 1
+    lows = bounds[np.append(0, begins), 0]
+    highs = reached[np.append(begins - 1, len(bounds) - 1)]
+    return list(zip(lows.tolist(), highs.tolist(), strict=True))
 
 
-def within(spans: Iterable[Span], low_us: int, high_us: int) -> list[Span]:
-    """The parts of spans that lie in [low_us, high_us)."""
-    cut = ((max(low, low_us), min(high, high_us)) for low, high in spans)
-    return [(low, high) for low, high in cut if low < high]
+def within(spans: Sequence[Span], low_us: int, high_us: int) -> list[Span]:
+    """The parts of spans (apart from each other, in order) that lie in [low_us, high_us)."""
+    if low_us >= high_us:
+        return []
+    first = bisect_right(spans, low_us, key=_end)
+    found = list(spans[first : bisect_left(spans, high_us, lo=first, key=_begin)])
+    if found:
+        found[0] = (max(found[0][0], low_us), found[0][1])
+        found[-1] = (found[-1][0], min(found[-1][1], high_us))
+    return found
 
 
 def without(spans: Iterable[Span], removed: Sequence[Span]) -> list[Span]:
@@ -177,3 +204,6 @@ def without(spans: Iterable[Span], removed: Sequence[Span]) -> list[Span]:
         if begin < high:
             left.append((begin, high))
     return left
+
+
+_begin, _end = itemgetter(0), itemgetter(1)

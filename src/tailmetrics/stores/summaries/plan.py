@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ from tailmetrics.stores.windowing import Span, Times
 
 Cells = npt.NDArray[np.bool_]
 
+_NEVER = 2**63 - 1
 
 # A block, and the starts (us) of those of its cells that count; None where all do.
 Chosen = tuple[BlockRef, "Times | None"]
@@ -38,20 +39,34 @@ def planned(
 
     `is_whole` says of cells, by their first and last microseconds, which lie in one window each.
     """
+    low_us = max(low_us, state.oldest_us)
     stale = state.stale
+    refs = [ref for ref in state.manifest.blocks if ref.end_us > low_us and ref.start_us < high_us]
+    lengths = np.array([ref.level.cell_of(part) for ref in refs], np.int64)
+    numbers = np.array([ref.level.length_us for ref in refs], np.int64) // lengths
+    ends_at = np.cumsum(numbers)
+    block = np.repeat(np.arange(len(refs)), numbers)  # of each cell
+    begins = np.array([ref.start_us for ref in refs], np.int64) - (ends_at - numbers) * lengths
+    starts = begins[block] + np.arange(len(block)) * lengths[block]
+    ends = starts + lengths[block]
+    usable = (starts >= low_us) & (ends <= high_us) & ~_touched(starts, ends, stale)
+    usable &= np.array([part in ref.sizes for ref in refs], np.bool_)[block]
+    if is_whole is not None:
+        usable &= is_whole(starts, ends - 1)
     chosen: list[Chosen] = []
-    spans = within(stale, low_us, high_us)
-    for ref in state.manifest.blocks:
-        if ref.end_us <= low_us or ref.start_us >= high_us:
-            continue
-        length = ref.level.cell_of(part)
-        starts = np.arange(ref.start_us, ref.end_us, length)
-        usable = (starts >= low_us) & (starts + length <= high_us) & (part in ref.sizes)
-        for low, high in within(stale, ref.start_us, ref.end_us):
-            usable &= (starts + length <= low) | (starts >= high)
-        if is_whole is not None:
-            usable &= is_whole(starts, starts + length - 1)
-        if usable.any():
-            chosen.append((ref, None if usable.all() else starts[usable]))
-        spans += [(int(start), int(start) + length) for start in starts[~usable]]
-    return Plan(tuple(chosen), tuple(united(within(spans, low_us, high_us))))
+    for ref, end_at, number in zip(refs, ends_at.tolist(), numbers.tolist(), strict=True):
+        of_block = slice(end_at - number, end_at)
+        if usable[of_block].any():
+            is_all = usable[of_block].all()
+            chosen.append((ref, None if is_all else starts[of_block][usable[of_block]]))
+    left = united(zip(starts[~usable].tolist(), ends[~usable].tolist(), strict=True))
+    spans = united([*within(stale, low_us, high_us), *within(left, low_us, high_us)])
+    return Plan(tuple(chosen), tuple(spans))
+
+
+def _touched(starts: Times, ends: Times, spans: Sequence[Span]) -> Cells:
+    """Which of the cells a span reaches into."""
+    bounds = np.array([*spans, (_NEVER, _NEVER)], np.int64)
+    following = np.searchsorted(bounds[:-1, 1], starts, side="right")
+    touched: Cells = bounds[following, 0] < ends
+    return touched

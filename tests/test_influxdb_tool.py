@@ -1,0 +1,48 @@
+"""tools/influxdb_test.py: what counts as passed, and which server it asks for."""
+
+from __future__ import annotations
+
+import pytest
+from tools import influxdb_test
+
+
+@pytest.fixture
+def given(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that runs; what is run does not ask it."""
+    monkeypatch.setattr("sys.argv", ["influxdb_test"])
+    for name in influxdb_test.GIVEN:
+        monkeypatch.setenv(name, "given")
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        ("print('2 passed, 5 deselected in 1s')", 0),
+        ("print('1 passed, 1 skipped in 1s')", 1),
+        ("print('1 passed, 1 xfailed in 1s')", 1),
+        ("print('2 passed in 1s'); raise SystemExit(1)", 1),
+    ],
+)
+def test_it_passes_when_all_was_run_and_passed(
+    given: None, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], code: str, status: int
+) -> None:
+    monkeypatch.setattr(influxdb_test, "PARTS", {"one": ["-c", code], "two": ["-c", "print('1 passed')"]})
+    assert influxdb_test.main() == status
+    one, two = capfd.readouterr().out.splitlines()[-2:]
+    assert one.split()[:2] == ["one", "FAILED" if status else "passed"]
+    assert two.split()[:2] == ["two", "passed"]
+
+
+def test_a_server_that_is_named_in_part_is_refused(given: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("INFLUXDB_TEST_TOKEN")
+    with pytest.raises(SystemExit, match="expected INFLUXDB_TEST_TOKEN as well"):
+        influxdb_test.main()
+
+
+def test_without_an_influxd_it_says_how_to_name_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["influxdb_test"])
+    monkeypatch.setenv("INFLUXD", "/nowhere/influxd")
+    for name in influxdb_test.GIVEN:
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(SystemExit, match="Found no influxd at /nowhere/influxd, expected"):
+        influxdb_test.main()
