@@ -9,7 +9,7 @@ from tests.paths import ROOT
 
 # What starts a server or a browser, by the name of a fixture or of a store that a test is run with.
 NEEDS = {
-    "servers": {"broker", "mariadb", "postgresql", "influxdb"},
+    "servers": {"broker", "mariadb", "postgresql", "postgresql-summarized", "influxdb"},
     "browser": {"browser"},
 }
 
@@ -17,7 +17,8 @@ NEEDS = {
 # Folders whose tests start processes, one after the other.
 SLOW_FOLDERS = tuple(ROOT / "tests" / name for name in ("faults", "integration", "stack"))
 
-SLOW_STORES = {"duckdb-numbered"}  # the contract of DuckDB once more, in its way of writing a bulk
+# The contract once more: of DuckDB in its way of writing a bulk, of PostgreSQL with blocks made of all.
+SLOW_STORES = {"duckdb-numbered", "postgresql-summarized"}
 
 
 def _used_by(item: pytest.Item) -> set[str]:

@@ -16,11 +16,14 @@ from tailmetrics.stores import Store
 from tailmetrics.stores.duckdb import dictionary
 from tailmetrics.stores.duckdb.store import DuckDBStore
 from tailmetrics.stores.in_memory import InMemoryStore, Memory
+from tailmetrics.stores.sql.store import SqlStore
 from tests import servers
 from tests.builders import settings_of
 from tests.stores.influxdb import server as influxdb
 
 NUMBERED = "duckdb-numbered"  # which writes numbers for all texts, as it does of many records
+
+SUMMARIZED = "-summarized"  # which answers from blocks, as the background makes them after a while
 
 _Answer = TypeVar("_Answer")
 Ask = Callable[[Coroutine[Any, Any, _Answer]], _Answer]
@@ -49,7 +52,9 @@ BACKENDS: dict[str, Callable[[Path], Settings | Memory]] = {
     "mariadb": _mariadb,
     "memory": lambda _: Memory(),
     "postgresql": _postgresql,
+    f"postgresql{SUMMARIZED}": _postgresql,
     "sqlite": _sqlite,
+    f"sqlite{SUMMARIZED}": _sqlite,
     **influxdb.backends(),
 }
 
@@ -86,12 +91,24 @@ def _write_numbered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(DuckDBStore, "write", write_numbered)
 
 
+def _summarize_what_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    write = SqlStore.write
+
+    def write_and_summarize(store: SqlStore, batches: Sequence[Batch]) -> None:
+        write(store, batches)
+        store.summarize()
+
+    monkeypatch.setattr(SqlStore, "write", write_and_summarize)
+
+
 @pytest.fixture(params=sorted(BACKENDS))
 def settings(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Settings | Memory:
     if request.param == NUMBERED:
         _write_numbered(monkeypatch)
+    if request.param.endswith(SUMMARIZED):
+        _summarize_what_is_written(monkeypatch)
     return BACKENDS[request.param](tmp_path)
 
 

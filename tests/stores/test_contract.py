@@ -42,7 +42,7 @@ from tests.stores.brute_force import (
     expected_summary,
     expected_trends,
 )
-from tests.stores.conftest import BACKENDS, Ask, open_store
+from tests.stores.conftest import BACKENDS, SUMMARIZED, Ask, open_store
 
 DAILY = parse_every("1d")
 NOON = at("2024-10-10T12:00:00")
@@ -104,6 +104,8 @@ def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
             batches.append(batch)
             sources[place] = moved(source, batch)
         store.write(batches)
+    if request.param.endswith(SUMMARIZED):
+        store.summarize()
     yield store
     store.close()
 
@@ -114,6 +116,8 @@ def many(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     store = open_store(BACKENDS[request.param](tmp_path_factory.mktemp("many")))
     source = store.register(source_of())
     store.write([batch_of(source, [_every_two_seconds(place) for place in range(MAX_WINDOWS + 1)])])
+    if request.param.endswith(SUMMARIZED):
+        store.summarize()
     yield store
     store.close()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import AsyncIterator
 from concurrent.futures import CancelledError
 
 import pytest
@@ -54,3 +55,38 @@ def test_after_the_end_nothing_is_run() -> None:
     loop.end(nothing)
     with pytest.raises(StoreUnavailable, match="the store is closed"):
         loop.run(nothing())
+
+
+def test_what_is_cancelled_is_closed_before_the_last() -> None:
+    loop = LoopThread("own", "the store")
+    done: list[str] = []
+
+    async def close(name: str) -> None:
+        await asyncio.sleep(0)
+        done.append(name)
+
+    async def numbers() -> AsyncIterator[int]:
+        try:
+            yield 1
+        finally:
+            await close("generator")
+
+    async def wait_within() -> None:
+        try:
+            async for _ in generator:
+                begun.set()
+                await asyncio.Event().wait()
+        finally:
+            done.append("cancelled")
+            closing.append(asyncio.ensure_future(close("connection")))
+
+    async def last() -> None:
+        done.append("last")
+
+    generator = numbers()
+    closing: list[asyncio.Future[None]] = []
+    begun = threading.Event()
+    loop.run(wait_within())
+    assert begun.wait(10)
+    loop.end(last)
+    assert (done[0], sorted(done[1:3]), done[3]) == ("cancelled", ["connection", "generator"], "last")

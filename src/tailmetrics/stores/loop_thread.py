@@ -12,6 +12,8 @@ from tailmetrics.errors import StoreUnavailable
 
 _Result = TypeVar("_Result")
 
+_CLOSE_SECONDS = 2.0
+
 
 class LoopThread:
     """An event loop in a thread, both started with the first coroutine."""
@@ -49,6 +51,9 @@ class LoopThread:
             for task in others:
                 task.cancel()
             await asyncio.gather(*others, return_exceptions=True)
+            # What they had open closes in tasks of its own, unless a server that is away holds that up.
+            closing = {asyncio.ensure_future(loop.shutdown_asyncgens()), *asyncio.all_tasks()}
+            await asyncio.wait(closing - {asyncio.current_task()}, timeout=_CLOSE_SECONDS)
             await last()
             await loop.shutdown_default_executor()
 

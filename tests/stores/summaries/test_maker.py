@@ -275,6 +275,20 @@ class TestOthers:
         assert made(store) == [("minute", at("2024-11-03T12:00"))]
         assert finished(answers.span(store)) == (NOON, NOON)
 
+    @pytest.mark.parametrize(("hours", "left"), [(1, 2), (24, 1)], ids=["part of a block", "blocks"])
+    def test_requests_of_a_long_time_are_deleted(self, hours: int, left: int) -> None:
+        store = FakeKeeps()
+        old, later = NOON - timedelta(days=8000), NOON - timedelta(days=7900)
+        commit(store, request(old), request(later), request(later + timedelta(hours=2)), request())
+        made(store)
+        oldest = later + timedelta(hours=hours)
+        for key in [key for key, record in store.records.items() if record[0] < oldest]:
+            del store.records[key]
+        store.journal["retention", 1] = ((to_us(old), to_us(oldest)),)
+        made(store)
+        assert requests_in(store) == left
+        assert finished(answers.span(store)) == (min(row[0] for row in store.records.values()), NOON)
+
 
 class TestRest:
     """Where there is nothing to make, nothing is written."""

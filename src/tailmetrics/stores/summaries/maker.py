@@ -246,9 +246,14 @@ class Maker:
             (0, 0) if edges is None else (edges[0] // DAY_US * DAY_US, edges[1] // DAY_US * DAY_US + DAY_US)
         )
         nothing = [part for span in long for part in without([span], [(first, last)])]
+        # A block whose requests have all been deleted goes, too; one of which some are left is made anew.
+        blocks = tuple(ref for ref in state.manifest.blocks if not _covered(ref, nothing))
+        nothing = without(nothing, [(ref.start_us, ref.end_us) for ref in blocks])
         self._is_gap = False
         left = tuple(without(stale, nothing))
-        return replace(state, manifest=replace(state.manifest, stale=left, included=state.included))
+        return replace(
+            state, manifest=replace(state.manifest, blocks=blocks, stale=left, included=state.included)
+        )
 
     async def _made(self, work: Work) -> tuple[BlockRef | None, dict[Part, bytes]]:
         """The block, None where it has no request, and its parts."""
@@ -388,6 +393,10 @@ def _random_generation() -> int:
 def _around(us: int, level: Level) -> Span:
     start = us // level.length_us * level.length_us
     return start, start + level.length_us
+
+
+def _covered(ref: BlockRef, spans: Sequence[Span]) -> bool:
+    return any(low <= ref.start_us and ref.end_us <= high for low, high in spans)
 
 
 def _widened(spans: Sequence[Span], replaced: Sequence[BlockRef]) -> tuple[Span, ...]:
