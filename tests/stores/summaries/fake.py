@@ -7,9 +7,10 @@ things: others go on meanwhile.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import types
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Sequence
 from typing import Any, Generic, Literal, TypeVar
 
 import polars as pl
@@ -76,7 +77,9 @@ class Task(Generic[_Result]):
 
     def die(self) -> None:
         """Never go on."""
-        self._coroutine.close()
+        # A generator that waits cannot be closed without a loop.
+        with contextlib.suppress(RuntimeError):
+            self._coroutine.close()
         self.where = None
 
 
@@ -132,7 +135,7 @@ class FakeKeeps:
 
     async def requests(
         self, spans: Sequence[Span], customer_ids: Sequence[str] | None
-    ) -> AsyncIterator[pl.DataFrame]:
+    ) -> AsyncGenerator[pl.DataFrame, None]:
         for span in spans:
             async for rows in self._rows(span):
                 kept = (
@@ -140,7 +143,7 @@ class FakeKeeps:
                 )
                 yield kept.select("time", "customer_id", "status_code", "duration", "count")
 
-    async def paths(self, spans: Sequence[Span]) -> AsyncIterator[pl.DataFrame]:
+    async def paths(self, spans: Sequence[Span]) -> AsyncGenerator[pl.DataFrame, None]:
         for span in spans:
             async for rows in self._rows(span):
                 yield rows.select("time", "path", "status_code", "count")
@@ -191,7 +194,7 @@ class FakeKeeps:
         rows = [(to_us(record[0]), *record[1:]) for record in self.records.values()]
         return sorted((row for row in rows if span[0] <= row[0] < span[1]), key=lambda row: row[0])
 
-    async def _rows(self, span: Span) -> AsyncIterator[pl.DataFrame]:
+    async def _rows(self, span: Span) -> AsyncGenerator[pl.DataFrame, None]:
         await wait("before")
         rows = iter(self._in(span))
         while some := list(itertools.islice(rows, _ROWS_A_FRAME)):

@@ -10,7 +10,7 @@ import asyncio
 import base64
 import secrets
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -135,12 +135,12 @@ class InfluxDBSummaries:
 
     async def requests(
         self, spans: Sequence[Span], customer_ids: Sequence[str] | None
-    ) -> AsyncIterator[pl.DataFrame]:
+    ) -> AsyncGenerator[pl.DataFrame, None]:
         columns = ["_measurement", "_field", "_time", "_value", "customer_id", "status_code"]
         async for asked, found in self._rows(spans, customer_ids, ["duration", "untimed"], columns):
             yield all_requests(found, asked, ["customer_id"]).with_columns(count=pl.lit(1, pl.Int64))
 
-    async def paths(self, spans: Sequence[Span]) -> AsyncIterator[pl.DataFrame]:
+    async def paths(self, spans: Sequence[Span]) -> AsyncGenerator[pl.DataFrame, None]:
         columns = ["_measurement", "_time", "_value", "status_code"]
         async for asked, found in self._rows(spans, None, ["path"], columns):
             yield all_paths(found, asked).with_columns(count=pl.lit(1, pl.Int64))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -86,20 +86,22 @@ class SqlSummarized:
 
     async def requests(
         self, spans: Sequence[Span], customer_ids: Sequence[str] | None
-    ) -> AsyncIterator[pl.DataFrame]:
+    ) -> AsyncGenerator[pl.DataFrame, None]:
         columns = (records.c.time_us, records.c.customer_key, records.c.status_code, records.c.duration)
         async with self._reading() as connection:
             selected = await _selected(connection, spans, customer_ids)
-            async for frame in selected.rows(*columns):
-                named = frame.join(selected.customers, on="customer_key", how="left")
-                yield named.drop("customer_key")
+            async with aclosing(selected.rows(*columns)) as frames:
+                async for frame in frames:
+                    named = frame.join(selected.customers, on="customer_key", how="left")
+                    yield named.drop("customer_key")
 
-    async def paths(self, spans: Sequence[Span]) -> AsyncIterator[pl.DataFrame]:
+    async def paths(self, spans: Sequence[Span]) -> AsyncGenerator[pl.DataFrame, None]:
         columns = (records.c.time_us, records.c.path, records.c.status_code)
         async with self._reading() as connection:
             selected = await _selected(connection, spans)
-            async for frame in selected.rows(*columns):
-                yield frame
+            async with aclosing(selected.rows(*columns)) as frames:
+                async for frame in frames:
+                    yield frame
 
     async def edges(self, spans: Sequence[Span]) -> Span | None:
         async with self._reading() as connection:
@@ -223,7 +225,7 @@ class _Selected:
         for begin in range(0, len(self.spans), _SPANS_A_STATEMENT):
             yield sa.or_(*map(_in_span, self.spans[begin : begin + _SPANS_A_STATEMENT]))
 
-    async def rows(self, *columns: sa.Column[Any]) -> AsyncIterator[pl.DataFrame]:
+    async def rows(self, *columns: sa.Column[Any]) -> AsyncGenerator[pl.DataFrame, None]:
         for where in self.conditions():
             statement = sa.select(*columns).where(where).execution_options(yield_per=_ROWS)
             async with self.connection.stream(statement) as found:

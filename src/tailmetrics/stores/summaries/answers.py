@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import aclosing
 from datetime import datetime
 from typing import TypeVar
 
@@ -213,8 +214,9 @@ async def _series(
 
     plan = planned(state, "series", *within_us, is_whole)
     found = await _of_blocks(store, plan, "series", of_block)
-    async for frame in store.requests(plan.spans, None):
-        found.append(await asyncio.to_thread(reduced, frame, _timed(frame)))
+    async with aclosing(store.requests(plan.spans, None)) as frames:
+        async for frame in frames:
+            found.append(await asyncio.to_thread(reduced, frame, _timed(frame)))
     return _together(found, ["window", "status_code"])
 
 
@@ -240,9 +242,10 @@ async def _counts(
 
     found = await _of_blocks(store, plan, part, of_block)
     rows = store.paths(plan.spans) if part == "paths" else store.requests(plan.spans, customer_ids)
-    async for frame in rows:
-        names = frame[name].unique()
-        found.append(by_keys(ids.codes(names)[_places(frame[name], names)], frame))
+    async with aclosing(rows) as frames:
+        async for frame in frames:
+            names = frame[name].unique()
+            found.append(by_keys(ids.codes(names)[_places(frame[name], names)], frame))
     if not found:
         kinds = {"customer_id": pl.String, "path": pl.String, "status_code": pl.Int16}
         return pl.DataFrame(schema={key: kinds.get(key, pl.Int64) for key in (*keys, "count")})
@@ -269,8 +272,9 @@ async def _latencies(store: Summarized, plan: Plan, wanted: pl.Series | None) ->
     parts = await store.parts([ref for ref, _ in plan.blocks], "latencies")
     found = [await asyncio.to_thread(of_block, *each) for each in zip(named, parts, plan.blocks, strict=True)]
     asked = None if wanted is None or len(wanted) > MAX_PAGE else wanted.to_list()
-    async for frame in store.requests(plan.spans, asked):
-        found.append(await asyncio.to_thread(of_requests, frame))  # noqa: PERF401  # no faster for it
+    async with aclosing(store.requests(plan.spans, asked)) as frames:
+        async for frame in frames:
+            found.append(await asyncio.to_thread(of_requests, frame))  # noqa: PERF401  # no faster for it
 
     if not found:
         return pl.DataFrame(schema={"customer_id": pl.String, **dict.fromkeys(_LATENCIES, pl.Float64)})

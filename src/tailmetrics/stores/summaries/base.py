@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol
 
 import polars as pl
@@ -36,14 +36,14 @@ class Summarized(Protocol):
 
     def requests(
         self, spans: Sequence[Span], customer_ids: Sequence[str] | None
-    ) -> AsyncIterator[pl.DataFrame]:
+    ) -> AsyncGenerator[pl.DataFrame, None]:
         """Requests in spans, of some customers or of all (None), as frames of a bounded number of rows.
 
         Columns `time`, `customer_id`, `status_code`, `duration` (seconds, or null) and `count`.
         """
         ...
 
-    def paths(self, spans: Sequence[Span]) -> AsyncIterator[pl.DataFrame]:
+    def paths(self, spans: Sequence[Span]) -> AsyncGenerator[pl.DataFrame, None]:
         """Requests in spans with columns `time`, `path`, `status_code` and `count`."""
         ...
 

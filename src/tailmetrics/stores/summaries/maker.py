@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Final
@@ -305,19 +306,21 @@ class Maker:
         """The requests of a span; the times of the first and the last are added to `edges`."""
         requests: list[pl.DataFrame] = []
         number = 0
-        async for frame in self._store.requests([span], None):
-            if frame.height:
-                times = frame["time"].to_numpy()
-                edges.append((int(times.min()), int(times.max())))
-                number += frame.height
-                requests.append(await asyncio.to_thread(in_cells, frame, level))
+        async with aclosing(self._store.requests([span], None)) as frames:
+            async for frame in frames:
+                if frame.height:
+                    times = frame["time"].to_numpy()
+                    edges.append((int(times.min()), int(times.max())))
+                    number += frame.height
+                    requests.append(await asyncio.to_thread(in_cells, frame, level))
         if number < _FEW_ROWS:
             self._slice_us = min(2 * self._slice_us, DAY_US)
         elif number > _MANY_ROWS:
             self._slice_us = max(self._slice_us // 4, MINUTE_US)
         if not requests:
             return None
-        paths = [await asyncio.to_thread(in_cells, frame, level) async for frame in self._store.paths([span])]
+        async with aclosing(self._store.paths([span])) as frames:
+            paths = [await asyncio.to_thread(in_cells, frame, level) async for frame in frames]
         if not paths:  # deleted meanwhile, which will be told
             return None
         return await asyncio.to_thread(tables_of, pl.concat(requests), pl.concat(paths), level)

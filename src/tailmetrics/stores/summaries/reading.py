@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 import polars as pl
 
@@ -65,10 +65,10 @@ class Reading:
 
     def requests(
         self, spans: Sequence[Span], customer_ids: Sequence[str] | None
-    ) -> AsyncIterator[pl.DataFrame]:
+    ) -> AsyncGenerator[pl.DataFrame, None]:
         return self._store.requests(spans, customer_ids)
 
-    def paths(self, spans: Sequence[Span]) -> AsyncIterator[pl.DataFrame]:
+    def paths(self, spans: Sequence[Span]) -> AsyncGenerator[pl.DataFrame, None]:
         return self._store.paths(spans)
 
     async def edges(self, spans: Sequence[Span]) -> Span | None:
