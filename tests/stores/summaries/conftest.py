@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import pytest
 
+from tailmetrics.stores.summaries import answers, block
 from tests.stores.summaries.fake import to_thread
 
 
 @pytest.fixture(autouse=True)
 def _no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("asyncio.to_thread", to_thread)
+
+
+@pytest.fixture(autouse=True)
+def _few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests have few requests: what is done with many is done with few."""
+    monkeypatch.setattr(block, "_CHUNK_ROWS", 5)
+    monkeypatch.setattr(answers, "_ROWS_A_PASS", 20)

@@ -18,7 +18,6 @@ from tailmetrics.stores.summaries.block import (
     HOUR_US,
     MINUTE,
     MINUTE_US,
-    PARTS,
     Level,
     Tables,
     in_cells,
@@ -157,8 +156,8 @@ def test_a_block_with_very_many_paths_has_none_and_neither_has_what_is_made_of_i
     monkeypatch.setattr(block, "MOST_PATHS", 3)
     many: list[Request] = [(minute * MINUTE_US, "a", f"/{minute}", 200, None) for minute in range(4)]
     few: list[Request] = [(HOUR_US, "a", "/", 200, None)]
-    assert list(packed(made(many[:3], HOUR, 0), 0)) == list(PARTS)
-    assert list(packed(made(many, HOUR, 0), 0)) == ["series", "customers", "latencies"]
+    assert "paths" in packed(made(many[:3], HOUR, 0), 0)
+    assert "paths" not in packed(made(many, HOUR, 0), 0)
     hours = [kept(made(many, HOUR, 0), 0), kept(made(few, HOUR, 0), HOUR_US)]
     day = merged(hours, DAY)
     assert day.paths is None

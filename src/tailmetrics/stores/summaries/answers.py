@@ -39,10 +39,10 @@ from tailmetrics.stores.results import (
     summary_of,
     trends_of,
 )
-from tailmetrics.stores.summaries.base import Summarized
-from tailmetrics.stores.summaries.block import Part, Unpacked, names_in, unpacked
+from tailmetrics.stores.summaries.base import BlockKey, Summarized
+from tailmetrics.stores.summaries.block import TOTALS, Part, Unpacked, durations_in, names_in, unpacked
 from tailmetrics.stores.summaries.durations import Durations, joined, latencies_by, summed
-from tailmetrics.stores.summaries.manifest import ALWAYS, State, united, within
+from tailmetrics.stores.summaries.manifest import ALWAYS, BlockRef, State, united, within
 from tailmetrics.stores.summaries.plan import Cells, Chosen, Plan, planned
 from tailmetrics.stores.windowing import (
     Span,
@@ -57,6 +57,7 @@ from tailmetrics.windows import DAY_US, Grid, from_us, to_us
 _Result = TypeVar("_Result")
 
 _COUNT = pl.col("count").sum()
+_ROWS_A_PASS = 4_000_000  # of durations, in memory together
 _LATENCIES = ("average", "median", "p99")
 
 
@@ -213,7 +214,7 @@ async def _series(
         )
 
     plan = planned(state, "series", *within_us, is_whole)
-    found = await _of_blocks(store, plan, "series", of_block)
+    found = await _of_blocks(store, ["series" for _ in plan.blocks], plan, of_block)
     async with aclosing(store.requests(plan.spans, None)) as frames:
         async for frame in frames:
             found.append(await asyncio.to_thread(reduced, frame, _timed(frame)))
@@ -240,7 +241,9 @@ async def _counts(
         rows = _chosen(unpacked.counts, cells)
         return by_keys(ids.codes(unpacked.names)[rows["number"].to_numpy()], rows)
 
-    found = await _of_blocks(store, plan, part, of_block)
+    # With times of their own requests have to be told apart by cells.
+    parts = [part if columns else _part_of(ref, cells, part) for ref, cells in plan.blocks]
+    found = await _of_blocks(store, parts, plan, of_block)
     rows = store.paths(plan.spans) if part == "paths" else store.requests(plan.spans, customer_ids)
     async with aclosing(rows) as frames:
         async for frame in frames:
@@ -255,35 +258,78 @@ async def _counts(
 
 async def _latencies(store: Summarized, plan: Plan, wanted: pl.Series | None) -> pl.DataFrame:
     """Columns `customer_id`, `average`, `median` and `p99`, of some customers or of all (None)."""
-    ids = _Ids(wanted)
-
-    def of_block(names: bytes, data: bytes, chosen: Chosen) -> Durations:
-        ref, cells = chosen
-        part = unpacked(data, ref.start_us).durations
-        return ids.numbered(names_in(names), Durations(_chosen(part.frame, cells), part.unit))
-
-    def of_requests(frame: pl.DataFrame) -> Durations:
-        timed = _timed(frame)
-        names = timed.frame["customer_id"].unique()
-        numbers = _places(timed.frame["customer_id"], names)
-        return ids.numbered(names, Durations(timed.frame.with_columns(number=numbers), timed.unit))
-
-    named = await store.parts([ref for ref, _ in plan.blocks], "customers")
-    parts = await store.parts([ref for ref, _ in plan.blocks], "latencies")
-    found = [await asyncio.to_thread(of_block, *each) for each in zip(named, parts, plan.blocks, strict=True)]
+    refs = [ref for ref, _ in plan.blocks]
+    named = await _mixed(store, [(ref, _part_of(ref, None, "customers")) for ref in refs])
+    parts = await _mixed(store, [(ref, _part_of(ref, cells, "latencies")) for ref, cells in plan.blocks])
     asked = None if wanted is None or len(wanted) > MAX_PAGE else wanted.to_list()
+    of_requests: list[Durations] = []
     async with aclosing(store.requests(plan.spans, asked)) as frames:
         async for frame in frames:
-            found.append(await asyncio.to_thread(of_requests, frame))  # noqa: PERF401  # no faster for it
-
-    if not found:
-        return pl.DataFrame(schema={"customer_id": pl.String, **dict.fromkeys(_LATENCIES, pl.Float64)})
+            of_requests.append(summed(_timed(frame), ["customer_id"]))  # noqa: PERF401  # no faster for it
 
     def latencies() -> pl.DataFrame:
-        rows = latencies_by(joined(found), "code")
-        return rows.with_columns(ids.known.gather(rows["code"]).alias("customer_id")).drop("code")
+        names = [names_in(data) for data in named]
+        ids = wanted
+        if ids is None:
+            ids = pl.concat(
+                [
+                    pl.Series("names", [], pl.String),
+                    *names,
+                    *(each.frame["customer_id"].alias("names") for each in of_requests),
+                ]
+            )
+            ids = ids.unique().sort()
+        passes = max(1, sum(ref.records for ref in refs) // _ROWS_A_PASS) if wanted is None else 1
+        length = max(1, -(-len(ids) // passes))
+        blocks = list(zip(plan.blocks, names, parts, strict=True))
+        found = [
+            _latencies_of(ids[low : low + length], blocks, of_requests) for low in range(0, len(ids), length)
+        ]
+        return pl.concat(found)
 
     return await asyncio.to_thread(latencies)
+
+
+def _latencies_of(
+    ids: pl.Series,
+    blocks: Sequence[tuple[Chosen, pl.Series, bytes]],
+    of_requests: Sequence[Durations],
+) -> pl.DataFrame:
+    """The latencies of some customers: so few that their durations are in memory together."""
+    codes = {name: code for code, name in enumerate(ids)}
+    found: list[Durations] = []
+    for (ref, cells), names, data in blocks:
+        numbers = names.is_in(ids.implode()).arg_true().to_numpy().astype(np.int64)
+        if len(numbers):
+            part = durations_in(data, ref.start_us, None if len(numbers) == len(names) else numbers)
+            rows = _chosen(part.frame, cells)
+            of_names = np.zeros(len(names), np.int64)
+            of_names[numbers] = [codes[name] for name in names.gather(numbers)]
+            code = pl.Series("code", of_names[rows["number"].to_numpy()])
+            found.append(Durations(pl.DataFrame([code, rows["value"], rows["count"]]), part.unit))
+    for each in of_requests:
+        rows = each.frame.filter(pl.col("customer_id").is_in(ids.implode()))
+        code = pl.Series("code", [codes[name] for name in rows["customer_id"]], pl.Int64)
+        found.append(Durations(pl.DataFrame([code, rows["value"], rows["count"]]), each.unit))
+    if not found:
+        return pl.DataFrame(schema={"customer_id": pl.String, **dict.fromkeys(_LATENCIES, pl.Float64)})
+    latencies = latencies_by(joined(found), "code")
+    return latencies.select(ids.gather(latencies["code"]).alias("customer_id"), *_LATENCIES)
+
+
+def _part_of(ref: BlockRef, cells: Times | None, part: Part) -> Part:
+    """The part of a block, or its totals where they are kept, and all cells count."""
+    totals = TOTALS.get(part)
+    return totals if totals is not None and cells is None and totals in ref.sizes else part
+
+
+async def _mixed(store: Summarized, wanted: Sequence[tuple[BlockRef, Part]]) -> list[bytes]:
+    """One part of each block, of some another one than of others."""
+    found: dict[BlockKey, bytes] = {}
+    for part in dict.fromkeys(part for _, part in wanted):
+        refs = [ref for ref, each in wanted if each == part]
+        found |= {ref.key: data for ref, data in zip(refs, await store.parts(refs, part), strict=True)}
+    return [found[ref.key] for ref, _ in wanted]
 
 
 class _Ids:
@@ -306,13 +352,6 @@ class _Ids:
                 known.setdefault(name, len(known))
         return np.array([known.get(name, -1) for name in names], np.int64)
 
-    def numbered(self, names: pl.Series, durations: Durations) -> Durations:
-        """The durations of known names by `code`, for `number`, a place in `names`."""
-        frame = durations.frame
-        codes = self.codes(names)[frame["number"].to_numpy()]
-        found = pl.DataFrame([pl.Series("code", codes), frame["value"], frame["count"]])
-        return Durations(found if self._is_open else found.filter(pl.Series(codes >= 0)), durations.unit)
-
 
 def _places(column: pl.Series, names: pl.Series) -> Times:
     """Where each text of a column stands in `names`."""
@@ -323,15 +362,15 @@ def _places(column: pl.Series, names: pl.Series) -> Times:
 
 
 async def _of_blocks(
-    store: Summarized, plan: Plan, part: Part, made: Callable[[Unpacked, Times | None], _Result]
+    store: Summarized, parts: Sequence[Part], plan: Plan, made: Callable[[Unpacked, Times | None], _Result]
 ) -> list[_Result]:
     """What is made of a part of each block and of those of its cells that count."""
-    parts = await store.parts([ref for ref, _ in plan.blocks], part)
+    found = await _mixed(store, [(ref, part) for (ref, _), part in zip(plan.blocks, parts, strict=True)])
 
     def make() -> list[_Result]:
         return [
             made(unpacked(data, ref.start_us), cells)
-            for data, (ref, cells) in zip(parts, plan.blocks, strict=True)
+            for data, (ref, cells) in zip(found, plan.blocks, strict=True)
         ]
 
     return await asyncio.to_thread(make)

@@ -9,22 +9,25 @@ from __future__ import annotations
 import io
 import itertools
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 import polars as pl
 
-from tailmetrics.stores.summaries.durations import Durations, joined, summed
+from tailmetrics.stores.summaries.durations import Durations, Numbers, joined, summed
 
 MINUTE_US: Final = 60_000_000
 HOUR_US: Final = 60 * MINUTE_US
 DAY_US: Final = 24 * HOUR_US
 
-Part = Literal["series", "customers", "latencies", "paths"]
+Part = Literal["series", "customers", "latencies", "paths", "customer_totals", "latency_totals"]
 PARTS: Final[tuple[Part, ...]] = ("series", "customers", "latencies", "paths")
+# Kept beside a part where all cells together are at most half as many rows.
+TOTALS: Final[Mapping[Part, Part]] = {"customers": "customer_totals", "latencies": "latency_totals"}
 
+_CHUNK_ROWS = 100_000
 MOST_PATHS = 50_000  # of a block, beyond which it has no part of paths
 
 
@@ -146,14 +149,19 @@ def packed(tables: Tables, start_us: int) -> dict[Part, bytes]:
     ids = _names(tables.customers["customer_id"])
     customers = _numbered(tables.customers, "customer_id", ids)
     latencies = _numbered(tables.latencies.frame, "customer_id", ids)
+    unit = tables.latencies.unit
     nothing = Durations(pl.DataFrame(schema={"time": pl.Int64, "value": pl.Int64, "count": pl.Int64}), 1)
     parts: dict[Part, bytes] = {
         "series": _pack(Unpacked(no_names, tables.series, tables.seconds), start_us),
         "customers": _pack(Unpacked(ids, customers, nothing), start_us),
-        "latencies": _pack(
-            Unpacked(no_names, pl.DataFrame(), Durations(latencies, tables.latencies.unit)), start_us
-        ),
+        "latencies": _pack(Unpacked(no_names, pl.DataFrame(), Durations(latencies, unit)), start_us),
     }
+    totals = _in_one_cell(customers, start_us)
+    if 2 * totals.height <= customers.height:
+        parts["customer_totals"] = _pack(Unpacked(ids, totals, nothing), start_us)
+    totals = _in_one_cell(latencies, start_us)
+    if 2 * totals.height <= latencies.height:
+        parts["latency_totals"] = _pack(Unpacked(no_names, pl.DataFrame(), Durations(totals, unit)), start_us)
     if tables.paths is not None:
         names = _names(tables.paths["path"])
         if len(names) <= MOST_PATHS:
@@ -163,18 +171,36 @@ def packed(tables: Tables, start_us: int) -> dict[Part, bytes]:
 
 def unpacked(data: bytes, start_us: int) -> Unpacked:
     """A part from its bytes."""
-    unit, (names, counts, durations) = _blobs(data)
-    steps = pl.read_ipc_stream(durations)
+    _, (names, counts, *_) = _blobs(data)
     return Unpacked(
         pl.read_ipc_stream(names).to_series(),
         _absolute(pl.read_ipc_stream(counts), start_us),
-        Durations(_absolute(_summed_steps(steps), start_us), unit),
+        durations_in(data, start_us),
     )
 
 
 def names_in(data: bytes) -> pl.Series:
     """The names in a part, from its bytes."""
     return pl.read_ipc_stream(_blobs(data)[1][0]).to_series()
+
+
+def durations_in(data: bytes, start_us: int, numbers: Numbers | None = None) -> Durations:
+    """The durations in a part, from its bytes; of all, or of some numbers, in order."""
+    head, (_, _, *chunks) = _blobs(data)
+    frames = []
+    for place, chunk in enumerate(chunks):
+        first, *following = head["firsts"][place : place + 2]
+        wanted = numbers
+        if numbers is not None:
+            end = np.searchsorted(numbers, following[0]) if following else len(numbers)
+            wanted = numbers[np.searchsorted(numbers, first) : end]
+            if not len(wanted):
+                continue
+        steps = pl.read_ipc_stream(chunk)
+        frames.append(_summed_steps(steps if wanted is None else _rows_of(steps, wanted)))
+    if not frames:
+        frames = [_summed_steps(pl.read_ipc_stream(chunks[0]).clear())]
+    return Durations(_absolute(pl.concat(frames, how="vertical_relaxed"), start_us), head["unit"])
 
 
 def tables_from(parts: Mapping[Part, Unpacked]) -> Tables:
@@ -209,28 +235,62 @@ def _named(frame: pl.DataFrame, column: str, names: pl.Series) -> pl.DataFrame:
     return frame.with_columns(names.gather(frame["number"]).alias(column)).drop("number")
 
 
+def _in_one_cell(frame: pl.DataFrame, start_us: int) -> pl.DataFrame:
+    keys = [name for name in frame.columns if name not in ("time", "count")]
+    return frame.group_by(keys).agg(_COUNT).with_columns(time=pl.lit(start_us, pl.Int64))
+
+
 def _pack(part: Unpacked, start_us: int) -> bytes:
-    frames = [
-        part.names.to_frame(),
-        _relative(part.counts, start_us),
-        _steps(_relative(part.durations.frame, start_us), part.durations.unit),
-    ]
+    steps = _steps(_relative(part.durations.frame, start_us), part.durations.unit)
+    chunks = list(_chunks(steps))
     blobs = []
-    for frame in frames:
+    for frame in (part.names.to_frame(), _relative(part.counts, start_us), *chunks):
         buffer = io.BytesIO()
         # The format of a file would repeat the schema at its end.
         narrow = [column.shrink_dtype() if column.dtype.is_integer() else column for column in frame]
         pl.DataFrame(narrow).write_ipc_stream(buffer, compression="zstd")
         blobs.append(buffer.getvalue())
-    head = json.dumps({"unit": part.durations.unit, "sizes": [len(blob) for blob in blobs]})
-    return head.encode() + b"\n" + b"".join(blobs)
+    head = {
+        "unit": part.durations.unit,
+        "sizes": [len(blob) for blob in blobs],
+        "firsts": [chunk["number"][0] if _is_numbered(chunk) else 0 for chunk in chunks],
+    }
+    return json.dumps(head).encode() + b"\n" + b"".join(blobs)
 
 
-def _blobs(data: bytes) -> tuple[int, list[bytes]]:
+def _is_numbered(frame: pl.DataFrame) -> bool:
+    return frame.height > 0 and "number" in frame.columns
+
+
+def _chunks(frame: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """The rows in pieces, where they have numbers, all of one number in one of them."""
+    begin = 0
+    while _is_numbered(frame) and frame.height - begin > _CHUNK_ROWS:
+        end = frame["number"].search_sorted(frame["number"][begin + _CHUNK_ROWS], side="left")
+        if end > begin:
+            yield frame[begin:end]
+            begin = end
+        else:
+            break
+    yield frame[begin:]
+
+
+def _rows_of(frame: pl.DataFrame, numbers: Numbers) -> pl.DataFrame:
+    """The rows of some numbers, in order."""
+    column = frame["number"].to_numpy()
+    begins, ends = (np.searchsorted(column, numbers, side=side) for side in ("left", "right"))
+    if numbers[-1] - numbers[0] == len(numbers) - 1:
+        return frame[int(begins[0]) : int(ends[-1])]
+    lengths = ends - begins
+    before = np.cumsum(lengths) - lengths
+    return frame[np.repeat(begins - before, lengths) + np.arange(lengths.sum())]
+
+
+def _blobs(data: bytes) -> tuple[dict[str, Any], list[bytes]]:
     head, _, rest = data.partition(b"\n")
     described = json.loads(head)
     ends = list(itertools.accumulate(described["sizes"]))
-    return described["unit"], [rest[begin:end] for begin, end in zip([0, *ends], ends, strict=False)]
+    return described, [rest[begin:end] for begin, end in zip([0, *ends], ends, strict=False)]
 
 
 def _keys(frame: pl.DataFrame) -> list[str]:
@@ -272,8 +332,11 @@ def _summed_steps(frame: pl.DataFrame) -> pl.DataFrame:
     """The values of which `_steps` made steps."""
     if "first" not in frame.columns:
         return frame
-    steps = frame["high"].to_numpy().astype(np.int64) * _LOW + frame["low"].to_numpy()
-    through = np.cumsum(steps)
+    high = frame["high"]
+    # Of small values sums may go round, as only differences of them count.
+    kind = pl.Int32 if high.dtype in (pl.Int8, pl.Int16) else pl.Int64
+    steps = (high.cast(kind) * _LOW + frame["low"].cast(kind)).to_numpy()
+    through = np.cumsum(steps, dtype=steps.dtype)
     starts = np.flatnonzero(frame["first"].to_numpy())
     before = through[starts] - steps[starts]
     lengths = np.diff(np.append(starts, len(steps)))

@@ -13,7 +13,7 @@ import polars as pl
 _UNITS = (1_000, 1_000_000)  # logs write milliseconds or microseconds
 _NO_UNIT = 0
 _MOST_SECONDS = 2**53 / 1_000_000  # beyond which floats do not tell microseconds apart
-_DENSE_CELLS = 4_000_000
+_DENSE_CELLS = 8_000_000
 
 Numbers = npt.NDArray[np.int64]
 
@@ -72,7 +72,9 @@ def latencies_by(durations: Durations, key: str) -> pl.DataFrame:
     """
     frame, unit = durations.frame, durations.unit or 1
     keys = frame[key].unique().sort()
-    codes = np.searchsorted(keys.to_numpy(), frame[key].to_numpy())
+    codes = frame[key].to_numpy()
+    if len(keys) and (keys[0] or keys[-1] != len(keys) - 1):
+        codes = np.searchsorted(keys.to_numpy(), codes)
     counts = frame["count"].to_numpy().astype(np.int64)
     values = frame["value"].to_numpy()
     numbers = np.bincount(codes, counts, len(keys)).astype(np.int64)
