@@ -110,6 +110,9 @@ class NoServer:
     def oldest_us(self) -> None:
         pass
 
+    def delete_meta(self, *_: object) -> None:
+        pass
+
 
 async def ask_of_summaries(reader: Any, spans: list[Span], ids: Sequence[str]) -> None:
     """What questions about all customers read."""

@@ -141,7 +141,7 @@ class InfluxDBSummaries:
             yield all_requests(found, asked, ["customer_id"]).with_columns(count=pl.lit(1, pl.Int64))
 
     async def paths(self, spans: Sequence[Span]) -> AsyncGenerator[pl.DataFrame, None]:
-        columns = ["_measurement", "_time", "_value", "status_code"]
+        columns = ["_measurement", "_field", "_time", "_value", "status_code"]
         async for asked, found in self._rows(spans, None, ["path"], columns):
             yield all_paths(found, asked).with_columns(count=pl.lit(1, pl.Int64))
 
