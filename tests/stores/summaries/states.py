@@ -24,10 +24,10 @@ def states(draw: st.DrawFn) -> State:
                 minutes = draw(st.sets(st.sampled_from((0, 1, 30, 59))))
                 blocks |= {start + minute * MINUTE_US: MINUTE for minute in minutes}
     parts = draw(st.sampled_from((PARTS, PARTS[:-1])))
-    refs = tuple(
-        BlockRef(level, start, 1, 1, start, start, dict.fromkeys(parts, 1))
-        for start, level in sorted(blocks.items())
-    )
+    refs = []
+    for start, level in sorted(blocks.items()):
+        first, last = sorted(draw(st.integers(0, level.length_us - 1)) for _ in range(2))
+        refs.append(BlockRef(level, start, 1, 1, start + first, start + last, dict.fromkeys(parts, 1)))
     minutes = draw(st.lists(st.tuples(st.integers(-3000, 5000), st.integers(1, 2000)), max_size=5))
     stale = united((low * MINUTE_US, (low + length) * MINUTE_US) for low, length in minutes)
-    return State(Manifest(1, refs, tuple(stale)))
+    return State(Manifest(1, tuple(refs), tuple(stale)))

@@ -53,14 +53,16 @@ def test_cells_and_spans_cover_a_range_once(
         length = ref.level.cell_of(part)
         chosen = np.arange(ref.start_us, ref.end_us, length) if starts is None else starts
         cells += [(start, start + length) for start in chosen.tolist()]
+        for low in chosen.tolist():
+            requests = within([(ref.first_us, ref.last_us + 1)], low, low + length)
+            assert within(requests, *asked) == requests
     for low, high in cells:
-        assert asked[0] <= low < high <= asked[1]
         assert grid.start_of(low) == grid.start_of(high - 1)
         assert not within(state.stale, low, high)
     covered = sorted([*cells, *plan.spans])
     assert all(one[1] <= other[0] for one, other in pairwise(covered))
     with_requests = united([*state.stale, *((ref.start_us, ref.end_us) for ref in state.manifest.blocks)])
-    assert united(covered) == within(with_requests, *asked)
+    assert within(united(covered), *asked) == within(with_requests, *asked)
     assert list(plan.spans) == united(plan.spans)
 
 

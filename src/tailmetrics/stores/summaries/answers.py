@@ -206,7 +206,10 @@ async def _series(
 
     def reduced(counts: pl.DataFrame, durations: Durations) -> tuple[pl.DataFrame, Durations]:
         counted = in_windows(counts).group_by("window", "status_code").agg(_COUNT)
-        return counted, summed(Durations(in_windows(durations.frame), durations.unit), ["window"])
+        timed = Durations(in_windows(durations.frame), durations.unit)
+        if 2 * timed.frame["window"].n_unique() <= timed.frame["time"].n_unique():
+            return counted, summed(timed, ["window"])
+        return counted, Durations(timed.frame.drop("time"), timed.unit)
 
     def of_block(part: Unpacked, cells: Times | None) -> tuple[pl.DataFrame, Durations]:
         return reduced(
@@ -387,8 +390,9 @@ def _together(
         no_durations = pl.DataFrame(schema={"window": pl.Int64, "value": pl.Int64, "count": pl.Int64})
         return nothing, Durations(no_durations, 1)
     counts = pl.concat([frame.cast({"count": pl.Int64}) for frame, _ in found], how="vertical_relaxed")
-    durations = joined([Durations(each.frame.cast({"count": pl.Int64}), each.unit) for _, each in found])
-    return counts.group_by(keys).agg(_COUNT), summed(durations, ["window"])
+    columns = ("window", "value", "count")
+    durations = joined([Durations(each.frame.select(columns), each.unit) for _, each in found])
+    return counts.group_by(keys).agg(_COUNT), durations
 
 
 def _totals(counts: pl.DataFrame, key: str, failures: Failures) -> pl.DataFrame:
@@ -408,8 +412,6 @@ def _summaries(counts: pl.DataFrame, durations: Durations, failures: Failures) -
 def _in_windows(query: StatsQuery, grid: Grid, counts: pl.DataFrame, durations: Durations) -> StatsAnswer:
     windows = _summaries(counts, durations, query.failures)
     all_counts = counts.with_columns(window=pl.lit(0, pl.Int64))
-    in_one = summed(
-        Durations(durations.frame.with_columns(window=pl.lit(0, pl.Int64)), durations.unit), ["window"]
-    )
+    in_one = Durations(durations.frame.with_columns(window=pl.lit(0, pl.Int64)), durations.unit)
     total = _summaries(all_counts, in_one, query.failures).get(0, Summary())
     return result_in_windows(query, grid, total, list(windows.items()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +13,10 @@ import polars as pl
 _UNITS = (1_000, 1_000_000)  # logs write milliseconds or microseconds
 _NO_UNIT = 0
 _MOST_SECONDS = 2**53 / 1_000_000  # beyond which floats do not tell microseconds apart
-_DENSE_CELLS = 8_000_000
+_DENSE_CELLS = 4_000_000
 
 Numbers = npt.NDArray[np.int64]
+Seconds = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,49 +81,41 @@ def latencies_by(durations: Durations, key: str) -> pl.DataFrame:
     numbers = np.bincount(codes, counts, len(keys)).astype(np.int64)
     with np.errstate(over="ignore"):
         seconds = np.bincount(codes, counts * values.astype(np.float64), len(keys))
-    ordered, through = _in_order(codes, values, counts)
+    through, value_at = _in_order(codes, values, counts)
     before = np.cumsum(numbers) - numbers
+
+    def quantile(q: float) -> Seconds:
+        """For each key; `before` precede its first value."""
+        place = q * (numbers - 1)
+        low = np.floor(place).astype(np.int64)
+        lower, upper = (
+            value_at(np.searchsorted(through, before + nth, side="right"))
+            for nth in (low, np.minimum(low + 1, numbers - 1))
+        )
+        found: Seconds = (lower + (upper - lower) * (place - low)) / unit
+        return found
+
     return pl.DataFrame(
-        {
-            key: keys,
-            "average": seconds / numbers / unit,
-            "median": _quantile(0.5, numbers, before, through, ordered) / unit,
-            "p99": _quantile(0.99, numbers, before, through, ordered) / unit,
-        }
+        {key: keys, "average": seconds / numbers / unit, "median": quantile(0.5), "p99": quantile(0.99)}
     )
 
 
-def _in_order(codes: Numbers, values: Any, counts: Numbers) -> tuple[npt.NDArray[np.float64], Numbers]:
-    """Values in order of their keys, then of themselves; and the sum of the counts up to each of them."""
-    if not len(values) or values.dtype.kind == "f":
-        order = np.lexsort((values, codes))
-        return values[order].astype(np.float64), np.cumsum(counts[order])
-    most = int(values.max()) + 1
-    cells = (int(codes.max()) + 1) * most
-    if cells <= _DENSE_CELLS:
+def _in_order(codes: Numbers, values: Any, counts: Numbers) -> tuple[Any, Callable[[Numbers], Seconds]]:
+    """In the order of keys, then of values: the sum of the counts up to each place, and the value at it."""
+    most = int(values.max()) + 1 if len(values) and values.dtype.kind != "f" else 0
+    cells = (int(codes.max()) + 1) * most if most else 0
+    if 0 < cells <= _DENSE_CELLS:
         # As many places as there may be values: nothing has to be sorted.
-        places = np.bincount(codes * most + values, counts, cells).astype(np.int64)
-        return np.tile(np.arange(most, dtype=np.float64), cells // most), np.cumsum(places)
-    count_bits = int(counts.max()).bit_length()
-    if cells.bit_length() + count_bits < 63:
+        through = np.bincount(codes * most + values, counts, cells)
+        np.cumsum(through, out=through)
+        return through, lambda places: (places % most).astype(np.float64)
+    count_bits = int(counts.max(initial=0)).bit_length()
+    if cells > 0 and cells.bit_length() + count_bits < 63:
         # All in one number, whose order is that of keys and values: sorted several times as fast as rows.
         packed = (codes * most + values) << count_bits | counts
         packed.sort()
         through = np.cumsum(packed & ((1 << count_bits) - 1))
         packed >>= count_bits
-        packed %= most
-        return packed.astype(np.float64), through
+        return through, lambda places: (packed[places] % most).astype(np.float64)
     order = np.lexsort((values, codes))
-    return values[order].astype(np.float64), np.cumsum(counts[order])
-
-
-def _quantile(
-    q: float, numbers: Numbers, before: Numbers, through: Numbers, values: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
-    """One quantile for each group of `numbers` values, of which `before` precede the group's first."""
-    place = q * (numbers - 1)
-    low = np.floor(place).astype(np.int64)
-    lower = values[np.searchsorted(through, before + low, side="right")]
-    upper = values[np.searchsorted(through, before + np.minimum(low + 1, numbers - 1), side="right")]
-    result: npt.NDArray[np.float64] = lower + (upper - lower) * (place - low)
-    return result
+    return np.cumsum(counts[order]), lambda places: values[order[places]].astype(np.float64)

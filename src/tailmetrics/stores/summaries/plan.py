@@ -49,7 +49,10 @@ def planned(
     begins = np.array([ref.start_us for ref in refs], np.int64) - (ends_at - numbers) * lengths
     starts = begins[block] + np.arange(len(block)) * lengths[block]
     ends = starts + lengths[block]
-    usable = (starts >= low_us) & (ends <= high_us) & ~_touched(starts, ends, stale)
+    # A cell may reach beyond the range where its block has no request beyond it.
+    begin = np.array([ref.start_us if ref.first_us >= low_us else low_us for ref in refs], np.int64)[block]
+    end = np.array([ref.end_us if ref.last_us < high_us else high_us for ref in refs], np.int64)[block]
+    usable = (starts >= begin) & (ends <= end) & ~_touched(starts, ends, stale)
     usable &= np.array([part in ref.sizes for ref in refs], np.bool_)[block]
     if is_whole is not None:
         usable &= is_whole(starts, ends - 1)
