@@ -55,7 +55,7 @@ log = EventLog()
 
 START_SECONDS: Final = 2.0  # a command that is done sooner leaves the making to others
 _LOOK_SECONDS = 1.0
-_MOST_IDLE_SECONDS = 4.0
+_MOST_IDLE_SECONDS = 10.0
 _BEAT_SECONDS = 3.0
 _LEASE_SECONDS = 15.0  # another process that makes blocks and has said nothing for so long has ended
 _LONGEST_WAIT_SECONDS = 60.0  # for an end of commits to what is to be made
