@@ -27,7 +27,7 @@ REFRESH_SECONDS = 10.0  # ranges move with the clock, also while nothing is comm
 # A view rests so many times as long as it takes to compute, and longer when there are many.
 _REST = 4
 _REST_OF_EACH_VIEW = 2
-_REFRESH_REST = 100  # times as long as computing took, while nothing is committed
+_REFRESH_REST = 300  # times as long as computing took, while nothing is committed
 _COMPUTED_AT_ONCE = 2
 
 # The next look comes so late, of the time that nothing was committed; and so many times as late as it takes,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import secrets
 import threading
 import time
@@ -59,6 +60,7 @@ _MOST_IDLE_SECONDS = 10.0
 _BEAT_SECONDS = 3.0
 _LEASE_SECONDS = 15.0  # another process that makes blocks and has said nothing for so long has ended
 _LONGEST_WAIT_SECONDS = 60.0  # for an end of commits to what is to be made
+_SILENT_SECONDS = 3.0
 _SWEEP_SECONDS = 60.0  # for so long a question may read what is no longer named
 _FENCE = 1_000  # manifests, more than are written while one request is under way
 _REST = 9  # times as long as making took, while commits go on
@@ -158,8 +160,14 @@ class Maker:
 
     async def make_all(self) -> None:
         """Make all that there is to make now, whoever else does. Raises StoreError."""
+        say_at = time.monotonic() + _SILENT_SECONDS
         while await self.make(await self._store.state()):
             await self._lease.take()  # others have less to do for it
+            if time.monotonic() > say_at:
+                say_at = math.inf
+                log.info(
+                    "records are added up for quick answers about all customers; this can be interrupted"
+                )
         await self.sweep()
 
     async def make(self, state: State, hot: Sequence[Span] = ()) -> bool:
