@@ -171,6 +171,7 @@ def _listening(host: str, port: int, setting: str) -> Iterator[socket.socket]:
 @contextmanager
 def _opened(settings: Settings) -> Iterator[Store]:
     store = open_store(settings)
+    store.summarize(in_background=True)
     try:
         yield store
     finally:

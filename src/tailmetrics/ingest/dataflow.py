@@ -187,6 +187,7 @@ def flow_from_settings() -> Dataflow:
     _refuse_cluster()
     settings = load_settings()
     store = open_store(settings)
+    store.summarize(in_background=True)
     node_id = resolve_node_id(settings)
     inputs = Inputs(settings, node_id, *known_sources(store, node_id))
     committer = Committer(store, settings.commit_options, Metrics(), inputs.committed, inputs.stop)

@@ -62,8 +62,12 @@ def load_jobs(
         ingestion = Supervisor(settings, store, Metrics(), follow=False)
         release_code_pages()
         ingestion.start()
+        jobs: list[LoadJob] = []
+        has_ended = False
         try:
-            yield [ingestion.start_load(*_named(path, spool), format_name) for path in files]
+            jobs += [ingestion.start_load(*_named(path, spool), format_name) for path in files]
+            yield jobs
+            has_ended = all(job.wait(0) for job in jobs)
         finally:
             ingestion.stop()
         if isinstance(ingestion.failure, TailmetricsError):
@@ -71,6 +75,8 @@ def load_jobs(
         if ingestion.failure is not None:
             kind = type(ingestion.failure).__name__
             raise TailmetricsError(f"the dataflow has stopped: {kind}: {ingestion.failure}")
+        if not has_ended:  # who interrupts a load does not want to wait
+            return
         try:
             store.summarize()
         except StoreError as error:

@@ -88,10 +88,11 @@ class Writes(Protocol):
         """
         ...
 
-    def summarize(self) -> None:
-        """Bring up to date what the store keeps beside records for its answers; a server's store only.
+    def summarize(self, *, in_background: bool = False) -> None:
+        """Bring up to date what a server's store keeps beside records, for quick answers about all customers.
 
-        It is kept up to date in the background, too. May take as long as writing the records did.
+        Returns when that is done, which may take as long as writing the records did; or at once, and then it
+        is kept up to date until the store is closed.
         """
         ...
 

@@ -157,7 +157,7 @@ class InMemoryStore:
                 del memory.sources[name]
             return len(gone)
 
-    def summarize(self) -> None:
+    def summarize(self, *, in_background: bool = False) -> None:
         """There is nothing beside records."""
 
     def report(self, processor: str, statuses: Sequence[SourceStatus]) -> None:

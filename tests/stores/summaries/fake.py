@@ -182,7 +182,7 @@ class FakeKeeps:
                 self.journal.pop(key, None)
         for number in [number for number in self.manifests if number < manifest.number - 1]:
             del self.manifests[number]
-        return kept - named - gone
+        return kept - gone
 
     async def lease(self) -> str:
         return self.said

@@ -99,7 +99,7 @@ class DuckDBStore(ReaderQueries):
         """Whether all records are sorted as far as they will be while nothing is added."""
         return self._writer.is_compacted
 
-    def summarize(self) -> None:
+    def summarize(self, *, in_background: bool = False) -> None:
         """There is nothing beside records."""
 
     def report(self, processor: str, statuses: Sequence[SourceStatus]) -> None:

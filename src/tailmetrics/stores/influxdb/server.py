@@ -156,7 +156,7 @@ class Server:
         with errors_translated(self.address):
             self._client.delete_api().delete(
                 "1970-01-01T00:00:00Z" if start_ns is None else _rfc3339(start_ns),
-                "2262-01-01T00:00:00Z" if stop_ns is None else _rfc3339(stop_ns),
+                "2262-01-01T00:00:00Z" if stop_ns is None else _rfc3339(stop_ns - 1),  # which it deletes, too
                 predicate,
                 self.address.meta_bucket,
             )

@@ -100,7 +100,6 @@ class InfluxDBStore:
     def write(self, batches: Sequence[Batch]) -> None:
         with self._lock:
             self._open_writer().write(batches)
-        self._making.begin()
 
     def forget(self, source_ids: Sequence[str], *, with_records: bool = False) -> int:
         with self._lock:
@@ -167,11 +166,13 @@ class InfluxDBStore:
         self._reader.close()
         self._server.close()
 
-    def summarize(self) -> None:
-        self._making.finish()
+    def summarize(self, *, in_background: bool = False) -> None:
+        if in_background:
+            self._making.begin()
+        else:
+            self._making.finish()
 
     async def _ask(self, query: Callable[[InfluxDBReader], Coroutine[Any, Any, _Result]]) -> _Result:
-        self._making.begin()
         await asyncio.to_thread(self._server.prepare, CONNECT_SECONDS)
         self._reader.oldest_us = self._server.oldest_us()
         try:

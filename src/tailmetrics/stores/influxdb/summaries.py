@@ -16,6 +16,7 @@ from typing import Any
 
 import polars as pl
 
+from tailmetrics.errors import StoreUnavailable
 from tailmetrics.stores.influxdb import flux
 from tailmetrics.stores.influxdb.csv import Tables
 from tailmetrics.stores.influxdb.flux import Asked
@@ -117,7 +118,10 @@ class InfluxDBSummaries:
         if pieces is None:
             return State(Manifest(), since, oldest_us)
         newest = pieces.filter(pl.col("_time") == pl.col("_time").max()).sort(pl.col("piece").cast(pl.Int64))
-        return State(Manifest.of_text("".join(newest["_value"])), since, oldest_us)
+        try:
+            return State(Manifest.of_text("".join(newest["_value"])), since, oldest_us)
+        except ValueError as error:  # it is several points, of which not all are there yet
+            raise StoreUnavailable("InfluxDB has not stored the newest manifest whole yet") from error
 
     async def parts(self, refs: Sequence[BlockRef], part: Part) -> Sequence[bytes]:
         texts: list[str] = []
@@ -187,7 +191,7 @@ class InfluxDBSummaries:
         kept = set() if found is None else {_key(*row) for row in found.select("level", "_time").iter_rows()}
         gone = (kept - named) & unnamed
         await asyncio.to_thread(self._delete, manifest, gone)
-        return kept - named - gone
+        return kept - gone
 
     async def lease(self) -> str:
         found = (await self._meta(_LEASE)).get("said")
@@ -204,7 +208,8 @@ class InfluxDBSummaries:
             self._server.delete_meta(f'_measurement="block" AND level="{level}"', first, first + _PIECES)
         for journal, place in manifest.included.items():
             self._server.delete_meta(f'_measurement="journal" AND journal="{journal}"', 0, place + 1)
-        self._server.delete_meta('_measurement="manifest"', 0, max(0, manifest.number - 1) * _TURNS)
+        if manifest.number > 1:
+            self._server.delete_meta('_measurement="manifest"', 0, (manifest.number - 1) * _TURNS)
 
     async def _meta(self, text: str, **params: Any) -> dict[str, Tables]:
         return await self._reader.run(text, {"bucket": self._reader.meta_bucket, **params})
@@ -216,7 +221,7 @@ class InfluxDBSummaries:
         fields: Sequence[str],
         columns: Sequence[str],
     ) -> AsyncIterator[tuple[Asked, dict[str, Tables]]]:
-        """Points of spans, of a bounded number or of a day in each answer."""
+        """Points of spans, those of a day at most in each answer, or not too many."""
         ids = None if customer_ids is None else tuple(customer_ids)
         async for some in self._portions(spans):
             asked = Asked(self._reader.bucket, ids, some[0][0], some[-1][1])
@@ -240,10 +245,10 @@ class InfluxDBSummaries:
                 async for part in self._parts_of(span):
                     yield [part]
                 continue
-            group.append(span)
-            if len(group) == _SPANS_A_QUERY:
+            if len(group) == _SPANS_A_QUERY or _length([*group, span]) > DAY_US:
                 yield group
                 group = []
+            group.append(span)
         if group:
             yield group
 
@@ -259,6 +264,10 @@ class InfluxDBSummaries:
                     yield part
         elif number:
             yield span
+
+
+def _length(spans: Sequence[Span]) -> int:
+    return sum(high - low for low, high in spans)
 
 
 def _runs(refs: Sequence[BlockRef]) -> Iterator[list[BlockRef]]:

@@ -98,7 +98,6 @@ class SqlStore:
 
     def write(self, batches: Sequence[Batch]) -> None:
         self._write(lambda writer: writer.write(batches))
-        self._making.begin()
 
     def forget(self, source_ids: Sequence[str], *, with_records: bool = False) -> int:
         return self._write(lambda writer: writer.forget(source_ids, with_records=with_records))
@@ -165,8 +164,11 @@ class SqlStore:
         self._database.close()
         self._engine.dispose()
 
-    def summarize(self) -> None:
-        self._making.finish()
+    def summarize(self, *, in_background: bool = False) -> None:
+        if in_background:
+            self._making.begin()
+        else:
+            self._making.finish()
 
     def _prepare(self) -> None:
         """Make the tables where there are none, once. Raises StoreUnavailable when the store is closed."""
@@ -190,7 +192,6 @@ class SqlStore:
 
     async def _ask(self, query: Callable[[Queries], Coroutine[Any, Any, _Result]]) -> _Result:
         """The result of a query; it is stopped when its time is over or nobody waits for it any more."""
-        self._making.begin()
         running = self._loop.run(self._run(query))
         try:
             return await asyncio.wrap_future(running)

@@ -47,6 +47,7 @@ _Result = TypeVar("_Result")
 _JOURNAL = "commits"
 _ROWS = 50_000  # of a frame
 _SPANS_A_STATEMENT = 100
+_BLOCKS_A_STATEMENT = 100
 _KEYS_A_STATEMENT = 5000  # of customers
 _KEYS_TO_MYSQL = 900  # MariaDB makes a table of a thousand, and seeks them without the times
 _ROWS_A_SEEK = 50  # that are read one after the other in the time in which a customer's first one is found
@@ -79,10 +80,13 @@ class SqlSummarized:
     async def parts(self, refs: Sequence[BlockRef], part: Part) -> Sequence[bytes]:
         if not refs:
             return []
-        of_part = (blocks.c.part == part) & sa.or_(*(_is_of(ref.key) for ref in refs))
+        rows: list[Any] = []
         async with self._reading() as connection:
-            rows = await connection.execute(sa.select(blocks).where(of_part).order_by(blocks.c.piece))
-        return _joined(refs, part, rows.all())
+            for begin in range(0, len(refs), _BLOCKS_A_STATEMENT):
+                some = sa.or_(*(_is_of(ref.key) for ref in refs[begin : begin + _BLOCKS_A_STATEMENT]))
+                of_part = sa.select(blocks).where((blocks.c.part == part) & some)
+                rows += (await connection.execute(of_part.order_by(blocks.c.piece))).all()
+        return _joined(refs, part, rows)
 
     async def requests(
         self, spans: Sequence[Span], customer_ids: Sequence[str] | None
@@ -173,7 +177,7 @@ class SqlSummaries(SqlSummarized):
             gone = (kept - named) & unnamed
             for key in gone:
                 connection.execute(blocks.delete().where(_is_of(key)))
-            return kept - named - gone
+            return kept - gone
 
         return await self._write(sweep)
 

@@ -92,19 +92,18 @@ async def stats(store: Summarized, query: StatsQuery) -> StatsAnswer | None:
     """
     check_filling(query)
     state = await store.state()
-    edges = await span_us(store, state)
-    spans = short_spans(query, edges)
-    if spans is None:
-        return None
-    check_filling(query, spans)
-    if query.every.cuts and number_of_windows(query, spans) > MAX_WINDOWS:
-        return None
     bounds = _bounds(query.start, query.end)
     if not query.every.cuts:
         total = _summaries(*await _series(store, state, bounds, None), query.failures).get(0, Summary())
         is_open = query.start is None or query.end is None
         within_us = await span_us(store, state, bounds) if is_open and total.total_requests else None
         return result_in_one_window(query, total, within_us)
+    spans = short_spans(query, await span_us(store, state))
+    if spans is None:
+        return None
+    check_filling(query, spans)
+    if number_of_windows(query, spans) > MAX_WINDOWS:
+        return None
     # Cells may begin before the first request, and end after the last one.
     grid = Grid(query.every, query.zone, [(first - DAY_US, end + DAY_US) for first, end in spans])
     if not spans:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import polars as pl
 
-from tailmetrics.errors import StoreError
+from tailmetrics.errors import StoreUnavailable
 from tailmetrics.stores.summaries.block import Part
 from tailmetrics.stores.summaries.manifest import BlockRef, Manifest, State
 from tailmetrics.stores.windowing import Span
@@ -15,7 +15,7 @@ from tailmetrics.stores.windowing import Span
 BlockKey = tuple[str, int, int]  # the name of the level, the start (us), and the generation
 
 
-class BlocksGone(StoreError):
+class BlocksGone(StoreUnavailable):
     """A block that a manifest names is not there any more: there is a newer manifest."""
 
 
@@ -71,7 +71,7 @@ class Keeps(Summarized, Protocol):
     async def sweep(self, manifest: Manifest, unnamed: set[BlockKey]) -> set[BlockKey]:
         """Delete what the manifest includes of journals, and blocks in `unnamed` that it does not name.
 
-        Returns those that are left and that it does not name: they may be of a manifest still to come.
+        Returns all blocks that are left: those that it does not name may be of a manifest still to come.
         """
         ...
 

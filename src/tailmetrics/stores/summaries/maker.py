@@ -16,7 +16,7 @@ from typing import Final
 
 import polars as pl
 
-from tailmetrics.errors import StoreError
+from tailmetrics.errors import StoreRefused
 from tailmetrics.stores.loop_thread import LoopThread
 from tailmetrics.stores.summaries.base import BlockKey, Keeps
 from tailmetrics.stores.summaries.block import (
@@ -58,7 +58,8 @@ START_SECONDS: Final = 2.0  # a command that is done sooner leaves the making to
 _LOOK_SECONDS = 1.0
 _MOST_IDLE_SECONDS = 10.0
 _BEAT_SECONDS = 3.0
-_LEASE_SECONDS = 15.0  # another process that makes blocks and has said nothing for so long has ended
+_LONGEST_REST_SECONDS = 30.0
+_LEASE_SECONDS = 60.0  # another process that makes blocks and has said nothing for so long has ended
 _LONGEST_WAIT_SECONDS = 60.0  # for an end of commits to what is to be made
 _SILENT_SECONDS = 3.0
 _SWEEP_SECONDS = 60.0  # for so long a question may read what is no longer named
@@ -137,6 +138,7 @@ class Maker:
         self._included: Mapping[str, int] = {}  # at the last sweep, and what it deleted
         self._deleted: Mapping[str, int] = {}
         self._swept_at = time.monotonic()
+        self._fence = -1
 
     async def run(self) -> None:
         """Go on until cancelled."""
@@ -148,26 +150,30 @@ class Maker:
             try:
                 made = await self._lease.is_held() and await self._step()
                 refused = ""
-            except StoreError as error:
+            except StoreRefused as error:
+                log.info("this process makes no summaries, but uses those that others make", error=str(error))
+                return
+            except Exception as error:  # noqa: BLE001  # nobody waits for it, and it goes on
                 if str(error) != refused:
-                    log.warning(
-                        "summaries wait, and questions about all customers take longer", error=str(error)
-                    )
+                    log.warning("summaries wait", error=str(error), kind=type(error).__name__)
                 refused = str(error)
             idle = _LOOK_SECONDS if made else min(2 * idle, _MOST_IDLE_SECONDS)
             rest = (time.monotonic() - began) * _REST if self._is_busy else 0.0
-            await asyncio.sleep(rest if made else max(idle, rest))
+            await asyncio.sleep(min(_LONGEST_REST_SECONDS, rest if made else max(idle, rest)))
 
     async def make_all(self) -> None:
-        """Make all that there is to make now, whoever else does. Raises StoreError."""
+        """Make all that is stale now, whoever else does. Raises StoreError."""
         say_at = time.monotonic() + _SILENT_SECONDS
-        while await self.make(await self._store.state()):
+        state = await self._store.state()
+        begun = state.included
+        while await self.make(state, _spans_behind(state, begun)):
             await self._lease.take()  # others have less to do for it
             if time.monotonic() > say_at:
                 say_at = math.inf
                 log.info(
                     "records are added up for quick answers about all customers; this can be interrupted"
                 )
+            state = await self._store.state()
         await self.sweep()
 
     async def make(self, state: State, hot: Sequence[Span] = ()) -> bool:
@@ -193,13 +199,7 @@ class Maker:
     async def _step(self) -> bool:
         state = await self._store.state()
         seen, self._seen = self._seen, state.included
-        hot = (
-            []
-            if seen is None
-            else united(
-                span for each in state.since if each.place > seen.get(each.journal, -1) for span in each.spans
-            )
-        )
+        hot = [] if seen is None else _spans_behind(state, seen)
         self._is_busy = bool(hot)
         if time.monotonic() - self._waited_since > _LONGEST_WAIT_SECONDS:
             hot = []
@@ -225,6 +225,9 @@ class Maker:
             for journal, place in state.included.items()
             if place > self._deleted.get(journal, -1)
         }
+        is_known = state.manifest.number == self._fence and state.included == included
+        if is_known and not state.since and not self._unnamed:
+            return
         # So far ahead that no maker that has begun before can name a block in a manifest that counts.
         fence = _following(state, state.manifest.blocks, state.stale, ahead=_FENCE)
         if not await self._store.keep_manifest(replace(fence, included=included)):
@@ -238,8 +241,14 @@ class Maker:
             for journal, place in self._included.items()
             if journal in known
         }
-        self._unnamed = await self._store.sweep(replace(fence, included=long), self._unnamed)
-        self._included, self._deleted = included, long
+        kept = await self._store.sweep(replace(fence, included=long), self._unnamed)
+        self._unnamed = kept - {ref.key for ref in fence.blocks}
+        self._included, self._deleted, self._fence = included, long, fence.number
+        if gone := [ref for ref in fence.blocks if ref.key not in kept]:
+            log.warning("blocks of summaries are missing and made again", blocks=len(gone))
+            left = [ref for ref in fence.blocks if ref.key in kept]
+            stale = united([*state.stale, *((ref.start_us, ref.end_us) for ref in gone)])
+            await self._store.keep_manifest(_following(replace(state, manifest=fence), left, stale))
 
     async def _without_gaps(self, state: State) -> State:
         """The state without what is stale before the first request and after the last one of what is stale.
@@ -247,7 +256,9 @@ class Maker:
         Looked up only for stretches so long that going through them day by day would take long.
         """
         stale = state.stale
-        long = [span for span in within(stale, *self._store.block_span) if span[1] - span[0] > _LONG_US]
+        low, high = self._store.block_span
+        living = within(stale, max(low, state.oldest_us), high)
+        long = [span for span in living if span[1] - span[0] > _LONG_US]
         if not long or not self._is_gap:
             return state
         edges = await self._store.edges(long)
@@ -344,9 +355,9 @@ class Making:
         self._running: Future[None] | None = None
 
     def begin(self) -> None:
-        """Go on in the background until the loop ends, once; again after `finish`."""
+        """Go on in the background until the loop ends, once."""
         with self._lock:
-            if self._running is None or self._running.done():
+            if self._running is None:
                 self._running = self._loop.run(Maker(self._store).run())
 
     def finish(self) -> None:
@@ -354,8 +365,8 @@ class Making:
         with self._lock:
             if self._running is not None:
                 self._running.cancel()
-            self._running = self._loop.run(Maker(self._store).make_all())
-        self._running.result()
+                self._running = None
+        self._loop.run(Maker(self._store).make_all()).result()
 
 
 class Lease:
@@ -393,8 +404,16 @@ class Lease:
 def _following(state: State, blocks: Sequence[BlockRef], stale: Sequence[Span], ahead: int = 1) -> Manifest:
     kept = (ref for ref in blocks if ref.end_us > state.oldest_us)
     ordered = tuple(sorted(kept, key=lambda ref: ref.start_us))
-    left = tuple(within(stale, state.oldest_us, ALWAYS[1]))
-    return Manifest(state.manifest.number + ahead, ordered, left, state.included)
+    left = within(stale, state.oldest_us, ALWAYS[1])
+    if state.oldest_us > ALWAYS[0]:  # nothing is known of it, should the retention become longer
+        left = [(ALWAYS[0], state.oldest_us), *left]
+    return Manifest(state.manifest.number + ahead, ordered, tuple(united(left)), state.included)
+
+
+def _spans_behind(state: State, places: Mapping[str, int]) -> list[Span]:
+    """What was touched behind places in journals."""
+    later = (each.spans for each in state.since if each.place > places.get(each.journal, -1))
+    return united(span for spans in later for span in spans)
 
 
 def _random_generation() -> int:

@@ -96,7 +96,10 @@ class Manifest:
 
     @classmethod
     def of_text(cls, text: str) -> Manifest:
-        document: dict[str, Any] = json.loads(zlib.decompress(base64.b64decode(text)))
+        try:
+            document: dict[str, Any] = json.loads(zlib.decompress(base64.b64decode(text)))
+        except zlib.error as error:
+            raise ValueError(f"a part of a manifest is missing: {error}") from error
         blocks = (BlockRef(_LEVEL_OF[name], *rest) for name, *rest in document["blocks"])
         stale = tuple((low, high) for low, high in document["stale"])
         return cls(document["number"], tuple(blocks), stale, document["included"])
