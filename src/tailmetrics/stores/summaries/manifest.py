@@ -41,7 +41,7 @@ _LEVEL_OF = {level.name: level for level in LEVELS}
 class BlockRef:
     """One block as it was made: where it begins (us), which making it is of, and what it holds.
 
-    `pieces` says of how many bytes each part is; `first_us` and `last_us` are times of requests.
+    `sizes` says of how many bytes each part is; `first_us` and `last_us` are times of requests.
     """
 
     level: Level
