@@ -65,7 +65,6 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
         "stores/duckdb/customers_query.py",
         "stores/duckdb/reader.py",
         "stores/duckdb/stats_query.py",
-        "stores/sql/summaries.py",
     ),
     "settings/test_settings.py": (
         "errors.py",

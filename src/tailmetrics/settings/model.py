@@ -128,8 +128,8 @@ class Settings(LogSettings):
     )
     influxdb_bucket: str = Field(
         default="tailmetrics",
-        description="InfluxDB's bucket of records, where STORE_URL names none. Sources and rejects are in a "
-        "second one, its name with _meta.",
+        description="InfluxDB's bucket of records, where STORE_URL names none. Sources, rejects and "
+        "summaries are in a second one, its name with _meta.",
     )
     influxdb_token: SecretStr | None = Field(
         default=None,
