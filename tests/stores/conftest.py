@@ -16,6 +16,7 @@ from tailmetrics.stores import Store
 from tailmetrics.stores.duckdb import dictionary
 from tailmetrics.stores.duckdb.store import DuckDBStore
 from tailmetrics.stores.in_memory import InMemoryStore, Memory
+from tailmetrics.stores.influxdb.store import InfluxDBStore
 from tailmetrics.stores.sql.store import SqlStore
 from tests import servers
 from tests.builders import settings_of
@@ -56,6 +57,7 @@ BACKENDS: dict[str, Callable[[Path], Settings | Memory]] = {
     "sqlite": _sqlite,
     f"sqlite{SUMMARIZED}": _sqlite,
     **influxdb.backends(),
+    **{f"{name}{SUMMARIZED}": opened_with for name, opened_with in influxdb.backends().items()},
 }
 
 
@@ -92,13 +94,15 @@ def _write_numbered(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _summarize_what_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    write = SqlStore.write
+    def summarizing(write: Callable[[Any, Sequence[Batch]], None]) -> Callable[[Any, Sequence[Batch]], None]:
+        def write_and_summarize(store: Store, batches: Sequence[Batch]) -> None:
+            write(store, batches)
+            store.summarize()
 
-    def write_and_summarize(store: SqlStore, batches: Sequence[Batch]) -> None:
-        write(store, batches)
-        store.summarize()
+        return write_and_summarize
 
-    monkeypatch.setattr(SqlStore, "write", write_and_summarize)
+    for kind in (InfluxDBStore, SqlStore):
+        monkeypatch.setattr(kind, "write", summarizing(kind.write))
 
 
 @pytest.fixture(params=sorted(BACKENDS))
