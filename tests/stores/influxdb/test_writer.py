@@ -11,7 +11,9 @@ import pytest
 from tailmetrics.errors import RecordsRefused
 from tailmetrics.sources import Source
 from tailmetrics.stores.influxdb.store import InfluxDBStore
-from tests.builders import LINE_BYTES, batch_of, moved, source_of
+from tailmetrics.stores.summaries.manifest import spans_of_text, within
+from tailmetrics.windows import to_us
+from tests.builders import LINE_BYTES, at, batch_of, moved, source_of
 from tests.stores.influxdb.stub import RESET, Answer, Stub, settings_of_stub
 from tests.stores.influxdb.writing import NOON, committed, paths, records
 
@@ -116,3 +118,13 @@ def test_a_refusal_names_the_line_of_the_record(stub: Stub, store: InfluxDBStore
         store.write([batch_of(source, records(2))])
     [refusal] = refused.value.refusals
     assert (refusal.source_id, refusal.offset) == (source.source_id, 0)
+
+
+def test_a_commit_notes_all_times_that_it_touches_however_many_they_are(
+    stub: Stub, store: InfluxDBStore, source: Source
+) -> None:
+    moments = [at("2024-10-10") + timedelta(minutes=2 * place) for place in range(1_500)]
+    store.write([batch_of(source, [(moment, "a", "/", 200, None) for moment in moments])])
+    [line] = stub.lines("bucket_meta", "journal,")
+    spans = spans_of_text(line.partition('spans="')[2].partition('"')[0])
+    assert not [moment for moment in moments if not within(spans, to_us(moment), to_us(moment) + 1)]

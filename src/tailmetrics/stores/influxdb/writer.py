@@ -145,7 +145,7 @@ class InfluxDBWriter:
                 blanks=stored.blanks + batch.parsed.blanks,
             )
         self._refuse_expired(batches)
-        touched = spans_touched(batch.parsed.records["timestamp"] for batch in batches)
+        touched = spans_touched([batch.parsed.records["timestamp"] for batch in batches])
         try:
             self._write_records(batches, frames)
             if rejects:

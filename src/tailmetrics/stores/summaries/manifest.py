@@ -150,7 +150,7 @@ class State:
         return places
 
 
-def spans_touched(times: Iterable[pl.Series]) -> tuple[Span, ...]:
+def spans_touched(times: Sequence[pl.Series]) -> tuple[Span, ...]:
     """The minutes in which records lie, from their timestamps; longer stretches where those are very many."""
     for length in (MINUTE_US, HOUR_US, DAY_US):
         starts = [(series.dt.epoch("us") // length).unique() for series in times if len(series)]
