@@ -30,7 +30,7 @@ from tailmetrics.stores.windowing import Span
 ALWAYS: Final[Span] = (-(2**62), 2**62)
 GENERATIONS: Final = 2**23  # of a block: a new one has a random one
 _MOST_SPANS = 500  # of one commit, beyond which times are told in longer stretches
-_MOST_STALE = 10_000  # likewise of all that is stale
+_MOST_STALE = 100  # spans, each of which a server looks for: many rows are read in the time of one look
 
 Bounds = npt.NDArray[np.int64]  # a row for each span
 
