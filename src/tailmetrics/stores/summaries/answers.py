@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from datetime import datetime
 from typing import TypeVar
@@ -120,16 +120,17 @@ async def customers(store: Summarized, query: CustomersQuery) -> CustomersPage:
     if query.search and not can_be_stored(query.search):
         return CustomersPage((), 0, None)
     state = await store.state()
-    bounds = _bounds(query.start, query.end)
-    plan = planned(state, "customers", *bounds)
-    counts = await _counts(store, plan, "customers", ["customer_id", "status_code"], None)
+    # Latencies have the same cells.
+    plan = planned(state, "customers", *_bounds(query.start, query.end))
+    rows = await _read(store.requests(plan.spans, None), ["customer_id", "status_code", "duration"])
+    counts = await _counts(store, plan, "customers", ["customer_id", "status_code"], rows)
     totals = _totals(counts, "customer_id", query.failures).filter(listed(query))
     by_latency = query.sort in _LATENCIES or query.limit > MAX_PAGE
     page = totals if by_latency else ranked(totals, query).slice(offset, query.limit)
     wanted = None if by_latency and not query.search else page["customer_id"]
     if not page.height:
         return CustomersPage((), totals.height, None)
-    found = await _latencies(store, planned(state, "latencies", *bounds), wanted)
+    found = await _latencies(store, plan, wanted, rows)
     page = page.join(found, on="customer_id", how="left", maintain_order="left")
     if by_latency:
         page = ranked(page, query).slice(offset, query.limit)
@@ -141,7 +142,8 @@ async def breakdown(store: Summarized, query: BreakdownQuery) -> Breakdown:
     """Of all customers together."""
     state = await store.state()
     plan = planned(state, "paths", *_bounds(query.start, query.end))
-    counts = await _counts(store, plan, "paths", ["path", "status_code"], None)
+    keys = ["path", "status_code"]
+    counts = await _counts(store, plan, "paths", keys, await _read(store.paths(plan.spans), keys))
     paths = _totals(counts, "path", query.failures).sort("requests", "path", descending=[True, False])
     statuses = counts.group_by("status_code").agg(_COUNT.alias("requests")).sort("status_code")
     failed = FAILURE_RULES[query.failures]
@@ -173,8 +175,10 @@ async def trends(store: Summarized, query: TrendsQuery) -> list[Trend]:
         to_us(query.end),
         lambda first, last: part_of(first) == part_of(last),
     )
+    rows = await _read(store.requests(plan.spans, ids), ["customer_id", "time", "status_code"])
     keys = ["customer_id", "stretch", "status_code"]
-    counts = await _counts(store, plan, "customers", keys, ids, stretch=(pl.col("time") - start) // length)
+    stretch = (pl.col("time") - start) // length
+    counts = await _counts(store, plan, "customers", keys, rows, wanted=pl.Series(ids), stretch=stretch)
     failed = pl.when(FAILURE_RULES[query.failures](pl.col("status_code"))).then("count").otherwise(0)
     return trends_of(
         query, counts.select("customer_id", "stretch", "count", failed.alias("failed")).iter_rows()
@@ -220,7 +224,7 @@ async def _series(
     async with aclosing(store.requests(plan.spans, None)) as frames:
         async for frame in frames:
             found.append(await asyncio.to_thread(reduced, frame, _timed(frame)))
-    return _together(found, ["window", "status_code"])
+    return _together(found)
 
 
 async def _counts(
@@ -228,12 +232,14 @@ async def _counts(
     plan: Plan,
     part: Part,
     keys: Sequence[str],
-    customer_ids: Sequence[str] | None,
+    rows: Sequence[pl.DataFrame],
+    *,
+    wanted: pl.Series | None = None,
     **columns: pl.Expr,
 ) -> pl.DataFrame:
-    """Requests by keys, the first of which is that of the part's names, from blocks and from requests."""
+    """Requests by keys, the first of which is that of the part's names, from blocks and from rows."""
     name, *others = keys
-    ids = _Ids(None if customer_ids is None else pl.Series(customer_ids, dtype=pl.String))
+    ids = _Ids(wanted)
 
     def by_keys(codes: Times, frame: pl.DataFrame) -> pl.DataFrame:
         coded = frame.with_columns(code=codes, **columns).filter(pl.col("code") >= 0)
@@ -246,11 +252,9 @@ async def _counts(
     # With times of their own requests have to be told apart by cells.
     parts = [part if columns else _part_of(ref, cells, part) for ref, cells in plan.blocks]
     found = await _of_blocks(store, parts, plan, of_block)
-    rows = store.paths(plan.spans) if part == "paths" else store.requests(plan.spans, customer_ids)
-    async with aclosing(rows) as frames:
-        async for frame in frames:
-            names = frame[name].unique()
-            found.append(by_keys(ids.codes(names)[_places(frame[name], names)], frame))
+    for frame in rows:
+        names = frame[name].unique()
+        found.append(by_keys(ids.codes(names)[_places(frame[name], names)], frame))
     if not found:
         kinds = {"customer_id": pl.String, "path": pl.String, "status_code": pl.Int16}
         return pl.DataFrame(schema={key: kinds.get(key, pl.Int64) for key in (*keys, "count")})
@@ -258,18 +262,22 @@ async def _counts(
     return together.with_columns(ids.known.gather(together["code"]).alias(name)).drop("code")
 
 
-async def _latencies(store: Summarized, plan: Plan, wanted: pl.Series | None) -> pl.DataFrame:
+async def _read(frames: AsyncGenerator[pl.DataFrame, None], keys: Sequence[str]) -> list[pl.DataFrame]:
+    """What is read, by keys."""
+    async with aclosing(frames):
+        return [frame.group_by(keys).agg(_COUNT) async for frame in frames]
+
+
+async def _latencies(
+    store: Summarized, plan: Plan, wanted: pl.Series | None, rows: Sequence[pl.DataFrame]
+) -> pl.DataFrame:
     """Columns `customer_id`, `average`, `median` and `p99`, of some customers or of all (None)."""
     refs = [ref for ref, _ in plan.blocks]
     named = await _mixed(store, [(ref, _part_of(ref, None, "customers")) for ref in refs])
     parts = await _mixed(store, [(ref, _part_of(ref, cells, "latencies")) for ref, cells in plan.blocks])
-    asked = None if wanted is None or len(wanted) > MAX_PAGE else wanted.to_list()
-    of_requests: list[Durations] = []
-    async with aclosing(store.requests(plan.spans, asked)) as frames:
-        async for frame in frames:
-            of_requests.append(summed(_timed(frame), ["customer_id"]))  # noqa: PERF401  # no faster for it
 
     def latencies() -> pl.DataFrame:
+        of_requests = [summed(_timed(frame), ["customer_id"]) for frame in rows]
         names = [names_in(data) for data in named]
         blocks = list(zip(plan.blocks, names, parts, strict=True))
         if wanted is not None:
@@ -381,9 +389,7 @@ def _timed(requests: pl.DataFrame) -> Durations:
     return Durations.of(timed)
 
 
-def _together(
-    found: Sequence[tuple[pl.DataFrame, Durations]], keys: Sequence[str]
-) -> tuple[pl.DataFrame, Durations]:
+def _together(found: Sequence[tuple[pl.DataFrame, Durations]]) -> tuple[pl.DataFrame, Durations]:
     if not found:
         nothing = pl.DataFrame(schema={"window": pl.Int64, "status_code": pl.Int16, "count": pl.Int64})
         no_durations = pl.DataFrame(schema={"window": pl.Int64, "value": pl.Int64, "count": pl.Int64})
@@ -391,7 +397,7 @@ def _together(
     counts = pl.concat([frame.cast({"count": pl.Int64}) for frame, _ in found], how="vertical_relaxed")
     columns = ("window", "value", "count")
     durations = joined([Durations(each.frame.select(columns), each.unit) for _, each in found])
-    return counts.group_by(keys).agg(_COUNT), durations
+    return counts.group_by("window", "status_code").agg(_COUNT), durations
 
 
 def _totals(counts: pl.DataFrame, key: str, failures: Failures) -> pl.DataFrame:
