@@ -116,14 +116,14 @@ def counts(asked: Asked, keys: Sequence[str], *fields: str) -> list[str]:
     return _of_each_tick(asked, fields or ("path",), [_group(keys), "count()"], "counts")
 
 
-def sums(asked: Asked, keys: Sequence[str]) -> list[str]:
-    """Sums of durations by some tags, as results seconds_TICK."""
-    return _of_each_tick(asked, ["duration"], [_group(keys), "sum()"], "seconds")
+def sums(asked: Asked) -> list[str]:
+    """Sums of durations, as results seconds_TICK."""
+    return _of_each_tick(asked, ["duration"], ["group()", "sum()"], "seconds")
 
 
-def quantiles(asked: Asked, keys: Sequence[str]) -> list[str]:
-    """Median and 99th percentile of the durations by some tags, as results median and p99."""
-    steps = [_group(keys), _keep([*keys, "_value"])]
+def quantiles(asked: Asked) -> list[str]:
+    """Median and 99th percentile of the durations, as results median and p99."""
+    steps = ["group()", _keep(["_value"])]
     rows = [_piped(asked.source(ticks, "duration"), steps) for ticks in asked.tick_groups]
     if not rows:
         return []
@@ -141,16 +141,8 @@ def edges(asked: Asked) -> list[str]:
 
     Storage finds those of a whole group by their times, in a quarter of the time of those of each series.
     """
-    return [
-        text
-        for name in ("first", "last")
-        for text in _of_each_tick(
-            asked,
-            ["path"],
-            [_group(["_measurement"]), f"{name}()", _keep(["_measurement", "_time"])],
-            name,
-        )
-    ]
+    ends = _ENDS.items()
+    return [text for name, steps in ends for text in _of_each_tick(asked, ["path"], steps, name)]
 
 
 def rows(asked: Asked, fields: Sequence[str], columns: Sequence[str], name: str) -> list[str]:
@@ -174,12 +166,9 @@ def rows_in(
 def edges_in(asked: Asked, spans: Sequence[tuple[int, int]]) -> tuple[list[str], dict[str, Any]]:
     """The first and the last point of each span, as `edges`; and parameters."""
     sources, params = _sources_in(asked, spans, ["path"])
-    statements = []
-    for name in ("first", "last") if sources else ():
-        steps = [_group(["_measurement"]), f"{name}()", _keep(["_measurement", "_time"])]
-        found = _joined([_piped(source, steps) for source in sources])
-        statements.append(_piped(found, [f'yield(name: "{name}_s")']))
-    return statements, params
+    of_each = {name: [_piped(source, steps) for source in sources] for name, steps in _ENDS.items()}
+    ends = of_each.items() if sources else ()
+    return [_piped(_joined(found), [f'yield(name: "{name}_s")']) for name, found in ends], params
 
 
 def _sources_in(
@@ -295,3 +284,9 @@ def _keep(columns: Sequence[str]) -> str:
 
 def _list(names: Sequence[str]) -> str:
     return "[" + ", ".join(f'"{name}"' for name in names) + "]"
+
+
+_ENDS = {
+    name: [_group(["_measurement"]), f"{name}()", _keep(["_measurement", "_time"])]
+    for name in ("first", "last")
+}

@@ -103,9 +103,9 @@ class Server:
             )
         self._is_ready = True
 
-    def oldest_us(self) -> int | None:
+    def oldest_us(self, timeout_seconds: float = TIMEOUT_SECONDS) -> int | None:
         """What is older than this the server does not keep; None when it keeps everything."""
-        self.prepare()
+        self.prepare(timeout_seconds)
         if not self.retention_seconds:
             return None
         return to_us(datetime.now(timezone.utc) - timedelta(seconds=self.retention_seconds))

@@ -72,8 +72,8 @@ async def _by_the_server(reader: InfluxDBReader, query: StatsQuery, asked: Asked
         asked,
         [
             *flux.counts(asked, ["status_code", "_field"], "duration", "untimed"),
-            *flux.sums(asked, []),
-            *flux.quantiles(asked, []),
+            *flux.sums(asked),
+            *flux.quantiles(asked),
             *(flux.edges(asked) if is_open else ()),
             *flux.far_rows(asked, ["duration"]),
         ],

@@ -173,8 +173,7 @@ class InfluxDBStore:
             self._making.finish()
 
     async def _ask(self, query: Callable[[InfluxDBReader], Coroutine[Any, Any, _Result]]) -> _Result:
-        await asyncio.to_thread(self._server.prepare, CONNECT_SECONDS)
-        self._reader.oldest_us = self._server.oldest_us()
+        self._reader.oldest_us = await asyncio.to_thread(self._server.oldest_us, CONNECT_SECONDS)
         try:
             return await self._reader.ask(query)
         except BlocksGone:  # replaced while the question was under way: the next manifest names others

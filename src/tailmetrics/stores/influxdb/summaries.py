@@ -102,8 +102,7 @@ class InfluxDBSummaries:
 
     async def state(self) -> State:
         found = await self._meta(_STATE)
-        await asyncio.to_thread(self._server.prepare)
-        oldest = self._server.oldest_us()
+        oldest = await asyncio.to_thread(self._server.oldest_us)
         oldest_us = ALWAYS[0] if oldest is None else oldest
         journal = found.get("journal")
         since = (
