@@ -101,3 +101,15 @@ def test_live_the_demo_keeps_its_pace_in_the_mean_of_a_day(tmp_path: Path) -> No
         generate(options, asked_to_stop_after(10))
         lines += file.read_bytes().count(b"\n")
     assert abs(lines - 2_400) <= 24
+
+
+def test_live_the_demo_goes_on_where_its_pace_is_below_a_line_at_first(file: Path) -> None:
+    quiet = NOW.replace(hour=4)
+    options = GeneratorOptions(file, mode="demo", batch_size=1, interval_seconds=0.0, now=quiet, seed=1)
+    generate(options, asked_to_stop_after(10))
+    assert file.read_bytes().count(b"\n") == 3
+
+
+@pytest.mark.parametrize("hour", range(24))
+def test_the_past_of_the_demo_has_the_lines_of_the_mean_pace_at_each_hour(file: Path, hour: int) -> None:
+    assert len(demo_of(file, days=1, interval_seconds=60.0, now=NOW.replace(hour=hour))) == 1_440

@@ -77,7 +77,7 @@ class DemoPast(Demo):
         swings = np.array([math.sin(self._phase(self._end - age)) for age in self._ages.tolist()])
         even = self._ages - _SWING * _DAY_SECONDS / (2 * math.pi) * (swings[0] - swings)
         self._followed_by = even * self._lines_a_second
-        self._total = int(self._followed_by[-1])
+        self._total = round(self._followed_by[-1])
 
     def is_complete(self, written: int) -> bool:
         if written < self.options.max_lines:

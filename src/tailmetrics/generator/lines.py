@@ -54,7 +54,7 @@ class Lines:
 
     def is_complete(self, written: int) -> bool:
         """Whether these are all lines that are asked for."""
-        return written == self.options.max_lines
+        return 0 < self.options.max_lines <= written
 
     def take(self, count: int, now: float) -> bytes:
         """The next `count` lines, as written at `now`, in seconds since 1970."""
