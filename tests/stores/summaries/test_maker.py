@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -319,10 +320,14 @@ def _numbers_while_it_runs(store: FakeKeeps, monkeypatch: pytest.MonkeyPatch) ->
     """The numbers of the manifests that there are each time a maker rests."""
 
     async def sleep(seconds: float) -> None:
+        if threading.get_ident() != here:  # the loop of a store that another test has used
+            await really_sleep(seconds)
+            return
         numbers.append(max(store.manifests, default=0))
         await wait("before")
 
     numbers: list[int] = []
+    here, really_sleep = threading.get_ident(), asyncio.sleep
     monkeypatch.setattr("asyncio.sleep", sleep)
     store.said = ""
     task = Task(maker_of(store).run())
