@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Final, Literal
 from zoneinfo import ZoneInfo
 
 from tailmetrics.status import SourceStatus
 
+RecordOrder = Literal["newest", "slowest"]
 Failures = Literal["4xx+5xx", "5xx", "5xx+429"]
 UptimeMethod = Literal["requests", "good_windows"]
 CustomerSort = Literal["customer_id", "requests", "failures", "uptime", "average", "median", "p99"]
@@ -40,6 +41,25 @@ class Every:
 
 
 @dataclass(frozen=True, slots=True)
+class RequestFilter:
+    """Which requests a query is about: those that meet every condition that is given.
+
+    `*` in a path stands for any characters, none included; all else for itself. A path is one of `paths`, if
+    there are any, and none of `other_paths`. `statuses` are ranges with both ends. A duration, in seconds, is
+    at least `min_duration` and less than `max_duration`: with either, requests of unknown duration are out.
+    """
+
+    paths: tuple[str, ...] = ()
+    other_paths: tuple[str, ...] = ()
+    statuses: tuple[tuple[int, int], ...] = ()
+    min_duration: float | None = None
+    max_duration: float | None = None
+
+
+ALL_REQUESTS: Final = RequestFilter()
+
+
+@dataclass(frozen=True, slots=True)
 class StatsQuery:
     """Statistics: without `customer_id` about all customers together, without bounds about all time."""
 
@@ -52,6 +72,7 @@ class StatsQuery:
     uptime_method: UptimeMethod = "requests"
     objective: float = 99.0
     fill: bool = False
+    only: RequestFilter = ALL_REQUESTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +131,7 @@ class CustomersQuery:
     descending: bool = False
     limit: int = 100
     after: str | None = None
+    only: RequestFilter = ALL_REQUESTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,13 +151,18 @@ class CustomersPage:
 
 @dataclass(frozen=True, slots=True)
 class BreakdownQuery:
-    """Requests of one customer (without an id: of all) by path and by status; `top` paths are told apart."""
+    """Requests of one customer (without an id: of all) by path and by status; `top` paths are told apart.
+
+    With `latencies` each part has its 99th percentile, which takes a look at every duration.
+    """
 
     customer_id: str | None
     start: datetime | None = None
     end: datetime | None = None
     failures: Failures = "4xx+5xx"
     top: int = 10
+    latencies: bool = False
+    only: RequestFilter = ALL_REQUESTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +170,7 @@ class PathCount:
     path: str
     requests: int
     failed: int
+    p99_latency: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +180,7 @@ class StatusCount:
     status_code: int
     requests: int
     failed: int
+    p99_latency: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +208,7 @@ class TrendsQuery:
     parts: int
     failures: Failures = "4xx+5xx"
     length_us: int = 0
+    only: RequestFilter = ALL_REQUESTS
 
     @property
     def part_us(self) -> int:
@@ -196,6 +226,23 @@ class Trend:
     customer_id: str
     requests: tuple[int, ...]
     failed: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CountsQuery:
+    """How many requests of each customer are bad, in [start, end) cut into parts of `part_us`, or whole (0).
+
+    Bad are those that failed, or with `limit_seconds` those that took so long or longer: then requests of
+    unknown duration are not counted at all. None for all customers.
+    """
+
+    start: datetime
+    end: datetime
+    part_us: int = 0
+    failures: Failures = "4xx+5xx"
+    limit_seconds: float | None = None
+    customer_ids: tuple[str, ...] | None = None
+    only: RequestFilter = ALL_REQUESTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +289,24 @@ class RecordsQuery:
     start: datetime | None = None
     end: datetime | None = None
     after: RecordPlace | None = None
+    only: RequestFilter = ALL_REQUESTS
+
+
+@dataclass(frozen=True, slots=True)
+class RequestsQuery:
+    """The first `limit` requests behind `after`, a duration (seconds) and a place, in an order from its end.
+
+    The newest are the last by time, source and offset; the slowest are ordered by duration, those of equal
+    duration as the newest, and those of unknown duration come last.
+    """
+
+    customer_id: str | None = None
+    start: datetime | None = None
+    end: datetime | None = None
+    only: RequestFilter = ALL_REQUESTS
+    order: RecordOrder = "newest"
+    limit: int = 100
+    after: tuple[float | None, RecordPlace] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,11 +18,13 @@ from tailmetrics.sources import CHUNK_LINES, Batch, Source
 from tailmetrics.stats import (
     Breakdown,
     BreakdownQuery,
+    CountsQuery,
     CustomersPage,
     CustomersQuery,
     RecordsQuery,
     RejectsPage,
     RejectsQuery,
+    RequestsQuery,
     StatsAnswer,
     StatsQuery,
     StoreStatus,
@@ -41,6 +43,30 @@ COMMIT_LINES: Final = 4 * CHUNK_LINES
 # Without it nothing would be read while the end of a commit waits for a server or the disk, nor written while
 # that is read.
 READ_AHEAD: Final = 0.25
+
+
+COUNTS_SCHEMA: Final[dict[str, pl.DataType]] = {
+    "customer_id": pl.String(),
+    "part": pl.Int64(),  # of the range, from 0 on
+    "requests": pl.Int64(),
+    "bad": pl.Int64(),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Spans of time, [low, high) in microseconds, that were written to; None when nobody knows any more."""
+
+    mark: str
+    spans: tuple[tuple[int, int], ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A text, and how often it was replaced."""
+
+    version: int
+    text: str
 
 
 class Writes(Protocol):
@@ -126,6 +152,17 @@ class Queries(Protocol):
         """How requests spread over a range, one entry for each customer that is asked for, in that order."""
         ...
 
+    async def counts(self, query: CountsQuery) -> pl.DataFrame:
+        """Rows of COUNTS_SCHEMA, in any order, of the customers and parts that have a request."""
+        ...
+
+    async def requests(self, query: RequestsQuery) -> pl.DataFrame:
+        """Requests themselves as rows of STORED_SCHEMA, in the order of the query.
+
+        Raises UnknownCustomer when the store has no request of the customer at any time.
+        """
+        ...
+
     async def span(self) -> tuple[datetime, datetime] | None:
         """The times of the first and of the last request, None when there is none."""
         ...
@@ -143,6 +180,13 @@ class Reads(Queries, Protocol):
 
         An answer holds as long as the version that was read before asking. None when other processes may
         write to the store, which nobody is told of.
+        """
+        ...
+
+    async def changes(self, mark: str | None) -> Changes:
+        """Which times have been written to since a mark; without one only the mark of now is of use.
+
+        A look that begins after this one has all that was written before the mark.
         """
         ...
 
@@ -172,7 +216,22 @@ class Reads(Queries, Protocol):
         ...
 
 
-class Store(Writes, Reads, Protocol):
+class Notes(Protocol):
+    """Texts under names: what the service itself has to remember, as the states of its alerts."""
+
+    async def note(self, name: str) -> Note:
+        """What was kept under a name last; version 0 when nothing was."""
+        ...
+
+    async def keep_note(self, name: str, text: str, version: int) -> bool:
+        """Replace a note of this version, whose version is one higher then.
+
+        False, and nothing is replaced, when it is of another version: somebody was quicker.
+        """
+        ...
+
+
+class Store(Writes, Reads, Notes, Protocol):
     """A place where records, rejects and positions are kept together."""
 
     def check_present(self) -> None:

@@ -22,12 +22,14 @@ from tailmetrics.sources import Batch, Source
 from tailmetrics.stats import (
     Breakdown,
     BreakdownQuery,
+    CountsQuery,
     CustomersPage,
     CustomersQuery,
     RecordsQuery,
     Reject,
     RejectsPage,
     RejectsQuery,
+    RequestsQuery,
     StatsAnswer,
     StatsQuery,
     StoreStatus,
@@ -35,9 +37,10 @@ from tailmetrics.stats import (
     TrendsQuery,
 )
 from tailmetrics.status import SourceStatus, stored_statuses
-from tailmetrics.stores.base import COMMIT_LINES, READ_AHEAD
+from tailmetrics.stores.base import COMMIT_LINES, READ_AHEAD, Changes, Note
 from tailmetrics.stores.cursors import LAST, place_of
-from tailmetrics.stores.record_pages import behind, pages
+from tailmetrics.stores.filtering import is_selected
+from tailmetrics.stores.record_pages import behind, first_requests, pages
 from tailmetrics.stores.reject_limits import halves, kept_of_source
 from tailmetrics.stores.results import (
     FAILURE_RULES,
@@ -45,6 +48,7 @@ from tailmetrics.stores.results import (
     breakdown_of,
     can_be_stored,
     check_storable,
+    counts_of_rows,
     customers_page,
     listed,
     ranked,
@@ -77,6 +81,8 @@ class Memory:
     reports: dict[str, tuple[SourceStatus, ...]] = field(default_factory=dict)
     blanks: int = 0
     commits: int = 0
+    touched: list[tuple[Span, ...]] = field(default_factory=list)  # by each commit
+    notes: dict[str, Note] = field(default_factory=dict)
 
 
 class InMemoryStore:
@@ -145,6 +151,7 @@ class InMemoryStore:
             _omit(memory.rejects, self._max_rejects_kept)
             memory.blanks += sum(batch.parsed.blanks for batch in batches)
             memory.commits += 1
+            memory.touched.append(_spans_of([batch.parsed.records["timestamp"] for batch in batches]))
 
     def forget(self, source_ids: Sequence[str], *, with_records: bool = False) -> int:
         with self._lock:
@@ -181,7 +188,7 @@ class InMemoryStore:
         offset = place_of("customers", query.after, 0)
         if query.search and not can_be_stored(query.search):
             return CustomersPage((), 0, None)
-        rows = memory.records.filter(_within(query.start, query.end))
+        rows = memory.records.filter(_within(query.start, query.end), is_selected(query.only))
         totals = rows.group_by("customer_id").agg(aggregates(query.failures)).filter(listed(query))
         found = ranked(totals, query)
         return customers_page(found.slice(offset, query.limit).iter_rows(), found.height, offset)
@@ -195,9 +202,33 @@ class InMemoryStore:
         asked = [customer_id for customer_id in query.customer_ids if can_be_stored(customer_id)]
         part = ((pl.col("time") - to_us(query.start)) // query.part_us).alias("part")
         failed = FAILURE_RULES[query.failures](pl.col("status_code")).sum().alias("failed")
-        rows = memory.records.filter(_within(query.start, query.end), pl.col("customer_id").is_in(asked))
+        rows = memory.records.filter(
+            _within(query.start, query.end), pl.col("customer_id").is_in(asked), is_selected(query.only)
+        )
         counted = rows.group_by("customer_id", part).agg(pl.len(), failed)
         return trends_of(query, counted.iter_rows())
+
+    async def counts(self, query: CountsQuery) -> pl.DataFrame:
+        memory = await self._asked(query)
+        return counts_of_rows(query, memory.records.filter(_within(query.start, query.end)))
+
+    async def requests(self, query: RequestsQuery) -> pl.DataFrame:
+        memory = await self._asked(query)
+        return first_requests(_stored(_of_customer(memory.records, query)), query)
+
+    async def changes(self, mark: str | None) -> Changes:
+        memory = await self._asked(None)
+        touched = memory.touched[0 if mark is None else int(mark) :]
+        return Changes(str(len(memory.touched)), tuple(itertools.chain.from_iterable(touched)))
+
+    async def note(self, name: str) -> Note:
+        return (await self._asked(None)).notes.get(name, Note(0, ""))
+
+    async def keep_note(self, name: str, text: str, version: int) -> bool:
+        if (await self.note(name)).version != version:
+            return False
+        self._open().notes[name] = Note(version + 1, text)
+        return True
 
     async def span(self) -> tuple[datetime, datetime] | None:
         times = (await self._asked(None)).records["time"].to_numpy()
@@ -213,14 +244,12 @@ class InMemoryStore:
         return pages(self, query, self._count, self._page)
 
     async def _count(self, query: RecordsQuery, span: Span, width_us: int) -> Sequence[tuple[int, int]]:
-        rows = _in_span((await self._asked(query)).records, query.customer_id, span)
+        rows = _in_span((await self._asked(query)).records, query, span)
         part = (pl.col("time") - span[0]) // width_us
         return rows.group_by(part.alias("part")).agg(pl.len()).rows()
 
     async def _page(self, query: RecordsQuery, span: Span, limit: int) -> pl.DataFrame:
-        rows = _in_span((await self._asked(query)).records, query.customer_id, span)
-        time = pl.from_epoch("time", "us").dt.replace_time_zone("UTC").alias("timestamp")
-        stored = rows.with_columns(time, source="source_id").select(list(STORED_SCHEMA))
+        stored = _stored(_in_span((await self._asked(query)).records, query, span))
         return behind(stored.sort("timestamp", "source", "offset"), query.after).head(limit)
 
     async def status(self) -> StoreStatus:
@@ -314,12 +343,23 @@ def _within(start: datetime | None, end: datetime | None) -> pl.Expr:
     return low if end is None else low & (pl.col("time") < to_us(end))
 
 
-def _in_span(records: pl.DataFrame, customer_id: str | None, span: Span) -> pl.DataFrame:
-    rows = records.filter(pl.col("time").is_between(*span, closed="left"))
-    return rows if customer_id is None else rows.filter(pl.col("customer_id") == customer_id)
+def _spans_of(times: Sequence[pl.Series]) -> tuple[Span, ...]:
+    """From the first to the last one of each batch."""
+    microseconds = [each.dt.timestamp("us").to_numpy() for each in times if len(each)]
+    return tuple((int(each.min()), int(each.max()) + 1) for each in microseconds)
 
 
-def _of_customer(records: pl.DataFrame, query: StatsQuery | BreakdownQuery) -> pl.DataFrame:
+def _in_span(records: pl.DataFrame, query: RecordsQuery, span: Span) -> pl.DataFrame:
+    rows = records.filter(pl.col("time").is_between(*span, closed="left"), is_selected(query.only))
+    return rows if query.customer_id is None else rows.filter(pl.col("customer_id") == query.customer_id)
+
+
+def _stored(records: pl.DataFrame) -> pl.DataFrame:
+    time = pl.from_epoch("time", "us").dt.replace_time_zone("UTC").alias("timestamp")
+    return records.with_columns(time, source="source_id").select(list(STORED_SCHEMA))
+
+
+def _of_customer(records: pl.DataFrame, query: StatsQuery | BreakdownQuery | RequestsQuery) -> pl.DataFrame:
     """The records in the range of a query. Raises UnknownCustomer."""
     customer_id = query.customer_id
     check_storable(customer_id)
@@ -327,4 +367,4 @@ def _of_customer(records: pl.DataFrame, query: StatsQuery | BreakdownQuery) -> p
         records = records.filter(pl.col("customer_id") == customer_id)
         if records.is_empty():
             raise UnknownCustomer(customer_id)
-    return records.filter(_within(query.start, query.end))
+    return records.filter(_within(query.start, query.end), is_selected(query.only))

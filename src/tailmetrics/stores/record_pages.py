@@ -7,10 +7,11 @@ span of its own, for which a store looks once, and no store sorts more than a pa
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import replace
 
 import polars as pl
 
-from tailmetrics.stats import BreakdownQuery, RecordPlace, RecordsQuery
+from tailmetrics.stats import BreakdownQuery, RecordOrder, RecordPlace, RecordsQuery, RequestsQuery
 from tailmetrics.stores.base import Queries
 from tailmetrics.stores.windowing import Span
 from tailmetrics.windows import from_us, to_us
@@ -42,7 +43,7 @@ async def pages(
                 yield found
             if found.height < PAGE_RECORDS:
                 break
-            rest = RecordsQuery(query.customer_id, query.start, query.end, place_of_last(found))
+            rest = replace(query, after=place_of_last(found))
 
 
 def place_of_last(records: pl.DataFrame) -> RecordPlace:
@@ -57,6 +58,29 @@ def behind(records: pl.DataFrame, place: RecordPlace | None) -> pl.DataFrame:
     time, source = pl.col("timestamp"), pl.col("source")
     in_source = (source > place.source) | ((source == place.source) & (pl.col("offset") > place.offset))
     return records.filter((time > place.timestamp) | ((time == place.timestamp) & in_source))
+
+
+def first_requests(records: pl.DataFrame, query: RequestsQuery) -> pl.DataFrame:
+    """The first of some records, which the filter of a query selects, in its order and behind its place."""
+    keys = ["timestamp", "source", "offset"]
+    if query.order == "slowest":
+        keys.insert(0, "duration")
+    ordered = records.sort(keys, descending=True, nulls_last=True)
+    if query.after is not None:
+        ordered = ordered.filter(_is_after(query.order, *query.after))
+    return ordered.head(query.limit)
+
+
+def _is_after(order: RecordOrder, duration: float | None, place: RecordPlace) -> pl.Expr:
+    time, source = pl.col("timestamp"), pl.col("source")
+    in_source = (source < place.source) | ((source == place.source) & (pl.col("offset") < place.offset))
+    older = (time < place.timestamp) | ((time == place.timestamp) & in_source)
+    if order == "newest":
+        return older
+    unknown = pl.col("duration").is_null()
+    if duration is None:
+        return unknown & older
+    return unknown | (pl.col("duration") < duration) | ((pl.col("duration") == duration) & older)
 
 
 async def _span(store: Queries, query: RecordsQuery) -> Span | None:

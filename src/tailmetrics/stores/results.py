@@ -20,6 +20,7 @@ from tailmetrics.stats import (
     MAX_WINDOWS,
     Breakdown,
     BreakdownQuery,
+    CountsQuery,
     CustomersPage,
     CustomersQuery,
     CustomerStats,
@@ -35,7 +36,9 @@ from tailmetrics.stats import (
     TrendsQuery,
     WindowStats,
 )
+from tailmetrics.stores.base import COUNTS_SCHEMA
 from tailmetrics.stores.cursors import cursor_to
+from tailmetrics.stores.filtering import is_selected
 from tailmetrics.stores.windowing import check_filled, spans_of, too_many_windows, window_starts
 from tailmetrics.windows import Grid, clocks_change, from_us, to_us
 
@@ -217,9 +220,11 @@ def ranked(totals: pl.DataFrame, query: CustomersQuery) -> pl.DataFrame:
 
 
 def breakdown_of(query: BreakdownQuery, rows: pl.DataFrame) -> Breakdown:
-    """What rows with `path` and `status_code` make."""
+    """What rows with `path` and `status_code` make, and `duration` where latencies are asked for."""
     failed = FAILURE_RULES[query.failures](pl.col("status_code")).sum()
-    counts = (pl.len().alias("requests"), failed.alias("failed"))
+    counts = [pl.len().alias("requests"), failed.alias("failed")]
+    if query.latencies:
+        counts.append(pl.col("duration").quantile(0.99, "linear").alias("p99"))
     paths = rows.group_by("path").agg(*counts).sort("requests", "path", descending=[True, False])
     statuses = rows.group_by("status_code").agg(*counts).sort("status_code")
     return Breakdown(
@@ -227,6 +232,19 @@ def breakdown_of(query: BreakdownQuery, rows: pl.DataFrame) -> Breakdown:
         paths.height,
         tuple(StatusCount(*row) for row in statuses.iter_rows()),
     )
+
+
+def counts_of_rows(query: CountsQuery, rows: pl.DataFrame) -> pl.DataFrame:
+    """Counts from rows of the range with `time`, `customer_id`, `path`, `status_code` and `duration`."""
+    bad = FAILURE_RULES[query.failures](pl.col("status_code"))
+    if query.limit_seconds is not None:
+        rows = rows.filter(pl.col("duration").is_not_null())
+        bad = pl.col("duration") >= query.limit_seconds
+    if query.customer_ids is not None:
+        rows = rows.filter(pl.col("customer_id").is_in(query.customer_ids))
+    part = (pl.col("time") - to_us(query.start)) // query.part_us if query.part_us else pl.lit(0)
+    counted = rows.filter(is_selected(query.only)).group_by("customer_id", part.alias("part"))
+    return counted.agg(pl.len().alias("requests"), bad.sum().alias("bad")).cast(COUNTS_SCHEMA)  # type: ignore[arg-type]
 
 
 def trends_of(query: TrendsQuery, counted: Iterable[tuple[str, int, int, int]]) -> list[Trend]:
