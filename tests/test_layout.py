@@ -19,7 +19,7 @@ TESTS = ROOT / "tests"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 FOLDERS = sorted({PACKAGE, *(module.parent for module in MODULES)})
 
-MOST_ROOMS = 22
+MOST_ROOMS = 23
 MOST_FILES = 22
 MOST_LINES = 450
 MOST_CLASS_LINES = 300

@@ -1,0 +1,1 @@
+"""Objectives: whether what was promised to customers is kept, who is told when it is not, and how."""
