@@ -27,6 +27,7 @@ from tailmetrics.api.routes import (
     probes,
     records,
     rejects,
+    requests,
     session,
     stats,
 )
@@ -65,6 +66,7 @@ def create_app(settings: Settings, store: Store, ingestion: Supervisor | None, m
         customers.router,
         rejects.router,
         records.router,
+        requests.router,
         load_routes.load_router(),
         probes.router,
         backup.router,

@@ -14,7 +14,7 @@ from tailmetrics.cli.export import command as export
         *(run.up, run.ingest, run.serve),
         *(write.generate, write.publish, load.load, detect.detect),
         *(backup.backup, backup.restore, export.export),
-        *(ask.stats, ask.customers, ask.breakdown, ask.rejects),
+        *(ask.stats, ask.customers, ask.breakdown, ask.requests, ask.rejects),
         *(ask.report, ask.status, ask.top, ask.check),
     ],
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},

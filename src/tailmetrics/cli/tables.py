@@ -18,9 +18,13 @@ from tailmetrics.cli.documents import (
     Customer,
     Customers,
     Figures,
+    LoggedRequest,
+    PathRequests,
     Readiness,
     Rejects,
+    Requests,
     Stats,
+    StatusRequests,
     TimeRange,
 )
 from tailmetrics.cli.text import counted, escaped
@@ -33,7 +37,7 @@ _STYLES = {"ok": "green", "note": "yellow", "wrong": "bold red"}
 _WIDTH_FOR_CHARTS = 110  # columns; figures come first
 _LONGEST_BAR = 20  # columns
 _SORTED_COLUMNS = ("customer_id", "requests", "failures", "uptime", "average", "median", "p99")
-_SHOWN_OF_A_LINE = 200  # characters of one that was rejected
+_SHOWN_OF_A_LINE = 200  # characters
 _SORT_MARKS = ("▲", "▼")  # from the smallest, from the largest
 _GAP = 3  # cells between two columns
 _LEAST_OF_FOLDED = 20  # cells; a time of a window has as many
@@ -71,9 +75,9 @@ def print_customers(answer: Answer[Customers]) -> None:
 def print_paths(answer: Answer[Breakdown]) -> None:
     """One row a path."""
     counts = answer.document
-    table = figures_table("path", "requests", "failed")
+    table = figures_table("path", *_part_columns(counts))
     for each in counts.paths:
-        table.add_row(Text(escaped(each.path)), f"{each.total_requests:,}", f"{each.failed_requests:,}")
+        table.add_row(Text(escaped(each.path)), *_part(each, counts))
     shown = f"{len(counts.paths)} of {counted(counts.paths_total, 'path')}"
     print_table(f"{counts.customer_id or 'all customers'}, {shown}", table, counts, answer.origin)
 
@@ -81,11 +85,62 @@ def print_paths(answer: Answer[Breakdown]) -> None:
 def print_statuses(answer: Answer[Breakdown]) -> None:
     """One row a status; 0 is that of requests without an answer."""
     counts = answer.document
-    table = figures_table("status", "requests", "failed")
+    table = figures_table("status", *_part_columns(counts))
     for each in counts.statuses:
         status = str(each.status_code) if each.status_code else "no answer"
-        table.add_row(status, f"{each.total_requests:,}", f"{each.failed_requests:,}")
+        table.add_row(status, *_part(each, counts))
     print_table(counts.customer_id or "all customers", table, counts, answer.origin)
+
+
+def _part_columns(counts: Breakdown) -> tuple[str, ...]:
+    return ("requests", "failed", "p99 s") if counts.has_latencies else ("requests", "failed")
+
+
+def _part(part: PathRequests | StatusRequests, counts: Breakdown) -> list[str]:
+    figures = [f"{part.total_requests:,}", f"{part.failed_requests:,}"]
+    return [*figures, _number(part.p99_latency, 3)] if counts.has_latencies else figures
+
+
+def print_requests(answer: Answer[Requests]) -> None:
+    """One row a request, its line below it where lines were asked for."""
+    page = answer.document
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table.add_column("time", no_wrap=True)
+    if page.customer_id is None:
+        table.add_column("customer", overflow="fold")
+    table.add_column("path", overflow="fold")
+    table.add_column("status", justify="right", no_wrap=True)
+    table.add_column("seconds", justify="right", no_wrap=True)
+    table.add_column("log:byte", overflow="fold")
+    has_lines = any(each.line is not None or each.line_missing is not None for each in page.requests)
+    if has_lines:
+        table.add_column("line", overflow="fold")
+    for each in page.requests:
+        texts = [each.customer_id, each.path] if page.customer_id is None else [each.path]
+        status = str(each.status_code) if each.status_code else "no answer"
+        table.add_row(
+            each.time,
+            *(Text(escaped(text)) for text in texts),
+            Text(status, _STYLES["wrong"] if each.failed else ""),
+            _number(each.duration, 3),
+            Text(escaped(f"{each.source or each.source_id}:{each.offset}")),
+            *([_line(each)] if has_lines else []),
+        )
+    shown = (
+        f"{page.customer_id or 'all customers'}, {counted(len(page.requests), 'request')}, {page.sort} first"
+    )
+    print_table(shown, table, page, answer.origin)
+    _print_cursor(page.next_cursor)
+
+
+def _line(request: LoggedRequest) -> Text:
+    if request.line is None:
+        return Text(f"({escaped(request.line_missing or '')})", "dim")
+    return Text(escaped(_shortened(request.line)))
+
+
+def _shortened(line: str) -> str:
+    return line[:_SHOWN_OF_A_LINE] + ("…" if len(line) > _SHOWN_OF_A_LINE else "")
 
 
 def print_rejects(answer: Answer[Rejects]) -> None:
@@ -99,8 +154,8 @@ def print_rejects(answer: Answer[Rejects]) -> None:
         table.add_column("why", overflow="fold")
         table.add_column("line", overflow="fold")
         for reject in rejects:
-            line = reject.line[:_SHOWN_OF_A_LINE] + ("…" if len(reject.line) > _SHOWN_OF_A_LINE else "")
-            table.add_row(f"{reject.offset:,}", Text(escaped(reject.reason)), Text(escaped(line)))
+            line = Text(escaped(_shortened(reject.line)))
+            table.add_row(f"{reject.offset:,}", Text(escaped(reject.reason)), line)
         _console().print(table)
     _print(f"from {answer.origin}")
     _print_cursor(page.next_cursor)
@@ -221,7 +276,8 @@ def print_table(title: str, table: Table, asked: TimeRange, origin: str) -> None
     """Print a table, the range above it, the definition of failed and the origin below it."""
     _print(f"{escaped(title)}, {asked.range_text}")
     _print_fitting(table)
-    _print(f"failed: {asked.failures}; from {origin}")
+    only = f"only {escaped(asked.filter_text)}; " if asked.filter else ""
+    _print(f"failed: {asked.failures}; {only}from {origin}")
 
 
 def fitting(table: Table, console: Console) -> tuple[Table, tuple[str, ...]]:

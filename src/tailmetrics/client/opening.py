@@ -87,7 +87,7 @@ class _SharedStore:
             shared._users += 1
             return shared
 
-    def get(self, path: str, parameters: Mapping[str, str]) -> httpx.Response:
+    def get(self, path: str, parameters: Parameters) -> httpx.Response:
         return self._transport.get(path, parameters)
 
     def records(self, query: RecordsQuery) -> Iterator[pl.DataFrame]:
