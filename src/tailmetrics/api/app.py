@@ -24,6 +24,7 @@ from tailmetrics.api.routes import (
     badge,
     breakdown,
     customers,
+    latencies,
     probes,
     records,
     rejects,
@@ -63,6 +64,7 @@ def create_app(settings: Settings, store: Store, ingestion: Supervisor | None, m
     for router in (
         stats.router,
         breakdown.router,
+        latencies.router,
         customers.router,
         rejects.router,
         records.router,

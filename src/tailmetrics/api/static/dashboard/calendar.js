@@ -86,10 +86,11 @@ export class Calendar {
       : words;
     return element(
       "td",
-      { role: "gridcell", class: kind, tabindex: isChosen ? "0" : "-1", "data-day": date, "aria-label": `${format.longDay(date)}: ${said}` },
-      element("span", { class: "date" }, format.shortDay(date)),
+      { role: "gridcell", class: kind, tabindex: isChosen ? "0" : "-1", "data-day": date },
+      element("span", { class: "date", "aria-hidden": "true" }, format.shortDay(date)),
       element("span", { class: "shape", "aria-hidden": "true" }, shape),
-      element("span", { class: "uptime" }, day.total_requests ? format.uptime(day.uptime) : "–"),
+      element("span", { class: "uptime", "aria-hidden": "true" }, day.total_requests ? format.uptime(day.uptime) : "–"),
+      element("span", { class: "hidden" }, `${format.longDay(date)}: ${said}`),
     );
   }
 

@@ -2,7 +2,7 @@
 
 import { byId, element, figure, replace, setText } from "./dom.js";
 import * as format from "./format.js";
-import { REQUESTS, figuresAddress } from "./state.js";
+import { REQUESTS, addressOf, figuresAddress } from "./state.js";
 import { classOf } from "./words.js";
 
 const LIMIT = 20;
@@ -12,7 +12,8 @@ export class Requests {
   #go;
   #zoom;
   #signIn;
-  #about = ""; // what is shown, as its address
+  #about = ""; // what is shown, as the page's address has it
+  #base = ""; // where its first page is
   #cursors = [];
   #lines = null; // those of this page, once one of them was asked for
   #state = null; // what the rows were asked for
@@ -45,10 +46,12 @@ export class Requests {
     const [from, to] = state.bar ? state.bar.split("/") : [stats.from, stats.to];
     const parameters = { from, to, limit: LIMIT, sort: state.requests === "slowest" ? "slowest" : "newest" };
     if (state.requests === "failed") parameters.failed = "true";
-    const about = figuresAddress(state, "requests", parameters);
+    // Of a range that moves with the clock, rows stay while they are read.
+    const about = addressOf({ ...state, sort: "", page: 1, compare: true, paused: false });
     if (about === this.#about) return;
     const isOpened = this.#about === "";
     this.#about = about;
+    this.#base = figuresAddress(state, "requests", parameters);
     this.#cursors = [];
     byId(`requests-${state.requests}`).checked = true;
     setText(byId("requests-title"), `${KINDS[state.requests]} requests`);
@@ -101,7 +104,7 @@ export class Requests {
 
   #address() {
     const cursor = this.#cursors.at(-1);
-    return cursor ? `${this.#about}&cursor=${encodeURIComponent(cursor)}` : this.#about;
+    return cursor ? `${this.#base}&cursor=${encodeURIComponent(cursor)}` : this.#base;
   }
 
   async #turn(change) {
