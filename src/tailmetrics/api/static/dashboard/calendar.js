@@ -89,7 +89,7 @@ export class Calendar {
       { role: "gridcell", class: kind, tabindex: isChosen ? "0" : "-1", "data-day": date },
       element("span", { class: "date", "aria-hidden": "true" }, format.shortDay(date)),
       element("span", { class: "shape", "aria-hidden": "true" }, shape),
-      element("span", { class: "uptime", "aria-hidden": "true" }, day.total_requests ? format.uptime(day.uptime) : "–"),
+      element("span", { class: "uptime", "aria-hidden": "true" }, day.total_requests ? shortUptime(day.uptime) : "–"),
       element("span", { class: "hidden" }, `${format.longDay(date)}: ${said}`),
     );
   }
@@ -126,6 +126,8 @@ function kindOf(day, target) {
   if (day.uptime >= target) return "kept";
   return 100 - day.uptime <= 2 * (100 - target) ? "partly" : "broken";
 }
+
+const shortUptime = (uptime) => (uptime === 100 ? format.percent(uptime) : format.uptime(uptime));
 
 // Days by themselves, without a zone.
 const plusDays = (date, days) => new Date(Date.parse(date) + days * DAY_MS).toISOString().slice(0, 10);

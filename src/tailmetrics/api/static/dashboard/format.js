@@ -18,6 +18,15 @@ export const share = (part, whole) => (whole ? shares.format(part / whole) : NON
 const exactPercents = new Intl.NumberFormat(undefined, { style: "percent", maximumFractionDigits: 5 });
 export const percent = (value) => exactPercents.format(value / 100);
 
+export const wholePercent = (value) => shares.format(value / 100);
+export const amount = (value) => upToThree.format(value);
+const twoDigits = new Intl.NumberFormat(undefined, { maximumSignificantDigits: 2 });
+export const rate = (value) => twoDigits.format(value);
+
+// What was missed once never looks as if all was kept.
+const threeDecimals = new Intl.NumberFormat(undefined, { style: "percent", minimumFractionDigits: 2, maximumFractionDigits: 3 });
+export const exactUptime = (value) => threeDecimals.format((value < 100 ? Math.min(value, 99.999) : value) / 100);
+
 // How a figure differs from what it was: by a share of that, or between per cents in points.
 const changes = new Intl.NumberFormat(undefined, { style: "percent", maximumSignificantDigits: 2 });
 const points = new Intl.NumberFormat(undefined, { maximumFractionDigits: 2 });

@@ -9,6 +9,7 @@ import { counted } from "./words.js";
 const MAX_AGE_MS = 60_000;
 const PARTS = 60;
 const ROW = 20; // pixels
+const STEPS = [1, 5, 10, 30, 60, 300, 600, 1800, 3600, 7200, 14_400, 43_200, 86_400, 172_800, 432_000, 864_000]; // seconds
 const [LEFT, BOTTOM] = [66, 22];
 
 export class HeatMap {
@@ -81,14 +82,15 @@ export class HeatMap {
   }
 
   #label(pen, width, height) {
-    const { parts, from, to } = this.#answer;
+    const { from, to } = this.#answer;
     const [begin, end] = [from, to].map((time) => Date.parse(time) / 1000);
-    const step = (end - begin) / (width < 500 ? 3 : 6);
+    const most = width < 500 ? 3 : 7;
+    const step = STEPS.find((each) => (end - begin) / each <= most) ?? (end - begin) / most;
     pen.textAlign = "left";
     pen.textBaseline = "alphabetic";
-    for (let time = begin; time < end - step / 2; time += step) {
+    for (let time = Math.ceil(begin / step) * step; time < end - step / 4; time += step) {
       const at = LEFT + ((time - begin) / (end - begin)) * (width - LEFT);
-      pen.fillText(format.tick(time, parts.length > 1 && end - begin > 3 * 86_400 ? 86_400 : 60, this.#state.tz, false), at, height - 6);
+      pen.fillText(format.tick(time, step, this.#state.tz, false), at, height - 6);
     }
   }
 

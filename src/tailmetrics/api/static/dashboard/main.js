@@ -8,7 +8,7 @@ import { Comparison } from "./compare.js";
 import { Feed } from "./feed.js";
 import * as format from "./format.js";
 import { Figures, emptyOf, showEmpty, showRejects, showWarnings, unknownCustomer } from "./panels.js";
-import { MOST_EXPORTED, addressOf, exportAddress, leastOf, mended, rangeOf, readState, viewParameters } from "./state.js";
+import { MOST_EXPORTED, addressOf, exportAddress, figuresAddress, leastOf, mended, rangeOf, readState, viewParameters } from "./state.js";
 import { faultOf, sentence, summaryOf, titleOf, wrongOf } from "./words.js";
 import { depth, listenForBack, showFilters } from "./zoom.js";
 
@@ -32,6 +32,7 @@ let charts = null;
 let requests = null;
 let calendar = null;
 let heat = null;
+let promises = null;
 const comparison = new Comparison((before) => {
   figures.compare(before);
   charts?.then((both) => both.forEach((chart) => chart.compare(before?.windows ?? [])));
@@ -97,6 +98,16 @@ function showPanels() {
   calendar.then((panel) => panel.show(state), () => (calendar = null));
   heat ??= import("./heat.js").then(({ HeatMap }) => new HeatMap());
   heat.then((panel) => panel.show(state, view.stats, about()), () => (heat = null));
+  if (view.looks.objectives) showPromises();
+}
+
+// Nothing is asked of a service to which nobody gave objectives.
+function showPromises() {
+  promises ??= Promise.all([import("./budgets.js"), import("./alerts.js")]).then(([{ Budgets }, { Alerts }]) => [
+    new Budgets(go, (objective) => calendar?.then((panel) => panel.promise(objective))),
+    new Alerts(go, (marks) => charts?.then((both) => both.forEach((chart) => chart.mark(marks)))),
+  ]);
+  promises.then((parts) => parts.forEach((part) => part.show(state)), () => (promises = null));
 }
 
 function apply(moved) {
@@ -147,7 +158,7 @@ function receive(document) {
     replaceExports();
     byId("customers").hidden = view.customers === null;
     if (view.customers !== null) customers.show(view, state);
-    breakdown.show(view, about(), exportAddress(state, view, "breakdown"), filterBy);
+    breakdown.show(view, about(), figuresAddress(state, "breakdown", { from: stats.from, to: stats.to }), filterBy);
     showRejects(view.rejects, state.tz);
   }
   showPanels();

@@ -170,9 +170,14 @@ export function figuresAddress(state, what, parameters) {
   const { tz, failures, customer } = state;
   const all = new URLSearchParams({ tz, failures, ...filterParameters(state), ...parameters });
   if (what === "latencies") all.delete("failures");
-  // No path can hold . or .. as a part of it.
-  const isPath = customer !== null && !/^\.\.?$/.test(customer);
-  if (customer !== null && !isPath) all.set("customer_id", customer);
+  return customer === null ? `/${what}?${all}` : customerAddress(customer, what, all);
+}
+
+// What there is of one customer; `name` is that of the parameter for an id that no path can hold.
+export function customerAddress(customer, what, parameters, name = "customer_id") {
+  const all = new URLSearchParams(parameters);
+  const isPath = !/^\.\.?$/.test(customer);
+  if (!isPath) all.set(name, customer);
   return `${isPath ? `/customers/${encodeURIComponent(customer)}` : ""}/${what}?${all}`;
 }
 
@@ -196,7 +201,6 @@ export function exportAddress(state, view, what, format) {
   const parameters = new URLSearchParams({ tz: state.tz, failures: state.failures, ...filterParameters(state) });
   if (from) parameters.set("from", from);
   if (to) parameters.set("to", to);
-  if (what === "breakdown") return `/breakdown?${parameters}`;
   parameters.set("format", format);
   if (what === "customers") {
     const isCsv = format === "csv";
