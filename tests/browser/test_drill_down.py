@@ -24,16 +24,17 @@ ADDRESS = "/?customer=acme&range=7d&tz=UTC"
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """Requests of three days, each ten minutes; one of yesterday failed."""
+    """Requests of three days, each ten minutes; one of yesterday failed, as did one of another customer."""
     folder = tmp_path_factory.mktemp("drill")
     lines = [
         f"{YESTERDAY + timedelta(minutes=minute):%Y-%m-%d %H:%M:%S} acme /list 200 0.100"
         for minute in range(-1440, 1440, 10)
     ]
-    (folder / "requests.log").write_text("\n".join(sorted([*lines, FAILED])) + "\n")
+    other = f"{DAY} 10:31:00 other /pay 500 9.000"
+    (folder / "requests.log").write_text("\n".join(sorted([*lines, FAILED, other])) + "\n")
     service = Service(folder, str(folder / "requests.log"))
     service.start()
-    service.await_total(len(lines) + 1)
+    service.await_total(len(lines) + 2)
     yield service
     service.close()
 
@@ -117,6 +118,7 @@ def test_paths_and_statuses_are_filters_of_every_figure(visitor: Visitor, shop: 
     page = visitor.open(shop, ADDRESS)
     page.locator("#breakdown").scroll_into_view_if_needed()
     row = page.locator("#paths tbody tr", has_text="/pay")
+    expect(row.locator("data").first).to_have_text("1")
     expect(row.locator("td").nth(2)).to_have_text("750\u202fms")
     row.get_by_role("link").click()
     total(page, 1)

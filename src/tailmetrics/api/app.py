@@ -32,6 +32,7 @@ from tailmetrics.api.routes import (
     session,
     stats,
 )
+from tailmetrics.api.status_pages import routes as status_pages
 from tailmetrics.settings import Settings
 from tailmetrics.stores.base import Store
 from tailmetrics.telemetry.metrics import Metrics
@@ -74,6 +75,7 @@ def create_app(settings: Settings, store: Store, ingestion: Supervisor | None, m
         backup.router,
         badge.router,
         session.router,
+        status_pages.router,
     ):
         app.include_router(router)
     live_routes.install(app, services)
