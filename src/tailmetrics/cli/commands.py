@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from tailmetrics import __version__
-from tailmetrics.cli import ask, backup, detect, load, run, write
+from tailmetrics.cli import ask, backup, detect, load, run, status_page, write
 from tailmetrics.cli.export import command as export
 
 
@@ -15,7 +15,7 @@ from tailmetrics.cli.export import command as export
         *(write.generate, write.publish, load.load, detect.detect),
         *(backup.backup, backup.restore, export.export),
         *(ask.stats, ask.customers, ask.breakdown, ask.requests, ask.rejects),
-        *(ask.report, ask.status, ask.top, ask.check),
+        *(ask.report, ask.status, ask.top, ask.check, status_page.status_page),
     ],
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Settings come from .env.local, then the environment, then options. Each command has a --help "
