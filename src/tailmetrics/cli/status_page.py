@@ -45,9 +45,9 @@ def status_page(
     store_first = options.option_value("store_url") is not None
     with contextlib.closing(connect(settings, store_first=store_first)) as transport:
         if action == "create":
-            response = transport.send("POST", "/status-pages", body)
+            response = transport.change("POST", "/status-pages", body)
         elif action == "revoke":
-            response = transport.send("DELETE", f"/status-pages/{subject}")
+            response = transport.change("DELETE", f"/status-pages/{subject}")
         else:
             response = transport.get("/status-pages", {})
         if not response.is_success:

@@ -53,10 +53,6 @@ class Transport(Protocol):
         """
         ...
 
-    def send(self, method: str, path: str, body: object = None) -> httpx.Response:
-        """Ask for a change, with a JSON body if there is one. Raises what `get` raises."""
-        ...
-
     def records(self, query: RecordsQuery) -> Iterator[pl.DataFrame]:
         """Records as a store gives them, also for another thread than that which opened it.
 
@@ -74,7 +70,6 @@ class ServiceTransport:
         self.origin = url
         seconds = 2 * settings.query_timeout_seconds + _MORE_THAN_THE_SERVICE_TAKES
         headers, self._key_said = _key_header(settings, Role.READER)
-        self._change_headers, self._change_key_said = _key_header(settings, Role.WRITER)
         self._client = _http(url, seconds, headers)
 
     def get(self, path: str, parameters: Parameters) -> httpx.Response:
@@ -84,15 +79,6 @@ class ServiceTransport:
             raise _no_answer(self.origin, error) from error
         if response.status_code == httpx.codes.UNAUTHORIZED:
             raise _refusal(response, self._key_said)
-        return response
-
-    def send(self, method: str, path: str, body: object = None) -> httpx.Response:
-        try:
-            response = self._client.request(method, path, json=body, headers=self._change_headers)
-        except httpx.HTTPError as error:
-            raise _no_answer(self.origin, error) from error
-        if response.status_code in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
-            raise _refusal(response, self._change_key_said)
         return response
 
     def records(self, query: RecordsQuery) -> Iterator[pl.DataFrame]:
@@ -144,9 +130,6 @@ class StoreTransport:
 
     def get(self, path: str, parameters: Parameters) -> httpx.Response:
         return self._answer(self._client.get(path, params=parameters))
-
-    def send(self, method: str, path: str, body: object = None) -> httpx.Response:
-        return self._answer(self._client.request(method, path, json=body))
 
     def records(self, query: RecordsQuery) -> Iterator[pl.DataFrame]:
         frames = self._store.records(query)
