@@ -126,10 +126,10 @@ def print_requests(answer: Answer[Requests]) -> None:
             Text(escaped(f"{each.source or each.source_id}:{each.offset}")),
             *([_line(each)] if has_lines else []),
         )
-    shown = (
-        f"{page.customer_id or 'all customers'}, {counted(len(page.requests), 'request')}, {page.sort} first"
-    )
-    print_table(shown, table, page, answer.origin)
+    shown = f"{page.customer_id or 'all customers'}, {counted(len(page.requests), 'request')}"
+    _print(f"{escaped(shown)}, {page.sort} first, {page.range_text}")
+    _console().print(table)
+    _print(_footer(page, answer.origin))
     _print_cursor(page.next_cursor)
 
 
@@ -276,8 +276,12 @@ def print_table(title: str, table: Table, asked: TimeRange, origin: str) -> None
     """Print a table, the range above it, the definition of failed and the origin below it."""
     _print(f"{escaped(title)}, {asked.range_text}")
     _print_fitting(table)
+    _print(_footer(asked, origin))
+
+
+def _footer(asked: TimeRange, origin: str) -> str:
     only = f"only {escaped(asked.filter_text)}; " if asked.filter else ""
-    _print(f"failed: {asked.failures}; {only}from {origin}")
+    return f"failed: {asked.failures}; {only}from {origin}"
 
 
 def fitting(table: Table, console: Console) -> tuple[Table, tuple[str, ...]]:
