@@ -186,7 +186,7 @@ def test_directives_before_a_line_say_how_it_is_read(log: Path) -> None:
     line = b"2024-10-10 08:00:00 cust_1 / 200 0.1\n"
     other = (
         b"#Fields: date time sc-status cs-username cs-uri-stem time-taken\n"
-         b"2024-10-10 08:00:01 500 cust_1 / 0.1\n"
+        b"2024-10-10 08:00:01 500 cust_1 / 0.1\n"
     )
     read = Log(log, header + line + other, "w3c")
     assert read.texts() == [line.decode().rstrip(), other.decode().splitlines()[1]]
