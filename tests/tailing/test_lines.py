@@ -201,7 +201,7 @@ def test_a_block_is_shown_as_a_whole(tmp_path: Path) -> None:
 
 
 def test_no_more_is_read_than_an_answer_can_hold(read: Log, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_MOST_CHARACTERS", len(ALL[0]) + 1)
+    monkeypatch.setattr(module, "_MOST_BYTES", len(ALL[0]) + 2)
     found = read.lines()
     assert [line.text for line in found] == [*ALL[:2], *[None] * 8]
     assert "ask for fewer" in str(found[-1].missing)
