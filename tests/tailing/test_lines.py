@@ -186,7 +186,7 @@ def test_directives_before_a_line_say_how_it_is_read(log: Path) -> None:
     line = b"2024-10-10 08:00:00 cust_1 / 200 0.1\n"
     other = (
         b"#Fields: date time sc-status cs-username cs-uri-stem time-taken\n"
-         b"2024-10-10 08:00:01 500 cust_1 / 0.1\n"
+        b"2024-10-10 08:00:01 500 cust_1 / 0.1\n"
     )
     read = Log(log, header + line + other, "w3c")
     assert read.texts() == [line.decode().rstrip(), other.decode().splitlines()[1]]
@@ -201,7 +201,7 @@ def test_a_block_is_shown_as_a_whole(tmp_path: Path) -> None:
 
 
 def test_no_more_is_read_than_an_answer_can_hold(read: Log, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_MOST_CHARACTERS", len(ALL[0]) + 1)
+    monkeypatch.setattr(module, "_MOST_BYTES", len(ALL[0]) + 2)
     found = read.lines()
     assert [line.text for line in found] == [*ALL[:2], *[None] * 8]
     assert "ask for fewer" in str(found[-1].missing)

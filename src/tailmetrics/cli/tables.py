@@ -102,41 +102,38 @@ def _part(part: PathRequests | StatusRequests, counts: Breakdown) -> list[str]:
 
 
 def print_requests(answer: Answer[Requests]) -> None:
-    """One row a request, its line below it where lines were asked for."""
+    """One row a request, or where lines were asked for two: what is stored of it, and its line."""
     page = answer.document
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    table.add_column("time", no_wrap=True)
-    if page.customer_id is None:
-        table.add_column("customer", overflow="fold")
-    table.add_column("path", overflow="fold")
-    table.add_column("status", justify="right", no_wrap=True)
-    table.add_column("seconds", justify="right", no_wrap=True)
-    table.add_column("log:byte", overflow="fold")
-    has_lines = any(each.line is not None or each.line_missing is not None for each in page.requests)
-    if has_lines:
-        table.add_column("line", overflow="fold")
-    for each in page.requests:
-        texts = [each.customer_id, each.path] if page.customer_id is None else [each.path]
-        status = str(each.status_code) if each.status_code else "no answer"
-        table.add_row(
-            each.time,
-            *(Text(escaped(text)) for text in texts),
-            Text(status, _STYLES["wrong"] if each.failed else ""),
-            _number(each.duration, 3),
-            Text(escaped(f"{each.source or each.source_id}:{each.offset}")),
-            *([_line(each)] if has_lines else []),
-        )
-    shown = (
-        f"{page.customer_id or 'all customers'}, {counted(len(page.requests), 'request')}, {page.sort} first"
-    )
-    print_table(shown, table, page, answer.origin)
+    shown = f"{page.customer_id or 'all customers'}, {counted(len(page.requests), 'request')}"
+    _print(f"{escaped(shown)}, {page.sort} first, {page.range_text}")
+    rows = [_request(each, with_customer=page.customer_id is None) for each in page.requests]
+    if any(each.line is not None or each.line_missing is not None for each in page.requests):
+        for row, each in zip(rows, page.requests, strict=True):
+            line = f"({each.line_missing})" if each.line is None else _shortened(each.line)
+            _console().print(Text("  ").join(row), soft_wrap=True)
+            _print(f"    {escaped(line)}")
+    else:
+        customer = ("customer",) if page.customer_id is None else ()
+        table = _text_table(("time", *customer, "path", "status", "seconds", "log:byte"))
+        table.columns[0].no_wrap = True
+        for row in rows:
+            table.add_row(*row)
+        _print_rows(table)
+    _print(_footer(page, answer.origin))
     _print_cursor(page.next_cursor)
 
 
-def _line(request: LoggedRequest) -> Text:
-    if request.line is None:
-        return Text(f"({escaped(request.line_missing or '')})", "dim")
-    return Text(escaped(_shortened(request.line)))
+def _request(request: LoggedRequest, *, with_customer: bool) -> list[Text]:
+    status = str(request.status_code) if request.status_code else "no answer"
+    place = f"{request.source or request.source_id}:{request.offset}"
+    return [
+        Text(request.time),
+        *([Text(escaped(request.customer_id))] if with_customer else []),
+        Text(escaped(request.path)),
+        Text(status, _STYLES["wrong"] if request.failed else ""),
+        Text(_number(request.duration, 3)),
+        Text(escaped(place)),
+    ]
 
 
 def _shortened(line: str) -> str:
@@ -276,8 +273,12 @@ def print_table(title: str, table: Table, asked: TimeRange, origin: str) -> None
     """Print a table, the range above it, the definition of failed and the origin below it."""
     _print(f"{escaped(title)}, {asked.range_text}")
     _print_fitting(table)
+    _print(_footer(asked, origin))
+
+
+def _footer(asked: TimeRange, origin: str) -> str:
     only = f"only {escaped(asked.filter_text)}; " if asked.filter else ""
-    _print(f"failed: {asked.failures}; {only}from {origin}")
+    return f"failed: {asked.failures}; {only}from {origin}"
 
 
 def fitting(table: Table, console: Console) -> tuple[Table, tuple[str, ...]]:

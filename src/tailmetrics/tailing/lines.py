@@ -7,6 +7,7 @@ request. So nothing else is ever shown, whatever became of the names.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,12 +15,10 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from itertools import groupby
 
-import polars as pl
-
 from tailmetrics.errors import LoadError
 from tailmetrics.formats import has_header, open_format
 from tailmetrics.formats.detection import head_of, of_whole
-from tailmetrics.formats.framing import Framing, framing_of
+from tailmetrics.formats.framing import LINES, Framing, framing_of
 from tailmetrics.formats.lines import BYTE_ORDER_MARK
 from tailmetrics.formats.w3c.directives import header_after, header_before, merged
 from tailmetrics.records import REJECT_LINE_BYTES
@@ -29,10 +28,12 @@ from tailmetrics.tailing.log_file import CompressedFile, LogFile, open_log
 from tailmetrics.tailing.rotation import LogNames
 
 _MOST_SECONDS = 5.0  # for all lines that are asked for together
-_MOST_CHARACTERS = 8_000_000  # of them
+_MOST_BYTES = 8_000_000  # of them
 _DEEPEST_COMPRESSED = 64 * 1024 * 1024  # bytes that are decompressed to come to a line
 _FEW_BYTES = 64 * 1024  # that nearly every line has
 _HEADER_BYTES = 4 * 1024 * 1024  # before a line in which its directives are looked for
+
+_Key = tuple[datetime, int, str]  # time without a zone, status and path of a request
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,129 +64,150 @@ class LineReader:
 
     def read(self, requests: Sequence[LoggedRequest], sources: Mapping[str, Source]) -> list[Line]:
         """The lines of some requests, in their order; `sources` are those that are known, by their ids."""
-        until = time.monotonic() + _MOST_SECONDS
-        room = _MOST_CHARACTERS
-        lines = [Line(None)] * len(requests)
+        limits = _Limits()
+        lines: dict[int, Line] = {}
         self._names.add(source.path for source in sources.values())
         places = sorted(range(len(requests)), key=lambda at: (requests[at].source_id, requests[at].offset))
         for source_id, of_source in groupby(places, key=lambda at: requests[at].source_id):
-            with contextlib.closing(_Files(sources.get(source_id), self._names, self._node_id)) as files:
-                for at in of_source:
-                    if time.monotonic() > until or room <= 0:
-                        lines[at] = Line(None, "the lines before it took too long; ask for fewer")
+            here = list(of_source)
+            source = sources.get(source_id)
+            found = self._lines([requests[at] for at in here], source, limits)
+            lines.update(zip(here, found, strict=True))
+        return [lines[at] for at in range(len(requests))]
+
+    def _lines(
+        self, requests: Sequence[LoggedRequest], source: Source | None, limits: _Limits
+    ) -> Sequence[Line]:
+        """Those of one source, by rising offset."""
+        if source is None:
+            why = "no file is known of its source: a message, a forgotten log, or a store without"
+        elif source.node_id != self._node_id:
+            why = f"its log is on the node {source.node_id}, this is {self._node_id} (NODE_ID): ask there"
+        elif not source.inode:
+            why = f"{source.path} was sent to the service, which keeps no copy"
+        elif (log_format := self._names.format_of_rotated(source.path)) is None:
+            why = f"{source.path} is none of the logs of LOG_FILE_PATH and LOG_SOURCES"
+        else:
+            return self._in_files(requests, source, log_format, limits)
+        return [Line(None, why)] * len(requests)
+
+    def _in_files(
+        self, requests: Sequence[LoggedRequest], source: Source, log_format: FormatOptions, limits: _Limits
+    ) -> Sequence[Line]:
+        """From the file that has them, of those that may be the source's."""
+        lines = [Line(None, f"{source.path} was rotated away or deleted")] * len(requests)
+        for path in _paths(source, self._names):
+            left = [at for at, line in enumerate(lines) if line.text is None]
+            if not left:
+                break
+            try:
+                with contextlib.closing(open_log(path)) as file:
+                    if not _begins_as(file, source):
                         continue
-                    lines[at] = files.line_of(requests[at])
-                    room -= len(lines[at].text or "")
+                    found = _Log(file, path, log_format).lines([requests[at] for at in left], limits)
+            except FileNotFoundError:
+                continue
+            except (OSError, LoadError) as error:
+                found = [Line(None, _said(path, error))] * len(left)
+            for at, line in zip(left, found, strict=True):
+                lines[at] = line
         return lines
 
 
-class _Files:
-    """The files that may hold what was read of a source, opened one after another as they are needed."""
+class _Limits:
+    """What all lines of an answer may take together."""
 
-    def __init__(self, source: Source | None, names: LogNames, node_id: str) -> None:
-        self._opened: list[_Log] = []
-        self._closed: Iterator[_Log] = iter(())
-        self._missing: str
-        if source is None:
-            self._missing = "no file is known of its source: a message, a forgotten log, or a store without"
-        elif source.node_id != node_id:
-            self._missing = f"its log is on the node {source.node_id}, this is {node_id} (NODE_ID): ask there"
-        elif not source.inode:
-            self._missing = f"{source.path} was sent to the service, which keeps no copy"
-        elif (log_format := names.format_of_rotated(source.path)) is None:
-            self._missing = f"{source.path} is none of the logs of LOG_FILE_PATH and LOG_SOURCES"
-        else:
-            self._missing = f"{source.path} was rotated away or deleted"
-            self._closed = self._find(source, names, log_format)
+    def __init__(self) -> None:
+        self._until = time.monotonic() + _MOST_SECONDS
+        self._room = _MOST_BYTES
 
-    def line_of(self, request: LoggedRequest) -> Line:
-        why: str | None = None
-        for log in self._logs():
-            try:
-                line = log.line_of(request)
-            except (OSError, LoadError) as error:
-                line = Line(None, _said(log.path, error))
-            if line.text is not None:
-                return line
-            why = line.missing
-        return Line(None, why or self._missing)
+    def take(self, length: int) -> None:
+        self._room -= length
 
-    def close(self) -> None:
-        for log in self._opened:
-            log.file.close()
-
-    def _logs(self) -> Iterator[_Log]:
-        yield from self._opened
-        for log in self._closed:
-            self._opened.append(log)
-            yield log
-
-    def _find(self, source: Source, names: LogNames, log_format: FormatOptions) -> Iterator[_Log]:
-        for path in _paths(source, names):
-            with contextlib.ExitStack() as closing:
-                try:
-                    file = open_log(path)
-                    closing.callback(file.close)
-                    log = _Log(file, path, log_format) if _begins_as(file, source) else None
-                except FileNotFoundError:
-                    continue
-                except (OSError, LoadError) as error:
-                    self._missing = _said(path, error)
-                    continue
-                if log is not None:
-                    closing.pop_all()
-                    yield log
+    @property
+    def are_reached(self) -> bool:
+        return self._room <= 0 or time.monotonic() > self._until
 
 
 class _Log:
     """A file that begins as a source did."""
 
     def __init__(self, file: LogFile, path: str, log_format: FormatOptions) -> None:
-        self.file = file
-        self.path = path
+        self._file = file
+        self._path = path
         self._read = _Forward(file.read).read
         self._options = of_whole(head_of(self._read), log_format)
         self._framing = framing_of(self._options.name)
+        self._has_header = has_header(self._options.name)
         self._format = open_format(self._options)
         self._written_ns = os.stat(path).st_mtime_ns  # noqa: PTH116  # as of all files of logs
 
-    def line_of(self, request: LoggedRequest) -> Line:
-        """Raises OSError and LoadError."""
-        offset = request.offset
-        if isinstance(self.file, CompressedFile) and offset > _DEEPEST_COMPRESSED:
-            return Line(None, f"it is {offset:,} bytes deep in {self.path}, which is compressed")
-        header = self._header(offset)
+    def lines(self, requests: Sequence[LoggedRequest], limits: _Limits) -> Sequence[Line]:
+        """Those of requests by rising offset. Raises OSError and LoadError."""
+        frames: list[bytes] = []
+        why: list[str] = []
+        for request in requests:
+            frame, missing = b"", "the lines before it took too long or too much room; ask for fewer"
+            if not limits.are_reached:
+                frame, missing = self._frame(request.offset)
+            limits.take(len(frame))
+            frames.append(frame)
+            why.append(missing)
+        read = self._read_again(requests, frames)
+        return [
+            _shown(frame) if is_it else Line(None, missing)
+            for frame, is_it, missing in zip(frames, read, why, strict=True)
+        ]
+
+    def _frame(self, offset: int) -> tuple[bytes, str]:
+        """What begins at an offset, empty when nothing does; and what is to be said when it is another."""
+        if isinstance(self._file, CompressedFile) and offset > _DEEPEST_COMPRESSED:
+            return b"", f"it is {offset:,} bytes deep in {self._path}, which is compressed"
         if offset and self._read(offset - 1, 1) != b"\n":
-            return Line(None, f"no line begins at byte {offset:,} of {self.path} any more")
-        line = _frame(self._read, offset, self._framing, self._options.max_line_bytes)
-        log_format = self._format.of_source(self.path, self._written_ns, header)
-        read = log_format.parse(line, offset).records
-        same = read.filter(
-            pl.col("offset") == offset,
-            pl.col("timestamp") == request.time.astimezone(timezone.utc).replace(tzinfo=None),
-            pl.col("status_code") == request.status_code,
-            pl.col("path") == request.path,
+            return b"", f"no line begins at byte {offset:,} of {self._path} any more"
+        frame = _frame(self._read, offset, self._framing, self._options.max_line_bytes)
+        otherwise = (
+            f"byte {offset:,} of {self._path} reads otherwise now: the file was written anew, or "
+            "the settings of its format were changed"
         )
-        if same.is_empty():
-            return Line(
-                None,
-                f"byte {offset:,} of {self.path} reads otherwise now: the file was written anew, or the "
-                "settings of its format were changed",
-            )
-        shown = line.removeprefix(BYTE_ORDER_MARK) if offset == 0 else line
-        return Line(shown[:REJECT_LINE_BYTES].rstrip(b"\r\n").decode("utf-8", "backslashreplace"))
+        return frame if offset else frame.removeprefix(BYTE_ORDER_MARK), otherwise
+
+    def _read_again(self, requests: Sequence[LoggedRequest], frames: Sequence[bytes]) -> Sequence[bool]:
+        """Whether each frame is read as its request: all at once, where none depends on others."""
+        if self._framing == LINES and not self._has_header:
+            whole = [frame if frame.endswith(b"\n") else frame + b"\n" for frame in frames]
+            begins = [
+                1,
+                *(1 + end for end in itertools.accumulate(map(len, whole))),
+            ]  # at 0 a log would begin
+            read = self._requests(b"".join(whole), 1, b"")
+            return [read.get(begin) == _key(each) for begin, each in zip(begins, requests, strict=False)]
+        return [
+            self._requests(frame, each.offset, self._header(each.offset)).get(each.offset) == _key(each)
+            for frame, each in zip(frames, requests, strict=True)
+        ]
+
+    def _requests(self, data: bytes, offset: int, header: bytes) -> Mapping[int, _Key]:
+        """What is read of bytes, by the offset."""
+        log_format = self._format.of_source(self._path, self._written_ns, header)
+        records = log_format.parse(data, offset).records
+        rows = records.select("offset", "timestamp", "status_code", "path").iter_rows()
+        return {at: (moment, status, path) for at, moment, status, path in rows}
 
     def _header(self, offset: int) -> bytes:
         """The directives in force at an offset, as far as the beginning and what is just before it tell."""
-        if not has_header(self._options.name):
+        if not self._has_header:
             return b""
         longest = self._options.max_line_bytes
         header = header_after(self._read(0, min(offset, _FEW_BYTES)), 0, b"", longest)
-        if isinstance(self.file, CompressedFile):  # where going back is slow
+        if isinstance(self._file, CompressedFile):  # where going back is slow
             return header
         base = max(0, offset - _HEADER_BYTES)
         later = header_before(
-            lambda start, length: self.file.read(base + start, length), offset - base, longest, backwards=True
+            lambda start, length: self._file.read(base + start, length),
+            offset - base,
+            longest,
+            backwards=True,
         )
         return merged(header, later.split(b"\n"))
 
@@ -246,6 +268,14 @@ def _frame(read: Callable[[int, int], bytes], offset: int, framing: Framing, lon
         if len(data) < length:
             break
     return data
+
+
+def _key(request: LoggedRequest) -> _Key:
+    return request.time.astimezone(timezone.utc).replace(tzinfo=None), request.status_code, request.path
+
+
+def _shown(frame: bytes) -> Line:
+    return Line(frame[:REJECT_LINE_BYTES].rstrip(b"\r\n").decode("utf-8", "backslashreplace"))
 
 
 def _said(path: str, error: OSError | LoadError) -> str:
