@@ -65,6 +65,8 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
         "stores/duckdb/customers_query.py",
         "stores/duckdb/reader.py",
         "stores/duckdb/stats_query.py",
+        "stores/sql/counts_query.py",
+        "stores/sql/customers_query.py",
     ),
     "settings/test_settings.py": (
         "errors.py",
