@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from tailmetrics.stats import RequestFilter
 from tailmetrics.stores.filtering import like_of
+from tailmetrics.stores.results import can_be_stored
 from tailmetrics.stores.sql.schema import records
 
 
@@ -20,7 +21,9 @@ def is_selected(only: RequestFilter, dialect: sa.Dialect) -> sa.ColumnElement[bo
     if only.other_paths:
         where &= ~_has_path_of(only.other_paths, dialect)
     if only.statuses:
-        where &= sa.or_(*(records.c.status_code.between(low, high) for low, high in only.statuses))
+        # Of a range any number, of which the column holds small ones only.
+        ranges = [[sa.literal(end, sa.Integer) for end in ends] for ends in only.statuses]
+        where &= sa.or_(*(records.c.status_code.between(*ends) for ends in ranges))
     if only.min_duration is not None:
         where &= records.c.duration >= only.min_duration
     if only.max_duration is not None:
@@ -30,6 +33,7 @@ def is_selected(only: RequestFilter, dialect: sa.Dialect) -> sa.ColumnElement[bo
 
 def _has_path_of(globs: Sequence[str], dialect: sa.Dialect) -> sa.ColumnElement[bool]:
     path = records.c.path
+    globs = [glob for glob in globs if can_be_stored(glob)]  # no path has what cannot be
     conditions = [path.in_([glob for glob in globs if "*" not in glob])]
     for glob in globs:
         if "*" not in glob:
