@@ -65,8 +65,17 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
         "stores/duckdb/queries/reader.py",
         "stores/duckdb/queries/stats_query.py",
     ),
-    "stores/test_contract_counts.py": ("stores/duckdb/queries/counts_query.py",),
-    "stores/test_contract_filters.py": ("stores/duckdb/queries/conditions.py", "stores/filtering.py"),
+    "stores/test_contract_counts.py": (
+        "stores/duckdb/queries/counts_query.py",
+        "stores/sql/counts_query.py",
+    ),
+    "stores/test_contract_filters.py": (
+        "stores/duckdb/queries/conditions.py",
+        "stores/filtering.py",
+        "stores/sql/customers_query.py",
+        "stores/sql/filtering.py",
+    ),
+    "stores/test_contract_notes.py": ("stores/duckdb/notes.py",),
     "settings/test_settings.py": (
         "errors.py",
         "settings/loading.py",
