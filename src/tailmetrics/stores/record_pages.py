@@ -6,7 +6,6 @@ span of its own, for which a store looks once, and no store sorts more than a pa
 
 from __future__ import annotations
 
-import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 
@@ -36,7 +35,7 @@ async def pages(
     span = await _span(store, query)
     if span is None:
         return
-    async for low, high in parts(span, functools.partial(count, query), stretches):
+    async for low, high in _parts(query, span, count, stretches):
         rest = query
         while True:
             found = await page(rest, (low, high), PAGE_RECORDS)
@@ -97,21 +96,19 @@ async def _span(store: Queries, query: RecordsQuery) -> Span | None:
     return (low, high) if low < high else None
 
 
-async def parts(
-    span: Span, count: Callable[[Span, int], Awaitable[Sequence[tuple[int, int]]]], stretches: int
-) -> AsyncIterator[Span]:
+async def _parts(query: RecordsQuery, span: Span, count: Count, stretches: int) -> AsyncIterator[Span]:
     """Spans in order that hold all records of a span: of a page each, or one microsecond long."""
     low, high = span
     width = max(1, -(-(high - low) // stretches))
     begin, records = low, 0
-    for stretch, number in sorted(await count(span, width)):
+    for stretch, number in sorted(await count(query, span, width)):
         first = low + stretch * width
         end = min(first + width, high)
         if records and records + number > PAGE_RECORDS:
             yield begin, first
             begin, records = first, 0
         if number > PAGE_RECORDS and end - first > 1:
-            async for part in parts((first, end), count, stretches):
+            async for part in _parts(query, (first, end), count, stretches):
                 yield part
             begin = end
         else:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
-from collections import Counter
 from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import replace
@@ -25,10 +23,10 @@ from tailmetrics.stores.influxdb.points_read import (
 )
 from tailmetrics.stores.influxdb.reader import InfluxDBReader
 from tailmetrics.stores.influxdb.record_points import NEAR_HIGH_US, NEAR_LOW_US
-from tailmetrics.stores.record_pages import parts
 from tailmetrics.stores.windowing import Span
 
-STRETCHES = 24  # of one count: each is a statement of its own for each tick
+_POINTS_A_READ = 200_000
+_SHORT_US = 60_000_000  # which is read without a look at how many it has
 _ROW = ["_measurement", "_field", "_time", "_value", "customer_id", "status_code"]
 
 
@@ -41,7 +39,7 @@ async def selected(
     are wanted; with both also `lane` and `offset`.
     """
     for span in await spans_of(reader, asked):
-        async for part in parts(span, functools.partial(count, reader, asked), STRETCHES):
+        async for part in portions(reader, asked, span):
             yield await rows_of(reader, asked, part, columns)
 
 
@@ -63,21 +61,25 @@ async def spans_of(reader: InfluxDBReader, asked: Asked) -> list[Span]:
     return [(min(times), max(times) + 1) for times in (early, edges(found), late) if times]
 
 
-async def count(reader: InfluxDBReader, asked: Asked, span: Span, width_us: int) -> Sequence[tuple[int, int]]:
-    """How many requests lie in each stretch of a span, whatever a filter says of paths and durations."""
+async def portions(reader: InfluxDBReader, asked: Asked, span: Span) -> AsyncGenerator[Span, None]:
+    """The parts of a span, in order, that have requests and not too many of them.
+
+    However many a filter leaves of them by paths and durations: counting looks at no values.
+    """
     low, high = span
-    asked = replace(asked, low_us=low, high_us=high)
-    statements, params = flux.spread(asked, [*range(low, high, width_us), high])
-    statements += flux.far_rows(asked, [])
-    found = (
-        await reader.run(flux.text_of(asked, statements), {**asked.params, **params}) if statements else {}
-    )
-    numbers = Counter(int((time - low) // width_us) for time in far_requests(found, asked)["time"])
-    for name, table in found.items():
-        part, _, tick = name.partition("_")
-        if part.isdigit() and tick:
-            numbers[int(part)] += int(table["_value"].sum())
-    return list(numbers.items())
+    if high - low <= _SHORT_US or high <= NEAR_LOW_US or low >= NEAR_HIGH_US:
+        yield span
+        return
+    counted = replace(asked, low_us=low, high_us=high)
+    found = await reader.run(flux.text_of(counted, flux.counts(counted, [])), counted.params)
+    number = sum(int(table["_value"].sum()) for table in found.values())
+    if number > _POINTS_A_READ:
+        length = max(_SHORT_US, -(-(high - low) * _POINTS_A_READ // number))
+        for begin in range(low, high, length):
+            async for part in portions(reader, asked, (begin, min(begin + length, high))):
+                yield part
+    elif number:
+        yield span
 
 
 async def rows_of(reader: InfluxDBReader, asked: Asked, span: Span, columns: Collection[str]) -> pl.DataFrame:
@@ -88,7 +90,7 @@ async def rows_of(reader: InfluxDBReader, asked: Asked, span: Span, columns: Col
         fields, read = [["path"], ["duration"]], [*_ROW, "lane"]
     else:
         fields, read = [["path"] if has_path else ["duration", "untimed"]], _ROW
-    statements = [statement for each in fields for statement in flux.rows(asked, each, read, each[0])]
+    statements = [statement for each in fields for statement in flux.rows_selected(asked, each, read)]
     statements += flux.far_rows(asked, [each[0] for each in fields])
     found = await reader.run(flux.text_of(asked, statements), asked.params) if statements else {}
     return await asyncio.to_thread(_made, found, asked, has_path, has_duration)

@@ -27,8 +27,8 @@ _MOST_STATUS = 599
 class Asked:
     """Which requests a query is about: of one customer, of some, or of all (None), in a range (us).
 
-    What `only` says of statuses holds for all points; what it says of paths and durations, for `rows` of
-    these fields, of which some more may come: who reads them looks again.
+    What `only` says of statuses holds for all points; what it says of paths and durations, for
+    `rows_selected` of these fields, of which some more may come: who reads them looks again.
     """
 
     bucket: str
@@ -174,7 +174,16 @@ def edges(asked: Asked) -> list[str]:
 
 def rows(asked: Asked, fields: Sequence[str], columns: Sequence[str], name: str) -> list[str]:
     """All points of some fields, as results NAME_TICK, whose `_measurement` tells the tick of each."""
-    return _of_each_tick(asked, fields, [*_selected(asked.only, fields), _keep(columns)], name)
+    return _of_each_tick(asked, fields, [_keep(columns)], name)
+
+
+def rows_selected(asked: Asked, fields: Sequence[str], columns: Sequence[str]) -> list[str]:
+    """The points of some fields that `only` selects, as results FIELD_TICK of the first one, as `rows`.
+
+    Storage puts the rows of many series together in half the time that a table for each takes.
+    """
+    steps = [*_selected(asked.only, fields), _group(["_measurement", "_field"]), _keep(columns)]
+    return _of_each_tick(asked, fields, steps, fields[0])
 
 
 def rows_in(

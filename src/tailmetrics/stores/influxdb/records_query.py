@@ -6,7 +6,7 @@ and one time are in the order in which they were written there.
 
 from __future__ import annotations
 
-import functools
+from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
@@ -15,26 +15,38 @@ import polars as pl
 
 from tailmetrics.records import STORED_SCHEMA
 from tailmetrics.stats import RecordsQuery, RequestsQuery
-from tailmetrics.stores.influxdb import filtered_read
-from tailmetrics.stores.influxdb.filtered_read import STRETCHES, rows_of, selected, spans_of
+from tailmetrics.stores.influxdb import flux
+from tailmetrics.stores.influxdb.filtered_read import portions, rows_of, spans_of
 from tailmetrics.stores.influxdb.flux import Asked
-from tailmetrics.stores.influxdb.points_read import as_stored
+from tailmetrics.stores.influxdb.points_read import as_stored, far_requests
 from tailmetrics.stores.influxdb.reader import InfluxDBReader
 from tailmetrics.stores.influxdb.stats_query import asked_of, check_known
-from tailmetrics.stores.record_pages import behind, first_requests, parts
+from tailmetrics.stores.record_pages import behind, first_requests
 from tailmetrics.stores.windowing import Span
 from tailmetrics.windows import to_us
 
+STRETCHES = 24  # of one count: each is a statement of its own for each tick
 _COLUMNS = ("path", "duration")
 _FIRST_LOOK_US = 60_000_000
-_GROWTH = 4  # of each look back over that before
+_GROWTH = 8  # of each look back over that before
 
 
 async def count(
     reader: InfluxDBReader, query: RecordsQuery, span: Span, width_us: int
 ) -> Sequence[tuple[int, int]]:
     """Records by the stretches of a span. Raises StoreUnavailable."""
-    return await filtered_read.count(reader, _asked_of(reader, query, span), span, width_us)
+    asked, (low, high) = _asked_of(reader, query, span), span
+    statements, params = flux.spread(asked, [*range(low, high, width_us), high])
+    statements += flux.far_rows(asked, [])
+    found = (
+        await reader.run(flux.text_of(asked, statements), {**asked.params, **params}) if statements else {}
+    )
+    numbers = Counter(int((time - low) // width_us) for time in far_requests(found, asked)["time"])
+    for name, table in found.items():
+        part, _, tick = name.partition("_")
+        if part.isdigit() and tick:
+            numbers[int(part)] += int(table["_value"].sum())
+    return list(numbers.items())
 
 
 async def page(reader: InfluxDBReader, query: RecordsQuery, span: Span, limit: int) -> pl.DataFrame:
@@ -50,29 +62,29 @@ async def requests(reader: InfluxDBReader, query: RequestsQuery) -> pl.DataFrame
         end_us = to_us(query.after[1].timestamp) + 1
         asked = replace(asked, high_us=end_us if asked.high_us is None else min(asked.high_us, end_us))
     found = pl.DataFrame(schema=STORED_SCHEMA)
-    async with aclosing(_newest(reader, asked) if query.order == "newest" else _all(reader, asked)) as frames:
-        async for frame in frames:
-            found = first_requests(pl.concat([found, as_stored(frame)]), query)
-            if query.order == "newest" and found.height == query.limit:
+    async with aclosing(_backward(reader, asked)) as spans:
+        async for span in spans:
+            rows = as_stored(await rows_of(reader, asked, span, _COLUMNS))
+            found = first_requests(pl.concat([found, rows]), query)
+            if found.height < query.limit:
+                continue
+            if query.order == "newest":
                 break
+            if (least := found["duration"][-1]) is not None:
+                asked = replace(asked, only=replace(asked.only, min_duration=least))
     if not found.height:
         await check_known(reader, query.customer_id)
     return found
 
 
-def _all(reader: InfluxDBReader, asked: Asked) -> AsyncGenerator[pl.DataFrame, None]:
-    return selected(reader, asked, _COLUMNS)
-
-
-async def _newest(reader: InfluxDBReader, asked: Asked) -> AsyncGenerator[pl.DataFrame, None]:
-    """What is selected, in spans backward from the end, each longer than the one before."""
-    counted = functools.partial(filtered_read.count, reader, asked)
+async def _backward(reader: InfluxDBReader, asked: Asked) -> AsyncGenerator[Span, None]:
+    """Spans from the end back, each longer than the one before, as long as they have not too many requests."""
     for low, high in reversed(await spans_of(reader, asked)):
         end, length = high, _FIRST_LOOK_US
         while low < end:
             begin = max(low, end - length)
-            for part in reversed([part async for part in parts((begin, end), counted, STRETCHES)]):
-                yield await rows_of(reader, asked, part, _COLUMNS)
+            for part in reversed([part async for part in portions(reader, asked, (begin, end))]):
+                yield part
             end, length = begin, length * _GROWTH
 
 

@@ -32,7 +32,6 @@ from tailmetrics.stats import (
 from tailmetrics.status import SourceStatus
 from tailmetrics.stores.base import COMMIT_LINES, READ_AHEAD, Changes, Note, asked
 from tailmetrics.stores.influxdb import counts_query, filtered_query, meta_queries, records_query, stats_query
-from tailmetrics.stores.influxdb.filtered_read import STRETCHES
 from tailmetrics.stores.influxdb.notes import InfluxDBNotes, note
 from tailmetrics.stores.influxdb.reader import InfluxDBReader
 from tailmetrics.stores.influxdb.server import CONNECT_SECONDS, Server
@@ -174,7 +173,7 @@ class InfluxDBStore:
     _page = asked(records_query.page)
 
     def records(self, query: RecordsQuery) -> AsyncIterator[pl.DataFrame]:
-        return pages(self, query, self._count, self._page, STRETCHES)
+        return pages(self, query, self._count, self._page, records_query.STRETCHES)
 
     def check_present(self) -> None:
         """The server says so itself."""
