@@ -78,7 +78,7 @@ async def requests(reader: InfluxDBReader, query: RequestsQuery) -> pl.DataFrame
 
 
 async def _backward(reader: InfluxDBReader, asked: Asked) -> AsyncGenerator[Span, None]:
-    """Spans from the end back, each longer than the one before, as long as they have not too many requests."""
+    """Spans from the end back, each longer than the one before it, of a bounded number of requests."""
     for low, high in reversed(await spans_of(reader, asked)):
         end, length = high, _FIRST_LOOK_US
         while low < end:
