@@ -5,6 +5,7 @@ Durations are texts such as `5m`, read as seconds. Globs are those of RequestFil
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from fractions import Fraction
 from typing import Annotated, Final, Literal
@@ -16,12 +17,17 @@ from typing_extensions import Self
 from tailmetrics.errors import QueryError
 from tailmetrics.settings.values import TimeZone
 from tailmetrics.stats import Failures
+from tailmetrics.urls import is_loopback, masked
 from tailmetrics.windows import parse_every
 
 Severity = Literal["page", "ticket"]
 
 MAX_PERIOD_DAYS: Final = 90
 _LONGEST_DAYS: Final = {"week": 7, "month": 31}  # of the calendar's periods
+# Whoever knows such an address may post there.
+_HOOKS = re.compile(r"hooks\.slack\.com|discord(app)?\.com|.*\.webhook\.office\.com|.*\.logic\.azure\.com")
+_HOOK_PATHS = re.compile(r"/(hooks|api/webhooks)/[^/]{8,}")
+_MAIL_ADDRESS = re.compile(r"[^\x00-\x1f<>\x7f]*<[^\s<>@]+@[^\s<>@]+>|[^\s<>@]+@[^\s<>@]+")
 _A_PERIOD = "1d to 90d, week or month"
 _A_DURATION = "a number with s, m, h or d, such as 5m"
 
@@ -70,17 +76,29 @@ def _with_zone(value: datetime) -> datetime:
 
 
 def _http_url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    try:
+        parts = urlsplit(value)
+        is_address = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_address = False
+    if not is_address:
         raise ValueError("a URL such as https://HOST/PATH")
-    if parts.username is not None or parts.password is not None:
-        raise ValueError("a URL without user and password; url_env or url_file names where a whole one is")
+    is_hook = _HOOKS.fullmatch(parts.hostname or "") or _HOOK_PATHS.match(parts.path)
+    if parts.username is not None or masked(value) != value or is_hook:
+        raise ValueError("no secret in it; url_env or url_file says which variable or file holds the address")
+    return value
+
+
+def _mail_address(value: str) -> str:
+    if not _MAIL_ADDRESS.fullmatch(value):
+        raise ValueError("an address such as alerts@example.com")
     return value
 
 
 Seconds = Annotated[int, BeforeValidator(_seconds), Field(gt=0)]
 Moment = Annotated[datetime, AfterValidator(_with_zone)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
+MailAddress = Annotated[str, AfterValidator(_mail_address)]
 Globs = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
 
 
@@ -233,7 +251,7 @@ class Receiver(Table):
 
     name: str = Field(min_length=1, max_length=100)
     kind: Literal["alertmanager", "webhook", "email", "command"]
-    severities: tuple[Severity, ...] = ("page", "ticket")
+    severities: tuple[Severity, ...] = Field(default=("page", "ticket"), min_length=1)
     url: HttpUrl | None = None
     url_env: str | None = None
     url_file: str | None = None
@@ -246,8 +264,8 @@ class Receiver(Table):
     smtp_user: str | None = None
     password_env: str | None = None
     password_file: str | None = None
-    sender: str | None = None
-    recipients: tuple[str, ...] = ()
+    sender: MailAddress | None = None
+    recipients: tuple[MailAddress, ...] = ()
     command: tuple[str, ...] = ()
 
     @model_validator(mode="after")
@@ -269,6 +287,8 @@ class Receiver(Table):
         self._check_sources("password_env", "password_file", needed=self.smtp_user is not None)
         if self.smtp_user is None and (self.password_env or self.password_file):
             raise ValueError("smtp_user: found none, expected whose password it is")
+        if self.smtp_user and self.smtp_security == "none" and not is_loopback(self.smtp_host or ""):
+            raise ValueError("smtp_security: found 'none' with a password, expected 'starttls' or 'tls'")
         return self
 
     def _check_sources(self, *keys: str, needed: bool = False) -> None:
