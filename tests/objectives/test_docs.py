@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from datetime import datetime, timedelta
@@ -48,6 +49,7 @@ def log_of_the_example() -> str:
 
 
 def test_the_worked_example_is_what_the_command_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In its table, and as the entry of docs/api.md."""
     for name in Settings.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.chdir(tmp_path)
@@ -57,10 +59,14 @@ def test_the_worked_example_is_what_the_command_says(tmp_path: Path, monkeypatch
     Path("requests.log").write_text(log_of_the_example())
     CliRunner().invoke(main, ["load", "requests.log"])
     ((command, _, shown),) = (block.partition("\n") for block in blocks("console", EXAMPLE))
-    result = CliRunner().invoke(main, shlex.split(command)[2:])
+    result, document = (
+        CliRunner().invoke(main, [*shlex.split(command)[2:], *options]) for options in ((), ("--json",))
+    )
     structlog.reset_defaults()
     assert result.exit_code == 0, result.stderr
     assert "".join(f"{each.rstrip()}\n" for each in result.stdout.splitlines()) == shown
+    api = (ROOT / "docs/api.md").read_text().partition("\n## Objectives\n")[2]
+    assert json.loads(document.stdout)["objectives"] == [json.loads(blocks("text", api)[0])]
 
 
 @pytest.mark.parametrize("text", blocks("text", EXAMPLE)[0].splitlines())
