@@ -76,6 +76,7 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
         "stores/sql/filtering.py",
     ),
     "stores/test_contract_notes.py": ("stores/duckdb/notes.py",),
+    "settings/test_sources.py": ("settings/toml.py",),
     "settings/test_settings.py": (
         "errors.py",
         "settings/loading.py",
