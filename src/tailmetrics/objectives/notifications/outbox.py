@@ -1,4 +1,4 @@
-"""The outbox: what receivers are still to be told, as plain data that is kept beside the states of the alerts."""
+"""The outbox: what receivers are still to be told, as plain data kept beside the states of the alerts."""
 
 from __future__ import annotations
 
