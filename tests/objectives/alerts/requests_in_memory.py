@@ -42,13 +42,13 @@ class Requests:
 
 
 def minute_of(
-    moment: datetime, customer: str, good: int, bad: int, path: str = "/", duration: float | None = 0.1
+    moment: datetime, customer: str, good: int, bad: int, *, duration: float | None = 0.1
 ) -> list[Record]:
     """Requests that are spread over the minute that begins at a moment, the bad ones first."""
     statuses = [500] * bad + [200] * good
     step = MINUTE / max(1, len(statuses))
     return [
-        (moment + step * place, customer, path, status, duration) for place, status in enumerate(statuses)
+        (moment + step * place, customer, "/", status, duration) for place, status in enumerate(statuses)
     ]
 
 

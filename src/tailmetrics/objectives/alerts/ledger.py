@@ -27,6 +27,7 @@ RECENT_US: Final = 900 * SECOND_US  # and so much of it each time
 _SLICE_US = 6 * 3_600 * SECOND_US  # of one look
 _NEAR = 10  # buckets between two spans that are read as one
 _MOST_RANGES = 16
+_FEW_ROWS = 5_000  # that hold up the event loop for no more than some milliseconds
 _SPARE_CUSTOMERS = 1_000
 
 Counts = npt.NDArray[np.int64]
@@ -107,6 +108,7 @@ class Ledger:
         }
         self._bucket_us = bucket_us
         self._clock = clock
+        self._mark: str | None = None
         self._length = max(itertools.chain.from_iterable(self._windows.values()), default=0)
         self._forget(self._length)
 
@@ -131,7 +133,10 @@ class Ledger:
         for low, high in self._ranges(end, None if is_whole else changes):
             for indicator, column in self._columns.items():
                 counts = await self._counts(indicator, low, high)
-                await asyncio.to_thread(self._replace, column, low, high, counts)
+                if counts.height <= _FEW_ROWS:
+                    self._replace(column, low, high, counts)
+                else:
+                    await asyncio.to_thread(self._replace, column, low, high, counts)
         for column in self._columns.values():
             column.advance(self._end, end, self._length)
         self._end, self._mark = end, changes.mark
@@ -157,7 +162,7 @@ class Ledger:
         self._codes: dict[str, int] = {}
         self._columns = {indicator: _Column(windows) for indicator, windows in self._windows.items()}
         self._end = end - self._length
-        self._mark: str | None = None
+        self._mark = None
         self._read_all_at = -math.inf
 
     def _has_many_gone(self) -> bool:
