@@ -109,6 +109,7 @@ class Ledger:
         self._bucket_us = bucket_us
         self._clock = clock
         self._mark: str | None = None
+        self._read_all_at = -math.inf
         self._length = max(itertools.chain.from_iterable(self._windows.values()), default=0)
         self._forget(self._length)
 
