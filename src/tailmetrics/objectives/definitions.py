@@ -5,17 +5,14 @@ Durations are texts such as `5m`, read as seconds. Globs are those of RequestFil
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from tailmetrics.errors import QueryError
 from tailmetrics.settings.values import TimeZone
 from tailmetrics.stats import Failures
-from tailmetrics.urls import is_loopback, masked
 from tailmetrics.windows import parse_every
 
 Severity = Literal["page", "ticket"]
@@ -127,8 +124,8 @@ class Receiver(Table):
 
     name: str = Field(min_length=1, max_length=100)
     kind: Literal["alertmanager", "webhook", "email", "command"]
-    severities: tuple[Severity, ...] = Field(default=("page", "ticket"), min_length=1)
-    url: str | None = None  # only one that holds no secret
+    severities: tuple[Severity, ...] = ("page", "ticket")
+    url: str | None = None
     url_env: str | None = None
     url_file: str | None = None
     header_env: str | None = None  # a whole header, such as "Authorization: Bearer …"
@@ -142,69 +139,7 @@ class Receiver(Table):
     password_file: str | None = None
     sender: str | None = None
     recipients: tuple[str, ...] = ()
-    command: tuple[str, ...] = ()  # and its arguments
-
-    @model_validator(mode="after")
-    def _fits_its_kind(self) -> Receiver:
-        """Raises ValueError, which shows nothing of an address."""
-        allowed, needed = _KEYS_OF_RECEIVERS[self.kind]
-        given = {name for name in self.model_fields_set if getattr(self, name) not in {None, ()}}
-        if foreign := given - allowed - {"name", "kind", "severities"}:
-            raise ValueError(f"found {', '.join(sorted(foreign))}, which is nothing of kind {self.kind}")
-        for one_of in needed:
-            found = [name for name in one_of if name in given]
-            if len(found) != 1:
-                raise ValueError(
-                    f"found {' and '.join(found) or 'none'}, expected one of {', '.join(one_of)}"
-                )
-        for secret in ("header", "password"):
-            if given >= {f"{secret}_env", f"{secret}_file"}:
-                raise ValueError(f"found {secret}_env and {secret}_file, expected one of them")
-        if self.url is not None:
-            _check_url(self.url)
-        if self.kind == "email":
-            self._check_email(given)
-        return self
-
-    def _check_email(self, given: set[str]) -> None:
-        if bool(self.smtp_user) != bool(given & {"password_env", "password_file"}):
-            raise ValueError("expected smtp_user and one of password_env, password_file; or none of them")
-        if self.smtp_user and self.smtp_security == "none" and not is_loopback(self.smtp_host or ""):
-            raise ValueError("found smtp_security none with a password, expected starttls or tls")
-        for address in (self.sender or "", *self.recipients):
-            if not _ADDRESS.fullmatch(address):
-                raise ValueError(f"found {address!r}, expected an address such as alerts@example.com")
-
-
-_URL = ("url", "url_env", "url_file")
-_HEADER = ("header_env", "header_file")
-_SMTP = ("smtp_host", "smtp_port", "smtp_security", "smtp_user", "sender", "recipients")
-# Of each kind what it may have, and of what it needs one.
-_KEYS_OF_RECEIVERS: dict[str, tuple[set[str], tuple[tuple[str, ...], ...]]] = {
-    "alertmanager": ({*_URL, *_HEADER}, (_URL,)),
-    "webhook": ({*_URL, *_HEADER, "template"}, (_URL,)),
-    "email": ({*_SMTP, "password_env", "password_file"}, (("smtp_host",), ("sender",), ("recipients",))),
-    "command": ({"command"}, (("command",),)),
-}
-_ADDRESS = re.compile(r"[^\x00-\x1f<>\x7f]*<[^\s<>@]+@[^\s<>@]+>|[^\s<>@]+@[^\s<>@]+")
-# Whoever knows such an address may post there.
-_HOOKS = re.compile(r"hooks\.slack\.com|discord(app)?\.com|.*\.webhook\.office\.com|.*\.logic\.azure\.com")
-_HOOK_PATHS = re.compile(r"/(hooks|api/webhooks)/[^/]{8,}")
-
-
-def _check_url(url: str) -> None:
-    try:
-        parts = urlsplit(url)
-        is_address = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        is_address = False
-    if not is_address:
-        raise ValueError("found a url of another form, expected one such as https://host/path")
-    is_hook = _HOOKS.fullmatch(parts.hostname or "") or _HOOK_PATHS.match(parts.path)
-    if parts.username is not None or masked(url) != url or is_hook:
-        raise ValueError(
-            "found a secret in url, expected url_env or url_file, the variable or the file with the address"
-        )
+    command: tuple[str, ...] = ()
 
 
 class Document(Table):

@@ -14,7 +14,7 @@ from tailmetrics.objectives.notifications.outbox import Entry
 
 VERSION: Final = 1
 SOURCE_KINDS: Final = frozenset({"lag", "rejects"})  # of alerts about a source, not about a customer
-_LONGEST_LINE = 400  # characters of an alert in a text
+_LONGEST = 400  # characters of an alert in a text
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +70,8 @@ class Message:
         group = entry.group
         noun = "source" if group.kind in SOURCE_KINDS else "customer"
         first = entry.alerts[0]
-        summary = first.summary if entry.count == 1 else f"{group.name}: {entry.count:,} {noun}s"
-        title = f"[{group.state.upper()}] {group.severity}: {' '.join(summary.split())}"
+        about = _sentence(first) if entry.count == 1 else f"{entry.count:,} {noun}s"
+        summary = f"{group.name}: {about}"
         url = address(external_url, first if entry.count == 1 else None)
         lines = [_line(alert) for alert in entry.alerts]
         if entry.count > len(lines):
@@ -84,7 +84,7 @@ class Message:
             severity=group.severity,
             kind=group.kind,
             name=group.name,
-            title=title,
+            title=f"[{group.state.upper()}] {group.severity}: {summary}",
             summary=summary,
             text="\n".join(lines),
             count=entry.count,
@@ -111,8 +111,11 @@ def address(external_url: str | None, alert: Alert | None) -> str | None:
     return f"{external_url.rstrip('/')}/?customer={quote(alert.subject, safe='')}"
 
 
-def _line(alert: Alert) -> str:
+def _sentence(alert: Alert) -> str:
     about = "" if alert.subject in alert.summary else f"{alert.subject}: "
-    line = f"{about}{' '.join(alert.summary.split())}"
-    line = line if len(line) <= _LONGEST_LINE else f"{line[: _LONGEST_LINE - 1]}…"
-    return f"{line} (since {alert.since.astimezone(timezone.utc):%Y-%m-%d %H:%M} UTC)"
+    sentence = f"{about}{' '.join(alert.summary.split())}"
+    return sentence if len(sentence) <= _LONGEST else f"{sentence[: _LONGEST - 1]}…"
+
+
+def _line(alert: Alert) -> str:
+    return f"{_sentence(alert)} (since {alert.since.astimezone(timezone.utc):%Y-%m-%d %H:%M} UTC)"
