@@ -61,11 +61,13 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
     "stores/influxdb/test_writer.py": ("stores/influxdb/reader.py", "stores/influxdb/store.py"),
     "stores/test_contract.py": (
         "stores/base.py",
-        "stores/duckdb/counts_query.py",
-        "stores/duckdb/customers_query.py",
-        "stores/duckdb/reader.py",
-        "stores/duckdb/stats_query.py",
+        "stores/duckdb/queries/customers_query.py",
+        "stores/duckdb/queries/reader.py",
+        "stores/duckdb/queries/stats_query.py",
     ),
+    "stores/test_contract_counts.py": ("stores/duckdb/queries/counts_query.py",),
+    "stores/test_contract_filters.py": ("stores/duckdb/queries/conditions.py", "stores/filtering.py"),
+    "stores/test_contract_notes.py": ("stores/duckdb/notes.py",),
     "settings/test_settings.py": (
         "errors.py",
         "settings/loading.py",

@@ -6,7 +6,9 @@ import functools
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import date, datetime, timedelta, timezone
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -14,9 +16,13 @@ import numpy as np
 from tailmetrics.stats import (
     Breakdown,
     BreakdownQuery,
+    CountsQuery,
     CustomersQuery,
     CustomerStats,
     PathCount,
+    RecordsQuery,
+    RequestFilter,
+    RequestsQuery,
     StatsAnswer,
     StatsQuery,
     StatusCount,
@@ -28,6 +34,9 @@ from tailmetrics.stats import (
 from tests.builders import Record
 
 UTC = timezone.utc
+
+_Row = TypeVar("_Row", bound=tuple[Any, ...])
+
 _FAILED = {
     "4xx+5xx": lambda status: status == 0 or status >= 400,
     "5xx": lambda status: status == 0 or status >= 500,
@@ -43,6 +52,7 @@ def expected_stats(records: Iterable[Record], query: StatsQuery) -> StatsAnswer:
         if query.customer_id in (None, record[1])
         and (query.start is None or record[0] >= query.start)
         and (query.end is None or record[0] < query.end)
+        and selects(query.only, record)
     ]
     times = [row[0] for row in rows]
     span = (min(times), max(times) + timedelta(microseconds=1)) if rows else None
@@ -106,12 +116,46 @@ def expected_customers(records: Iterable[Record], query: CustomersQuery) -> dict
     }
 
 
-def in_range(records: Iterable[Record], query: BreakdownQuery | CustomersQuery | TrendsQuery) -> list[Record]:
+def in_range(
+    records: Iterable[_Row],
+    query: BreakdownQuery | CountsQuery | CustomersQuery | RecordsQuery | RequestsQuery | TrendsQuery,
+) -> list[_Row]:
+    """The records of a range that the filter of a query selects; more may follow what a record has."""
     return [
         record
         for record in records
-        if (query.start is None or record[0] >= query.start) and (query.end is None or record[0] < query.end)
+        if (query.start is None or record[0] >= query.start)
+        and (query.end is None or record[0] < query.end)
+        and selects(query.only, record)
     ]
+
+
+def selects(only: RequestFilter, record: Sequence[Any]) -> bool:
+    _, _, path, status, duration, *_ = record
+    if only.paths and not any(matches(glob, path) for glob in only.paths):
+        return False
+    if any(matches(glob, path) for glob in only.other_paths):
+        return False
+    if only.statuses and not any(low <= status <= high for low, high in only.statuses):
+        return False
+    if only.min_duration is not None and (duration is None or duration < only.min_duration):
+        return False
+    return only.max_duration is None or (duration is not None and duration < only.max_duration)
+
+
+def matches(glob: str, path: str) -> bool:
+    """Whether a path has the parts between the stars, in order, the outer ones at its ends."""
+    if "*" not in glob:
+        return path == glob
+    first, *inner, last = glob.split("*")
+    if len(path) < len(first) + len(last) or not (path.startswith(first) and path.endswith(last)):
+        return False
+    rest = path[len(first) : len(path) - len(last)]
+    for part in inner:
+        if part not in rest:
+            return False
+        rest = rest[rest.index(part) + len(part) :]
+    return True
 
 
 def expected_breakdown(records: Iterable[Record], query: BreakdownQuery) -> Breakdown:
@@ -120,14 +164,71 @@ def expected_breakdown(records: Iterable[Record], query: BreakdownQuery) -> Brea
     is_failed = _FAILED[query.failures]
     failed = Counter(row[2] for row in rows if is_failed(row[3]))
     ranked = sorted(paths, key=lambda path: (-paths[path], path.encode()))
+
+    def p99(field: int, part: str | int) -> float | None:
+        of_part = [row for row in rows if row[field] == part]
+        return expected_summary(of_part).p99_latency if query.latencies else None
+
     return Breakdown(
-        tuple(PathCount(path, paths[path], failed[path]) for path in ranked[: query.top]),
+        tuple(PathCount(path, paths[path], failed[path], p99(2, path)) for path in ranked[: query.top]),
         len(paths),
         tuple(
-            StatusCount(status, statuses[status], statuses[status] if is_failed(status) else 0)
+            StatusCount(
+                status, statuses[status], statuses[status] if is_failed(status) else 0, p99(3, status)
+            )
             for status in sorted(statuses)
         ),
     )
+
+
+def assert_same_breakdown(found: Breakdown, expected: Breakdown) -> None:
+    """Counts exactly, percentiles to 1e-9."""
+    assert _without_latencies(found) == _without_latencies(expected)
+    for part, wanted in zip(
+        (*found.paths, *found.statuses), (*expected.paths, *expected.statuses), strict=True
+    ):
+        _assert_close(part.p99_latency, wanted.p99_latency, part)
+
+
+def _without_latencies(breakdown: Breakdown) -> Breakdown:
+    return Breakdown(
+        tuple(replace(part, p99_latency=None) for part in breakdown.paths),
+        breakdown.paths_total,
+        tuple(replace(part, p99_latency=None) for part in breakdown.statuses),
+    )
+
+
+def expected_counts(records: Iterable[Record], query: CountsQuery) -> dict[tuple[str, int], tuple[int, int]]:
+    """Requests and bad ones by customer and part."""
+    requests: Counter[tuple[str, int]] = Counter()
+    bad: Counter[tuple[str, int]] = Counter()
+    for row in in_range(records, query):
+        moment, customer_id, _, status, duration = row
+        if query.customer_ids is not None and customer_id not in query.customer_ids:
+            continue
+        if query.limit_seconds is not None and duration is None:
+            continue
+        since = (moment - query.start) // timedelta(microseconds=1)
+        place = (customer_id, since // query.part_us if query.part_us else 0)
+        requests[place] += 1
+        if query.limit_seconds is None or duration is None:
+            bad[place] += _FAILED[query.failures](status)
+        else:
+            bad[place] += duration >= query.limit_seconds
+    return {place: (number, bad[place]) for place, number in requests.items()}
+
+
+def expected_requests(rows: Iterable[_Row], query: RequestsQuery) -> list[_Row]:
+    """Rows (a record, its source and offset) of the range, in order, whatever the limit and the place."""
+    found = [row for row in in_range(rows, query) if query.customer_id in (None, row[1])]
+    return sorted(found, key=functools.partial(place_in_order, query), reverse=True)
+
+
+def place_in_order(query: RequestsQuery, row: Sequence[Any]) -> tuple[Any, ...]:
+    """What the last row of an order has most of: an unknown duration is below all others."""
+    moment, _, _, _, duration, source, offset = row
+    place = (moment, source.encode(), offset)
+    return place if query.order == "newest" else (-1.0 if duration is None else duration, *place)
 
 
 def expected_trends(records: Iterable[Record], query: TrendsQuery) -> list[Trend]:
@@ -164,11 +265,14 @@ def assert_same_summary(found: Summary, expected: Summary) -> None:
         expected.failed_requests,
     )
     for name in ("uptime", "average_latency", "median_latency", "p99_latency"):
-        figure, wanted = getattr(found, name), getattr(expected, name)
-        if wanted is None:
-            assert figure is None, name
-        else:
-            assert math.isclose(figure, wanted, rel_tol=1e-9, abs_tol=1e-12), (name, figure, wanted)
+        _assert_close(getattr(found, name), getattr(expected, name), name)
+
+
+def _assert_close(figure: float | None, wanted: float | None, what: object) -> None:
+    if figure is None or wanted is None:
+        assert figure is wanted, (what, figure, wanted)
+    else:
+        assert math.isclose(figure, wanted, rel_tol=1e-9, abs_tol=1e-12), (what, figure, wanted)
 
 
 def _window_of(

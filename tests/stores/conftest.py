@@ -20,6 +20,7 @@ from tailmetrics.stores.influxdb.store import InfluxDBStore
 from tailmetrics.stores.sql.store import SqlStore
 from tests import servers
 from tests.builders import settings_of
+from tests.stores import selections
 from tests.stores.influxdb import server as influxdb
 
 NUMBERED = "duckdb-numbered"  # which writes numbers for all texts, as it does of many records
@@ -119,5 +120,19 @@ def settings(
 @pytest.fixture
 def store(settings: Settings | Memory) -> Iterator[Store]:
     opened = open_store(settings)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="session", params=sorted(BACKENDS))
+def selectable(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """A store with the requests of `selections`, which no test adds to."""
+    opened = open_store(BACKENDS[request.param](tmp_path_factory.mktemp("selectable")))
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        if request.param == NUMBERED:
+            _write_numbered(monkeypatch)
+        selections.fill(opened)
+    if request.param.endswith(SUMMARIZED):
+        opened.summarize()
     yield opened
     opened.close()

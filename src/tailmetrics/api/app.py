@@ -24,21 +24,30 @@ from tailmetrics.api.routes import (
     badge,
     breakdown,
     customers,
+    objectives,
     probes,
     records,
     rejects,
     session,
     stats,
 )
+from tailmetrics.objectives.file import ObjectivesFile
 from tailmetrics.settings import Settings
 from tailmetrics.stores.base import Store
 from tailmetrics.telemetry.metrics import Metrics
 
 
-def create_app(settings: Settings, store: Store, ingestion: Supervisor | None, metrics: Metrics) -> FastAPI:
+def create_app(
+    settings: Settings,
+    store: Store,
+    ingestion: Supervisor | None,
+    metrics: Metrics,
+    objectives_file: ObjectivesFile | None = None,
+) -> FastAPI:
     """The API over a store, and over the dataflow when it runs in the same process.
 
-    The caller opens the store before and closes it after the app has ended.
+    The caller opens the store before and closes it after the app has ended. Without `objectives_file` the app
+    reads it itself. Raises SettingsError when a file that a setting names cannot be used.
     """
     app = DescribedFastAPI(
         title="tailmetrics",
@@ -49,7 +58,8 @@ def create_app(settings: Settings, store: Store, ingestion: Supervisor | None, m
         redirect_slashes=False,  # a slash may be the last character of a customer id
     )
     access = Access(settings)
-    services = Services(settings, store, ingestion, metrics, access, settings.access_warning)
+    objectives_file = objectives_file or ObjectivesFile(settings)
+    services = Services(settings, store, ingestion, metrics, access, settings.access_warning, objectives_file)
     if ingestion is not None:
         remove_leftovers(settings)
     _install(app, services, settings.api_host)
@@ -64,6 +74,7 @@ def create_app(settings: Settings, store: Store, ingestion: Supervisor | None, m
         breakdown.router,
         customers.router,
         rejects.router,
+        objectives.router,
         records.router,
         load_routes.load_router(),
         probes.router,

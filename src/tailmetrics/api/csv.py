@@ -16,6 +16,8 @@ from starlette.responses import Response, StreamingResponse
 from tailmetrics.api.schemas import (
     Breakdown,
     Figures,
+    ObjectiveBudget,
+    Objectives,
     PathRequests,
     RejectedLine,
     Rejects,
@@ -67,6 +69,11 @@ def breakdown_csv(answer: Breakdown, by: Literal["path", "status"]) -> Response:
 def rejects_csv(answer: Rejects) -> Response:
     """One row a rejected line."""
     return _csv(tuple(RejectedLine.__annotations__), answer["rejects"], "rejects.csv")
+
+
+def objectives_csv(answer: Objectives) -> Response:
+    """One row an objective and customer; a further page is in the header Link."""
+    return _csv(tuple(ObjectiveBudget.__annotations__), answer["objectives"], "objectives.csv")
 
 
 def linked(response: Response, request: Request, cursor: str | None) -> Response:

@@ -45,7 +45,7 @@ def _client(settings: Settings) -> Client:
     return Client(settings, store_first=options.option_value("store_url") is not None)
 
 
-def _show(
+def show_answer(
     settings: Settings,
     kind: type[Asked],
     asked: dict[str, Any],
@@ -54,6 +54,7 @@ def _show(
     as_json: bool,
     as_csv: bool,
 ) -> None:
+    """Ask for a document and print it as a table, as JSON or as CSV."""
     if as_json and as_csv:
         raise click.UsageError("--json and --csv: found both, expected one of them.")
     client = _client(settings)
@@ -96,7 +97,7 @@ def stats(
     from tailmetrics.cli import documents, tables
 
     parameters = {"customer_id": customer, "fill": "true" if fill else None, **asked}
-    _show(settings, documents.Stats, parameters, tables.print_stats, as_json=as_json, as_csv=as_csv)
+    show_answer(settings, documents.Stats, parameters, tables.print_stats, as_json=as_json, as_csv=as_csv)
 
 
 @options.command(
@@ -115,7 +116,7 @@ def customers(settings: Settings, *, as_json: bool, as_csv: bool, **asked: Any) 
     """All customers with their totals over a range, a page at a time."""
     from tailmetrics.cli import documents, tables
 
-    _show(settings, documents.Customers, asked, tables.print_customers, as_json=as_json, as_csv=as_csv)
+    show_answer(settings, documents.Customers, asked, tables.print_customers, as_json=as_json, as_csv=as_csv)
 
 
 @options.command(
@@ -147,7 +148,7 @@ def breakdown(
 
     parameters = {"customer_id": customer, "by": by if as_csv else None, **asked}
     print_table = tables.print_paths if by == "path" else tables.print_statuses
-    _show(settings, documents.Breakdown, parameters, print_table, as_json=as_json, as_csv=as_csv)
+    show_answer(settings, documents.Breakdown, parameters, print_table, as_json=as_json, as_csv=as_csv)
 
 
 @options.command(
@@ -165,7 +166,7 @@ def rejects(settings: Settings, *, as_json: bool, as_csv: bool, **asked: Any) ->
     """
     from tailmetrics.cli import documents, tables
 
-    _show(settings, documents.Rejects, asked, tables.print_rejects, as_json=as_json, as_csv=as_csv)
+    show_answer(settings, documents.Rejects, asked, tables.print_rejects, as_json=as_json, as_csv=as_csv)
 
 
 @options.command(

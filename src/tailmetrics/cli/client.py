@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import httpx
 from pydantic import TypeAdapter, ValidationError
 
-from tailmetrics.cli.documents import Breakdown, Customers, Readiness, Rejects, Stats
+from tailmetrics.cli.documents import Breakdown, Customers, Objectives, Readiness, Rejects, Stats
 from tailmetrics.client.transport import Transport, connect, refusal
 from tailmetrics.settings import Settings
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tailmetrics.stats import RecordsQuery
 
-Asked = TypeVar("Asked", Stats, Customers, Breakdown, Rejects, Readiness)
+Asked = TypeVar("Asked", Stats, Customers, Breakdown, Rejects, Objectives, Readiness)
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,6 +115,38 @@ class Rejects:
 
 
 @dataclass(frozen=True)
+class ObjectiveBudget:
+    """How an objective stands with a customer: percentages and burn rates are None without requests."""
+
+    objective: str
+    customer_id: str
+    state: str
+    target: float
+    period: str
+    total_requests: int
+    bad_requests: int
+    compliance: float | None
+    left_requests: float
+    left_percent: float | None
+    burn_rate_1h: float | None
+    burn_rate_6h: float | None
+    runs_out_at: str | None
+
+
+@dataclass(frozen=True)
+class Objectives:
+    """One page of objectives with their customers; `total` counts those of all pages."""
+
+    path: ClassVar = "/objectives"
+
+    at: str
+    total: int
+    next_cursor: str | None
+    warnings: tuple[str, ...]
+    objectives: tuple[ObjectiveBudget, ...]
+
+
+@dataclass(frozen=True)
 class Report(TimeRange):
     """Every customer, and all of them together."""
 

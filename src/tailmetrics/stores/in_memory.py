@@ -56,7 +56,7 @@ from tailmetrics.stores.results import (
     result_of_rows,
     trends_of,
 )
-from tailmetrics.stores.windowing import Span
+from tailmetrics.stores.windowing import Span, spans_touched
 from tailmetrics.windows import from_us, to_us
 
 _SCHEMA = {
@@ -151,7 +151,7 @@ class InMemoryStore:
             _omit(memory.rejects, self._max_rejects_kept)
             memory.blanks += sum(batch.parsed.blanks for batch in batches)
             memory.commits += 1
-            memory.touched.append(_spans_of([batch.parsed.records["timestamp"] for batch in batches]))
+            memory.touched.append(spans_touched([batch.parsed.records["timestamp"] for batch in batches]))
 
     def forget(self, source_ids: Sequence[str], *, with_records: bool = False) -> int:
         with self._lock:
@@ -341,12 +341,6 @@ def _ends(rejects: list[tuple[int, Reject]], kept: int) -> list[tuple[int, Rejec
 def _within(start: datetime | None, end: datetime | None) -> pl.Expr:
     low = pl.lit(value=True) if start is None else pl.col("time") >= to_us(start)
     return low if end is None else low & (pl.col("time") < to_us(end))
-
-
-def _spans_of(times: Sequence[pl.Series]) -> tuple[Span, ...]:
-    """From the first to the last one of each batch."""
-    microseconds = [each.dt.timestamp("us").to_numpy() for each in times if len(each)]
-    return tuple((int(each.min()), int(each.max()) + 1) for each in microseconds)
 
 
 def _in_span(records: pl.DataFrame, query: RecordsQuery, span: Span) -> pl.DataFrame:

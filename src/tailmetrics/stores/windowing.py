@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from tailmetrics.errors import QueryError
 from tailmetrics.stats import MAX_FILLED_WINDOWS, MAX_WINDOWS, StatsQuery
@@ -25,6 +26,8 @@ EARLIEST_US = to_us(datetime.min.replace(tzinfo=timezone.utc))
 # Stretches of time, counted from EARLIEST_US, of which those with requests are told apart.
 STRETCH_US = 366 * DAY_US
 _LONG_US = 20 * STRETCH_US
+_TOUCHED_US = (60_000_000, 3_600_000_000, DAY_US)  # a minute, an hour, a day
+_MOST_SPANS = 500  # of one commit, beyond which times are told in longer stretches
 
 
 def short_spans(query: StatsQuery, edges: Span | None) -> list[Span] | None:
@@ -104,6 +107,20 @@ def spans_of(times: Times) -> list[Span]:
     stretches = (times - EARLIEST_US) // STRETCH_US
     parts = (times[stretches == stretch] for stretch in np.unique(stretches))
     return [(int(part.min()), int(part.max()) + 1) for part in parts]
+
+
+def spans_touched(times: Sequence[pl.Series]) -> tuple[Span, ...]:
+    """The minutes in which records lie, from their timestamps; longer stretches where those are very many."""
+    for length in _TOUCHED_US:
+        starts = [(series.dt.epoch("us") // length).unique() for series in times if len(series)]
+        if not starts:
+            return ()
+        found = np.unique(pl.concat(starts).to_numpy()) * length
+        begins = np.flatnonzero(np.diff(found, prepend=found[0] - 2 * length) > length)
+        if len(begins) <= _MOST_SPANS:
+            break
+    ends = np.append(begins[1:], len(found)) - 1
+    return tuple((int(found[low]), int(found[high]) + length) for low, high in zip(begins, ends, strict=True))
 
 
 def window_starts(times: Times, grid: Grid) -> Times:

@@ -16,7 +16,8 @@ from tailmetrics.errors import StoreUnavailable
 from tailmetrics.settings import Settings
 from tailmetrics.stats import CustomersQuery, StatsQuery
 from tailmetrics.stores import open_store
-from tailmetrics.stores.duckdb.aggregates import Groups, Method, aggregates_sql
+from tailmetrics.stores.duckdb.queries.aggregates import Groups, Method, aggregates_sql
+from tailmetrics.stores.duckdb.queries.conditions import Condition
 from tailmetrics.stores.duckdb.store import DuckDBStore
 from tailmetrics.stores.results import summary_of
 from tests.builders import LINE_BYTES, Record, at, batch_of, moved, settings_of, source_of
@@ -108,7 +109,7 @@ class TestMemory:
         assert isinstance(store, DuckDBStore)
         store.write([batch_of(store.register(source_of()), records)])
         found = {}
-        for sql in aggregates_sql(method, Groups(key, total), "TRUE", "4xx+5xx"):
+        for sql in aggregates_sql(method, Groups(key, total), Condition("TRUE", {}), "4xx+5xx"):
             for found_key, *row in ask(store._ask(lambda reader, sql=sql: reader.run(sql))):
                 found[found_key] = summary_of(*row)
         store.close()

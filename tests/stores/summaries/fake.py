@@ -23,9 +23,8 @@ from tailmetrics.stores.summaries.manifest import (
     Manifest,
     State,
     Touched,
-    spans_touched,
 )
-from tailmetrics.stores.windowing import Span
+from tailmetrics.stores.windowing import Span, spans_touched
 from tailmetrics.windows import to_us
 from tests.builders import Record
 

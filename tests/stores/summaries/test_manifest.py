@@ -18,12 +18,11 @@ from tailmetrics.stores.summaries.manifest import (
     Touched,
     spans_as_text,
     spans_of_text,
-    spans_touched,
     united,
     within,
     without,
 )
-from tailmetrics.stores.windowing import Span
+from tailmetrics.stores.windowing import Span, spans_touched
 
 spans = st.lists(st.tuples(st.integers(-20, 20), st.integers(-20, 20)), max_size=8)
 apart = spans.map(united)

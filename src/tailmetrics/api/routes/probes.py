@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from importlib.metadata import version
+from typing import Literal
 
 from fastapi import APIRouter, Request
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -71,7 +72,11 @@ async def ready(request: Request, services: Context) -> Response:
         "store": store,
         "ingestion": ingestion,
         "sources": documents.sources(statuses),
-        "warnings": documents.warnings(statuses, services.access_warning, series) + _key_warnings(services),
+        "warnings": [
+            *documents.warnings(statuses, services.access_warning, series),
+            *_key_warnings(services),
+            *_objective_warnings(services),
+        ],
     }
     if not services.access.may_read(request.scope):
         content = _without_names(content)
@@ -94,10 +99,20 @@ async def metrics(services: Context) -> Response:
 
 
 def _key_warnings(services: Services) -> list[WarningOfSource]:
-    return [
-        {"source_id": "", "path": path, "format": "", "kind": "keys", "text": text}
-        for path, text in services.access.keyring.problems()
-    ]
+    return [_warning("keys", path, text) for path, text in services.access.keyring.problems()]
+
+
+def _warning(kind: Literal["keys", "objectives"], path: str, text: str) -> WarningOfSource:
+    return {"source_id": "", "path": path, "format": "", "kind": kind, "text": text}
+
+
+def _objective_warnings(services: Services) -> list[WarningOfSource]:
+    file = services.objectives
+    if file is None:
+        return []
+    file.current()
+    text, path = file.problem, file.path
+    return [] if text is None else [_warning("objectives", path, text)]
 
 
 def _without_names(content: Readiness) -> Readiness:

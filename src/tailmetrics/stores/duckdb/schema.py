@@ -143,6 +143,10 @@ UPGRADES = (
         INSERT INTO fresh FROM former;
         DROP TABLE former;
     """,
+    # Of a few rows, which one writer at a time replaces: an index would be of no use.
+    """
+        CREATE TABLE notes (name VARCHAR NOT NULL, version BIGINT NOT NULL, text VARCHAR NOT NULL);
+    """,
 )
 VERSION = len(UPGRADES)
 

@@ -21,13 +21,13 @@ from tailmetrics.settings import Settings
 from tailmetrics.sources import Batch, Source
 from tailmetrics.stats import RecordsQuery, StoreStatus
 from tailmetrics.status import SourceStatus, stored_statuses
-from tailmetrics.stores.base import Queries
+from tailmetrics.stores.base import Changes, Note, Queries
 from tailmetrics.stores.base import Snapshot as FileSnapshot
-from tailmetrics.stores.duckdb import backup, schema
+from tailmetrics.stores.duckdb import backup, notes, schema
 from tailmetrics.stores.duckdb.dictionary import Dictionary
 from tailmetrics.stores.duckdb.file import ROW_GROUP_RECORDS, DuckDBFile
-from tailmetrics.stores.duckdb.queries import ReaderQueries, Snapshot
-from tailmetrics.stores.duckdb.reader import Reader
+from tailmetrics.stores.duckdb.queries.base import ReaderQueries, Snapshot
+from tailmetrics.stores.duckdb.queries.reader import Reader
 from tailmetrics.stores.duckdb.writer import Writer
 from tailmetrics.stores.record_pages import pages
 from tailmetrics.stores.results import took_too_long
@@ -108,6 +108,18 @@ class DuckDBStore(ReaderQueries):
     def version_of(self, customer_id: str | None) -> int | None:
         return self._writer.versions.of(customer_id)
 
+    async def changes(self, mark: str | None) -> Changes:
+        self._check_open()
+        return self._writer.changes.since(mark)
+
+    async def keep_note(self, name: str, text: str, version: int) -> bool:
+        def keep() -> bool:
+            with self._lock:
+                return self._open_writer().keep_note(name, text, version)
+
+        self._check_open()
+        return await asyncio.get_running_loop().run_in_executor(self._threads, keep)
+
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Queries]:
         with self._reading() as reader:
@@ -121,6 +133,9 @@ class DuckDBStore(ReaderQueries):
 
     def records(self, query: RecordsQuery) -> AsyncIterator[pl.DataFrame]:
         return pages(self, query, self._count, self._page)
+
+    async def note(self, name: str) -> Note:
+        return await self._ask(lambda reader: notes.note(reader, name))
 
     async def status(self) -> StoreStatus:
         counts = self._writer.counts
@@ -168,9 +183,12 @@ class DuckDBStore(ReaderQueries):
             reader.close()
         self._writer.close()
 
-    def _open_writer(self) -> Writer:
+    def _check_open(self) -> None:
         if self._closed:
             raise StoreUnavailable(f"{self._file.path} is closed")
+
+    def _open_writer(self) -> Writer:
+        self._check_open()
         return self._writer
 
     def _open_anew(self) -> None:
@@ -186,8 +204,7 @@ class DuckDBStore(ReaderQueries):
     @contextmanager
     def _reading(self) -> Iterator[Reader]:
         """A reader that is stopped when nobody waits for it any more."""
-        if self._closed:
-            raise StoreUnavailable(f"{self._file.path} is closed")
+        self._check_open()
         reader = Reader(self._file, self._writer.counts.records)
         self._readers.add(reader)
         try:

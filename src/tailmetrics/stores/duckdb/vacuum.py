@@ -123,7 +123,7 @@ class Vacuum:
         return False
 
     def move_small_tables(self) -> None:
-        """Write sources and names anew: they may hold the end of the file.
+        """Write sources, names and notes anew: they may hold the end of the file.
 
         An update does not move the columns that it does not change.
         """
@@ -131,7 +131,7 @@ class Vacuum:
             return
         try:
             with self._transaction() as cursor:
-                for table in ("sources", "names"):
+                for table in ("sources", "names", "notes"):
                     cursor.execute(f"CREATE TEMP TABLE copied AS SELECT * FROM {table}")
                     cursor.execute(f"DELETE FROM {table}")
                     cursor.execute(f"INSERT INTO {table} SELECT * FROM copied")

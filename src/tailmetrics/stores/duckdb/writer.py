@@ -15,6 +15,8 @@ import polars as pl
 from tailmetrics.errors import StoreUnavailable
 from tailmetrics.settings import Settings
 from tailmetrics.sources import Batch, Source
+from tailmetrics.stores.duckdb import notes
+from tailmetrics.stores.duckdb.changes import RecentChanges
 from tailmetrics.stores.duckdb.compactor import Compactor
 from tailmetrics.stores.duckdb.dictionary import Dictionary
 from tailmetrics.stores.duckdb.file import DuckDBFile
@@ -101,9 +103,9 @@ class Writer:
             return
         records = sum(batch.parsed.records.height for batch in batches)
         rejected = sum(batch.parsed.rejects.height for batch in batches)
-        customers = [frame["customer_id"] for batch in batches if (frame := batch.parsed.records).height]
+        frames = [frame for batch in batches if (frame := batch.parsed.records).height]
         now = utc_now()
-        with self._transaction(customers):
+        with self._transaction([frame["customer_id"] for frame in frames]):
             self._insert(batches, now)
             self._positions.move(moved, batches, now)
         self._rows.committed()
@@ -114,8 +116,15 @@ class Writer:
             self.counts.last_reject_id += rejected
             self.counts.blanks += sum(batch.parsed.blanks for batch in batches)
             self.counts.commits += 1
+        self.changes.committed([frame["timestamp"] for frame in frames])
         self._compactor.committed(records)
         self._records_since_giving_back += records
+
+    def keep_note(self, name: str, text: str, version: int) -> bool:
+        """Replace a note of this version; False when it is of another one."""
+        self._prepare()
+        with self._transaction():
+            return notes.replace(self._connection, name, text, version)
 
     def _insert(self, batches: Sequence[Batch], now: datetime) -> None:
         of_source = kept_of_source(self._max_rejects_kept)
@@ -152,6 +161,7 @@ class Writer:
             self._connection.execute(f"SET memory_limit = '{self._file.memory_limit}'")
 
     def _open(self) -> None:
+        self.changes = RecentChanges()  # a commit that failed may be in the file all the same
         self._file.open()
         try:
             with self._file.errors_translated():

@@ -35,8 +35,8 @@ from tailmetrics.stores.influxdb.source_points import (
     stored_source,
 )
 from tailmetrics.stores.reject_limits import halves, kept_of_source
-from tailmetrics.stores.summaries.manifest import spans_as_text, spans_touched
-from tailmetrics.stores.windowing import Span
+from tailmetrics.stores.summaries.manifest import spans_as_text
+from tailmetrics.stores.windowing import Span, spans_touched
 from tailmetrics.windows import to_us
 
 _IDS_A_QUERY = 200

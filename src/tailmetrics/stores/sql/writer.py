@@ -24,8 +24,8 @@ from tailmetrics.stores.sql.dialect import Database, Rows
 from tailmetrics.stores.sql.lookup import lookup, per_statement
 from tailmetrics.stores.sql.rows import CustomerKeys, RowsAhead, in_parts, record_rows, with_source_keys
 from tailmetrics.stores.sql.schema import Words, customers, journal, records, rejects, reports, sources, store
-from tailmetrics.stores.summaries.manifest import spans_as_text, spans_touched
-from tailmetrics.stores.windowing import Span
+from tailmetrics.stores.summaries.manifest import spans_as_text
+from tailmetrics.stores.windowing import Span, spans_touched
 from tailmetrics.windows import from_us, to_us
 
 _SECONDS_BETWEEN_EXPIRIES = 60.0

@@ -22,14 +22,12 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
-from tailmetrics.stores.summaries.block import DAY_US, HOUR_US, LEVELS, MINUTE_US, Level, Part
+from tailmetrics.stores.summaries.block import DAY_US, HOUR_US, LEVELS, Level, Part
 from tailmetrics.stores.windowing import Span
 
 ALWAYS: Final[Span] = (-(2**62), 2**62)
 GENERATIONS: Final = 2**23  # of a block: a new one has a random one
-_MOST_SPANS = 500  # of one commit, beyond which times are told in longer stretches
 _MOST_STALE = 100  # spans, each of which a server looks for: many rows are read in the time of one look
 
 Bounds = npt.NDArray[np.int64]  # a row for each span
@@ -148,20 +146,6 @@ class State:
         for each in self.since:
             places[each.journal] = max(places.get(each.journal, -1), each.place)
         return places
-
-
-def spans_touched(times: Sequence[pl.Series]) -> tuple[Span, ...]:
-    """The minutes in which records lie, from their timestamps; longer stretches where those are very many."""
-    for length in (MINUTE_US, HOUR_US, DAY_US):
-        starts = [(series.dt.epoch("us") // length).unique() for series in times if len(series)]
-        if not starts:
-            return ()
-        found = np.unique(pl.concat(starts).to_numpy()) * length
-        begins = np.flatnonzero(np.diff(found, prepend=found[0] - 2 * length) > length)
-        if len(begins) <= _MOST_SPANS:
-            break
-    ends = np.append(begins[1:], len(found)) - 1
-    return tuple((int(found[low]), int(found[high]) + length) for low, high in zip(begins, ends, strict=True))
 
 
 def spans_as_text(spans: Sequence[Span]) -> str:

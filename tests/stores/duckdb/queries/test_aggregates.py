@@ -11,11 +11,19 @@ import duckdb
 import pytest
 
 from tailmetrics.stats import Failures
-from tailmetrics.stores.duckdb.aggregates import Groups, Method, aggregates_sql, counts_sql, window_key
+from tailmetrics.stores.duckdb.queries.aggregates import (
+    Groups,
+    Method,
+    aggregates_sql,
+    counts_sql,
+    window_key,
+)
+from tailmetrics.stores.duckdb.queries.conditions import Condition
 from tailmetrics.windows import Grid, parse_every, to_us
 from tests.builders import at
 
 STATUSES = (200, 399, 400, 429, 499, 500, 599, 0)
+ALL = Condition("TRUE", {})
 START = at("2024-10-25")
 TIMES = [START + timedelta(minutes=97 * step) for step in range(200)]
 
@@ -39,7 +47,7 @@ def connection() -> Iterator[duckdb.DuckDBPyConnection]:
 def test_failures_are_those_of_the_rule(
     connection: duckdb.DuckDBPyConnection, failures: Failures, failed: int
 ) -> None:
-    [(_, requests, found, _)] = connection.execute(counts_sql("0", "TRUE", failures)).fetchall()
+    [(_, requests, found, _)] = connection.execute(counts_sql("0", ALL, failures)).fetchall()
     assert (requests, found) == (len(TIMES) * len(STATUSES), len(TIMES) * failed)
 
 
@@ -48,7 +56,7 @@ def test_both_methods_give_the_same_rows(connection: duckdb.DuckDBPyConnection, 
     found = []
     for method in Method:
         rows = {}
-        for sql in aggregates_sql(method, groups, "TRUE", "5xx"):
+        for sql in aggregates_sql(method, groups, ALL, "5xx"):
             rows |= {key: row for key, *row in connection.execute(sql).fetchall()}
         found.append(rows)
     in_memory, on_disk = found

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from tailmetrics.stats import Failures
+from tailmetrics.stores.duckdb.queries.conditions import Condition
 from tailmetrics.stores.results import FAILURE_RULES
 from tailmetrics.stores.windowing import by_piece
 from tailmetrics.windows import Piece
@@ -35,11 +36,14 @@ class Groups:
     total: bool
 
 
-def aggregates_sql(method: Method, groups: Groups, where: str, failures: Failures) -> list[str]:
-    """Statements that together give the aggregates of the records for which `where` holds, by the groups."""
+def aggregates_sql(method: Method, groups: Groups, where: Condition, failures: Failures) -> list[str]:
+    """Statements that together give the aggregates of the records of a condition, by the groups."""
 
     def rows(key: str) -> str:
-        return f"SELECT {key} AS key, {_failed(failures)} AS failed, duration FROM requests WHERE {where}"
+        return (
+            f"SELECT {key} AS key, {failed_sql(failures)} AS failed, duration "
+            f"FROM {where.view} WHERE {where.sql}"
+        )
 
     # The total of many groups is found on the disk either way: one statement for both takes 70 MB more of two
     # million records, and as long.
@@ -53,14 +57,12 @@ def aggregates_sql(method: Method, groups: Groups, where: str, failures: Failure
     return statements
 
 
-def counts_sql(key: str, where: str, failures: Failures, view: str = "requests") -> str:
-    """Rows (key, requests, failed, average) by groups, without the costly quantiles.
-
-    Groups by path are those of the view records.
-    """
+def counts_sql(key: str, where: Condition, failures: Failures) -> str:
+    """Rows (key, requests, failed, average) by groups, without the costly quantiles."""
     return (
-        f"SELECT {key} AS key, count(*) AS requests, count(*) FILTER (WHERE {_failed(failures)}) AS failed, "
-        f"favg(duration) AS average FROM {view} WHERE {where} GROUP BY 1"
+        f"SELECT {key} AS key, count(*) AS requests, "
+        f"count(*) FILTER (WHERE {failed_sql(failures)}) AS failed, favg(duration) AS average "
+        f"FROM {where.view} WHERE {where.sql} GROUP BY 1"
     )
 
 
@@ -79,7 +81,8 @@ def window_key(pieces: Sequence[Piece]) -> str:
     return by_piece(pieces, start_in, choose)
 
 
-def _failed(failures: Failures) -> str:
+def failed_sql(failures: Failures) -> str:
+    """Whether a request failed, as an expression."""
     rule = FAILURE_RULES[failures]
     others = "".join(f" OR status_code = {status}" for status in rule.others)
     return f"(status_code >= {rule.least}{others})"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime, timezone
+from datetime import timezone
 from operator import itemgetter
 from typing import TypeVar
 
@@ -12,7 +12,6 @@ import duckdb
 from tailmetrics.errors import StoreUnavailable, UnknownCustomer
 from tailmetrics.stats import (
     MAX_WINDOWS,
-    BreakdownQuery,
     Reject,
     RejectsPage,
     RejectsQuery,
@@ -21,12 +20,11 @@ from tailmetrics.stats import (
     Summary,
 )
 from tailmetrics.stores.cursors import LAST, place_of
-from tailmetrics.stores.duckdb.aggregates import Groups, Method, aggregates_sql, window_key
-from tailmetrics.stores.duckdb.layout import key_of
-from tailmetrics.stores.duckdb.reader import MOST_ROWS, Condition, Reader, few_rows
+from tailmetrics.stores.duckdb.queries.aggregates import Groups, Method, aggregates_sql, window_key
+from tailmetrics.stores.duckdb.queries.conditions import IS_CUSTOMER, Condition, of_customer
+from tailmetrics.stores.duckdb.queries.reader import MOST_ROWS, Reader, few_rows
 from tailmetrics.stores.duckdb.rows import COUNT_OF_REJECTS
 from tailmetrics.stores.results import (
-    check_storable,
     rejects_page,
     result_in_one_window,
     result_in_windows,
@@ -49,10 +47,6 @@ _Result = TypeVar("_Result")
 _FEW_WINDOWS = 500
 _MOST_IN_MEMORY = 10_000_000  # records, whose durations take 80 MB
 
-# The key alone tells of whole row groups that they need not be read.
-_IS_CUSTOMER = (
-    f"customer_id = $customer_id AND (customer_key = {key_of('$customer_id')} OR customer_key IS NULL)"
-)
 # Of the tables themselves it is in DuckDB's own notes, of all together it would be looked for.
 _EDGES = (
     "SELECT epoch_us(min(first)), epoch_us(max(last)) FROM ("
@@ -119,7 +113,7 @@ def _in_one_window(reader: Reader, query: StatsQuery, method: Method, where: Con
     span = None
     if total.total_requests and (query.start is None or query.end is None):
         [span] = reader.run(
-            f"SELECT min(epoch_us(timestamp)), max(epoch_us(timestamp)) FROM requests WHERE {where.sql}",
+            f"SELECT min(epoch_us(timestamp)), max(epoch_us(timestamp)) FROM {where.view} WHERE {where.sql}",
             where.parameters,
         )
     return result_in_one_window(query, total, span)
@@ -155,7 +149,7 @@ def _more_than(reader: Reader, where: Condition, number: int) -> bool:
     if reader.records <= number:
         return False
     [(found,)] = reader.run(
-        f"SELECT count(*) FROM (SELECT 1 FROM requests WHERE {where.sql} LIMIT {number + 1})",
+        f"SELECT count(*) FROM (SELECT 1 FROM {where.view} WHERE {where.sql} LIMIT {number + 1})",
         where.parameters,
     )
     return bool(found > number)
@@ -166,8 +160,9 @@ def _spans(reader: Reader, query: StatsQuery, where: Condition) -> list[Span]:
     if spans is not None:
         return spans
     return reader.run(
-        "SELECT min(epoch_us(timestamp)), max(epoch_us(timestamp)) + 1 FROM requests "
-        f"WHERE {where.sql} GROUP BY (epoch_us(timestamp) - ({EARLIEST_US})) // {STRETCH_US} ORDER BY 1",
+        "SELECT min(epoch_us(timestamp)), max(epoch_us(timestamp)) + 1 "
+        f"FROM {where.view} WHERE {where.sql} "
+        f"GROUP BY (epoch_us(timestamp) - ({EARLIEST_US})) // {STRETCH_US} ORDER BY 1",
         where.parameters,
     )
 
@@ -182,44 +177,16 @@ def _summaries(
     reader: Reader, query: StatsQuery, method: Method, where: Condition, groups: Groups
 ) -> tuple[Summary, dict[int, Summary]]:
     """Of all records together, and of each group."""
-    statements = aggregates_sql(method, groups, where.sql, query.failures)
+    statements = aggregates_sql(method, groups, where, query.failures)
     rows = (row for sql in statements for row in reader.rows(sql, where.parameters))
     by_key = {key: summary_of(*row) for key, *row in rows}
     return by_key.pop(None, Summary()), by_key
 
 
 def check_known(reader: Reader, customer_id: str) -> None:
-    sql = f"SELECT 1 FROM requests WHERE {_IS_CUSTOMER} LIMIT 1"
+    sql = f"SELECT 1 FROM requests WHERE {IS_CUSTOMER} LIMIT 1"
     if not reader.run(sql, {"customer_id": customer_id}):
         raise UnknownCustomer(customer_id)
-
-
-def of_customer(query: StatsQuery | BreakdownQuery) -> Condition:
-    """The records in the range, and of the customer if one is given.
-
-    Raises UnknownCustomer for an id that no store can hold.
-    """
-    check_storable(query.customer_id)
-    return of_customer_id(within(query.start, query.end), query.customer_id)
-
-
-def of_customer_id(where: Condition, customer_id: str | None) -> Condition:
-    """Those of some records that are the customer's, all of them without one."""
-    return where if customer_id is None else where.also(_IS_CUSTOMER, customer_id=customer_id)
-
-
-def within(start: datetime | None, end: datetime | None) -> Condition:
-    """The records in a range."""
-    where = Condition("TRUE", {})
-    if start is not None:
-        where = where.also("timestamp >= $start", start=_naive(start))
-    if end is not None:
-        where = where.also("timestamp < $end", end=_naive(end))
-    return where
-
-
-def _naive(moment: datetime) -> datetime:
-    return moment.astimezone(timezone.utc).replace(tzinfo=None)
 
 
 def with_memory_or_disk(reader: Reader, first: Method, ask: Callable[[Method], _Result]) -> _Result:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -16,6 +15,7 @@ from nanoarrow import c_array_stream
 from tailmetrics.errors import StoreUnavailable
 from tailmetrics.stores.duckdb.connections import Cursors
 from tailmetrics.stores.duckdb.file import DuckDBFile
+from tailmetrics.stores.duckdb.queries.conditions import Condition
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -24,17 +24,6 @@ _Result = TypeVar("_Result")
 
 _ROWS_AT_ONCE = 2048
 MOST_ROWS = 500_000  # that are read as rows
-
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """Which records a query is about: an SQL text that is never empty, and its named parameters."""
-
-    sql: str
-    parameters: dict[str, Any]
-
-    def also(self, sql: str, **parameters: Any) -> Condition:
-        return Condition(f"{self.sql} AND {sql}", {**self.parameters, **parameters})
 
 
 class Reader:
@@ -153,7 +142,7 @@ def few_rows(reader: Reader, columns: str, where: Condition) -> pl.DataFrame | N
     Planning a statement that groups and ranks costs DuckDB more than reading some ten thousand rows; a plain
     selection is planned at once, and the aggregates of so many rows take a few milliseconds.
     """
-    sql = f"SELECT {columns} FROM requests WHERE {where.sql} LIMIT {MOST_ROWS + 1}"
+    sql = f"SELECT {columns} FROM {where.view} WHERE {where.sql} LIMIT {MOST_ROWS + 1}"
     found = reader.columns(sql, where.parameters)
     rows = pl.DataFrame({name: _series(values) for name, values in found.items()})
     return None if rows.height > MOST_ROWS else rows

@@ -7,8 +7,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from tailmetrics.stores.duckdb import counts_query, customers_query, records_query, stats_query
-from tailmetrics.stores.duckdb.reader import Reader
+from tailmetrics.stores.duckdb.queries import counts_query, customers_query, records_query, stats_query
+from tailmetrics.stores.duckdb.queries.reader import Reader
 
 _Given = ParamSpec("_Given")
 _Result = TypeVar("_Result")
@@ -36,6 +36,8 @@ class ReaderQueries(ABC):
     customers = _asked(customers_query.customers)
     breakdown = _asked(counts_query.breakdown)
     trends = _asked(counts_query.trends)
+    counts = _asked(counts_query.counts)
+    requests = _asked(records_query.requests)
     rejects = _asked(stats_query.rejects)
     span = _asked(counts_query.span)
     _count = _asked(records_query.count)

@@ -7,9 +7,10 @@ from typing import Any
 
 from tailmetrics.stats import MAX_PAGE, CustomersPage, CustomersQuery
 from tailmetrics.stores.cursors import place_of
-from tailmetrics.stores.duckdb.aggregates import Groups, Method, aggregates_sql, counts_sql
-from tailmetrics.stores.duckdb.reader import Condition, Reader, few_rows
-from tailmetrics.stores.duckdb.stats_query import with_memory_or_disk, within
+from tailmetrics.stores.duckdb.queries.aggregates import Groups, Method, aggregates_sql, counts_sql
+from tailmetrics.stores.duckdb.queries.conditions import Condition, within
+from tailmetrics.stores.duckdb.queries.reader import Reader, few_rows
+from tailmetrics.stores.duckdb.queries.stats_query import with_memory_or_disk
 from tailmetrics.stores.results import can_be_stored, customers_page, latencies
 
 _RANKS = {
@@ -31,7 +32,7 @@ _MOST_COMPARISONS = 25_000_000  # of ids, beyond which a join is quicker
 def customers(reader: Reader, query: CustomersQuery) -> CustomersPage:
     """Raises QueryError for a wrong cursor, and StoreUnavailable."""
     offset = place_of("customers", query.after, 0)
-    where = within(query.start, query.end)
+    where = within(query.start, query.end).selected(query.only)
     if query.search:
         if not can_be_stored(query.search):
             return CustomersPage((), 0, None)
@@ -39,12 +40,12 @@ def customers(reader: Reader, query: CustomersQuery) -> CustomersPage:
 
     def ask(method: Method) -> CustomersPage:
         def aggregates(condition: Condition) -> str:
-            [sql] = aggregates_sql(method, _BY_CUSTOMER, condition.sql, query.failures)
+            [sql] = aggregates_sql(method, _BY_CUSTOMER, condition, query.failures)
             return sql
 
         # Quantiles of all customers are found only where the order, or a long page, asks for them.
         by_quantile = query.sort in _QUANTILES or query.limit > MAX_PAGE
-        ranking = aggregates(where) if by_quantile else counts_sql("customer_id", where.sql, query.failures)
+        ranking = aggregates(where) if by_quantile else counts_sql("customer_id", where, query.failures)
         direction = "DESC" if query.descending else "ASC"
         ranked = reader.run(
             f"SELECT count(*) OVER (), * FROM ({ranking}) WHERE requests >= $enough "
@@ -52,7 +53,7 @@ def customers(reader: Reader, query: CustomersQuery) -> CustomersPage:
             {**where.parameters, "enough": query.min_requests, "limit": query.limit, "offset": offset},
         )
         if not ranked:
-            counted = counts_sql("customer_id", where.sql, query.failures)
+            counted = counts_sql("customer_id", where, query.failures)
             [(total,)] = reader.run(
                 f"SELECT count(*) FROM ({counted}) WHERE requests >= $enough",
                 {**where.parameters, "enough": query.min_requests},

@@ -1,0 +1,24 @@
+"""The table of notes: texts under names, and how often each was replaced."""
+
+from __future__ import annotations
+
+import duckdb
+
+from tailmetrics.stores.base import Note
+from tailmetrics.stores.duckdb.queries.reader import Reader
+
+
+def note(reader: Reader, name: str) -> Note:
+    """The note of a name. Raises StoreUnavailable."""
+    found = reader.run("SELECT version, text FROM notes WHERE name = $name", {"name": name})
+    return Note(*found[0]) if found else Note(0, "")
+
+
+def replace(connection: duckdb.DuckDBPyConnection, name: str, text: str, version: int) -> bool:
+    """Replace a note of this version, in a transaction; False when it is of another one."""
+    found = connection.execute("SELECT version FROM notes WHERE name = $name", {"name": name}).fetchall()
+    if version != (found[0][0] if found else 0):
+        return False
+    connection.execute("DELETE FROM notes WHERE name = $name", {"name": name})
+    connection.execute("INSERT INTO notes VALUES (?, ?, ?)", [name, version + 1, text])
+    return True
