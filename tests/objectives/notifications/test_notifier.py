@@ -124,6 +124,7 @@ def test_a_test_says_that_it_is_one(hook: Hook, kind: str) -> None:
     document = hook.posts[0].document
     summary = document["summary"] if kind == "webhook" else document[0]["annotations"]["summary"]
     assert "This is a test of tailmetrics: nothing is wrong." in summary
+    assert kind != "webhook" or (document["test"], document["title"][:7]) == (True, "[TEST] ")
 
 
 def manager(url: str) -> Receiver:
