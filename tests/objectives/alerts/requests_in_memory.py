@@ -47,9 +47,7 @@ def minute_of(
     """Requests that are spread over the minute that begins at a moment, the bad ones first."""
     statuses = [500] * bad + [200] * good
     step = MINUTE / max(1, len(statuses))
-    return [
-        (moment + step * place, customer, "/", status, duration) for place, status in enumerate(statuses)
-    ]
+    return [(moment + step * place, customer, "/", status, duration) for place, status in enumerate(statuses)]
 
 
 def minutes(start: datetime, number: int) -> Iterable[datetime]:
