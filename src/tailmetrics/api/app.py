@@ -60,12 +60,7 @@ def create_app(
         redirect_slashes=False,  # a slash may be the last character of a customer id
         lifespan=evaluating,
     )
-    access = Access(settings)
-    objectives_file = objectives_file or ObjectivesFile(settings)
-    evaluator = evaluator_of(settings, store, ingestion, metrics, objectives_file)
-    services = Services(
-        settings, store, ingestion, metrics, access, settings.access_warning, objectives_file, evaluator
-    )
+    services = _services(settings, store, ingestion, metrics, objectives_file or ObjectivesFile(settings))
     if ingestion is not None:
         remove_leftovers(settings)
     _install(app, services, settings.api_host)
@@ -73,7 +68,7 @@ def create_app(
     app.add_middleware(RequestBodies)
     app.add_middleware(TrailingSlash)
     app.add_middleware(
-        CacheMiddleware, cache=cache, admission=services.admission, metrics=metrics, access=access
+        CacheMiddleware, cache=cache, admission=services.admission, metrics=metrics, access=services.access
     )
     for router in (
         stats.router,
@@ -104,6 +99,20 @@ def create_probes_app(settings: Settings, store: Store, ingestion: Supervisor, m
     app.add_middleware(TrailingSlash)
     app.include_router(probes.router)
     return app
+
+
+def _services(
+    settings: Settings,
+    store: Store,
+    ingestion: Supervisor | None,
+    metrics: Metrics,
+    objectives: ObjectivesFile,
+) -> Services:
+    evaluator = evaluator_of(settings, store, ingestion, metrics, objectives)
+    access = Access(settings)
+    return Services(
+        settings, store, ingestion, metrics, access, settings.access_warning, objectives, evaluator
+    )
 
 
 def _install(app: FastAPI, services: Services, host: str) -> None:
