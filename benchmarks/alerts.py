@@ -1,9 +1,9 @@
 """What evaluating alerts costs: the share of a core, over a DuckDB file that grows.
 
-Requests of so many customers fill the last days of a file; two objectives (one of availability, one of latency)
-are evaluated with the workbook's rules, once a minute of the clock, while each minute brings as many requests as
-the ones before had. Only the CPU time of the evaluation counts, all threads of it, not that of writing. The clock
-is set by hand, so that a measured hour takes a few seconds.
+Requests of so many customers fill the last days of a file; two objectives (one of availability, one of
+latency) are evaluated with the workbook's rules, once a minute of the clock, while each minute brings as many
+requests as the ones before had. Only the CPU time of the evaluation counts, all threads of it, not that of
+writing. The clock is set by hand, so that a measured hour takes a few seconds.
 """
 
 from __future__ import annotations
