@@ -41,7 +41,7 @@ _LEAST_OF_FOLDED = 20  # cells; a time of a window has as many
 _IMPORTANCE = (
     *("requests", "failed", "uptime %", "p99 s", "median s", "average s", "passed"),
     *("state", "error", "lag s", "position", "format", "size", "lag bytes"),
-    *("left %", "objective", "compliance %", "runs out", "target %", "burn 1h", "burn 6h", "left"),
+    *("budget left %", "objective", "compliance %", "runs out", "target %", "burn 1h", "burn 6h"),
 )
 _FIGURES = ("requests", "failed", "uptime %", "average s", "median s", "p99 s")
 

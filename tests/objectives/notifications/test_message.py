@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
 from tailmetrics.objectives.notifications.message import Message
 from tailmetrics.objectives.notifications.outbox import Entry
 from tests.objectives.notifications.builders import NOW, make_alert
+from tests.paths import ROOT
 
 PAGE = "https://metrics.example.com/base/"
 
@@ -66,3 +68,23 @@ def test_a_summary_of_several_or_endless_lines_is_one_line_of_the_text() -> None
     entry = Entry.of("ops", [make_alert(summary="acme\n" + "x" * 1_000)], NOW)
     message = Message.of(entry, None)
     assert ("\n" in message.title, message.text.count("\n"), len(message.text) < 450) == (False, 0, True)
+
+
+def test_the_document_is_that_of_the_page() -> None:
+    page = (ROOT / "docs/objectives.md").read_text().partition("### The document")[2]
+    shown = re.search(r"```json\n(.*?)```", page, re.DOTALL)
+    assert shown is not None
+    alert = make_alert(
+        "cust_1",
+        key="burn_rate/available/14.4x3600s300s/cust_1",
+        name="available",
+        episode=7,
+        value=50.0,
+        summary="the budget burns 50 and 30 times as fast as it may",
+    )
+    entry = Entry.of("incidents", [alert], NOW)
+    document = json.loads(Message.of(entry, "https://metrics.example.com").json())
+    assert json.loads(shown[1].replace('"ID"', f'"{entry.id}"')) == document
+    told = re.findall(r"^\| ([`\w.\[\], ]+) \|", page, re.MULTILINE)
+    fields = {name.rpartition(".")[2] for cell in told for name in re.findall(r"`([\w.\[\]]+)`", cell)}
+    assert fields == document.keys() | document["alerts"][0].keys()

@@ -36,8 +36,8 @@ def print_objectives(answer: Answer[Objectives]) -> None:
         "state",
         "compliance %",
         "target %",
-        "left %",
-        "left",
+        "budget left %",
+        "requests left",
         "burn 1h",
         "burn 6h",
         "runs out",
@@ -57,7 +57,7 @@ def print_objectives(answer: Answer[Objectives]) -> None:
             f"{each.left_requests:,.1f}",
             number(each.burn_rate_1h, 1),
             number(each.burn_rate_6h, 1),
-            "-" if each.runs_out_at is None else each.runs_out_at[:16].replace("T", " "),
+            _to_the_minute(each.runs_out_at),
         )
     print_text(f"{len(page.objectives)} of {counted(page.total, 'budget')}, at {page.at}")
     if page.objectives:
@@ -66,3 +66,11 @@ def print_objectives(answer: Answer[Objectives]) -> None:
         print_text(f"warning: {escaped(warning)}")
     print_text(f"from {answer.origin}")
     print_cursor(page.next_cursor)
+
+
+def _to_the_minute(time: str | None) -> str:
+    """A time as the API gives it, without seconds."""
+    if time is None:
+        return "-"
+    offset = "Z" if time.endswith("Z") else time[-6:]
+    return f"{time[:10]} {time[11:16]}{offset}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -96,7 +97,7 @@ async def _post(
     except (asyncio.TimeoutError, httpx.TimeoutException):
         return Outcome("failed", f"no answer within {TIMEOUT_SECONDS:g} seconds")
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-        return Outcome("failed", secrets.hidden(str(error) or type(error).__name__, hidden))
+        return Outcome("failed", secrets.hidden(_reason(error), hidden))
 
 
 async def _answer(
@@ -121,6 +122,18 @@ async def _answer(
     elif said:
         error += f": {said}"
     return Outcome("refused" if response.status_code in _REFUSALS else "failed", error)
+
+
+def _reason(error: BaseException) -> str:
+    """What the system said, where it is behind an error that says only that all attempts failed."""
+    said, cause = str(error) or type(error).__name__, error.__cause__ or error.__context__
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            # asyncio writes an address into it, in place of the reason.
+            is_asyncios = cause.strerror.startswith("Connect call failed")
+            said = os.strerror(cause.errno or 0) if is_asyncios else cause.strerror
+        cause = cause.__cause__ or cause.__context__
+    return said
 
 
 def _header(text: str) -> dict[str, str]:

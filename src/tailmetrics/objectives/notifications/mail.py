@@ -6,7 +6,7 @@ import smtplib
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timezone
+from datetime import datetime
 from email.message import EmailMessage
 from email.utils import format_datetime, parseaddr
 from typing import Final
@@ -51,13 +51,14 @@ def send(receiver: Receiver, message: Message) -> Outcome:
 
 
 def mail(receiver: Receiver, message: Message) -> EmailMessage:
-    """The message as an e-mail, whose Message-ID is the same each time it is sent."""
+    """The message as an e-mail, the same each time it is sent."""
     found = EmailMessage()
     sender = receiver.sender or ""
     found["From"] = sender
     found["To"] = ", ".join(receiver.recipients)
     found["Subject"] = " ".join(message.title.split())[:_LONGEST_SUBJECT]
-    found["Date"] = format_datetime(datetime.now(timezone.utc))
+    created_at = datetime.fromisoformat(message.created_at.replace("Z", "+00:00"))
+    found["Date"] = format_datetime(created_at)
     found["Message-ID"] = f"<{message.id}@{parseaddr(sender)[1].rpartition('@')[2]}>"
     found["Auto-Submitted"] = "auto-generated"
     link = f"\n{message.url}\n" if message.url else ""

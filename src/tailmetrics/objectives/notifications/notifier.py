@@ -51,25 +51,11 @@ class Notifier:
 
     async def test(self, receiver: Receiver) -> Outcome:
         """Send a message that says that it is a test."""
-        now = datetime.now(timezone.utc)
-        alert = Alert(
-            key=f"test/{now.isoformat()}",
-            kind="burn_rate",
-            name="test",
-            subject="test",
-            severity=receiver.severities[0],
-            state="firing",
-            episode=1,
-            since=now,
-            started_at=now,
-            value=0.0,
-            limit=0.0,
-            summary=_TEST,
-        )
+        entry = test_entry(receiver)
         if receiver.kind == "alertmanager":
-            told = http.alertmanager_alert(alert, self._external_url, now + http.REPEATED_EVERY)
+            ends_at = entry.created_at + http.REPEATED_EVERY
+            told = http.alertmanager_alert(entry.alerts[0], self._external_url, ends_at)
             return await _within_time(http.post_alerts(self._client, receiver, [told]))
-        entry = Entry.of(receiver.name, [alert], now)
         return await self._send(receiver, Message.of(entry, self._external_url, test=True))
 
     async def close(self) -> None:
@@ -114,6 +100,26 @@ def settled(outbox: Outbox, attempts: Iterable[Attempt], now: datetime) -> Outbo
                 error=attempt.outcome.error,
             )
     return outbox
+
+
+def test_entry(receiver: Receiver) -> Entry:
+    """An entry that says that it is a test."""
+    now = datetime.now(timezone.utc)
+    alert = Alert(
+        key=f"test/{now.isoformat()}",
+        kind="burn_rate",
+        name="test",
+        subject="test",
+        severity=receiver.severities[0],
+        state="firing",
+        episode=1,
+        since=now,
+        started_at=now,
+        value=0.0,
+        limit=0.0,
+        summary=_TEST,
+    )
+    return Entry.of(receiver.name, [alert], now)
 
 
 class _Told:
