@@ -51,6 +51,13 @@ class Transport(Protocol):
         """
         ...
 
+    def change(self, method: str, path: str, content: object = None) -> httpx.Response:
+        """The whole answer to a request that changes something, with `content` as JSON where it is given.
+
+        Raises what `get` raises.
+        """
+        ...
+
     def records(self, query: RecordsQuery) -> Iterator[pl.DataFrame]:
         """Records as a store gives them, also for another thread than that which opened it.
 
@@ -69,6 +76,7 @@ class ServiceTransport:
         seconds = 2 * settings.query_timeout_seconds + _MORE_THAN_THE_SERVICE_TAKES
         headers, self._key_said = _key_header(settings, Role.READER)
         self._client = _http(url, seconds, headers)
+        self._settings = settings
 
     def get(self, path: str, parameters: Mapping[str, str]) -> httpx.Response:
         try:
@@ -77,6 +85,16 @@ class ServiceTransport:
             raise _no_answer(self.origin, error) from error
         if response.status_code == httpx.codes.UNAUTHORIZED:
             raise _refusal(response, self._key_said)
+        return response
+
+    def change(self, method: str, path: str, content: object = None) -> httpx.Response:
+        headers, key_said = _key_header(self._settings, Role.WRITER)
+        try:
+            response = self._client.request(method, path, json=content, headers=headers)
+        except httpx.HTTPError as error:
+            raise _no_answer(self.origin, error) from error
+        if response.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+            raise _refusal(response, key_said)
         return response
 
     def records(self, query: RecordsQuery) -> Iterator[pl.DataFrame]:
@@ -127,6 +145,9 @@ class StoreTransport:
 
     def get(self, path: str, parameters: Mapping[str, str]) -> httpx.Response:
         return self._answer(self._client.get(path, params=parameters))
+
+    def change(self, method: str, path: str, content: object = None) -> httpx.Response:
+        return self._answer(self._client.request(method, path, json=content))
 
     def records(self, query: RecordsQuery) -> Iterator[pl.DataFrame]:
         frames = self._store.records(query)

@@ -93,7 +93,7 @@ class SourceWarnings:
             return dict(self._found)
 
     def reject_percents(self) -> dict[str, float]:
-        """The share of rejects among the latest lines, to a tenth, of those that have any; by the same keys."""
+        """The share of rejects of the latest lines, to a tenth, where there are any; by the same keys."""
         with self._lock:
             return dict(self._reject_percents)
 

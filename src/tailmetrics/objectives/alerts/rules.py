@@ -139,14 +139,13 @@ def _burning(
 ) -> Iterator[Condition]:
     requests, bad = ledger.sums(indicator, rule.long * SECOND_US)
     recent, recent_bad = ledger.sums(indicator, rule.short * SECOND_US)
-    # Of the decimals that were written, so that a share is not above a limit by the error of a float.
-    allowed = (100 - Fraction(str(objective.target))) / 100
-    limit = float(Fraction(str(rule.burn_rate)) * allowed)
+    # Exact, so that a share is not above a limit by the error of a float.
+    limit = float(Fraction(str(rule.burn_rate)) * objective.allowed_share)
     burning = (_share(bad, requests) >= limit) & (_share(recent_bad, recent) >= limit)
     burning &= (requests >= rule.min_requests) & _are_named(ledger.customers, objective.customers)
     windows = f"{length_text(rule.long)} and {length_text(rule.short)}"
     for code in np.flatnonzero(burning):
-        burns = [float(part / whole / float(allowed)) for part, whole in (
+        burns = [float(part / whole / objective.allowed) for part, whole in (
             (bad[code], requests[code]), (recent_bad[code], recent[code])
         )]  # fmt: skip
         failed = (
