@@ -22,6 +22,6 @@ def make_alert(subject: str = "acme", state: str = "firing", **fields: Any) -> A
         "started_at": NOW,
         "value": 20.0,
         "limit": 14.4,
-        "summary": f"{subject}: the budget burns 20 times as fast as it may",
+        "summary": "the budget burns 20 times as fast as it may",
     }
     return Alert(subject=subject, state=state, **known | fields)

@@ -132,7 +132,7 @@ def test_alerts_go_to_the_api_of_an_alertmanager_whose_address_may_have_a_path(h
                 "objective": "checkout",
                 "rule": "burn rate 14.4",
             },
-            "annotations": {"summary": "acme: the budget burns 20 times as fast as it may"},
+            "annotations": {"summary": "the budget burns 20 times as fast as it may"},
             "startsAt": "2026-11-01T12:00:00.000Z",
             "endsAt": "2026-11-01T12:00:00.000Z",
             "generatorURL": "https://metrics.example.com/?customer=acme",

@@ -64,8 +64,16 @@ def test_an_alert_of_a_source_leads_to_the_page_not_to_a_customer() -> None:
     assert Message.of(Entry.of("ops", [make_alert("/var/log/a", kind="lag")], NOW), PAGE).url == PAGE
 
 
+@pytest.mark.parametrize(("subject", "kind", "about"), [("a", "burn_rate", "a: "), ("/a.log", "lag", "")])
+def test_a_line_begins_with_the_customer_while_a_source_is_named_by_its_summary(
+    subject: str, kind: str, about: str
+) -> None:
+    entry = Entry.of("ops", [make_alert(subject, kind=kind, summary=f"so is that of {subject}")], NOW)
+    assert Message.of(entry, None).summary == f"checkout: {about}so is that of {subject}"
+
+
 def test_a_summary_of_several_or_endless_lines_is_one_line_of_the_text() -> None:
-    entry = Entry.of("ops", [make_alert(summary="acme\n" + "x" * 1_000)], NOW)
+    entry = Entry.of("ops", [make_alert(summary="so\nit is " + "x" * 1_000)], NOW)
     message = Message.of(entry, None)
     assert ("\n" in message.title, message.text.count("\n"), len(message.text) < 450) == (False, 0, True)
 

@@ -113,7 +113,7 @@ def address(external_url: str | None, alert: Alert | None) -> str | None:
 
 
 def _sentence(alert: Alert) -> str:
-    about = "" if alert.subject in alert.summary else f"{alert.subject}: "
+    about = "" if alert.kind in SOURCE_KINDS else f"{alert.subject}: "  # their summaries name the source
     sentence = f"{about}{' '.join(alert.summary.split())}"
     return sentence if len(sentence) <= _LONGEST else f"{sentence[: _LONGEST - 1]}…"
 
