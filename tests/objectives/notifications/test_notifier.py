@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime, timedelta, timezone
 
@@ -8,9 +9,9 @@ import pytest
 
 from tailmetrics.objectives.alerts.alert import Alert
 from tailmetrics.objectives.definitions import Receiver
-from tailmetrics.objectives.notifications import http
+from tailmetrics.objectives.notifications import command, http, notifier
 from tailmetrics.objectives.notifications.notifier import Notifier, settled
-from tailmetrics.objectives.notifications.outbox import GIVEN_UP_AFTER, Outbox, delivery_status
+from tailmetrics.objectives.notifications.outbox import GIVEN_UP_AFTER, Outbox, Outcome, delivery_status
 from tests.integration.running import await_that, free_port
 from tests.objectives.notifications.alertmanager import Alertmanager
 from tests.objectives.notifications.builders import NOW, SECOND, make_alert
@@ -98,6 +99,31 @@ def test_receivers_that_hang_refuse_and_are_away_hold_up_no_other(
         ]
 
     with_notifier(ops, use)
+
+
+def test_an_attempt_that_does_not_end_is_left_and_no_other_begun_beside_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ops = Receiver(name="ops", kind="command", command=("page",))
+    hangs, calls = threading.Event(), []
+
+    def run(*_: object) -> Outcome:
+        calls.append(threading.current_thread())
+        assert hangs.wait(60)
+        return Outcome("delivered")
+
+    monkeypatch.setattr(notifier, "_LONGEST_SECONDS", 0.1)
+    monkeypatch.setattr(command, "run", run)
+
+    async def use(notifier: Notifier) -> None:
+        assert await notifier.test(ops) == Outcome("failed", "not done within 0.1 seconds")
+        assert await notifier.test(ops) == Outcome("failed", "the attempt before has not ended yet")
+        assert (len(calls), calls[0].daemon) == (1, True)
+        hangs.set()
+        calls[0].join()
+        assert await notifier.test(ops) == Outcome("delivered")
+
+    with_notifier([ops], use)
 
 
 def test_what_is_given_up_is_logged(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Sequence
+import concurrent.futures
+import threading
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from datetime import datetime, timezone
 from typing import Any, Final
 
@@ -30,6 +32,7 @@ class Notifier:
         self._receivers = {receiver.name: receiver for receiver in receivers}
         self._external_url = external_url
         self._client = http.new_client()
+        self._threads = {receiver.name: _Thread() for receiver in receivers}
         self._alertmanagers = {
             receiver.name: _Told(receiver, external_url)
             for receiver in receivers
@@ -73,7 +76,7 @@ class Notifier:
         if receiver.kind == "webhook":
             return await _within_time(http.post_message(self._client, receiver, message))
         send = mail.send if receiver.kind == "email" else command.run
-        return await _within_time(asyncio.to_thread(send, receiver, message))
+        return await _within_time(self._threads[receiver.name].run(lambda: send(receiver, message)))
 
     async def _tell(
         self, name: str, payload: Sequence[Any], alerts: Sequence[Alert], now: datetime
@@ -120,6 +123,29 @@ def test_entry(receiver: Receiver) -> Entry:
         summary=_TEST,
     )
     return Entry.of(receiver.name, [alert], now)
+
+
+class _Thread:
+    """Runs what blocks, one call at a time; one that hangs holds up no other, nor the end of the process."""
+
+    def __init__(self) -> None:
+        self._thread: threading.Thread | None = None
+
+    async def run(self, send: Callable[[], Outcome]) -> Outcome:
+        if self._thread is not None and self._thread.is_alive():
+            return Outcome("failed", "the attempt before has not ended yet")
+        done: concurrent.futures.Future[Outcome] = concurrent.futures.Future()
+        done.set_running_or_notify_cancel()  # whoever waits may go, and it ends all the same
+
+        def call() -> None:
+            try:
+                done.set_result(send())
+            except Exception as error:  # noqa: BLE001  # is raised where it is waited for
+                done.set_exception(error)
+
+        self._thread = threading.Thread(target=call, name="tailmetrics-notify", daemon=True)
+        self._thread.start()
+        return await asyncio.wrap_future(done)
 
 
 class _Told:
