@@ -3,6 +3,7 @@
 Each was written by the last code of its version while the service followed a log: the 10,000 lines of
 requests-10k.log and, when these were sorted, those of appended.log in two commits. So that files are small,
 it sorted a thousand records, and encoded a hundred, as it would many. All by the DuckDB of version 7.
+The stores of version 8 on have a note.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from tailmetrics.ingest.supervisor import Supervisor
 from tailmetrics.settings import Settings, load_settings
 from tailmetrics.stats import BreakdownQuery, CustomersQuery, RejectsQuery, StatsQuery
 from tailmetrics.stores import Store, backup, open_store
+from tailmetrics.stores.base import Note
 from tailmetrics.stores.duckdb.schema import VERSION
 from tailmetrics.stores.sql.schema import SCHEMA_VERSION
 from tailmetrics.telemetry.metrics import Metrics
@@ -33,7 +35,7 @@ from tests.tailing.following import append, numbered
 
 STORES = DATA / "stores"
 LOG = (DATA / "requests-10k.log").read_bytes() + (STORES / "appended.log").read_bytes()
-NEWEST = {"duckdb": 7, "sqlite": 3}
+NEWEST = {"duckdb": 8, "sqlite": 3}
 ALL = [f"v{version}.{scheme}" for scheme, newest in NEWEST.items() for version in range(1, newest + 1)]
 
 
@@ -100,6 +102,12 @@ def test_all_figures_are_those_of_the_log(settings: Settings, ask: Ask[Any]) -> 
     assert [reject.offset for reject in rejects.rejects] == [place for place, _ in places]
     assert [line for _, line in places] == ["999 1.000", "o request"]
     assert (source.path, source.position) == ("/var/log/shop/requests.log", len(LOG))
+
+
+@pytest.mark.parametrize("made", ["v8.duckdb"], indirect=True)
+def test_notes_are_there_as_they_were_kept(settings: Settings, ask: Ask[Any]) -> None:
+    with opened(settings) as store:
+        assert ask(store.note("alerts")) == Note(2, '{"state": "resolved"}')
 
 
 def test_the_log_is_followed_onward_without_a_line_twice(settings: Settings, ask: Ask[Any]) -> None:

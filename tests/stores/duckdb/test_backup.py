@@ -52,7 +52,7 @@ def test_a_copy_holds_what_was_committed_before_whatever_is_written_and_sorted_m
         size = file.write(first) + sum(map(file.write, snapshot.pieces))
     assert size == snapshot.size
     store.close()
-    assert backup.check(settings, copy) == Contents(7, 4202, 0, 1)
+    assert backup.check(settings, copy) == Contents(8, 4202, 0, 1)
     everything = rows(settings.store.path)
     assert (len(everything), rows(copy)) == (8402, everything[:4202])
 

@@ -40,7 +40,7 @@ def test_another_schema_version_is_named(settings: Settings) -> None:
     open_store(settings).close()
     with duckdb.connect(str(settings.store.path)) as connection:
         connection.execute("UPDATE meta SET schema_version = 99").fetchall()
-    with pytest.raises(SchemaMismatch, match="schema version 99, this program knows version 7"):
+    with pytest.raises(SchemaMismatch, match="schema version 99, this program knows version 8"):
         open_store(settings)
 
 
