@@ -51,13 +51,6 @@ class Transport(Protocol):
         """
         ...
 
-    def change(self, method: str, path: str, content: object = None) -> httpx.Response:
-        """The whole answer to a request that changes something, with `content` as JSON where it is given.
-
-        Raises what `get` raises.
-        """
-        ...
-
     def records(self, query: RecordsQuery) -> Iterator[pl.DataFrame]:
         """Records as a store gives them, also for another thread than that which opened it.
 
@@ -66,6 +59,17 @@ class Transport(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+class ChangingTransport(Transport, Protocol):
+    """One that takes changes as well."""
+
+    def change(self, method: str, path: str, content: object = None) -> httpx.Response:
+        """The whole answer to a request that changes something, with `content` as JSON where it is given.
+
+        Raises what `get` raises.
+        """
+        ...
 
 
 class ServiceTransport:
@@ -171,7 +175,7 @@ class StoreTransport:
         self._store.close()
 
 
-def connect(settings: Settings, *, store_first: bool = False) -> Transport:
+def connect(settings: Settings, *, store_first: bool = False) -> ChangingTransport:
     """The running service, and the store when none runs.
 
     With `store_first` it is the other way round: the service is asked only when it has the store open.

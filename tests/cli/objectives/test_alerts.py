@@ -16,6 +16,7 @@ from tailmetrics.status import SourceStatus
 from tailmetrics.stores import open_store
 from tests.builders import batch_of, source_of
 from tests.cli.running import Run, as_json
+from tests.integration.running import Service
 
 FILE = """
 [[objective]]
@@ -108,3 +109,17 @@ def test_a_silence_that_cannot_be_says_what_is_wrong(
 ) -> None:
     result = run("silence", *arguments)
     assert (result.exit_code, said in result.output) == (2, True), result.output
+
+
+def test_a_running_service_takes_a_silence_with_its_key_alone(
+    run: Run, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ("silence", "*", "--for", "1m", "--reason", "known", "--port", service.port)
+    refused = run(*arguments)
+    assert (refused.exit_code, "X-API-Key: found nothing" in refused.output) == (77, True), refused.output
+    monkeypatch.setenv("API_KEY", "secret")
+    begun = run(*arguments)
+    assert begun.exit_code == 0, begun.output
+    [name] = re.findall(r"^silence (\w+) of ", begun.output)
+    assert as_json(run("silence", "--json", "--port", service.port))["silences"][0]["created_by"] == "API_KEY"
+    assert run("silence", "--end", name, "--port", service.port).exit_code == 0
