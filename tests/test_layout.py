@@ -72,6 +72,7 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
     "stores/test_contract_counts.py": ("stores/duckdb/queries/counts_query.py",),
     "stores/test_contract_filters.py": ("stores/duckdb/queries/conditions.py", "stores/filtering.py"),
     "stores/test_contract_notes.py": ("stores/duckdb/notes.py",),
+    "settings/test_sources.py": ("settings/toml.py",),
     "settings/test_settings.py": (
         "errors.py",
         "settings/loading.py",

@@ -128,8 +128,12 @@ class StoreTransport:
     """Asks a store that this process opens; works in a process that runs an event loop, too."""
 
     def __init__(self, settings: Settings) -> None:
-        """Raises what opening a store raises, and StoreUnavailable when its file is not there yet."""
+        """Raises what opening a store raises, and StoreUnavailable when its file is not there yet.
+
+        SettingsError where a file that a setting names cannot be used.
+        """
         from tailmetrics.api.app import create_app  # slow, and not needed with a service
+        from tailmetrics.objectives.file import ObjectivesFile
         from tailmetrics.stores import open_store
         from tailmetrics.stores.loop_thread import LoopThread
         from tailmetrics.telemetry.metrics import Metrics
@@ -141,9 +145,10 @@ class StoreTransport:
                 f"{address.url}; `tailmetrics up` or `tailmetrics load FILE` makes one"
             )
         self.origin = str(settings.store)
+        objectives_file = ObjectivesFile(settings)  # before the store is open
         self._store = open_store(settings)
         # Who may open the store may read it.
-        app = create_app(settings.without_keys(), self._store, None, Metrics())
+        app = create_app(settings.without_keys(), self._store, None, Metrics(), objectives_file)
         self._client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost")
         self._loop = LoopThread("tailmetrics-client", self.origin)
 
