@@ -39,7 +39,11 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
     "api/routes/test_alerts.py": ("api/alerts.py", "api/evaluation.py"),
     "api/routes/test_probes.py": ("api/app.py", "api/context.py", "api/ports.py"),
     "api/routes/test_stats.py": ("api/documents.py",),
-    "cli/objectives/test_alerts.py": ("cli/objectives/alert_tables.py", "cli/objectives/silence.py"),
+    "cli/objectives/test_alerts.py": (
+        "cli/objectives/alert_tables.py",
+        "cli/objectives/replay.py",
+        "cli/objectives/silence.py",
+    ),
     "cli/export/test_command.py": ("cli/export/files.py",),
     "cli/objectives/test_receivers.py": ("cli/objectives/alerts.py",),
     "cli/test_client.py": ("cli/documents.py", "client/transport.py"),

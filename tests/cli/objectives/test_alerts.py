@@ -72,6 +72,17 @@ def test_alerts_and_their_history_are_selected_and_printed_as_json(run: Run) -> 
     assert run("alerts", "history", "--limit", "1").output.startswith("1 of 2 changes\n")
 
 
+@pytest.mark.usefixtures("evaluated")
+def test_a_replay_says_when_alerts_would_have_fired_and_keeps_nothing(run: Run) -> None:
+    changes = as_json(run("alerts", "replay", "--from=-30m", "--json"))["changes"]
+    assert [(each["subject"], each["state"]) for each in changes] == [("shop-1", "firing"), ("b", "firing")]
+    shown = run("alerts", "replay", "--from=-30m")
+    assert (shown.exit_code, shown.output.splitlines()[0]) == (0, "2 changes")
+    assert as_json(run("alerts", "history", "--json"))["total"] == 2
+    wrong = run("alerts", "replay", "--from", "yesterday")
+    assert (wrong.exit_code, "from: found 'yesterday'" in wrong.output) == (2, True)
+
+
 def test_without_objectives_a_warning_says_why_there_are_none(run: Run) -> None:
     open_store(load_settings(None, store_url=URL)).close()
     shown = run("alerts", "list", "--store-url", URL)
@@ -104,9 +115,7 @@ def test_a_silence_is_begun_listed_and_ended(run: Run) -> None:
         (("a", "--end", "x"), "--end: found other options beside it"),
     ],
 )
-def test_a_silence_that_cannot_be_says_what_is_wrong(
-    run: Run, arguments: tuple[str, ...], said: str
-) -> None:
+def test_a_silence_that_cannot_be_says_what_is_wrong(run: Run, arguments: tuple[str, ...], said: str) -> None:
     result = run("silence", *arguments)
     assert (result.exit_code, said in result.output) == (2, True), result.output
 
