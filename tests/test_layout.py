@@ -45,7 +45,6 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
         "cli/objectives/silence.py",
     ),
     "cli/export/test_command.py": ("cli/export/files.py",),
-    "cli/objectives/test_receivers.py": ("cli/objectives/alerts.py",),
     "cli/test_client.py": ("cli/documents.py", "client/transport.py"),
     "formats/logfmt/test_reading.py": ("formats/logfmt/keys.py",),
     "formats/templates/test_format.py": ("formats/templates/clean_records.py",),

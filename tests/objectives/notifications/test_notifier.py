@@ -104,9 +104,10 @@ def test_what_is_given_up_is_logged(capsys: pytest.CaptureFixture[str]) -> None:
     ops = Receiver(name="ops", kind="command", command=("false",))
 
     async def use(notifier: Notifier) -> None:
-        now = NOW + GIVEN_UP_AFTER + SECOND
         outbox = Outbox().with_changes([make_alert()], [ops], NOW)
-        assert (await sent(notifier, outbox, now)).entries == ()
+        for minutes in range(5, 30, 5):
+            outbox = await sent(notifier, outbox, NOW + GIVEN_UP_AFTER + minutes * MINUTE)
+        assert outbox.entries == ()
 
     with_notifier([ops], use)
     assert "notifications given up" in "".join(capsys.readouterr())
@@ -123,6 +124,7 @@ def test_a_test_says_that_it_is_one(hook: Hook, kind: str) -> None:
     document = hook.posts[0].document
     summary = document["summary"] if kind == "webhook" else document[0]["annotations"]["summary"]
     assert "This is a test of tailmetrics: nothing is wrong." in summary
+    assert kind != "webhook" or (document["test"], document["title"][:7]) == (True, "[TEST] ")
 
 
 def manager(url: str) -> Receiver:

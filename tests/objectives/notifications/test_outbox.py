@@ -92,6 +92,13 @@ def test_a_receiver_that_is_away_is_tried_after_5_s_and_then_ever_more_rarely_up
     assert waits == [5, 10, 20, 40, 80, 160, 300, 300, 300]
 
 
+def test_a_clock_that_was_ahead_for_a_while_holds_up_nothing() -> None:
+    outbox = told(make_alert(), make_alert("b", state="resolved"))
+    ahead = NOW + timedelta(days=400)
+    assert len(tried(outbox, AWAY, ahead).due(NOW)) == 1
+    assert len(tried(tried(outbox, REFUSED, ahead), DELIVERED, ahead).due(NOW)) == 1
+
+
 def test_a_receiver_that_is_away_is_tried_with_one_entry_and_gets_all_of_them_in_order() -> None:
     outbox = tried(told(make_alert()), AWAY, NOW)
     outbox = outbox.with_changes([make_alert(state="resolved")], [HOOK], NOW + SECOND)
@@ -154,14 +161,24 @@ def test_an_entry_that_is_refused_is_tried_again_slowly_while_others_are_deliver
     ]
 
 
+def failed(outbox: Outbox, times: int, now: datetime) -> Outbox:
+    """After so many attempts at the webhook, five minutes apart, the last one then."""
+    for number in range(times):
+        outbox = tried(outbox, AWAY, now - timedelta(minutes=5) * (times - 1 - number))
+    return outbox
+
+
 def test_after_three_days_of_trying_an_entry_is_given_up_and_counted() -> None:
-    outbox = tried(told(make_alert()), AWAY, NOW)
-    last = NOW + GIVEN_UP_AFTER
-    outbox = tried(outbox, AWAY, last)
+    outbox = failed(told(make_alert()), 6, NOW + GIVEN_UP_AFTER)
     assert len(outbox.entries) == 1
-    outbox = tried(outbox, AWAY, last + timedelta(minutes=5))
+    outbox = failed(outbox, 1, NOW + GIVEN_UP_AFTER + timedelta(minutes=5))
     (status,) = delivery_status(outbox)
     assert (outbox.entries, status.given_up, status.waiting) == ((), 1, 0)
+
+
+def test_days_for_which_a_machine_was_off_are_no_days_of_trying() -> None:
+    outbox = failed(told(make_alert()), 4, NOW + 2 * GIVEN_UP_AFTER)
+    assert len(outbox.entries) == 1
 
 
 def test_what_is_new_is_not_given_up_with_what_is_old() -> None:
@@ -169,13 +186,13 @@ def test_what_is_new_is_not_given_up_with_what_is_old() -> None:
     outbox = outbox.with_changes([make_alert("b")], [HOOK], NOW + SECOND)
     late = NOW + GIVEN_UP_AFTER + timedelta(hours=1)
     outbox = outbox.with_changes([make_alert("c")], [HOOK], late)
-    outbox = tried(tried(outbox, AWAY, late), AWAY, late + timedelta(minutes=5))
+    outbox = failed(outbox, 9, late + timedelta(hours=1))
     assert [[alert.subject for alert in entry.alerts] for entry in outbox.entries] == [["b", "c"]]
 
 
 def test_what_was_given_up_is_shown_until_the_receiver_has_answered_days_later() -> None:
-    late = NOW + GIVEN_UP_AFTER + SECOND
-    outbox = tried(told(make_alert()), AWAY, late)
+    late = NOW + GIVEN_UP_AFTER + timedelta(hours=1)
+    outbox = failed(told(make_alert()), 5, late)
     for days, given_up in ((1, [1]), (4, [])):
         now = late + timedelta(days=days)
         outbox = tried(outbox.with_changes([make_alert(episode=days)], [HOOK], now), DELIVERED, now)

@@ -46,7 +46,8 @@ def send(receiver: Receiver, message: Message) -> Outcome:
         said = f"{error.smtp_code} {_text(error.smtp_error)}"
         return Outcome("refused" if is_final else "failed", secrets.hidden(said, [password]))
     except (smtplib.SMTPException, OSError, ValueError) as error:
-        return Outcome("failed", secrets.hidden(str(error) or type(error).__name__, [password]))
+        said = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
+        return Outcome("failed", secrets.hidden(said, [password]))
     return Outcome("delivered", f"not to {', '.join(refused)}: refused there" if refused else "")
 
 

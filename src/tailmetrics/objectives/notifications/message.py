@@ -72,7 +72,8 @@ class Message:
         first = entry.alerts[0]
         about = _sentence(first) if entry.count == 1 else f"{entry.count:,} {noun}s"
         summary = f"{group.name}: {about}"
-        url = address(external_url, first if entry.count == 1 else None)
+        url = address(external_url, first if entry.count == 1 and not test else None)
+        state = "TEST" if test else group.state.upper()
         lines = [_line(alert) for alert in entry.alerts]
         if entry.count > len(lines):
             lines.append(f"and {entry.count - len(lines):,} more")
@@ -84,7 +85,7 @@ class Message:
             severity=group.severity,
             kind=group.kind,
             name=group.name,
-            title=f"[{group.state.upper()}] {group.severity}: {summary}",
+            title=f"[{state}] {group.severity}: {summary}",
             summary=summary,
             text="\n".join(lines),
             count=entry.count,

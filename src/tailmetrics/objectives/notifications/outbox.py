@@ -16,6 +16,7 @@ from tailmetrics.objectives.definitions import Receiver, Severity
 MOST_LISTED: Final = 10  # alerts of an entry; of the others only the number is kept
 MOST_WAITING: Final = 50  # entries of a receiver; then changes go into entries that wait already
 GIVEN_UP_AFTER: Final = timedelta(days=3)
+_LEAST_ATTEMPTS = 5  # before that, as the days may be those for which a machine was off
 _FAILED_RETRY = (timedelta(seconds=5), timedelta(minutes=5))  # the first, and the longest
 _REFUSED_RETRY = (timedelta(minutes=5), timedelta(hours=1))
 
@@ -150,15 +151,14 @@ class Outbox:
         """The next entry of each receiver that may be tried."""
         found: dict[str, Entry] = {}
         for entry in self.entries:
-            is_due = entry.not_before is None or entry.not_before <= now
-            if is_due and entry.receiver not in found and self.may_try(entry.receiver, now):
+            is_resting = _is_ahead(entry.not_before, now, _REFUSED_RETRY)
+            if not is_resting and entry.receiver not in found and self.may_try(entry.receiver, now):
                 found[entry.receiver] = entry
         return tuple(found.values())
 
     def may_try(self, receiver: str, now: datetime) -> bool:
         """Whether a receiver is not to be left in peace for a while."""
-        retry_at = self.delivery(receiver).retry_at
-        return retry_at is None or retry_at <= now
+        return not _is_ahead(self.delivery(receiver).retry_at, now, _FAILED_RETRY)
 
     def delivery(self, receiver: str) -> Delivery:
         """How a receiver answers of late."""
@@ -208,7 +208,8 @@ class Outbox:
         if len(known) >= MOST_WAITING:
             like = [place for place in known if self.entries[place].group.state == entry.group.state]
             same = [place for place in like if self.entries[place].group == entry.group]
-            return (same or like or [None])[-1]
+            found = same or like
+            return found[-1] if found else None
         if self.delivery(entry.receiver).failures:
             about = [place for place in known if self.entries[place].group[:-1] == entry.group[:-1]]
             if (
@@ -229,7 +230,7 @@ class Outbox:
 
         def is_old(entry: Entry) -> bool:
             is_its = entry.receiver == delivery.receiver
-            return is_its and entry.attempts > 0 and now - entry.created_at > GIVEN_UP_AFTER
+            return is_its and entry.attempts >= _LEAST_ATTEMPTS and now - entry.created_at > GIVEN_UP_AFTER
 
         old = sum(map(is_old, self.entries))
         if not old:
@@ -264,7 +265,9 @@ class DeliveryStatus:
 def delivery_status(outbox: Outbox) -> tuple[DeliveryStatus, ...]:
     """Receivers that are away, that refused something, or for which something was given up, by name."""
     found = []
-    for name in sorted({each.receiver for each in (*outbox.entries, *outbox.deliveries)}):
+    for name in sorted(
+        {entry.receiver for entry in outbox.entries} | {each.receiver for each in outbox.deliveries}
+    ):
         delivery = outbox.delivery(name)
         waiting = [entry for entry in outbox.entries if entry.receiver == name]
         refused = [entry for entry in waiting if entry.refusal]
@@ -287,7 +290,12 @@ def _badness(alert: Alert) -> tuple[float, str, datetime]:
 
 
 def _back_off(failures: int, first: timedelta, longest: timedelta) -> timedelta:
-    return min(first * 2 ** min(failures, 16), longest)
+    return min(first * (1 << min(failures, 16)), longest)
+
+
+def _is_ahead(moment: datetime | None, now: datetime, retry: tuple[timedelta, timedelta]) -> bool:
+    """Whether a moment is to be waited for; not one that only a clock that went wrong has put so far away."""
+    return moment is not None and now < moment <= now + retry[1]
 
 
 def _tried(entry: Entry, refusal: str | None, now: datetime) -> Entry:
