@@ -39,7 +39,11 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
     "api/routes/test_alerts.py": ("api/alerts.py", "api/evaluation.py"),
     "api/routes/test_probes.py": ("api/app.py", "api/context.py", "api/ports.py"),
     "api/routes/test_stats.py": ("api/documents.py",),
-    "cli/objectives/test_alerts.py": ("cli/objectives/alert_tables.py", "cli/objectives/silence.py"),
+    "cli/objectives/test_alerts.py": (
+        "cli/objectives/alert_tables.py",
+        "cli/objectives/replay.py",
+        "cli/objectives/silence.py",
+    ),
     "cli/export/test_command.py": ("cli/export/files.py",),
     "cli/test_client.py": ("cli/documents.py", "client/transport.py"),
     "formats/logfmt/test_reading.py": ("formats/logfmt/keys.py",),
@@ -71,6 +75,7 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
     "stores/test_contract_counts.py": ("stores/duckdb/queries/counts_query.py",),
     "stores/test_contract_filters.py": ("stores/duckdb/queries/conditions.py", "stores/filtering.py"),
     "stores/test_contract_notes.py": ("stores/duckdb/notes.py",),
+    "settings/test_sources.py": ("settings/toml.py",),
     "settings/test_settings.py": (
         "errors.py",
         "settings/loading.py",

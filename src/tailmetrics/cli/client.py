@@ -22,7 +22,7 @@ from tailmetrics.cli.documents import (
     Silences,
     Stats,
 )
-from tailmetrics.client.transport import Transport, connect, refusal
+from tailmetrics.client.transport import ChangingTransport, connect, refusal
 from tailmetrics.settings import Settings
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Answer(Generic[Asked]):
 class Session:
     """A service or a store that is asked several things; every method raises ServiceError and StoreError."""
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: ChangingTransport) -> None:
         self._transport = transport
 
     def ask(self, kind: type[Asked], parameters: Mapping[str, str]) -> Answer[Asked]:

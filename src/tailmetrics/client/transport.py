@@ -51,13 +51,6 @@ class Transport(Protocol):
         """
         ...
 
-    def change(self, method: str, path: str, content: object = None) -> httpx.Response:
-        """The whole answer to a request that changes something, with `content` as JSON where it is given.
-
-        Raises what `get` raises.
-        """
-        ...
-
     def records(self, query: RecordsQuery) -> Iterator[pl.DataFrame]:
         """Records as a store gives them, also for another thread than that which opened it.
 
@@ -66,6 +59,17 @@ class Transport(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+class ChangingTransport(Transport, Protocol):
+    """One that takes changes as well."""
+
+    def change(self, method: str, path: str, content: object = None) -> httpx.Response:
+        """The whole answer to a request that changes something, with `content` as JSON where it is given.
+
+        Raises what `get` raises.
+        """
+        ...
 
 
 class ServiceTransport:
@@ -124,8 +128,12 @@ class StoreTransport:
     """Asks a store that this process opens; works in a process that runs an event loop, too."""
 
     def __init__(self, settings: Settings) -> None:
-        """Raises what opening a store raises, and StoreUnavailable when its file is not there yet."""
+        """Raises what opening a store raises, and StoreUnavailable when its file is not there yet.
+
+        SettingsError where a file that a setting names cannot be used.
+        """
         from tailmetrics.api.app import create_app  # slow, and not needed with a service
+        from tailmetrics.objectives.file import ObjectivesFile
         from tailmetrics.stores import open_store
         from tailmetrics.stores.loop_thread import LoopThread
         from tailmetrics.telemetry.metrics import Metrics
@@ -137,9 +145,10 @@ class StoreTransport:
                 f"{address.url}; `tailmetrics up` or `tailmetrics load FILE` makes one"
             )
         self.origin = str(settings.store)
+        objectives_file = ObjectivesFile(settings)  # before the store is open
         self._store = open_store(settings)
         # Who may open the store may read it.
-        app = create_app(settings.without_keys(), self._store, None, Metrics())
+        app = create_app(settings.without_keys(), self._store, None, Metrics(), objectives_file)
         self._client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost")
         self._loop = LoopThread("tailmetrics-client", self.origin)
 
@@ -171,7 +180,7 @@ class StoreTransport:
         self._store.close()
 
 
-def connect(settings: Settings, *, store_first: bool = False) -> Transport:
+def connect(settings: Settings, *, store_first: bool = False) -> ChangingTransport:
     """The running service, and the store when none runs.
 
     With `store_first` it is the other way round: the service is asked only when it has the store open.

@@ -16,6 +16,7 @@ from tailmetrics.status import SourceStatus
 from tailmetrics.stores import open_store
 from tests.builders import batch_of, source_of
 from tests.cli.running import Run, as_json
+from tests.integration.running import Service
 
 FILE = """
 [[objective]]
@@ -71,6 +72,17 @@ def test_alerts_and_their_history_are_selected_and_printed_as_json(run: Run) -> 
     assert run("alerts", "history", "--limit", "1").output.startswith("1 of 2 changes\n")
 
 
+@pytest.mark.usefixtures("evaluated")
+def test_a_replay_says_when_alerts_would_have_fired_and_keeps_nothing(run: Run) -> None:
+    changes = as_json(run("alerts", "replay", "--from=-30m", "--json"))["changes"]
+    assert [(each["subject"], each["state"]) for each in changes] == [("shop-1", "firing"), ("b", "firing")]
+    shown = run("alerts", "replay", "--from=-30m")
+    assert (shown.exit_code, shown.output.splitlines()[0]) == (0, "2 changes")
+    assert as_json(run("alerts", "history", "--json"))["total"] == 2
+    wrong = run("alerts", "replay", "--from", "yesterday")
+    assert (wrong.exit_code, "from: found 'yesterday'" in wrong.output) == (2, True)
+
+
 def test_without_objectives_a_warning_says_why_there_are_none(run: Run) -> None:
     open_store(load_settings(None, store_url=URL)).close()
     shown = run("alerts", "list", "--store-url", URL)
@@ -103,8 +115,20 @@ def test_a_silence_is_begun_listed_and_ended(run: Run) -> None:
         (("a", "--end", "x"), "--end: found other options beside it"),
     ],
 )
-def test_a_silence_that_cannot_be_says_what_is_wrong(
-    run: Run, arguments: tuple[str, ...], said: str
-) -> None:
+def test_a_silence_that_cannot_be_says_what_is_wrong(run: Run, arguments: tuple[str, ...], said: str) -> None:
     result = run("silence", *arguments)
     assert (result.exit_code, said in result.output) == (2, True), result.output
+
+
+def test_a_running_service_takes_a_silence_with_its_key_alone(
+    run: Run, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ("silence", "*", "--for", "1m", "--reason", "known", "--port", service.port)
+    refused = run(*arguments)
+    assert (refused.exit_code, "X-API-Key: found nothing" in refused.output) == (77, True), refused.output
+    monkeypatch.setenv("API_KEY", "secret")
+    begun = run(*arguments)
+    assert begun.exit_code == 0, begun.output
+    [name] = re.findall(r"^silence (\w+) of ", begun.output)
+    assert as_json(run("silence", "--json", "--port", service.port))["silences"][0]["created_by"] == "API_KEY"
+    assert run("silence", "--end", name, "--port", service.port).exit_code == 0

@@ -39,6 +39,12 @@ def print_history(answer: Answer[AlertHistory]) -> None:
     print_text(f"from {answer.origin}")
 
 
+def print_changes(changes: tuple[Alert, ...]) -> None:
+    """One row a change, of which there may be none."""
+    print_text(counted(len(changes), "change"))
+    _print_rows(changes)
+
+
 def print_silences(answer: Answer[Silences]) -> None:
     """One row a silence."""
     silences = answer.document.silences

@@ -8,7 +8,7 @@ import click
 
 from tailmetrics.cli import options
 from tailmetrics.cli.ask import show_answer
-from tailmetrics.cli.objectives import receivers
+from tailmetrics.cli.objectives import receivers, replay
 
 if TYPE_CHECKING:
     from tailmetrics.settings import Settings
@@ -64,7 +64,7 @@ def history(settings: Settings, *, as_json: bool, **asked: Any) -> None:
 
 
 @click.group(
-    commands={"list": current, "history": history, "test": receivers.test},
+    commands={"list": current, "history": history, "replay": replay.replay, "test": receivers.test},
     invoke_without_command=True,
     short_help="Alerts, and who is told of them.",
     epilog="Each of these commands has a --help with examples.",

@@ -131,18 +131,25 @@ class Ledger:
         began = self._clock()
         is_whole = changes.spans is None and began - self._read_all_at >= UNKNOWN_SECONDS
         is_whole = is_whole or self._mark is None
-        for low, high in self._ranges(end, None if is_whole else changes):
-            for indicator, column in self._columns.items():
-                counts = await self._counts(indicator, low, high)
-                if counts.height <= _FEW_ROWS:
-                    self._replace(column, low, high, counts)
-                else:
-                    await asyncio.to_thread(self._replace, column, low, high, counts)
-        for column in self._columns.values():
-            column.advance(self._end, end, self._length)
-        self._end, self._mark = end, changes.mark
+        await self._read(self._ranges(end, None if is_whole else changes))
+        self.move(now_us)
+        self._mark = changes.mark
         if is_whole:
             self._read_all_at = began
+
+    async def read_on(self, until_us: int) -> None:
+        """Read on from the end of all windows, so that these can `move` as far. Raises StoreError.
+
+        For a time that is over: what changes in it afterwards is not looked at.
+        """
+        await self._read(self._sliced([(self._end, until_us // self._bucket_us)]))
+
+    def move(self, now_us: int) -> None:
+        """Let all windows end with the last whole bucket before a moment, as far as buckets were read."""
+        end = now_us // self._bucket_us
+        for column in self._columns.values():
+            column.advance(self._end, end, self._length)
+        self._end = end
 
     def sums(self, indicator: Indicator, window_us: int) -> tuple[Counts, Counts]:
         """Requests and bad ones of a window, by customer."""
@@ -187,16 +194,23 @@ class Ledger:
             # What was written to these before the last update is in no later change.
             wanted.append((self._end, end))
         inside = sorted((max(low, oldest), min(high, end)) for low, high in wanted)
-        joined = _joined([span for span in inside if span[0] < span[1]])
+        return self._sliced(_joined([span for span in inside if span[0] < span[1]]))
+
+    def _sliced(self, spans: Iterable[Span]) -> list[Span]:
+        """The same in pieces that are read at once."""
+        length = max(1, _SLICE_US // self._bucket_us)
         return [
-            (first, min(first + self._slice, high))
-            for low, high in joined
-            for first in range(low, high, self._slice)
+            (first, min(first + length, high)) for low, high in spans for first in range(low, high, length)
         ]
 
-    @property
-    def _slice(self) -> int:
-        return max(1, _SLICE_US // self._bucket_us)
+    async def _read(self, ranges: Iterable[Span]) -> None:
+        for low, high in ranges:
+            for indicator, column in self._columns.items():
+                counts = await self._counts(indicator, low, high)
+                if counts.height <= _FEW_ROWS:
+                    self._replace(column, low, high, counts)
+                else:
+                    await asyncio.to_thread(self._replace, column, low, high, counts)
 
     async def _counts(self, indicator: Indicator, low: int, high: int) -> pl.DataFrame:
         """Rows of COUNTS_SCHEMA of a range of buckets, without what is excluded."""
