@@ -286,11 +286,12 @@ class WarningOfSource(TypedDict):
     path: Annotated[str, Field(examples=["data/requests.log"])]
     format: Annotated[str, Field(description="Format its lines are read in.", examples=["requests"])]
     kind: Annotated[
-        Literal["rejects", "duration", "access", "keys", "series", "objectives"],
+        Literal["rejects", "duration", "access", "keys", "series", "objectives", "alerts", "receivers"],
         Field(
             description="Most of its latest lines are rejects, the median duration is above an hour, other "
             "machines reach a service that asks for no key, `path` is a file of keys or objectives that "
-            "cannot be read again, or the store has more series than InfluxDB bears well."
+            "cannot be read again, the store has more series than InfluxDB bears well, alerts are not "
+            "evaluated, or a receiver of notifications does not take them."
         ),
     ]
     text: Annotated[str, Field(description="What was found, and what helps.")]

@@ -147,6 +147,61 @@ class Objectives:
 
 
 @dataclass(frozen=True)
+class Alert:
+    """One rule's alert about one customer or source; times are RFC 3339 in UTC."""
+
+    kind: str
+    name: str
+    subject: str
+    severity: str
+    state: str
+    since: str
+    summary: str
+    silenced_by: str | None
+
+
+@dataclass(frozen=True)
+class Alerts:
+    path: ClassVar = "/alerts"
+
+    evaluated_at: str | None
+    total: int
+    warnings: tuple[str, ...]
+    alerts: tuple[Alert, ...]
+
+
+@dataclass(frozen=True)
+class AlertHistory:
+    """Alerts as they were when they began to fire or were resolved, the latest first."""
+
+    path: ClassVar = "/alerts/history"
+
+    total: int
+    changes: tuple[Alert, ...]
+
+
+@dataclass(frozen=True)
+class Silence:
+    path: ClassVar = "/silences"
+
+    id: str
+    customer: str
+    rule: str
+    until: str
+    reason: str
+    created_by: str
+
+
+@dataclass(frozen=True)
+class Silences:
+    """Those that have not ended."""
+
+    path: ClassVar = "/silences"
+
+    silences: tuple[Silence, ...]
+
+
+@dataclass(frozen=True)
 class Report(TimeRange):
     """Every customer, and all of them together."""
 

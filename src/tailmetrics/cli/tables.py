@@ -179,10 +179,10 @@ def print_detection(log: Detection) -> None:
     """The format of a log and its first lines as they are read, or what is known of it without one."""
     if log.format is None:
         print_text(f"{escaped(log.file)}: undecided: {escaped(log.problem or '')}")
-        nearest = _text_table(("nearest format", "fails at", "found"))
+        nearest = text_table(("nearest format", "fails at", "found"))
         for near in log.nearest:
             nearest.add_row(near.name, near.field, Text(escaped(near.found)))
-        _print_rows(nearest)
+        print_rows(nearest)
         _print_list("one of these settings tells it", log.settings)
         return
     print_text(
@@ -192,17 +192,17 @@ def print_detection(log: Detection) -> None:
     print_text(f"customer: {escaped(customer)}; durations: {log.unit}; times without a zone: {log.timezone}")
     counts = f"{counted(log.records, 'record')}, {counted(log.rejects, 'reject')}"
     print_text(f"{counted(log.lines, 'first line')}: {counts}")
-    records = _text_table(("line", "time UTC", "customer", "path", "status", "seconds"))
+    records = text_table(("line", "time UTC", "customer", "path", "status", "seconds"))
     for read in log.first_records:
         seconds = "-" if read.seconds is None else f"{read.seconds:g}"
         texts = (Text(escaped(text)) for text in (read.customer, read.path))
         time = read.time.replace("T", " ").removesuffix("Z")
         records.add_row(str(read.line), time, *texts, str(read.status), seconds)
-    _print_rows(records)
-    rejects = _text_table(("line", "would be rejected, as"))
+    print_rows(records)
+    rejects = text_table(("line", "would be rejected, as"))
     for reject in log.first_rejects:
         rejects.add_row(str(reject.line), Text(escaped(reject.reason)))
-    _print_rows(rejects)
+    print_rows(rejects)
     _print_list("settings to write", log.settings)
 
 
@@ -281,14 +281,16 @@ def print_fitting(table: Table) -> tuple[str, ...]:
     return left_out
 
 
-def _text_table(headings: Sequence[str]) -> Table:
+def text_table(headings: Sequence[str]) -> Table:
+    """An empty table of texts, which are folded where there is no room."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for heading in headings:
         table.add_column(heading, overflow="fold")
     return table
 
 
-def _print_rows(table: Table) -> None:
+def print_rows(table: Table) -> None:
+    """Print a table that has any."""
     if table.row_count:
         _console().print(table)
 

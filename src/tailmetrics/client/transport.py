@@ -61,6 +61,17 @@ class Transport(Protocol):
     def close(self) -> None: ...
 
 
+class ChangingTransport(Transport, Protocol):
+    """One that takes changes as well."""
+
+    def change(self, method: str, path: str, content: object = None) -> httpx.Response:
+        """The whole answer to a request that changes something, with `content` as JSON where it is given.
+
+        Raises what `get` raises.
+        """
+        ...
+
+
 class ServiceTransport:
     """Asks the service at a URL, with the key of the settings where that has one."""
 
@@ -69,6 +80,7 @@ class ServiceTransport:
         seconds = 2 * settings.query_timeout_seconds + _MORE_THAN_THE_SERVICE_TAKES
         headers, self._key_said = _key_header(settings, Role.READER)
         self._client = _http(url, seconds, headers)
+        self._settings = settings
 
     def get(self, path: str, parameters: Mapping[str, str]) -> httpx.Response:
         try:
@@ -77,6 +89,16 @@ class ServiceTransport:
             raise _no_answer(self.origin, error) from error
         if response.status_code == httpx.codes.UNAUTHORIZED:
             raise _refusal(response, self._key_said)
+        return response
+
+    def change(self, method: str, path: str, content: object = None) -> httpx.Response:
+        headers, key_said = _key_header(self._settings, Role.WRITER)
+        try:
+            response = self._client.request(method, path, json=content, headers=headers)
+        except httpx.HTTPError as error:
+            raise _no_answer(self.origin, error) from error
+        if response.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+            raise _refusal(response, key_said)
         return response
 
     def records(self, query: RecordsQuery) -> Iterator[pl.DataFrame]:
@@ -133,6 +155,9 @@ class StoreTransport:
     def get(self, path: str, parameters: Mapping[str, str]) -> httpx.Response:
         return self._answer(self._client.get(path, params=parameters))
 
+    def change(self, method: str, path: str, content: object = None) -> httpx.Response:
+        return self._answer(self._client.request(method, path, json=content))
+
     def records(self, query: RecordsQuery) -> Iterator[pl.DataFrame]:
         frames = self._store.records(query)
 
@@ -155,7 +180,7 @@ class StoreTransport:
         self._store.close()
 
 
-def connect(settings: Settings, *, store_first: bool = False) -> Transport:
+def connect(settings: Settings, *, store_first: bool = False) -> ChangingTransport:
     """The running service, and the store when none runs.
 
     With `store_first` it is the other way round: the service is asked only when it has the store open.
