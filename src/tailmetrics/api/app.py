@@ -30,6 +30,7 @@ from tailmetrics.api.routes import (
     probes,
     records,
     rejects,
+    requests,
     session,
     stats,
 )
@@ -78,6 +79,7 @@ def create_app(
         objectives.router,
         alerts.router,
         records.router,
+        requests.router,
         load_routes.load_router(),
         probes.router,
         backup.router,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -18,11 +18,12 @@ from tailmetrics.cli.documents import (
     Objectives,
     Readiness,
     Rejects,
+    Requests,
     Silence,
     Silences,
     Stats,
 )
-from tailmetrics.client.transport import ChangingTransport, connect, refusal
+from tailmetrics.client.transport import ChangingTransport, Parameters, connect, refusal
 from tailmetrics.settings import Settings
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ Asked = TypeVar(
     Stats,
     Customers,
     Breakdown,
+    Requests,
     Rejects,
     Objectives,
     Alerts,
@@ -60,7 +62,7 @@ class Session:
     def __init__(self, transport: ChangingTransport) -> None:
         self._transport = transport
 
-    def ask(self, kind: type[Asked], parameters: Mapping[str, str]) -> Answer[Asked]:
+    def ask(self, kind: type[Asked], parameters: Parameters) -> Answer[Asked]:
         """GET the document of that kind. Raises also what a refusal tells: QueryError, UnknownCustomer."""
         response = self._transport.get(kind.path, parameters)
         # A service that is not ready says so with an error's status.
@@ -80,7 +82,7 @@ class Session:
             return Answer(document, response.content, self._transport.origin)
         raise refusal(response)
 
-    def ask_csv(self, path: str, parameters: Mapping[str, str]) -> tuple[bytes, str | None]:
+    def ask_csv(self, path: str, parameters: Parameters) -> tuple[bytes, str | None]:
         """GET a document as CSV, and the cursor of the page that follows. Raises what `ask` raises."""
         response = self._transport.get(path, {**parameters, "format": "csv"})
         if not response.is_success or not response.headers["Content-Type"].startswith("text/csv"):
@@ -103,12 +105,12 @@ class Client:
         self._settings = settings
         self._store_first = store_first
 
-    def ask(self, kind: type[Asked], parameters: Mapping[str, str]) -> Answer[Asked]:
+    def ask(self, kind: type[Asked], parameters: Parameters) -> Answer[Asked]:
         """GET the document of that kind. Raises what a session raises."""
         with self.session() as session:
             return session.ask(kind, parameters)
 
-    def ask_csv(self, path: str, parameters: Mapping[str, str]) -> tuple[bytes, str | None]:
+    def ask_csv(self, path: str, parameters: Parameters) -> tuple[bytes, str | None]:
         """GET a document as CSV, and the cursor of the page that follows. Raises what a session raises."""
         with self.session() as session:
             return session.ask_csv(path, parameters)

@@ -16,7 +16,7 @@ from tailmetrics.cli.objectives import command as objectives
         *(run.up, run.ingest, run.serve),
         *(write.generate, write.publish, load.load, detect.detect),
         *(backup.backup, backup.restore, export.export),
-        *(ask.stats, ask.customers, ask.breakdown, ask.rejects),
+        *(ask.stats, ask.customers, ask.breakdown, ask.requests, ask.rejects),
         *(objectives.objectives, alerts.alerts, silence.silence),
         *(ask.report, ask.status, ask.top, ask.check),
     ],

@@ -9,6 +9,7 @@ from typing import Literal
 
 from fastapi import APIRouter, Request
 from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from tailmetrics.api import documents
@@ -98,6 +99,31 @@ async def ready(request: Request, services: Context) -> Response:
 async def metrics(services: Context) -> Response:
     """Lines, bytes, rejects by field, seconds of commits, lag of each log, and answered requests."""
     return Response(services.metrics.render(), media_type=CONTENT_TYPE_LATEST)
+
+
+@router.get(
+    "/metrics/customers",
+    summary="Metrics for Prometheus by customer",
+    operation_id="customer_metrics",
+    response_class=Response,
+    responses={
+        200: {"content": {CONTENT_TYPE_LATEST: {"schema": {"type": "string"}}}},
+        **problem_responses(404),
+    },
+)
+async def customer_metrics(services: Context) -> Response:
+    """Requests by status class and durations, of METRICS_CUSTOMERS_MAX customers and of all others together.
+
+    They are counted as they are committed by this process, from 0 on.
+    """
+    if services.ingestion is None or not services.metrics.customers.is_on:
+        found = (
+            "METRICS_CUSTOMERS_MAX=0, expected the number of customers"
+            if services.ingestion is not None
+            else "a process that only answers questions, expected one that reads lines (up or ingest)"
+        )
+        raise HTTPException(404, f"/metrics/customers: found {found}")
+    return Response(services.metrics.render_customers(), media_type=CONTENT_TYPE_LATEST)
 
 
 def _key_warnings(services: Services) -> list[WarningOfSource]:
