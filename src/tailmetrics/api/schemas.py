@@ -141,30 +141,6 @@ class Breakdown(_Range):
     statuses: list[StatusRequests]
 
 
-class LatencyPart(TypedDict):
-    """How many requests of a part of the range took how long."""
-
-    start: Time
-    counts: Annotated[
-        list[Count],
-        Field(description="Of those below the first bound, between each two, and from the last on."),
-    ]
-
-
-_Latencies = TypedDict("_Latencies", {"from": Time | None, "to": EndTime | None})
-
-
-class Latencies(_Latencies):
-    """Counts of requests by time and by duration."""
-
-    customer_id: Annotated[str, Field(examples=["cust_1"])]
-    tz: Annotated[str, Field(examples=["UTC"])]
-    bounds: Annotated[
-        list[float], Field(description="Seconds, ascending; empty without a range.", examples=[[0.1, 0.2]])
-    ]
-    parts: list[LatencyPart]
-
-
 class LoggedRequest(TypedDict):
     """A request, and where its line is."""
 
@@ -469,6 +445,7 @@ class Looks(TypedDict):
     ingestion: IngestionReadiness
     sources: list[SourceReadiness]
     warnings: Annotated[list[WarningOfSource], Field(description="The service is ready all the same.")]
+    objectives: bool  # whether there may be some
 
 
 class ViewParts(TypedDict):

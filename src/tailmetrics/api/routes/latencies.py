@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from datetime import timedelta
 from itertools import pairwise
-from datetime import datetime, timedelta
 from typing import Annotated
 
 import polars as pl
 from fastapi import APIRouter, Depends, Path, Query
+from pydantic import Field
 from starlette.responses import Response
+from typing_extensions import TypedDict
 
 from tailmetrics.api import documents
 from tailmetrics.api.admission import Weight
@@ -18,9 +20,9 @@ from tailmetrics.api.context import Context
 from tailmetrics.api.http.openapi import problem_responses
 from tailmetrics.api.parameters import CustomerId, LatenciesParameters, only_parameters_of
 from tailmetrics.api.queries import latencies_query
-from tailmetrics.api.schemas import Latencies
+from tailmetrics.api.schemas import Count, EndTime, Time
 from tailmetrics.api.times import formatter
-from tailmetrics.stats import CountsQuery, StatsQuery, Summary
+from tailmetrics.stats import CountsQuery, StatsAnswer, Summary
 from tailmetrics.stores.base import Queries
 from tailmetrics.windows import to_us
 
@@ -29,6 +31,31 @@ MOST_BOUNDS = 12
 _STEPS = tuple(float(f"{step}e{power}") for power in range(-6, 6) for step in (1, 2, 5))  # seconds
 
 router = APIRouter(tags=["statistics"])
+
+
+class LatencyPart(TypedDict):
+    """How many requests of a part of the range took how long."""
+
+    start: Time
+    counts: Annotated[
+        list[Count],
+        Field(description="Of those below the first bound, between each two, and from the last on."),
+    ]
+
+
+# `from` is no name that a class body can hold.
+_Range = TypedDict("_Range", {"from": Time | None, "to": EndTime | None})
+
+
+class Latencies(_Range):
+    """Counts of requests by time and by duration."""
+
+    customer_id: Annotated[str, Field(examples=["cust_1"])]
+    tz: Annotated[str, Field(examples=["UTC"])]
+    bounds: Annotated[
+        list[float], Field(description="Seconds, ascending; empty without a range.", examples=[[0.1, 0.2]])
+    ]
+    parts: list[LatencyPart]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +81,13 @@ async def customer_latencies(
 ) -> Response:
     """For each of `parts` equal parts of the range, how many requests took how long, in steps of 1, 2 and 5.
 
-    The steps, 13 at most, are those about the median and the 99th percentile of the range. Requests of unknown
+    The steps, 13 at most, are about the median and the 99th percentile of the range. Requests of unknown
     duration are not counted.
     """
     query = latencies_query(parameters, customer_id)
     async with services.asking(Weight.USUAL) as store, store.snapshot() as queries:
         answer = await queries.stats(query)
-        found = None
-        if answer.start is not None and answer.end is not None and answer.end > answer.start:
-            found = await _counted(queries, query, answer.start, answer.end, parameters.parts, answer.summary)
+        found = await _counted(queries, answer, parameters.parts)
     write = formatter(query.zone)
     document: Latencies = {
         "customer_id": customer_id,
@@ -81,10 +106,12 @@ async def customer_latencies(
     return documents.json_response(document)
 
 
-async def _counted(
-    queries: Queries, query: StatsQuery, start: datetime, end: datetime, parts: int, summary: Summary
-) -> _Counts:
-    bounds = _bounds(summary)
+async def _counted(queries: Queries, of_range: StatsAnswer, parts: int) -> _Counts | None:
+    """None of an empty range."""
+    query, start, end = of_range.query, of_range.start, of_range.end
+    if start is None or end is None or start == end:
+        return None
+    bounds = _bounds(of_range.summary)
     length_us = to_us(end) - to_us(start)
     part_us = -(-length_us // parts)
     ids = None if query.customer_id is None else (query.customer_id,)
