@@ -17,8 +17,8 @@ from tailmetrics.cli.objectives import command as objectives
         *(write.generate, write.publish, load.load, detect.detect),
         *(backup.backup, backup.restore, export.export),
         *(ask.stats, ask.customers, ask.breakdown, ask.requests, ask.rejects),
-        *(objectives.objectives, alerts.alerts, silence.silence),
-        *(ask.report, ask.status, ask.top, ask.check, status_page.status_page),
+        *(objectives.objectives, alerts.alerts, silence.silence, status_page.status_page),
+        *(ask.report, ask.status, ask.top, ask.check),
     ],
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Settings come from .env.local, then the environment, then options. Each command has a --help "

@@ -10,9 +10,7 @@ from typing import Annotated
 
 import polars as pl
 from fastapi import APIRouter, Depends, Path, Query
-from pydantic import Field
 from starlette.responses import Response
-from typing_extensions import TypedDict
 
 from tailmetrics.api import documents
 from tailmetrics.api.admission import Weight
@@ -20,7 +18,7 @@ from tailmetrics.api.context import Context
 from tailmetrics.api.http.openapi import problem_responses
 from tailmetrics.api.parameters import CustomerId, LatenciesParameters, only_parameters_of
 from tailmetrics.api.queries import latencies_query
-from tailmetrics.api.schemas import Count, EndTime, Time
+from tailmetrics.api.schemas import Latencies
 from tailmetrics.api.times import formatter
 from tailmetrics.stats import CountsQuery, StatsAnswer, Summary
 from tailmetrics.stores.base import Queries
@@ -31,31 +29,6 @@ MOST_BOUNDS = 12
 _STEPS = tuple(float(f"{step}e{power}") for power in range(-6, 6) for step in (1, 2, 5))  # seconds
 
 router = APIRouter(tags=["statistics"])
-
-
-class LatencyPart(TypedDict):
-    """How many requests of a part of the range took how long."""
-
-    start: Time
-    counts: Annotated[
-        list[Count],
-        Field(description="Of those below the first bound, between each two, and from the last on."),
-    ]
-
-
-# `from` is no name that a class body can hold.
-_Range = TypedDict("_Range", {"from": Time | None, "to": EndTime | None})
-
-
-class Latencies(_Range):
-    """Counts of requests by time and by duration."""
-
-    customer_id: Annotated[str, Field(examples=["cust_1"])]
-    tz: Annotated[str, Field(examples=["UTC"])]
-    bounds: Annotated[
-        list[float], Field(description="Seconds, ascending; empty without a range.", examples=[[0.1, 0.2]])
-    ]
-    parts: list[LatencyPart]
 
 
 @dataclass(frozen=True, slots=True)

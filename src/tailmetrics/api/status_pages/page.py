@@ -13,7 +13,7 @@ from tailmetrics.stats import WindowStats
 
 State = Literal["kept", "partly", "broken", "none"]
 
-_SHAPES: dict[State, str] = {"kept": "✓", "partly": "◐", "broken": "✗", "none": "·"}
+_SHAPES: dict[State, str] = {"kept": "✓", "partly": "◐", "broken": "✗", "none": "-"}
 _WORDS: dict[State, str] = {
     "kept": "Works as promised",
     "partly": "Fails more often than promised",
@@ -81,7 +81,7 @@ def html_of(status: Status) -> str:
 {"".join(_day(day, status) for day in status.days)}
       </ol>
       <p class="note">Held against {status.target:g} %: ✓ kept, ◐ missed with up to twice as many failures as
-      that allows, ✗ missed by more, · no requests.</p>
+      that allows, ✗ missed by more, - no requests.</p>
     </main>
   </body>
 </html>
