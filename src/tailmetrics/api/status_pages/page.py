@@ -104,9 +104,10 @@ def _promises(promises: Sequence[Promise]) -> Iterable[str]:
     yield "      <h2>Objectives</h2>\n      <ul class='promises'>\n"
     for each in promises:
         found = "no requests yet" if each.compliance is None else f"{each.compliance:.3f} %"
+        name, promised, state = escape(each.name), escape(each.promised), _OF_PROMISES[each.state]
         yield (
             f'        <li class="{each.state}"><span aria-hidden="true">{_SHAPES[each.state]}</span> '
-            f"{_OF_PROMISES[each.state]}: <strong>{escape(each.name)}</strong>, {found} <small>of {escape(each.promised)}</small></li>\n"
+            f"{state}: <strong>{name}</strong>, {found} <small>of {promised}</small></li>\n"
         )
     yield "      </ul>"
 
