@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from typing_extensions import NotRequired, TypedDict
 
-from tailmetrics.stats import Failures, UptimeMethod
+from tailmetrics.stats import Failures, RecordOrder, UptimeMethod
 
 Count = Annotated[int, Field(ge=0)]
 LoadStateName = Literal["queued", "running", "done", "failed"]
@@ -55,6 +55,19 @@ class Window(Figures):
     end: EndTime
 
 
+class Filter(TypedDict, total=False):
+    """Which requests count; left out where all do."""
+
+    path: Annotated[list[str], Field(examples=[["/api/*", "!/api/health"]])]
+    status: Annotated[list[str], Field(examples=[["5xx"]])]
+    min_duration: Annotated[float, Field(description="Seconds, included.")]
+    max_duration: Annotated[float, Field(description="Seconds, not included.")]
+
+
+class Filtered(TypedDict, total=False):
+    filter: Filter
+
+
 # `from` is no name that a class body can hold.
 _Range = TypedDict(
     "_Range",
@@ -67,6 +80,7 @@ _Range = TypedDict(
         ],
         "tz": Annotated[str, Field(examples=["UTC"])],
         "failures": Failures,
+        "filter": NotRequired[Filter],
     },
 )
 
@@ -94,10 +108,17 @@ class Customers(_Range):
     customers: list[Customer]
 
 
+class PartLatency(TypedDict, total=False):
+    p99_latency: Annotated[Seconds, Field(description="With `latencies`; null where none is known.")]
+
+
 class PathRequests(TypedDict):
     path: Annotated[str, Field(examples=["/api/v1/resource1"])]
     total_requests: Annotated[Count, Field(examples=[120])]
     failed_requests: Annotated[Count, Field(examples=[30])]
+    p99_latency: NotRequired[
+        Annotated[Seconds, Field(description="With `latencies`; null where none is known.")]
+    ]
 
 
 class StatusRequests(TypedDict):
@@ -106,6 +127,9 @@ class StatusRequests(TypedDict):
     ]
     total_requests: Annotated[Count, Field(examples=[150])]
     failed_requests: Annotated[Count, Field(description="All of them, or 0.", examples=[0])]
+    p99_latency: NotRequired[
+        Annotated[Seconds, Field(description="With `latencies`; null where none is known.")]
+    ]
 
 
 class Breakdown(_Range):
@@ -115,6 +139,49 @@ class Breakdown(_Range):
     paths_total: Annotated[Count, Field(description="Paths in the range, shown or not.", examples=[4])]
     paths: Annotated[list[PathRequests], Field(description="Most requests first, `top` at most.")]
     statuses: list[StatusRequests]
+
+
+class LoggedRequest(TypedDict):
+    """A request, and where its line is."""
+
+    time: Time
+    customer_id: Annotated[str, Field(examples=["cust_1"])]
+    path: Annotated[str, Field(examples=["/api/v1/resource1"])]
+    status_code: Annotated[
+        int, Field(description="0: the request got no answer.", examples=[500], ge=0, le=599)
+    ]
+    duration: Annotated[
+        float | None, Field(description="Seconds; null where it is unknown.", examples=[0.316])
+    ]
+    failed: Annotated[bool, Field(description="Whether `failures` calls it failed.")]
+    source_id: Annotated[str, Field(examples=["6a1f0c52b7d94e0f8a3c1d2e4b5f6a70"])]
+    source: Annotated[
+        str | None,
+        Field(
+            description="Last known name of the log; null of messages, and where nobody knows it any more."
+        ),
+    ]
+    offset: Annotated[Count, Field(description="Byte offset of the line in the log.", examples=[1024])]
+    line: NotRequired[
+        Annotated[
+            str | None,
+            Field(
+                description="With `lines`: the line, at most 64 KiB of it; bytes that are not UTF-8 as \\xNN."
+            ),
+        ]
+    ]
+    line_missing: NotRequired[
+        Annotated[str | None, Field(description="With `lines`: why there is no line; null when there is.")]
+    ]
+
+
+class Requests(_Range):
+    """One page of requests, the newest or the slowest first."""
+
+    customer_id: Annotated[str | None, Field(description="Null for those of all.", examples=["cust_1"])]
+    sort: RecordOrder
+    next_cursor: Cursor
+    requests: list[LoggedRequest]
 
 
 class RejectedLine(TypedDict):
@@ -134,6 +201,91 @@ class Rejects(TypedDict):
     total: Annotated[Count, Field(description="Rejected lines on all pages.", examples=[3])]
     next_cursor: Cursor
     rejects: list[RejectedLine]
+
+
+_Percent = Annotated[float | None, Field(description="Null without requests.", examples=[99.95])]
+_BurnRate = Annotated[
+    float | None,
+    Field(
+        ge=0,
+        description="How many times as fast as it may the budget burned; null without requests.",
+        examples=[0.5],
+    ),
+]
+
+
+class _Promise(TypedDict):
+    """An objective, a customer, and how the one stands with the other."""
+
+    objective: Annotated[str, Field(description="Its name.", examples=["availability"])]
+    customer_id: Annotated[str, Field(examples=["cust_1"])]
+    state: Annotated[
+        Literal["kept", "at_risk", "broken"],
+        Field(
+            description="`broken`: more than the budget is used. `at_risk`: it runs out within the period at "
+            "the rate of the last 6 hours."
+        ),
+    ]
+    kind: Literal["availability", "latency"]
+    target: Annotated[
+        float, Field(description="Per cent of the requests that are to be good.", examples=[99.9])
+    ]
+    failures: Annotated[Failures, Field(description="Of an availability: which statuses are bad.")]
+    limit_seconds: Annotated[
+        float | None, Field(description="Of a latency: from where on a request is bad; else null.")
+    ]
+    period: Annotated[str, Field(examples=["30d"])]
+    tz: Annotated[str, Field(examples=["UTC"])]
+
+
+# `from` is no name that a class body can hold.
+_Period = TypedDict(
+    "_Period",
+    {
+        "from": Annotated[Time, Field(description="Beginning of the period.")],
+        "to": Annotated[
+            EndTime, Field(description="Its end: `at`, or that of the calendar's week or month.")
+        ],
+    },
+)
+
+
+class ObjectiveBudget(_Promise, _Period):
+    """How an objective stands with one customer; requests before `at` count, but those of maintenance."""
+
+    total_requests: Count
+    good_requests: Count
+    bad_requests: Annotated[Count, Field(description="What is used of the budget.")]
+    compliance: Annotated[_Percent, Field(description="Per cent that are good; null without requests.")]
+    allowed_requests: Annotated[float, Field(ge=0, description="The budget: how many of them may be bad.")]
+    left_requests: Annotated[float, Field(description="Less than zero where more is used than there is.")]
+    used_percent: _Percent
+    left_percent: _Percent
+    burn_rate_5m: _BurnRate
+    burn_rate_30m: _BurnRate
+    burn_rate_1h: _BurnRate
+    burn_rate_6h: _BurnRate
+    burn_rate_3d: _BurnRate
+    runs_out_at: Annotated[
+        Time | None,
+        Field(
+            description="When nothing is left at the rate of the last 6 hours; null where that is not within "
+            "the period, or has happened."
+        ),
+    ]
+
+
+class Objectives(TypedDict):
+    """One page of objectives with their customers."""
+
+    at: Annotated[Time, Field(description="The moment of the figures, in UTC.")]
+    total: Annotated[Count, Field(description="Entries on all pages.", examples=[150])]
+    next_cursor: Cursor
+    warnings: Annotated[
+        list[str],
+        Field(description="Why there may be fewer entries than are meant, and what is wrong with the file."),
+    ]
+    objectives: list[ObjectiveBudget]
 
 
 class Health(TypedDict):
@@ -201,11 +353,12 @@ class WarningOfSource(TypedDict):
     path: Annotated[str, Field(examples=["data/requests.log"])]
     format: Annotated[str, Field(description="Format its lines are read in.", examples=["requests"])]
     kind: Annotated[
-        Literal["rejects", "duration", "access", "keys", "series"],
+        Literal["rejects", "duration", "access", "keys", "series", "objectives", "alerts", "receivers"],
         Field(
             description="Most of its latest lines are rejects, the median duration is above an hour, other "
-            "machines reach a service that asks for no key, `path` is a file of keys that cannot be read "
-            "again, or the store has more series than InfluxDB bears well."
+            "machines reach a service that asks for no key, `path` is a file of keys or objectives that "
+            "cannot be read again, the store has more series than InfluxDB bears well, alerts are not "
+            "evaluated, or a receiver of notifications does not take them."
         ),
     ]
     text: Annotated[str, Field(description="What was found, and what helps.")]
