@@ -66,7 +66,11 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
         "stores/duckdb/queries/stats_query.py",
     ),
     "stores/test_contract_counts.py": ("stores/duckdb/queries/counts_query.py",),
-    "stores/test_contract_filters.py": ("stores/duckdb/queries/conditions.py", "stores/filtering.py"),
+    "stores/test_contract_filters.py": (
+        "stores/duckdb/queries/conditions.py",
+        "stores/filtering.py",
+        "stores/influxdb/filtered_query.py",
+    ),
     "stores/test_contract_notes.py": ("stores/duckdb/notes.py",),
     "settings/test_settings.py": (
         "errors.py",
