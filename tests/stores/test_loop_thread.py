@@ -86,7 +86,8 @@ def test_what_is_cancelled_is_closed_before_the_last() -> None:
     generator = numbers()
     closing: list[asyncio.Future[None]] = []
     begun = threading.Event()
-    loop.run(wait_within())
+    going_on = loop.run(wait_within())  # a loop alone does not keep what waits from being collected
     assert begun.wait(10)
     loop.end(last)
+    assert going_on.cancelled()
     assert (done[0], sorted(done[1:3]), done[3]) == ("cancelled", ["connection", "generator"], "last")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any, TypeVar, cast
 from zoneinfo import ZoneInfo
 
@@ -11,6 +12,7 @@ import pydantic_core
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from tailmetrics.api.filters import filter_document
 from tailmetrics.api.jobs import Load
 from tailmetrics.api.queries import Range
 from tailmetrics.api.schemas import (
@@ -18,28 +20,42 @@ from tailmetrics.api.schemas import (
     Customer,
     Customers,
     Figures,
+    Filtered,
+    LoggedRequest,
+    ObjectiveBudget,
+    Objectives,
+    PartLatency,
+    RejectedLine,
+    Rejects,
+    Requests,
+    Stats,
+    Window,
+)
+from tailmetrics.api.service_schemas import (
     LineTotals,
     Loaded,
     LoadedFile,
     LoadState,
     LoadStateName,
-    RejectedLine,
-    Rejects,
     SourceReadiness,
-    Stats,
     WarningOfSource,
-    Window,
 )
 from tailmetrics.api.times import formatter
 from tailmetrics.errors import LoadError
+from tailmetrics.objectives.budgets import BURN_WINDOWS, Budget
 from tailmetrics.stats import Breakdown as BreakdownCounts
 from tailmetrics.stats import (
     BreakdownQuery,
     CustomersPage,
     CustomersQuery,
     CustomerStats,
+    Failures,
+    PathCount,
     RejectsPage,
+    RequestFilter,
+    RequestsQuery,
     StatsAnswer,
+    StatusCount,
     Summary,
 )
 from tailmetrics.status import LoadProgress, SourceStatus
@@ -82,6 +98,7 @@ def stats(answer: StatsAnswer) -> Stats:
         "every": query.every.text,
         "tz": query.zone.key,
         "failures": query.failures,
+        **_filter(query.only),
         "uptime_method": query.uptime_method,
         **_figures(answer.summary),
         "windows": cast(list[Window], windows),
@@ -95,6 +112,7 @@ def customers(page: CustomersPage, query: CustomersQuery, asked: Range) -> Custo
         "to": write(query.end) if query.end is not None else None,
         "tz": asked.zone.key,
         "failures": query.failures,
+        **_filter(query.only),
         "total": page.total,
         "next_cursor": page.next_cursor,
         "customers": [customer(each) for each in page.customers],
@@ -113,9 +131,15 @@ def breakdown(answer: BreakdownCounts, query: BreakdownQuery, asked: Range) -> B
         "to": write(query.end) if query.end is not None else None,
         "tz": asked.zone.key,
         "failures": query.failures,
+        **_filter(query.only),
         "paths_total": answer.paths_total,
         "paths": [
-            {"path": each.path, "total_requests": each.requests, "failed_requests": each.failed}
+            {
+                "path": each.path,
+                "total_requests": each.requests,
+                "failed_requests": each.failed,
+                **_p99(query, each),
+            }
             for each in answer.paths
         ],
         "statuses": [
@@ -123,9 +147,27 @@ def breakdown(answer: BreakdownCounts, query: BreakdownQuery, asked: Range) -> B
                 "status_code": each.status_code,
                 "total_requests": each.requests,
                 "failed_requests": each.failed,
+                **_p99(query, each),
             }
             for each in answer.statuses
         ],
+    }
+
+
+def requests(
+    rows: Sequence[LoggedRequest], query: RequestsQuery, failures: Failures, asked: Range, cursor: str | None
+) -> Requests:
+    write = formatter(asked.zone)
+    return {
+        "customer_id": query.customer_id,
+        "from": write(query.start) if query.start is not None else None,
+        "to": write(query.end) if query.end is not None else None,
+        "tz": asked.zone.key,
+        "failures": failures,
+        **_filter(query.only),
+        "sort": query.order,
+        "next_cursor": cursor,
+        "requests": list(rows),
     }
 
 
@@ -143,6 +185,49 @@ def rejects(page: RejectsPage) -> Rejects:
         for reject in page.rejects
     ]
     return {"total": page.total, "next_cursor": page.next_cursor, "rejects": lines}
+
+
+def objectives(
+    page: Sequence[Budget], at: datetime, total: int, next_cursor: str | None, warnings: Sequence[str]
+) -> Objectives:
+    return {
+        "at": formatter(_UTC)(at),
+        "total": total,
+        "next_cursor": next_cursor,
+        "warnings": list(warnings),
+        "objectives": [objective(budget) for budget in page],
+    }
+
+
+def objective(budget: Budget) -> ObjectiveBudget:
+    promised, counted = budget.objective, budget.counted
+    write = formatter(ZoneInfo(promised.timezone))
+    runs_out_at = budget.runs_out_at
+    rates = {f"burn_rate_{window}": budget.burn_rate(window) for window in BURN_WINDOWS}
+    figures = {
+        "objective": promised.name,
+        "customer_id": budget.customer_id,
+        "state": budget.state,
+        "kind": promised.kind,
+        "target": promised.target,
+        "failures": promised.failures,
+        "limit_seconds": promised.limit_seconds,
+        "period": promised.period,
+        "tz": promised.timezone,
+        "from": write(budget.period.start),
+        "to": write(budget.period.end),
+        "total_requests": counted.total,
+        "good_requests": counted.total - counted.bad,
+        "bad_requests": counted.bad,
+        "compliance": budget.compliance,
+        "allowed_requests": budget.allowed,
+        "left_requests": budget.left,
+        "used_percent": budget.used_percent,
+        "left_percent": budget.left_percent,
+        **rates,
+        "runs_out_at": write(runs_out_at) if runs_out_at is not None else None,
+    }
+    return cast(ObjectiveBudget, figures)
 
 
 def sources(statuses: Sequence[SourceStatus]) -> list[SourceReadiness]:
@@ -241,6 +326,15 @@ def loaded_file(name: str, progress: LoadProgress) -> LoadedFile:
         "warning": progress.warning(name),
         "reasons": [{"reason": each.text, "lines": each.lines} for each in progress.reasons],
     }
+
+
+def _filter(only: RequestFilter) -> Filtered:
+    found = filter_document(only)
+    return {"filter": found} if found else {}
+
+
+def _p99(query: BreakdownQuery, part: PathCount | StatusCount) -> PartLatency:
+    return {"p99_latency": part.p99_latency} if query.latencies else {}
 
 
 def _line_totals(progresses: Sequence[tuple[str, LoadProgress]]) -> LineTotals:

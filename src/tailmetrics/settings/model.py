@@ -86,6 +86,11 @@ class Settings(LogSettings):
         le=100_000,
         description="Records older than this are deleted, at most 100,000 days; 0 keeps everything.",
     )
+    objectives: str = Field(
+        default="",
+        description="TOML file with what was promised to customers, who is told when it is not kept, and "
+        "how, see docs/objectives.md; it is read again when it changes.",
+    )
     node_id: str = Field(
         default_factory=socket.gethostname, min_length=1, max_length=255, description="Name of this machine."
     )
@@ -162,6 +167,13 @@ class Settings(LogSettings):
         ge=0,
         le=65535,
         description="Port on which `tailmetrics ingest` answers /metrics, /health and /ready; 0: none.",
+    )
+    metrics_customers_max: int = Field(
+        default=0,
+        ge=0,
+        le=10_000,
+        description="Customers with series of their own at /metrics/customers, at most, all others being "
+        "one; 0: nothing is counted there.",
     )
     api_key: SecretStr | None = Field(
         default=None, description="When set, requests that change something need it in the header X-API-Key."
