@@ -84,7 +84,6 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
         "stores/sql/customers_query.py",
         "stores/sql/filtering.py",
     ),
-    "stores/test_contract_notes.py": ("stores/duckdb/notes.py",),
     "settings/test_sources.py": ("settings/toml.py",),
     "settings/test_settings.py": (
         "errors.py",
