@@ -18,7 +18,7 @@ def test_budgets_are_those_of_brute_force_across_clock_changes_and_a_months_end(
     store.write([batch_of(store.register(source_of()), rows)])
     states = set()
     for moment in MOMENTS:
-        found = ask(budgets_at(store, DOCUMENT, moment))
+        found = ask(budgets_at(store.counts, DOCUMENT, moment))
         assert [figures_of(each) for each in found.budgets] == expected_budgets(rows, DOCUMENT, moment)
         assert {each.objective.name for each in found.budgets} == {"available", "fast", "month"}
         states |= {each.state for each in found.budgets}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from datetime import datetime, timezone
 from typing import Annotated, cast
 from zoneinfo import ZoneInfo
 
+import polars as pl
 from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.responses import Response
 
@@ -25,7 +26,7 @@ from tailmetrics.errors import QueryError
 from tailmetrics.objectives.budgets import Budget, Budgets, budgets_at
 from tailmetrics.objectives.definitions import Document
 from tailmetrics.objectives.file import ObjectivesFile
-from tailmetrics.stats import BreakdownQuery
+from tailmetrics.stats import BreakdownQuery, CountsQuery
 from tailmetrics.stores.base import Queries
 from tailmetrics.stores.cursors import cursor_to, place_of
 
@@ -77,8 +78,13 @@ async def _answer(
     at = _moment(parameters.at)
     first = place_of(_LISTING, parameters.cursor, 0)
     _check_name(parameters.objective, document)
+    mark = await services.history.refresh()
     async with services.asking() as store, store.snapshot() as queries:
-        found = await budgets_at(queries, document, at, customer_id=customer_id, name=parameters.objective)
+
+        def count(query: CountsQuery) -> Awaitable[pl.DataFrame]:
+            return services.history.counts(queries, query, mark)
+
+        found = await budgets_at(count, document, at, customer_id=customer_id, name=parameters.objective)
         if customer_id is not None and not found.budgets:
             await _check_known(queries, customer_id, at)
     ordered = _ordered(found, parameters.sort)
