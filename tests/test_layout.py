@@ -36,8 +36,14 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
     ),
     "api/http/test_openapi.py": ("api/parameters.py",),
     "api/http/test_sessions.py": ("api/routes/session.py",),
+    "api/routes/test_alerts.py": ("api/alerts.py", "api/evaluation.py"),
     "api/routes/test_probes.py": ("api/app.py", "api/context.py", "api/ports.py"),
     "api/routes/test_stats.py": ("api/documents.py",),
+    "cli/objectives/test_alerts.py": (
+        "cli/objectives/alert_tables.py",
+        "cli/objectives/replay.py",
+        "cli/objectives/silence.py",
+    ),
     "cli/export/test_command.py": ("cli/export/files.py",),
     "cli/test_client.py": ("cli/documents.py", "client/transport.py"),
     "formats/logfmt/test_reading.py": ("formats/logfmt/keys.py",),
@@ -48,6 +54,7 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
     "formats/test_formats.py": ("formats/base.py", "formats/kinds.py", "formats/text.py"),
     "formats/wrappers/test_format.py": ("formats/wrappers/wrapper.py",),
     "integration/test_processes.py": ("__main__.py",),
+    "objectives/alerts/test_evaluator.py": ("objectives/alerts/alert.py", "objectives/alerts/keeper.py"),
     "queues/test_publisher.py": ("cli/publish.py",),
     "stores/influxdb/test_flux.py": (
         "stores/influxdb/counts_query.py",
@@ -65,8 +72,16 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
         "stores/duckdb/queries/reader.py",
         "stores/duckdb/queries/stats_query.py",
     ),
-    "stores/test_contract_counts.py": ("stores/duckdb/queries/counts_query.py",),
-    "stores/test_contract_filters.py": ("stores/duckdb/queries/conditions.py", "stores/filtering.py"),
+    "stores/test_contract_counts.py": (
+        "stores/duckdb/queries/counts_query.py",
+        "stores/sql/counts_query.py",
+    ),
+    "stores/test_contract_filters.py": (
+        "stores/duckdb/queries/conditions.py",
+        "stores/filtering.py",
+        "stores/sql/customers_query.py",
+        "stores/sql/filtering.py",
+    ),
     "stores/test_contract_notes.py": ("stores/duckdb/notes.py",),
     "settings/test_sources.py": ("settings/toml.py",),
     "settings/test_settings.py": (

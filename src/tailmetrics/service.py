@@ -39,7 +39,7 @@ def run_up(settings: Settings, page: str | None = None) -> int:
     objectives = ObjectivesFile(settings)
     _tell_who_may_ask(settings)
     with _listening(settings.api_host, settings.api_port, "API_PORT") as listener, _opened(settings) as store:
-        metrics = Metrics()
+        metrics = Metrics(settings.metrics_customers_max)
         ingestion = Supervisor(settings, store, metrics, on_give_up=server.ask_to_end)
         _on_hangup(ingestion.reopen, objectives.reload)
         ingestion.start()
@@ -65,7 +65,7 @@ def run_ingest(settings: Settings) -> int:
             listening = _listening(settings.metrics_host, settings.metrics_port, "METRICS_PORT")
             listener = open_parts.enter_context(listening)
         store = open_parts.enter_context(_opened(settings))
-        metrics = Metrics()
+        metrics = Metrics(settings.metrics_customers_max)
         ingestion = Supervisor(settings, store, metrics, on_give_up=server.ask_to_end)
         _on_hangup(ingestion.reopen)
         ingestion.start()

@@ -16,6 +16,9 @@ from tailmetrics.records import RECORD_SCHEMA, ParsedLines, no_rejects
 from tailmetrics.settings import Settings, load_settings
 from tailmetrics.sources import Batch, Checkpoint, Source
 from tailmetrics.stores import Store, open_store
+from tailmetrics.stores.in_memory import InMemoryStore
+from tailmetrics.tailing.identity import checkpoint_of, new_source
+from tailmetrics.tailing.log_file import PlainFile
 from tailmetrics.telemetry.metrics import Metrics
 from tests.api.fakes import FakeIngestion
 from tests.api.serving import serving
@@ -134,4 +137,31 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def below(tmp_path: Path, folder: Path, store: Store, ingestion: FakeIngestion) -> Iterator[httpx.Client]:
     with service(tmp_path, store, ingestion, load_folder=str(folder)) as client:
+        yield client
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    path = tmp_path / "x.log"
+    path.write_text("\n".join(LINES) + "\n")
+    return path
+
+
+@pytest.fixture
+def memory(log: Path) -> InMemoryStore:
+    """A store with the requests of a log that is there."""
+    store = InMemoryStore()
+    content = log.read_bytes()
+    file = PlainFile(str(log))
+    source = store.register(new_source(file, str(log), "node", ()))
+    file.close()
+    parsed = open_format(settings_in(log.parent).format_options("requests")).parse(content, 0)
+    checkpoint = checkpoint_of(len(content), content, content)
+    store.write([Batch(source.source_id, str(log), 0, checkpoint, parsed)])
+    return store
+
+
+@pytest.fixture
+def asking(tmp_path: Path, memory: InMemoryStore) -> Iterator[httpx.Client]:
+    with serving(create_app(settings_in(tmp_path), memory, None, Metrics())) as client:
         yield client

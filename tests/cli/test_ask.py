@@ -48,6 +48,58 @@ def test_a_breakdown_by_status_is_that_of_the_service(run: Run, service: Service
     assert from_store.splitlines()[1].split() == ["status", "requests", "failed"]
 
 
+def test_the_slowest_requests_that_failed_with_the_line_of_each(run: Run, service: Service) -> None:
+    asked = ("requests", "cust_1", "--failed", "--slowest", "--limit", 3, "--port", service.port)
+    lines = LOG.read_text().splitlines()
+    shown = run(*asked, "--lines", env={"API_KEY": "secret"})
+    assert shown.exit_code == 0, shown.stderr
+    title, *rows = shown.stdout.splitlines()
+    assert title == "cust_1, 3 requests, slowest first, beginning to end"
+    slowest = sorted(
+        (line for line in lines if " cust_1 " in line and int(line.split()[4]) >= 400),
+        key=lambda line: float(line.split()[5]),
+        reverse=True,
+    )
+    answer = as_json(run(*asked, "--lines", "--json", env={"API_KEY": "secret"}))
+    assert [row["line"] for row in answer["requests"]] == slowest[:3]
+    assert [row.strip() for row in rows[1:6:2]] == slowest[:3]
+    assert [f"{LOG}:{row['offset']}" in shown.stdout for row in answer["requests"]] == [True] * 3
+    head = run(*asked, env={"API_KEY": "secret"}).stdout.splitlines()[1]
+    assert head.split() == ["time", "path", "status", "seconds", "log:byte"]
+    assert "only status 0, 400-599; " in rows[-2]
+    assert "--cursor" in rows[-1]
+
+
+def test_requests_need_the_key_of_the_service(run: Run, service: Service) -> None:
+    result = run("requests", "--port", service.port)
+    assert (result.exit_code, "API_KEY" in result.stderr) == (77, True)
+
+
+def test_requests_of_a_store_whose_log_is_not_followed_say_so(run: Run, stored: str) -> None:
+    asked = ("requests", "--limit", 1, "--json", "--store-url", stored)
+    [row] = as_json(run(*asked, "--lines"))["requests"]
+    assert (row["line"], row["line_missing"]) == (
+        None,
+        f"{LOG} is none of the logs of LOG_FILE_PATH and LOG_SOURCES",
+    )
+    [row] = as_json(run(*asked))["requests"]
+    assert (row["source"], "line" in row) == (str(LOG), False)
+
+
+def test_what_is_counted_is_said_below_the_table(run: Run, stored: str) -> None:
+    shown = run("stats", "--path", "/api/*", "--path", "!*3", "--status", "5xx", "--store-url", stored).stdout
+    assert shown.splitlines()[-1].startswith("failed: 4xx+5xx; only path /api/*, !*3; status 5xx; from ")
+    assert "only" not in run("stats", "--store-url", stored).stdout
+
+
+def test_a_wrong_filter_is_a_usage_error(run: Run, stored: str) -> None:
+    result = run("stats", "--status", "9xx", "--store-url", stored)
+    assert (result.exit_code, "status: found '9xx', expected a status such as 404" in result.stderr) == (
+        2,
+        True,
+    )
+
+
 @pytest.fixture
 def rejected(run: Run, tmp_path: Path) -> str:
     """The URL of a store with three rejects of two logs; one could be a formula, one is long."""
@@ -84,6 +136,12 @@ def test_rejects_say_how_to_get_the_next_page(run: Run, rejected: str) -> None:
         (("breakdown", "cust_1", "--top", 2), "/customers/cust_1/breakdown?top=2"),
         (("breakdown", "--by", "status"), "/breakdown?by=status"),
         (("rejects",), "/rejects"),
+        (
+            ("stats", "--status", "5xx,404", "--path", "*2", "--path", "*1"),
+            "/stats?status=5xx,404&path=*2&path=*1",
+        ),
+        (("customers", "--path", "!*2", "--limit", 3), "/customers?path=!*2&limit=3"),
+        (("breakdown", "cust_1", "--latencies"), "/customers/cust_1/breakdown?latencies=true"),
     ],
 )
 def test_csv_is_that_of_the_service(

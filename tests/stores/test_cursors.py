@@ -5,7 +5,11 @@ from __future__ import annotations
 import pytest
 
 from tailmetrics.errors import QueryError
-from tailmetrics.stores.cursors import LAST, cursor_to, place_of
+from tailmetrics.stats import RecordPlace
+from tailmetrics.stores.cursors import LAST, cursor_to, cursor_to_request, place_of, request_place
+from tests.builders import at
+
+PLACE = RecordPlace(at("2024-10-10 08:00:00.000001"), "6a1f", 1024)
 
 
 @pytest.mark.parametrize("place", [0, 1, 12_345, LAST])
@@ -26,3 +30,29 @@ def test_a_place_that_no_listing_has_is_refused(place: int) -> None:
 def test_the_cursor_of_another_listing_is_refused() -> None:
     with pytest.raises(QueryError, match="the next_cursor of a page of rejects"):
         place_of("rejects", cursor_to("customers", 1), 0)
+
+
+@pytest.mark.parametrize("duration", [None, 0.0, 0.1])
+def test_a_cursor_leads_behind_its_request(duration: float | None) -> None:
+    cursor = cursor_to_request("slowest", duration, PLACE)
+    assert request_place("slowest", cursor) == (duration, PLACE)
+
+
+def test_without_a_cursor_requests_begin_at_the_first() -> None:
+    assert request_place("newest", None) is None
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        "x",
+        cursor_to("requests", 1),
+        cursor_to_request("slowest", 0.1, PLACE),
+        cursor_to_request("newest", float("nan"), PLACE),
+        cursor_to_request("newest", 0.1, RecordPlace(PLACE.timestamp, "a\0", 1)),
+        cursor_to_request("newest", 0.1, RecordPlace(PLACE.timestamp, "a", -1)),
+    ],
+)
+def test_what_is_no_cursor_of_requests_in_this_order_is_refused(cursor: str) -> None:
+    with pytest.raises(QueryError, match="the next_cursor of a page of requests, newest first"):
+        request_place("newest", cursor)

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from tailmetrics.api import pages
 from tailmetrics.api.cache import CacheMiddleware, ResponseCache
 from tailmetrics.api.context import Services
+from tailmetrics.api.evaluation import evaluating, evaluator_of
 from tailmetrics.api.http import problems
 from tailmetrics.api.http.access import Access, AccessMiddleware
 from tailmetrics.api.http.guard import Guard
@@ -20,6 +21,7 @@ from tailmetrics.api.load import routes as load_routes
 from tailmetrics.api.load.uploads import remove_leftovers
 from tailmetrics.api.ports import Supervisor
 from tailmetrics.api.routes import (
+    alerts,
     backup,
     badge,
     breakdown,
@@ -28,6 +30,7 @@ from tailmetrics.api.routes import (
     probes,
     records,
     rejects,
+    requests,
     session,
     stats,
 )
@@ -56,10 +59,9 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,  # a slash may be the last character of a customer id
+        lifespan=evaluating,
     )
-    access = Access(settings)
-    objectives_file = objectives_file or ObjectivesFile(settings)
-    services = Services(settings, store, ingestion, metrics, access, settings.access_warning, objectives_file)
+    services = _services(settings, store, ingestion, metrics, objectives_file or ObjectivesFile(settings))
     if ingestion is not None:
         remove_leftovers(settings)
     _install(app, services, settings.api_host)
@@ -67,7 +69,7 @@ def create_app(
     app.add_middleware(RequestBodies)
     app.add_middleware(TrailingSlash)
     app.add_middleware(
-        CacheMiddleware, cache=cache, admission=services.admission, metrics=metrics, access=access
+        CacheMiddleware, cache=cache, admission=services.admission, metrics=metrics, access=services.access
     )
     for router in (
         stats.router,
@@ -75,7 +77,9 @@ def create_app(
         customers.router,
         rejects.router,
         objectives.router,
+        alerts.router,
         records.router,
+        requests.router,
         load_routes.load_router(),
         probes.router,
         backup.router,
@@ -97,6 +101,20 @@ def create_probes_app(settings: Settings, store: Store, ingestion: Supervisor, m
     app.add_middleware(TrailingSlash)
     app.include_router(probes.router)
     return app
+
+
+def _services(
+    settings: Settings,
+    store: Store,
+    ingestion: Supervisor | None,
+    metrics: Metrics,
+    objectives: ObjectivesFile,
+) -> Services:
+    evaluator = evaluator_of(settings, store, ingestion, metrics, objectives)
+    access = Access(settings)
+    return Services(
+        settings, store, ingestion, metrics, access, settings.access_warning, objectives, evaluator
+    )
 
 
 def _install(app: FastAPI, services: Services, host: str) -> None:

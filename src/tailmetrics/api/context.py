@@ -14,6 +14,7 @@ from tailmetrics.api.admission import Admission, Weight
 from tailmetrics.api.http.access import Access
 from tailmetrics.api.jobs import LoadJobs
 from tailmetrics.api.ports import Supervisor
+from tailmetrics.objectives.alerts.evaluator import Evaluator
 from tailmetrics.objectives.file import ObjectivesFile
 from tailmetrics.objectives.history import History
 from tailmetrics.settings import Settings
@@ -27,7 +28,7 @@ class Services:
     """`ingestion` is None in a process that only answers requests.
 
     `access_warning` is what is to be said of who may ask, None when there is nothing; `objectives` is None in
-    an app that answers no queries.
+    an app that answers no queries, `evaluator` where nothing is promised.
     """
 
     settings: Settings
@@ -37,6 +38,7 @@ class Services:
     access: Access
     access_warning: str | None = None
     objectives: ObjectivesFile | None = None
+    evaluator: Evaluator | None = None
     jobs: LoadJobs = field(default_factory=LoadJobs)
     admission: Admission = field(default_factory=Admission)
     history: History = field(init=False)

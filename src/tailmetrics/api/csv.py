@@ -16,6 +16,7 @@ from starlette.responses import Response, StreamingResponse
 from tailmetrics.api.schemas import (
     Breakdown,
     Figures,
+    LoggedRequest,
     ObjectiveBudget,
     Objectives,
     PathRequests,
@@ -59,11 +60,19 @@ def stats_csv(answer: Stats) -> Response:
     return _csv(("customer_id", "start", "end", *_FIGURES), rows, "stats.csv")
 
 
-def breakdown_csv(answer: Breakdown, by: Literal["path", "status"]) -> Response:
+def breakdown_csv(answer: Breakdown, by: Literal["path", "status"], *, latencies: bool) -> Response:
     """One row a path, or one a status."""
+    shown = None if latencies else -1
     if by == "path":
-        return _csv(tuple(PathRequests.__annotations__), answer["paths"], "paths.csv")
-    return _csv(tuple(StatusRequests.__annotations__), answer["statuses"], "statuses.csv")
+        return _csv(tuple(PathRequests.__annotations__)[:shown], answer["paths"], "paths.csv")
+    return _csv(tuple(StatusRequests.__annotations__)[:shown], answer["statuses"], "statuses.csv")
+
+
+def requests_csv(rows: Sequence[LoggedRequest], *, with_lines: bool) -> Response:
+    """One row a request; a further page is in the header Link."""
+    left_out = () if with_lines else ("line", "line_missing")
+    columns = tuple(name for name in LoggedRequest.__annotations__ if name not in left_out)
+    return _csv(columns, rows, "requests.csv")
 
 
 def rejects_csv(answer: Rejects) -> Response:

@@ -12,6 +12,7 @@ import pydantic_core
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from tailmetrics.api.filters import filter_document
 from tailmetrics.api.jobs import Load
 from tailmetrics.api.queries import Range
 from tailmetrics.api.schemas import (
@@ -19,15 +20,19 @@ from tailmetrics.api.schemas import (
     Customer,
     Customers,
     Figures,
+    Filtered,
     LineTotals,
     Loaded,
     LoadedFile,
     LoadState,
     LoadStateName,
+    LoggedRequest,
     ObjectiveBudget,
     Objectives,
+    PartLatency,
     RejectedLine,
     Rejects,
+    Requests,
     SourceReadiness,
     Stats,
     WarningOfSource,
@@ -42,8 +47,13 @@ from tailmetrics.stats import (
     CustomersPage,
     CustomersQuery,
     CustomerStats,
+    Failures,
+    PathCount,
     RejectsPage,
+    RequestFilter,
+    RequestsQuery,
     StatsAnswer,
+    StatusCount,
     Summary,
 )
 from tailmetrics.status import LoadProgress, SourceStatus
@@ -86,6 +96,7 @@ def stats(answer: StatsAnswer) -> Stats:
         "every": query.every.text,
         "tz": query.zone.key,
         "failures": query.failures,
+        **_filter(query.only),
         "uptime_method": query.uptime_method,
         **_figures(answer.summary),
         "windows": cast(list[Window], windows),
@@ -99,6 +110,7 @@ def customers(page: CustomersPage, query: CustomersQuery, asked: Range) -> Custo
         "to": write(query.end) if query.end is not None else None,
         "tz": asked.zone.key,
         "failures": query.failures,
+        **_filter(query.only),
         "total": page.total,
         "next_cursor": page.next_cursor,
         "customers": [customer(each) for each in page.customers],
@@ -117,9 +129,15 @@ def breakdown(answer: BreakdownCounts, query: BreakdownQuery, asked: Range) -> B
         "to": write(query.end) if query.end is not None else None,
         "tz": asked.zone.key,
         "failures": query.failures,
+        **_filter(query.only),
         "paths_total": answer.paths_total,
         "paths": [
-            {"path": each.path, "total_requests": each.requests, "failed_requests": each.failed}
+            {
+                "path": each.path,
+                "total_requests": each.requests,
+                "failed_requests": each.failed,
+                **_p99(query, each),
+            }
             for each in answer.paths
         ],
         "statuses": [
@@ -127,9 +145,27 @@ def breakdown(answer: BreakdownCounts, query: BreakdownQuery, asked: Range) -> B
                 "status_code": each.status_code,
                 "total_requests": each.requests,
                 "failed_requests": each.failed,
+                **_p99(query, each),
             }
             for each in answer.statuses
         ],
+    }
+
+
+def requests(
+    rows: Sequence[LoggedRequest], query: RequestsQuery, failures: Failures, asked: Range, cursor: str | None
+) -> Requests:
+    write = formatter(asked.zone)
+    return {
+        "customer_id": query.customer_id,
+        "from": write(query.start) if query.start is not None else None,
+        "to": write(query.end) if query.end is not None else None,
+        "tz": asked.zone.key,
+        "failures": failures,
+        **_filter(query.only),
+        "sort": query.order,
+        "next_cursor": cursor,
+        "requests": list(rows),
     }
 
 
@@ -288,6 +324,15 @@ def loaded_file(name: str, progress: LoadProgress) -> LoadedFile:
         "warning": progress.warning(name),
         "reasons": [{"reason": each.text, "lines": each.lines} for each in progress.reasons],
     }
+
+
+def _filter(only: RequestFilter) -> Filtered:
+    found = filter_document(only)
+    return {"filter": found} if found else {}
+
+
+def _p99(query: BreakdownQuery, part: PathCount | StatusCount) -> PartLatency:
+    return {"p99_latency": part.p99_latency} if query.latencies else {}
 
 
 def _line_totals(progresses: Sequence[tuple[str, LoadProgress]]) -> LineTotals:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from fastapi import Request
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
@@ -15,7 +15,7 @@ from tailmetrics.api.http.problems import wrong_parameters
 from tailmetrics.api.record_formats import RecordFormat
 from tailmetrics.errors import QueryError
 from tailmetrics.settings import canonical_format
-from tailmetrics.stats import MAX_PAGE, CustomerSort, Failures, UptimeMethod
+from tailmetrics.stats import MAX_PAGE, CustomerSort, Failures, RecordOrder, UptimeMethod
 
 CUSTOMER_SORTS: tuple[CustomerSort, ...] = get_args(CustomerSort)
 MAX_CSV_PAGE = 100_000
@@ -48,6 +48,8 @@ _OnlyCustomer = Annotated[
     Field(description="Only this customer, for ids that a path cannot hold, such as `..`; default: all."),
 ]
 
+
+Duration = Annotated[float, Field(ge=0, allow_inf_nan=False)] | SkipJsonSchema[None]
 
 _MIN_REQUESTS = Field(
     default=1,
@@ -92,6 +94,25 @@ class TimeParameters(BaseModel):
     )
 
 
+class FilterParameters(BaseModel):
+    """Which requests count; without any of them all do."""
+
+    model_config = ConfigDict(frozen=True)
+
+    path: tuple[str, ...] = Field(
+        default=(),
+        description="Only requests of this path, in which `*` stands for any characters; behind a `!` only "
+        "those of other paths. May be given several times: one of the paths, and none of those behind a `!`.",
+        examples=[["/api/*", "!/api/health"]],
+    )
+    status: tuple[str, ...] = Field(
+        default=(),
+        description="Only requests of this status: `404`, `5xx`, `400-499`, or `0` for no answer. May be "
+        "given several times, and several separated by commas.",
+        examples=[["4xx,500-504"]],
+    )
+
+
 class RangeParameters(TimeParameters):
     failures: Annotated[Failures, BeforeValidator(_plus_signs)] = Field(
         default="4xx+5xx",
@@ -99,7 +120,11 @@ class RangeParameters(TimeParameters):
     )
 
 
-class StatsParameters(RangeParameters):
+class FilteredRangeParameters(FilterParameters, RangeParameters):
+    """A range, and which of its requests count."""
+
+
+class StatsParameters(FilteredRangeParameters):
     every: str = Field(
         default="1d",
         description="Length of the windows: a number with s, m, h or d, or `none` for one window; at most "
@@ -130,7 +155,7 @@ class AllStatsParameters(StatsParameters):
     customer_id: _OnlyCustomer = None
 
 
-class CustomersParameters(RangeParameters):
+class CustomersParameters(FilteredRangeParameters):
     format: Format = None
     search: str = Field(
         default="",
@@ -157,8 +182,11 @@ class CustomersParameters(RangeParameters):
     cursor: Text = Field(default=None, description="`next_cursor` of the page before.")
 
 
-class BreakdownParameters(RangeParameters):
+class BreakdownParameters(FilteredRangeParameters):
     top: int = Field(default=10, ge=1, le=MAX_PAGE, description="Paths that are told apart, at most.")
+    latencies: bool = Field(
+        default=False, description="Also give the 99th percentile of the latency of each path and status."
+    )
     by: Literal["path", "status"] = Field(
         default="path", description="One row of CSV a path, or one a status; JSON has both."
     )
@@ -169,7 +197,7 @@ class AllBreakdownParameters(BreakdownParameters):
     customer_id: _OnlyCustomer = None
 
 
-class RecordsParameters(TimeParameters):
+class RecordsParameters(FilterParameters, TimeParameters):
     customer: CustomerId | SkipJsonSchema[None] = Field(
         default=None, description="Only requests of this customer; default: of all."
     )
@@ -179,7 +207,26 @@ class RecordsParameters(TimeParameters):
     )
 
 
-class ViewParameters(RangeParameters):
+class RequestsParameters(FilteredRangeParameters):
+    min_duration: Duration = Field(default=None, description="Only requests that took so long, in seconds.")
+    max_duration: Duration = Field(
+        default=None, description="Only requests that took less, in seconds; unknown durations are out."
+    )
+    failed: bool = Field(default=False, description="Only requests that `failures` calls failed.")
+    sort: RecordOrder = Field(default="newest", description="What comes first: `newest` or `slowest`.")
+    limit: int = Field(default=100, ge=1, le=MAX_PAGE, description="Requests on a page, at most.")
+    cursor: Text = Field(default=None, description="`next_cursor` of the page before.")
+    lines: bool = Field(
+        default=False, description="Also give the line of each request, as long as its file is there."
+    )
+    format: Format = None
+
+
+class AllRequestsParameters(RequestsParameters):
+    customer_id: _OnlyCustomer = None
+
+
+class ViewParameters(FilteredRangeParameters):
     """What a page of the dashboard shows; the same parameters, the same view."""
 
     customer_id: CustomerId | SkipJsonSchema[None] = Field(default=None)
@@ -274,17 +321,17 @@ def only_parameters_of(model: type[BaseModel]) -> Callable[[Request], Awaitable[
 
 
 def check_names(model: type[BaseModel], given: ImmutableMultiDict[str, str], hint: str = "") -> None:
-    """Refuse names which `model` does not have, with a `hint`, and those given twice.
+    """Refuse names which `model` does not have, with a `hint`, and those given twice of which it has one.
 
     Raises RequestValidationError that names them all.
     """
-    known = [field.alias or name for name, field in model.model_fields.items()]
+    known = {field.alias or name: field for name, field in model.model_fields.items()}
     problems = []
     for name in given:
         values = given.getlist(name)
         if name not in known:
-            problems.append(QueryError(name, values[0], _known_names(name, known) + hint))
-        elif len(values) > 1:
+            problems.append(QueryError(name, values[0], _known_names(name, list(known)) + hint))
+        elif len(values) > 1 and get_origin(known[name].annotation) is not tuple:
             problems.append(QueryError(name, ", ".join(values), "the parameter once"))
     if problems:
         raise wrong_parameters(problems)

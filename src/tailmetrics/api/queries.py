@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
+from tailmetrics.api.filters import Ranges, failing, parse_paths, parse_statuses
 from tailmetrics.api.http.problems import wrong_parameters
 from tailmetrics.api.parameters import (
     CUSTOMER_SORTS,
     MAX_CSV_PAGE,
     BreakdownParameters,
     CustomersParameters,
+    FilterParameters,
     RecordsParameters,
+    RequestsParameters,
     StatsParameters,
     TimeParameters,
 )
@@ -27,8 +30,11 @@ from tailmetrics.stats import (
     CustomersQuery,
     Every,
     RecordsQuery,
+    RequestFilter,
+    RequestsQuery,
     StatsQuery,
 )
+from tailmetrics.stores.cursors import request_place
 from tailmetrics.windows import parse_every, zone_named
 
 Value = TypeVar("Value")
@@ -60,6 +66,9 @@ class _Findings:
             self._errors.append(error)
             return otherwise
 
+    def add(self, error: QueryError) -> None:
+        self._errors.append(error)
+
     def raise_any(self) -> None:
         if self._errors:
             raise wrong_parameters(self._errors)
@@ -69,6 +78,7 @@ def stats_query(parameters: StatsParameters, customer_id: str | None) -> StatsQu
     """The query for statistics. Raises RequestValidationError that names each wrong parameter."""
     findings = _Findings()
     asked = _range(parameters, findings)
+    only = _filter(parameters, findings)
     every = findings.note(lambda: parse_every(parameters.every), Every("none"))
     findings.raise_any()
     return StatsQuery(
@@ -81,6 +91,7 @@ def stats_query(parameters: StatsParameters, customer_id: str | None) -> StatsQu
         uptime_method=parameters.uptime_method,
         objective=parameters.objective,
         fill=parameters.fill,
+        only=only,
     )
 
 
@@ -91,6 +102,7 @@ def customers_query(parameters: CustomersParameters, *, as_csv: bool = False) ->
     """
     findings = _Findings()
     asked = _range(parameters, findings)
+    only = _filter(parameters, findings)
     sort = findings.note(lambda: _sort_key(parameters.sort), _ANY_SORT)
     descending = findings.note(lambda: _descends(parameters), otherwise=False)
     if not as_csv:
@@ -106,21 +118,65 @@ def customers_query(parameters: CustomersParameters, *, as_csv: bool = False) ->
         descending=descending,
         limit=parameters.limit,
         after=parameters.cursor,
+        only=only,
     )
     return query, asked
 
 
 def breakdown_query(parameters: BreakdownParameters, customer_id: str | None) -> tuple[BreakdownQuery, Range]:
     """The query by path and status. Raises RequestValidationError that names each wrong parameter."""
-    asked = asked_range(parameters)
-    query = BreakdownQuery(customer_id, asked.start, asked.end, parameters.failures, parameters.top)
+    findings = _Findings()
+    asked, only = _range(parameters, findings), _filter(parameters, findings)
+    findings.raise_any()
+    query = BreakdownQuery(
+        customer_id,
+        asked.start,
+        asked.end,
+        parameters.failures,
+        parameters.top,
+        parameters.latencies,
+        only,
+    )
     return query, asked
 
 
 def records_query(parameters: RecordsParameters) -> RecordsQuery:
     """The query for records themselves. Raises RequestValidationError that names each wrong parameter."""
-    asked = asked_range(parameters)
-    return RecordsQuery(parameters.customer, asked.start, asked.end)
+    findings = _Findings()
+    asked, only = _range(parameters, findings), _filter(parameters, findings)
+    findings.raise_any()
+    return RecordsQuery(parameters.customer, asked.start, asked.end, only=only)
+
+
+def requests_query(parameters: RequestsParameters, customer_id: str | None) -> tuple[RequestsQuery, Range]:
+    """The query for some requests. Raises RequestValidationError that names each wrong parameter."""
+    findings = _Findings()
+    asked, only = _range(parameters, findings), _filter(parameters, findings)
+    low, high = parameters.min_duration, parameters.max_duration
+    if low is not None and high is not None and low >= high:
+        findings.add(QueryError("max_duration", f"{high:g}", f"more than min_duration, which is {low:g}"))
+    after = findings.note(lambda: request_place(parameters.sort, parameters.cursor), None)
+    findings.raise_any()
+    if parameters.failed:
+        only = replace(only, statuses=failing(parameters.failures, only.statuses))
+    query = RequestsQuery(
+        customer_id,
+        asked.start,
+        asked.end,
+        replace(only, min_duration=low, max_duration=high),
+        parameters.sort,
+        parameters.limit,
+        after,
+    )
+    return query, asked
+
+
+def asked_filter(parameters: FilterParameters) -> RequestFilter:
+    """The filter alone. Raises RequestValidationError that names each wrong parameter."""
+    findings = _Findings()
+    only = _filter(parameters, findings)
+    findings.raise_any()
+    return only
 
 
 def asked_range(parameters: TimeParameters) -> Range:
@@ -162,6 +218,14 @@ def _range(parameters: TimeParameters, findings: _Findings) -> Range:
     end = findings.note(lambda: bound("to", parameters.to, parameters.to_date), None)
     findings.note(order, None)
     return Range(start and start[2], end and end[2], zone)
+
+
+def _filter(parameters: FilterParameters, findings: _Findings) -> RequestFilter:
+    nothing: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
+    paths, other_paths = findings.note(lambda: parse_paths(parameters.path), nothing)
+    every: Ranges = ()
+    statuses = findings.note(lambda: parse_statuses(parameters.status), every)
+    return RequestFilter(paths, other_paths, statuses)
 
 
 def _sort_key(sort: str) -> CustomerSort:

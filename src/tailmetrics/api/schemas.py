@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from typing_extensions import NotRequired, TypedDict
 
-from tailmetrics.stats import Failures, UptimeMethod
+from tailmetrics.stats import Failures, RecordOrder, UptimeMethod
 
 Count = Annotated[int, Field(ge=0)]
 LoadStateName = Literal["queued", "running", "done", "failed"]
@@ -55,6 +55,19 @@ class Window(Figures):
     end: EndTime
 
 
+class Filter(TypedDict, total=False):
+    """Which requests count; left out where all do."""
+
+    path: Annotated[list[str], Field(examples=[["/api/*", "!/api/health"]])]
+    status: Annotated[list[str], Field(examples=[["5xx"]])]
+    min_duration: Annotated[float, Field(description="Seconds, included.")]
+    max_duration: Annotated[float, Field(description="Seconds, not included.")]
+
+
+class Filtered(TypedDict, total=False):
+    filter: Filter
+
+
 # `from` is no name that a class body can hold.
 _Range = TypedDict(
     "_Range",
@@ -67,6 +80,7 @@ _Range = TypedDict(
         ],
         "tz": Annotated[str, Field(examples=["UTC"])],
         "failures": Failures,
+        "filter": NotRequired[Filter],
     },
 )
 
@@ -94,10 +108,17 @@ class Customers(_Range):
     customers: list[Customer]
 
 
+class PartLatency(TypedDict, total=False):
+    p99_latency: Annotated[Seconds, Field(description="With `latencies`; null where none is known.")]
+
+
 class PathRequests(TypedDict):
     path: Annotated[str, Field(examples=["/api/v1/resource1"])]
     total_requests: Annotated[Count, Field(examples=[120])]
     failed_requests: Annotated[Count, Field(examples=[30])]
+    p99_latency: NotRequired[
+        Annotated[Seconds, Field(description="With `latencies`; null where none is known.")]
+    ]
 
 
 class StatusRequests(TypedDict):
@@ -106,6 +127,9 @@ class StatusRequests(TypedDict):
     ]
     total_requests: Annotated[Count, Field(examples=[150])]
     failed_requests: Annotated[Count, Field(description="All of them, or 0.", examples=[0])]
+    p99_latency: NotRequired[
+        Annotated[Seconds, Field(description="With `latencies`; null where none is known.")]
+    ]
 
 
 class Breakdown(_Range):
@@ -115,6 +139,49 @@ class Breakdown(_Range):
     paths_total: Annotated[Count, Field(description="Paths in the range, shown or not.", examples=[4])]
     paths: Annotated[list[PathRequests], Field(description="Most requests first, `top` at most.")]
     statuses: list[StatusRequests]
+
+
+class LoggedRequest(TypedDict):
+    """A request, and where its line is."""
+
+    time: Time
+    customer_id: Annotated[str, Field(examples=["cust_1"])]
+    path: Annotated[str, Field(examples=["/api/v1/resource1"])]
+    status_code: Annotated[
+        int, Field(description="0: the request got no answer.", examples=[500], ge=0, le=599)
+    ]
+    duration: Annotated[
+        float | None, Field(description="Seconds; null where it is unknown.", examples=[0.316])
+    ]
+    failed: Annotated[bool, Field(description="Whether `failures` calls it failed.")]
+    source_id: Annotated[str, Field(examples=["6a1f0c52b7d94e0f8a3c1d2e4b5f6a70"])]
+    source: Annotated[
+        str | None,
+        Field(
+            description="Last known name of the log; null of messages, and where nobody knows it any more."
+        ),
+    ]
+    offset: Annotated[Count, Field(description="Byte offset of the line in the log.", examples=[1024])]
+    line: NotRequired[
+        Annotated[
+            str | None,
+            Field(
+                description="With `lines`: the line, at most 64 KiB of it; bytes that are not UTF-8 as \\xNN."
+            ),
+        ]
+    ]
+    line_missing: NotRequired[
+        Annotated[str | None, Field(description="With `lines`: why there is no line; null when there is.")]
+    ]
+
+
+class Requests(_Range):
+    """One page of requests, the newest or the slowest first."""
+
+    customer_id: Annotated[str | None, Field(description="Null for those of all.", examples=["cust_1"])]
+    sort: RecordOrder
+    next_cursor: Cursor
+    requests: list[LoggedRequest]
 
 
 class RejectedLine(TypedDict):
@@ -286,11 +353,12 @@ class WarningOfSource(TypedDict):
     path: Annotated[str, Field(examples=["data/requests.log"])]
     format: Annotated[str, Field(description="Format its lines are read in.", examples=["requests"])]
     kind: Annotated[
-        Literal["rejects", "duration", "access", "keys", "series", "objectives"],
+        Literal["rejects", "duration", "access", "keys", "series", "objectives", "alerts", "receivers"],
         Field(
             description="Most of its latest lines are rejects, the median duration is above an hour, other "
             "machines reach a service that asks for no key, `path` is a file of keys or objectives that "
-            "cannot be read again, or the store has more series than InfluxDB bears well."
+            "cannot be read again, the store has more series than InfluxDB bears well, alerts are not "
+            "evaluated, or a receiver of notifications does not take them."
         ),
     ]
     text: Annotated[str, Field(description="What was found, and what helps.")]

@@ -39,6 +39,10 @@ def _sort_option(default: str) -> Callable[[Any], Any]:
     )
 
 
+def _flag(given: bool) -> str | None:
+    return "true" if given else None
+
+
 def _client(settings: Settings) -> Client:
     from tailmetrics.cli.client import Client
 
@@ -76,10 +80,11 @@ def show_answer(
     "tailmetrics stats cust_1",
     "tailmetrics stats cust_1 --from 2024-10-10 --to 2024-10-20 --every 1h --tz Europe/Berlin",
     "tailmetrics stats cust_1 --from=-24h --every none --json",
+    "tailmetrics stats cust_1 --path '/api/*' --path '!/api/health' --status 5xx",
     "tailmetrics stats",
 )
 @click.argument("customer", required=False)
-@options.shared(*options.RANGE)
+@options.shared(*options.RANGE, *options.FILTER)
 @click.option("--every", help="Length of the windows: a number with s, m, h or d, or none.  [default: 1d]")
 @click.option(
     "--uptime-method",
@@ -96,8 +101,8 @@ def stats(
     """Requests, uptime and latencies of CUSTOMER per window; without CUSTOMER, of all together."""
     from tailmetrics.cli import documents, tables
 
-    parameters = {"customer_id": customer, "fill": "true" if fill else None, **asked}
-    show_answer(settings, documents.Stats, parameters, tables.print_stats, as_json=as_json, as_csv=as_csv)
+    asked |= {"customer_id": customer, "fill": _flag(fill)}
+    show_answer(settings, documents.Stats, asked, tables.print_stats, as_json=as_json, as_csv=as_csv)
 
 
 @options.command(
@@ -108,7 +113,7 @@ def stats(
     "tailmetrics customers --search shop --json",
     "tailmetrics customers --csv > customers.csv",
 )
-@options.shared(*options.RANGE, "search", "min_requests")
+@options.shared(*options.RANGE, *options.FILTER, "search", "min_requests")
 @click.option("--sort", help=_SORT_HELP)
 @options.shared(*options.PAGE, "env_file", "store_url", *options.API, "json", "csv")
 @options.with_settings
@@ -122,7 +127,7 @@ def customers(settings: Settings, *, as_json: bool, as_csv: bool, **asked: Any) 
 @options.command(
     "Requests by path or by status.",
     "tailmetrics breakdown cust_1",
-    "tailmetrics breakdown --by status --from=-24h",
+    "tailmetrics breakdown --by status --from=-24h --latencies",
     "tailmetrics breakdown cust_1 --top 50 --csv > paths.csv",
 )
 @click.argument("customer", required=False)
@@ -133,12 +138,20 @@ def customers(settings: Settings, *, as_json: bool, as_csv: bool, **asked: Any) 
     show_default=True,
     help="One row a path, or one a status.",
 )
-@options.shared(*options.RANGE)
+@options.shared(*options.RANGE, *options.FILTER)
+@click.option("--latencies", is_flag=True, help="Also the 99th percentile of each, in seconds.")
 @click.option("--top", help="Paths that are told apart, those with the most requests.  [default: 10]")
 @options.shared("env_file", "store_url", *options.API, "json", "csv")
 @options.with_settings
 def breakdown(
-    settings: Settings, *, customer: str | None, by: str, as_json: bool, as_csv: bool, **asked: Any
+    settings: Settings,
+    *,
+    customer: str | None,
+    by: str,
+    latencies: bool,
+    as_json: bool,
+    as_csv: bool,
+    **asked: Any,
 ) -> None:
     """Requests of CUSTOMER by path or by status, and how many failed; without CUSTOMER, of all together.
 
@@ -146,9 +159,48 @@ def breakdown(
     """
     from tailmetrics.cli import documents, tables
 
-    parameters = {"customer_id": customer, "by": by if as_csv else None, **asked}
+    asked |= {"customer_id": customer, "by": by if as_csv else None, "latencies": _flag(latencies)}
     print_table = tables.print_paths if by == "path" else tables.print_statuses
-    show_answer(settings, documents.Breakdown, parameters, print_table, as_json=as_json, as_csv=as_csv)
+    show_answer(settings, documents.Breakdown, asked, print_table, as_json=as_json, as_csv=as_csv)
+
+
+@options.command(
+    "Requests themselves, and the line of each.",
+    "tailmetrics requests cust_1 --failed --lines",
+    "tailmetrics requests cust_1 --slowest --limit 20 --from=-24h",
+    "tailmetrics requests --status 5xx --path '/api/*' --csv > failed.csv",
+    exits=(Exit.UNAVAILABLE, Exit.REFUSED, Exit.CONFIGURATION),
+)
+@click.argument("customer", required=False)
+@options.shared(*options.RANGE, *options.FILTER)
+@click.option("--failed", is_flag=True, help="Only requests that failed.")
+@click.option("--min-duration", help="Only requests that took so many seconds.")
+@click.option("--max-duration", help="Only requests that took less, in seconds.")
+@click.option("--slowest", is_flag=True, help="The slowest first, instead of the newest.")
+@click.option("--lines", is_flag=True, help="Also the line of each, as long as its file is there.")
+@options.shared(*options.PAGE, "env_file", "store_url", *options.API, "json", "csv")
+@options.with_settings
+def requests(
+    settings: Settings,
+    *,
+    customer: str | None,
+    failed: bool,
+    slowest: bool,
+    lines: bool,
+    as_json: bool,
+    as_csv: bool,
+    **asked: Any,
+) -> None:
+    """Requests of CUSTOMER, the newest first; without CUSTOMER, of all.
+
+    Each with the log and the byte at which its line begins. The line itself is shown where it still reads as
+    that request, else why it is missing.
+    """
+    from tailmetrics.cli import documents, tables
+
+    asked |= {"customer_id": customer, "failed": _flag(failed), "lines": _flag(lines)}
+    asked["sort"] = "slowest" if slowest else None
+    show_answer(settings, documents.Requests, asked, tables.print_requests, as_json=as_json, as_csv=as_csv)
 
 
 @options.command(

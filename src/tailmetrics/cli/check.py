@@ -32,6 +32,7 @@ from tailmetrics.formats.detection import head_of
 from tailmetrics.objectives.budgets import unmatched
 from tailmetrics.objectives.definitions import Document
 from tailmetrics.objectives.file import read_objectives
+from tailmetrics.objectives.notifications.missing import missing
 from tailmetrics.queues import QueueUrl
 from tailmetrics.queues.broker import connected
 from tailmetrics.settings import LogPath, Settings, load_settings
@@ -114,7 +115,13 @@ def _objectives(settings: Settings) -> tuple[Document | None, list[Finding]]:
         return None, [Finding("wrong", "objectives", problem) for problem in error.problems]
     objectives = counted(len(document.objectives), "objective")
     receivers = counted(len(document.receivers), "receiver")
-    return document, [Finding("ok", "objectives", f"{objectives}, {receivers} in {file}")]
+    # The service may have another environment than this command.
+    missed = [
+        Finding("note", "objectives", f"receiver {receiver.name}: {problem}")
+        for receiver in document.receivers
+        for problem in missing(receiver)
+    ]
+    return document, [Finding("ok", "objectives", f"{objectives}, {receivers} in {file}"), *missed]
 
 
 def _logs(settings: Settings) -> Iterator[Finding]:

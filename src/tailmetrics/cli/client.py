@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import httpx
 from pydantic import TypeAdapter, ValidationError
 
-from tailmetrics.cli.documents import Breakdown, Customers, Objectives, Readiness, Rejects, Stats
-from tailmetrics.client.transport import Transport, connect, refusal
+from tailmetrics.cli.documents import (
+    AlertHistory,
+    Alerts,
+    Breakdown,
+    Customers,
+    Objectives,
+    Readiness,
+    Rejects,
+    Requests,
+    Silence,
+    Silences,
+    Stats,
+)
+from tailmetrics.client.transport import ChangingTransport, Parameters, connect, refusal
 from tailmetrics.settings import Settings
 
 if TYPE_CHECKING:
@@ -19,7 +31,20 @@ if TYPE_CHECKING:
 
     from tailmetrics.stats import RecordsQuery
 
-Asked = TypeVar("Asked", Stats, Customers, Breakdown, Rejects, Objectives, Readiness)
+Asked = TypeVar(
+    "Asked",
+    Stats,
+    Customers,
+    Breakdown,
+    Requests,
+    Rejects,
+    Objectives,
+    Alerts,
+    AlertHistory,
+    Silences,
+    Silence,
+    Readiness,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +59,10 @@ class Answer(Generic[Asked]):
 class Session:
     """A service or a store that is asked several things; every method raises ServiceError and StoreError."""
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: ChangingTransport) -> None:
         self._transport = transport
 
-    def ask(self, kind: type[Asked], parameters: Mapping[str, str]) -> Answer[Asked]:
+    def ask(self, kind: type[Asked], parameters: Parameters) -> Answer[Asked]:
         """GET the document of that kind. Raises also what a refusal tells: QueryError, UnknownCustomer."""
         response = self._transport.get(kind.path, parameters)
         # A service that is not ready says so with an error's status.
@@ -49,7 +74,15 @@ class Session:
                 pass
         raise refusal(response)
 
-    def ask_csv(self, path: str, parameters: Mapping[str, str]) -> tuple[bytes, str | None]:
+    def change(self, kind: type[Asked], method: str, path: str, content: object = None) -> Answer[Asked]:
+        """Change something; returns the document of that kind that comes of it. Raises what `ask` raises."""
+        response = self._transport.change(method, path, content)
+        if response.is_success:
+            document = TypeAdapter(kind).validate_json(response.content)
+            return Answer(document, response.content, self._transport.origin)
+        raise refusal(response)
+
+    def ask_csv(self, path: str, parameters: Parameters) -> tuple[bytes, str | None]:
         """GET a document as CSV, and the cursor of the page that follows. Raises what `ask` raises."""
         response = self._transport.get(path, {**parameters, "format": "csv"})
         if not response.is_success or not response.headers["Content-Type"].startswith("text/csv"):
@@ -72,12 +105,12 @@ class Client:
         self._settings = settings
         self._store_first = store_first
 
-    def ask(self, kind: type[Asked], parameters: Mapping[str, str]) -> Answer[Asked]:
+    def ask(self, kind: type[Asked], parameters: Parameters) -> Answer[Asked]:
         """GET the document of that kind. Raises what a session raises."""
         with self.session() as session:
             return session.ask(kind, parameters)
 
-    def ask_csv(self, path: str, parameters: Mapping[str, str]) -> tuple[bytes, str | None]:
+    def ask_csv(self, path: str, parameters: Parameters) -> tuple[bytes, str | None]:
         """GET a document as CSV, and the cursor of the page that follows. Raises what a session raises."""
         with self.session() as session:
             return session.ask_csv(path, parameters)

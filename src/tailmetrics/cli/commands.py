@@ -7,6 +7,7 @@ import click
 from tailmetrics import __version__
 from tailmetrics.cli import ask, backup, detect, load, run, write
 from tailmetrics.cli.export import command as export
+from tailmetrics.cli.objectives import alerts, silence
 from tailmetrics.cli.objectives import command as objectives
 
 
@@ -15,8 +16,8 @@ from tailmetrics.cli.objectives import command as objectives
         *(run.up, run.ingest, run.serve),
         *(write.generate, write.publish, load.load, detect.detect),
         *(backup.backup, backup.restore, export.export),
-        *(ask.stats, ask.customers, ask.breakdown, ask.rejects),
-        objectives.objectives,
+        *(ask.stats, ask.customers, ask.breakdown, ask.requests, ask.rejects),
+        *(objectives.objectives, alerts.alerts, silence.silence),
         *(ask.report, ask.status, ask.top, ask.check),
     ],
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
 
 from pydantic import AliasPath, Field
@@ -39,10 +39,21 @@ class TimeRange:
     end: Annotated[str | None, Field(alias="to")]
     tz: str
     failures: str
+    # What counts, by the names of parameters; all requests without.
+    filter: dict[str, Any] = field(default_factory=dict, kw_only=True)
 
     @property
     def range_text(self) -> str:
         return f"{self.start or 'beginning'} to {self.end or 'end'}"
+
+    @property
+    def filter_text(self) -> str:
+        """What counts in words; empty where all requests do."""
+        parts = []
+        for name, value in self.filter.items():
+            values = ", ".join(value) if isinstance(value, list) else f"{value:g} s"
+            parts.append(f"{name.replace('_', ' ')} {values}")
+        return "; ".join(parts)
 
 
 @dataclass(frozen=True)
@@ -72,6 +83,7 @@ class PathRequests:
     path: str
     total_requests: int
     failed_requests: int
+    p99_latency: float | None = None
 
 
 @dataclass(frozen=True)
@@ -79,6 +91,7 @@ class StatusRequests:
     status_code: int
     total_requests: int
     failed_requests: int
+    p99_latency: float | None = None
 
 
 @dataclass(frozen=True)
@@ -91,6 +104,39 @@ class Breakdown(TimeRange):
     paths_total: int
     paths: tuple[PathRequests, ...]
     statuses: tuple[StatusRequests, ...]
+
+    @property
+    def has_latencies(self) -> bool:
+        return any(each.p99_latency is not None for each in self.statuses)
+
+
+@dataclass(frozen=True)
+class LoggedRequest:
+    """A request: its line begins at the byte `offset` of the log `source`, or is missing for a reason."""
+
+    time: str
+    customer_id: str
+    path: str
+    status_code: int
+    duration: float | None
+    failed: bool
+    source_id: str
+    source: str | None
+    offset: int
+    line: str | None = None
+    line_missing: str | None = None
+
+
+@dataclass(frozen=True)
+class Requests(TimeRange):
+    """One page of requests, the newest or the slowest first; `customer_id` is None for those of all."""
+
+    path: ClassVar = "/requests"
+
+    customer_id: str | None
+    sort: str
+    next_cursor: str | None
+    requests: tuple[LoggedRequest, ...]
 
 
 @dataclass(frozen=True)
@@ -144,6 +190,61 @@ class Objectives:
     next_cursor: str | None
     warnings: tuple[str, ...]
     objectives: tuple[ObjectiveBudget, ...]
+
+
+@dataclass(frozen=True)
+class Alert:
+    """One rule's alert about one customer or source; times are RFC 3339 in UTC."""
+
+    kind: str
+    name: str
+    subject: str
+    severity: str
+    state: str
+    since: str
+    summary: str
+    silenced_by: str | None
+
+
+@dataclass(frozen=True)
+class Alerts:
+    path: ClassVar = "/alerts"
+
+    evaluated_at: str | None
+    total: int
+    warnings: tuple[str, ...]
+    alerts: tuple[Alert, ...]
+
+
+@dataclass(frozen=True)
+class AlertHistory:
+    """Alerts as they were when they began to fire or were resolved, the latest first."""
+
+    path: ClassVar = "/alerts/history"
+
+    total: int
+    changes: tuple[Alert, ...]
+
+
+@dataclass(frozen=True)
+class Silence:
+    path: ClassVar = "/silences"
+
+    id: str
+    customer: str
+    rule: str
+    until: str
+    reason: str
+    created_by: str
+
+
+@dataclass(frozen=True)
+class Silences:
+    """Those that have not ended."""
+
+    path: ClassVar = "/silences"
+
+    silences: tuple[Silence, ...]
 
 
 @dataclass(frozen=True)

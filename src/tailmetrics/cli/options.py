@@ -176,6 +176,19 @@ _OPTIONS: dict[str, Callable[[Any], Any]] = {
         type=click.Choice(["4xx+5xx", "5xx", "5xx+429"]),
         help="Which statuses count as failed, beside no answer.",
     ),
+    "path": click.option(
+        "--path",
+        "path",
+        multiple=True,
+        help="Only requests of this path, * standing for anything; with ! before it, of others. May be given "
+        "several times: of one of them.",
+    ),
+    "status": click.option(
+        "--status",
+        "status",
+        multiple=True,
+        help="Only requests of this status: 404, 5xx, 400-499, or 0 for no answer; several with commas.",
+    ),
     "search": click.option("--search", help="Only ids with this part; of A to Z case does not count."),
     "min_requests": click.option(
         "--min-requests", help="Only customers with at least so many requests.  [default: 1]"
@@ -186,6 +199,7 @@ FOLLOWING = ("log_file_path", "log_format", "log_timezone", "log_start", "store_
 API = ("api_host", "api_port")
 PAGE = ("limit", "cursor")
 RANGE = ("from", "to", "tz", "failures")
+FILTER = ("path", "status")
 QUEUE_URL = "amqp://USER:PASSWORD@HOST:5672/VHOST?queue=NAME"
 
 

@@ -18,9 +18,13 @@ from tailmetrics.cli.documents import (
     Customer,
     Customers,
     Figures,
+    LoggedRequest,
+    PathRequests,
     Readiness,
     Rejects,
+    Requests,
     Stats,
+    StatusRequests,
     TimeRange,
 )
 from tailmetrics.cli.text import counted, escaped
@@ -33,7 +37,7 @@ STYLES = {"ok": "green", "note": "yellow", "wrong": "bold red"}
 _WIDTH_FOR_CHARTS = 110  # columns; figures come first
 _LONGEST_BAR = 20  # columns
 _SORTED_COLUMNS = ("customer_id", "requests", "failures", "uptime", "average", "median", "p99")
-_SHOWN_OF_A_LINE = 200  # characters of one that was rejected
+_SHOWN_OF_A_LINE = 200  # characters
 _SORT_MARKS = ("▲", "▼")  # from the smallest, from the largest
 _GAP = 3  # cells between two columns
 _LEAST_OF_FOLDED = 20  # cells; a time of a window has as many
@@ -72,9 +76,9 @@ def print_customers(answer: Answer[Customers]) -> None:
 def print_paths(answer: Answer[Breakdown]) -> None:
     """One row a path."""
     counts = answer.document
-    table = figures_table("path", "requests", "failed")
+    table = figures_table("path", *_part_columns(counts))
     for each in counts.paths:
-        table.add_row(Text(escaped(each.path)), f"{each.total_requests:,}", f"{each.failed_requests:,}")
+        table.add_row(Text(escaped(each.path)), *_part(each, counts))
     shown = f"{len(counts.paths)} of {counted(counts.paths_total, 'path')}"
     print_table(f"{counts.customer_id or 'all customers'}, {shown}", table, counts, answer.origin)
 
@@ -82,11 +86,59 @@ def print_paths(answer: Answer[Breakdown]) -> None:
 def print_statuses(answer: Answer[Breakdown]) -> None:
     """One row a status; 0 is that of requests without an answer."""
     counts = answer.document
-    table = figures_table("status", "requests", "failed")
+    table = figures_table("status", *_part_columns(counts))
     for each in counts.statuses:
         status = str(each.status_code) if each.status_code else "no answer"
-        table.add_row(status, f"{each.total_requests:,}", f"{each.failed_requests:,}")
+        table.add_row(status, *_part(each, counts))
     print_table(counts.customer_id or "all customers", table, counts, answer.origin)
+
+
+def _part_columns(counts: Breakdown) -> tuple[str, ...]:
+    return ("requests", "failed", "p99 s") if counts.has_latencies else ("requests", "failed")
+
+
+def _part(part: PathRequests | StatusRequests, counts: Breakdown) -> list[str]:
+    figures = [f"{part.total_requests:,}", f"{part.failed_requests:,}"]
+    return [*figures, number(part.p99_latency, 3)] if counts.has_latencies else figures
+
+
+def print_requests(answer: Answer[Requests]) -> None:
+    """One row a request, or where lines were asked for two: what is stored of it, and its line."""
+    page = answer.document
+    shown = f"{page.customer_id or 'all customers'}, {counted(len(page.requests), 'request')}"
+    print_text(f"{escaped(shown)}, {page.sort} first, {page.range_text}")
+    rows = [_request(each, with_customer=page.customer_id is None) for each in page.requests]
+    if any(each.line is not None or each.line_missing is not None for each in page.requests):
+        for row, each in zip(rows, page.requests, strict=True):
+            line = f"({each.line_missing})" if each.line is None else _shortened(each.line)
+            _console().print(Text("  ").join(row), soft_wrap=True)
+            print_text(f"    {escaped(line)}")
+    else:
+        customer = ("customer",) if page.customer_id is None else ()
+        table = text_table(("time", *customer, "path", "status", "seconds", "log:byte"))
+        table.columns[0].no_wrap = True
+        for row in rows:
+            table.add_row(*row)
+        print_rows(table)
+    print_text(_footer(page, answer.origin))
+    print_cursor(page.next_cursor)
+
+
+def _request(request: LoggedRequest, *, with_customer: bool) -> list[Text]:
+    status = str(request.status_code) if request.status_code else "no answer"
+    place = f"{request.source or request.source_id}:{request.offset}"
+    return [
+        Text(request.time),
+        *([Text(escaped(request.customer_id))] if with_customer else []),
+        Text(escaped(request.path)),
+        Text(status, STYLES["wrong"] if request.failed else ""),
+        Text(number(request.duration, 3)),
+        Text(escaped(place)),
+    ]
+
+
+def _shortened(line: str) -> str:
+    return line[:_SHOWN_OF_A_LINE] + ("…" if len(line) > _SHOWN_OF_A_LINE else "")
 
 
 def print_rejects(answer: Answer[Rejects]) -> None:
@@ -100,8 +152,8 @@ def print_rejects(answer: Answer[Rejects]) -> None:
         table.add_column("why", overflow="fold")
         table.add_column("line", overflow="fold")
         for reject in rejects:
-            line = reject.line[:_SHOWN_OF_A_LINE] + ("…" if len(reject.line) > _SHOWN_OF_A_LINE else "")
-            table.add_row(f"{reject.offset:,}", Text(escaped(reject.reason)), Text(escaped(line)))
+            line = Text(escaped(_shortened(reject.line)))
+            table.add_row(f"{reject.offset:,}", Text(escaped(reject.reason)), line)
         _console().print(table)
     print_text(f"from {answer.origin}")
     print_cursor(page.next_cursor)
@@ -179,10 +231,10 @@ def print_detection(log: Detection) -> None:
     """The format of a log and its first lines as they are read, or what is known of it without one."""
     if log.format is None:
         print_text(f"{escaped(log.file)}: undecided: {escaped(log.problem or '')}")
-        nearest = _text_table(("nearest format", "fails at", "found"))
+        nearest = text_table(("nearest format", "fails at", "found"))
         for near in log.nearest:
             nearest.add_row(near.name, near.field, Text(escaped(near.found)))
-        _print_rows(nearest)
+        print_rows(nearest)
         _print_list("one of these settings tells it", log.settings)
         return
     print_text(
@@ -192,17 +244,17 @@ def print_detection(log: Detection) -> None:
     print_text(f"customer: {escaped(customer)}; durations: {log.unit}; times without a zone: {log.timezone}")
     counts = f"{counted(log.records, 'record')}, {counted(log.rejects, 'reject')}"
     print_text(f"{counted(log.lines, 'first line')}: {counts}")
-    records = _text_table(("line", "time UTC", "customer", "path", "status", "seconds"))
+    records = text_table(("line", "time UTC", "customer", "path", "status", "seconds"))
     for read in log.first_records:
         seconds = "-" if read.seconds is None else f"{read.seconds:g}"
         texts = (Text(escaped(text)) for text in (read.customer, read.path))
         time = read.time.replace("T", " ").removesuffix("Z")
         records.add_row(str(read.line), time, *texts, str(read.status), seconds)
-    _print_rows(records)
-    rejects = _text_table(("line", "would be rejected, as"))
+    print_rows(records)
+    rejects = text_table(("line", "would be rejected, as"))
     for reject in log.first_rejects:
         rejects.add_row(str(reject.line), Text(escaped(reject.reason)))
-    _print_rows(rejects)
+    print_rows(rejects)
     _print_list("settings to write", log.settings)
 
 
@@ -225,7 +277,12 @@ def print_table(title: str, table: Table, asked: TimeRange, origin: str) -> None
     """Print a table, the range above it, the definition of failed and the origin below it."""
     print_text(f"{escaped(title)}, {asked.range_text}")
     print_fitting(table)
-    print_text(f"failed: {asked.failures}; from {origin}")
+    print_text(_footer(asked, origin))
+
+
+def _footer(asked: TimeRange, origin: str) -> str:
+    only = f"only {escaped(asked.filter_text)}; " if asked.filter else ""
+    return f"failed: {asked.failures}; {only}from {origin}"
 
 
 def fitting(table: Table, console: Console) -> tuple[Table, tuple[str, ...]]:
@@ -281,14 +338,16 @@ def print_fitting(table: Table) -> tuple[str, ...]:
     return left_out
 
 
-def _text_table(headings: Sequence[str]) -> Table:
+def text_table(headings: Sequence[str]) -> Table:
+    """An empty table of texts, which are folded where there is no room."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for heading in headings:
         table.add_column(heading, overflow="fold")
     return table
 
 
-def _print_rows(table: Table) -> None:
+def print_rows(table: Table) -> None:
+    """Print a table that has any."""
     if table.row_count:
         _console().print(table)
 

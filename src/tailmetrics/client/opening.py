@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from tailmetrics.client.connection import Connection
 from tailmetrics.client.service_address import ServiceAddress
 from tailmetrics.client.transport import (
+    Parameters,
     ServiceTransport,
     StoreTransport,
     Transport,
@@ -87,7 +88,7 @@ class _SharedStore:
             shared._users += 1
             return shared
 
-    def get(self, path: str, parameters: Mapping[str, str]) -> httpx.Response:
+    def get(self, path: str, parameters: Parameters) -> httpx.Response:
         return self._transport.get(path, parameters)
 
     def records(self, query: RecordsQuery) -> Iterator[pl.DataFrame]:

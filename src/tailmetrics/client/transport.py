@@ -6,8 +6,8 @@ So both give the same documents.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Coroutine, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 import httpx
 
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 _Answer = TypeVar("_Answer")
 
+Parameters: TypeAlias = Mapping[str, str | Sequence[str]]  # several values are a parameter several times
+
 _MORE_THAN_THE_SERVICE_TAKES = 5.0  # seconds; it ends a question, and its wait for a turn, by itself before
 _BACKUP_SECONDS = 120.0  # a checkpoint comes first
 _PROBLEM = "urn:tailmetrics:problem:"
@@ -44,7 +46,7 @@ class Transport(Protocol):
 
     origin: str
 
-    def get(self, path: str, parameters: Mapping[str, str]) -> httpx.Response:
+    def get(self, path: str, parameters: Parameters) -> httpx.Response:
         """The whole answer, whatever its status.
 
         Raises ServiceError when none came, or a key is wanted, StoreError when the store cannot be read.
@@ -61,6 +63,17 @@ class Transport(Protocol):
     def close(self) -> None: ...
 
 
+class ChangingTransport(Transport, Protocol):
+    """One that takes changes as well."""
+
+    def change(self, method: str, path: str, content: object = None) -> httpx.Response:
+        """The whole answer to a request that changes something, with `content` as JSON where it is given.
+
+        Raises what `get` raises.
+        """
+        ...
+
+
 class ServiceTransport:
     """Asks the service at a URL, with the key of the settings where that has one."""
 
@@ -69,8 +82,9 @@ class ServiceTransport:
         seconds = 2 * settings.query_timeout_seconds + _MORE_THAN_THE_SERVICE_TAKES
         headers, self._key_said = _key_header(settings, Role.READER)
         self._client = _http(url, seconds, headers)
+        self._settings = settings
 
-    def get(self, path: str, parameters: Mapping[str, str]) -> httpx.Response:
+    def get(self, path: str, parameters: Parameters) -> httpx.Response:
         try:
             response = self._client.get(path, params=parameters)
         except httpx.HTTPError as error:
@@ -79,10 +93,21 @@ class ServiceTransport:
             raise _refusal(response, self._key_said)
         return response
 
+    def change(self, method: str, path: str, content: object = None) -> httpx.Response:
+        headers, key_said = _key_header(self._settings, Role.WRITER)
+        try:
+            response = self._client.request(method, path, json=content, headers=headers)
+        except httpx.HTTPError as error:
+            raise _no_answer(self.origin, error) from error
+        if response.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+            raise _refusal(response, key_said)
+        return response
+
     def records(self, query: RecordsQuery) -> Iterator[pl.DataFrame]:
+        from tailmetrics.api.filters import filter_document  # slow to import, and only an export needs it
         from tailmetrics.client.arrow import frames_of
 
-        parameters = {"format": "arrow"}
+        parameters: dict[str, Any] = {"format": "arrow", **filter_document(query.only)}
         if query.customer_id is not None:
             parameters["customer"] = query.customer_id
         for name, bound in (("from", query.start), ("to", query.end)):
@@ -130,8 +155,11 @@ class StoreTransport:
         self._client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost")
         self._loop = LoopThread("tailmetrics-client", self.origin)
 
-    def get(self, path: str, parameters: Mapping[str, str]) -> httpx.Response:
+    def get(self, path: str, parameters: Parameters) -> httpx.Response:
         return self._answer(self._client.get(path, params=parameters))
+
+    def change(self, method: str, path: str, content: object = None) -> httpx.Response:
+        return self._answer(self._client.request(method, path, json=content))
 
     def records(self, query: RecordsQuery) -> Iterator[pl.DataFrame]:
         frames = self._store.records(query)
@@ -155,7 +183,7 @@ class StoreTransport:
         self._store.close()
 
 
-def connect(settings: Settings, *, store_first: bool = False) -> Transport:
+def connect(settings: Settings, *, store_first: bool = False) -> ChangingTransport:
     """The running service, and the store when none runs.
 
     With `store_first` it is the other way round: the service is asked only when it has the store open.

@@ -168,6 +168,13 @@ class Settings(LogSettings):
         le=65535,
         description="Port on which `tailmetrics ingest` answers /metrics, /health and /ready; 0: none.",
     )
+    metrics_customers_max: int = Field(
+        default=0,
+        ge=0,
+        le=10_000,
+        description="Customers with series of their own at /metrics/customers, at most, all others being "
+        "one; 0: nothing is counted there.",
+    )
     api_key: SecretStr | None = Field(
         default=None, description="When set, requests that change something need it in the header X-API-Key."
     )

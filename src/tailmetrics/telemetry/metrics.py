@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 from tailmetrics.records import RECORD_SCHEMA
 from tailmetrics.sources import Batch
 from tailmetrics.status import FAULTY_STATES, SourceStatus
+from tailmetrics.telemetry.customers import CustomerMetrics
 
 REJECT_REASONS = frozenset({*RECORD_SCHEMA, "line"} - {"offset"})
 OTHER_REASON = "other"
@@ -20,10 +21,14 @@ _QUERY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 
 
 
 class Metrics:
-    """The counters of one service, in a registry of their own."""
+    """The counters of one service, in a registry of their own; those by customer are in another one.
 
-    def __init__(self) -> None:
+    `most_customers` have series of their own; 0: nothing is counted by customer.
+    """
+
+    def __init__(self, most_customers: int = 0) -> None:
         self.registry = CollectorRegistry()
+        self.customers = CustomerMetrics(most_customers)
         self._lines = Counter("tailmetrics_lines", "Lines committed, of any kind.", registry=self.registry)
         self._records = Counter("tailmetrics_records", "Lines committed as requests.", registry=self.registry)
         self._blanks = Counter(
@@ -66,6 +71,7 @@ class Metrics:
     def committed(self, batches: Sequence[Batch], seconds: float) -> None:
         """Count what one commit to the store brought and how long it took."""
         self._commit_seconds.observe(seconds)
+        self.customers.committed(batches)
         for batch in batches:
             self._lines.inc(batch.parsed.lines)
             self._records.inc(batch.parsed.records.height)
@@ -90,9 +96,29 @@ class Metrics:
         """Show how many bytes were destroyed unread, asked for at each scrape."""
         self._sources.lost_bytes = lost_bytes
 
+    def watch_alerts(self, by_state: Callable[[], Mapping[str, int]]) -> Callable[[float], None]:
+        """Show how many alerts are in each state, asked for at each scrape.
+
+        What is returned is to be told the seconds of each evaluation.
+        """
+        seconds = Histogram(
+            "tailmetrics_alerts_evaluation_seconds",
+            "Seconds that one evaluation of all alerts took.",
+            buckets=_QUERY_BUCKETS,
+            registry=self.registry,
+        )
+        self.registry.register(_AlertGauge(by_state))
+        return seconds.observe
+
     def render(self) -> bytes:
-        """All figures in Prometheus' text format."""
+        """All figures in Prometheus' text format, but those by customer."""
         return generate_latest(self.registry)
+
+    def render_customers(self) -> bytes:
+        """Figures by customer in the same format."""
+        registry = CollectorRegistry()
+        registry.register(self.customers)
+        return generate_latest(registry)
 
 
 _SOURCE_GAUGES: tuple[tuple[str, str, Callable[[SourceStatus], float]], ...] = (
@@ -105,6 +131,20 @@ _SOURCE_GAUGES: tuple[tuple[str, str, Callable[[SourceStatus], float]], ...] = (
     ("lag_bytes", "Bytes of a source that are not in the store yet.", lambda each: each.lag_bytes),
     ("lag_seconds", "Seconds for which a source has been behind.", lambda each: each.lag_seconds),
 )
+
+
+class _AlertGauge(Collector):
+    def __init__(self, by_state: Callable[[], Mapping[str, int]]) -> None:
+        self._by_state = by_state
+
+    def collect(self) -> Iterable[Metric]:
+        gauge = GaugeMetricFamily(
+            "tailmetrics_alerts", "Alerts, by state, in the process that evaluates them.", labels=["state"]
+        )
+        counts = self._by_state()
+        for state in ("pending", "firing", "resolved"):
+            gauge.add_metric([state], counts.get(state, 0))
+        return [gauge]
 
 
 class _SourceGauges(Collector):

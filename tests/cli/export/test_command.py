@@ -71,6 +71,20 @@ def test_a_customer_and_a_range_alone(run: Run, stored: str, tmp_path: Path, par
     assert found.equals(parquet.filter(within, pl.col("customer_id") == "cust_1"))
 
 
+def test_requests_that_a_filter_selects_alone(
+    run: Run, service: Service, stored: str, tmp_path: Path, parquet: pl.DataFrame
+) -> None:
+    wanted = parquet.filter(pl.col("path").str.ends_with("2"), pl.col("status_code") >= 500)
+    for where in (("--store-url", stored), ("--port", service.port)):
+        target = tmp_path / f"{where[0]}.parquet"
+        assert run("export", "records", target, "--path", "*2", "--status", "5xx", *where).exit_code == 0
+        assert read(target).drop("source").equals(wanted.drop("source"))
+    days = run("export", "records", tmp_path / "days", "--status", "5xx", "--store-url", stored)
+    assert days.stdout.endswith(f"{parquet.filter(pl.col('status_code') >= 500).height:,} records\n")
+    again = run("export", "records", tmp_path / "days", "--store-url", stored)
+    assert (again.exit_code, "filter: found 'all', expected" in again.stderr) == (2, True)
+
+
 def test_standard_output_has_nothing_else_on_it(run: Run, stored: str) -> None:
     result = run("export", "records", "-", "--format", "jsonl", "--store-url", stored)
     assert len([json.loads(line) for line in result.stdout.splitlines()]) == 10_000

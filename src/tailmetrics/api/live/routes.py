@@ -14,7 +14,7 @@ from tailmetrics.api.http.problems import wrong_parameters
 from tailmetrics.api.live.broadcast import LiveViews
 from tailmetrics.api.live.view import view_json
 from tailmetrics.api.parameters import ViewParameters, only_parameters_of
-from tailmetrics.api.queries import asked_range, sort_of
+from tailmetrics.api.queries import asked_filter, asked_range, sort_of
 from tailmetrics.errors import QueryError
 from tailmetrics.status import FAULTY_STATES
 from tailmetrics.windows import parse_every
@@ -28,6 +28,7 @@ router = APIRouter(include_in_schema=False, dependencies=[Depends(only_parameter
 async def _checked(parameters: Annotated[ViewParameters, Query()]) -> ViewParameters:
     """What was asked for; wrong parameters are refused before a stream begins."""
     asked_range(parameters)
+    asked_filter(parameters)
     try:
         sort_of(parameters.sort)
         if parameters.every != "auto":

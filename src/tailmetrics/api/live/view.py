@@ -9,7 +9,7 @@ from datetime import datetime, timedelta, timezone
 from tailmetrics.api import documents
 from tailmetrics.api.context import Services
 from tailmetrics.api.parameters import ViewParameters
-from tailmetrics.api.queries import Range, asked_range, sort_of
+from tailmetrics.api.queries import Range, asked_filter, asked_range, sort_of
 from tailmetrics.api.routes.probes import ingestion_readiness
 from tailmetrics.api.schemas import Trend, View, ViewParts
 from tailmetrics.api.times import formatter, is_before_now
@@ -52,6 +52,7 @@ async def view_json(services: Services, asked: ViewParameters) -> bytes:
                 within.zone,
                 asked.failures,
                 fill=True,
+                only=asked_filter(asked),
             )
             stats, parts = await asyncio.gather(queries.stats(query), _parts(queries, asked, within))
             if status.rejects:
@@ -77,7 +78,9 @@ async def view_json(services: Services, asked: ViewParameters) -> bytes:
 async def _parts(queries: Queries, asked: ViewParameters, within: Range) -> ViewParts:
     """What is shown below the charts: all customers, or of one its paths and statuses."""
     if asked.customer_id is not None:
-        breakdown = BreakdownQuery(asked.customer_id, within.start, within.end, asked.failures)
+        breakdown = BreakdownQuery(
+            asked.customer_id, within.start, within.end, asked.failures, only=asked_filter(asked)
+        )
         counts = await queries.breakdown(breakdown)
         return {
             "customers": None,
@@ -137,6 +140,7 @@ def _customers_query(asked: ViewParameters, within: Range) -> CustomersQuery:
         descending,
         asked.limit,
         cursor_to("customers", skipped) if skipped else None,
+        asked_filter(asked),
     )
 
 
@@ -149,7 +153,7 @@ async def _trends(queries: Queries, page: CustomersPage, query: CustomersQuery) 
         hours = -(-(to_us(query.end) - to_us(query.start)) // _HOUR_US)
         length_us = -(-hours // _TREND_PARTS) * _HOUR_US
         parts = -(-hours * _HOUR_US // length_us)
-    asked = TrendsQuery(ids, query.start, query.end, parts, query.failures, length_us)
+    asked = TrendsQuery(ids, query.start, query.end, parts, query.failures, length_us, query.only)
     trends = await queries.trends(asked)
     return {
         trend.customer_id: {"requests": list(trend.requests), "failed": list(trend.failed)}

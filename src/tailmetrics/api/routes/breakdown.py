@@ -36,7 +36,10 @@ async def customer_breakdown(
     request: Request,
     services: Context,
 ) -> Response:
-    """The paths with the most requests, and every status, with how many of the requests failed."""
+    """The paths with the most requests, and every status, with how many of the requests failed.
+
+    `latencies` gives the 99th percentile of each, too.
+    """
     return await _answer(parameters, customer_id, request, services)
 
 
@@ -63,5 +66,5 @@ async def _answer(
         counts = await store.breakdown(query)
     answer = documents.breakdown(counts, query, asked)
     if csv.wants_csv(parameters.format, request.headers.get("accept")):
-        return csv.breakdown_csv(answer, parameters.by)
+        return csv.breakdown_csv(answer, parameters.by, latencies=parameters.latencies)
     return documents.json_response(answer)

@@ -9,6 +9,7 @@ from typing import Literal
 
 from fastapi import APIRouter, Request
 from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from tailmetrics.api import documents
@@ -16,6 +17,7 @@ from tailmetrics.api.context import Context, Services
 from tailmetrics.api.http.openapi import problem_responses
 from tailmetrics.api.schemas import Health, IngestionReadiness, Readiness, StoreReadiness, WarningOfSource
 from tailmetrics.errors import StoreError
+from tailmetrics.objectives.notifications.outbox import delivery_status
 from tailmetrics.status import SourceStatus
 
 STORE_ANSWER_SECONDS = 5.0  # a store that takes longer to answer a ping counts as away
@@ -76,6 +78,7 @@ async def ready(request: Request, services: Context) -> Response:
             *documents.warnings(statuses, services.access_warning, series),
             *_key_warnings(services),
             *_objective_warnings(services),
+            *_alert_warnings(services),
         ],
     }
     if not services.access.may_read(request.scope):
@@ -98,11 +101,38 @@ async def metrics(services: Context) -> Response:
     return Response(services.metrics.render(), media_type=CONTENT_TYPE_LATEST)
 
 
+@router.get(
+    "/metrics/customers",
+    summary="Metrics for Prometheus by customer",
+    operation_id="customer_metrics",
+    response_class=Response,
+    responses={
+        200: {"content": {CONTENT_TYPE_LATEST: {"schema": {"type": "string"}}}},
+        **problem_responses(404),
+    },
+)
+async def customer_metrics(services: Context) -> Response:
+    """Requests by status class and durations, of METRICS_CUSTOMERS_MAX customers and of all others together.
+
+    They are counted as they are committed by this process, from 0 on.
+    """
+    if services.ingestion is None or not services.metrics.customers.is_on:
+        found = (
+            "METRICS_CUSTOMERS_MAX=0, expected the number of customers"
+            if services.ingestion is not None
+            else "a process that only answers questions, expected one that reads lines (up or ingest)"
+        )
+        raise HTTPException(404, f"/metrics/customers: found {found}")
+    return Response(services.metrics.render_customers(), media_type=CONTENT_TYPE_LATEST)
+
+
 def _key_warnings(services: Services) -> list[WarningOfSource]:
     return [_warning("keys", path, text) for path, text in services.access.keyring.problems()]
 
 
-def _warning(kind: Literal["keys", "objectives"], path: str, text: str) -> WarningOfSource:
+def _warning(
+    kind: Literal["keys", "objectives", "alerts", "receivers"], path: str, text: str
+) -> WarningOfSource:
     return {"source_id": "", "path": path, "format": "", "kind": kind, "text": text}
 
 
@@ -113,6 +143,17 @@ def _objective_warnings(services: Services) -> list[WarningOfSource]:
     file.current()
     text, path = file.problem, file.path
     return [] if text is None else [_warning("objectives", path, text)]
+
+
+def _alert_warnings(services: Services) -> list[WarningOfSource]:
+    """Where this process evaluates alerts: why it does not get on, and what receivers were not told."""
+    evaluator, file = services.evaluator, services.objectives
+    if evaluator is None or file is None:
+        return []
+    waiting = delivery_status(evaluator.keeper.book.outbox) if evaluator.is_leading else ()
+    problem = evaluator.problem
+    found = [] if problem is None else [_warning("alerts", file.path, f"alerts are not evaluated: {problem}")]
+    return [*found, *(_warning("receivers", file.path, str(each)) for each in waiting)]
 
 
 def _without_names(content: Readiness) -> Readiness:

@@ -27,7 +27,7 @@ _FOR_STATS = ("every", "failures")
     "Records or statistics into files.",
     "tailmetrics export records backup/records",
     "tailmetrics export records shop.parquet --customer shop --from 2024-10-01 --to 2024-11-01",
-    "tailmetrics export records - --format jsonl --from=-1h > hour.jsonl",
+    "tailmetrics export records - --format jsonl --from=-1h --status 5xx > failed.jsonl",
     "tailmetrics export stats daily.csv --every 1d --tz Europe/Berlin",
     exits=(Exit.UNAVAILABLE, Exit.REFUSED, Exit.CONFIGURATION, Exit.INTERRUPTED),
 )
@@ -40,7 +40,7 @@ _FOR_STATS = ("every", "failures")
     help="What to write.  [default: as the file's name says, else parquet; of - csv]",
 )
 @click.option("--customer", "customer_id", help="Only this customer.")
-@options.shared(*options.RANGE)
+@options.shared(*options.RANGE, *options.FILTER)
 @click.option("--every", help="Of stats: length of the windows.  [default: 1d]")
 @options.shared("env_file", "store_url", *options.API)
 @options.with_settings
@@ -71,7 +71,7 @@ def export(settings: Settings, *, what: str, target: Path, form: str | None, **a
         sys.exit(Exit.IO)
 
 
-def _export(session: Session, what: str, target: Path, form: Any, asked: Mapping[str, str]) -> None:
+def _export(session: Session, what: str, target: Path, form: Any, asked: Mapping[str, Any]) -> None:
     from tailmetrics.cli import progress
     from tailmetrics.cli.export import records, stats
 

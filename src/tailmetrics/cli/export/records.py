@@ -12,12 +12,13 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
+from tailmetrics.api.filters import filter_document, parse_paths, parse_statuses
 from tailmetrics.cli import documents
 from tailmetrics.cli.client import Session
 from tailmetrics.cli.export.files import FileFormat, replacing, write
 from tailmetrics.errors import QueryError
 from tailmetrics.records import STORED_SCHEMA
-from tailmetrics.stats import RecordsQuery
+from tailmetrics.stats import RecordsQuery, RequestFilter
 
 MANIFEST = "_export.json"  # programs that read such folders pass over names that begin so
 
@@ -38,6 +39,7 @@ class Manifest:
     customer: str | None
     tz: str
     format: str
+    filter: dict[str, Any] = field(default_factory=dict)
     days: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def is_written(self, day: str, figures: Mapping[str, Any]) -> bool:
@@ -56,14 +58,15 @@ class Exported:
 
 
 def to_folder(
-    session: Session, folder: Path, form: FileFormat, asked: Mapping[str, str], on_records: OnRecords
+    session: Session, folder: Path, form: FileFormat, asked: Mapping[str, Any], on_records: OnRecords
 ) -> Exported:
     """Write a file for each day that has something new. Raises ServiceError, StoreError and OSError.
 
-    `asked` are parameters: from, to, customer_id and tz. Raises QueryError when the folder is of others.
+    `asked` are parameters: from, to, customer_id, tz and a filter. Raises QueryError when the folder is of
+    others.
     """
-    tz = asked.get("tz", "UTC")
-    manifest = _manifest(folder, Manifest(asked.get("customer_id"), tz, form))
+    tz, only = asked.get("tz", "UTC"), _filter(asked)
+    manifest = _manifest(folder, Manifest(asked.get("customer_id"), tz, form, {**filter_document(only)}))
     found = json.loads(session.ask(documents.Stats, {**asked, "every": "1d"}).json)
     zone = ZoneInfo(found["tz"])
     due = []
@@ -76,7 +79,9 @@ def to_folder(
     for day, figures, file, window in due:
         end = _time(window["end"])
         # The last day of the calendar has no end that can be written.
-        query = RecordsQuery(manifest.customer, _time(window["start"]), None if end == _LAST else end)
+        query = RecordsQuery(
+            manifest.customer, _time(window["start"]), None if end == _LAST else end, only=only
+        )
         before = done
         with replacing(file) as opened:
             for_all = lambda written, before=before: on_records(before + written, total)  # noqa: E731
@@ -88,13 +93,13 @@ def to_folder(
 
 
 def to_file(
-    session: Session, file: IO[bytes], form: FileFormat, asked: Mapping[str, str], on_records: OnRecords
+    session: Session, file: IO[bytes], form: FileFormat, asked: Mapping[str, Any], on_records: OnRecords
 ) -> int:
     """Write all into one file; returns the number of records. Raises ServiceError, StoreError and OSError."""
     found = json.loads(session.ask(documents.Stats, {**asked, "every": "none"}).json)
     total = found["total_requests"]
     start, end = (_time(found[name]) if name in asked else None for name in ("from", "to"))
-    query = RecordsQuery(asked.get("customer_id"), start, end)
+    query = RecordsQuery(asked.get("customer_id"), start, end, only=_filter(asked))
     return _write(session, query, form, file, lambda written: on_records(written, total))
 
 
@@ -126,12 +131,17 @@ def _manifest(folder: Path, wanted: Manifest) -> Manifest:
         return wanted
     except (ValueError, TypeError) as error:
         raise QueryError("TARGET", str(folder), f"{MANIFEST} in it as it was written ({error})") from error
-    for name in ("customer", "tz", "format"):
+    for name in ("customer", "tz", "format", "filter"):
         if getattr(found, name) != getattr(wanted, name):
             begun = getattr(found, name) or "all"
             expected = f"{begun}, as {folder} was begun with that; or another folder"
-            raise QueryError(name, getattr(wanted, name) or "all", expected)
+            raise QueryError(name, str(getattr(wanted, name) or "all"), expected)
     return found
+
+
+def _filter(asked: Mapping[str, Any]) -> RequestFilter:
+    paths, other_paths = parse_paths(asked.get("path", ()))
+    return RequestFilter(paths, other_paths, parse_statuses(asked.get("status", ())))
 
 
 def _day(start: str, zone: ZoneInfo) -> str:

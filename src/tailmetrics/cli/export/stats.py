@@ -23,7 +23,7 @@ def to_file(
     session: Session,
     file: IO[bytes],
     form: FileFormat,
-    asked: Mapping[str, str],
+    asked: Mapping[str, Any],
     on_customers: Callable[[int, int], None],
 ) -> int:
     """Write a row for each customer and window; returns how many. Raises ServiceError, StoreError, OSError.
@@ -47,7 +47,7 @@ def to_file(
 
 
 def _pages(
-    session: Session, asked: Mapping[str, str], on_customers: Callable[[int, int], None]
+    session: Session, asked: Mapping[str, Any], on_customers: Callable[[int, int], None]
 ) -> Iterator[list[dict[str, Any]]]:
     rows: list[dict[str, Any]] = []
     for customer_id, bounds in _customers(session, asked, on_customers):
@@ -62,13 +62,13 @@ def _pages(
 
 
 def _customers(
-    session: Session, asked: Mapping[str, str], on_customers: Callable[[int, int], None]
+    session: Session, asked: Mapping[str, Any], on_customers: Callable[[int, int], None]
 ) -> Iterator[tuple[str, dict[str, str]]]:
     """Each customer, by its id, and the bounds: those that are relative to now must be the same for all."""
     if "customer_id" in asked:
         yield asked["customer_id"], {}
         return
-    names = ("from", "to", "tz", "failures")
+    names = ("from", "to", "tz", "failures", "path", "status")
     parameters = {name: asked[name] for name in names if name in asked} | {"limit": _CUSTOMERS_A_PAGE}
     bounds: dict[str, str] = {}
     done = 0

@@ -16,9 +16,12 @@ def note(reader: Reader, name: str) -> Note:
 
 def replace(connection: duckdb.DuckDBPyConnection, name: str, text: str, version: int) -> bool:
     """Replace a note of this version, in a transaction; False when it is of another one."""
-    found = connection.execute("SELECT version FROM notes WHERE name = $name", {"name": name}).fetchall()
+    found = connection.execute("SELECT version FROM notes WHERE name = ?", [name]).fetchall()
     if version != (found[0][0] if found else 0):
         return False
-    connection.execute("DELETE FROM notes WHERE name = $name", {"name": name})
-    connection.execute("INSERT INTO notes VALUES (?, ?, ?)", [name, version + 1, text])
+    if found:
+        replacement = "UPDATE notes SET version = $version + 1, text = $text WHERE name = $name"
+    else:
+        replacement = "INSERT INTO notes VALUES ($name, $version + 1, $text)"
+    connection.execute(replacement, {"name": name, "text": text, "version": version})
     return True
