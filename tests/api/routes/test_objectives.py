@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from tailmetrics.api.app import create_app
-from tailmetrics.api.schemas import ObjectiveBudget
+from tailmetrics.api.objectives import ObjectiveBudget
 from tailmetrics.stores.in_memory import InMemoryStore
 from tailmetrics.telemetry.metrics import Metrics
 from tests.api.conftest import settings_in

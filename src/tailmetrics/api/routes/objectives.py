@@ -14,13 +14,13 @@ from starlette.responses import Response
 from tailmetrics.api import csv, documents
 from tailmetrics.api.context import Context, Services
 from tailmetrics.api.http.openapi import problem_responses
+from tailmetrics.api.objectives import Objectives, objectives_document
 from tailmetrics.api.parameters import (
     AllObjectivesParameters,
     CustomerId,
     ObjectivesParameters,
     only_parameters_of,
 )
-from tailmetrics.api.schemas import Objectives
 from tailmetrics.api.times import parse_time
 from tailmetrics.errors import QueryError
 from tailmetrics.objectives.budgets import Budget, Budgets, budgets_at
@@ -93,7 +93,7 @@ async def _answer(
     cursor = cursor_to(_LISTING, end) if page and end < len(ordered) else None
     warnings = [*found.warnings, *([] if file.path else [_NOT_SET]), *filter(None, [file.problem])]
     answer = await documents.built(
-        len(page), lambda: documents.objectives(page, at, len(ordered), cursor, warnings)
+        len(page), lambda: objectives_document(page, at, len(ordered), cursor, warnings)
     )
     if csv.wants_csv(parameters.format, request.headers.get("accept")):
         return csv.linked(csv.objectives_csv(answer), request, cursor)
