@@ -26,6 +26,7 @@ from tailmetrics.api.routes import (
     badge,
     breakdown,
     customers,
+    latencies,
     objectives,
     probes,
     records,
@@ -34,10 +35,28 @@ from tailmetrics.api.routes import (
     session,
     stats,
 )
+from tailmetrics.api.status_pages import routes as status_pages
 from tailmetrics.objectives.file import ObjectivesFile
 from tailmetrics.settings import Settings
 from tailmetrics.stores.base import Store
 from tailmetrics.telemetry.metrics import Metrics
+
+_ROUTERS = (
+    stats.router,
+    breakdown.router,
+    latencies.router,
+    customers.router,
+    rejects.router,
+    objectives.router,
+    alerts.router,
+    records.router,
+    requests.router,
+    probes.router,
+    backup.router,
+    badge.router,
+    session.router,
+    status_pages.router,
+)
 
 
 def create_app(
@@ -71,21 +90,7 @@ def create_app(
     app.add_middleware(
         CacheMiddleware, cache=cache, admission=services.admission, metrics=metrics, access=services.access
     )
-    for router in (
-        stats.router,
-        breakdown.router,
-        customers.router,
-        rejects.router,
-        objectives.router,
-        alerts.router,
-        records.router,
-        requests.router,
-        load_routes.load_router(),
-        probes.router,
-        backup.router,
-        badge.router,
-        session.router,
-    ):
+    for router in (*_ROUTERS, load_routes.load_router()):
         app.include_router(router)
     live_routes.install(app, services)
     app.include_router(pages.router)

@@ -21,11 +21,6 @@ from tailmetrics.api.schemas import (
     Customers,
     Figures,
     Filtered,
-    LineTotals,
-    Loaded,
-    LoadedFile,
-    LoadState,
-    LoadStateName,
     LoggedRequest,
     ObjectiveBudget,
     Objectives,
@@ -33,10 +28,17 @@ from tailmetrics.api.schemas import (
     RejectedLine,
     Rejects,
     Requests,
-    SourceReadiness,
     Stats,
-    WarningOfSource,
     Window,
+)
+from tailmetrics.api.service_schemas import (
+    LineTotals,
+    Loaded,
+    LoadedFile,
+    LoadState,
+    LoadStateName,
+    SourceReadiness,
+    WarningOfSource,
 )
 from tailmetrics.api.times import formatter
 from tailmetrics.errors import LoadError

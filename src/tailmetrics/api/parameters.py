@@ -207,6 +207,12 @@ class RecordsParameters(FilterParameters, TimeParameters):
     )
 
 
+class LatenciesParameters(FilterParameters, TimeParameters):
+    parts: int = Field(
+        default=60, ge=1, le=200, description="Equal parts of the range, in each of which is counted."
+    )
+
+
 class RequestsParameters(FilteredRangeParameters):
     min_duration: Duration = Field(default=None, description="Only requests that took so long, in seconds.")
     max_duration: Duration = Field(

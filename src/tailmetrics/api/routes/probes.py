@@ -15,7 +15,13 @@ from starlette.responses import Response
 from tailmetrics.api import documents
 from tailmetrics.api.context import Context, Services
 from tailmetrics.api.http.openapi import problem_responses
-from tailmetrics.api.schemas import Health, IngestionReadiness, Readiness, StoreReadiness, WarningOfSource
+from tailmetrics.api.service_schemas import (
+    Health,
+    IngestionReadiness,
+    Readiness,
+    StoreReadiness,
+    WarningOfSource,
+)
 from tailmetrics.errors import StoreError
 from tailmetrics.objectives.notifications.outbox import delivery_status
 from tailmetrics.status import SourceStatus
