@@ -25,5 +25,6 @@ run backup.py --store sqlite --rows 1000000
 run start.py
 run live.py --browser
 run backlog.py
+run alerts.py
 [ -d /usr/lib/postgresql ] && run postgresql.py
 if [ -n "${INFLUXDB_TEST_URL:-}" ]; then run influxdb.py && run influxdb_customer.py; fi

@@ -9,7 +9,7 @@ from tests.paths import ROOT
 
 # What starts a server or a browser, by the name of a fixture or of a store that a test is run with.
 NEEDS = {
-    "servers": {"broker", "mariadb", "postgresql", "postgresql-summarized", "influxdb"},
+    "servers": {"alertmanager", "broker", "mariadb", "postgresql", "postgresql-summarized", "influxdb"},
     "browser": {"browser"},
 }
 

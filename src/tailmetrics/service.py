@@ -14,6 +14,7 @@ from tailmetrics.api.server import HttpServer, Listener
 from tailmetrics.errors import SettingsError, TailmetricsError
 from tailmetrics.ingest.standard_input import following_standard_input
 from tailmetrics.ingest.supervisor import Supervisor
+from tailmetrics.objectives.file import ObjectivesFile
 from tailmetrics.process import release_code_pages, resume_garbage_collection, take_short_turns
 from tailmetrics.settings import Settings
 from tailmetrics.stores import open_store
@@ -35,18 +36,19 @@ def run_up(settings: Settings, page: str | None = None) -> int:
     `page` is an address to open in the user's browser.
     """
     server = _Server()
+    objectives = ObjectivesFile(settings)
     _tell_who_may_ask(settings)
     with _listening(settings.api_host, settings.api_port, "API_PORT") as listener, _opened(settings) as store:
         metrics = Metrics(settings.metrics_customers_max)
         ingestion = Supervisor(settings, store, metrics, on_give_up=server.ask_to_end)
-        _on_hangup(ingestion.reopen)
+        _on_hangup(ingestion.reopen, objectives.reload)
         ingestion.start()
         if page is not None:
             # The listener takes connections already; a browser may take its time to start.
             threading.Thread(target=webbrowser.open, args=(page,), daemon=True).start()
         try:
             with following_standard_input(settings, ingestion.sources):
-                app = create_app(settings, store, ingestion, metrics)
+                app = create_app(settings, store, ingestion, metrics, objectives)
                 server.run_until_signal(HttpServer(app, _manager(ingestion).turn), listener)
         finally:
             ingestion.stop()
@@ -83,9 +85,11 @@ def run_serve(settings: Settings) -> int:
     """The API alone, until a signal; returns the exit status."""
     _refuse_embedded_store(settings, "serve")
     server = _Server()
+    objectives = ObjectivesFile(settings)
     _tell_who_may_ask(settings)
     with _listening(settings.api_host, settings.api_port, "API_PORT") as listener, _opened(settings) as store:
-        app = create_app(settings, store, None, Metrics())
+        _on_hangup(objectives.reload)
+        app = create_app(settings, store, None, Metrics(), objectives)
         server.run_until_signal(HttpServer(app, ServiceManager().turn), listener)
         store.check_present()
         return EXIT_OK
@@ -141,8 +145,14 @@ def _on_signals(end: Callable[[], None]) -> None:
         signal.signal(number, lambda *_: end())
 
 
-def _on_hangup(reopen: Callable[[], None]) -> None:
-    signal.signal(signal.SIGHUP, lambda *_: reopen())
+def _on_hangup(*actions: Callable[[], object]) -> None:
+    """Do these on SIGHUP, in a thread: a handler of signals may wait for a lock that its own thread holds."""
+
+    def act() -> None:
+        for action in actions:
+            action()
+
+    signal.signal(signal.SIGHUP, lambda *_: threading.Thread(target=act, name="hangup").start())
 
 
 @contextmanager

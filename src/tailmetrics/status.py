@@ -40,6 +40,7 @@ class SourceStatus:
     A queue, and a path without a file, have an empty `source_id`. `format` is the name of the format, empty
     where no processor said it. An undecided source has no format yet: `last_error` says why. Of a missing one
     there never was a file; an awaited one had some and may have it again, or the service has just started.
+    `reject_percent` is the share of rejects of the minute before its last line.
     """
 
     source_id: str
@@ -56,6 +57,7 @@ class SourceStatus:
     updated_at: datetime | None = None
     format: str = ""
     warnings: tuple[SourceWarning, ...] = ()
+    reject_percent: float = 0.0
 
     @property
     def fault(self) -> str | None:

@@ -86,6 +86,16 @@ def from_us(us: int) -> datetime:
     return _EPOCH + us * _MICROSECOND
 
 
+def day_of(zone: ZoneInfo, moment: datetime) -> int:
+    """The date that has begun last at a time in a zone, in days since 1970-01-01."""
+    return _day_of(zone, to_us(moment))
+
+
+def start_of_day(zone: ZoneInfo, day: int) -> datetime:
+    """When a date begins in a zone, in UTC; `day` counts from 1970-01-01."""
+    return from_us(_first_instant(zone, day))
+
+
 @dataclass(frozen=True, slots=True)
 class Piece:
     """A stretch of whole windows, [start_us, until_us), in which the start of a window is arithmetic.

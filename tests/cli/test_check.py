@@ -291,3 +291,36 @@ def test_keys_are_told_by_what_they_are_for_and_never_shown(
         f"note  keys: {readers} has mode 0644: every user of this machine may read it; chmod o-r",
     ]
     assert "s3cret" not in result.output
+
+
+OBJECTIVE = '[[objective]]\nname = "shop"\ntarget = 99.9\n'
+
+
+def test_check_says_what_the_objectives_are(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("o.toml").write_text(f'{OBJECTIVE}[[receiver]]\nname = "a"\nkind = "command"\ncommand = ["a"]')
+    monkeypatch.setenv("OBJECTIVES", "o.toml")
+    result = run("check", "--json")
+    assert (result.exit_code, texts(result)["ok objectives"]) == (0, ["1 objective, 1 receiver in o.toml"])
+
+
+def test_check_lists_every_wrong_thing_of_the_objectives(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("o.toml").write_text(OBJECTIVE.replace("99.9", "100") + 'period = "year"')
+    monkeypatch.setenv("OBJECTIVES", "o.toml")
+    result = run("check", "--json")
+    assert result.exit_code == 78
+    assert [text.partition(": found")[0] for text in texts(result)["wrong objectives"]] == [
+        "OBJECTIVES: o.toml, line 3: objective 'shop': target",
+        "OBJECTIVES: o.toml, line 4: objective 'shop': period",
+    ]
+
+
+def test_check_notes_customers_of_objectives_that_the_store_does_not_know(
+    run: Run, stored: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("o.toml").write_text(f'{OBJECTIVE}customers = ["cust_1*", "shop_*"]')
+    monkeypatch.setenv("OBJECTIVES", "o.toml")
+    result = run("check", "--json", "--store-url", stored)
+    assert (result.exit_code, texts(result)["note objectives"]) == (
+        0,
+        ["objective 'shop': 'shop_*' matches no customer of the store"],
+    )

@@ -19,8 +19,8 @@ COMMANDS = sorted(main.commands)
 
 def test_every_command_of_the_contract_is_there() -> None:
     assert " ".join(COMMANDS) == (
-        "backup breakdown check customers detect export generate ingest load publish rejects report requests "
-        "restore serve stats status top up"
+        "alerts backup breakdown check customers detect export generate ingest load objectives publish "
+        "rejects report requests restore serve silence stats status status-page top up"
     )
 
 

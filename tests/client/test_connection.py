@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 
 import tailmetrics
+from tailmetrics.api.schemas import ObjectiveBudget
 from tailmetrics.client import connection as module
 from tailmetrics.errors import QueryError, StoreUnavailable, UnknownCustomer
 from tests.paths import DATA
@@ -156,3 +157,22 @@ def test_a_question_that_takes_too_long_may_be_asked_again(
     monkeypatch.setenv("QUERY_TIMEOUT_SECONDS", "0.001")
     with tailmetrics.open(store) as connection, pytest.raises(StoreUnavailable):
         connection.stats(every="1s")
+
+
+def test_objectives_are_a_row_each_with_typed_figures(
+    asked: tailmetrics.Connection, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert asked.objectives(at="2024-10-01").height == 0
+    types = asked.objectives(at="2024-10-01").schema
+    asked.close()
+    Path("o.toml").write_text('[[objective]]\nname = "available"\ntarget = 25\nperiod = "month"\n')
+    monkeypatch.setenv("OBJECTIVES", "o.toml")
+    with tailmetrics.open(store) as connection:
+        frame = connection.objectives(at=date(2024, 10, 1))
+        one = connection.objectives("cust_1", at="2024-09-30T23:59:59Z")
+        assert connection.objectives(at="2024-10-01", limit=7).height == 7
+        with pytest.raises(UnknownCustomer):
+            connection.objectives("nobody")
+    assert (frame.height, frame.schema, frame.columns) == (50, types, list(ObjectiveBudget.__annotations__))
+    assert frame["from"][0] == datetime(2024, 10, 1, tzinfo=timezone.utc)
+    assert one.select("customer_id", "total_requests", "bad_requests").rows() == [("cust_1", 161, 119)]

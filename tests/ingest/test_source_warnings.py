@@ -132,6 +132,17 @@ class TestRejects:
         assert warning.text.startswith(f"2 of the latest 2 lines of {url} (100%)")
         assert "detect" not in warning.text
 
+    def test_the_share_of_rejects_is_told_from_the_first_one_on(
+        self, warnings: SourceWarnings, clock: list[float]
+    ) -> None:
+        warnings.count(lines(records=2))
+        assert warnings.reject_percents() == {}
+        warnings.count(lines(rejects=1))
+        assert warnings.reject_percents() == {SOURCE.source_id: 33.3}
+        clock[0] += 60
+        warnings.count(lines(records=1))
+        assert warnings.reject_percents() == {}
+
     def test_however_many_sources_come_and_go_those_that_had_lines_last_are_kept(
         self, warnings: SourceWarnings, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -35,7 +35,7 @@ from tests.tailing.following import append, numbered
 
 STORES = DATA / "stores"
 LOG = (DATA / "requests-10k.log").read_bytes() + (STORES / "appended.log").read_bytes()
-NEWEST = {"duckdb": 8, "sqlite": 3}
+NEWEST = {"duckdb": 8, "sqlite": 4}
 ALL = [f"v{version}.{scheme}" for scheme, newest in NEWEST.items() for version in range(1, newest + 1)]
 
 

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from tailmetrics.api import pages
 from tailmetrics.api.cache import CacheMiddleware, ResponseCache
 from tailmetrics.api.context import Services
+from tailmetrics.api.evaluation import evaluating, evaluator_of
 from tailmetrics.api.http import problems
 from tailmetrics.api.http.access import Access, AccessMiddleware
 from tailmetrics.api.http.guard import Guard
@@ -20,10 +21,13 @@ from tailmetrics.api.load import routes as load_routes
 from tailmetrics.api.load.uploads import remove_leftovers
 from tailmetrics.api.ports import Supervisor
 from tailmetrics.api.routes import (
+    alerts,
     backup,
     badge,
     breakdown,
     customers,
+    latencies,
+    objectives,
     probes,
     records,
     rejects,
@@ -31,15 +35,41 @@ from tailmetrics.api.routes import (
     session,
     stats,
 )
+from tailmetrics.api.status_pages import routes as status_pages
+from tailmetrics.objectives.file import ObjectivesFile
 from tailmetrics.settings import Settings
 from tailmetrics.stores.base import Store
 from tailmetrics.telemetry.metrics import Metrics
 
+_ROUTERS = (
+    stats.router,
+    breakdown.router,
+    latencies.router,
+    customers.router,
+    rejects.router,
+    objectives.router,
+    alerts.router,
+    records.router,
+    requests.router,
+    probes.router,
+    backup.router,
+    badge.router,
+    session.router,
+    status_pages.router,
+)
 
-def create_app(settings: Settings, store: Store, ingestion: Supervisor | None, metrics: Metrics) -> FastAPI:
+
+def create_app(
+    settings: Settings,
+    store: Store,
+    ingestion: Supervisor | None,
+    metrics: Metrics,
+    objectives_file: ObjectivesFile | None = None,
+) -> FastAPI:
     """The API over a store, and over the dataflow when it runs in the same process.
 
-    The caller opens the store before and closes it after the app has ended.
+    The caller opens the store before and closes it after the app has ended. Without `objectives_file` the app
+    reads it itself. Raises SettingsError when a file that a setting names cannot be used.
     """
     app = DescribedFastAPI(
         title="tailmetrics",
@@ -48,9 +78,9 @@ def create_app(settings: Settings, store: Store, ingestion: Supervisor | None, m
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,  # a slash may be the last character of a customer id
+        lifespan=evaluating,
     )
-    access = Access(settings)
-    services = Services(settings, store, ingestion, metrics, access, settings.access_warning)
+    services = _services(settings, store, ingestion, metrics, objectives_file or ObjectivesFile(settings))
     if ingestion is not None:
         remove_leftovers(settings)
     _install(app, services, settings.api_host)
@@ -58,21 +88,9 @@ def create_app(settings: Settings, store: Store, ingestion: Supervisor | None, m
     app.add_middleware(RequestBodies)
     app.add_middleware(TrailingSlash)
     app.add_middleware(
-        CacheMiddleware, cache=cache, admission=services.admission, metrics=metrics, access=access
+        CacheMiddleware, cache=cache, admission=services.admission, metrics=metrics, access=services.access
     )
-    for router in (
-        stats.router,
-        breakdown.router,
-        customers.router,
-        rejects.router,
-        records.router,
-        requests.router,
-        load_routes.load_router(),
-        probes.router,
-        backup.router,
-        badge.router,
-        session.router,
-    ):
+    for router in (*_ROUTERS, load_routes.load_router()):
         app.include_router(router)
     live_routes.install(app, services)
     app.include_router(pages.router)
@@ -88,6 +106,20 @@ def create_probes_app(settings: Settings, store: Store, ingestion: Supervisor, m
     app.add_middleware(TrailingSlash)
     app.include_router(probes.router)
     return app
+
+
+def _services(
+    settings: Settings,
+    store: Store,
+    ingestion: Supervisor | None,
+    metrics: Metrics,
+    objectives: ObjectivesFile,
+) -> Services:
+    evaluator = evaluator_of(settings, store, ingestion, metrics, objectives)
+    access = Access(settings)
+    return Services(
+        settings, store, ingestion, metrics, access, settings.access_warning, objectives, evaluator
+    )
 
 
 def _install(app: FastAPI, services: Services, host: str) -> None:

@@ -14,6 +14,8 @@ from tailmetrics.api.admission import Admission, Weight
 from tailmetrics.api.http.access import Access
 from tailmetrics.api.jobs import LoadJobs
 from tailmetrics.api.ports import Supervisor
+from tailmetrics.objectives.alerts.evaluator import Evaluator
+from tailmetrics.objectives.file import ObjectivesFile
 from tailmetrics.settings import Settings
 from tailmetrics.stats import RecordsQuery
 from tailmetrics.stores.base import Reads, Store
@@ -24,7 +26,8 @@ from tailmetrics.telemetry.metrics import Metrics
 class Services:
     """`ingestion` is None in a process that only answers requests.
 
-    `access_warning` is what is to be said of who may ask, None when there is nothing.
+    `access_warning` is what is to be said of who may ask, None when there is nothing; `objectives` is None in
+    an app that answers no queries, `evaluator` where nothing is promised.
     """
 
     settings: Settings
@@ -33,6 +36,8 @@ class Services:
     metrics: Metrics
     access: Access
     access_warning: str | None = None
+    objectives: ObjectivesFile | None = None
+    evaluator: Evaluator | None = None
     jobs: LoadJobs = field(default_factory=LoadJobs)
     admission: Admission = field(default_factory=Admission)
 

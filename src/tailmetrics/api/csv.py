@@ -17,6 +17,8 @@ from tailmetrics.api.schemas import (
     Breakdown,
     Figures,
     LoggedRequest,
+    ObjectiveBudget,
+    Objectives,
     PathRequests,
     RejectedLine,
     Rejects,
@@ -76,6 +78,11 @@ def requests_csv(rows: Sequence[LoggedRequest], *, with_lines: bool) -> Response
 def rejects_csv(answer: Rejects) -> Response:
     """One row a rejected line."""
     return _csv(tuple(RejectedLine.__annotations__), answer["rejects"], "rejects.csv")
+
+
+def objectives_csv(answer: Objectives) -> Response:
+    """One row an objective and customer; a further page is in the header Link."""
+    return _csv(tuple(ObjectiveBudget.__annotations__), answer["objectives"], "objectives.csv")
 
 
 def linked(response: Response, request: Request, cursor: str | None) -> Response:

@@ -19,12 +19,15 @@ from tailmetrics.stats import MAX_PAGE, CustomerSort, Failures, RecordOrder, Upt
 
 CUSTOMER_SORTS: tuple[CustomerSort, ...] = get_args(CustomerSort)
 MAX_CSV_PAGE = 100_000
+MAX_OBJECTIVES_PAGE = 10_000
 DEFAULT_NAME = "upload"
 
 _TIME_FORMS = (
     "A date (midnight in `tz`), RFC 3339 (in `tz` when it has no offset), epoch seconds, a time before now "
     "such as `-24h` (s, m, h, d), or `now`."
 )
+
+_TIME_FORMS_UTC = _TIME_FORMS.replace("`tz`", "UTC")
 
 # Patterns are for readers and tools; what a value may be is decided where it is read.
 _TIME_SCHEMA: dict[str, JsonValue] = {
@@ -204,6 +207,12 @@ class RecordsParameters(FilterParameters, TimeParameters):
     )
 
 
+class LatenciesParameters(FilterParameters, TimeParameters):
+    parts: int = Field(
+        default=60, ge=1, le=200, description="Equal parts of the range, in each of which is counted."
+    )
+
+
 class RequestsParameters(FilteredRangeParameters):
     min_duration: Duration = Field(default=None, description="Only requests that took so long, in seconds.")
     max_duration: Duration = Field(
@@ -241,6 +250,33 @@ class RejectsParameters(BaseModel):
     limit: int = Field(default=100, ge=1, le=MAX_PAGE, description="Rejected lines on a page, at most.")
     cursor: Text = Field(default=None, description="`next_cursor` of the page before.")
     format: Format = None
+
+
+class ObjectivesParameters(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    objective: Text = Field(
+        default=None, description="Only the objective of this name; default: all.", examples=["availability"]
+    )
+    at: Text = Field(
+        default=None,
+        description=f"The moment of the figures; requests before it count. {_TIME_FORMS_UTC} "
+        "Default: now. The pages of one moment fit together.",
+        json_schema_extra=_TIME_SCHEMA,
+        examples=["2024-10-20T00:00:00Z"],
+    )
+    sort: Literal["left", "-left", "customer_id", "-customer_id"] = Field(
+        default="left",
+        description="What to sort by: the part of the budget that is left, from the smallest, or the "
+        "customer; with a leading `-` from the largest. Entries without requests come last.",
+    )
+    limit: int = Field(default=100, ge=1, le=MAX_OBJECTIVES_PAGE, description="Entries on a page, at most.")
+    cursor: Text = Field(default=None, description="`next_cursor` of the page before.")
+    format: Format = None
+
+
+class AllObjectivesParameters(ObjectivesParameters):
+    customer: _OnlyCustomer = None
 
 
 # Not every store can hold a NUL, and no file has one in its name.

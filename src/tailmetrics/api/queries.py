@@ -16,6 +16,7 @@ from tailmetrics.api.parameters import (
     BreakdownParameters,
     CustomersParameters,
     FilterParameters,
+    LatenciesParameters,
     RecordsParameters,
     RequestsParameters,
     StatsParameters,
@@ -146,6 +147,14 @@ def records_query(parameters: RecordsParameters) -> RecordsQuery:
     asked, only = _range(parameters, findings), _filter(parameters, findings)
     findings.raise_any()
     return RecordsQuery(parameters.customer, asked.start, asked.end, only=only)
+
+
+def latencies_query(parameters: LatenciesParameters, customer_id: str) -> StatsQuery:
+    """The query for the range as a whole. Raises RequestValidationError that names each wrong parameter."""
+    findings = _Findings()
+    asked, only = _range(parameters, findings), _filter(parameters, findings)
+    findings.raise_any()
+    return StatsQuery(customer_id, Every("none"), asked.start, asked.end, asked.zone, only=only)
 
 
 def requests_query(parameters: RequestsParameters, customer_id: str | None) -> tuple[RequestsQuery, Range]:

@@ -14,7 +14,6 @@ from typing_extensions import NotRequired, TypedDict
 from tailmetrics.stats import Failures, RecordOrder, UptimeMethod
 
 Count = Annotated[int, Field(ge=0)]
-LoadStateName = Literal["queued", "running", "done", "failed"]
 Seconds = Annotated[
     float | None, Field(ge=0, description="Seconds; null without latencies.", examples=[0.316])
 ]
@@ -141,6 +140,30 @@ class Breakdown(_Range):
     statuses: list[StatusRequests]
 
 
+class LatencyPart(TypedDict):
+    """How many requests of a part of the range took how long."""
+
+    start: Time
+    counts: Annotated[
+        list[Count],
+        Field(description="Of those below the first bound, between each two, and from the last on."),
+    ]
+
+
+_Latencies = TypedDict("_Latencies", {"from": Time | None, "to": EndTime | None})
+
+
+class Latencies(_Latencies):
+    """Counts of requests by time and by duration."""
+
+    customer_id: Annotated[str, Field(examples=["cust_1"])]
+    tz: Annotated[str, Field(examples=["UTC"])]
+    bounds: Annotated[
+        list[float], Field(description="Seconds, ascending; empty without a range.", examples=[[0.1, 0.2]])
+    ]
+    parts: list[LatencyPart]
+
+
 class LoggedRequest(TypedDict):
     """A request, and where its line is."""
 
@@ -203,179 +226,86 @@ class Rejects(TypedDict):
     rejects: list[RejectedLine]
 
 
-class Health(TypedDict):
-    """The process answers."""
-
-    status: Literal["alive"]
-    version: Annotated[str, Field(description="Version of tailmetrics.", examples=["0.1.0"])]
-
-
-class StoreReadiness(TypedDict):
-    answers: bool
-    error: Annotated[str | None, Field(description="Why the store does not answer.")]
-    series: NotRequired[Annotated[int, Field(description="Series of InfluxDB; left out for other stores.")]]
+_Percent = Annotated[float | None, Field(description="Null without requests.", examples=[99.95])]
+_BurnRate = Annotated[
+    float | None,
+    Field(
+        ge=0,
+        description="How many times as fast as it may the budget burned; null without requests.",
+        examples=[0.5],
+    ),
+]
 
 
-class IngestionReadiness(TypedDict):
+class _Promise(TypedDict):
+    """An objective, a customer, and how the one stands with the other."""
+
+    objective: Annotated[str, Field(description="Its name.", examples=["availability"])]
+    customer_id: Annotated[str, Field(examples=["cust_1"])]
     state: Annotated[
-        Literal["running", "restarting", "stopped"] | None,
-        Field(description="Null in a process that only answers requests."),
-    ]
-    last_error: Annotated[str | None, Field(description="What went wrong last.")]
-    store_error: Annotated[str | None, Field(description="Why commits fail and are being tried again.")]
-    lost_bytes: Annotated[
-        Count,
-        Field(description="Bytes that truncations destroyed before they were read, no copy being left."),
-    ]
-
-
-class SourceReadiness(TypedDict):
-    """What is known of one log."""
-
-    source_id: str
-    path: Annotated[str, Field(examples=["data/requests.log"])]
-    format: Annotated[
-        str,
+        Literal["kept", "at_risk", "broken"],
         Field(
-            description="Format its lines are read in; empty when only the store knows it.",
-            examples=["requests"],
+            description="`broken`: more than the budget is used. `at_risk`: it runs out within the period at "
+            "the rate of the last 6 hours."
         ),
     ]
-    device: Annotated[Count, Field(description="Device number of the file.")]
-    inode: Annotated[Count, Field(description="Inode number of the file.")]
-    epoch: Annotated[Count, Field(description="How often the file was truncated, or its inode used again.")]
-    state: Annotated[
-        str,
+    kind: Literal["availability", "latency"]
+    target: Annotated[
+        float, Field(description="Per cent of the requests that are to be good.", examples=[99.9])
+    ]
+    failures: Annotated[Failures, Field(description="Of an availability: which statuses are bad.")]
+    limit_seconds: Annotated[
+        float | None, Field(description="Of a latency: from where on a request is bad; else null.")
+    ]
+    period: Annotated[str, Field(examples=["30d"])]
+    tz: Annotated[str, Field(examples=["UTC"])]
+
+
+# `from` is no name that a class body can hold.
+_Period = TypedDict(
+    "_Period",
+    {
+        "from": Annotated[Time, Field(description="Beginning of the period.")],
+        "to": Annotated[
+            EndTime, Field(description="Its end: `at`, or that of the calendar's week or month.")
+        ],
+    },
+)
+
+
+class ObjectiveBudget(_Promise, _Period):
+    """How an objective stands with one customer; requests before `at` count, but those of maintenance."""
+
+    total_requests: Count
+    good_requests: Count
+    bad_requests: Annotated[Count, Field(description="What is used of the budget.")]
+    compliance: Annotated[_Percent, Field(description="Per cent that are good; null without requests.")]
+    allowed_requests: Annotated[float, Field(ge=0, description="The budget: how many of them may be bad.")]
+    left_requests: Annotated[float, Field(description="Less than zero where more is used than there is.")]
+    used_percent: _Percent
+    left_percent: _Percent
+    burn_rate_5m: _BurnRate
+    burn_rate_30m: _BurnRate
+    burn_rate_1h: _BurnRate
+    burn_rate_6h: _BurnRate
+    burn_rate_3d: _BurnRate
+    runs_out_at: Annotated[
+        Time | None,
         Field(
-            description="live, rotated, loading, done, stored (nobody reads it now), empty, awaited (there "
-            "is no file now), missing (there never was one), unreadable or undecided (its format is not "
-            "known yet).",
-            examples=["live"],
+            description="When nothing is left at the rate of the last 6 hours; null where that is not within "
+            "the period, or has happened."
         ),
     ]
-    position: Annotated[Count, Field(description="Byte up to which it is in the store.")]
-    size: Annotated[Count, Field(description="Bytes.")]
-    lag_bytes: Annotated[Count, Field(description="Bytes that are not in the store yet.")]
-    lag_seconds: Annotated[float, Field(ge=0, description="Seconds for which it has been behind.")]
-    last_error: str | None
-    updated_at: Annotated[Time | None, Field(description="When this was said, in UTC.")]
 
 
-class WarningOfSource(TypedDict):
-    """Why the lines of one log are probably not read as they are meant; without a log, of the service."""
+class Objectives(TypedDict):
+    """One page of objectives with their customers."""
 
-    source_id: str
-    path: Annotated[str, Field(examples=["data/requests.log"])]
-    format: Annotated[str, Field(description="Format its lines are read in.", examples=["requests"])]
-    kind: Annotated[
-        Literal["rejects", "duration", "access", "keys", "series"],
-        Field(
-            description="Most of its latest lines are rejects, the median duration is above an hour, other "
-            "machines reach a service that asks for no key, `path` is a file of keys that cannot be read "
-            "again, or the store has more series than InfluxDB bears well."
-        ),
+    at: Annotated[Time, Field(description="The moment of the figures, in UTC.")]
+    total: Annotated[Count, Field(description="Entries on all pages.", examples=[150])]
+    next_cursor: Cursor
+    warnings: Annotated[
+        list[str],
+        Field(description="Why there may be fewer entries than are meant, and what is wrong with the file."),
     ]
-    text: Annotated[str, Field(description="What was found, and what helps.")]
-
-
-class Readiness(TypedDict):
-    """Whether requests can be answered and lines are being read."""
-
-    ready: bool
-    reasons: Annotated[list[str], Field(description="Why it is not ready; empty when it is.")]
-    store: StoreReadiness
-    ingestion: IngestionReadiness
-    sources: list[SourceReadiness]
-    warnings: Annotated[list[WarningOfSource], Field(description="The service is ready all the same.")]
-    restricted: NotRequired[
-        Annotated[bool, Field(description="Logs, warnings and errors are left out, as no key was shown.")]
-    ]
-
-
-class LineTotals(TypedDict):
-    lines: Annotated[Count, Field(description="Lines, of any kind.", examples=[10000])]
-    records: Annotated[Count, Field(description="Lines that are requests.", examples=[9996])]
-    rejects: Annotated[Count, Field(description="Lines that could not be read; see /rejects.", examples=[3])]
-    blanks: Annotated[Count, Field(description="Lines of white space only.", examples=[1])]
-
-
-class LoadTotals(LineTotals):
-    bytes: Annotated[Count, Field(description="Bytes.", examples=[540000])]
-
-
-class RejectReason(TypedDict):
-    reason: Annotated[str, Field(description="Of the first such line.", examples=["line: found 'x', …"])]
-    lines: Annotated[Count, Field(description="Lines in which the same field was wrong.", examples=[3])]
-
-
-class LoadedFile(LoadTotals):
-    """What became of one log."""
-
-    name: Annotated[str, Field(examples=["requests.log"])]
-    already_loaded: Annotated[bool, Field(description="It was in the store already; nothing was added.")]
-    warning: Annotated[
-        str | None, Field(description="What helps when more than half of its lines are rejects; else null.")
-    ]
-    reasons: Annotated[list[RejectReason], Field(description="Of its rejects, the most frequent first.")]
-
-
-class Loaded(TypedDict):
-    """What was loaded; all of it can be asked for now."""
-
-    files: list[LoadedFile]
-    totals: LoadTotals
-
-
-class LoadingFile(LoadedFile):
-    """How far one log is."""
-
-    bytes_done: Annotated[Count, Field(description="Bytes that are in the store.", examples=[558236])]
-    state: LoadStateName
-    error: Annotated[str | None, Field(description="Why it failed; null when it did not.")]
-
-
-class LoadState(LineTotals):
-    """A job that loads one log or more."""
-
-    job: Annotated[str, Field(description="To be asked for with GET /load/{job}.")]
-    state: LoadStateName
-    bytes: Annotated[Count, Field(description="Bytes that are in the store.", examples=[558236])]
-    bytes_total: Annotated[Count, Field(description="Bytes of the logs, decompressed.", examples=[558236])]
-    error: Annotated[str | None, Field(description="Why it failed; null when it did not.")]
-    files: list[LoadingFile]
-
-
-class Trend(TypedDict):
-    """How the requests of a customer spread over the range, in parts of equal length."""
-
-    requests: list[int]
-    failed: list[int]
-
-
-class Looks(TypedDict):
-    """Where the service looks for lines, and what it sees."""
-
-    patterns: list[str]
-    ingestion: IngestionReadiness
-    sources: list[SourceReadiness]
-    warnings: Annotated[list[WarningOfSource], Field(description="The service is ready all the same.")]
-
-
-class ViewParts(TypedDict):
-    """What a page shows below its charts: of all customers, or of one."""
-
-    customers: Customers | None
-    cursor: str | None
-    trends: dict[str, Trend]
-    breakdown: Breakdown | None
-
-
-class View(ViewParts):
-    """Everything that a page of the dashboard shows; `span` is from the first request to the last."""
-
-    version: str
-    at: Time
-    span: list[Time] | None
-    stats: Stats
-    rejects: Rejects
-    looks: Looks
+    objectives: list[ObjectiveBudget]

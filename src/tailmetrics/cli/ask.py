@@ -49,7 +49,7 @@ def _client(settings: Settings) -> Client:
     return Client(settings, store_first=options.option_value("store_url") is not None)
 
 
-def _show(
+def show_answer(
     settings: Settings,
     kind: type[Asked],
     asked: dict[str, Any],
@@ -58,6 +58,7 @@ def _show(
     as_json: bool,
     as_csv: bool,
 ) -> None:
+    """Ask for a document and print it as a table, as JSON or as CSV."""
     if as_json and as_csv:
         raise click.UsageError("--json and --csv: found both, expected one of them.")
     client = _client(settings)
@@ -101,7 +102,7 @@ def stats(
     from tailmetrics.cli import documents, tables
 
     asked |= {"customer_id": customer, "fill": _flag(fill)}
-    _show(settings, documents.Stats, asked, tables.print_stats, as_json=as_json, as_csv=as_csv)
+    show_answer(settings, documents.Stats, asked, tables.print_stats, as_json=as_json, as_csv=as_csv)
 
 
 @options.command(
@@ -120,7 +121,7 @@ def customers(settings: Settings, *, as_json: bool, as_csv: bool, **asked: Any) 
     """All customers with their totals over a range, a page at a time."""
     from tailmetrics.cli import documents, tables
 
-    _show(settings, documents.Customers, asked, tables.print_customers, as_json=as_json, as_csv=as_csv)
+    show_answer(settings, documents.Customers, asked, tables.print_customers, as_json=as_json, as_csv=as_csv)
 
 
 @options.command(
@@ -160,7 +161,7 @@ def breakdown(
 
     asked |= {"customer_id": customer, "by": by if as_csv else None, "latencies": _flag(latencies)}
     print_table = tables.print_paths if by == "path" else tables.print_statuses
-    _show(settings, documents.Breakdown, asked, print_table, as_json=as_json, as_csv=as_csv)
+    show_answer(settings, documents.Breakdown, asked, print_table, as_json=as_json, as_csv=as_csv)
 
 
 @options.command(
@@ -199,7 +200,7 @@ def requests(
 
     asked |= {"customer_id": customer, "failed": _flag(failed), "lines": _flag(lines)}
     asked["sort"] = "slowest" if slowest else None
-    _show(settings, documents.Requests, asked, tables.print_requests, as_json=as_json, as_csv=as_csv)
+    show_answer(settings, documents.Requests, asked, tables.print_requests, as_json=as_json, as_csv=as_csv)
 
 
 @options.command(
@@ -217,7 +218,7 @@ def rejects(settings: Settings, *, as_json: bool, as_csv: bool, **asked: Any) ->
     """
     from tailmetrics.cli import documents, tables
 
-    _show(settings, documents.Rejects, asked, tables.print_rejects, as_json=as_json, as_csv=as_csv)
+    show_answer(settings, documents.Rejects, asked, tables.print_rejects, as_json=as_json, as_csv=as_csv)
 
 
 @options.command(

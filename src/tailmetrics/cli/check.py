@@ -29,6 +29,10 @@ from tailmetrics.errors import (
 )
 from tailmetrics.formats import open_entry
 from tailmetrics.formats.detection import head_of
+from tailmetrics.objectives.budgets import unmatched
+from tailmetrics.objectives.definitions import Document
+from tailmetrics.objectives.file import read_objectives
+from tailmetrics.objectives.notifications.missing import missing
 from tailmetrics.queues import QueueUrl
 from tailmetrics.queues.broker import connected
 from tailmetrics.settings import LogPath, Settings, load_settings
@@ -73,6 +77,10 @@ def check(
     if settings.log_sources:
         tables = len({entry.table for entry in settings.log_entries if entry.table})
         yield Finding("ok", "settings", f"{settings.log_sources} was read, {counted(tables, 'source')}")
+    objectives = None
+    if settings.objectives:
+        objectives, findings = _objectives(settings)
+        yield from findings
     yield from _logs(settings)
     for queue in settings.log_queues:
         yield _queue(queue.url)
@@ -81,7 +89,7 @@ def check(
         yield Finding("note", "access", settings.access_warning)
     address = ServiceAddress(settings.api_host, settings.api_port)
     service = find_service(address)
-    yield from _store(settings, service, deep=deep, writes=not reader)
+    yield from _store(settings, service, objectives, deep=deep, writes=not reader)
     yield _port(address, service)
 
 
@@ -96,6 +104,24 @@ def _env_file(env_file: Path | None) -> Iterator[Finding]:
             nearest = difflib.get_close_matches(key.upper(), known, n=1)
             hint = f"; is {nearest[0]} meant?" if nearest else ""
             yield Finding("note", "settings", f"{env_file}: {key} is no setting of this program{hint}")
+
+
+def _objectives(settings: Settings) -> tuple[Document | None, list[Finding]]:
+    """The file of OBJECTIVES, None when it is wrong, and what is to be said of it."""
+    file = settings.objectives
+    try:
+        document = read_objectives(file, settings.retention_days)
+    except SettingsError as error:
+        return None, [Finding("wrong", "objectives", problem) for problem in error.problems]
+    objectives = counted(len(document.objectives), "objective")
+    receivers = counted(len(document.receivers), "receiver")
+    # The service may have another environment than this command.
+    missed = [
+        Finding("note", "objectives", f"receiver {receiver.name}: {problem}")
+        for receiver in document.receivers
+        for problem in missing(receiver)
+    ]
+    return document, [Finding("ok", "objectives", f"{objectives}, {receivers} in {file}"), *missed]
 
 
 def _logs(settings: Settings) -> Iterator[Finding]:
@@ -241,7 +267,9 @@ def _queue(address: QueueUrl) -> Finding:
     return Finding("ok", "queue", f"{address} can be read")
 
 
-def _store(settings: Settings, service: str | None, *, deep: bool, writes: bool) -> Iterator[Finding]:
+def _store(
+    settings: Settings, service: str | None, objectives: Document | None, *, deep: bool, writes: bool
+) -> Iterator[Finding]:
     if settings.store.is_file:
         file = settings.store.path
         # Path.exists raises PermissionError for what is below a folder that may not be entered.
@@ -254,6 +282,8 @@ def _store(settings: Settings, service: str | None, *, deep: bool, writes: bool)
             found = f"{counted(status.records, 'record')}, {counted(status.rejects, 'reject')}"
             yield Finding("ok", "store", f"{settings.store} answers: {found}")
             store.check_access(writes=writes)
+            for text in [] if objectives is None else asyncio.run(unmatched(store, objectives)):
+                yield Finding("note", "objectives", text)
             if deep:
                 yield _deep(settings, is_read=store.verify())
     except StoreBusy as error:

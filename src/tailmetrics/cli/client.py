@@ -10,8 +10,20 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import httpx
 from pydantic import TypeAdapter, ValidationError
 
-from tailmetrics.cli.documents import Breakdown, Customers, Readiness, Rejects, Requests, Stats
-from tailmetrics.client.transport import Parameters, Transport, connect, refusal
+from tailmetrics.cli.documents import (
+    AlertHistory,
+    Alerts,
+    Breakdown,
+    Customers,
+    Objectives,
+    Readiness,
+    Rejects,
+    Requests,
+    Silence,
+    Silences,
+    Stats,
+)
+from tailmetrics.client.transport import ChangingTransport, Parameters, connect, refusal
 from tailmetrics.settings import Settings
 
 if TYPE_CHECKING:
@@ -19,7 +31,20 @@ if TYPE_CHECKING:
 
     from tailmetrics.stats import RecordsQuery
 
-Asked = TypeVar("Asked", Stats, Customers, Breakdown, Requests, Rejects, Readiness)
+Asked = TypeVar(
+    "Asked",
+    Stats,
+    Customers,
+    Breakdown,
+    Requests,
+    Rejects,
+    Objectives,
+    Alerts,
+    AlertHistory,
+    Silences,
+    Silence,
+    Readiness,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +59,7 @@ class Answer(Generic[Asked]):
 class Session:
     """A service or a store that is asked several things; every method raises ServiceError and StoreError."""
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: ChangingTransport) -> None:
         self._transport = transport
 
     def ask(self, kind: type[Asked], parameters: Parameters) -> Answer[Asked]:
@@ -47,6 +72,14 @@ class Session:
                 return Answer(document, response.content, self._transport.origin)
             except ValidationError:
                 pass
+        raise refusal(response)
+
+    def change(self, kind: type[Asked], method: str, path: str, content: object = None) -> Answer[Asked]:
+        """Change something; returns the document of that kind that comes of it. Raises what `ask` raises."""
+        response = self._transport.change(method, path, content)
+        if response.is_success:
+            document = TypeAdapter(kind).validate_json(response.content)
+            return Answer(document, response.content, self._transport.origin)
         raise refusal(response)
 
     def ask_csv(self, path: str, parameters: Parameters) -> tuple[bytes, str | None]:

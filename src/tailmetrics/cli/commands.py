@@ -5,8 +5,10 @@ from __future__ import annotations
 import click
 
 from tailmetrics import __version__
-from tailmetrics.cli import ask, backup, detect, load, run, write
+from tailmetrics.cli import ask, backup, detect, load, run, status_page, write
 from tailmetrics.cli.export import command as export
+from tailmetrics.cli.objectives import alerts, silence
+from tailmetrics.cli.objectives import command as objectives
 
 
 @click.group(
@@ -15,6 +17,7 @@ from tailmetrics.cli.export import command as export
         *(write.generate, write.publish, load.load, detect.detect),
         *(backup.backup, backup.restore, export.export),
         *(ask.stats, ask.customers, ask.breakdown, ask.requests, ask.rejects),
+        *(objectives.objectives, alerts.alerts, silence.silence, status_page.status_page),
         *(ask.report, ask.status, ask.top, ask.check),
     ],
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},

@@ -161,6 +161,93 @@ class Rejects:
 
 
 @dataclass(frozen=True)
+class ObjectiveBudget:
+    """How an objective stands with a customer: percentages and burn rates are None without requests."""
+
+    objective: str
+    customer_id: str
+    state: str
+    target: float
+    period: str
+    total_requests: int
+    bad_requests: int
+    compliance: float | None
+    left_requests: float
+    left_percent: float | None
+    burn_rate_1h: float | None
+    burn_rate_6h: float | None
+    runs_out_at: str | None
+
+
+@dataclass(frozen=True)
+class Objectives:
+    """One page of objectives with their customers; `total` counts those of all pages."""
+
+    path: ClassVar = "/objectives"
+
+    at: str
+    total: int
+    next_cursor: str | None
+    warnings: tuple[str, ...]
+    objectives: tuple[ObjectiveBudget, ...]
+
+
+@dataclass(frozen=True)
+class Alert:
+    """One rule's alert about one customer or source; times are RFC 3339 in UTC."""
+
+    kind: str
+    name: str
+    subject: str
+    severity: str
+    state: str
+    since: str
+    summary: str
+    silenced_by: str | None
+
+
+@dataclass(frozen=True)
+class Alerts:
+    path: ClassVar = "/alerts"
+
+    evaluated_at: str | None
+    total: int
+    warnings: tuple[str, ...]
+    alerts: tuple[Alert, ...]
+
+
+@dataclass(frozen=True)
+class AlertHistory:
+    """Alerts as they were when they began to fire or were resolved, the latest first."""
+
+    path: ClassVar = "/alerts/history"
+
+    total: int
+    changes: tuple[Alert, ...]
+
+
+@dataclass(frozen=True)
+class Silence:
+    path: ClassVar = "/silences"
+
+    id: str
+    customer: str
+    rule: str
+    until: str
+    reason: str
+    created_by: str
+
+
+@dataclass(frozen=True)
+class Silences:
+    """Those that have not ended."""
+
+    path: ClassVar = "/silences"
+
+    silences: tuple[Silence, ...]
+
+
+@dataclass(frozen=True)
 class Report(TimeRange):
     """Every customer, and all of them together."""
 

@@ -70,7 +70,7 @@ def load(settings: Settings, *, files: tuple[Path, ...], as_json: bool) -> None:
     total = total_progress(ended)
     if as_json:
         from tailmetrics.api.documents import loaded_file
-        from tailmetrics.api.schemas import LoadTotals
+        from tailmetrics.api.service_schemas import LoadTotals
 
         documents = [loaded_file(str(file), each) for file, each in zip(files, ended, strict=True)]
         of_all = loaded_file("all", total)

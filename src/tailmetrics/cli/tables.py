@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from tailmetrics.cli.detect import Detection
 
 _WIDTH_OF_A_FILE = 200  # columns, when the output is no terminal and nothing need be cut
-_STYLES = {"ok": "green", "note": "yellow", "wrong": "bold red"}
+STYLES = {"ok": "green", "note": "yellow", "wrong": "bold red"}
 _WIDTH_FOR_CHARTS = 110  # columns; figures come first
 _LONGEST_BAR = 20  # columns
 _SORTED_COLUMNS = ("customer_id", "requests", "failures", "uptime", "average", "median", "p99")
@@ -45,6 +45,7 @@ _LEAST_OF_FOLDED = 20  # cells; a time of a window has as many
 _IMPORTANCE = (
     *("requests", "failed", "uptime %", "p99 s", "median s", "average s", "passed"),
     *("state", "error", "lag s", "position", "format", "size", "lag bytes"),
+    *("budget left %", "objective", "compliance %", "runs out", "target %", "burn 1h", "burn 6h"),
 )
 _FIGURES = ("requests", "failed", "uptime %", "average s", "median s", "p99 s")
 
@@ -69,7 +70,7 @@ def print_customers(answer: Answer[Customers]) -> None:
     page = answer.document
     shown = f"{len(page.customers)} of {counted(page.total, 'customer')}"
     print_table(shown, customers_table(page.customers), page, answer.origin)
-    _print_cursor(page.next_cursor)
+    print_cursor(page.next_cursor)
 
 
 def print_paths(answer: Answer[Breakdown]) -> None:
@@ -98,29 +99,29 @@ def _part_columns(counts: Breakdown) -> tuple[str, ...]:
 
 def _part(part: PathRequests | StatusRequests, counts: Breakdown) -> list[str]:
     figures = [f"{part.total_requests:,}", f"{part.failed_requests:,}"]
-    return [*figures, _number(part.p99_latency, 3)] if counts.has_latencies else figures
+    return [*figures, number(part.p99_latency, 3)] if counts.has_latencies else figures
 
 
 def print_requests(answer: Answer[Requests]) -> None:
     """One row a request, or where lines were asked for two: what is stored of it, and its line."""
     page = answer.document
     shown = f"{page.customer_id or 'all customers'}, {counted(len(page.requests), 'request')}"
-    _print(f"{escaped(shown)}, {page.sort} first, {page.range_text}")
+    print_text(f"{escaped(shown)}, {page.sort} first, {page.range_text}")
     rows = [_request(each, with_customer=page.customer_id is None) for each in page.requests]
     if any(each.line is not None or each.line_missing is not None for each in page.requests):
         for row, each in zip(rows, page.requests, strict=True):
             line = f"({each.line_missing})" if each.line is None else _shortened(each.line)
             _console().print(Text("  ").join(row), soft_wrap=True)
-            _print(f"    {escaped(line)}")
+            print_text(f"    {escaped(line)}")
     else:
         customer = ("customer",) if page.customer_id is None else ()
-        table = _text_table(("time", *customer, "path", "status", "seconds", "log:byte"))
+        table = text_table(("time", *customer, "path", "status", "seconds", "log:byte"))
         table.columns[0].no_wrap = True
         for row in rows:
             table.add_row(*row)
-        _print_rows(table)
-    _print(_footer(page, answer.origin))
-    _print_cursor(page.next_cursor)
+        print_rows(table)
+    print_text(_footer(page, answer.origin))
+    print_cursor(page.next_cursor)
 
 
 def _request(request: LoggedRequest, *, with_customer: bool) -> list[Text]:
@@ -130,8 +131,8 @@ def _request(request: LoggedRequest, *, with_customer: bool) -> list[Text]:
         Text(request.time),
         *([Text(escaped(request.customer_id))] if with_customer else []),
         Text(escaped(request.path)),
-        Text(status, _STYLES["wrong"] if request.failed else ""),
-        Text(_number(request.duration, 3)),
+        Text(status, STYLES["wrong"] if request.failed else ""),
+        Text(number(request.duration, 3)),
         Text(escaped(place)),
     ]
 
@@ -143,9 +144,9 @@ def _shortened(line: str) -> str:
 def print_rejects(answer: Answer[Rejects]) -> None:
     """One row a rejected line, newest first, below the name of its log."""
     page = answer.document
-    _print(f"{len(page.rejects)} of {counted(page.total, 'rejected line')}")
+    print_text(f"{len(page.rejects)} of {counted(page.total, 'rejected line')}")
     for path, rejects in groupby(page.rejects, key=lambda reject: reject.path):
-        _print(f"\n{escaped(path)}")
+        print_text(f"\n{escaped(path)}")
         table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
         table.add_column("byte", justify="right", no_wrap=True)
         table.add_column("why", overflow="fold")
@@ -154,13 +155,14 @@ def print_rejects(answer: Answer[Rejects]) -> None:
             line = Text(escaped(_shortened(reject.line)))
             table.add_row(f"{reject.offset:,}", Text(escaped(reject.reason)), line)
         _console().print(table)
-    _print(f"from {answer.origin}")
-    _print_cursor(page.next_cursor)
+    print_text(f"from {answer.origin}")
+    print_cursor(page.next_cursor)
 
 
-def _print_cursor(cursor: str | None) -> None:
+def print_cursor(cursor: str | None) -> None:
+    """Say how to get the next page, when there is one."""
     if cursor is not None:
-        _print(f"More of them: the same command with --cursor {cursor}")
+        print_text(f"More of them: the same command with --cursor {cursor}")
 
 
 def customers_table(customers: Iterable[Customer], sort: str = "", *, descending: bool = False) -> Table:
@@ -205,58 +207,60 @@ def print_status(answer: Answer[Readiness]) -> None:
             f"{source.device}:{source.inode}:{source.epoch}" if source.source_id else "-",
             Text(escaped(source.last_error or "")),
         )
-    left_out = _print_fitting(table)
+    left_out = print_fitting(table)
     for source in readiness.sources if "error" in left_out else ():
         if source.last_error:
-            _print(f"{escaped(source.path)}: {escaped(source.last_error)}")
+            print_text(f"{escaped(source.path)}: {escaped(source.last_error)}")
     if readiness.lost_bytes:
-        _print(f"{counted(readiness.lost_bytes, 'byte')} destroyed by truncations before they were read")
+        print_text(f"{counted(readiness.lost_bytes, 'byte')} destroyed by truncations before they were read")
     if readiness.series is not None:
-        _print(f"{readiness.series:,} series: one for each customer (LOG_CUSTOMER), status and lane")
+        print_text(f"{readiness.series:,} series: one for each customer (LOG_CUSTOMER), status and lane")
     for warning in readiness.warnings:
         read_as = f"read as {escaped(warning.format)}: " if warning.format else ""
-        _print(f"warning: {read_as}{escaped(warning.text)}")
+        print_text(f"warning: {read_as}{escaped(warning.text)}")
     if readiness.restricted:
-        _print("warning: logs are shown to those with a key: set API_READ_KEY as the service has it")
+        print_text("warning: logs are shown to those with a key: set API_READ_KEY as the service has it")
     errors = (readiness.store_error, readiness.commit_error, readiness.last_error, *readiness.reasons)
     for error in filter(None, dict.fromkeys(errors)):
-        _print(f"error: {escaped(error)}")
+        print_text(f"error: {escaped(error)}")
     state = readiness.state or "no dataflow in this process"
-    _print(f"{'ready' if readiness.ready else 'not ready'}; {state}; from {answer.origin}")
+    print_text(f"{'ready' if readiness.ready else 'not ready'}; {state}; from {answer.origin}")
 
 
 def print_detection(log: Detection) -> None:
     """The format of a log and its first lines as they are read, or what is known of it without one."""
     if log.format is None:
-        _print(f"{escaped(log.file)}: undecided: {escaped(log.problem or '')}")
-        nearest = _text_table(("nearest format", "fails at", "found"))
+        print_text(f"{escaped(log.file)}: undecided: {escaped(log.problem or '')}")
+        nearest = text_table(("nearest format", "fails at", "found"))
         for near in log.nearest:
             nearest.add_row(near.name, near.field, Text(escaped(near.found)))
-        _print_rows(nearest)
+        print_rows(nearest)
         _print_list("one of these settings tells it", log.settings)
         return
-    _print(f"{escaped(log.file)}: {escaped(log.format)}, {escaped(log.title)}; by {escaped(log.decided_by)}")
+    print_text(
+        f"{escaped(log.file)}: {escaped(log.format)}, {escaped(log.title)}; by {escaped(log.decided_by)}"
+    )
     customer = ", else ".join(log.customer) or "as the format says"
-    _print(f"customer: {escaped(customer)}; durations: {log.unit}; times without a zone: {log.timezone}")
+    print_text(f"customer: {escaped(customer)}; durations: {log.unit}; times without a zone: {log.timezone}")
     counts = f"{counted(log.records, 'record')}, {counted(log.rejects, 'reject')}"
-    _print(f"{counted(log.lines, 'first line')}: {counts}")
-    records = _text_table(("line", "time UTC", "customer", "path", "status", "seconds"))
+    print_text(f"{counted(log.lines, 'first line')}: {counts}")
+    records = text_table(("line", "time UTC", "customer", "path", "status", "seconds"))
     for read in log.first_records:
         seconds = "-" if read.seconds is None else f"{read.seconds:g}"
         texts = (Text(escaped(text)) for text in (read.customer, read.path))
         time = read.time.replace("T", " ").removesuffix("Z")
         records.add_row(str(read.line), time, *texts, str(read.status), seconds)
-    _print_rows(records)
-    rejects = _text_table(("line", "would be rejected, as"))
+    print_rows(records)
+    rejects = text_table(("line", "would be rejected, as"))
     for reject in log.first_rejects:
         rejects.add_row(str(reject.line), Text(escaped(reject.reason)))
-    _print_rows(rejects)
+    print_rows(rejects)
     _print_list("settings to write", log.settings)
 
 
 def print_finding(level: str, subject: str, text: str) -> None:
     """One line; the level is ok, note or wrong."""
-    line = Text.assemble((f"{level:5}", _STYLES[level]), " ", escaped(subject), ": ", escaped(text))
+    line = Text.assemble((f"{level:5}", STYLES[level]), " ", escaped(subject), ": ", escaped(text))
     _console().print(line, soft_wrap=True)
 
 
@@ -271,9 +275,9 @@ def figures_table(first: str, *others: str) -> Table:
 
 def print_table(title: str, table: Table, asked: TimeRange, origin: str) -> None:
     """Print a table, the range above it, the definition of failed and the origin below it."""
-    _print(f"{escaped(title)}, {asked.range_text}")
-    _print_fitting(table)
-    _print(_footer(asked, origin))
+    print_text(f"{escaped(title)}, {asked.range_text}")
+    print_fitting(table)
+    print_text(_footer(asked, origin))
 
 
 def _footer(asked: TimeRange, origin: str) -> str:
@@ -324,34 +328,37 @@ def _needed(column: Column) -> int:
     return widest if column.no_wrap else min(widest, _LEAST_OF_FOLDED)
 
 
-def _print_fitting(table: Table) -> tuple[str, ...]:
+def print_fitting(table: Table) -> tuple[str, ...]:
     """Print what there is room for; returns the names of the columns that were left out."""
     console = _console()
     fitted, left_out = fitting(table, console)
     console.print(fitted)
     if left_out:
-        _print(narrow_text(left_out))
+        print_text(narrow_text(left_out))
     return left_out
 
 
-def _text_table(headings: Sequence[str]) -> Table:
+def text_table(headings: Sequence[str]) -> Table:
+    """An empty table of texts, which are folded where there is no room."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for heading in headings:
         table.add_column(heading, overflow="fold")
     return table
 
 
-def _print_rows(table: Table) -> None:
+def print_rows(table: Table) -> None:
+    """Print a table that has any."""
     if table.row_count:
         _console().print(table)
 
 
 def _print_list(title: str, texts: Sequence[str]) -> None:
     if texts:
-        _print("\n  ".join([f"{title}:", *map(escaped, texts)]))
+        print_text("\n  ".join([f"{title}:", *map(escaped, texts)]))
 
 
-def _print(text: str) -> None:
+def print_text(text: str) -> None:
+    """A line, or several, as they are."""
     _console().print(text, markup=False, soft_wrap=True)
 
 
@@ -361,8 +368,8 @@ def figures_of(figures: Figures) -> list[str]:
     return [
         f"{figures.total_requests:,}",
         f"{figures.failed_requests:,}",
-        _number(figures.uptime, 2),
-        *(_number(seconds, 3) for seconds in latencies),
+        number(figures.uptime, 2),
+        *(number(seconds, 3) for seconds in latencies),
     ]
 
 
@@ -379,9 +386,9 @@ def _charts(windows: Sequence[Figures], console: Console) -> dict[str, list[Text
         # What failed is never too little to be seen, and never all where something succeeded.
         failed = _cells(window.failed_requests, most)
         failed = min(failed, length - 1 if window.successful_requests and length > 1 else length)
-        bar = (succeeded * (length - failed), _STYLES["ok"]), (failed_mark * failed, _STYLES["wrong"])
+        bar = (succeeded * (length - failed), STYLES["ok"]), (failed_mark * failed, STYLES["wrong"])
         requests.append(Text.assemble(*bar))
-        latencies.append(Text(succeeded * _cells(window.p99_latency or 0, slowest), _STYLES["note"]))
+        latencies.append(Text(succeeded * _cells(window.p99_latency or 0, slowest), STYLES["note"]))
     return {f"requests, {failed_mark} failed": requests, "p99": latencies}
 
 
@@ -390,13 +397,19 @@ def _cells(value: float, most: float) -> int:
     return max(1, round(_LONGEST_BAR * value / most)) if value else 0
 
 
-def _number(value: float | None, digits: int) -> str:
+def number(value: float | None, digits: int) -> str:
+    """A figure with so many digits behind the point; - where it is unknown."""
     return "-" if value is None else f"{value:.{digits}f}"
 
 
 def _short_time(time_text: str, every: str) -> str:
     """The day alone where windows are days; else the time as the API gives it."""
     return time_text[:10] if every.endswith("d") else time_text
+
+
+def is_ascii() -> bool:
+    """Whether the output shows no other signs."""
+    return _console().options.ascii_only
 
 
 def _console() -> Console:

@@ -45,6 +45,19 @@ _REJECTS: dict[str, pl.DataType] = {
     "line": pl.String(),
     "seen_at": pl.String(),
 }
+# As /objectives has it; times are text.
+OBJECTIVE_COLUMNS: dict[str, pl.DataType] = {
+    **dict.fromkeys(("objective", "customer_id", "state", "kind"), pl.String()),
+    "target": pl.Float64(),
+    "failures": pl.String(),
+    "limit_seconds": pl.Float64(),
+    **dict.fromkeys(("period", "tz", "from", "to"), pl.String()),
+    **dict.fromkeys(("total_requests", "good_requests", "bad_requests"), pl.Int64()),
+    **dict.fromkeys(("compliance", "allowed_requests", "left_requests"), pl.Float64()),
+    **dict.fromkeys(("used_percent", "left_percent"), pl.Float64()),
+    **dict.fromkeys((f"burn_rate_{window}" for window in ("5m", "30m", "1h", "6h", "3d")), pl.Float64()),
+    "runs_out_at": pl.String(),
+}
 
 
 class Connection:
@@ -192,6 +205,19 @@ class Connection:
         """
         rows = self._pages("/rejects", "rejects", {}, limit)
         return pl.DataFrame(rows, _REJECTS, orient="row").with_columns(_time("seen_at", "UTC"))
+
+    def objectives(
+        self, customer: str | None = None, *, at: Time | None = None, limit: int | None = None
+    ) -> pl.DataFrame:
+        """One row an objective and customer, the least budget left first; none without a file of OBJECTIVES.
+
+        Columns: those of GET /objectives, shares in percent, times in UTC. `at` is the moment of the figures
+        (default: now); `limit` is how many rows, at most; None: all.
+        """
+        moment = datetime.now(timezone.utc) if at is None else at  # which all pages have to have in common
+        rows = self._pages("/objectives", "objectives", {"customer": customer, "at": _text(moment)}, limit)
+        frame = pl.DataFrame(rows, OBJECTIVE_COLUMNS, orient="row")
+        return frame.with_columns(_time(column, "UTC") for column in ("from", "to", "runs_out_at"))
 
     def close(self) -> None:
         """End the connection; a store that was opened by it may be opened by another process then."""

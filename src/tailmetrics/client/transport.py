@@ -63,6 +63,17 @@ class Transport(Protocol):
     def close(self) -> None: ...
 
 
+class ChangingTransport(Transport, Protocol):
+    """One that takes changes as well."""
+
+    def change(self, method: str, path: str, content: object = None) -> httpx.Response:
+        """The whole answer to a request that changes something, with `content` as JSON where it is given.
+
+        Raises what `get` raises.
+        """
+        ...
+
+
 class ServiceTransport:
     """Asks the service at a URL, with the key of the settings where that has one."""
 
@@ -71,6 +82,7 @@ class ServiceTransport:
         seconds = 2 * settings.query_timeout_seconds + _MORE_THAN_THE_SERVICE_TAKES
         headers, self._key_said = _key_header(settings, Role.READER)
         self._client = _http(url, seconds, headers)
+        self._settings = settings
 
     def get(self, path: str, parameters: Parameters) -> httpx.Response:
         try:
@@ -79,6 +91,16 @@ class ServiceTransport:
             raise _no_answer(self.origin, error) from error
         if response.status_code == httpx.codes.UNAUTHORIZED:
             raise _refusal(response, self._key_said)
+        return response
+
+    def change(self, method: str, path: str, content: object = None) -> httpx.Response:
+        headers, key_said = _key_header(self._settings, Role.WRITER)
+        try:
+            response = self._client.request(method, path, json=content, headers=headers)
+        except httpx.HTTPError as error:
+            raise _no_answer(self.origin, error) from error
+        if response.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+            raise _refusal(response, key_said)
         return response
 
     def records(self, query: RecordsQuery) -> Iterator[pl.DataFrame]:
@@ -109,8 +131,12 @@ class StoreTransport:
     """Asks a store that this process opens; works in a process that runs an event loop, too."""
 
     def __init__(self, settings: Settings) -> None:
-        """Raises what opening a store raises, and StoreUnavailable when its file is not there yet."""
+        """Raises what opening a store raises, and StoreUnavailable when its file is not there yet.
+
+        SettingsError where a file that a setting names cannot be used.
+        """
         from tailmetrics.api.app import create_app  # slow, and not needed with a service
+        from tailmetrics.objectives.file import ObjectivesFile
         from tailmetrics.stores import open_store
         from tailmetrics.stores.loop_thread import LoopThread
         from tailmetrics.telemetry.metrics import Metrics
@@ -122,14 +148,18 @@ class StoreTransport:
                 f"{address.url}; `tailmetrics up` or `tailmetrics load FILE` makes one"
             )
         self.origin = str(settings.store)
+        objectives_file = ObjectivesFile(settings)  # before the store is open
         self._store = open_store(settings)
         # Who may open the store may read it.
-        app = create_app(settings.without_keys(), self._store, None, Metrics())
+        app = create_app(settings.without_keys(), self._store, None, Metrics(), objectives_file)
         self._client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost")
         self._loop = LoopThread("tailmetrics-client", self.origin)
 
     def get(self, path: str, parameters: Parameters) -> httpx.Response:
         return self._answer(self._client.get(path, params=parameters))
+
+    def change(self, method: str, path: str, content: object = None) -> httpx.Response:
+        return self._answer(self._client.request(method, path, json=content))
 
     def records(self, query: RecordsQuery) -> Iterator[pl.DataFrame]:
         frames = self._store.records(query)
@@ -153,7 +183,7 @@ class StoreTransport:
         self._store.close()
 
 
-def connect(settings: Settings, *, store_first: bool = False) -> Transport:
+def connect(settings: Settings, *, store_first: bool = False) -> ChangingTransport:
     """The running service, and the store when none runs.
 
     With `store_first` it is the other way round: the service is asked only when it has the store open.

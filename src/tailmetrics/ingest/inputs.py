@@ -111,9 +111,11 @@ class Inputs:
         """Every file that is followed, was read to its end, or is missing, and every queue."""
         of_queues = () if self._queues is None else self._queues.statuses()
         statuses = [*self.tailer.statuses(), *of_queues]
-        found = self._warnings.found()
+        found, percents = self._warnings.found(), self._warnings.reject_percents()
         return [
-            replace(each, warnings=found[key]) if (key := each.source_id or each.path) in found else each
+            replace(each, warnings=found.get(key, ()), reject_percent=percents.get(key, 0.0))
+            if (key := each.source_id or each.path) in found or key in percents
+            else each
             for each in statuses
         ]
 

@@ -61,6 +61,7 @@ class SourceWarnings:
         self._lock = threading.Lock()
         self._counters: dict[str, _Counters] = {}  # the one that had lines last is last
         self._found: dict[str, tuple[SourceWarning, ...]] = {}
+        self._reject_percents: dict[str, float] = {}
 
     def count(self, batch: Batch, queue: str | None = None) -> None:
         """Note what the lines of a batch are. All messages of a `queue` are one source, by its URL."""
@@ -76,15 +77,25 @@ class SourceWarnings:
             self._found.pop(key, None)
             if warnings := _warnings(counters):
                 self._found[key] = warnings
+            self._reject_percents.pop(key, None)
+            records, rejects = counters.lines()
+            if rejects:
+                self._reject_percents[key] = round(100 * rejects / (records + rejects), 1)
             if len(self._counters) > _MOST_SOURCES:
                 oldest = next(iter(self._counters))
                 del self._counters[oldest]
                 self._found.pop(oldest, None)
+                self._reject_percents.pop(oldest, None)
 
     def found(self) -> dict[str, tuple[SourceWarning, ...]]:
         """What there is to warn of, by the id of the source, or the URL of the queue."""
         with self._lock:
             return dict(self._found)
+
+    def reject_percents(self) -> dict[str, float]:
+        """The share of rejects of the latest lines, to a tenth, where there are any; by the same keys."""
+        with self._lock:
+            return dict(self._reject_percents)
 
 
 def _count_rejects(counters: _Counters, parsed: ParsedLines) -> None:

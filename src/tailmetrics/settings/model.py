@@ -86,6 +86,11 @@ class Settings(LogSettings):
         le=100_000,
         description="Records older than this are deleted, at most 100,000 days; 0 keeps everything.",
     )
+    objectives: str = Field(
+        default="",
+        description="TOML file with what was promised to customers, who is told when it is not kept, and "
+        "how, see docs/objectives.md; it is read again when it changes.",
+    )
     node_id: str = Field(
         default_factory=socket.gethostname, min_length=1, max_length=255, description="Name of this machine."
     )

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-import sys
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -14,13 +10,9 @@ from typing_extensions import Self
 
 from tailmetrics.errors import SettingsError
 from tailmetrics.settings.names import NGINX, REGEX, canonical_format, inner_format
+from tailmetrics.settings.toml import read_toml, sentence_of, unknown_key
 from tailmetrics.settings.values import CommaSeparated, DurationUnit, TimeZone, is_queue
-from tailmetrics.urls import QueueUrl, masked
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from tailmetrics.urls import QueueUrl
 
 SETTING: Final = "LOG_SOURCES"
 _TABLE = "source"
@@ -107,8 +99,8 @@ class SourceTable(BaseModel):
 
 def read_sources(file: str) -> tuple[SourceTable, ...]:
     """The tables of a file, in its order. Raises SettingsError with a sentence for each wrong thing."""
-    document = _document(file)
-    others = [f"{SETTING}: {file}: {_unknown_key(key, [_TABLE])}" for key in document if key != _TABLE]
+    document, _ = read_toml(SETTING, file)
+    others = [f"{SETTING}: {file}: {unknown_key(key, [_TABLE])}" for key in document if key != _TABLE]
     tables = document.get(_TABLE)
     if not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):
         found = f"another {_TABLE!r}" if tables else "none"
@@ -131,32 +123,6 @@ def place(file: str, number: int) -> str:
     return f"{file}, {_TABLE} {number}"
 
 
-def _document(file: str) -> Mapping[str, Any]:
-    try:
-        return tomllib.loads(Path(file).read_text(encoding="utf-8"))
-    except OSError as error:
-        problem = f"{SETTING}: {file} cannot be read: {error.strerror}; expected a TOML file"
-    except UnicodeDecodeError as error:
-        problem = f"{SETTING}: {file}: found bytes that are not UTF-8 at byte {error.start}, expected TOML"
-    except tomllib.TOMLDecodeError as error:
-        problem = f"{SETTING}: {file}: found what is no TOML: {masked(str(error))}"
-    raise SettingsError([problem])
-
-
 def _sentence(problem: Any) -> str:
     key = ".".join(str(part) for part in problem["loc"])
-    reason = str(problem["msg"]).removeprefix("Value error, ")
-    if problem["type"] == "extra_forbidden":
-        return _unknown_key(key, list(SourceTable.model_fields))
-    if problem["type"] == "missing":
-        return f"{key}: found none, expected {_PATHS}"
-    if not key or reason.startswith(f"{key}:"):
-        return reason  # which is a sentence already
-    expected = (reason[0].lower() + reason[1:]).removeprefix("input should be ")
-    return f"{key}: found {masked(repr(problem['input']))}, expected {expected}"
-
-
-def _unknown_key(key: str, known: list[str]) -> str:
-    nearest = difflib.get_close_matches(key, known, n=1)
-    hint = f"; is {nearest[0]!r} meant?" if nearest else ""
-    return f"found the key {key!r}, expected one of {', '.join(known)}{hint}"
+    return sentence_of(problem, key, SourceTable.model_fields, _PATHS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -96,6 +96,20 @@ class Metrics:
         """Show how many bytes were destroyed unread, asked for at each scrape."""
         self._sources.lost_bytes = lost_bytes
 
+    def watch_alerts(self, by_state: Callable[[], Mapping[str, int]]) -> Callable[[float], None]:
+        """Show how many alerts are in each state, asked for at each scrape.
+
+        What is returned is to be told the seconds of each evaluation.
+        """
+        seconds = Histogram(
+            "tailmetrics_alerts_evaluation_seconds",
+            "Seconds that one evaluation of all alerts took.",
+            buckets=_QUERY_BUCKETS,
+            registry=self.registry,
+        )
+        self.registry.register(_AlertGauge(by_state))
+        return seconds.observe
+
     def render(self) -> bytes:
         """All figures in Prometheus' text format, but those by customer."""
         return generate_latest(self.registry)
@@ -117,6 +131,20 @@ _SOURCE_GAUGES: tuple[tuple[str, str, Callable[[SourceStatus], float]], ...] = (
     ("lag_bytes", "Bytes of a source that are not in the store yet.", lambda each: each.lag_bytes),
     ("lag_seconds", "Seconds for which a source has been behind.", lambda each: each.lag_seconds),
 )
+
+
+class _AlertGauge(Collector):
+    def __init__(self, by_state: Callable[[], Mapping[str, int]]) -> None:
+        self._by_state = by_state
+
+    def collect(self) -> Iterable[Metric]:
+        gauge = GaugeMetricFamily(
+            "tailmetrics_alerts", "Alerts, by state, in the process that evaluates them.", labels=["state"]
+        )
+        counts = self._by_state()
+        for state in ("pending", "firing", "resolved"):
+            gauge.add_metric([state], counts.get(state, 0))
+        return [gauge]
 
 
 class _SourceGauges(Collector):

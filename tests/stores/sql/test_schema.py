@@ -25,7 +25,7 @@ def test_tables_of_another_program_are_left_alone(settings: Settings) -> None:
 
 def test_a_later_schema_is_refused_with_both_versions(settings: Settings, store: Store) -> None:
     run(settings, "UPDATE store SET schema_version = 99")
-    with pytest.raises(SchemaMismatch, match=r"version 99, this program knows version 3"):
+    with pytest.raises(SchemaMismatch, match=r"version 99, this program knows version 4"):
         open_store(settings)
 
 
@@ -35,10 +35,10 @@ def test_an_earlier_schema_is_brought_up_to_date(
     def upgrade(connection: sa.Connection, _: sa.TextClause) -> None:
         connection.exec_driver_sql("CREATE TABLE later (x INTEGER)")
 
-    monkeypatch.setattr(schema, "SCHEMA_VERSION", 4)
+    monkeypatch.setattr(schema, "SCHEMA_VERSION", 5)
     monkeypatch.setattr(schema, "_UPGRADES", (*schema._UPGRADES, upgrade))
     open_store(settings).close()
-    assert run(settings, "SELECT schema_version FROM store") == [(4,)]
+    assert run(settings, "SELECT schema_version FROM store") == [(5,)]
     assert run(settings, "SELECT * FROM later") == []
 
 
@@ -52,5 +52,5 @@ def test_a_store_from_before_summaries_gets_their_tables(settings: Settings, ask
     later.summarize()
     total = ask(later.stats(StatsQuery(None, DAILY))).summary.total_requests
     later.close()
-    assert (total, run(settings, "SELECT schema_version FROM store")) == (1, [(3,)])
+    assert (total, run(settings, "SELECT schema_version FROM store")) == (1, [(4,)])
     assert run(settings, "SELECT DISTINCT level FROM blocks") in ([("day",)], [(b"day",)])

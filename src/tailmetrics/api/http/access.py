@@ -31,7 +31,7 @@ log = EventLog()
 
 # What shows nothing of what was logged, nor of where; /ready says less to somebody without a key.
 OPEN_PATHS = frozenset({"/", "/docs", "/openapi.json", "/health", "/ready"})
-OPEN_FOLDER = "/static/"
+OPEN_FOLDERS = ("/static/", "/status/")  # a status page has its own key in its address
 # Lines may hold more than was counted of them: with any key set one is needed to read them.
 _ENDING_OF_LINES = "/requests"
 SESSION_PATHS = frozenset({"/session", "/session/end"})
@@ -75,7 +75,7 @@ class Access:
             return Role.WRITER if self.guards_changes else None
         if self.guards_changes and path.rstrip("/").endswith(_ENDING_OF_LINES):
             return Role.READER
-        if not self.guards_reading or path in OPEN_PATHS or path.startswith(OPEN_FOLDER):
+        if not self.guards_reading or path in OPEN_PATHS or path.startswith(OPEN_FOLDERS):
             return None
         return Role.READER
 

@@ -11,7 +11,7 @@ from tailmetrics.api.context import Services
 from tailmetrics.api.parameters import ViewParameters
 from tailmetrics.api.queries import Range, asked_filter, asked_range, sort_of
 from tailmetrics.api.routes.probes import ingestion_readiness
-from tailmetrics.api.schemas import Trend, View, ViewParts
+from tailmetrics.api.service_schemas import Trend, View, ViewParts
 from tailmetrics.api.times import formatter, is_before_now
 from tailmetrics.stats import (
     BreakdownQuery,

@@ -23,7 +23,7 @@ from tailmetrics.api.load.forms import FORM_TYPE
 from tailmetrics.api.load.uploads import Upload
 from tailmetrics.api.parameters import DEFAULT_NAME, LoadParameters, only_parameters_of
 from tailmetrics.api.ports import LoadJob, Supervisor
-from tailmetrics.api.schemas import Loaded, LoadState
+from tailmetrics.api.service_schemas import Loaded, LoadState
 from tailmetrics.errors import QueryError
 from tailmetrics.settings import Settings
 from tailmetrics.tailing.discovery import find_files

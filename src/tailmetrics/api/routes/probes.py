@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from importlib.metadata import version
+from typing import Literal
 
 from fastapi import APIRouter, Request
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -14,8 +15,15 @@ from starlette.responses import Response
 from tailmetrics.api import documents
 from tailmetrics.api.context import Context, Services
 from tailmetrics.api.http.openapi import problem_responses
-from tailmetrics.api.schemas import Health, IngestionReadiness, Readiness, StoreReadiness, WarningOfSource
+from tailmetrics.api.service_schemas import (
+    Health,
+    IngestionReadiness,
+    Readiness,
+    StoreReadiness,
+    WarningOfSource,
+)
 from tailmetrics.errors import StoreError
+from tailmetrics.objectives.notifications.outbox import delivery_status
 from tailmetrics.status import SourceStatus
 
 STORE_ANSWER_SECONDS = 5.0  # a store that takes longer to answer a ping counts as away
@@ -72,7 +80,12 @@ async def ready(request: Request, services: Context) -> Response:
         "store": store,
         "ingestion": ingestion,
         "sources": documents.sources(statuses),
-        "warnings": documents.warnings(statuses, services.access_warning, series) + _key_warnings(services),
+        "warnings": [
+            *documents.warnings(statuses, services.access_warning, series),
+            *_key_warnings(services),
+            *_objective_warnings(services),
+            *_alert_warnings(services),
+        ],
     }
     if not services.access.may_read(request.scope):
         content = _without_names(content)
@@ -120,10 +133,33 @@ async def customer_metrics(services: Context) -> Response:
 
 
 def _key_warnings(services: Services) -> list[WarningOfSource]:
-    return [
-        {"source_id": "", "path": path, "format": "", "kind": "keys", "text": text}
-        for path, text in services.access.keyring.problems()
-    ]
+    return [_warning("keys", path, text) for path, text in services.access.keyring.problems()]
+
+
+def _warning(
+    kind: Literal["keys", "objectives", "alerts", "receivers"], path: str, text: str
+) -> WarningOfSource:
+    return {"source_id": "", "path": path, "format": "", "kind": kind, "text": text}
+
+
+def _objective_warnings(services: Services) -> list[WarningOfSource]:
+    file = services.objectives
+    if file is None:
+        return []
+    file.current()
+    text, path = file.problem, file.path
+    return [] if text is None else [_warning("objectives", path, text)]
+
+
+def _alert_warnings(services: Services) -> list[WarningOfSource]:
+    """Where this process evaluates alerts: why it does not get on, and what receivers were not told."""
+    evaluator, file = services.evaluator, services.objectives
+    if evaluator is None or file is None:
+        return []
+    waiting = delivery_status(evaluator.keeper.book.outbox) if evaluator.is_leading else ()
+    problem = evaluator.problem
+    found = [] if problem is None else [_warning("alerts", file.path, f"alerts are not evaluated: {problem}")]
+    return [*found, *(_warning("receivers", file.path, str(each)) for each in waiting)]
 
 
 def _without_names(content: Readiness) -> Readiness:

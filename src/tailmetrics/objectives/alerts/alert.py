@@ -16,9 +16,10 @@ AlertState = Literal["pending", "firing", "resolved"]
 class Alert:
     """One rule's alert about one customer or one source.
 
-    `key` tells it apart from all others and stays the same; `episode` counts how often it has begun to fire,
-    so that `notification_id` is the same for one change of its state, however often that is sent. `value` is
-    what was measured (a burn rate, seconds, per cent) and `limit` what it was held against.
+    `key` tells it apart from all others and stays the same; `episode` is the number of the time that it
+    fires, counted over all alerts, 0 before the first, so that `notification_id` is the same for one change
+    of its state, however often that is sent. `value` is what was measured (a burn rate, seconds, per cent)
+    and `limit` what it was held against. It is `told` once its receivers are to be told that it fires.
     """
 
     key: str
@@ -33,9 +34,8 @@ class Alert:
     value: float
     limit: float
     summary: str  # a sentence with the figures
-    silenced_by: str | None = (
-        None  # the id of a silence, or the reason of a maintenance: then nothing is sent
-    )
+    silenced_by: str | None = None  # the id of a silence, or a maintenance: then nothing is sent
+    told: bool = False
 
     @property
     def notification_id(self) -> str:

@@ -19,8 +19,15 @@ from tailmetrics.stores.influxdb.line_protocol import point
 from tailmetrics.stores.influxdb.server import Server
 
 BEAT_SECONDS = 2.0
-_CLAIM_PAUSE_SECONDS = (0.05, 0.5)
+CLAIM_PAUSE_SECONDS = (0.05, 0.5)
 LEASE_SECONDS = 10.0  # a processor elsewhere that has said nothing for so long has ended
+
+
+SOURCES = "claim"  # the measurement in which processors say that they register sources
+
+
+class Claimed(StoreUnavailable):
+    """Another processor that lives has the claim."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,23 +110,23 @@ class Leases:
         )
 
     @contextlib.contextmanager
-    def claim(self) -> Iterator[None]:
-        """Be the only processor that registers sources while the context is open.
+    def claim(self, measurement: str = SOURCES, doing: str = "registers sources") -> Iterator[None]:
+        """Be the only processor that registers sources, or has another claim, while the context is open.
 
         Each says that it is about to, and then looks whether another one does: of two at the same moment one
-        at least sees the other, and tries again later. Raises StoreUnavailable.
+        at least sees the other, and tries again later. Raises Claimed, and StoreUnavailable.
         """
         self.begin()
-        self._say_claim(self.me.as_text())
+        self._say_claim(measurement, self.me.as_text())
         try:
-            rows = self._server.query_meta(CLAIMS, {"id": self.me.processor}).get("claims")
+            rows = self._server.query_meta(claims_of(measurement), {"id": self.me.processor}).get("claims")
             for text in () if rows is None else rows["_value"]:
                 if self.living(other := Holder.of(text)):
-                    pause = random.uniform(*_CLAIM_PAUSE_SECONDS)  # noqa: S311  # so that two do not meet again
-                    raise StoreUnavailable(f"{other} registers sources at this moment", pause)
+                    pause = random.uniform(*CLAIM_PAUSE_SECONDS)  # noqa: S311  # so that two do not meet again
+                    raise Claimed(f"{other} {doing} at this moment", pause)
             yield
         finally:
-            self._say_claim("")
+            self._say_claim(measurement, "")
 
     def end(self) -> None:
         """Say that this processor has ended, if the server can be reached."""
@@ -134,8 +141,8 @@ class Leases:
             with contextlib.suppress(StoreError):  # whoever writes next says it
                 self._beat(self._beats + 1)
 
-    def _say_claim(self, text: str) -> None:
-        self._server.write_meta([point("claim", {"processor": self.me.processor}, {"holder": text}, 0)])
+    def _say_claim(self, measurement: str, text: str) -> None:
+        self._server.write_meta([point(measurement, {"processor": self.me.processor}, {"holder": text}, 0)])
 
     def _beat(self, number: int) -> None:
         line = point("processor", {"processor": self.me.processor}, {"beat": number}, 0)
@@ -154,15 +161,20 @@ from(bucket: bucket)
 """
 
 
-CLAIMS = """
+_CLAIMS = """
 from(bucket: bucket)
     |> range(start: 1970-01-01T00:00:00Z, stop: 1970-01-01T00:00:01Z)
-    |> filter(fn: (r) => r._measurement == "claim" and r._field == "holder")
+    |> filter(fn: (r) => r._measurement == "{measurement}" and r._field == "holder")
     |> filter(fn: (r) => r.processor != id and r._value != "")
     |> keep(columns: ["_value"])
     |> group()
     |> yield(name: "claims")
 """
+
+
+def claims_of(measurement: str) -> str:
+    """The text that asks who else has a claim."""
+    return _CLAIMS.format(measurement=measurement)
 
 
 def _machine() -> str:

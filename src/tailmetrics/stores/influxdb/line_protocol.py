@@ -10,12 +10,18 @@ from tailmetrics.stores.influxdb.record_points import FAR
 _CONTROLS = [chr(code) for code in (*range(32), 127)]
 _ENCODED = {sign: f"%{ord(sign):02X}" for sign in ("%", "\\", *_CONTROLS)}
 _TAG = {**_ENCODED, ",": "\\,", "=": "\\=", " ": "\\ "}
-_TEXT = {**{sign: f"%{ord(sign):02X}" for sign in ("%", *_CONTROLS)}, "\\": "\\\\", '"': '\\"'}
+_ENCODED_TEXT = {sign: f"%{ord(sign):02X}" for sign in ("%", *_CONTROLS)}
+_TEXT = {**_ENCODED_TEXT, "\\": "\\\\", '"': '\\"'}
 
 
 def encoded(text: str) -> str:
     """Text as it is kept in a tag, where line protocol has no place for a backslash or control characters."""
     return text.translate({ord(sign): code for sign, code in _ENCODED.items()})
+
+
+def encoded_text(text: str) -> str:
+    """Text as it is kept in a field, which has a place for backslashes."""
+    return _escape(text, _ENCODED_TEXT)
 
 
 def decoded(column: pl.Series) -> pl.Series:

@@ -55,12 +55,12 @@ def all_requests(found: dict[str, Tables], asked: Asked, columns: Sequence[str] 
     return pl.concat([near, far_requests(found, asked).select(near.columns)], rechunk=True)
 
 
-def all_paths(found: dict[str, Tables], asked: Asked) -> pl.DataFrame:
-    """Requests of all times as rows: `time` (us), `path`, `status_code`."""
+def all_paths(found: dict[str, Tables], asked: Asked, columns: Sequence[str] = ()) -> pl.DataFrame:
+    """Requests of all times as rows: `time` (us), `path`, `status_code`, and `columns`."""
     status = pl.col("status_code").cast(pl.Int16)
-    columns = (logged_us().alias("time"), pl.col("_value").cast(pl.String).alias("path"), status)
-    near = [found[f"path_{tick}"].select(columns) for tick in TICKS if f"path_{tick}" in found]
-    return pl.concat([far_requests(found, asked).select("time", "path", "status_code"), *near])
+    own = (logged_us().alias("time"), pl.col("_value").cast(pl.String).alias("path"), status)
+    near = [found[f"path_{tick}"].select(*own, *columns) for tick in TICKS if f"path_{tick}" in found]
+    return pl.concat([far_requests(found, asked).select("time", "path", "status_code", *columns), *near])
 
 
 def far_requests(found: dict[str, Tables], asked: Asked) -> pl.DataFrame:
@@ -87,8 +87,8 @@ def far_requests(found: dict[str, Tables], asked: Asked) -> pl.DataFrame:
     )
 
 
-def stored_requests(found: dict[str, Tables], asked: Asked) -> pl.DataFrame:
-    """Requests of all times as frames of STORED_SCHEMA: the lane as source, the place in a tick as offset."""
+def whole_requests(found: dict[str, Tables], asked: Asked) -> pl.DataFrame:
+    """Requests of all times with all columns, and `time` (us), `lane`, `offset`, the place in a tick."""
     far = far_requests(found, asked).with_columns(offset=pl.col("_time") - FAR_START_NS)
     frames = [far.drop("_time")]
     for tick in TICKS:
@@ -105,9 +105,18 @@ def stored_requests(found: dict[str, Tables], asked: Asked) -> pl.DataFrame:
         place = pl.col("_time") % tick_length()
         frame = frame.with_columns(pl.col("status_code").cast(pl.Int16), time=logged_us(), offset=place)
         frames.append(frame.select(frames[0].columns))
+    return pl.concat(frames)
+
+
+def stored_requests(found: dict[str, Tables], asked: Asked) -> pl.DataFrame:
+    """Requests of all times as frames of STORED_SCHEMA: the lane stands for the source."""
+    return as_stored(whole_requests(found, asked)).sort("timestamp", "source", "offset")
+
+
+def as_stored(requests: pl.DataFrame) -> pl.DataFrame:
+    """The rows of `whole_requests` as those of STORED_SCHEMA."""
     timestamp = pl.from_epoch("time", "us").dt.replace_time_zone("UTC").alias("timestamp")
-    stored = pl.concat(frames).with_columns(timestamp, source="lane").select(list(STORED_SCHEMA))
-    return stored.sort("timestamp", "source", "offset")
+    return requests.with_columns(timestamp, source="lane").select(list(STORED_SCHEMA))
 
 
 def edges(found: dict[str, Tables]) -> list[int]:

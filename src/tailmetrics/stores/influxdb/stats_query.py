@@ -11,6 +11,7 @@ from tailmetrics.errors import UnknownCustomer
 from tailmetrics.stats import (
     MAX_WINDOWS,
     BreakdownQuery,
+    RequestsQuery,
     StatsAnswer,
     StatsQuery,
 )
@@ -47,11 +48,11 @@ async def stats(reader: InfluxDBReader, query: StatsQuery) -> StatsAnswer:
     return answer
 
 
-def asked_of(reader: InfluxDBReader, query: StatsQuery | BreakdownQuery) -> Asked:
+def asked_of(reader: InfluxDBReader, query: StatsQuery | BreakdownQuery | RequestsQuery) -> Asked:
     """The requests that a query is about. Raises UnknownCustomer for an id that no request can have."""
     check_storable(query.customer_id)
     ids = None if query.customer_id is None else [query.customer_id]
-    return Asked.of(reader.bucket, ids, query.start, query.end, reader.oldest_us)
+    return Asked.of(reader.bucket, ids, query.start, query.end, reader.oldest_us, only=query.only)
 
 
 async def check_known(reader: InfluxDBReader, customer_id: str | None) -> None:

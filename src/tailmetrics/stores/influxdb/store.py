@@ -17,8 +17,10 @@ from tailmetrics.errors import StoreUnavailable
 from tailmetrics.settings import Settings
 from tailmetrics.sources import Batch, Source
 from tailmetrics.stats import (
+    ALL_REQUESTS,
     Breakdown,
     BreakdownQuery,
+    CountsQuery,
     CustomersPage,
     CustomersQuery,
     RecordsQuery,
@@ -28,8 +30,9 @@ from tailmetrics.stats import (
     TrendsQuery,
 )
 from tailmetrics.status import SourceStatus
-from tailmetrics.stores.base import COMMIT_LINES, READ_AHEAD, asked
-from tailmetrics.stores.influxdb import counts_query, meta_queries, records_query, stats_query
+from tailmetrics.stores.base import COMMIT_LINES, READ_AHEAD, Changes, Note, asked
+from tailmetrics.stores.influxdb import counts_query, filtered_query, meta_queries, records_query, stats_query
+from tailmetrics.stores.influxdb.notes import InfluxDBNotes, note
 from tailmetrics.stores.influxdb.reader import InfluxDBReader
 from tailmetrics.stores.influxdb.server import CONNECT_SECONDS, Server
 from tailmetrics.stores.influxdb.summaries import InfluxDBSummaries
@@ -64,6 +67,7 @@ class InfluxDBStore:
         self._server = Server(settings)
         self._writer = InfluxDBWriter(self._server, settings.max_rejects_kept)
         self._reader = InfluxDBReader(self._server.address, settings.query_timeout_seconds)
+        self._notes = InfluxDBNotes(self._server)
         self._summaries = InfluxDBSummaries(self._reader, self._server)
         self._cache = BlockCache()
         self._pinned: Reading | None = None
@@ -118,6 +122,8 @@ class InfluxDBStore:
         return contextlib.nullcontext(pinned)
 
     async def stats(self, query: StatsQuery) -> StatsAnswer:
+        if query.only != ALL_REQUESTS:
+            return await self._ask(lambda reader: filtered_query.stats(reader, query))
         if query.customer_id is None:
             answer = await self._ask(lambda _: answers.stats(self._reading(), query))
             if answer is not None:
@@ -125,20 +131,41 @@ class InfluxDBStore:
         return await self._ask(lambda reader: stats_query.stats(reader, query))
 
     async def breakdown(self, query: BreakdownQuery) -> Breakdown:
+        if query.latencies or query.only != ALL_REQUESTS:
+            return await self._ask(lambda reader: filtered_query.breakdown(reader, query))
         if query.customer_id is None:
             return await self._ask(lambda _: answers.breakdown(self._reading(), query))
         return await self._ask(lambda reader: counts_query.breakdown(reader, query))
 
     async def customers(self, query: CustomersQuery) -> CustomersPage:
+        if query.only != ALL_REQUESTS:
+            return await self._ask(lambda reader: filtered_query.customers(reader, query))
         return await self._ask(lambda _: answers.customers(self._reading(), query))
 
     async def trends(self, query: TrendsQuery) -> Sequence[Trend]:
+        if query.only != ALL_REQUESTS:
+            return await self._ask(lambda reader: filtered_query.trends(reader, query))
         return await self._ask(lambda _: answers.trends(self._reading(), query))
+
+    async def counts(self, query: CountsQuery) -> pl.DataFrame:
+        if query.only != ALL_REQUESTS or query.limit_seconds is not None:
+            return await self._ask(lambda reader: filtered_query.counts(reader, query))
+        return await self._ask(lambda _: answers.counts(self._reading(), query))
+
+    async def changes(self, mark: str | None) -> Changes:
+        return await self._ask(lambda _: self._summaries.changes(mark))
+
+    async def note(self, name: str) -> Note:
+        return await self._ask(lambda reader: note(reader, name))
+
+    async def keep_note(self, name: str, text: str, version: int) -> bool:
+        return await asyncio.to_thread(self._notes.keep, name, text, version)
 
     async def span(self) -> tuple[datetime, datetime] | None:
         return await self._ask(lambda _: answers.span(self._reading()))
 
     rejects = asked(meta_queries.rejects)
+    requests = asked(records_query.requests)
     series = asked(meta_queries.series)
     status = asked(meta_queries.status)
     ping = asked(meta_queries.ping)
@@ -163,6 +190,7 @@ class InfluxDBStore:
                 return
             self._closed = True
             self._writer.close()
+        self._notes.close()
         self._reader.close()
         self._server.close()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import secrets
 from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
@@ -17,6 +18,7 @@ from typing import Any
 import polars as pl
 
 from tailmetrics.errors import StoreUnavailable
+from tailmetrics.stores.base import Changes
 from tailmetrics.stores.influxdb import flux
 from tailmetrics.stores.influxdb.csv import Tables
 from tailmetrics.stores.influxdb.flux import Asked
@@ -27,6 +29,7 @@ from tailmetrics.stores.influxdb.record_points import NEAR_HIGH_US, NEAR_LOW_US
 from tailmetrics.stores.influxdb.server import Server
 from tailmetrics.stores.summaries.base import BlockKey, BlocksGone
 from tailmetrics.stores.summaries.block import DAY_US, LEVELS, Part
+from tailmetrics.stores.summaries.maker import FENCE, SWEEPS_TO_FORGET
 from tailmetrics.stores.summaries.manifest import (
     ALWAYS,
     BlockRef,
@@ -34,6 +37,7 @@ from tailmetrics.stores.summaries.manifest import (
     State,
     Touched,
     spans_of_text,
+    united,
     within,
 )
 from tailmetrics.stores.windowing import Span
@@ -121,6 +125,24 @@ class InfluxDBSummaries:
             return State(Manifest.of_text("".join(newest["_value"])), since, oldest_us)
         except ValueError as error:  # it is several points, of which not all are there yet
             raise StoreUnavailable("InfluxDB has not stored the newest manifest whole yet") from error
+
+    async def changes(self, mark: str | None) -> Changes:
+        """What journals say behind a mark, which tells the place in each, and how many manifests there were.
+
+        None where an entry behind it is gone: what a manifest included is deleted after a while. Places in a
+        journal follow each other; of one that no manifest names any more there have been three sweeps since.
+        """
+        state = await self.state()
+        number, places = state.manifest.number, state.included
+        now = json.dumps([number, places])
+        if mark is None:
+            return Changes(now, None)
+        number_before, before = json.loads(mark)
+        later = [each for each in state.since if each.place > before.get(each.journal, 0)]
+        behind = sum(max(0, place - before.get(journal, 0)) for journal, place in places.items())
+        if len(later) < behind or number - number_before >= SWEEPS_TO_FORGET * FENCE:
+            return Changes(now, None)
+        return Changes(now, tuple(united(span for each in later for span in each.spans)))
 
     async def parts(self, refs: Sequence[BlockRef], part: Part) -> Sequence[bytes]:
         texts: list[str] = []

@@ -10,19 +10,24 @@ from datetime import datetime
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
 import sqlalchemy as sa
 
 from tailmetrics.errors import UnknownCustomer
 from tailmetrics.stats import (
+    ALL_REQUESTS,
     MAX_WINDOWS,
     Breakdown,
     BreakdownQuery,
+    CountsQuery,
     CustomersPage,
     CustomersQuery,
     PathCount,
     Reject,
     RejectsPage,
     RejectsQuery,
+    RequestFilter,
+    RequestsQuery,
     StatsAnswer,
     StatsQuery,
     StatusCount,
@@ -39,7 +44,9 @@ from tailmetrics.stores.results import (
     result_in_one_window,
     result_in_windows,
     summary_of,
+    trends_of,
 )
+from tailmetrics.stores.sql import counts_query, customers_query, filtering
 from tailmetrics.stores.sql.aggregates import aggregates_of, counts_of, failed_of, us, window_key
 from tailmetrics.stores.sql.schema import customers, records, rejects, reports, sources, store
 from tailmetrics.stores.sql.summaries import SqlSummarized
@@ -73,43 +80,67 @@ class Queries:
 
     async def stats(self, query: StatsQuery) -> StatsAnswer:
         """Raises UnknownCustomer and QueryError."""
-        if query.customer_id is None and (found := await answers.stats(self._summaries, query)) is not None:
-            return found
+        if query.customer_id is None and query.only == ALL_REQUESTS:
+            found = await answers.stats(self._summaries, query)
+            if found is not None:
+                return found
         check_filling(query)
-        where = await self.of_customers(query.customer_id, _within(query.start, query.end))
+        where = await self.selected(query)
         if query.every.cuts:
             answer = await self._in_windows(query, where)
         else:
             answer = await self._in_one_window(query, where)
         if query.customer_id is not None and not answer.summary.total_requests:
-            await self._check_known(query.customer_id)
+            await self.check_known(query.customer_id)
         return answer
 
     async def customers(self, query: CustomersQuery) -> CustomersPage:
         """Raises QueryError for a wrong cursor."""
+        if query.only != ALL_REQUESTS:
+            return await customers_query.customers(self._connection, query)
         return await answers.customers(self._summaries, query)
 
     async def breakdown(self, query: BreakdownQuery) -> Breakdown:
         """Raises UnknownCustomer."""
-        if query.customer_id is None:
+        if query.customer_id is None and query.only == ALL_REQUESTS and not query.latencies:
             return await answers.breakdown(self._summaries, query)
-        where = await self.of_customers(query.customer_id, _within(query.start, query.end))
-        counted = counts_of(records.c.status_code, where, query.failures).subquery()
-        statuses = await self.fetch(
-            sa.select(counted.c.key, counted.c.requests, counted.c.failed).order_by(counted.c.key)
-        )
+        where, status = await self.selected(query), records.c.status_code
+        if query.latencies:
+            statement = self._aggregates(status, where, query.failures)
+        else:
+            statement = counts_of(status, where, query.failures)
+        statuses = await self.fetch(statement.order_by("key"))
         if not statuses:
-            await self._check_known(query.customer_id)
+            if query.customer_id is not None:
+                await self.check_known(query.customer_id)
             return Breakdown()
         paths, paths_total = await self._paths(where, query)
         return Breakdown(
             paths,
             paths_total,
-            tuple(StatusCount(key, int(number), int(failed)) for key, number, failed in statuses),
+            tuple(
+                StatusCount(row.key, int(row.requests), int(row.failed), row.p99 if query.latencies else None)
+                for row in statuses
+            ),
         )
 
     async def trends(self, query: TrendsQuery) -> Sequence[Trend]:
-        return await answers.trends(self._summaries, query)
+        if query.only == ALL_REQUESTS:
+            return await answers.trends(self._summaries, query)
+        counted = await self.counts(
+            CountsQuery(
+                query.start,
+                query.end,
+                query.part_us,
+                query.failures,
+                customer_ids=query.customer_ids,
+                only=query.only,
+            )
+        )
+        return trends_of(query, counted.iter_rows())
+
+    async def counts(self, query: CountsQuery) -> pl.DataFrame:
+        return await counts_query.counts(self._connection, query)
 
     async def span(self) -> tuple[datetime, datetime] | None:
         return await answers.span(self._summaries)
@@ -182,6 +213,15 @@ class Queries:
     ) -> sa.Select[Any]:
         return aggregates_of(key, where, failures, percentiles=self.is_postgresql)
 
+    def is_selected(self, only: RequestFilter) -> sa.ColumnElement[bool]:
+        """A condition for what a filter selects."""
+        return filtering.is_selected(only, self._connection.dialect)
+
+    async def selected(self, query: StatsQuery | BreakdownQuery | RequestsQuery) -> sa.ColumnElement[bool]:
+        """A condition for the requests that a query is about. Raises UnknownCustomer."""
+        where = _within(query.start, query.end) & self.is_selected(query.only)
+        return await self.of_customers(query.customer_id, where)
+
     async def of_customers(
         self, customer_id: str | None, where: sa.ColumnElement[bool]
     ) -> sa.ColumnElement[bool]:
@@ -205,7 +245,8 @@ class Queries:
             raise UnknownCustomer(customer_id)
         return int(rows[0][0])
 
-    async def _check_known(self, customer_id: str) -> None:
+    async def check_known(self, customer_id: str) -> None:
+        """Raises UnknownCustomer for one without any request."""
         key = await self._key_of(customer_id)
         if not await self.fetch(sa.select(sa.literal(1)).where(records.c.customer_key == key).limit(1)):
             raise UnknownCustomer(customer_id)
@@ -281,12 +322,20 @@ class Queries:
         )
         number, path = sa.func.count(), sa.func.min(matching.c.path)
         rows = await self.fetch(
-            sa.select(path, number, sa.func.sum(matching.c.failed), sa.func.count().over())
+            sa.select(path, number, sa.func.sum(matching.c.failed), sa.func.count().over(), matching.c.key)
             .group_by(matching.c.key)
             .order_by(number.desc(), path)
             .limit(query.top)
         )
-        paths = tuple(PathCount(path, number, int(failed)) for path, number, failed, _ in rows)
+        p99: dict[Any, float | None] = {}
+        if query.latencies:
+            of_top = where & key.in_([row.key for row in rows])
+            p99 = {
+                row.key: row.p99 for row in await self.fetch(self._aggregates(key, of_top, query.failures))
+            }
+        paths = tuple(
+            PathCount(path, number, int(failed), p99.get(key)) for path, number, failed, _, key in rows
+        )
         return paths, rows[0][3] if rows else 0
 
 

@@ -16,13 +16,12 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from tailmetrics.errors import SchemaMismatch, StoreError, StoreGone
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 PIECE_BYTES = 1024 * 1024
 
 _MYSQL = ("mysql", "mariadb")
 _ID_BYTES = 1024  # of 256 characters
-_SUMMARIES_SINCE = 3  # the version
 
 
 class Words(TypeDecorator[str]):
@@ -177,7 +176,20 @@ maker = sa.Table(
     sa.Column("said", Words(), nullable=False),
 )
 
-_SUMMARIES = (journal, manifests, blocks, maker)
+# In pieces as blocks are, the first of which is there always, and its version counts.
+notes = sa.Table(
+    "notes",
+    _metadata,
+    sa.Column("name", Words(key=True), primary_key=True),
+    sa.Column("piece", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("version", sa.BigInteger, nullable=False),
+    sa.Column("data", sa.LargeBinary(PIECE_BYTES), nullable=False),
+)
+
+# Tables that came with later versions than the first.
+_TABLES_SINCE = {3: (journal, manifests, blocks, maker), 4: (notes,)}
+
+_Upgrade = Callable[[sa.Connection, sa.TextClause], None]
 
 
 def _replace_view(connection: sa.Connection, daily_stats: sa.TextClause) -> None:
@@ -187,12 +199,12 @@ def _replace_view(connection: sa.Connection, daily_stats: sa.TextClause) -> None
     connection.execute(daily_stats)
 
 
-def _add_summaries(connection: sa.Connection, _: sa.TextClause) -> None:
-    _metadata.create_all(connection, _SUMMARIES)
+def _add_tables(version: int) -> _Upgrade:
+    return lambda connection, _: _metadata.create_all(connection, _TABLES_SINCE[version])
 
 
 # What leads from each version to the next, the first from 1 to 2; each is run in one transaction.
-_UPGRADES: tuple[Callable[[sa.Connection, sa.TextClause], None], ...] = (_replace_view, _add_summaries)
+_UPGRADES: tuple[_Upgrade, ...] = (_replace_view, _add_tables(3), _add_tables(4))
 
 
 def prepare(connection: sa.Connection, daily_stats: sa.TextClause, name: str) -> None:
@@ -204,7 +216,6 @@ def prepare(connection: sa.Connection, daily_stats: sa.TextClause, name: str) ->
     """
     found = set(sa.inspect(connection).get_table_names())
     own = {table.name for table in (*_metadata.tables.values(), records)}
-    later = {table.name for table in _SUMMARIES}  # than the first versions
     if store.name not in found:
         if foreign := sorted(found & own):
             raise StoreError(
@@ -223,7 +234,7 @@ def prepare(connection: sa.Connection, daily_stats: sa.TextClause, name: str) ->
         connection.execute(
             store.insert().values(id=1, schema_version=version, store_id=secrets.token_hex(4), **counts)
         )
-    elif missing := sorted(own - found - (later if version < _SUMMARIES_SINCE else set())):
+    elif missing := sorted(own - found - _names_since(version)):
         raise StoreGone(
             f"{name}: of its tables these were removed: {', '.join(missing)}; put them back, or "
             "drop the others too and restart to begin with empty ones"
@@ -239,6 +250,11 @@ def prepare(connection: sa.Connection, daily_stats: sa.TextClause, name: str) ->
     # Not with the tables alone: a view is easily dropped, and nothing is lost with it.
     if "daily_stats" not in sa.inspect(connection).get_view_names():
         connection.execute(daily_stats)
+
+
+def _names_since(version: int) -> set[str]:
+    """The tables that only versions behind this one have."""
+    return {table.name for since, tables in _TABLES_SINCE.items() if since > version for table in tables}
 
 
 def write_nothing(connection: sa.Connection) -> None:

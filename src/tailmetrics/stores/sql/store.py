@@ -23,7 +23,8 @@ from tailmetrics.stores.base import READ_AHEAD, asked
 from tailmetrics.stores.loop_thread import LoopThread
 from tailmetrics.stores.record_pages import pages
 from tailmetrics.stores.results import took_too_long
-from tailmetrics.stores.sql import records_query, schema
+from tailmetrics.stores.sql import notes, records_query, schema
+from tailmetrics.stores.sql.changes import changes
 from tailmetrics.stores.sql.dialect import Database, errors_translated, parameters_refused
 from tailmetrics.stores.sql.queries import Queries
 from tailmetrics.stores.sql.summaries import SqlSummaries
@@ -115,6 +116,10 @@ class SqlStore:
     customers = asked(Queries.customers)
     breakdown = asked(Queries.breakdown)
     trends = asked(Queries.trends)
+    counts = asked(Queries.counts)
+    requests = asked(records_query.requests)
+    changes = asked(changes)
+    note = asked(notes.note)
     rejects = asked(Queries.rejects)
     span = asked(Queries.span)
     _count = asked(records_query.count)
@@ -122,6 +127,12 @@ class SqlStore:
 
     def records(self, query: RecordsQuery) -> AsyncIterator[pl.DataFrame]:
         return pages(self, query, self._count, self._page)
+
+    async def keep_note(self, name: str, text: str, version: int) -> bool:
+        self.check_present()
+        return await asyncio.to_thread(
+            self._write, lambda _: notes.keep_note(self._engine, name, text, version)
+        )
 
     async def status(self) -> StoreStatus:
         self.check_present()

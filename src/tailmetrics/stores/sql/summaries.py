@@ -93,32 +93,32 @@ class SqlSummarized:
     ) -> AsyncGenerator[pl.DataFrame, None]:
         columns = (records.c.time_us, records.c.customer_key, records.c.status_code, records.c.duration)
         async with self._reading() as connection:
-            selected = await _selected(connection, spans, customer_ids)
-            async with aclosing(selected.rows(*columns)) as frames:
+            chosen = await selected(connection, spans, customer_ids)
+            async with aclosing(chosen.rows(*columns)) as frames:
                 async for frame in frames:
-                    named = frame.join(selected.customers, on="customer_key", how="left")
+                    named = frame.join(chosen.customers, on="customer_key", how="left")
                     yield named.drop("customer_key")
 
     async def paths(self, spans: Sequence[Span]) -> AsyncGenerator[pl.DataFrame, None]:
         columns = (records.c.time_us, records.c.path, records.c.status_code)
         async with self._reading() as connection:
-            selected = await _selected(connection, spans)
-            async with aclosing(selected.rows(*columns)) as frames:
+            chosen = await selected(connection, spans)
+            async with aclosing(chosen.rows(*columns)) as frames:
                 async for frame in frames:
                     yield frame
 
     async def edges(self, spans: Sequence[Span]) -> Span | None:
         async with self._reading() as connection:
-            selected = await _selected(connection, spans)
-            inside = selected.spans
+            chosen = await selected(connection, spans)
+            inside = chosen.spans
             if not inside:
                 return None
-            if (inside[0][0], inside[-1][1]) == selected.within_us:  # as it is written down
+            if (inside[0][0], inside[-1][1]) == chosen.within_us:  # as it is written down
                 return inside[0][0], inside[-1][1] - 1
             first, last = sa.func.min(records.c.time_us), sa.func.max(records.c.time_us)
             found = [
                 (row[0], row[1])
-                for where in selected.conditions()
+                for where in chosen.conditions()
                 for row in await connection.execute(sa.select(first, last).where(where))
                 if row[0] is not None
             ]
@@ -201,7 +201,7 @@ class SqlSummaries(SqlSummarized):
 
 
 @dataclass(frozen=True, slots=True)
-class _Selected:
+class Selected:
     """The records of some customers, or of all, in spans of time.
 
     `within_us` are the times of all records. The index has the times of each customer apart: records are
@@ -237,9 +237,10 @@ class _Selected:
                     yield await asyncio.to_thread(_frame, rows, columns)
 
 
-async def _selected(
+async def selected(
     connection: AsyncConnection, spans: Sequence[Span], customer_ids: Sequence[str] | None = None
-) -> _Selected:
+) -> Selected:
+    """The records in spans (apart from each other, in order) of some customers, or of all (None)."""
     counts = await connection.execute(sa.select(store.c.records, store.c.first_us, store.c.last_us))
     number, first, last = counts.one()
     within_us = (0, 0) if first is None else (first, last + 1)
@@ -255,9 +256,7 @@ async def _selected(
     share = sum(high - low for low, high in inside) / max(within_us[1] - within_us[0], 1)
     read = share * number + len(found) * len(inside) * _ROWS_A_SEEK
     by_customer = customer_ids is not None or read < number
-    return _Selected(
-        connection, inside, within_us, pl.DataFrame(found, _CUSTOMERS, orient="row"), by_customer
-    )
+    return Selected(connection, inside, within_us, pl.DataFrame(found, _CUSTOMERS, orient="row"), by_customer)
 
 
 def _in_span(span: Span) -> sa.ColumnElement[bool]:

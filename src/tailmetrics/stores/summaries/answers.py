@@ -16,6 +16,7 @@ from tailmetrics.stats import (
     MAX_WINDOWS,
     Breakdown,
     BreakdownQuery,
+    CountsQuery,
     CustomersPage,
     CustomersQuery,
     Failures,
@@ -27,6 +28,7 @@ from tailmetrics.stats import (
     Trend,
     TrendsQuery,
 )
+from tailmetrics.stores.base import COUNTS_SCHEMA
 from tailmetrics.stores.cursors import place_of
 from tailmetrics.stores.results import (
     FAILURE_RULES,
@@ -159,30 +161,41 @@ async def breakdown(store: Summarized, query: BreakdownQuery) -> Breakdown:
 
 async def trends(store: Summarized, query: TrendsQuery) -> list[Trend]:
     """How requests of some customers spread over a range."""
-    ids = [customer_id for customer_id in dict.fromkeys(query.customer_ids) if can_be_stored(customer_id)]
-    start, length = to_us(query.start), query.part_us
-    if not ids:
-        return trends_of(query, ())
+    found = await _by_part(store, query)
+    return trends_of(query, found.select("customer_id", "part", "count", "failed").iter_rows())
 
-    def part_of(times: Times) -> Times:
-        return (times - start) // length
 
-    state = await store.state()
-    plan = planned(
-        state,
-        "customers",
-        start,
-        to_us(query.end),
-        lambda first, last: part_of(first) == part_of(last),
-    )
-    rows = await _read(store.requests(plan.spans, ids), ["customer_id", "time", "status_code"])
-    keys = ["customer_id", "stretch", "status_code"]
-    stretch = (pl.col("time") - start) // length
-    counts = await _counts(store, plan, "customers", keys, rows, wanted=pl.Series(ids), stretch=stretch)
+async def counts(store: Summarized, query: CountsQuery) -> pl.DataFrame:
+    """Rows of COUNTS_SCHEMA, of a query without a filter and without a limit."""
+    found = await _by_part(store, query)
+    sums = (_COUNT.alias("requests"), pl.col("failed").sum().alias("bad"))
+    return found.group_by("customer_id", "part").agg(*sums).cast(COUNTS_SCHEMA)  # type: ignore[arg-type]
+
+
+async def _by_part(store: Summarized, query: TrendsQuery | CountsQuery) -> pl.DataFrame:
+    """Columns `customer_id`, `part`, `count` and `failed`, which add up."""
+    ids = None
+    if query.customer_ids is not None:
+        ids = [each for each in dict.fromkeys(query.customer_ids) if can_be_stored(each)]
+    (start, end), length = _bounds(query.start, query.end), query.part_us
+    if ids == []:
+        return pl.DataFrame(schema={**COUNTS_SCHEMA, "count": pl.Int64, "failed": pl.Int64})
+
+    def is_whole(first: Times, last: Times) -> Cells:
+        same: Cells = (first - start) // length == (last - start) // length
+        return same
+
+    plan = planned(await store.state(), "customers", start, end, is_whole if length else None)
+    keys = ["customer_id", "status_code", *(["stretch"] if length else [])]
+    stretch = {"stretch": (pl.col("time") - start) // length} if length else {}
+    begins = {"time": (pl.col("time") - start) // length * length + start} if length else {}
+    read = [*keys[:2], *(["time"] if length else [])]
+    rows = await _read(store.requests(plan.spans, ids), read, **begins)
+    wanted = None if ids is None else pl.Series(ids)
+    found = await _counts(store, plan, "customers", keys, rows, wanted=wanted, **stretch)
     failed = pl.when(FAILURE_RULES[query.failures](pl.col("status_code"))).then("count").otherwise(0)
-    return trends_of(
-        query, counts.select("customer_id", "stretch", "count", failed.alias("failed")).iter_rows()
-    )
+    part = pl.col("stretch") if length else pl.lit(0, pl.Int64)
+    return found.with_columns(part.alias("part"), failed.alias("failed"))
 
 
 def _bounds(start: datetime | None, end: datetime | None) -> Span:
@@ -262,10 +275,12 @@ async def _counts(
     return together.with_columns(ids.known.gather(together["code"]).alias(name)).drop("code")
 
 
-async def _read(frames: AsyncGenerator[pl.DataFrame, None], keys: Sequence[str]) -> list[pl.DataFrame]:
+async def _read(
+    frames: AsyncGenerator[pl.DataFrame, None], keys: Sequence[str], **columns: pl.Expr
+) -> list[pl.DataFrame]:
     """What is read, by keys."""
     async with aclosing(frames):
-        return [frame.group_by(keys).agg(_COUNT) async for frame in frames]
+        return [frame.with_columns(**columns).group_by(keys).agg(_COUNT) async for frame in frames]
 
 
 async def _latencies(

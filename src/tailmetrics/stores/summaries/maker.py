@@ -63,7 +63,8 @@ _LEASE_SECONDS = 60.0  # another process that makes blocks and has said nothing 
 _LONGEST_WAIT_SECONDS = 60.0  # for an end of commits to what is to be made
 _SILENT_SECONDS = 3.0
 _SWEEP_SECONDS = 60.0  # for so long a question may read what is no longer named
-_FENCE = 1_000  # manifests, more than are written while one request is under way
+FENCE: Final = 1_000  # manifests, more than are written while one request is under way
+SWEEPS_TO_FORGET: Final = 3  # a journal: one includes it, the next deletes it, the third leaves it out
 _REST = 9  # times as long as making took, while commits go on
 _MOST_SINCE = 500  # commits that questions have to look through
 _FEW_ROWS, _MANY_ROWS = 100_000, 400_000  # of one read
@@ -229,7 +230,7 @@ class Maker:
         if is_known and not state.since and not self._unnamed:
             return
         # So far ahead that no maker that has begun before can name a block in a manifest that counts.
-        fence = _following(state, state.manifest.blocks, state.stale, ahead=_FENCE)
+        fence = _following(state, state.manifest.blocks, state.stale, ahead=FENCE)
         if not await self._store.keep_manifest(replace(fence, included=included)):
             return
         if (await self._store.state()).manifest.number != fence.number:  # one that was under way is newer

@@ -1,9 +1,11 @@
-// Requests by path and by status. Those of a customer come with the view. Those of all customers are asked for
-// only once they are about to be seen, so that the first figures need not wait for them.
+// Requests by path and by status. Counts of a customer come with the view. Those of all customers, and the
+// latencies of a customer's, are asked for only once they are about to be seen, so that the first figures need not
+// wait for them. Each path and status is a link to the figures of it alone.
 
 import { byId, element, figure, replace, setText } from "./dom.js";
 import * as format from "./format.js";
 import { classOf } from "./words.js";
+import { inPlace } from "./zoom.js";
 
 const NEAR = "400px";
 const SHORTEST_PAUSE_MS = 2000;
@@ -15,6 +17,8 @@ export class Breakdown {
   #about = ""; // what the tables are about
   #isAsking = false;
   #pause = 0;
+  #latencies = null;
+  #filter = null;
 
   constructor() {
     const near = new IntersectionObserver(([entry]) => {
@@ -25,9 +29,12 @@ export class Breakdown {
   }
 
   // `about` tells one choice of customer, range and the like from another; `address` is where its figures are.
-  show(view, about, address) {
+  // `filter` makes {href, follow} of a change of the state.
+  show(view, about, address, filter) {
+    this.#filter = filter;
     if (about !== this.#about) {
       this.#about = about;
+      this.#latencies = null;
       clearTimeout(this.#pause);
       this.#pause = 0;
       if (view.breakdown === null) {
@@ -35,9 +42,9 @@ export class Breakdown {
         setText(byId("paths-note"), "being counted…");
       }
     }
-    this.#wanted = view.breakdown === null ? address : null;
-    if (view.breakdown !== null) show(view.breakdown);
-    else this.#ask();
+    this.#wanted = view.breakdown === null ? address : `${address}&latencies=true`;
+    if (view.breakdown !== null) this.#fill(view.breakdown);
+    this.#ask();
   }
 
   async #ask() {
@@ -48,8 +55,10 @@ export class Breakdown {
     const answer = await fetch(address).then((response) => (response.ok ? response.json() : null)).catch(() => null);
     this.#isAsking = false;
     if (about === this.#about) {
-      if (answer !== null) show(answer);
-      else if (!byId("paths").rows.length) setText(byId("paths-note"), "cannot be counted now");
+      if (answer !== null) {
+        this.#latencies = latenciesOf(answer);
+        this.#fill(answer);
+      } else if (!byId("paths").rows.length) setText(byId("paths-note"), "cannot be counted now");
       const pause = Math.max(SHORTEST_PAUSE_MS, REST * (performance.now() - begun));
       this.#pause = setTimeout(() => {
         this.#pause = 0;
@@ -57,31 +66,50 @@ export class Breakdown {
       }, pause);
     } else this.#ask();
   }
+
+  #fill(breakdown) {
+    const linked = (name, value) => ({ filter: this.#filter({ [name]: value, page: 1 }), p99: this.#latencies?.get(value) });
+    const paths = breakdown.paths.map((row) => ({ ...row, name: row.path, about: "", ...linked("path", row.path) }));
+    const statuses = breakdown.statuses.map((row) => {
+      const name = String(row.status_code);
+      return { ...row, name, about: classOf(row.status_code), ...linked("status", name) };
+    });
+    fill(byId("paths"), "Path", paths);
+    fill(byId("statuses"), "Status", statuses);
+    const hidden = breakdown.paths_total - paths.length;
+    setText(byId("paths-note"), hidden > 0 ? `the ${paths.length} with the most requests of ${format.count(breakdown.paths_total)}` : "");
+  }
 }
 
-function show(breakdown) {
-  const paths = breakdown.paths.map((row) => ({ ...row, name: row.path, about: "" }));
-  const statuses = breakdown.statuses.map((row) => ({ ...row, name: String(row.status_code), about: classOf(row.status_code) }));
-  fill(byId("paths"), "Path", paths);
-  fill(byId("statuses"), "Status", statuses);
-  const hidden = breakdown.paths_total - paths.length;
-  setText(byId("paths-note"), hidden > 0 ? `the ${paths.length} with the most requests of ${format.count(breakdown.paths_total)}` : "");
+// The p99 of each path and status, if there are any; a path is no number.
+function latenciesOf({ paths, statuses }) {
+  const all = [...paths.map((row) => [row.path, row.p99_latency]), ...statuses.map((row) => [String(row.status_code), row.p99_latency])];
+  return all.some(([, latency]) => latency !== undefined) ? new Map(all) : null;
 }
 
 function fill(table, title, rows) {
   const most = Math.max(...rows.map((row) => row.total_requests), 1);
   // Roles, as the narrow screen lays a row out in two lines, which some browsers take for no row any more.
-  const head = [title, "Requests", "Failed"].map((label) => element("th", { scope: "col", role: "columnheader" }, label));
+  const hasLatencies = rows.some(({ p99 }) => p99 !== undefined);
+  const focused = table.contains(document.activeElement) ? document.activeElement.textContent : null;
+  const head = [title, "Requests", "Failed", ...(hasLatencies ? ["p99"] : [])].map((label) => element("th", { scope: "col", role: "columnheader" }, label));
   const body = rows.map((row) =>
     element(
       "tr",
       { role: "row" },
-      element("th", { scope: "row", role: "rowheader" }, element("span", { class: "name" }, ...breakable(row.name)), row.about ? element("small", {}, row.about) : ""),
+      element("th", { scope: "row", role: "rowheader" }, nameOf(row), row.about ? element("small", {}, row.about) : ""),
       element("td", { role: "cell" }, figure(row.total_requests, format.count(row.total_requests)), meter(row, most)),
       element("td", { role: "cell" }, figure(row.failed_requests, format.count(row.failed_requests)), element("small", {}, row.failed_requests ? format.share(row.failed_requests, row.total_requests) : "")),
+      ...(hasLatencies ? [element("td", { role: "cell" }, figure(row.p99 ?? null, format.seconds(row.p99 ?? null)))] : []),
     ),
   );
   replace(table, element("thead", { role: "rowgroup" }, element("tr", { role: "row" }, ...head)), element("tbody", { role: "rowgroup" }, ...body));
+  table.classList.toggle("with-latencies", hasLatencies);
+  if (focused !== null) [...table.querySelectorAll(".name")].find((link) => link.textContent === focused)?.focus({ preventScroll: true });
+}
+
+function nameOf({ name, filter }) {
+  return inPlace(element("a", { class: "name", href: filter.href }, ...breakable(name)), filter.follow);
 }
 
 // A bar of what succeeded and what failed, against the largest row.

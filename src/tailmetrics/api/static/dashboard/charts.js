@@ -6,14 +6,15 @@ import { SERIES, dataOf, optionsOf } from "./plots.js";
 
 const HEIGHT = 220;
 const FAR = 10; // windows that page up and page down move
+const NOTHING = { left: 0, top: 0, width: 0, height: 0 }; // of the plot is selected
 
-// Both charts, with the library that draws them.
-export async function makeCharts(exports) {
+// Both charts, with the library that draws them. `zoom` is told from when to when, `open` which window.
+export async function makeCharts(exports, does) {
   await Promise.all([
     load("link", { rel: "stylesheet", href: "/static/uplot/uPlot.min.css" }),
     load("script", { src: "/static/uplot/uPlot.iife.min.js" }),
   ]);
-  return [new Chart("requests", "Requests", exports), new Chart("latency", "Latency", null)];
+  return [new Chart("requests", "Requests", exports, does), new Chart("latency", "Latency", null, does)];
 }
 
 function load(tag, attributes) {
@@ -29,13 +30,19 @@ class Chart {
   #kind;
   #plot = null;
   #windows = [];
-  #shown = { tz: "UTC", from: 0, to: 1, step: 1 };
+  #before = [];
+  #marks = [];
+  #shown = { tz: "UTC", from: 0, to: 1, marks: [] };
   #at = null;
+  #other = null; // the other end of what is selected
+  #isDragged = false;
   #later = 0;
   #parts;
+  #does;
 
-  constructor(kind, title, exports) {
+  constructor(kind, title, exports, does) {
     this.#kind = kind;
+    this.#does = does;
     const legend = SERIES[kind].map((series) => ({ ...series, value: element("span", { class: "value" }) }));
     const time = element("span", { class: "time" });
     const area = element("div", {
@@ -43,6 +50,7 @@ class Chart {
       tabindex: "0",
       role: "slider",
       "aria-label": `${title}: a window of time, chosen with the arrow keys`,
+      "aria-describedby": "chart-hint",
       "aria-orientation": "horizontal",
       "aria-valuemin": "0",
       "aria-valuemax": "0",
@@ -50,7 +58,8 @@ class Chart {
       "aria-valuetext": "",
     });
     const table = element("table");
-    this.#parts = { legend, time, area, table, exports };
+    const ghost = element("li", { class: "key key-before", hidden: true }, element("span", { class: "swatch", "aria-hidden": "true" }), "before");
+    this.#parts = { legend, ghost, time, area, table, exports };
     const keys = legend.map(({ key, label, value }) =>
       element("li", { class: `key key-${key}` }, element("span", { class: "swatch", "aria-hidden": "true" }), label, " ", value),
     );
@@ -59,7 +68,7 @@ class Chart {
         "section",
         { class: "panel chart", "aria-label": title, id: `chart-${kind}` },
         element("div", { class: "panel-head" }, element("h2", {}, title), ...(exports ? [exports] : [])),
-        element("ul", { class: "legend" }, ...keys, element("li", {}, time)),
+        element("ul", { class: "legend" }, ...keys, ghost, element("li", {}, time)),
         area,
         element(
           "details",
@@ -69,8 +78,10 @@ class Chart {
         ),
       ),
     );
-    area.addEventListener("keydown", (event) => this.#move(event));
+    area.addEventListener("keydown", (event) => this.#press(event));
     area.addEventListener("blur", () => this.#choose(null));
+    area.addEventListener("mousedown", () => (this.#isDragged = false));
+    area.addEventListener("click", (event) => this.#click(event));
     new ResizeObserver(() => this.#plot?.setSize(this.#size())).observe(area);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#draw());
   }
@@ -78,10 +89,13 @@ class Chart {
   show(stats) {
     this.#windows = stats.windows;
     const times = [stats.from, stats.to].map((time) => Date.parse(time) / 1000);
-    this.#shown = { tz: stats.tz, from: times[0], to: times[1] };
+    const isMoved = times[0] !== this.#shown.from;
+    this.#shown = { tz: stats.tz, from: times[0], to: times[1], marks: this.#marks };
     if (this.#at !== null) this.#at = Math.min(this.#at, this.#windows.length - 1);
+    this.#other = null;
+    if (isMoved) this.#plot?.setSelect(NOTHING, false);
     if (this.#plot === null) this.#draw();
-    else this.#plot.setData(dataOf(this.#kind, this.#windows));
+    else this.#plot.setData(this.#data());
     this.#parts.area.setAttribute("aria-valuemax", String(Math.max(0, this.#windows.length - 1)));
     this.#read(this.#at);
     // The table can wait until there is time for it.
@@ -89,19 +103,61 @@ class Chart {
     this.#later = requestIdleCallback(() => this.#tabulate(), { timeout: 1000 });
   }
 
+  // The same of the period before as a ghost; nothing for none.
+  compare(before) {
+    this.#before = before;
+    this.#parts.ghost.hidden = !before.length;
+    this.#plot?.setData(this.#data());
+  }
+
+  // Moments to be marked, {at, severity} in epoch seconds.
+  mark(marks) {
+    this.#marks = this.#shown.marks = marks;
+    this.#plot?.redraw(false);
+  }
+
+  focus() {
+    this.#parts.area.focus();
+  }
+
   #draw() {
     this.#plot?.destroy();
-    const options = optionsOf(this.#kind, this.#size(), () => this.#shown, (index) => this.#read(index));
-    this.#plot = new window.uPlot(options, dataOf(this.#kind, this.#windows), this.#parts.area);
+    const options = optionsOf(
+      this.#kind,
+      this.#size(),
+      () => this.#shown,
+      (left) => this.#read(this.#indexAt(left)),
+      (left, right) => this.#dragged(left, right),
+    );
+    this.#plot = new window.uPlot(options, this.#data(), this.#parts.area);
+  }
+
+  #data() {
+    return dataOf(this.#kind, this.#windows, this.#before);
+  }
+
+  // The window that a place of the plot, in pixels, belongs to; null beside all of them.
+  #indexAt(left) {
+    if (left === undefined || left < 0) return null;
+    const time = this.#plot.posToVal(left, "x");
+    const index = this.#plot.data[0].findLastIndex((start) => start <= time);
+    return index < 0 ? null : index;
   }
 
   #size() {
     return { width: Math.max(200, this.#parts.area.clientWidth), height: HEIGHT };
   }
 
-  #move(event) {
+  #press(event) {
+    if (event.key === "Escape" && this.#at !== null) this.#choose(null);
+    else if (event.key === "Enter" && this.#at !== null) this.#enter();
+    else if (["+", "="].includes(event.key) && this.#at !== null) this.#zoom(this.#at, this.#at);
+    else if (!this.#move(event)) return;
+    event.preventDefault();
+  }
+
+  #move({ key, shiftKey }) {
     const last = this.#windows.length - 1;
-    if (last < 0) return;
     const at = this.#at ?? last + 1;
     const targets = {
       ArrowLeft: at - 1,
@@ -113,28 +169,66 @@ class Chart {
       PageUp: at - FAR,
       PageDown: at + FAR,
     };
-    if (event.key === "Escape") this.#choose(null);
-    else if (event.key in targets) this.#choose(Math.max(0, Math.min(last, targets[event.key])));
-    else return;
-    event.preventDefault();
+    if (last < 0 || !(key in targets)) return false;
+    const other = shiftKey ? (this.#other ?? this.#at) : null;
+    this.#choose(Math.max(0, Math.min(last, targets[key])), other);
+    return true;
   }
 
-  #choose(index) {
+  #enter() {
+    const isRange = this.#other !== null && this.#other !== this.#at;
+    if (isRange) this.#zoom(Math.min(this.#at, this.#other), Math.max(this.#at, this.#other));
+    else this.#does.open(this.#windows[this.#at], this.#kind);
+  }
+
+  #click(event) {
+    if (this.#isDragged || !event.target.closest(".u-over")) return;
+    const index = this.#indexAt(event.clientX - this.#plot.over.getBoundingClientRect().left);
+    if (index !== null) this.#does.open(this.#windows[index], this.#kind);
+  }
+
+  #dragged(left, right) {
+    this.#isDragged = true;
+    this.#plot.setSelect(NOTHING, false);
+    const [first, last] = [this.#indexAt(Math.max(0, left)) ?? 0, this.#indexAt(right)];
+    if (last !== null) this.#zoom(first, last);
+  }
+
+  #zoom(first, last) {
+    this.#choose(null);
+    this.#does.zoom(this.#windows[first].start, this.#windows[last].end);
+  }
+
+  // One window, or all from it to the `other` one.
+  #choose(index, other = null) {
     this.#at = index;
-    const left = index === null ? -10 : this.#plot.valToPos(this.#plot.data[0][index], "x");
-    this.#plot?.setCursor({ left, top: 0 });
+    this.#other = other;
+    if (this.#plot === null) return;
+    const edge = (at) => this.#plot.valToPos(Date.parse(at) / 1000, "x");
+    const ends = index === null ? [] : [this.#windows[Math.min(index, other ?? index)], this.#windows[Math.max(index, other ?? index)]];
+    const left = ends.length && Math.max(0, edge(ends[0].start));
+    const isRange = other !== null && other !== index;
+    const wide = isRange ? { left, top: 0, width: edge(ends[1].end) - left, height: this.#plot.over.clientHeight } : NOTHING;
+    this.#plot.setSelect(wide, false);
+    const window = this.#windows[index];
+    this.#plot.setCursor({ left: window ? (Math.max(0, edge(window.start)) + edge(window.end)) / 2 : -10, top: 0 });
     this.#read(index);
   }
 
-  // What stands in the legend and is read out: the window under the cursor.
+  // What stands in the legend and is read out: the window under the cursor, or all that are selected.
   #read(index) {
-    const window = index === null ? undefined : this.#windows[index];
-    for (const { key, value, show } of this.#parts.legend) setText(value, window ? show(window[key]) : "");
-    const time = window ? format.span(window.start, window.end, this.#shown.tz) : "";
+    const other = index !== null && index === this.#at ? (this.#other ?? index) : index;
+    const windows = index === null ? [] : this.#windows.slice(Math.min(index, other), Math.max(index, other) + 1);
+    const valueOf = (key) => {
+      if (windows.length === 1) return windows[0][key];
+      return this.#kind === "requests" ? windows.reduce((sum, window) => sum + window[key], 0) : null;
+    };
+    for (const { key, value, show } of this.#parts.legend) setText(value, windows.length ? show(valueOf(key)) : "");
+    const time = windows.length ? format.span(windows[0].start, windows.at(-1).end, this.#shown.tz) : "";
     setText(this.#parts.time, time);
-    const read = window ? this.#parts.legend.map(({ key, label, show }) => `${label} ${show(window[key])}`) : [];
-    this.#parts.area.setAttribute("aria-valuenow", String(window ? index : 0));
-    this.#parts.area.setAttribute("aria-valuetext", window ? `${time}: ${read.join(", ")}` : "no window chosen");
+    const read = windows.length ? this.#parts.legend.map(({ key, label, show }) => `${label} ${show(valueOf(key))}`) : [];
+    this.#parts.area.setAttribute("aria-valuenow", String(index ?? 0));
+    this.#parts.area.setAttribute("aria-valuetext", windows.length ? `${time}: ${read.join(", ")}` : "no window chosen");
   }
 
   #tabulate() {

@@ -14,6 +14,7 @@ export function makeControls(go, current) {
   zones(current().tz);
   byId("tz").addEventListener("change", (event) => go({ tz: event.target.value }));
   byId("failures").addEventListener("change", (event) => go({ failures: event.target.value }));
+  byId("compare").addEventListener("change", (event) => go({ compare: event.target.checked }, { replaces: true }));
   byId("controls").addEventListener("submit", (event) => {
     event.preventDefault();
     const [from, to] = [byId("own-from").value, byId("own-to").value];
@@ -26,8 +27,8 @@ export function showControls(state, range) {
   byId(`range-${range.id}`).checked = true;
   byId("own").hidden = range.id !== "own";
   if (range.id === "own") {
-    byId("own-from").value = pickable(state.from);
-    byId("own-to").value = pickable(state.to);
+    byId("own-from").value = pickable(state.from, state.tz);
+    byId("own-to").value = pickable(state.to, state.tz);
     checkOwn();
   }
   if (byId("tz").value !== state.tz) {
@@ -37,6 +38,7 @@ export function showControls(state, range) {
     byId("tz").value = state.tz;
   }
   byId("failures").value = state.failures;
+  byId("compare").checked = state.compare;
 }
 
 function addRange({ id, label }, before) {
@@ -48,8 +50,8 @@ function addRange({ id, label }, before) {
 function openOwn(state) {
   byId("own").hidden = false;
   if (!byId("own-to").value) {
-    byId("own-to").value = wallClock(new Date(), state.tz);
-    byId("own-from").value = wallClock(new Date(Date.now() - 3_600_000), state.tz);
+    byId("own-to").value = wallClock(new Date(), state.tz).slice(0, 16);
+    byId("own-from").value = wallClock(new Date(Date.now() - 3_600_000), state.tz).slice(0, 16);
     checkOwn();
   }
 }
@@ -61,15 +63,16 @@ function checkOwn() {
 }
 
 // What a field for a time can show of a time in the address.
-function pickable(time) {
+function pickable(time, tz) {
+  if (/T.*(Z|[+-]\d{2}:\d{2})$/.test(time)) return wallClock(new Date(time), tz);
   if (/^\d{4}-\d{2}-\d{2}$/.test(time)) return `${time}T00:00`;
   return /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2})?$/.test(time) ? time : "";
 }
 
 function wallClock(time, tz) {
-  const options = { timeZone: tz, hourCycle: "h23", year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit" };
+  const options = { timeZone: tz, hourCycle: "h23", year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", second: "2-digit" };
   const parts = Object.fromEntries(new Intl.DateTimeFormat("en", options).formatToParts(time).map(({ type, value }) => [type, value]));
-  return `${parts.year}-${parts.month}-${parts.day}T${parts.hour}:${parts.minute}`;
+  return `${parts.year}-${parts.month}-${parts.day}T${parts.hour}:${parts.minute}:${parts.second}`;
 }
 
 function zones(shown) {

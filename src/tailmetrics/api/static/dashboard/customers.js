@@ -76,7 +76,7 @@ export class Customers {
     }
     customers.forEach((customer, place) => {
       const row = this.#row(customer.customer_id);
-      row.link.href = addressOf({ ...state, customer: customer.customer_id, page: 1, search: "", sort: "-requests", min_requests: null });
+      row.link.href = addressOf({ ...state, customer: customer.customer_id, page: 1, search: "", sort: "-requests", min_requests: null, requests: "", bar: "" });
       for (const { key, show } of FIGURES) setFigure(row.cells[key], customer[key], show(customer[key]));
       draw(row.trend, trends[customer.customer_id]);
       if (this.#body.children[place] !== row.node) this.#body.insertBefore(row.node, this.#body.children[place] ?? null);

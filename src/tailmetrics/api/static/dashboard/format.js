@@ -14,6 +14,30 @@ export const count = (value) => counts.format(value);
 export const compact = (value) => small.format(value);
 export const share = (part, whole) => (whole ? shares.format(part / whole) : NONE);
 
+// As exact as it was written.
+const exactPercents = new Intl.NumberFormat(undefined, { style: "percent", maximumFractionDigits: 5 });
+export const percent = (value) => exactPercents.format(value / 100);
+
+export const wholePercent = (value) => shares.format(value / 100);
+export const amount = (value) => upToThree.format(value);
+const twoDigits = new Intl.NumberFormat(undefined, { maximumSignificantDigits: 2 });
+export const rate = (value) => twoDigits.format(value);
+
+// What was missed once never looks as if all was kept.
+const threeDecimals = new Intl.NumberFormat(undefined, { style: "percent", minimumFractionDigits: 2, maximumFractionDigits: 3 });
+export const exactUptime = (value) => threeDecimals.format((value < 100 ? Math.min(value, 99.999) : value) / 100);
+
+// How a figure differs from what it was: by a share of that, or between per cents in points.
+const changes = new Intl.NumberFormat(undefined, { style: "percent", maximumSignificantDigits: 2 });
+const points = new Intl.NumberFormat(undefined, { maximumFractionDigits: 2 });
+export function change(value, before, isPercent) {
+  if (value === null || before === null) return "";
+  const difference = value - before;
+  const size = isPercent ? points.format(Math.abs(difference)) : before ? changes.format(Math.abs(difference / before)) : "";
+  if (difference === 0 || Number.parseFloat(size.replace(",", ".")) === 0) return "=";
+  return `${difference > 0 ? "▲" : "▼"}\u202f${size}`.trim();
+}
+
 // What failed once never looks as if all went well.
 export function uptime(value) {
   if (value === null) return NONE;
@@ -53,6 +77,7 @@ const MINUTE = { hour: "2-digit", minute: "2-digit" };
 const SECOND = { ...MINUTE, second: "2-digit" };
 
 export const clock = (time, tz) => dated(SECOND, tz).format(new Date(time));
+export const precise = (time, tz) => dated({ month: "short", day: "numeric", ...SECOND, fractionalSecondDigits: 3 }, tz).format(new Date(time));
 export const moment = (time, tz) => dated({ ...DATE, ...SECOND }, tz).format(new Date(time));
 
 export function span(from, to, tz) {
@@ -68,5 +93,16 @@ export function tick(epochSeconds, stepSeconds, tz, isNewDay) {
   const label = dated(stepSeconds < 60 ? SECOND : MINUTE, tz).format(time);
   return isNewDay ? `${label}\n${dated({ month: "short", day: "numeric" }, tz).format(time)}` : label;
 }
+
+// A day as 2024-10-10, and such a day as it is written and said.
+const isoParts = { year: "numeric", month: "2-digit", day: "2-digit" };
+export function isoDay(time, tz) {
+  const key = `iso ${tz}`;
+  if (!makers.has(key)) makers.set(key, new Intl.DateTimeFormat("en-CA", { ...isoParts, timeZone: tz }));
+  return makers.get(key).format(new Date(time));
+}
+export const weekday = (date) => dated({ weekday: "short" }, "UTC").format(new Date(date));
+export const shortDay = (date) => dated({ day: "numeric", ...(date.endsWith("-01") ? { month: "short" } : {}) }, "UTC").format(new Date(date));
+export const longDay = (date) => dated({ weekday: "long", ...DATE, month: "long" }, "UTC").format(new Date(date));
 
 export const dayOf = (epochSeconds, tz) => dated(DATE, tz).format(new Date(epochSeconds * 1000));

@@ -4,15 +4,21 @@ import { Breakdown } from "./breakdown.js";
 import { makeControls, showControls } from "./controls.js";
 import { Customers } from "./customers.js";
 import { byId, element, followsInPlace, replace, setText } from "./dom.js";
+import { Comparison } from "./compare.js";
 import { Feed } from "./feed.js";
 import * as format from "./format.js";
 import { Figures, emptyOf, showEmpty, showRejects, showWarnings, unknownCustomer } from "./panels.js";
-import { MOST_EXPORTED, addressOf, exportAddress, leastOf, mended, rangeOf, readState, viewParameters } from "./state.js";
+import { MOST_EXPORTED, addressOf, exportAddress, figuresAddress, leastOf, mended, rangeOf, readState, viewParameters } from "./state.js";
 import { faultOf, sentence, summaryOf, titleOf, wrongOf } from "./words.js";
+import { depth, listenForBack, showFilters } from "./zoom.js";
 
 const TYPING_MS = 250;
 
+const SHORTEST_MS = 1000; // of a range that is zoomed into
+
 const NOTHING = { text: "", kind: "note" };
+const CLOSED = { requests: "", bar: "" };
+const LEAVES = ["customer", "range", "from", "to"]; // a change of these leaves the requests of a bar behind
 
 let state;
 let remark; // what is said beside the figures until something else is chosen
@@ -23,18 +29,85 @@ const statsExports = element("p", { class: "exports" });
 const figures = new Figures();
 const breakdown = new Breakdown();
 let charts = null;
+let requests = null;
+let calendar = null;
+let heat = null;
+let promises = null;
+const comparison = new Comparison((before) => {
+  figures.compare(before);
+  charts?.then((both) => both.forEach((chart) => chart.compare(before?.windows ?? [])));
+});
 const customers = new Customers((changes) => go(typeof changes === "function" ? changes(state) : changes));
 const feed = new Feed({ view: receive, problem, refused, lost });
 
-function go(changes, { replaces = false } = {}) {
+// With `deeper` the way back is one key.
+function go(changes, { replaces = false, deeper = false } = {}) {
   const before = state;
-  state = { ...state, ...changes };
+  const isLeft = LEAVES.some((name) => name in changes && changes[name] !== state[name]);
+  state = { ...state, ...(isLeft ? CLOSED : {}), ...changes };
   const address = addressOf(state);
   if (address !== addressOf(before)) {
     remark = NOTHING;
-    history[replaces ? "replaceState" : "pushState"](null, "", address);
+    if (replaces) history.replaceState(history.state, "", address);
+    else history.pushState({ depth: deeper ? depth() + 1 : 0 }, "", address);
   }
-  apply(before.customer !== state.customer);
+  follow(before);
+}
+
+// From one state to another: what only opens or closes a panel asks for no other figures.
+function follow(before) {
+  if (viewAddress(before) !== viewAddress(state) || view === null) apply(before.customer !== state.customer);
+  else showPanels();
+  if (before.requests && !state.requests && viewAddress(before) === viewAddress(state)) focusCharts();
+}
+
+const viewAddress = (of) => addressOf({ ...of, ...CLOSED, compare: true });
+const about = () => viewAddress({ ...state, search: "", sort: "", page: 1, paused: false });
+
+function zoom(from, to) {
+  if (Date.parse(to) - Date.parse(from) < SHORTEST_MS) return;
+  go({ range: "own", from, to, page: 1 }, { deeper: true });
+}
+
+// The requests of a window: those that failed, or where time is looked at the slowest.
+function openWindow(window, kind) {
+  const isFailed = kind === "requests" && window.failed_requests > 0;
+  const which = isFailed ? "failed" : kind === "latency" ? "slowest" : "all";
+  go({ requests: which, bar: `${window.start}/${window.end}` }, { deeper: !state.requests, replaces: Boolean(state.requests) });
+}
+
+function zoomToDay(from, to) {
+  zoom(from, to);
+  focusCharts();
+}
+
+function focusCharts() {
+  charts?.then(([first]) => first.focus());
+}
+
+function showPanels() {
+  byId("zoom-out").hidden = !depth();
+  showFilters(state, go);
+  if (view === null || !byId("empty").hidden) return;
+  if (state.requests || requests !== null) {
+    requests ??= import("./requests.js").then(({ Requests }) => new Requests({ go, zoom, signIn }));
+    requests.then((panel) => panel.show(state, view.stats), () => (requests = null));
+  }
+  comparison.show(state, view.stats, about());
+  calendar ??= import("./calendar.js").then(({ Calendar }) => new Calendar(zoomToDay));
+  calendar.then((panel) => panel.show(state), () => (calendar = null));
+  heat ??= import("./heat.js").then(({ HeatMap }) => new HeatMap());
+  heat.then((panel) => panel.show(state, view.stats, about()), () => (heat = null));
+  if (view.looks.objectives) showPromises();
+}
+
+// Nothing is asked of a service to which nobody gave objectives.
+function showPromises() {
+  promises ??= Promise.all([import("./budgets.js"), import("./alerts.js")]).then(([{ Budgets }, { Alerts }]) => [
+    new Budgets(go, (objective) => calendar?.then((panel) => panel.promise(objective))),
+    new Alerts(go, (marks) => charts?.then((both) => both.forEach((chart) => chart.mark(marks)))),
+  ]);
+  promises.then((parts) => parts.forEach((part) => part.show(state)), () => (promises = null));
 }
 
 function apply(moved) {
@@ -50,6 +123,8 @@ function apply(moved) {
     scrollTo(0, 0);
   }
   setPaused();
+  byId("zoom-out").hidden = !depth();
+  showFilters(state, go);
   if (state.paused) {
     feed.stop();
     feed.once(viewParameters(state));
@@ -69,7 +144,7 @@ function receive(document) {
   }
   if (state.range === null) {
     state = { ...state, range: rangeOf(state).id };
-    history.replaceState(null, "", addressOf(state));
+    history.replaceState(history.state, "", addressOf(state));
   }
   const first = view === null;
   view = document;
@@ -83,9 +158,10 @@ function receive(document) {
     replaceExports();
     byId("customers").hidden = view.customers === null;
     if (view.customers !== null) customers.show(view, state);
-    breakdown.show(view, [state.customer, state.range, state.from, state.to, state.tz, state.failures].join("\n"), exportAddress(state, view, "breakdown"));
+    breakdown.show(view, about(), figuresAddress(state, "breakdown", { from: stats.from, to: stats.to }), filterBy);
     showRejects(view.rejects, state.tz);
   }
+  showPanels();
   const shown = stats.from === null ? "" : format.span(stats.from, stats.to, state.tz);
   setText(byId("range-text"), shown && `${shown} · ${state.tz.replaceAll("_", " ")}`);
   settled();
@@ -98,11 +174,15 @@ function receive(document) {
 
 // What draws charts is read when there is something to draw: the figures need not wait for it.
 function drawCharts() {
-  charts ??= import("./charts.js").then(({ makeCharts }) => makeCharts(statsExports));
+  charts ??= import("./charts.js").then(({ makeCharts }) => makeCharts(statsExports, { zoom, open: openWindow }));
   charts.then(
     (both) => both.forEach((chart) => chart.show(view.stats)),
     () => (charts = null), // the next figures try again
   );
+}
+
+function filterBy(changes) {
+  return { href: addressOf({ ...state, ...changes }), follow: () => go(changes, { deeper: true }) };
 }
 
 function replaceExports() {
@@ -152,10 +232,12 @@ function follows(errors) {
 async function signIn() {
   byId("sign-in").hidden = true;
   const { askForKey } = await import("./key.js");
-  if (await askForKey()) {
+  const isSignedIn = await askForKey();
+  if (isSignedIn) {
     showSignOut();
     apply(false);
   } else byId("sign-in").hidden = byId("key").open;
+  return isSignedIn;
 }
 
 // The session itself is hidden from scripts; a cookie beside it says that there is one.
@@ -191,8 +273,8 @@ function notice(text, kind) {
 
 // Screen readers hear of a new view and of its return, not of every update.
 function announceOnce(text) {
-  if (announced === addressOf(state)) return;
-  announced = addressOf(state);
+  if (announced === viewAddress(state)) return;
+  announced = viewAddress(state);
   setText(byId("announcer"), text);
 }
 
@@ -203,7 +285,7 @@ function setPaused() {
 byId("pause").addEventListener("click", () => {
   const paused = !state.paused;
   state = { ...state, paused };
-  history.replaceState(null, "", addressOf(state));
+  history.replaceState(history.state, "", addressOf(state));
   setPaused();
   if (paused) {
     feed.stop();
@@ -249,7 +331,13 @@ for (const id of ["back", "home"]) {
 addEventListener("popstate", () => {
   const before = state;
   read();
-  apply(before.customer !== state.customer);
+  follow(before);
+});
+
+listenForBack(() => {
+  if (!state.requests) return false;
+  go(CLOSED, { replaces: true });
+  return true;
 });
 
 function read() {
@@ -261,5 +349,5 @@ function read() {
 read();
 makeControls(go, () => state);
 showSignOut();
-history.replaceState(null, "", addressOf(state));
+history.replaceState(history.state, "", addressOf(state));
 apply(false);

@@ -1,6 +1,6 @@
 // Figures, rejected lines, and what is said when there is nothing to show.
 
-import { byId, element, followsInPlace, replace, setFigure } from "./dom.js";
+import { byId, element, followsInPlace, replace, setFigure, setText } from "./dom.js";
 import * as format from "./format.js";
 import { addressOf, rangeOf } from "./state.js";
 import { FIGURES, counted, stateOf } from "./words.js";
@@ -9,17 +9,31 @@ const MOST_WARNINGS = 3; // of many logs read in one wrong format each says the 
 
 export class Figures {
   #shown = new Map();
+  #stats = null;
+  #before = null;
 
   constructor() {
     for (const { key, label } of FIGURES) {
       const value = element("data");
-      this.#shown.set(key, value);
-      byId("figures").append(element("div", { class: `figure ${key}` }, element("dt", {}, label), element("dd", {}, value)));
+      const change = element("dd", { class: "change" });
+      this.#shown.set(key, { value, change });
+      byId("figures").append(element("div", { class: `figure ${key}` }, element("dt", {}, label), element("dd", {}, value), change));
     }
   }
 
   show(stats) {
-    for (const { key, show } of FIGURES) setFigure(this.#shown.get(key), stats[key], show(stats[key]));
+    this.#stats = stats;
+    for (const { key, show } of FIGURES) setFigure(this.#shown.get(key).value, stats[key], show(stats[key]));
+    this.compare(this.#before);
+  }
+
+  // How each differs from the period before; null for none.
+  compare(before) {
+    this.#before = before;
+    for (const { key, show, isPercent } of FIGURES) {
+      const text = before === null || this.#stats === null ? "" : format.change(this.#stats[key], before[key], isPercent);
+      setText(this.#shown.get(key).change, text && `${text}, was ${show(before[key])}`);
+    }
   }
 }
 

@@ -29,8 +29,14 @@ const DEFAULTS = {
   sort: "-requests",
   page: 1,
   min_requests: null,
+  path: "",
+  status: "",
+  requests: "",
+  bar: "",
+  compare: true,
   paused: false,
 };
+export const REQUESTS = ["failed", "all", "slowest"];
 
 export const localZone = () => Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
 
@@ -51,6 +57,11 @@ const PARTS = {
   sort: { is: (text) => SORTS.includes(text.replace(/^-/, "")), expected: `one of ${SORTS.join(", ")}, or one of them after a -` },
   page: whole,
   min_requests: whole,
+  path: any,
+  status: { is: (text) => /^[0-9x,-]{1,40}$/.test(text), expected: "a status such as 500, or a class such as 5xx" },
+  requests: { is: (text) => REQUESTS.includes(text), expected: `one of ${REQUESTS.join(", ")}` },
+  bar: { is: (text) => text.split("/").length === 2 && !text.split("/").some((time) => Number.isNaN(Date.parse(time))), expected: "two times with a / between them" },
+  compare: { is: (text) => text === "off", expected: "off, or nothing" },
   live: { is: (text) => text === "off", expected: "off, or nothing" },
 };
 
@@ -66,7 +77,7 @@ export function readState(address) {
     else if (text) given.set(name, text);
   }
   const state = { ...DEFAULTS, tz: localZone() };
-  for (const name of ["customer", "from", "to", "range", "tz", "failures", "search", "sort"]) {
+  for (const name of ["customer", "from", "to", "range", "tz", "failures", "search", "sort", "path", "status", "requests", "bar"]) {
     if (given.has(name)) state[name] = given.get(name);
   }
   for (const name of ["page", "min_requests"]) if (given.has(name)) state[name] = Number(given.get(name));
@@ -74,6 +85,7 @@ export function readState(address) {
     if (state.range) wrong.push({ name: "range", value: state.range, expected: "nothing beside from and to" });
     state.range = "own";
   }
+  state.compare = !given.has("compare");
   state.paused = given.has("live");
   return { state, wrong };
 }
@@ -112,6 +124,8 @@ export function addressOf(state) {
   if (state.sort !== DEFAULTS.sort) parts.set("sort", state.sort);
   if (state.min_requests !== null) parts.set("min_requests", String(state.min_requests));
   if (state.page > 1) parts.set("page", String(state.page));
+  for (const name of ["path", "status", "requests", "bar"]) if (state[name]) parts.set(name, state[name]);
+  if (!state.compare) parts.set("compare", "off");
   if (state.paused) parts.set("live", "off");
   return `/?${parts}`;
 }
@@ -143,7 +157,28 @@ export function rangeParameters(state) {
     parameters.from = range.from;
     parameters.to = "now";
   }
-  return parameters;
+  return { ...parameters, ...filterParameters(state) };
+}
+
+// Which requests every figure is about.
+function filterParameters({ path, status }) {
+  return { ...(path && { path }), ...(status && { status }) };
+}
+
+// The same figures of a time that is known, such as the one a view was answered for.
+export function figuresAddress(state, what, parameters) {
+  const { tz, failures, customer } = state;
+  const all = new URLSearchParams({ tz, failures, ...filterParameters(state), ...parameters });
+  if (what === "latencies") all.delete("failures");
+  return customer === null ? `/${what}?${all}` : customerAddress(customer, what, all);
+}
+
+// What there is of one customer; `name` is that of the parameter for an id that no path can hold.
+export function customerAddress(customer, what, parameters, name = "customer_id") {
+  const all = new URLSearchParams(parameters);
+  const isPath = !/^\.\.?$/.test(customer);
+  if (!isPath) all.set(name, customer);
+  return `${isPath ? `/customers/${encodeURIComponent(customer)}` : ""}/${what}?${all}`;
 }
 
 export function viewParameters(state) {
@@ -163,10 +198,9 @@ export function viewParameters(state) {
 // Addresses of exactly what is shown, by the range that was answered; customers as CSV are those of all pages.
 export function exportAddress(state, view, what, format) {
   const { from, to, every } = view.stats;
-  const parameters = new URLSearchParams({ tz: state.tz, failures: state.failures });
+  const parameters = new URLSearchParams({ tz: state.tz, failures: state.failures, ...filterParameters(state) });
   if (from) parameters.set("from", from);
   if (to) parameters.set("to", to);
-  if (what === "breakdown") return `/breakdown?${parameters}`;
   parameters.set("format", format);
   if (what === "customers") {
     const isCsv = format === "csv";

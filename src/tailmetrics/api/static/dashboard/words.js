@@ -60,7 +60,7 @@ export const FIGURES = [
   { key: "total_requests", label: "Requests", show: format.count },
   { key: "successful_requests", label: "Succeeded", show: format.count },
   { key: "failed_requests", label: "Failed", show: format.count },
-  { key: "uptime", label: "Uptime", show: format.uptime },
+  { key: "uptime", label: "Uptime", show: format.uptime, isPercent: true },
   { key: "average_latency", label: "Mean", show: format.seconds },
   { key: "median_latency", label: "Median", show: format.seconds },
   { key: "p99_latency", label: "p99", show: format.seconds },

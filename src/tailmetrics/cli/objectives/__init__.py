@@ -1,0 +1,1 @@
+"""The commands about objectives: whether what was promised is kept."""
