@@ -15,6 +15,7 @@ from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
+from starlette.routing import Match
 from typing_extensions import NotRequired, TypedDict
 
 from tailmetrics.api.http.middleware import SECURITY_HEADERS
@@ -59,6 +60,7 @@ _PROBLEMS: tuple[tuple[type[Exception], int, str, str], ...] = (
     (StoreError, 500, "store-error", "The store cannot be used"),
 )
 
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _LONGEST_SHOWN_VALUE = 200  # characters of a wrong value that are repeated in the answer
 
 
@@ -179,9 +181,13 @@ async def _http(request: Request, error: HTTPException) -> Response:
 
 
 def _method_not_allowed(request: Request, error: HTTPException) -> Response:
-    allowed = (error.headers or {}).get("Allow", "GET")  # static files leave it out
-    if allowed == "GET":
-        allowed = "GET, HEAD"
+    # A path may have several routes, of which only the first says what it takes; static files say nothing.
+    known = {(error.headers or {}).get("Allow", "GET")}
+    for method in _METHODS:
+        asked = {**request.scope, "method": method}
+        if any(route.matches(asked)[0] is Match.FULL for route in request.app.routes):
+            known.add(method)
+    allowed = ", ".join(sorted(known | ({"HEAD"} if "GET" in known else set())))
     return problem_response(
         request.url.path, 405, f"found {request.method}, expected {allowed}", headers={"Allow": allowed}
     )
