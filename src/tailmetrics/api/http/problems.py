@@ -61,7 +61,6 @@ _PROBLEMS: tuple[tuple[type[Exception], int, str, str], ...] = (
     (StoreError, 500, "store-error", "The store cannot be used"),
 )
 
-_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _LONGEST_SHOWN_VALUE = 200  # characters of a wrong value that are repeated in the answer
 
 
