@@ -37,6 +37,7 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
     "api/http/test_openapi.py": ("api/parameters.py",),
     "api/http/test_sessions.py": ("api/routes/session.py",),
     "api/routes/test_alerts.py": ("api/alerts.py", "api/evaluation.py"),
+    "api/routes/test_objectives.py": ("api/objectives.py",),
     "api/status_pages/test_routes.py": ("api/status_pages/tokens.py",),
     "api/routes/test_probes.py": ("api/app.py", "api/context.py", "api/ports.py"),
     "api/routes/test_stats.py": ("api/documents.py",),
@@ -80,10 +81,10 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
     "stores/test_contract_filters.py": (
         "stores/duckdb/queries/conditions.py",
         "stores/filtering.py",
+        "stores/influxdb/filtered_query.py",
         "stores/sql/customers_query.py",
         "stores/sql/filtering.py",
     ),
-    "stores/test_contract_notes.py": ("stores/duckdb/notes.py",),
     "settings/test_sources.py": ("settings/toml.py",),
     "settings/test_settings.py": (
         "errors.py",

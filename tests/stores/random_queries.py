@@ -11,11 +11,14 @@ from typing import Any, get_args
 from zoneinfo import ZoneInfo
 
 from tailmetrics.stats import (
+    ALL_REQUESTS,
     BreakdownQuery,
+    CountsQuery,
     CustomerSort,
     CustomersQuery,
     CustomerStats,
     Failures,
+    RequestFilter,
     StatsQuery,
     TrendsQuery,
 )
@@ -24,8 +27,10 @@ from tailmetrics.windows import parse_every
 from tests.builders import Record, at
 from tests.stores.brute_force import (
     assert_same,
+    assert_same_breakdown,
     assert_same_summary,
     expected_breakdown,
+    expected_counts,
     expected_customers,
     expected_stats,
     expected_trends,
@@ -93,6 +98,7 @@ class RandomQueries:
             (4, self._customers, self._check_customers),
             (4, self._breakdown, self._check_breakdown),
             (3, self._trends, self._check_trends),
+            (3, self._counts, self._check_counts),
             (1, lambda: "span", self._check_span),
         ]
         chosen = self._chance.choices(kinds, [weight for weight, *_ in kinds], k=number)
@@ -127,6 +133,18 @@ class RandomQueries:
     def _customer(self) -> str | None:
         return self._chance.choice([None, self._chance.choice(self._ids)])
 
+    def _only(self) -> RequestFilter:
+        """All requests, as most queries ask for; or those of some paths, statuses or durations."""
+        return self._chance.choice(
+            [
+                *[ALL_REQUESTS] * 6,
+                RequestFilter(paths=("*1", "/api/v1/resource2")),
+                RequestFilter(other_paths=("*4",), statuses=((0, 0), (400, 599))),
+                RequestFilter(statuses=((200, 299),), min_duration=0.3),
+                RequestFilter(max_duration=0.1),
+            ]
+        )
+
     def _stats(self) -> StatsQuery:
         return StatsQuery(
             self._customer(),
@@ -137,6 +155,7 @@ class RandomQueries:
             uptime_method=self._chance.choice(["requests", "good_windows"]),
             objective=self._chance.choice([60.0, 80.0, 99.0]),
             fill=self._chance.random() < 0.3,
+            only=self._only(),
         )
 
     def _check_stats(self, query: StatsQuery) -> None:
@@ -151,6 +170,7 @@ class RandomQueries:
             sort=self._chance.choice(get_args(CustomerSort)),
             descending=self._chance.random() < 0.5,
             limit=self._chance.choice([3, 7, 1000]),
+            only=self._only(),
         )
 
     def _check_customers(self, query: CustomersQuery) -> None:
@@ -171,18 +191,41 @@ class RandomQueries:
 
     def _breakdown(self) -> BreakdownQuery:
         return BreakdownQuery(
-            self._customer(), *self._open_range(), self._failures(), self._chance.choice([1, 3, 10])
+            self._customer(),
+            *self._open_range(),
+            self._failures(),
+            self._chance.choice([1, 3, 10]),
+            latencies=self._chance.random() < 0.3,
+            only=self._only(),
         )
 
     def _check_breakdown(self, query: BreakdownQuery) -> None:
-        assert self._ask(self._store.breakdown(query)) == expected_breakdown(self._records, query)
+        found = self._ask(self._store.breakdown(query))
+        assert_same_breakdown(found, expected_breakdown(self._records, query))
 
     def _trends(self) -> TrendsQuery:
         ids = self._chance.sample(self._ids, self._chance.randint(1, len(self._ids)))
-        return TrendsQuery(tuple(ids), *self._range(), self._chance.choice([1, 7, 24, 30]), self._failures())
+        parts = self._chance.choice([1, 7, 24, 30])
+        return TrendsQuery(tuple(ids), *self._range(), parts, self._failures(), only=self._only())
 
     def _check_trends(self, query: TrendsQuery) -> None:
         assert list(self._ask(self._store.trends(query))) == expected_trends(self._records, query)
+
+    def _counts(self) -> CountsQuery:
+        ids = self._chance.sample(self._ids, self._chance.randint(1, len(self._ids)))
+        return CountsQuery(
+            *self._range(),
+            self._chance.choice([0, 60_000_000, 3_600_000_000, 5_000_000_000]),
+            self._failures(),
+            self._chance.choice([None, None, 0.25]),
+            self._chance.choice([None, tuple(ids)]),
+            self._only(),
+        )
+
+    def _check_counts(self, query: CountsQuery) -> None:
+        rows = self._ask(self._store.counts(query)).rows()
+        found = {(customer_id, part): (number, bad) for customer_id, part, number, bad in rows}
+        assert (len(found), found) == (len(rows), expected_counts(self._records, query))
 
     def _check_span(self, _: Any) -> None:
         assert self._ask(self._store.span()) == (self._first, self._last)

@@ -2,8 +2,8 @@
 
 Its limits: it takes every line for right that a test did not name as poison, keeps points by their series
 and times as text, knows one organisation and any bucket or none, and answers only those questions of the
-write side that ask for sources and beats. What InfluxDB really takes, deletes and computes only a real
-server shows.
+write side that ask for sources, beats, claims and notes, of plain names and texts. What InfluxDB really
+takes, deletes and computes only a real server shows.
 """
 
 from __future__ import annotations
@@ -96,15 +96,23 @@ class Stub:
             series, fields, time = re.fullmatch(r"((?:\\.|[^ \\])+) (.*) (-?\d+)", line).groups()
             self.points.setdefault(bucket, {})[f"{series} {time}"] = fields
 
-    def _claims(self, processor: str) -> str:
+    def _claims(self, measurement: str, processor: str) -> str:
         texts = [
             line.partition('holder="')[2][:-1].replace('\\"', '"').replace('"', '""')
-            for line in self.lines("bucket_meta", "claim,")
+            for line in self.lines("bucket_meta", f"{measurement},")
             if f"processor={processor} " not in line and not line.endswith('holder=""')
         ]
         head = ["#datatype,string,long,string", "#group,false,false,false", "#default,claims,,"]
         rows = [f',,0,"{text}"' for text in texts]
         return "\r\n".join([*head, ",result,table,_value", *rows, "", ""]) if rows else ""
+
+    def _note(self, name: str) -> str:
+        rows = []
+        for line in self.lines("bucket_meta", f"note,name={name},"):
+            piece, text = re.fullmatch(r'.*,piece=(\d+) 0 text="(.*)"', line).groups()
+            rows.append(f',,0,{piece},"{text}"')
+        head = ["#datatype,string,long,string,string", "#group,false,false,false,false", "#default,note,,,"]
+        return "\r\n".join([*head, ",result,table,piece,_value", *rows, "", ""]) if rows else ""
 
     def answer_to(self, query: dict[str, Any]) -> str:
         """The rows that the write side asks for, as CSV."""
@@ -112,8 +120,10 @@ class Stub:
             option["assignment"]["id"]["name"]: option["assignment"]["init"]
             for option in query["extern"]["body"]
         }
-        if '"claim"' in query["query"]:
-            return self._claims(params["id"]["value"])
+        if claim := re.search(r'"(\w*claim)"', query["query"]):
+            return self._claims(claim[1], params["id"]["value"])
+        if "name" in params:
+            return self._note(params["name"]["value"])
         if "id" in params:
             series = f"processor,processor={params['id']['value']} 0"
             beat = self.points.get("bucket_meta", {}).get(series, "beat=0i")

@@ -28,11 +28,21 @@ from tailmetrics.stats import (
     MAX_WINDOWS,
     BreakdownQuery,
     RejectsQuery,
+    RequestFilter,
+    RequestsQuery,
     StatsQuery,
 )
 from tailmetrics.status import SourceStatus
 from tailmetrics.stores.cursors import cursor_to
-from tailmetrics.stores.influxdb import counts_query, leases, meta_queries, stats_query
+from tailmetrics.stores.influxdb import (
+    counts_query,
+    filtered_query,
+    leases,
+    meta_queries,
+    notes,
+    records_query,
+    stats_query,
+)
 from tailmetrics.stores.influxdb.summaries import InfluxDBSummaries
 from tailmetrics.stores.results import FAILURE_RULES
 from tailmetrics.stores.summaries.block import LEVELS
@@ -131,6 +141,15 @@ async def ask_of_summaries(reader: Any, spans: list[Span], ids: Sequence[str]) -
     await summaries.lease()
 
 
+def a_filter(chance: random.Random) -> RequestFilter:
+    return RequestFilter(
+        chance.choice([(), ("/a*", '/"x" \\*')]),
+        statuses=chance.choice([(), ((0, 0), (400, 599))]),
+        min_duration=chance.choice([None, 0.25]),
+        max_duration=chance.choice([None, 1e9]),
+    )
+
+
 async def ask_everything(reader: Any, chance: random.Random) -> None:
     """One question of each kind, with a range, customers and options by chance."""
     moments = [at("0001-01-02"), at("1960-05-05T12:00:00.000001"), at("2024-10-10"), at("9999-01-01")]
@@ -144,6 +163,10 @@ async def ask_everything(reader: Any, chance: random.Random) -> None:
     ids = (*(f"customer {number}" for number in range(chance.choice([0, 1, 2, 3, MAX_PAGE - 1]))), "a")
     questions = [
         stats_query.stats(reader, StatsQuery(customer_id, every, start, end, zone, failures)),
+        filtered_query.stats(
+            reader, StatsQuery(customer_id, every, start, end, zone, failures, only=a_filter(chance))
+        ),
+        records_query.requests(reader, RequestsQuery(customer_id, start, end, a_filter(chance))),
         counts_query.breakdown(reader, BreakdownQuery(customer_id, start, end, failures)),
         ask_of_summaries(reader, [(to_us(first), to_us(min(first + span, moments[-1])))], ids),
         meta_queries.rejects(reader, RejectsQuery(after=chance.choice([None, cursor_to("rejects", 10)]))),
@@ -169,6 +192,8 @@ def texts() -> list[str]:
         (meta_queries.SOURCES, {**bucket, "node": "n"}),
         *((meta_queries.sources_by_id(n), bucket | {f"id_{m}": "a" for m in range(n)}) for n in (1, 200)),
         (leases.BEATS, {**bucket, "id": "x"}),
+        (leases.claims_of("claim"), {**bucket, "id": "x"}),
+        (notes.NOTE, {**bucket, "name": "x"}),
     ]
     return list(dict.fromkeys(with_params(text, params) for text, params in asked))
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any, cast
 
+import polars as pl
 import pytest
 
+from tailmetrics.stores.base import Changes
 from tailmetrics.stores.influxdb.reader import InfluxDBReader
 from tailmetrics.stores.influxdb.server import Server
 from tailmetrics.stores.influxdb.summaries import InfluxDBSummaries
@@ -57,6 +59,52 @@ def test_manifests_of_one_number_do_not_take_the_place_of_each_other(monkeypatch
     asyncio.run(summaries_in(bucket).sweep(Manifest(43), set()))
     [(_, first, stop)] = [each for each in bucket.deleted if "manifest" in each[0]]
     assert [first <= time < stop for time in bucket.times] == [True, True, False]
+
+
+class Journals(EmptyBucket):
+    """A bucket with a manifest, and entries of journals by name and place."""
+
+    def __init__(self, manifest: Manifest, *entries: tuple[str, int]) -> None:
+        super().__init__()
+        self.found = {
+            "manifest": pl.DataFrame({"_time": [1], "piece": ["0"], "_value": [manifest.as_text()]}),
+            "journal": pl.DataFrame(
+                [(place, name, f"[[{place},{place + 1}]]") for name, place in entries],
+                schema=["_time", "journal", "_value"],
+                orient="row",
+            ),
+        }
+
+    async def run(self, text: str, params: Any) -> dict[str, Any]:
+        return self.found
+
+
+def changes_in(manifest: Manifest, *entries: tuple[str, int], mark: str | None = None) -> Changes:
+    return asyncio.run(summaries_in(Journals(manifest, *entries)).changes(mark))
+
+
+def test_changes_are_what_journals_say_behind_a_mark() -> None:
+    mark = changes_in(Manifest(5, included={"a": 2}), ("a", 3), ("b", 1)).mark
+    entries = [("a", 3), ("a", 4), ("b", 1), ("c", 1), ("c", 2)]
+    assert changes_in(Manifest(5, included={"a": 2}), *entries, mark=mark).spans == ((1, 3), (4, 5))
+    assert changes_in(Manifest(6, included={"a": 4, "c": 1}), *entries, mark=mark).spans == ((1, 3), (4, 5))
+    assert changes_in(Manifest(6, included={"a": 3, "b": 1}), mark=mark).spans == ()
+
+
+@pytest.mark.parametrize(
+    ("manifest", "entries"),
+    [
+        (Manifest(6, included={"a": 4}), [("a", 4)]),
+        (Manifest(6, included={"a": 3, "c": 1}), [("c", 2)]),
+        (Manifest(3005), [("a", 4)]),
+    ],
+    ids=["an entry", "the first of a new journal", "whole journals, for all that is known"],
+)
+def test_nobody_knows_changes_of_which_entries_have_been_deleted(
+    manifest: Manifest, entries: list[tuple[str, int]]
+) -> None:
+    mark = changes_in(Manifest(5, included={"a": 2})).mark
+    assert changes_in(manifest, *entries, mark=mark).spans is None
 
 
 @pytest.mark.parametrize("level", LEVELS, ids=lambda level: level.name)

@@ -32,6 +32,7 @@ from tailmetrics.errors import (
 )
 
 MEDIA_TYPE = "application/problem+json"
+_METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 RETRY_AFTER_SECONDS = 5  # said when the store did not say when to come back
 
 # What is expected, by the type of pydantic's error; other types say it in their message.
@@ -60,7 +61,6 @@ _PROBLEMS: tuple[tuple[type[Exception], int, str, str], ...] = (
     (StoreError, 500, "store-error", "The store cannot be used"),
 )
 
-_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _LONGEST_SHOWN_VALUE = 200  # characters of a wrong value that are repeated in the answer
 
 
@@ -181,13 +181,12 @@ async def _http(request: Request, error: HTTPException) -> Response:
 
 
 def _method_not_allowed(request: Request, error: HTTPException) -> Response:
-    # A path may have several routes, of which only the first says what it takes; static files say nothing.
-    known = {(error.headers or {}).get("Allow", "GET")}
-    for method in _METHODS:
-        asked = {**request.scope, "method": method}
-        if any(route.matches(asked)[0] is Match.FULL for route in request.app.routes):
-            known.add(method)
-    allowed = ", ".join(sorted(known | ({"HEAD"} if "GET" in known else set())))
+    methods = set((error.headers or {}).get("Allow", "GET").split(", "))  # static files leave it out
+    for method in _METHODS - methods:  # of an address with several routes the error knows the first
+        scope = {**request.scope, "method": method}
+        if any(route.matches(scope)[0] is Match.FULL for route in request.app.routes):
+            methods.add(method)
+    allowed = ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
     return problem_response(
         request.url.path, 405, f"found {request.method}, expected {allowed}", headers={"Allow": allowed}
     )

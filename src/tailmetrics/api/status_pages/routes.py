@@ -162,7 +162,8 @@ async def _html(services: Services, page: StatusPage) -> str:
 async def _budgets(services: Services, queries: Queries, customer_id: str, at: datetime) -> Sequence[Budget]:
     if services.objectives is None or not services.objectives.path:
         return ()
-    return (await budgets_at(queries, services.objectives.current(), at, customer_id=customer_id)).budgets
+    document = services.objectives.current()
+    return (await budgets_at(queries.counts, document, at, customer_id=customer_id)).budgets
 
 
 def _promise(budget: Budget) -> Promise:

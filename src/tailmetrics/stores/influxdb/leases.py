@@ -117,7 +117,7 @@ class Leases:
         at least sees the other, and tries again later. Raises Claimed, and StoreUnavailable.
         """
         self.begin()
-        self._say_claim(measurement, self.me.as_text())
+        self._say_claim(self.me.as_text(), measurement)
         try:
             rows = self._server.query_meta(claims_of(measurement), {"id": self.me.processor}).get("claims")
             for text in () if rows is None else rows["_value"]:
@@ -126,7 +126,7 @@ class Leases:
                     raise Claimed(f"{other} {doing} at this moment", pause)
             yield
         finally:
-            self._say_claim(measurement, "")
+            self._say_claim("", measurement)
 
     def end(self) -> None:
         """Say that this processor has ended, if the server can be reached."""
@@ -141,7 +141,7 @@ class Leases:
             with contextlib.suppress(StoreError):  # whoever writes next says it
                 self._beat(self._beats + 1)
 
-    def _say_claim(self, measurement: str, text: str) -> None:
+    def _say_claim(self, text: str, measurement: str = SOURCES) -> None:
         self._server.write_meta([point(measurement, {"processor": self.me.processor}, {"holder": text}, 0)])
 
     def _beat(self, number: int) -> None:

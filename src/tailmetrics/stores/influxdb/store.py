@@ -159,6 +159,7 @@ class InfluxDBStore:
         return await self._ask(lambda reader: note(reader, name))
 
     async def keep_note(self, name: str, text: str, version: int) -> bool:
+        self._open_writer()
         return await asyncio.to_thread(self._notes.keep, name, text, version)
 
     async def span(self) -> tuple[datetime, datetime] | None:

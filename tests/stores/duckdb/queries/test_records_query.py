@@ -8,10 +8,11 @@ from typing import Any
 import polars as pl
 import pytest
 
-from tailmetrics.stats import RecordsQuery
+from tailmetrics.stats import CountsQuery, RecordsQuery, RequestFilter, RequestsQuery
 from tailmetrics.stores import record_pages
 from tailmetrics.stores.duckdb.store import DuckDBStore
-from tests.builders import LINE_BYTES, Record, source_of
+from tests.builders import LINE_BYTES, Record, at, source_of
+from tests.stores.brute_force import expected_counts, expected_requests
 from tests.stores.conftest import Ask
 from tests.stores.duckdb.support import (
     BULK,
@@ -50,6 +51,33 @@ def test_rows_are_the_same_numbered_plain_sorted_and_in_between(
     assert ask(read(store, RecordsQuery(customer_id))).rows() == rows  # the compactor is at work
     wait_until(lambda: table_sizes(store)["settled"] == len(records))
     assert ask(read(store, RecordsQuery(customer_id))).rows() == rows
+    store.close()
+
+
+@pytest.mark.usefixtures("small_runs", "short_bulks")
+def test_a_filter_selects_the_same_numbered_plain_sorted_and_in_between(
+    tmp_path: Path, ask: Ask[Any]
+) -> None:
+    store = opened_at(tmp_path)
+    source = store.register(source_of())
+    records = some_records(3 * SMALL_RUN + BULK + 50)
+    only = RequestFilter(("/[0-9]*", "/*"), ("/3",), ((404, 599),), min_duration=0.2)
+    slowest = RequestsQuery("cust_3", only=only, order="slowest", limit=50)
+    counts = CountsQuery(at("2024-10-12"), at("2024-10-15"), 3_600_000_000, limit_seconds=0.7, only=only)
+
+    def check() -> None:
+        rows = expected_requests(expected(source.source_id, records), slowest)
+        assert ask(store.requests(slowest)).rows() == rows[:50]
+        found = ask(store.counts(counts)).rows()
+        assert {(customer_id, part): tuple(rest) for customer_id, part, *rest in found} == expected_counts(
+            records, counts
+        )
+
+    moving = written(store, source, records[:-50])
+    written(store, moving, records[-50:])
+    check()
+    wait_until(lambda: table_sizes(store)["settled"] == len(records))
+    check()
     store.close()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ import pytest
 from tailmetrics.errors import SourceHeld, StoreUnavailable
 from tailmetrics.settings import Settings
 from tailmetrics.sources import Batch
+from tailmetrics.stores.base import Note
 from tailmetrics.stores.influxdb import leases
 from tailmetrics.stores.influxdb.leases import Holder
 from tailmetrics.stores.influxdb.store import InfluxDBStore
@@ -75,3 +77,18 @@ def was_written(store: InfluxDBStore, batch: Batch) -> bool:
         store.write([batch])
         return True
     return False
+
+
+def test_of_processes_that_keep_a_note_at_once_one_is_the_quickest(settings: Settings) -> None:
+    async def keep_all() -> list[bool]:
+        return await asyncio.gather(
+            *(store.keep_note("lease", str(at), 0) for at, store in enumerate(stores))
+        )
+
+    stores = [InfluxDBStore(settings) for _ in range(4)]
+    kept = asyncio.run(keep_all())
+    found = asyncio.run(stores[0].note("lease"))
+    for store in stores:
+        store.close()
+    assert sorted(kept) == [False] * 3 + [True]
+    assert found == Note(1, str(kept.index(True)))
