@@ -65,7 +65,7 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
         "stores/influxdb/records_query.py",
         "stores/sql/records_query.py",
     ),
-    "stores/summaries/test_model.py": ("stores/summaries/base.py",),
+    "stores/summaries/test_model.py": ("stores/summaries/base.py", "stores/summaries/counts.py"),
     "stores/influxdb/test_writer.py": ("stores/influxdb/reader.py", "stores/influxdb/store.py"),
     "stores/test_contract.py": (
         "stores/base.py",
