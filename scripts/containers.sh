@@ -3,7 +3,7 @@
 
 secrets=.env
 secrets_mark='# Below: secrets for docker-compose.yml, made by ./start.sh --docker.'
-profiles='postgres mysql rabbitmq'
+profiles='postgres mysql rabbitmq grafana'
 
 without_docker="Or show the same demo without containers: ./start.sh"
 
@@ -44,7 +44,7 @@ make_secrets() {
     # The end of a file of the user's own may be an unfinished line.
     [ -z "$(tail -c 1 "$secrets")" ] || printf '\n' >>"$secrets"
     was_started || printf '%s\n' "$secrets_mark" >>"$secrets"
-    for name in INFLUXDB_TOKEN INFLUXDB_PASSWORD POSTGRES_PASSWORD MYSQL_PASSWORD RABBITMQ_PASSWORD; do
+    for name in INFLUXDB_TOKEN INFLUXDB_PASSWORD POSTGRES_PASSWORD MYSQL_PASSWORD RABBITMQ_PASSWORD GRAFANA_PASSWORD; do
         grep -q "^$name=" "$secrets" || printf '%s=%s\n' "$name" "$(random_text)" >>"$secrets"
     done
 }
@@ -69,7 +69,7 @@ start_containers() {
     make_secrets
     say_what_does_not_hold LOG_FILE_PATH=data/requests.log STORE_URL=duckdb:///data/tailmetrics.duckdb NODE_ID= \
         INFLUXDB_URL=http://localhost:8086 INFLUXDB_ORG= INFLUXDB_BUCKET=tailmetrics INFLUXDB_TOKEN= \
-        API_HOST=127.0.0.1 METRICS_HOST=127.0.0.1 METRICS_PORT=9464 MAX_LOGS_TO_GENERATE=0
+        API_HOST=127.0.0.1 METRICS_HOST=127.0.0.1 METRICS_PORT=9464 METRICS_CUSTOMERS_MAX=0 MAX_LOGS_TO_GENERATE=0
     export API_PORT=$port
     # shellcheck disable=SC2086  # one word a profile
     COMPOSE_PROFILES=$(separated_by_commas $chosen)
@@ -84,6 +84,7 @@ start_containers() {
             mysql) say "  MariaDB     http://$("${compose[@]}" port api_mysql 8000)/" ;;
             rabbitmq) say "  RabbitMQ    http://$("${compose[@]}" port rabbitmq 15672)/, as tailmetrics with RABBITMQ_PASSWORD of $secrets;
               its logs are read into InfluxDB too" ;;
+            grafana) say "  Grafana     http://$("${compose[@]}" port grafana 3000)/, as admin with GRAFANA_PASSWORD of $secrets" ;;
         esac
     done
     say "

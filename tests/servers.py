@@ -186,6 +186,7 @@ class MariaDB(Server):
             "--no-defaults",
             f"--datadir={self.folder}/data",
             f"--socket={self.folder}/socket",
+            f"--tmpdir={self.folder}",  # a server that starts removes what others have in theirs
             f"--pid-file={self.folder}/pid",
             f"--port={self.port}",
             "--bind-address=127.0.0.1",

@@ -22,8 +22,8 @@ pytestmark = pytest.mark.slow
 
 HADOLINT = Path(sys.executable).parent / "hadolint"
 STORES = ("postgres", "mysql")
-PROFILES = (*STORES, "rabbitmq")
-SERVERS = ("influxdb", *PROFILES)
+PROFILES = (*STORES, "rabbitmq", "grafana")
+SERVERS = ("influxdb", *PROFILES, "prometheus")
 SERVICES = (
     "influxdb",
     "log_generator",
@@ -33,9 +33,14 @@ SERVICES = (
     "rabbitmq",
     "log_sender",
     "log_processor_rabbitmq",
+    "prometheus",
+    "grafana",
 )
-SECRETS = ("INFLUXDB_TOKEN", "INFLUXDB_PASSWORD", "POSTGRES_PASSWORD", "MYSQL_PASSWORD", "RABBITMQ_PASSWORD")
-IMAGES = ("BASE_IMAGE", "INFLUXDB_IMAGE", "POSTGRES_IMAGE", "MYSQL_IMAGE", "RABBITMQ_IMAGE")
+SECRETS = (
+    *("INFLUXDB_TOKEN", "INFLUXDB_PASSWORD", "POSTGRES_PASSWORD", "MYSQL_PASSWORD", "RABBITMQ_PASSWORD"),
+    "GRAFANA_PASSWORD",
+)
+IMAGES = ("BASE_IMAGE", *(f"{name.upper()}_IMAGE" for name in SERVERS))
 
 # What the scripts need of a machine, without docker.
 _PROGRAMS = tuple(
@@ -105,6 +110,7 @@ def test_a_profile_adds_its_server_and_what_uses_it(services: dict[str, Any]) ->
     assert added == {
         **{f"{part}{name}": [name] for name in STORES for part in ("", "log_processor_", "api_")},
         **{name: ["rabbitmq"] for name in ("rabbitmq", "log_sender", "log_processor_rabbitmq")},
+        **{name: ["grafana"] for name in ("prometheus", "grafana")},
     }
 
 
@@ -127,7 +133,7 @@ def test_a_service_has_no_more_rights_than_it_needs(services: dict[str, Any], na
 
 @pytest.mark.parametrize("name", SERVERS)
 def test_a_server_does_not_run_as_root(services: dict[str, Any], name: str) -> None:
-    assert services[name]["user"] == name
+    assert services[name]["user"] == {"prometheus": "nobody"}.get(name, name)
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -138,7 +144,7 @@ def test_a_service_has_limits(services: dict[str, Any], name: str) -> None:
 def test_ports_are_published_on_the_loopback_only(services: dict[str, Any]) -> None:
     ports = [port for service in services.values() for port in service.get("ports", [])]
     addresses = [port["host_ip"] if isinstance(port, dict) else port.split(":")[0] for port in ports]
-    assert addresses == ["127.0.0.1"] * 4
+    assert addresses == ["127.0.0.1"] * 5
 
 
 def test_the_console_of_rabbitmq_is_in_its_image_and_has_a_port() -> None:
@@ -282,6 +288,13 @@ def test_the_console_of_rabbitmq_is_said_without_its_password(machine: Machine) 
     assert machine.secrets()["RABBITMQ_PASSWORD"] not in done.stdout
 
 
+def test_the_password_of_grafana_is_said_where_it_is(machine: Machine) -> None:
+    machine.put_docker()
+    done = machine.run("start.sh", "--docker", "--profile", "grafana")
+    assert "Grafana     http://127.0.0.1:8765/, as admin with GRAFANA_PASSWORD of .env" in done.stdout
+    assert machine.secrets()["GRAFANA_PASSWORD"] not in done.stdout
+
+
 def test_settings_that_do_not_hold_in_the_containers_are_named(
     machine: Machine, services: dict[str, Any]
 ) -> None:
@@ -341,7 +354,7 @@ def test_cleanup_removes_containers_volumes_and_secrets(machine: Machine) -> Non
     machine.put_docker()
     machine.run("start.sh", "--docker")
     done = machine.run("cleanup.sh", "--yes")
-    assert "postgres,mysql,rabbitmq compose down --volumes" in machine.calls()
+    assert "postgres,mysql,rabbitmq,grafana compose down --volumes" in machine.calls()
     assert (done.returncode, (machine.folder / ".env").exists()) == (0, False)
 
 

@@ -72,6 +72,7 @@ def test_commands_are_completed() -> None:
         "plain,silence",
         "plain,stats",
         "plain,status",
+        "plain,status-page",
     ]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.conftest import Visitor
+from tests.browser.conftest import Visitor, lines
 from tests.browser.test_dashboard import tab_to
 from tests.integration.running import Service
 
@@ -26,15 +26,15 @@ ADDRESS = "/?customer=acme&range=7d&tz=UTC"
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """Requests of three days, each ten minutes; one of yesterday failed, as did one of another customer."""
     folder = tmp_path_factory.mktemp("drill")
-    lines = [
+    log = [
         f"{YESTERDAY + timedelta(minutes=minute):%Y-%m-%d %H:%M:%S} acme /list 200 0.100"
         for minute in range(-1440, 1440, 10)
     ]
     other = f"{DAY} 10:31:00 other /pay 500 9.000"
-    (folder / "requests.log").write_text("\n".join(sorted([*lines, FAILED, other])) + "\n")
+    (folder / "requests.log").write_text("\n".join(sorted([*log, FAILED, other])) + "\n")
     service = Service(folder, str(folder / "requests.log"))
     service.start()
-    service.await_total(len(lines) + 2)
+    service.await_total(len(log) + 2)
     yield service
     service.close()
 
@@ -170,3 +170,67 @@ def drag(page: Page, start: float, end: float) -> None:
     page.mouse.move(box["x"] + box["width"] * (start + end) / 2, y)
     page.mouse.move(box["x"] + box["width"] * end - 2, y)
     page.mouse.up()
+
+
+OBJECTIVES = """
+[[objective]]
+name = "available"
+target = 99
+
+[[objective]]
+name = "fast"
+kind = "latency"
+limit_seconds = 0.5
+target = 95
+period = "7d"
+"""
+
+
+@pytest.fixture
+def promising(tmp_path: Path) -> Iterator[Service]:
+    """A service with objectives and a customer of whose requests of the last hour a tenth failed."""
+    (tmp_path / "requests.log").write_text(lines(customers=1))
+    (tmp_path / "objectives.toml").write_text(OBJECTIVES)
+    service = Service(tmp_path, str(tmp_path / "requests.log"), OBJECTIVES=str(tmp_path / "objectives.toml"))
+    service.start()
+    service.await_total(55)
+    yield service
+    service.close()
+
+
+def test_objectives_are_shown_with_their_budgets_and_days_are_held_against_them(
+    new_visitor: Callable[..., Visitor], promising: Service
+) -> None:
+    page = new_visitor(bypass_csp=True).open(promising, "/?range=24h&tz=UTC")
+    expect(page.locator("#budgets-list li")).to_have_count(2)
+    page.locator("#budgets-list").get_by_role("link", name="cust_1").first.click()
+    expect(page.locator("#title")).to_have_text("cust_1")
+    available = page.locator("[data-objective=available]")
+    entry = promising.client.get("/customers/cust_1/objectives").json()["objectives"][0]
+    assert (entry["objective"], entry["state"]) == ("available", "broken")
+    expect(available.locator(".state")).to_have_text("✗ broken")
+    expect(available).to_contain_text("of 0.55 requests")
+    expect(page.locator("#calendar-note")).to_have_text("against available, 99% of the requests")
+    page.add_script_tag(path=AXE)
+    found: list[Any] = page.evaluate("async () => (await axe.run()).violations")
+    assert [(each["id"], [node["html"] for node in each["nodes"]]) for each in found] == []
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_a_status_page_is_clean_and_gone_once_it_is_revoked(
+    new_visitor: Callable[..., Visitor], shop: Service, width: int, scheme: str
+) -> None:
+    made = shop.client.post("/status-pages", json={"customer": "acme"}).json()
+    size = {"width": width, "height": 900}
+    visitor = new_visitor(color_scheme=scheme, bypass_csp=True, viewport=size)
+    page = visitor.context.new_page()
+    page.goto(f"http://127.0.0.1:{shop.port}{made['path']}")
+    expect(page.locator("h1")).to_have_text("acme")
+    expect(page.locator(f"time[datetime='{DAY}'] ~ span").last).to_have_text("99.31 %")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.add_script_tag(path=AXE)
+    found: list[Any] = page.evaluate("async () => (await axe.run()).violations")
+    assert [(each["id"], [node["html"] for node in each["nodes"]]) for each in found] == []
+    shop.client.delete(f"/status-pages/{made['id']}").raise_for_status()
+    answer = page.reload()
+    assert answer is not None and answer.status == 404

@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 
 import tailmetrics
-from tailmetrics.api.schemas import ObjectiveBudget
+from tailmetrics.api.objectives import ObjectiveBudget
 from tailmetrics.client import connection as module
 from tailmetrics.errors import QueryError, StoreUnavailable, UnknownCustomer
 from tests.paths import DATA

@@ -6,8 +6,6 @@ import asyncio
 from datetime import datetime, timedelta
 from typing import Any
 
-import pytest
-
 from tailmetrics.settings import Settings
 from tailmetrics.stores import Store
 from tailmetrics.stores.base import Changes, Note
@@ -18,6 +16,15 @@ from tests.stores.conftest import Ask, open_store
 
 NOON = at("2024-10-10T12:00:00")
 OLD, FAR = at("2021-05-05T05:05:05"), at("2022-02-02")
+
+TEXTS = {
+    "quotes": 'it\'s "quoted" and `ticked`; -- $1 :name ? %s {}',
+    "lines": "back\\slash \\n, two\nlines\r\n and a\ttab",
+    "spaces": " spaces at its ends ",
+    "unicode": "\u00fc, \u4e2d\u6587, e\u0301, \u202e, \U0001f680",
+    "controls": "".join(map(chr, range(1, 0x300))),
+    "two million characters": '{"state": "firing \\u00fc"}' * 80_000,
+}
 
 
 def requests(*times: datetime) -> list[Record]:
@@ -90,12 +97,10 @@ class TestNotes:
         assert ask(store.keep_note("alerts", "", 2))
         assert ask(store.note("alerts")) == Note(3, "")
 
-    @pytest.mark.parametrize("version", [-1, 0, 2])
-    def test_a_note_of_another_version_is_left_as_it_is(
-        self, store: Store, ask: Ask[Any], version: int
-    ) -> None:
+    def test_a_note_of_another_version_is_left_as_it_is(self, store: Store, ask: Ask[Any]) -> None:
         assert ask(store.keep_note("alerts", "first", 0))
-        assert not ask(store.keep_note("alerts", "too late", version))
+        for version in (-1, 0, 2):
+            assert not ask(store.keep_note("alerts", "too late", version))
         assert not ask(store.keep_note("new", "of no version yet", 1))
         assert ask(store.note("alerts")) == Note(1, "first")
         assert ask(store.note("new")) == Note(0, "")
@@ -116,29 +121,18 @@ class TestNotes:
             assert ask(store.keep_note(name, f"of {name}", 0))
         assert [ask(store.note(name)).text for name in names] == [f"of {name}" for name in names]
 
-    @pytest.mark.parametrize(
-        "text",
-        [
-            'it\'s "quoted" and `ticked`; -- $1 :name ? %s {}',
-            "back\\slash \\n, two\nlines\r\n and a\ttab",
-            " spaces at its ends ",
-            "\u00fc, \u4e2d\u6587, e\u0301, \u202e, \U0001f680",
-            "".join(map(chr, range(1, 0x300))),
-            '{"state": "firing \\u00fc"}' * 80_000,
-        ],
-        ids=["quotes", "backslashes and lines", "spaces", "unicode", "controls", "two million characters"],
-    )
     def test_any_text_is_there_again_after_reopening(
-        self, settings: Settings | Memory, store: Store, ask: Ask[Any], text: str
+        self, settings: Settings | Memory, store: Store, ask: Ask[Any]
     ) -> None:
-        for version in range(2):
-            assert ask(store.keep_note("alerts", text, version))
-        assert ask(store.note("alerts")) == Note(2, text)
+        for name, text in TEXTS.items():
+            for version in range(2):
+                assert ask(store.keep_note(name, text, version))
+            assert ask(store.note(name)) == Note(2, text), name
         store.close()
         reopened = open_store(settings)
-        found = ask(reopened.note("alerts"))
+        found = {name: ask(reopened.note(name)) for name in TEXTS}
         reopened.close()
-        assert found == Note(2, text)
+        assert found == {name: Note(2, text) for name, text in TEXTS.items()}
 
     def test_a_note_is_no_change_of_records(self, store: Store, ask: Ask[Any]) -> None:
         store.write([batch_of(store.register(source_of()), requests(NOON))])

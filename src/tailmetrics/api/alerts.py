@@ -15,9 +15,9 @@ from tailmetrics.api.schemas import Count, Time
 from tailmetrics.api.times import formatter
 from tailmetrics.objectives.alerts.alert import Alert, AlertKind, AlertState
 from tailmetrics.objectives.alerts.silences import Silence
+from tailmetrics.objectives.alerts.states import MOST_ALERTS
 from tailmetrics.objectives.definitions import Severity
 
-MOST_ALERTS = 10_000
 _WRITE = formatter(ZoneInfo("UTC"))
 _STATES = ("firing", "pending", "resolved")
 
@@ -48,14 +48,14 @@ class SilenceAsked(BaseModel):
         default="*", description="Customers, or paths of sources: one, or many with `*`.", examples=["shop-*"]
     )
     rule: _Glob = Field(default="*", description="Objectives, or rules: one, or many with `*`.")
-    until: AwareDatetime | SkipJsonSchema[None] = Field(
+    until: AwareDatetime | None = Field(
         default=None, description="When it ends; either this or `for`.", examples=["2030-01-01T00:00:00Z"]
     )
-    for_: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,5}[smhd]$")] | SkipJsonSchema[None] = Field(
+    for_: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,5}[smhd]$")] | None = Field(
         default=None, alias="for", description="For how long, with s, m, h or d.", examples=["2h"]
     )
     reason: _Line = Field(description="Why nobody is to be told.", examples=["known, is being mended"])
-    created_by: _Line | SkipJsonSchema[None] = Field(
+    created_by: _Line | None = Field(
         default=None, description="Who asks for it; default: the name of the key, if there is one."
     )
 

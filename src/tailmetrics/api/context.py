@@ -16,6 +16,7 @@ from tailmetrics.api.jobs import LoadJobs
 from tailmetrics.api.ports import Supervisor
 from tailmetrics.objectives.alerts.evaluator import Evaluator
 from tailmetrics.objectives.file import ObjectivesFile
+from tailmetrics.objectives.history import History
 from tailmetrics.settings import Settings
 from tailmetrics.stats import RecordsQuery
 from tailmetrics.stores.base import Reads, Store
@@ -40,6 +41,10 @@ class Services:
     evaluator: Evaluator | None = None
     jobs: LoadJobs = field(default_factory=LoadJobs)
     admission: Admission = field(default_factory=Admission)
+    history: History = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "history", History(self.store))
 
     @asynccontextmanager
     async def asking(self, weight: Weight = Weight.USUAL) -> AsyncIterator[Reads]:

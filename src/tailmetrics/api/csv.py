@@ -13,12 +13,11 @@ from typing import Any, Literal
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from tailmetrics.api.objectives import ObjectiveBudget, Objectives
 from tailmetrics.api.schemas import (
     Breakdown,
     Figures,
     LoggedRequest,
-    ObjectiveBudget,
-    Objectives,
     PathRequests,
     RejectedLine,
     Rejects,

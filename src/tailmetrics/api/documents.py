@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from typing import Any, TypeVar, cast
 from zoneinfo import ZoneInfo
 
@@ -22,8 +21,6 @@ from tailmetrics.api.schemas import (
     Figures,
     Filtered,
     LoggedRequest,
-    ObjectiveBudget,
-    Objectives,
     PartLatency,
     RejectedLine,
     Rejects,
@@ -42,7 +39,6 @@ from tailmetrics.api.service_schemas import (
 )
 from tailmetrics.api.times import formatter
 from tailmetrics.errors import LoadError
-from tailmetrics.objectives.budgets import BURN_WINDOWS, Budget
 from tailmetrics.stats import Breakdown as BreakdownCounts
 from tailmetrics.stats import (
     BreakdownQuery,
@@ -185,49 +181,6 @@ def rejects(page: RejectsPage) -> Rejects:
         for reject in page.rejects
     ]
     return {"total": page.total, "next_cursor": page.next_cursor, "rejects": lines}
-
-
-def objectives(
-    page: Sequence[Budget], at: datetime, total: int, next_cursor: str | None, warnings: Sequence[str]
-) -> Objectives:
-    return {
-        "at": formatter(_UTC)(at),
-        "total": total,
-        "next_cursor": next_cursor,
-        "warnings": list(warnings),
-        "objectives": [objective(budget) for budget in page],
-    }
-
-
-def objective(budget: Budget) -> ObjectiveBudget:
-    promised, counted = budget.objective, budget.counted
-    write = formatter(ZoneInfo(promised.timezone))
-    runs_out_at = budget.runs_out_at
-    rates = {f"burn_rate_{window}": budget.burn_rate(window) for window in BURN_WINDOWS}
-    figures = {
-        "objective": promised.name,
-        "customer_id": budget.customer_id,
-        "state": budget.state,
-        "kind": promised.kind,
-        "target": promised.target,
-        "failures": promised.failures,
-        "limit_seconds": promised.limit_seconds,
-        "period": promised.period,
-        "tz": promised.timezone,
-        "from": write(budget.period.start),
-        "to": write(budget.period.end),
-        "total_requests": counted.total,
-        "good_requests": counted.total - counted.bad,
-        "bad_requests": counted.bad,
-        "compliance": budget.compliance,
-        "allowed_requests": budget.allowed,
-        "left_requests": budget.left,
-        "used_percent": budget.used_percent,
-        "left_percent": budget.left_percent,
-        **rates,
-        "runs_out_at": write(runs_out_at) if runs_out_at is not None else None,
-    }
-    return cast(ObjectiveBudget, figures)
 
 
 def sources(statuses: Sequence[SourceStatus]) -> list[SourceReadiness]:

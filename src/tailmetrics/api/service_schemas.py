@@ -169,6 +169,7 @@ class Looks(TypedDict):
     ingestion: IngestionReadiness
     sources: list[SourceReadiness]
     warnings: Annotated[list[WarningOfSource], Field(description="The service is ready all the same.")]
+    objectives: bool  # whether there may be some
 
 
 class ViewParts(TypedDict):

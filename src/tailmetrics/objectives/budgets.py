@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
@@ -17,6 +17,7 @@ from typing import Final, Literal
 import polars as pl
 
 from tailmetrics.objectives.definitions import Document, Maintenance, Objective
+from tailmetrics.objectives.history import whole_parts
 from tailmetrics.objectives.periods import Period, period_at
 from tailmetrics.stats import CountsQuery, Failures, RequestFilter
 from tailmetrics.stores.base import COUNTS_SCHEMA, Queries
@@ -29,11 +30,13 @@ State = Literal["kept", "at_risk", "broken"]
 BURN_WINDOWS: Final = {"5m": 300, "30m": 1_800, "1h": 3_600, "6h": 21_600, "3d": 259_200}
 RATE_WINDOW: Final = "6h"  # whose rate tells until when a budget lasts
 
+Count = Callable[[CountsQuery], Awaitable[pl.DataFrame]]
+
 _Span = tuple[int, int]  # [low, high) in microseconds
 
 
 @dataclass(frozen=True, slots=True)
-class Count:
+class Counted:
     """Requests, and the bad ones of them."""
 
     total: int
@@ -53,8 +56,8 @@ class Budget:
     at: datetime
     period: Period
     share: Fraction  # of requests that may be bad
-    counted: Count
-    recent: Mapping[str, Count]
+    counted: Counted
+    recent: Mapping[str, Counted]
 
     @property
     def compliance(self) -> float | None:
@@ -138,7 +141,7 @@ class _Question:
 
 
 async def budgets_at(
-    store: Queries,
+    count: Count,
     document: Document,
     at: datetime,
     *,
@@ -147,8 +150,8 @@ async def budgets_at(
 ) -> Budgets:
     """The budgets of all customers that have requests in a period or a window of a burn rate.
 
-    Or those of one customer, or of the objective of one name. Requests before `at` count. Raises what
-    `counts` of a store raises.
+    Or those of one customer, or of the objective of one name. Requests before `at` count. `count` is `counts`
+    of a store, or of a history of it, and what it raises is raised.
     """
     asked = [each for each in document.objectives if name in (None, each.name)]
     groups: dict[_Question, list[Objective]] = {}
@@ -158,7 +161,7 @@ async def budgets_at(
     for question, objectives in groups.items():
         excluded = [each for each in document.maintenance if each.excluded]
         spans = _spans(objectives, excluded, at)
-        counts = await _counts(store, question, spans, _ids(objectives, customer_id))
+        counts = await _counts(count, question, spans, _ids(objectives, customer_id))
         for objective in objectives:
             made = await asyncio.to_thread(_budgets_of, objective, at, spans, counts, excluded)
             silent = _silent_globs(objective, made) if customer_id is None else []
@@ -215,11 +218,14 @@ def _spans(objectives: Iterable[Objective], excluded: Iterable[Maintenance], at:
     starts |= {to_us(from_us(now - seconds * 1_000_000)) for seconds in BURN_WINDOWS.values()}
     cuts = {to_us(edge) for each in excluded for edge in (each.begin, each.end)}
     edges = sorted(starts | {cut for cut in cuts if min(starts) < cut < now} | {now})
-    return list(itertools.pairwise(edges))
+    cut = itertools.chain.from_iterable(
+        (low, *whole_parts(low, high)) for low, high in itertools.pairwise(edges)
+    )
+    return list(itertools.pairwise((*cut, now)))
 
 
 async def _counts(
-    store: Queries, question: _Question, spans: Sequence[_Span], customer_ids: tuple[str, ...] | None
+    count: Count, question: _Question, spans: Sequence[_Span], customer_ids: tuple[str, ...] | None
 ) -> pl.DataFrame:
     """The counts of each span, whose place stands in `part`."""
     frames = [pl.DataFrame(schema=COUNTS_SCHEMA)]
@@ -232,7 +238,7 @@ async def _counts(
             customer_ids=customer_ids,
             only=question.only,
         )
-        counts = await store.counts(query)
+        counts = await count(query)
         frames.append(counts.with_columns(pl.lit(place, pl.Int64).alias("part")).select(list(COUNTS_SCHEMA)))
     return pl.concat(frames)
 
@@ -265,7 +271,7 @@ def _budgets_of(
     share = objective.allowed_share
     made = []
     for customer_id, *figures in sums.sort("customer_id").iter_rows():
-        counted, *recent = (Count(*pair) for pair in zip(figures[::2], figures[1::2], strict=True))
+        counted, *recent = (Counted(*pair) for pair in zip(figures[::2], figures[1::2], strict=True))
         windows = dict(zip(BURN_WINDOWS, recent, strict=True))
         made.append(Budget(objective, customer_id, at, period, share, counted, windows))
     return made

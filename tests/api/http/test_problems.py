@@ -94,6 +94,8 @@ def test_an_unknown_address_is_a_problem(client: httpx.Client) -> None:
         ("TRACE", "/stats", "GET, HEAD"),
         ("GET", "/load", "POST"),
         ("POST", "/static/docs.js", "GET, HEAD"),
+        ("PUT", "/silences", "GET, HEAD, POST"),
+        ("GET", "/silences/1", "DELETE"),
     ],
 )
 def test_a_method_that_is_not_there_is_405_with_those_that_are(

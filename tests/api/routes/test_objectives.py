@@ -12,9 +12,10 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic import ConfigDict, TypeAdapter, with_config
 
 from tailmetrics.api.app import create_app
-from tailmetrics.api.schemas import ObjectiveBudget
+from tailmetrics.api.objectives import ObjectiveBudget, Objectives
 from tailmetrics.stores.in_memory import InMemoryStore
 from tailmetrics.telemetry.metrics import Metrics
 from tests.api.conftest import settings_in
@@ -125,6 +126,12 @@ def test_the_figures_are_those_of_the_definitions(client: httpx.Client) -> None:
     month = found["fast", "b/c"]
     assert (month["from"], month["to"]) == ("2024-10-01T00:00:00+02:00", "2024-11-01T00:00:00+01:00")
     assert (month["state"], month["left_requests"], month["left_percent"]) == ("broken", -10, -100)
+
+
+def test_the_answer_has_the_shape_that_is_documented(client: httpx.Client) -> None:
+    shape = with_config(ConfigDict(extra="forbid"))(Objectives)
+    answer = TypeAdapter(shape).validate_json(client.get("/objectives").content)
+    assert set(answer["objectives"][0]) == set(ObjectiveBudget.__annotations__)
 
 
 def test_one_customers_objectives_are_those_that_are_for_it(client: httpx.Client) -> None:

@@ -18,6 +18,7 @@ from tailmetrics.telemetry.metrics import Metrics
 from tests.api.conftest import settings_in
 from tests.api.fakes import LIVE_SOURCE, FakeIngestion
 from tests.api.serving import serving
+from tests.builders import at, batch_of, source_of
 
 
 async def hangs(_: object) -> None:
@@ -250,3 +251,32 @@ def test_series_that_cannot_be_counted_do_not_make_the_service_unready(
     monkeypatch.setattr(store, "series", fails)
     response = ready(tmp_path, store, None)
     assert (response.status_code, response.json()["store"]) == (200, {"answers": True, "error": None})
+
+
+def by_customer(folder: Path, ingestion: FakeIngestion | None, most: int, **changes: str) -> httpx.Response:
+    metrics = Metrics(most)
+    metrics.committed([batch_of(source_of(), [(at("2024-10-10"), "a", "/", 503, 0.2)])], 0.01)
+    app = create_app(settings_in(folder, **changes), InMemoryStore(), ingestion, metrics)
+    with serving(app) as client:
+        return client.get("/metrics/customers")
+
+
+def test_requests_by_customer_are_there_for_prometheus(tmp_path: Path) -> None:
+    response = by_customer(tmp_path, FakeIngestion(), 1)
+    assert response.headers["content-type"].startswith("text/plain; version=")
+    series = 'tailmetrics_customer_requests_total{customer="a",status_class="5xx"} 1.0'
+    assert series in response.text
+
+
+def test_requests_by_customer_are_not_there_unless_they_are_wanted(tmp_path: Path) -> None:
+    response = by_customer(tmp_path, FakeIngestion(), 0)
+    assert (response.status_code, "METRICS_CUSTOMERS_MAX=0" in response.json()["detail"]) == (404, True)
+
+
+def test_a_process_that_reads_no_lines_counts_nothing_by_customer(tmp_path: Path) -> None:
+    response = by_customer(tmp_path, None, 1)
+    assert (response.status_code, "only answers questions" in response.json()["detail"]) == (404, True)
+
+
+def test_requests_by_customer_need_the_key_of_readers(tmp_path: Path) -> None:
+    assert by_customer(tmp_path, FakeIngestion(), 1, api_read_key="0123456789abcdef").status_code == 401

@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from tailmetrics.errors import SchemaMismatch
+from tailmetrics.objectives.alerts import states
 from tailmetrics.objectives.alerts.alert import Alert
 from tailmetrics.objectives.alerts.rules import Condition
 from tailmetrics.objectives.alerts.states import Book, evaluated
@@ -82,6 +83,16 @@ def test_only_the_last_changes_are_kept() -> None:
     book = after(after(Book(), 1, *conditions), 2)
     assert len(book.history) == 1_000
     assert {alert.state for alert in book.history[:700]} == {"resolved"}
+
+
+def test_of_too_many_alerts_those_that_fire_already_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(states, "MOST_ALERTS", 2)
+    conditions = [replace(CONDITION, key=str(number)) for number in range(4)]
+    book = after(Book(), 1, *conditions[2:])
+    for minute, ended in enumerate((4, 3), 2):
+        book = after(book, minute, *conditions[:ended])
+    firing = [alert.key for alert in book.alerts if alert.state == "firing"]
+    assert firing == ["2", "0"]
 
 
 def test_what_is_kept_is_read_again_as_it_was() -> None:

@@ -15,6 +15,7 @@ from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
+from starlette.routing import Match
 from typing_extensions import NotRequired, TypedDict
 
 from tailmetrics.api.http.middleware import SECURITY_HEADERS
@@ -31,6 +32,7 @@ from tailmetrics.errors import (
 )
 
 MEDIA_TYPE = "application/problem+json"
+_METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 RETRY_AFTER_SECONDS = 5  # said when the store did not say when to come back
 
 # What is expected, by the type of pydantic's error; other types say it in their message.
@@ -179,9 +181,12 @@ async def _http(request: Request, error: HTTPException) -> Response:
 
 
 def _method_not_allowed(request: Request, error: HTTPException) -> Response:
-    allowed = (error.headers or {}).get("Allow", "GET")  # static files leave it out
-    if allowed == "GET":
-        allowed = "GET, HEAD"
+    methods = set((error.headers or {}).get("Allow", "GET").split(", "))  # static files leave it out
+    for method in _METHODS - methods:  # of an address with several routes the error knows the first
+        scope = {**request.scope, "method": method}
+        if any(route.matches(scope)[0] is Match.FULL for route in request.app.routes):
+            methods.add(method)
+    allowed = ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
     return problem_response(
         request.url.path, 405, f"found {request.method}, expected {allowed}", headers={"Allow": allowed}
     )

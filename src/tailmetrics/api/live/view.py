@@ -70,6 +70,7 @@ async def view_json(services: Services, asked: ViewParameters) -> bytes:
             "ingestion": ingestion_readiness(services),
             "sources": documents.sources(statuses),
             "warnings": documents.warnings(statuses),
+            "objectives": services.objectives is not None and bool(services.objectives.path),
         },
     }
     return await documents.built(len(stats.windows), lambda: documents.to_json(view))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from itertools import pairwise
 from typing import Annotated
 
@@ -20,7 +20,7 @@ from tailmetrics.api.parameters import CustomerId, LatenciesParameters, only_par
 from tailmetrics.api.queries import latencies_query
 from tailmetrics.api.schemas import Latencies
 from tailmetrics.api.times import formatter
-from tailmetrics.stats import CountsQuery, StatsQuery, Summary
+from tailmetrics.stats import CountsQuery, StatsAnswer, Summary
 from tailmetrics.stores.base import Queries
 from tailmetrics.windows import to_us
 
@@ -54,15 +54,13 @@ async def customer_latencies(
 ) -> Response:
     """For each of `parts` equal parts of the range, how many requests took how long, in steps of 1, 2 and 5.
 
-    The steps, 13 at most, are those about the median and the 99th percentile of the range. Requests of unknown
+    The steps, 13 at most, are about the median and the 99th percentile of the range. Requests of unknown
     duration are not counted.
     """
     query = latencies_query(parameters, customer_id)
     async with services.asking(Weight.USUAL) as store, store.snapshot() as queries:
         answer = await queries.stats(query)
-        found = None
-        if answer.start is not None and answer.end is not None and answer.end > answer.start:
-            found = await _counted(queries, query, answer.start, answer.end, parameters.parts, answer.summary)
+        found = await _counted(queries, answer, parameters.parts)
     write = formatter(query.zone)
     document: Latencies = {
         "customer_id": customer_id,
@@ -81,10 +79,12 @@ async def customer_latencies(
     return documents.json_response(document)
 
 
-async def _counted(
-    queries: Queries, query: StatsQuery, start: datetime, end: datetime, parts: int, summary: Summary
-) -> _Counts:
-    bounds = _bounds(summary)
+async def _counted(queries: Queries, of_range: StatsAnswer, parts: int) -> _Counts | None:
+    """None of an empty range."""
+    query, start, end = of_range.query, of_range.start, of_range.end
+    if start is None or end is None or start == end:
+        return None
+    bounds = _bounds(of_range.summary)
     length_us = to_us(end) - to_us(start)
     part_us = -(-length_us // parts)
     ids = None if query.customer_id is None else (query.customer_id,)

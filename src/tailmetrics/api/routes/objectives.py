@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from datetime import datetime, timezone
 from typing import Annotated, cast
 from zoneinfo import ZoneInfo
 
+import polars as pl
 from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.responses import Response
 
 from tailmetrics.api import csv, documents
 from tailmetrics.api.context import Context, Services
 from tailmetrics.api.http.openapi import problem_responses
+from tailmetrics.api.objectives import Objectives, objectives_document
 from tailmetrics.api.parameters import (
     AllObjectivesParameters,
     CustomerId,
     ObjectivesParameters,
     only_parameters_of,
 )
-from tailmetrics.api.schemas import Objectives
 from tailmetrics.api.times import parse_time
 from tailmetrics.errors import QueryError
 from tailmetrics.objectives.budgets import Budget, Budgets, budgets_at
 from tailmetrics.objectives.definitions import Document
 from tailmetrics.objectives.file import ObjectivesFile
-from tailmetrics.stats import BreakdownQuery
+from tailmetrics.stats import BreakdownQuery, CountsQuery
 from tailmetrics.stores.base import Queries
 from tailmetrics.stores.cursors import cursor_to, place_of
 
@@ -77,8 +78,13 @@ async def _answer(
     at = _moment(parameters.at)
     first = place_of(_LISTING, parameters.cursor, 0)
     _check_name(parameters.objective, document)
+    mark = await services.history.refresh()
     async with services.asking() as store, store.snapshot() as queries:
-        found = await budgets_at(queries, document, at, customer_id=customer_id, name=parameters.objective)
+
+        def count(query: CountsQuery) -> Awaitable[pl.DataFrame]:
+            return services.history.counts(queries, query, mark)
+
+        found = await budgets_at(count, document, at, customer_id=customer_id, name=parameters.objective)
         if customer_id is not None and not found.budgets:
             await _check_known(queries, customer_id, at)
     ordered = _ordered(found, parameters.sort)
@@ -87,7 +93,7 @@ async def _answer(
     cursor = cursor_to(_LISTING, end) if page and end < len(ordered) else None
     warnings = [*found.warnings, *([] if file.path else [_NOT_SET]), *filter(None, [file.problem])]
     answer = await documents.built(
-        len(page), lambda: documents.objectives(page, at, len(ordered), cursor, warnings)
+        len(page), lambda: objectives_document(page, at, len(ordered), cursor, warnings)
     )
     if csv.wants_csv(parameters.format, request.headers.get("accept")):
         return csv.linked(csv.objectives_csv(answer), request, cursor)

@@ -14,6 +14,7 @@ from tailmetrics.stats import WindowStats
 State = Literal["kept", "partly", "broken", "none"]
 
 _SHAPES: dict[State, str] = {"kept": "✓", "partly": "◐", "broken": "✗", "none": "-"}
+_OF_PROMISES: dict[State, str] = {"kept": "kept", "partly": "at risk", "broken": "broken", "none": ""}
 _WORDS: dict[State, str] = {
     "kept": "Works as promised",
     "partly": "Fails more often than promised",
@@ -65,7 +66,6 @@ def html_of(status: Status) -> str:
     <meta name="viewport" content="width=device-width, initial-scale=1">
     <meta name="color-scheme" content="light dark">
     <meta name="robots" content="noindex, nofollow">
-    <meta http-equiv="refresh" content="60">
     <title>{title}</title>
     <link rel="icon" type="image/svg+xml" href="/static/favicon.svg">
     <link rel="stylesheet" href="/static/status.css">
@@ -104,9 +104,10 @@ def _promises(promises: Sequence[Promise]) -> Iterable[str]:
     yield "      <h2>Objectives</h2>\n      <ul class='promises'>\n"
     for each in promises:
         found = "no requests yet" if each.compliance is None else f"{each.compliance:.3f} %"
+        name, promised, state = escape(each.name), escape(each.promised), _OF_PROMISES[each.state]
         yield (
             f'        <li class="{each.state}"><span aria-hidden="true">{_SHAPES[each.state]}</span> '
-            f"<strong>{escape(each.name)}</strong>: {found} <small>of {escape(each.promised)}</small></li>\n"
+            f"{state}: <strong>{name}</strong>, {found} <small>of {promised}</small></li>\n"
         )
     yield "      </ul>"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Annotated
 from zoneinfo import ZoneInfo
@@ -20,7 +21,7 @@ from tailmetrics.api.http.access import identity_of
 from tailmetrics.api.http.openapi import problem_responses
 from tailmetrics.api.parameters import CustomerId
 from tailmetrics.api.schemas import Time
-from tailmetrics.api.status_pages.page import Status, html_of
+from tailmetrics.api.status_pages.page import Promise, State, Status, html_of
 from tailmetrics.api.status_pages.tokens import (
     StatusPage,
     add_status_page,
@@ -29,13 +30,16 @@ from tailmetrics.api.status_pages.tokens import (
     status_pages,
 )
 from tailmetrics.api.times import formatter
+from tailmetrics.objectives.budgets import Budget, budgets_at
 from tailmetrics.stats import BreakdownQuery, Failures, StatsQuery
+from tailmetrics.stores.base import Queries
 from tailmetrics.telemetry.log import EventLog
 from tailmetrics.windows import parse_every, zone_named
 
 DAYS = 42
 USUAL_TARGET = 99.0  # per cent, where nothing else was promised
 _WRITE = formatter(ZoneInfo("UTC"))
+_STATES: dict[str, State] = {"kept": "kept", "at_risk": "partly", "broken": "broken"}
 _HEADERS = {"Cache-Control": "private, max-age=30", "X-Robots-Tag": "noindex, nofollow"}
 
 log = EventLog()
@@ -144,7 +148,35 @@ async def _html(services: Services, page: StatusPage) -> str:
             StatsQuery(page.customer_id, days, first, now, zone, page.failures, fill=True)
         )
         windows = tuple(past.windows)
-    return html_of(Status(page.customer_id, now, zone, USUAL_TARGET, hour.summary.uptime, windows, ()))
+        budgets = await _budgets(services, queries, page.customer_id, now)
+    targets = [
+        each.objective.target
+        for each in budgets
+        if each.objective.kind == "availability" and each.objective.failures == page.failures
+    ]
+    target = max(targets, default=USUAL_TARGET)
+    promises = tuple(map(_promise, budgets))
+    return html_of(Status(page.customer_id, now, zone, target, hour.summary.uptime, windows, promises))
+
+
+async def _budgets(services: Services, queries: Queries, customer_id: str, at: datetime) -> Sequence[Budget]:
+    if services.objectives is None or not services.objectives.path:
+        return ()
+    document = services.objectives.current()
+    return (await budgets_at(queries.counts, document, at, customer_id=customer_id)).budgets
+
+
+def _promise(budget: Budget) -> Promise:
+    promised = budget.objective
+    what = "do not fail"
+    if promised.limit_seconds is not None:
+        what = f"take less than {promised.limit_seconds:g} s"
+    days = promised.period.removesuffix("d")
+    span = f"over {days} days" if days.isdigit() else f"in a {promised.period}"
+    compliance = None if budget.compliance is None else float(budget.compliance)
+    return Promise(
+        promised.name, f"{promised.target:g} % that {what} {span}", compliance, _STATES[budget.state]
+    )
 
 
 def _entry(page: StatusPage) -> StatusPageEntry:

@@ -29,6 +29,7 @@ log = EventLog()
 _LOOK_SECONDS = BEAT_SECONDS / 2  # from one look at the lease to the next
 _DELIVERY_SECONDS = 1.0  # from one look at what is to be sent to the next
 _FIRST_REST_SECONDS = 1.0  # after a failure, then twice as long each time, up to the interval
+_LONGEST_REST_SECONDS = 60
 
 
 def _utc_now() -> datetime:
@@ -108,6 +109,8 @@ class Evaluator:
         What was sent before the store had noted it is sent again, under the same id.
         """
         document, book = self._document(), self.keeper.book
+        if not document.receivers and self._notifier is None:
+            return
         if self._notifier is None or self._notifier[0] is not document:
             before, self._notifier = (
                 self._notifier,
@@ -147,8 +150,9 @@ class Evaluator:
         rest = _FIRST_REST_SECONDS
         while True:
             await self._leads.wait()
-            interval = self._document().interval
+            interval = _LONGEST_REST_SECONDS
             try:
+                interval = self._document().interval
                 await self.step()
             except Superseded:
                 if self._lease is not None:

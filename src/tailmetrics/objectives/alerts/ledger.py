@@ -249,7 +249,7 @@ class Ledger:
         return -(-us // self._bucket_us) * self._bucket_us
 
     def _replace(self, column: _Column, low: int, high: int, counts: pl.DataFrame) -> None:
-        named = counts["customer_id"].unique().to_list()
+        named = counts["customer_id"].unique().sort().to_list()
         for customer_id in named:
             if customer_id not in self._codes:
                 self._codes[customer_id] = len(self.customers)

@@ -18,6 +18,7 @@ from tailmetrics.objectives.notifications.outbox import Outbox
 ALERTS: Final = "alerts"  # the name of the note
 RESOLVED_FOR: Final = timedelta(hours=1)  # a resolved alert is shown
 MOST_CHANGES: Final = 1_000
+MOST_ALERTS: Final = 10_000  # at a time: further ones begin when others have ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,8 @@ def evaluated(
     Whoever is told that an alert fires is told as well that it is resolved, silenced or not.
     """
     known: Mapping[str, Alert] = {alert.key: alert for alert in book.alerts}
-    holding = {condition.key: condition for condition in conditions}
+    first = sorted(conditions, key=lambda condition: condition.key not in known)
+    holding = {condition.key: condition for condition in first[:MOST_ALERTS]}
     episodes = book.episodes
     alerts: list[Alert] = []
     changes: list[Alert] = []

@@ -140,6 +140,8 @@ class Queries:
         return trends_of(query, counted.iter_rows())
 
     async def counts(self, query: CountsQuery) -> pl.DataFrame:
+        if counts_query.is_in_blocks(query):
+            return await answers.counts(self._summaries, query)
         return await counts_query.counts(self._connection, query)
 
     async def span(self) -> tuple[datetime, datetime] | None:

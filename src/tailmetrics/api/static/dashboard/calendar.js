@@ -87,7 +87,7 @@ export class Calendar {
     return element(
       "td",
       { role: "gridcell", class: kind, tabindex: isChosen ? "0" : "-1", "data-day": date },
-      element("span", { class: "date", "aria-hidden": "true" }, format.shortDay(date)),
+      element("span", { class: "date", "aria-hidden": "true" }, format.dayNumber(date), ...(date.endsWith("-01") ? [element("span", { class: "month" }, ` ${format.monthOf(date)}`)] : [])),
       element("span", { class: "shape", "aria-hidden": "true" }, shape),
       element("span", { class: "uptime", "aria-hidden": "true" }, day.total_requests ? shortUptime(day.uptime) : "–"),
       element("span", { class: "hidden" }, `${format.longDay(date)}: ${said}`),

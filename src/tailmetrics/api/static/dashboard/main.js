@@ -297,6 +297,8 @@ byId("pause").addEventListener("click", () => {
   }
 });
 
+byId("show-requests").addEventListener("click", () => go({ requests: view.stats.failed_requests ? "failed" : "all", bar: "" }, { deeper: true }));
+
 byId("sign-in").addEventListener("click", signIn);
 
 byId("sign-out").addEventListener("click", async () => {
