@@ -80,7 +80,6 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
     ),
     "stores/test_contract_filters.py": (
         "stores/duckdb/queries/conditions.py",
-        "stores/filtering.py",
         "stores/influxdb/filtered_query.py",
         "stores/sql/customers_query.py",
         "stores/sql/filtering.py",
