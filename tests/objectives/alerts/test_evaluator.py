@@ -175,7 +175,7 @@ def test_an_incident_that_is_loaded_late_is_told_when_it_is_known() -> None:
 
 async def _evaluate_and_deliver(evaluator: Evaluator) -> None:
     await evaluator.step()
-    await evaluator.deliver()
+    await evaluator.sender.send_due()
 
 
 def _run_until_killed(service: Service, moments: int) -> bool:

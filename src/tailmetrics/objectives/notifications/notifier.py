@@ -46,11 +46,19 @@ class Notifier:
         then at most one message a receiver is sent twice, should the process end in between.
         """
         alerts = tuple(alerts)
-        sendings = [self._attempt(entry) for entry in outbox.due(now) if entry.receiver in self._receivers]
-        for name, told in self._alertmanagers.items():
-            if outbox.may_try(name, now) and (payload := told.to_tell(alerts, now)):
-                sendings.append(self._tell(name, payload, alerts, now))
-        return tuple(await asyncio.gather(*sendings))
+        sendings = [self.send_next(name, outbox, alerts, now) for name in self._receivers]
+        return tuple(attempt for attempt in await asyncio.gather(*sendings) if attempt is not None)
+
+    async def send_next(
+        self, receiver: str, outbox: Outbox, alerts: Sequence[Alert], now: datetime
+    ) -> Attempt | None:
+        """Send one of them at most one message, as `send_due` does all; None when nothing is due."""
+        told = self._alertmanagers.get(receiver)
+        if told is None:
+            entry = next((entry for entry in outbox.due(now) if entry.receiver == receiver), None)
+            return None if entry is None else await self._attempt(entry)
+        payload = told.to_tell(alerts, now) if outbox.may_try(receiver, now) else []
+        return await self._tell(receiver, payload, alerts, now) if payload else None
 
     async def test(self, receiver: Receiver) -> Outcome:
         """Send a message that says that it is a test."""
