@@ -113,7 +113,7 @@ def picture(
         page.locator("#heat-area:not([hidden])").wait_for()
         page.locator(".course svg").last.wait_for()
         page.evaluate("scrollTo(0, 0)")
-    page.wait_for_timeout(500)  # a last frame
+    page.wait_for_timeout(1500)  # the period before, and a last frame
     page.screenshot(path=file, full_page=whole)
     page.close()
     smaller(file)
