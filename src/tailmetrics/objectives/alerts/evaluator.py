@@ -109,7 +109,7 @@ class Evaluator:
         What was sent before the store had noted it is sent again, under the same id.
         """
         document, book = self._document(), self.keeper.book
-        if not document.receivers and self._notifier is None:
+        if book.evaluated_at is None or (not document.receivers and self._notifier is None):
             return
         if self._notifier is None or self._notifier[0] is not document:
             before, self._notifier = (
@@ -141,6 +141,8 @@ class Evaluator:
             except Exception as error:  # noqa: BLE001  # nobody waits for it, and it goes on
                 self._say(error)
             else:
+                if is_held and not self.is_leading:
+                    self.keeper.forget()  # others may have sent what it knows of
                 if is_held != self.is_leading:
                     log.info("alerts are evaluated here" if is_held else "alerts are evaluated elsewhere")
                 (self._leads.set if is_held else self._leads.clear)()
