@@ -118,6 +118,8 @@ class Evaluator:
             except Exception as error:  # noqa: BLE001  # nobody waits for it, and it goes on
                 self._say(error)
             else:
+                if is_held and not self.is_leading:
+                    self.keeper.forget()  # others may have sent what it knows of
                 if is_held != self.is_leading:
                     log.info("alerts are evaluated here" if is_held else "alerts are evaluated elsewhere")
                 (self._leads.set if is_held else self._leads.clear)()
