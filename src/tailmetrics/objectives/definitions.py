@@ -45,6 +45,12 @@ def _seconds(value: object) -> object:
     return every.seconds or every.days * 86_400
 
 
+def _not_too_long(value: int) -> int:
+    if value > MAX_PERIOD_DAYS * 86_400:
+        raise ValueError(f"at most {MAX_PERIOD_DAYS}d")
+    return value
+
+
 def _target(value: float) -> float:
     if not 0 < value < 100:
         raise ValueError("more than 0 and less than 100, as 100 leaves nothing that may fail; such as 99.9")
@@ -95,7 +101,8 @@ def _mail_address(value: str) -> str:
     return value
 
 
-Seconds = Annotated[int, BeforeValidator(_seconds), Field(gt=0)]
+Seconds = Annotated[int, BeforeValidator(_seconds), Field(gt=0), AfterValidator(_not_too_long)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Moment = Annotated[datetime, AfterValidator(_with_zone)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 MailAddress = Annotated[str, AfterValidator(_mail_address)]
@@ -120,7 +127,7 @@ class Objective(Table):
     customers: Globs = ("*",)
     kind: Literal["availability", "latency"] = "availability"
     failures: Failures = "4xx+5xx"
-    limit_seconds: float | None = Field(default=None, gt=0)
+    limit_seconds: Positive | None = None
     paths: tuple[str, ...] = ()
     exclude_paths: tuple[str, ...] = ()
     target: Annotated[float, AfterValidator(_target)]
@@ -154,7 +161,7 @@ class Objective(Table):
 class BurnRateRule(Table):
     """Fires while the budget burns so many times as fast as it may, over both windows."""
 
-    burn_rate: float = Field(gt=0)
+    burn_rate: Positive
     long: Seconds
     short: Seconds
     severity: Severity = "page"
@@ -186,7 +193,7 @@ class LatencyRule(Table):
     name: str = Field(min_length=1, max_length=100)
     customers: Globs = ("*",)
     quantile: float = Field(default=0.99, gt=0, lt=1)
-    limit_seconds: float = Field(gt=0)
+    limit_seconds: Positive
     window: Seconds = 300
     for_: Seconds = Field(default=300, alias="for")
     severity: Severity = "ticket"

@@ -1,6 +1,6 @@
 // Alerts that fire, are about to or were: a list, and marks on the charts.
 
-import { byId, element, replace, setText } from "./dom.js";
+import { byId, element, renew, setText } from "./dom.js";
 import * as format from "./format.js";
 import { Part } from "./part.js";
 import { addressOf } from "./state.js";
@@ -46,7 +46,7 @@ export class Alerts {
     byId("alerts").hidden = !current.length && !past.length;
     const firing = current.filter(({ state }) => state === "firing").length;
     setText(byId("alerts-title"), firing ? `${format.count(firing)} ${firing === 1 ? "alert fires" : "alerts fire"}` : "Alerts");
-    replace(byId("alerts-list"), ...[...current, ...past].map((alert) => this.#item(alert)));
+    renew(byId("alerts-list"), ...[...current, ...past].map((alert) => this.#item(alert)));
     const begun = [...changes, ...current].filter(({ state }) => state === "firing");
     this.#mark(begun.map((alert) => ({ at: Date.parse(alert.started_at ?? alert.since) / 1000, severity: alert.severity })));
   }
