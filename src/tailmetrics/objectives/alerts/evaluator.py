@@ -28,6 +28,7 @@ log = EventLog()
 _LOOK_SECONDS = BEAT_SECONDS / 2  # from one look at the lease to the next
 _FIRST_REST_SECONDS = 1.0  # after a failure, then twice as long each time, up to the interval
 _LONGEST_REST_SECONDS = 60
+_SETTLING_SECONDS = 2.0  # after the end of a bucket, until its last lines are committed
 
 
 def _utc_now() -> datetime:
@@ -145,7 +146,8 @@ class Evaluator:
                 if self.problem is not None:
                     log.info("alerts are evaluated again")
                 self.problem, rest = None, _FIRST_REST_SECONDS
-                await asyncio.sleep(interval - time.time() % interval)
+                settled = min(_SETTLING_SECONDS, interval / 2)
+                await asyncio.sleep(interval - (time.time() - settled) % interval)
 
     def _say(self, error: Exception) -> None:
         text = str(error) if isinstance(error, TailmetricsError) else f"{type(error).__name__}: {error}"
