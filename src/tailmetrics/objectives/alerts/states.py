@@ -75,11 +75,7 @@ def evaluated(
     requests before the moment are not `is_complete`, that some are missing ends no alert and begins none.
     """
     known: Mapping[str, Alert] = {alert.key: alert for alert in book.alerts}
-    if not is_complete:
-        firing = {alert.key for alert in book.alerts if alert.state == "firing"}
-        conditions = [each for each in conditions if each.kind != "silent" or each.key in firing]
-    first = sorted(conditions, key=lambda condition: condition.key not in known)
-    holding = {condition.key: condition for condition in first[:MOST_ALERTS]}
+    holding = _holding_of(conditions, known, is_complete=is_complete)
     episodes = book.episodes
     alerts: list[Alert] = []
     changes: list[Alert] = []
@@ -114,6 +110,17 @@ def evaluated(
         episodes=episodes,
         evaluated_at=at,
     )
+
+
+def _holding_of(
+    conditions: Sequence[Condition], known: Mapping[str, Alert], *, is_complete: bool
+) -> dict[str, Condition]:
+    """The conditions that count, by key: not too many, and those that need all requests only with these."""
+    if not is_complete:
+        firing = {key for key, alert in known.items() if alert.state == "firing"}
+        conditions = [each for each in conditions if each.kind != "silent" or each.key in firing]
+    first = sorted(conditions, key=lambda condition: condition.key not in known)
+    return {condition.key: condition for condition in first[:MOST_ALERTS]}
 
 
 def _ended(before: Alert | None, at: datetime, *, is_complete: bool) -> Alert | None:
