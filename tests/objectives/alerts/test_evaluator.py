@@ -227,6 +227,30 @@ def test_a_restart_forgets_no_alert_and_tells_none_again(sent: list[Message]) ->
     assert [message.status for message in sent] == ["firing"]
 
 
+def test_after_an_outage_nothing_is_resolved_before_the_lines_of_it_have_come() -> None:
+    service = Service(objective=[{"name": "up", "target": 99.0}], rule=[RULE])
+    waiting = True
+
+    async def step(minute: int) -> list[str]:
+        service.now = START + minute * MINUTE
+        return [alert.state for alert in (await service.evaluator.step()).alerts]
+
+    service.requests.commit(minute_of(START - MINUTE, "a", 0, 100))
+    assert asyncio.run(step(0)) == ["firing"]
+    service.evaluator = Evaluator(
+        service.requests.store,
+        lambda: service.document,
+        _no_sources,
+        is_waiting=lambda _: waiting,
+        clock=lambda: service.now,
+    )
+    assert asyncio.run(step(20)) == ["firing"]
+    service.requests.commit(minute_of(START + 19 * MINUTE, "a", 0, 100))
+    waiting = False
+    assert asyncio.run(step(20)) == ["firing"]
+    assert len(service.kept().history) == 1
+
+
 def test_an_alert_that_fires_again_is_told_under_another_id(sent: list[Message]) -> None:
     service = Service(objective=[{"name": "up", "target": 99.0}], rule=[RULE], receiver=[WEBHOOK])
     for hour in range(2):

@@ -38,8 +38,8 @@ def _utc_now() -> datetime:
 class Evaluator:
     """Evaluates the document that is in force.
 
-    With `lease` only while this process holds it. `sources` are asked where a rule is about them. `observe`
-    is told how many seconds each evaluation took.
+    With `lease` only while this process holds it. `is_waiting` says of the `sources` whether lines of them
+    are still to come, which end no alert. `observe` is told how many seconds each evaluation took.
     """
 
     def __init__(
@@ -49,6 +49,7 @@ class Evaluator:
         sources: Callable[[], Awaitable[Sequence[SourceStatus]]],
         *,
         lease: Lease | None = None,
+        is_waiting: Callable[[Sequence[SourceStatus]], bool] = lambda _: False,
         observe: Callable[[float], None] = lambda _: None,
         clock: Callable[[], datetime] = _utc_now,
     ) -> None:
@@ -59,6 +60,7 @@ class Evaluator:
         self._document = document
         self._sources = sources
         self._lease = lease
+        self._is_waiting = is_waiting
         self._observe = observe
         self._clock = clock
         self._leads = asyncio.Event()
@@ -86,17 +88,21 @@ class Evaluator:
         began = time.perf_counter()
         document = self._document()
         self._obey(document)
+        # Before the look at counts: what has arrived by now is in these.
+        sources = await self._sources()
+        is_complete = not self._is_waiting(sources)
         await self._ledger.update(to_us(self._clock()))
         at = from_us(self._ledger.at_us)
         silences = await silences_at(self._store, at)
-        sources = await self._sources() if self._rules.sources else ()
         conditions = await asyncio.to_thread(self._rules.conditions, self._ledger, sources)
 
         def silencer(alert: Alert) -> str | None:
             return silenced_by(alert, silences, document.maintenance, at)
 
         book = await self.keeper.change(
-            lambda book: evaluated(book, conditions, at, silencer, document.receivers)
+            lambda book: evaluated(
+                book, conditions, at, silencer, document.receivers, is_complete=is_complete
+            )
         )
         self._observe(time.perf_counter() - began)
         return book
