@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from fastapi import FastAPI
 
 from tailmetrics.api.ports import Supervisor
+from tailmetrics.objectives.alerts.backlog import Backlog
 from tailmetrics.objectives.alerts.evaluator import Evaluator
 from tailmetrics.objectives.alerts.lease import Lease
 from tailmetrics.objectives.file import ObjectivesFile
@@ -49,6 +50,7 @@ def evaluator_of(
         objectives.current,
         sources,
         lease=Lease(store) if is_shared else None,
+        is_waiting=Backlog().is_waiting,
         observe=metrics.watch_alerts(by_state),
     )
     return evaluator

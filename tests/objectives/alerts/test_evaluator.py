@@ -227,6 +227,30 @@ def test_a_restart_forgets_no_alert_and_tells_none_again(sent: list[Message]) ->
     assert [message.status for message in sent] == ["firing"]
 
 
+def test_after_an_outage_nothing_is_resolved_before_the_lines_of_it_have_come() -> None:
+    service = Service(objective=[{"name": "up", "target": 99.0}], rule=[RULE])
+    waiting = True
+
+    async def step(minute: int) -> list[str]:
+        service.now = START + minute * MINUTE
+        return [alert.state for alert in (await service.evaluator.step()).alerts]
+
+    service.requests.commit(minute_of(START - MINUTE, "a", 0, 100))
+    assert asyncio.run(step(0)) == ["firing"]
+    service.evaluator = Evaluator(
+        service.requests.store,
+        lambda: service.document,
+        _no_sources,
+        is_waiting=lambda _: waiting,
+        clock=lambda: service.now,
+    )
+    assert asyncio.run(step(20)) == ["firing"]
+    service.requests.commit(minute_of(START + 19 * MINUTE, "a", 0, 100))
+    waiting = False
+    assert asyncio.run(step(20)) == ["firing"]
+    assert len(service.kept().history) == 1
+
+
 def test_an_alert_that_fires_again_is_told_under_another_id(sent: list[Message]) -> None:
     service = Service(objective=[{"name": "up", "target": 99.0}], rule=[RULE], receiver=[WEBHOOK])
     for hour in range(2):
@@ -413,6 +437,29 @@ def test_one_whose_alerts_were_changed_by_another_process_stops_and_changes_noth
     assert service.kept() == kept
     service.step(START)
     assert service.kept().history == kept.history
+
+
+@pytest.mark.parametrize("is_told_so", ["by the store", "by the lease"])
+def test_one_that_evaluates_again_sends_nothing_that_another_has_sent(
+    is_told_so: str, sent: list[Message]
+) -> None:
+    service = Service(objective=[{"name": "up", "target": 99.0}], rule=[RULE], receiver=[WEBHOOK])
+    store = service.requests.store
+    service.requests.commit(minute_of(START - MINUTE, "a", 0, 100))
+    first, other = (
+        Evaluator(store, lambda: service.document, _no_sources, lease=lease, clock=lambda: START)
+        for lease in (Lease(store), None)
+    )
+    asyncio.run(first.step())
+    asyncio.run(_evaluate_and_deliver(other))
+    if is_told_so == "by the lease":
+        _run(first.run(), until=lambda: first.keeper.book.evaluated_at is not None and first.is_leading)
+    else:
+        service.requests.commit(minute_of(START - MINUTE, "b", 0, 100))
+        with pytest.raises(Superseded):
+            asyncio.run(first.step())
+    asyncio.run(first.sender.send_due())
+    assert [message.status for message in sent] == ["firing"]
 
 
 def test_only_the_holder_of_the_lease_evaluates_and_another_goes_on_when_it_ends() -> None:

@@ -29,7 +29,8 @@ def document(*names: str) -> Document:
 
 def alerts_of(book: Book, receivers: tuple[Receiver, ...], at_: datetime) -> Book:
     told = [replace(alert, silenced_by=None) for alert in after(Book(), 1, CONDITION).alerts]
-    return replace(book, outbox=book.outbox.with_changes(told, receivers, at_))
+    outbox = book.outbox.with_changes(told, receivers, at_)
+    return replace(book, evaluated_at=at_, outbox=outbox)
 
 
 def test_one_that_hangs_holds_up_no_other_and_is_told_one_message_at_a_time(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
 from tailmetrics.errors import SchemaMismatch
 from tailmetrics.objectives.alerts import states
-from tailmetrics.objectives.alerts.alert import Alert
+from tailmetrics.objectives.alerts.alert import Alert, AlertKind
 from tailmetrics.objectives.alerts.rules import Condition
 from tailmetrics.objectives.alerts.states import Book, evaluated
 from tailmetrics.objectives.definitions import Receiver
@@ -52,6 +53,35 @@ def test_a_resolved_alert_is_shown_for_an_hour() -> None:
     book = after(after(Book(), 1, CONDITION), 2)
     assert len(after(book, 61).alerts) == 1
     assert after(book, 62).alerts == ()
+
+
+def test_while_requests_are_missing_nothing_is_resolved_and_nobody_is_silent() -> None:
+    firing = after(Book(), 1, CONDITION)
+    missing = partial(evaluated, silenced_by=unsilenced, is_complete=False)
+    held = missing(firing, [replace(CONDITION, key="other", kind="silent")], START + 2 * MINUTE)
+    assert held.alerts == firing.alerts
+    assert [alert.state for alert in after(held, 3).alerts] == ["resolved"]
+    assert [alert.key for alert in missing(firing, [replace(CONDITION, key="other")], START).alerts] == [
+        "key",
+        "other",
+    ]
+
+
+@pytest.mark.parametrize(("kind", "state"), [("silent", "firing"), ("lag", "resolved")])
+def test_while_requests_are_missing_a_silent_customer_stays_so_and_a_log_does_not(
+    kind: AlertKind, state: str
+) -> None:
+    book = after(Book(), 1, replace(CONDITION, kind=kind))
+    for moment in (START + 2 * MINUTE, START + 3 * MINUTE):
+        book = evaluated(book, [], moment, unsilenced, is_complete=False)
+    assert [alert.state for alert in book.alerts] == [state]
+
+
+def test_while_requests_are_missing_a_customer_who_was_silent_is_not_so_again() -> None:
+    silent = replace(CONDITION, kind="silent")
+    resolved = after(after(Book(), 1, silent), 2)
+    book = evaluated(resolved, [silent], START + 3 * MINUTE, unsilenced, is_complete=False)
+    assert [alert.state for alert in book.alerts] == ["resolved"]
 
 
 def test_an_alert_that_has_not_held_for_long_is_pending_and_told_nobody() -> None:

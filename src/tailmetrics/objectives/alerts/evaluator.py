@@ -28,6 +28,7 @@ log = EventLog()
 _LOOK_SECONDS = BEAT_SECONDS / 2  # from one look at the lease to the next
 _FIRST_REST_SECONDS = 1.0  # after a failure, then twice as long each time, up to the interval
 _LONGEST_REST_SECONDS = 60
+_SETTLING_SECONDS = 2.0  # after the end of a bucket, until its last lines are committed
 
 
 def _utc_now() -> datetime:
@@ -37,8 +38,8 @@ def _utc_now() -> datetime:
 class Evaluator:
     """Evaluates the document that is in force.
 
-    With `lease` only while this process holds it. `sources` are asked where a rule is about them. `observe`
-    is told how many seconds each evaluation took.
+    With `lease` only while this process holds it. `is_waiting` says of the `sources` whether lines of them
+    are still to come, which end no alert. `observe` is told how many seconds each evaluation took.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Evaluator:
         sources: Callable[[], Awaitable[Sequence[SourceStatus]]],
         *,
         lease: Lease | None = None,
+        is_waiting: Callable[[Sequence[SourceStatus]], bool] = lambda _: False,
         observe: Callable[[float], None] = lambda _: None,
         clock: Callable[[], datetime] = _utc_now,
     ) -> None:
@@ -58,6 +60,7 @@ class Evaluator:
         self._document = document
         self._sources = sources
         self._lease = lease
+        self._is_waiting = is_waiting
         self._observe = observe
         self._clock = clock
         self._leads = asyncio.Event()
@@ -85,17 +88,21 @@ class Evaluator:
         began = time.perf_counter()
         document = self._document()
         self._obey(document)
+        # Before the look at counts: what has arrived by now is in these.
+        sources = await self._sources()
+        is_complete = not self._is_waiting(sources)
         await self._ledger.update(to_us(self._clock()))
         at = from_us(self._ledger.at_us)
         silences = await silences_at(self._store, at)
-        sources = await self._sources() if self._rules.sources else ()
         conditions = await asyncio.to_thread(self._rules.conditions, self._ledger, sources)
 
         def silencer(alert: Alert) -> str | None:
             return silenced_by(alert, silences, document.maintenance, at)
 
         book = await self.keeper.change(
-            lambda book: evaluated(book, conditions, at, silencer, document.receivers)
+            lambda book: evaluated(
+                book, conditions, at, silencer, document.receivers, is_complete=is_complete
+            )
         )
         self._observe(time.perf_counter() - began)
         return book
@@ -118,6 +125,8 @@ class Evaluator:
             except Exception as error:  # noqa: BLE001  # nobody waits for it, and it goes on
                 self._say(error)
             else:
+                if is_held and not self.is_leading:
+                    self.keeper.forget()  # others may have sent what it knows of
                 if is_held != self.is_leading:
                     log.info("alerts are evaluated here" if is_held else "alerts are evaluated elsewhere")
                 (self._leads.set if is_held else self._leads.clear)()
@@ -143,7 +152,8 @@ class Evaluator:
                 if self.problem is not None:
                     log.info("alerts are evaluated again")
                 self.problem, rest = None, _FIRST_REST_SECONDS
-                await asyncio.sleep(interval - time.time() % interval)
+                settled = min(_SETTLING_SECONDS, interval / 2)
+                await asyncio.sleep(interval - (time.time() - settled) % interval)
 
     def _say(self, error: Exception) -> None:
         text = str(error) if isinstance(error, TailmetricsError) else f"{type(error).__name__}: {error}"

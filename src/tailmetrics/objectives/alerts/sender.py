@@ -78,6 +78,8 @@ class Sender:
 
     async def _send(self, notifier: Notifier, receiver: str) -> None:
         book = self._keeper.book
+        if book.evaluated_at is None:
+            return  # or one that evaluates again would send what another has sent
         attempt = await notifier.send_next(receiver, book.outbox, book.alerts, self._clock())
         if attempt is not None:
             now = self._clock()

@@ -13,6 +13,7 @@ from tailmetrics.errors import SchemaMismatch
 from tailmetrics.objectives.alerts.alert import Alert
 from tailmetrics.objectives.alerts.rules import Condition
 from tailmetrics.objectives.definitions import Receiver
+from tailmetrics.objectives.notifications.message import SOURCE_KINDS
 from tailmetrics.objectives.notifications.outbox import Outbox
 
 ALERTS: Final = "alerts"  # the name of the note
@@ -65,21 +66,26 @@ def evaluated(
     at: datetime,
     silenced_by: Callable[[Alert], str | None],
     receivers: Sequence[Receiver] = (),
+    *,
+    is_complete: bool = True,
 ) -> Book:
     """The book after an evaluation at a moment, by what held then.
 
-    Whoever is told that an alert fires is told as well that it is resolved, silenced or not.
+    Whoever is told that an alert fires is told as well that it is resolved, silenced or not. While the
+    requests before the moment are not `is_complete`, that some are missing ends no alert and begins none.
     """
     known: Mapping[str, Alert] = {alert.key: alert for alert in book.alerts}
-    first = sorted(conditions, key=lambda condition: condition.key not in known)
-    holding = {condition.key: condition for condition in first[:MOST_ALERTS]}
+    holding = _holding_of(conditions, known, is_complete=is_complete)
     episodes = book.episodes
     alerts: list[Alert] = []
     changes: list[Alert] = []
     told: list[Alert] = []
     for key in (*known, *(key for key in holding if key not in known)):
         before, condition = known.get(key), holding.get(key)
-        alert = _ended(before, at) if condition is None else _holding(before, condition, at)
+        if condition is None:
+            alert = _ended(before, at, is_complete=is_complete)
+        else:
+            alert = _holding(before, condition, at)
         if alert is None:
             continue
         if alert.state != "resolved":
@@ -106,12 +112,24 @@ def evaluated(
     )
 
 
-def _ended(before: Alert | None, at: datetime) -> Alert | None:
+def _holding_of(
+    conditions: Sequence[Condition], known: Mapping[str, Alert], *, is_complete: bool
+) -> dict[str, Condition]:
+    """The conditions that count, by key: not too many, and those that need all requests only with these."""
+    if not is_complete:
+        firing = {key for key, alert in known.items() if alert.state == "firing"}
+        conditions = [each for each in conditions if each.kind != "silent" or each.key in firing]
+    first = sorted(conditions, key=lambda condition: condition.key not in known)
+    return {condition.key: condition for condition in first[:MOST_ALERTS]}
+
+
+def _ended(before: Alert | None, at: datetime, *, is_complete: bool) -> Alert | None:
     """What is left of an alert whose condition does not hold."""
     if before is None or before.state == "pending":
         return None
     if before.state == "firing":
-        return replace(before, state="resolved", since=at)
+        is_over = is_complete or before.kind in SOURCE_KINDS
+        return replace(before, state="resolved", since=at) if is_over else before
     return before if at - before.since < RESOLVED_FOR else None
 
 

@@ -6,7 +6,7 @@ import asyncio
 import concurrent.futures
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any, Final
 
 from tailmetrics.objectives.alerts.alert import Alert
@@ -169,7 +169,8 @@ class _Told:
         """All that fires and what has ended since it was told; empty while there is nothing new to tell."""
         firing = self._of(alerts)
         ended = self._ended(alerts, firing, now)
-        is_known = self._at is not None and now - self._at < http.REPEATED_EVERY
+        # A clock that was set back tells nothing of how long that is ago.
+        is_known = self._at is not None and timedelta(0) <= now - self._at < http.REPEATED_EVERY
         if is_known and not ended and firing.keys() == self._firing.keys():
             return []
         expiry = http.expiry(now)
@@ -210,6 +211,8 @@ async def _within_time(sending: Coroutine[Any, Any, Outcome]) -> Outcome:
         return await asyncio.wait_for(sending, _LONGEST_SECONDS)
     except asyncio.TimeoutError:
         return Outcome("failed", f"not done within {_LONGEST_SECONDS:g} seconds")
+    except Exception as error:  # noqa: BLE001  # or what others were told would be told again
+        return Outcome("failed", type(error).__name__)  # its text may hold a secret
 
 
 def _say(attempt: Attempt, count: int) -> None:
