@@ -63,7 +63,9 @@ def request_place(order: RecordOrder, cursor: str | None) -> tuple[float | None,
             and 0 <= offset <= LAST
             and abs(time_us) <= _LAST_US
         ):
-            return None if duration is None else float(duration), RecordPlace(from_us(time_us), source, offset)
+            return None if duration is None else float(duration), RecordPlace(
+                from_us(time_us), source, offset
+            )
     raise QueryError("cursor", cursor, f"the next_cursor of a page of requests, {order} first")
 
 
