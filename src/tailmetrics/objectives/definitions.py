@@ -14,11 +14,10 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from typing_extensions import Self
 
-from tailmetrics.errors import QueryError
 from tailmetrics.settings.values import TimeZone
 from tailmetrics.stats import Failures
 from tailmetrics.urls import is_loopback, masked
-from tailmetrics.windows import parse_every
+from tailmetrics.windows import length_of
 
 Severity = Literal["page", "ticket"]
 
@@ -36,13 +35,10 @@ def _seconds(value: object) -> object:
     """The length of a text such as `90s`, `5m`, `6h` or `3d`."""
     if not isinstance(value, str):
         return value
-    try:
-        every = parse_every(value)
-    except QueryError as error:
-        raise ValueError(_A_DURATION) from error
-    if not every.cuts:
+    seconds = length_of(value)
+    if seconds is None:
         raise ValueError(_A_DURATION)
-    return every.seconds or every.days * 86_400
+    return seconds
 
 
 def _not_too_long(value: int) -> int:

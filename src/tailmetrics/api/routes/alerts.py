@@ -30,7 +30,7 @@ from tailmetrics.errors import QueryError
 from tailmetrics.objectives.alerts.silences import add_silence, end_silence, silences_at
 from tailmetrics.objectives.alerts.states import ALERTS, Book
 from tailmetrics.telemetry.log import EventLog
-from tailmetrics.windows import parse_every
+from tailmetrics.windows import length_of
 
 log = EventLog()
 router = APIRouter(tags=["alerts"])
@@ -145,5 +145,4 @@ def _end_of(asked: SilenceAsked, now: datetime) -> datetime:
         if asked.until > LATEST:
             raise QueryError("until", asked.until.isoformat(), f"a time before {LATEST:%Y-%m-%d}")
         return asked.until
-    every = parse_every(asked.for_ or "")
-    return now + timedelta(days=every.days, seconds=every.seconds)
+    return now + timedelta(seconds=length_of(asked.for_ or "") or 0)
