@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, WithJsonSchema
 from pydantic.json_schema import SkipJsonSchema
+from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
 from tailmetrics.api.schemas import Count, Time
@@ -23,6 +25,15 @@ _STATES = ("firing", "pending", "resolved")
 
 _Glob = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")]
 _Line = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")]
+
+
+_LENGTH = r"^[1-9][0-9]{0,5}[smhd]$"
+
+
+def _length(value: str) -> str:
+    if not re.fullmatch(_LENGTH, value):
+        raise PydanticCustomError("length", "a number with s, m, h or d, such as 2h")
+    return value
 
 
 class AlertsParameters(BaseModel):
@@ -51,9 +62,9 @@ class SilenceAsked(BaseModel):
     until: AwareDatetime | None = Field(
         default=None, description="When it ends; either this or `for`.", examples=["2030-01-01T00:00:00Z"]
     )
-    for_: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,5}[smhd]$")] | None = Field(
-        default=None, alias="for", description="For how long, with s, m, h or d.", examples=["2h"]
-    )
+    for_: (
+        Annotated[str, AfterValidator(_length), WithJsonSchema({"type": "string", "pattern": _LENGTH})] | None
+    ) = Field(default=None, alias="for", description="For how long, with s, m, h or d.", examples=["2h"])
     reason: _Line = Field(description="Why nobody is to be told.", examples=["known, is being mended"])
     created_by: _Line | None = Field(
         default=None, description="Who asks for it; default: the name of the key, if there is one."

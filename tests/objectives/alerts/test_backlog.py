@@ -6,40 +6,61 @@ from typing import get_args
 
 import pytest
 
-from tailmetrics.objectives.alerts.backlog import IN_FLIGHT_SECONDS, LONGEST_SECONDS, YOUNG_SECONDS, Backlog
+from tailmetrics.objectives.alerts.backlog import FOUND_SECONDS, IN_FLIGHT_SECONDS, LONGEST_SECONDS, Backlog
 from tailmetrics.status import SourceState, SourceStatus
 
 
-def source(lag_seconds: float, lag_bytes: int = 1, state: SourceState = "live") -> SourceStatus:
-    return SourceStatus("s", "/a.log", 1, 1, 0, 0, lag_bytes, lag_bytes, lag_seconds, state)
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
 
 
-def waiting(age: float, *sources: SourceStatus) -> bool:
-    times = iter((0.0, age))
-    return Backlog(clock=lambda: next(times)).is_waiting(sources)
+def source(position: int, size: int, lag: float = 0.1, state: SourceState = "live") -> SourceStatus:
+    return SourceStatus("s", "/a.log", 1, 1, 0, position, size, size - position, lag, state)
 
 
-def test_after_a_start_all_that_was_logged_before_is_waited_for() -> None:
-    assert waiting(1, source(0.1))
-    assert waiting(1)
-    assert not waiting(1, source(0, lag_bytes=0))
+def test_what_was_logged_before_the_start_is_waited_for_and_what_comes_afterwards_is_not() -> None:
+    backlog = Backlog(Clock())
+    assert backlog.is_waiting([source(0, 9)])
+    assert backlog.is_waiting([source(8, 12)])
+    assert not backlog.is_waiting([source(9, 15)])
 
 
-def test_later_lines_are_waited_for_once_they_are_no_longer_on_their_way() -> None:
-    assert not waiting(YOUNG_SECONDS)
-    assert not waiting(YOUNG_SECONDS, source(IN_FLIGHT_SECONDS))
-    assert waiting(YOUNG_SECONDS, source(0, lag_bytes=0), source(IN_FLIGHT_SECONDS + 1))
+def test_a_log_that_was_truncated_is_waited_for_as_far_as_it_goes() -> None:
+    backlog = Backlog(Clock())
+    assert backlog.is_waiting([source(0, 9)])
+    assert not backlog.is_waiting([source(2, 2)])
+
+
+def test_the_logs_are_waited_for_at_the_start_alone() -> None:
+    clock = Clock()
+    backlog = Backlog(clock)
+    assert backlog.is_waiting([])
+    clock.now = FOUND_SECONDS
+    assert not backlog.is_waiting([])
+
+
+def test_lines_are_waited_for_once_they_are_no_longer_on_their_way() -> None:
+    backlog = Backlog(Clock())
+    assert not backlog.is_waiting([source(9, 9)])
+    assert not backlog.is_waiting([source(9, 10, IN_FLIGHT_SECONDS)])
+    assert backlog.is_waiting([source(9, 10, IN_FLIGHT_SECONDS + 1)])
 
 
 def test_a_log_that_is_never_read_to_its_end_is_not_waited_for_for_ever() -> None:
-    now = 0.0
-    backlog = Backlog(clock=lambda: now)
-    now = LONGEST_SECONDS - 1
-    assert backlog.is_waiting([source(LONGEST_SECONDS - 1)])
-    now = LONGEST_SECONDS
-    assert not backlog.is_waiting([source(LONGEST_SECONDS)])
+    clock = Clock()
+    backlog = Backlog(clock)
+    clock.now = LONGEST_SECONDS - 1
+    assert backlog.is_waiting([source(8, 9)])
+    clock.now = LONGEST_SECONDS
+    assert not backlog.is_waiting([source(8, 9)])
 
 
 @pytest.mark.parametrize("state", sorted({*get_args(SourceState)} - {"live", "rotated"}))
 def test_what_is_not_followed_is_not_waited_for(state: SourceState) -> None:
-    assert not waiting(1, source(LONGEST_SECONDS, state=state))
+    clock = Clock()
+    backlog = Backlog(clock)
+    clock.now = FOUND_SECONDS
+    assert not backlog.is_waiting([source(0, 9, LONGEST_SECONDS, state)])

@@ -35,10 +35,14 @@ MEDIA_TYPE = "application/problem+json"
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 RETRY_AFTER_SECONDS = 5  # said when the store did not say when to come back
 
+_A_MOMENT = "a time with its offset, such as 2030-01-01T00:00:00Z"
+
 # What is expected, by the type of pydantic's error; other types say it in their message.
 _EXPECTED = {
     "bool_parsing": "true or false",
     "bool_type": "true or false",
+    "datetime_from_date_parsing": _A_MOMENT,
+    "datetime_parsing": _A_MOMENT,
     "float_parsing": "a number",
     "finite_number": "a finite number",
     "greater_than_equal": "at least {ge}",
@@ -51,6 +55,7 @@ _EXPECTED = {
     "string_type": "text",
     "string_too_long": "at most {max_length} characters",
     "string_too_short": "at least {min_length} characters",
+    "timezone_aware": _A_MOMENT,
 }
 
 # Errors whose text says all.
