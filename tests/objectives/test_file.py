@@ -142,6 +142,7 @@ def test_a_file_says_what_is_promised_and_who_is_told() -> None:
             )
             for after in ("91d", "999999d")
         ),
+        ("interval = true", "line 1: interval: found True, expected a number with s, m, h or d, such as 5m"),
         (f"interval = {10**400}", f"line 1: interval: found {10**400}, expected at most 90d"),
         (
             f'{OBJECTIVE}kind = "latency"\nlimit_seconds = inf',
@@ -272,6 +273,10 @@ def test_a_file_that_no_parser_takes_is_told(text: str) -> None:
 
 def test_a_mark_of_the_byte_order_is_no_part_of_the_file() -> None:
     assert read(f"\ufeff{OBJECTIVE}") == read(OBJECTIVE)
+
+
+def test_a_file_that_takes_long_to_read_is_refused() -> None:
+    assert problems("#" * (1024 * 1024 + 1)) == ["found 1,048,577 bytes, expected at most 1,048,576"]
 
 
 def test_a_file_that_is_no_toml_or_not_there_is_told() -> None:

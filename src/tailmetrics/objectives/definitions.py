@@ -33,9 +33,9 @@ _A_DURATION = "a number with s, m, h or d, such as 5m"
 
 def _seconds(value: object) -> object:
     """The length of a text such as `90s`, `5m`, `6h` or `3d`."""
-    if not isinstance(value, str):
+    if isinstance(value, int) and not isinstance(value, bool):
         return value
-    seconds = length_of(value)
+    seconds = length_of(value) if isinstance(value, str) else None
     if seconds is None:
         raise ValueError(_A_DURATION)
     return seconds
@@ -98,7 +98,7 @@ def _mail_address(value: str) -> str:
 
 
 Seconds = Annotated[int, BeforeValidator(_seconds), Field(gt=0), AfterValidator(_not_too_long)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
 Moment = Annotated[datetime, AfterValidator(_with_zone)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 MailAddress = Annotated[str, AfterValidator(_mail_address)]
@@ -126,7 +126,7 @@ class Objective(Table):
     limit_seconds: Positive | None = None
     paths: tuple[str, ...] = ()
     exclude_paths: tuple[str, ...] = ()
-    target: Annotated[float, AfterValidator(_target)]
+    target: Annotated[float, Field(strict=True), AfterValidator(_target)]
     period: Annotated[str, AfterValidator(_period)] = "30d"
     timezone: TimeZone = Field(default="UTC", validate_default=True)
 
@@ -161,7 +161,7 @@ class BurnRateRule(Table):
     long: Seconds
     short: Seconds
     severity: Severity = "page"
-    min_requests: int = Field(default=100, ge=1)  # in the long window
+    min_requests: int = Field(default=100, ge=1, strict=True)  # in the long window
 
     @model_validator(mode="after")
     def _short_is_shorter(self) -> Self:
@@ -188,12 +188,12 @@ class LatencyRule(Table):
 
     name: str = Field(min_length=1, max_length=100)
     customers: Globs = ("*",)
-    quantile: float = Field(default=0.99, gt=0, lt=1)
+    quantile: float = Field(default=0.99, gt=0, lt=1, strict=True)
     limit_seconds: Positive
     window: Seconds = 300
     for_: Seconds = Field(default=300, alias="for")
     severity: Severity = "ticket"
-    min_requests: int = Field(default=100, ge=1)  # in the window
+    min_requests: int = Field(default=100, ge=1, strict=True)  # in the window
 
 
 class SourceRule(Table):
@@ -201,7 +201,7 @@ class SourceRule(Table):
 
     name: str = Field(min_length=1, max_length=100)
     lag: Seconds | None = None
-    reject_percent: float | None = Field(default=None, gt=0, le=100)
+    reject_percent: float | None = Field(default=None, gt=0, le=100, strict=True)
     severity: Severity = "ticket"
 
     @model_validator(mode="after")
@@ -262,7 +262,7 @@ class Receiver(Table):
     header_file: str | None = None
     template: str | None = None  # of the webhook: json, slack (Mattermost too), teams, or a file
     smtp_host: str | None = None
-    smtp_port: int = Field(default=587, ge=1, le=65_535)
+    smtp_port: int = Field(default=587, ge=1, le=65_535, strict=True)
     smtp_security: Literal["starttls", "tls", "none"] = "starttls"
     smtp_user: str | None = None
     password_env: str | None = None

@@ -79,7 +79,7 @@ class ObjectivesFile:
         """What differs when the file is another one or was written to; None without one."""
         try:
             found = Path(self._file).stat()
-        except OSError:
+        except (OSError, ValueError):  # a path with NUL is none
             return None
         return found.st_ino, found.st_mtime_ns, found.st_size
 

@@ -12,8 +12,8 @@ from tailmetrics.windows import DAY_US, to_us
 
 HOUR_US: Final = DAY_US // 24
 
-_MOST_KEPT = 64
 _MOST_ROWS = 100_000  # of one
+_MOST_ROWS_KEPT = 1_000_000  # of all together: some 50 MB
 
 
 class History:
@@ -46,7 +46,7 @@ class History:
         is_whole = not to_us(query.start) % HOUR_US and not to_us(query.end) % HOUR_US
         # With another mark something may have been written to it, and dropped, while it was counted.
         if is_whole and mark == self._mark and counts.height <= _MOST_ROWS:
-            while len(self._kept) >= _MOST_KEPT:
+            while sum(each.height for each in self._kept.values()) + counts.height > _MOST_ROWS_KEPT:
                 del self._kept[next(iter(self._kept))]
             self._kept[query] = counts
         return counts

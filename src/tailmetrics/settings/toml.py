@@ -16,10 +16,14 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+_MAX_BYTES = 1024 * 1024  # which take a third of a second
+
 
 def read_toml(setting: str, file: str) -> tuple[Mapping[str, Any], str]:
     """What a file holds, and its text. Raises SettingsError that names the setting and the file."""
     try:
+        if (size := Path(file).stat().st_size) > _MAX_BYTES:
+            raise SettingsError([f"{setting}: {file}: found {size:,} bytes, expected at most {_MAX_BYTES:,}"])
         text = Path(file).read_text(encoding="utf-8-sig")  # as some editors write it
         return tomllib.loads(text), text
     except OSError as error:

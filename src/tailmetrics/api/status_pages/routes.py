@@ -128,7 +128,8 @@ async def revoke(
 
 @router.get("/status/{token}", include_in_schema=False)
 async def status_page(token: str, services: Context) -> Response:
-    page = await page_of_token(services.store, token)
+    async with services.asking(Weight.LIGHT):
+        page = await page_of_token(services.store, token)
     if page is None:
         raise HTTPException(404)
     return HTMLResponse(await _html(services, page), headers=_HEADERS)

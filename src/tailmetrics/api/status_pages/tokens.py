@@ -5,6 +5,7 @@ A token is random and long, so that a plain hash of it cannot be guessed from.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import secrets
 from collections.abc import Callable
@@ -94,10 +95,15 @@ async def _change(store: Notes, changed: Callable[[tuple[StatusPage, ...]], tupl
 
 async def _read(store: Notes) -> tuple[tuple[StatusPage, ...], int]:
     note = await store.note(STATUS_PAGES)
-    if not note.text:
-        return (), note.version
+    return _parsed(note.text), note.version
+
+
+@functools.lru_cache(maxsize=1)  # everybody who has an address may ask
+def _parsed(text: str) -> tuple[StatusPage, ...]:
+    if not text:
+        return ()
     try:
-        return _ADAPTER.validate_json(note.text).pages, note.version
+        return _ADAPTER.validate_json(text).pages
     except ValidationError as error:
         raise SchemaMismatch(
             "status pages were kept by another version of tailmetrics; use that version, or a later one"

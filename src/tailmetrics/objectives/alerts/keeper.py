@@ -41,7 +41,7 @@ class Keeper:
         """Put another book in the place of the present one. Raises Superseded and StoreError."""
         async with self._lock:
             version, kept, since = self._kept or await self._read()
-            book = changed(self._book)
+            book = await asyncio.to_thread(changed, self._book)  # of thousands of alerts it takes long
             if book.is_like(kept) and self._clock() - since < FIGURES_SECONDS:
                 self._book = book
                 return book
