@@ -66,7 +66,7 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
         "stores/influxdb/records_query.py",
         "stores/sql/records_query.py",
     ),
-    "stores/summaries/test_model.py": ("stores/summaries/base.py",),
+    "stores/summaries/test_model.py": ("stores/summaries/base.py", "stores/summaries/counts.py"),
     "stores/influxdb/test_writer.py": ("stores/influxdb/reader.py", "stores/influxdb/store.py"),
     "stores/test_contract.py": (
         "stores/base.py",
@@ -80,7 +80,6 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
     ),
     "stores/test_contract_filters.py": (
         "stores/duckdb/queries/conditions.py",
-        "stores/filtering.py",
         "stores/influxdb/filtered_query.py",
         "stores/sql/customers_query.py",
         "stores/sql/filtering.py",

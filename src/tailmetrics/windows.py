@@ -31,16 +31,21 @@ _LONG_DAYS = 28  # such windows are few: none is looked into for clock changes
 _USUAL = ("1s", "5s", "10s", "15s", "30s", "1m", "2m", "5m", "10m", "15m", "30m", "1h", "2h", "6h", "12h")
 
 
+def length_of(text: str) -> int | None:
+    """The seconds of a text such as 90s, 5m, 36h or 3d; None of any other."""
+    found = re.fullmatch(r"([1-9][0-9]{0,5})([smhd])", text, re.ASCII)
+    return None if found is None else int(found[1]) * _UNIT_SECONDS[found[2]]
+
+
 def parse_every(text: str) -> Every:
     """The length of a window from text such as 15m, 6h, 1d or none. Raises QueryError."""
     if text == "none":
         return Every(text)
-    found = re.fullmatch(r"([1-9][0-9]{0,5})([smhd])", text, re.ASCII)
-    if found is None:
+    seconds = length_of(text)
+    if seconds is None:
         raise QueryError(
             "every", text, "a number from 1 to 999999 with s, m, h or d, such as 15m or 1d, or none"
         )
-    seconds = int(found[1]) * _UNIT_SECONDS[found[2]]
     if seconds % DAY_SECONDS == 0:
         return Every(text, days=seconds // DAY_SECONDS)
     if seconds > DAY_SECONDS:

@@ -37,7 +37,9 @@ def test_a_period_has_so_many_days_at_most(period: str, days: int) -> None:
     assert days_of(period) == days
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("5m", 300), ("6h", 21_600), ("3d", 259_200)])
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("5m", 300), ("6h", 21_600), ("36h", 129_600), ("3d", 259_200)]
+)
 def test_durations_are_texts(text: str, seconds: int) -> None:
     assert Document.model_validate({"interval": text}).interval == seconds
 

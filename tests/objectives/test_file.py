@@ -135,6 +135,22 @@ def test_a_file_says_what_is_promised_and_who_is_told() -> None:
             'interval = "soon"',
             "line 1: interval: found 'soon', expected a number with s, m, h or d, such as 5m",
         ),
+        *(
+            (
+                f'[[silent]]\nname = "a"\nafter = "{after}"',
+                f"line 3: silent 'a': after: found {after!r}, expected at most 90d",
+            )
+            for after in ("91d", "999999d")
+        ),
+        (f"interval = {10**400}", f"line 1: interval: found {10**400}, expected at most 90d"),
+        (
+            f'{OBJECTIVE}kind = "latency"\nlimit_seconds = inf',
+            "line 5: objective 'shop': limit_seconds: found inf, expected a finite number",
+        ),
+        (
+            '[[rule]]\nburn_rate = inf\nlong = "1h"\nshort = "5m"',
+            "line 2: rule 1: burn_rate: found inf, expected a finite number",
+        ),
         (
             '[[rule]]\nburn_rate = 6\nlong = "5m"\nshort = "1h"',
             "line 4: rule 1: short: found 3600 seconds, expected less than those of long, 300",
@@ -246,6 +262,16 @@ def test_a_period_is_not_longer_than_records_are_kept(period: str, is_kept: bool
         )
     ]
     assert read(text, retention_days=0).objectives
+
+
+@pytest.mark.parametrize("text", ["a = " + 5_000 * "[", f"interval = {'9' * 5_000}"])
+def test_a_file_that_no_parser_takes_is_told(text: str) -> None:
+    (problem,) = problems(text)
+    assert problem.startswith("found what is no TOML: ")
+
+
+def test_a_mark_of_the_byte_order_is_no_part_of_the_file() -> None:
+    assert read(f"\ufeff{OBJECTIVE}") == read(OBJECTIVE)
 
 
 def test_a_file_that_is_no_toml_or_not_there_is_told() -> None:

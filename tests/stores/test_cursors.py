@@ -38,6 +38,12 @@ def test_a_cursor_leads_behind_its_request(duration: float | None) -> None:
     assert request_place("slowest", cursor) == (duration, PLACE)
 
 
+def test_a_duration_without_decimals_is_that_of_a_request_all_the_same() -> None:
+    after = request_place("slowest", cursor_to_request("slowest", 10**30, PLACE))
+    assert after is not None
+    assert isinstance(after[0], float)
+
+
 def test_without_a_cursor_requests_begin_at_the_first() -> None:
     assert request_place("newest", None) is None
 
@@ -49,6 +55,7 @@ def test_without_a_cursor_requests_begin_at_the_first() -> None:
         cursor_to("requests", 1),
         cursor_to_request("slowest", 0.1, PLACE),
         cursor_to_request("newest", float("nan"), PLACE),
+        cursor_to_request("newest", 10**400, PLACE),
         cursor_to_request("newest", 0.1, RecordPlace(PLACE.timestamp, "a\0", 1)),
         cursor_to_request("newest", 0.1, RecordPlace(PLACE.timestamp, "a", -1)),
     ],

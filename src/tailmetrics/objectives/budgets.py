@@ -21,7 +21,7 @@ from tailmetrics.objectives.history import whole_parts
 from tailmetrics.objectives.periods import Period, period_at
 from tailmetrics.stats import CountsQuery, Failures, RequestFilter
 from tailmetrics.stores.base import COUNTS_SCHEMA, Queries
-from tailmetrics.stores.filtering import regex_of
+from tailmetrics.stores.filtering import is_one_of, matches
 from tailmetrics.windows import from_us, to_us
 
 State = Literal["kept", "at_risk", "broken"]
@@ -194,7 +194,7 @@ async def unmatched(store: Queries, document: Document) -> list[str]:
         f"{table}: {glob!r} matches no customer of the store"
         for table, globs in tables.items()
         for glob in globs
-        if not customers.str.contains(regex_of((glob,))).any()
+        if not pl.select(is_one_of(pl.lit(customers), (glob,)).any()).item()
     ]
 
 
@@ -257,7 +257,7 @@ def _budgets_of(
     looked_at = pl.col("part").is_in(_within(spans, min(begins), now))
     rows = counts.filter(looked_at, _matches(objective.customers))
     for each in excluded:
-        if pl.Series([objective.name]).str.contains(regex_of(each.objectives)).all():
+        if matches(each.objectives, objective.name):
             within = _within(spans, to_us(each.begin), to_us(each.end))
             rows = rows.filter(~(pl.col("part").is_in(within) & _matches(each.customers)))
     sums = rows.group_by("customer_id").agg(
@@ -283,7 +283,7 @@ def _within(spans: Sequence[_Span], begin: int, end: int) -> list[int]:
 
 
 def _matches(globs: tuple[str, ...]) -> pl.Expr:
-    return pl.col("customer_id").str.contains(regex_of(globs))
+    return is_one_of(pl.col("customer_id"), globs)
 
 
 def _silent_globs(objective: Objective, budgets: Iterable[Budget]) -> list[str]:
@@ -291,5 +291,5 @@ def _silent_globs(objective: Objective, budgets: Iterable[Budget]) -> list[str]:
     return [
         f"objective {objective.name!r}: {glob!r} matches no customer that has requests in its period"
         for glob in objective.customers
-        if not customers.str.contains(regex_of((glob,))).any()
+        if not pl.select(is_one_of(pl.lit(customers), (glob,)).any()).item()
     ]

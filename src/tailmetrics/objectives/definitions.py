@@ -14,11 +14,10 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from typing_extensions import Self
 
-from tailmetrics.errors import QueryError
 from tailmetrics.settings.values import TimeZone
 from tailmetrics.stats import Failures
 from tailmetrics.urls import is_loopback, masked
-from tailmetrics.windows import parse_every
+from tailmetrics.windows import length_of
 
 Severity = Literal["page", "ticket"]
 
@@ -36,13 +35,16 @@ def _seconds(value: object) -> object:
     """The length of a text such as `90s`, `5m`, `6h` or `3d`."""
     if not isinstance(value, str):
         return value
-    try:
-        every = parse_every(value)
-    except QueryError as error:
-        raise ValueError(_A_DURATION) from error
-    if not every.cuts:
+    seconds = length_of(value)
+    if seconds is None:
         raise ValueError(_A_DURATION)
-    return every.seconds or every.days * 86_400
+    return seconds
+
+
+def _not_too_long(value: int) -> int:
+    if value > MAX_PERIOD_DAYS * 86_400:
+        raise ValueError(f"at most {MAX_PERIOD_DAYS}d")
+    return value
 
 
 def _target(value: float) -> float:
@@ -95,7 +97,8 @@ def _mail_address(value: str) -> str:
     return value
 
 
-Seconds = Annotated[int, BeforeValidator(_seconds), Field(gt=0)]
+Seconds = Annotated[int, BeforeValidator(_seconds), Field(gt=0), AfterValidator(_not_too_long)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Moment = Annotated[datetime, AfterValidator(_with_zone)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 MailAddress = Annotated[str, AfterValidator(_mail_address)]
@@ -120,7 +123,7 @@ class Objective(Table):
     customers: Globs = ("*",)
     kind: Literal["availability", "latency"] = "availability"
     failures: Failures = "4xx+5xx"
-    limit_seconds: float | None = Field(default=None, gt=0)
+    limit_seconds: Positive | None = None
     paths: tuple[str, ...] = ()
     exclude_paths: tuple[str, ...] = ()
     target: Annotated[float, AfterValidator(_target)]
@@ -154,7 +157,7 @@ class Objective(Table):
 class BurnRateRule(Table):
     """Fires while the budget burns so many times as fast as it may, over both windows."""
 
-    burn_rate: float = Field(gt=0)
+    burn_rate: Positive
     long: Seconds
     short: Seconds
     severity: Severity = "page"
@@ -186,7 +189,7 @@ class LatencyRule(Table):
     name: str = Field(min_length=1, max_length=100)
     customers: Globs = ("*",)
     quantile: float = Field(default=0.99, gt=0, lt=1)
-    limit_seconds: float = Field(gt=0)
+    limit_seconds: Positive
     window: Seconds = 300
     for_: Seconds = Field(default=300, alias="for")
     severity: Severity = "ticket"

@@ -15,7 +15,7 @@ from tailmetrics.errors import SettingsError
 from tailmetrics.objectives.definitions import Document, days_of
 from tailmetrics.settings import Settings
 from tailmetrics.settings.toml import read_toml, sentence_of, unknown_key
-from tailmetrics.stores.filtering import regex_of
+from tailmetrics.stores.filtering import matches
 from tailmetrics.telemetry.log import EventLog
 from tailmetrics.urls import masked
 
@@ -186,8 +186,7 @@ def _of_the_whole(document: Document, retention_days: int, lines: _Lines) -> Ite
     names = [objective.name for objective in document.objectives]
     for number, maintenance in enumerate(document.maintenance):
         for glob in maintenance.objectives:
-            pattern = re.compile(regex_of((glob,)))
-            if not any(map(pattern.search, names)):
+            if not any(matches((glob,), name) for name in names):
                 said = f"objectives: found {glob!r}, expected the name of an objective, or a glob of names"
                 yield ("maintenance", number, "objectives"), said
 

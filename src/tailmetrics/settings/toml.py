@@ -20,13 +20,13 @@ else:
 def read_toml(setting: str, file: str) -> tuple[Mapping[str, Any], str]:
     """What a file holds, and its text. Raises SettingsError that names the setting and the file."""
     try:
-        text = Path(file).read_text(encoding="utf-8")
+        text = Path(file).read_text(encoding="utf-8-sig")  # as some editors write it
         return tomllib.loads(text), text
     except OSError as error:
         problem = f"{setting}: {file} cannot be read: {error.strerror}; expected a TOML file"
     except UnicodeDecodeError as error:
         problem = f"{setting}: {file}: found bytes that are not UTF-8 at byte {error.start}, expected TOML"
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also numbers too long, and lists in lists, for Python
         problem = f"{setting}: {file}: found what is no TOML: {masked(str(error))}"
     raise SettingsError([problem])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import math
+import sys
 from typing import Any
 
 from tailmetrics.errors import QueryError
@@ -58,12 +58,14 @@ def request_place(order: RecordOrder, cursor: str | None) -> tuple[float | None,
             int(offset),
         ] if (
             name == order
-            and (duration is None or (math.isfinite(duration) and duration >= 0))
+            and (duration is None or 0 <= duration <= sys.float_info.max)
             and source.isprintable()
             and 0 <= offset <= LAST
             and abs(time_us) <= _LAST_US
         ):
-            return duration, RecordPlace(from_us(time_us), source, offset)
+            return None if duration is None else float(duration), RecordPlace(
+                from_us(time_us), source, offset
+            )
     raise QueryError("cursor", cursor, f"the next_cursor of a page of requests, {order} first")
 
 

@@ -31,6 +31,7 @@ OPEN = {
     "GET /",
     "GET /docs",
     "GET /static/{name:path}",
+    "GET /status/{token}",
     "GET /openapi.json",
     "GET /health",
     "GET /ready",

@@ -175,7 +175,7 @@ def test_an_incident_that_is_loaded_late_is_told_when_it_is_known() -> None:
 
 async def _evaluate_and_deliver(evaluator: Evaluator) -> None:
     await evaluator.step()
-    await evaluator.deliver()
+    await evaluator.sender.send_due()
 
 
 def _run_until_killed(service: Service, moments: int) -> bool:
@@ -437,6 +437,29 @@ def test_one_whose_alerts_were_changed_by_another_process_stops_and_changes_noth
     assert service.kept() == kept
     service.step(START)
     assert service.kept().history == kept.history
+
+
+@pytest.mark.parametrize("is_told_so", ["by the store", "by the lease"])
+def test_one_that_evaluates_again_sends_nothing_that_another_has_sent(
+    is_told_so: str, sent: list[Message]
+) -> None:
+    service = Service(objective=[{"name": "up", "target": 99.0}], rule=[RULE], receiver=[WEBHOOK])
+    store = service.requests.store
+    service.requests.commit(minute_of(START - MINUTE, "a", 0, 100))
+    first, other = (
+        Evaluator(store, lambda: service.document, _no_sources, lease=lease, clock=lambda: START)
+        for lease in (Lease(store), None)
+    )
+    asyncio.run(first.step())
+    asyncio.run(_evaluate_and_deliver(other))
+    if is_told_so == "by the lease":
+        _run(first.run(), until=lambda: first.keeper.book.evaluated_at is not None and first.is_leading)
+    else:
+        service.requests.commit(minute_of(START - MINUTE, "b", 0, 100))
+        with pytest.raises(Superseded):
+            asyncio.run(first.step())
+    asyncio.run(first.sender.send_due())
+    assert [message.status for message in sent] == ["firing"]
 
 
 def test_only_the_holder_of_the_lease_evaluates_and_another_goes_on_when_it_ends() -> None:

@@ -126,6 +126,20 @@ def test_an_attempt_that_does_not_end_is_left_and_no_other_begun_beside_it(
     with_notifier([ops], use)
 
 
+def test_a_receiver_that_cannot_be_told_holds_up_no_other(hook: Hook) -> None:
+    broken = Receiver(name="broken", kind="command", command=("a\0b",))
+    ops = [broken, Receiver(name="works", kind="webhook", url=hook.url)]
+
+    async def use(notifier: Notifier) -> None:
+        outbox = await sent(notifier, Outbox().with_changes([make_alert()], ops, NOW), NOW)
+        assert [str(status) for status in delivery_status(outbox)] == [
+            "receiver broken: 1 waiting since 2026-11-01 12:00:00 UTC: ValueError"
+        ]
+
+    with_notifier(ops, use)
+    assert len(hook.posts) == 1
+
+
 def test_what_is_given_up_is_logged(capsys: pytest.CaptureFixture[str]) -> None:
     ops = Receiver(name="ops", kind="command", command=("false",))
 
@@ -183,6 +197,14 @@ def test_an_alertmanager_is_told_what_fires_each_minute_and_when_that_changes(ho
         [("acme", "12:06:03")],
         [("acme", "12:01:10")],
     ]
+
+
+def test_an_alertmanager_is_told_again_when_the_clock_was_set_back(hook: Hook) -> None:
+    async def use(notifier: Notifier) -> None:
+        for now in (NOW, NOW - 60 * MINUTE):
+            assert await notifier.send_due(Outbox(), [make_alert()], now)
+
+    with_notifier([manager(hook.url)], use)
 
 
 def test_an_alertmanager_is_told_by_the_next_process_what_has_ended_meanwhile(hook: Hook) -> None:

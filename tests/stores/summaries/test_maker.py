@@ -120,7 +120,7 @@ class TestLevels:
         store = FakeKeeps()
         commit(store, request(at("1971-01-01T10:00")), request(at("2024-11-01")), request(at("2051-01-01")))
         assert [start for _, start in made(store)] == [at("1971-01-01"), at("2024-11-01"), at("2051-01-01")]
-        assert finished(store.state()).manifest.number < 2 * maker._FENCE
+        assert finished(store.state()).manifest.number < 2 * maker.FENCE
 
     def test_times_of_which_there_may_be_no_block_are_read(self) -> None:
         store = FakeKeeps(block_span=(to_us(at("2000-01-01")), to_us(at("2030-01-01"))))

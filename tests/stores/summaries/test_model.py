@@ -11,9 +11,11 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from tailmetrics.errors import QueryError
-from tailmetrics.stats import BreakdownQuery, CustomersQuery, StatsQuery, TrendsQuery
+from tailmetrics.stats import BreakdownQuery, CountsQuery, CustomersQuery, StatsQuery, TrendsQuery
+from tailmetrics.stores.base import COUNTS_SCHEMA
 from tailmetrics.stores.summaries import answers, block
 from tailmetrics.stores.summaries.base import BlocksGone
+from tailmetrics.stores.summaries.counts import counts
 from tailmetrics.stores.summaries.maker import Maker
 from tailmetrics.stores.summaries.reading import BlockCache, Reading
 from tailmetrics.windows import parse_every, to_us
@@ -22,6 +24,7 @@ from tests.stores.brute_force import (
     assert_same,
     assert_same_summary,
     expected_breakdown,
+    expected_counts,
     expected_stats,
     expected_summary,
     expected_trends,
@@ -261,7 +264,14 @@ class History:
             commit.finish()
         self.commits.clear()
         records = [record for record in self.store.records.values() if not self.has_expired(record)]
-        questions = (self.ask_stats, self.ask_customers, self.ask_breakdown, self.ask_trends, self.ask_span)
+        questions = (
+            self.ask_stats,
+            self.ask_customers,
+            self.ask_breakdown,
+            self.ask_trends,
+            self.ask_counts,
+            self.ask_span,
+        )
         self.chance.choice(questions)(records)
         self.asked += 1
 
@@ -386,6 +396,22 @@ class History:
         query = TrendsQuery(ids, start, end, self.chance.choice((1, 2, 24, 31)), self.failures())
         found = self.answer(lambda store: answers.trends(store, query))
         assert found == expected_trends(records, query)
+
+    def ask_counts(self, records: list[Record]) -> None:
+        chance = self.chance
+        start, end = self.bounds(records, is_open=False)
+        assert start is not None and end is not None
+        query = CountsQuery(
+            start,
+            end,
+            chance.choice((0, 60_000_000, 977_000_000, 7_200_000_000)),
+            self.failures(),
+            chance.choice((None, 0.0, 0.25, 0.3, 7.5)),
+            chance.choice((None, (), tuple(chance.sample(IDS, 2)))),
+        )
+        found = self.answer(lambda store: counts(store, query))
+        assert {(row[0], row[1]): row[2:] for row in found.iter_rows()} == expected_counts(records, query)
+        assert dict(found.schema) == COUNTS_SCHEMA
 
     def ask_span(self, records: list[Record]) -> None:
         times = [record[0] for record in records]

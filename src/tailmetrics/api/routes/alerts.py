@@ -25,11 +25,12 @@ from tailmetrics.api.context import Context, Services
 from tailmetrics.api.http.access import identity_of
 from tailmetrics.api.http.openapi import problem_responses
 from tailmetrics.api.parameters import only_parameters_of
+from tailmetrics.api.times import LATEST
 from tailmetrics.errors import QueryError
 from tailmetrics.objectives.alerts.silences import add_silence, end_silence, silences_at
 from tailmetrics.objectives.alerts.states import ALERTS, Book
 from tailmetrics.telemetry.log import EventLog
-from tailmetrics.windows import parse_every
+from tailmetrics.windows import length_of
 
 log = EventLog()
 router = APIRouter(tags=["alerts"])
@@ -141,6 +142,7 @@ def _end_of(asked: SilenceAsked, now: datetime) -> datetime:
         found = "none" if asked.until is None else "both"
         raise QueryError("until", found, "either `until`, a time, or `for`, such as 2h")
     if asked.until is not None:
+        if asked.until > LATEST:
+            raise QueryError("until", asked.until.isoformat(), f"a time before {LATEST:%Y-%m-%d}")
         return asked.until
-    every = parse_every(asked.for_ or "")
-    return now + timedelta(days=every.days, seconds=every.seconds)
+    return now + timedelta(seconds=length_of(asked.for_ or "") or 0)

@@ -78,12 +78,13 @@ async def _answer(
     async with services.asking(weight) as store:
         # One more tells whether there is a further page.
         found = await store.requests(replace(query, limit=query.limit + 1))
-    page = found.head(query.limit)
+        page = found.head(query.limit)
+        # Lines may take seconds, and a thread: within the turn, or many of them would hold up all others.
+        rows = await asyncio.to_thread(lambda: list(_rows(page, parameters, services)))
     cursor = None
     if found.height > page.height:
         cursor = cursor_to_request(query.order, page["duration"][-1], place_of_last(page))
     write = formatter(asked.zone)
-    rows = await asyncio.to_thread(lambda: list(_rows(page, parameters, services)))
     for row, moment in zip(rows, page["timestamp"], strict=True):
         row["time"] = write(moment)
     if csv.wants_csv(parameters.format, request.headers.get("accept")):

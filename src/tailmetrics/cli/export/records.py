@@ -39,8 +39,8 @@ class Manifest:
     customer: str | None
     tz: str
     format: str
-    filter: dict[str, Any] = field(default_factory=dict)
     days: dict[str, dict[str, Any]] = field(default_factory=dict)
+    filter: dict[str, Any] = field(default_factory=dict)
 
     def is_written(self, day: str, figures: Mapping[str, Any]) -> bool:
         """Whether a day need not be written again: the store has nothing new, or has begun to forget it."""
@@ -66,7 +66,9 @@ def to_folder(
     others.
     """
     tz, only = asked.get("tz", "UTC"), _filter(asked)
-    manifest = _manifest(folder, Manifest(asked.get("customer_id"), tz, form, {**filter_document(only)}))
+    manifest = _manifest(
+        folder, Manifest(asked.get("customer_id"), tz, form, filter={**filter_document(only)})
+    )
     found = json.loads(session.ask(documents.Stats, {**asked, "every": "1d"}).json)
     zone = ZoneInfo(found["tz"])
     due = []

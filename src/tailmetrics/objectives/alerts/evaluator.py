@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
 from datetime import datetime, timezone
 
 from tailmetrics.errors import StoreError, TailmetricsError
@@ -15,10 +14,10 @@ from tailmetrics.objectives.alerts.keeper import Keeper, Superseded
 from tailmetrics.objectives.alerts.lease import BEAT_SECONDS, Lease
 from tailmetrics.objectives.alerts.ledger import Ledger
 from tailmetrics.objectives.alerts.rules import Rules
+from tailmetrics.objectives.alerts.sender import Sender
 from tailmetrics.objectives.alerts.silences import silenced_by, silences_at
 from tailmetrics.objectives.alerts.states import Book, evaluated
 from tailmetrics.objectives.definitions import Document
-from tailmetrics.objectives.notifications.notifier import Notifier, settled
 from tailmetrics.status import SourceStatus
 from tailmetrics.stores.base import Store
 from tailmetrics.telemetry.log import EventLog
@@ -27,10 +26,9 @@ from tailmetrics.windows import from_us, to_us
 log = EventLog()
 
 _LOOK_SECONDS = BEAT_SECONDS / 2  # from one look at the lease to the next
-_DELIVERY_SECONDS = 1.0  # from one look at what is to be sent to the next
-_ARRIVAL_SECONDS = 2.0  # after a whole interval, as its last lines are on their way into the store
 _FIRST_REST_SECONDS = 1.0  # after a failure, then twice as long each time, up to the interval
 _LONGEST_REST_SECONDS = 60
+_SETTLING_SECONDS = 2.0  # after the end of a bucket, until its last lines are committed
 
 
 def _utc_now() -> datetime:
@@ -56,6 +54,7 @@ class Evaluator:
         clock: Callable[[], datetime] = _utc_now,
     ) -> None:
         self.keeper = Keeper(store)
+        self.sender = Sender(self.keeper, document, clock)
         self.problem: str | None = None  # why the last evaluation failed
         self._store = store
         self._document = document
@@ -68,7 +67,6 @@ class Evaluator:
         self._rules = Rules(Document())
         self._ledger = Ledger(store, {}, self._rules.bucket_us)
         self._read: Document | None = None
-        self._notifier: tuple[Document, Notifier] | None = None
 
     @property
     def is_leading(self) -> bool:
@@ -78,10 +76,9 @@ class Evaluator:
     async def run(self) -> None:
         """Go on until cancelled; no failure ends it."""
         try:
-            await asyncio.gather(self._keep_lease(), self._evaluate(), self._deliver())
+            await asyncio.gather(self._keep_lease(), self._evaluate(), self.sender.run(self._leads))
         finally:
-            if self._notifier is not None:
-                await self._notifier[1].close()
+            await self.sender.close()
             if self._lease is not None:
                 with contextlib.suppress(StoreError):
                     await self._lease.release()
@@ -110,26 +107,6 @@ class Evaluator:
         self._observe(time.perf_counter() - began)
         return book
 
-    async def deliver(self) -> None:
-        """Send what is due of the last evaluation. Raises Superseded and StoreError.
-
-        What was sent before the store had noted it is sent again, under the same id.
-        """
-        document, book = self._document(), self.keeper.book
-        if not document.receivers and self._notifier is None:
-            return
-        if self._notifier is None or self._notifier[0] is not document:
-            before, self._notifier = (
-                self._notifier,
-                (document, Notifier(document.receivers, document.external_url)),
-            )
-            if before is not None:
-                await before[1].close()
-        attempts = await self._notifier[1].send_due(book.outbox, book.alerts, self._clock())
-        if attempts:
-            now = self._clock()
-            await self.keeper.change(lambda book: replace(book, outbox=settled(book.outbox, attempts, now)))
-
     def _obey(self, document: Document) -> None:
         if document is self._read:
             return
@@ -148,6 +125,8 @@ class Evaluator:
             except Exception as error:  # noqa: BLE001  # nobody waits for it, and it goes on
                 self._say(error)
             else:
+                if is_held and not self.is_leading:
+                    self.keeper.forget()  # others may have sent what it knows of
                 if is_held != self.is_leading:
                     log.info("alerts are evaluated here" if is_held else "alerts are evaluated elsewhere")
                 (self._leads.set if is_held else self._leads.clear)()
@@ -173,19 +152,8 @@ class Evaluator:
                 if self.problem is not None:
                     log.info("alerts are evaluated again")
                 self.problem, rest = None, _FIRST_REST_SECONDS
-                offset = min(_ARRIVAL_SECONDS, interval / 2)
-                await asyncio.sleep(interval - (time.time() - offset) % interval)
-
-    async def _deliver(self) -> None:
-        """Beside evaluation, which no receiver holds up."""
-        while True:
-            await self._leads.wait()
-            try:
-                await self.deliver()
-            except Exception as error:  # noqa: BLE001  # nobody waits for it, and it goes on
-                if not isinstance(error, StoreError):
-                    log.error("notifications are not sent", error=f"{type(error).__name__}: {error}")  # noqa: TRY400  # one line an event
-            await asyncio.sleep(_DELIVERY_SECONDS)
+                settled = min(_SETTLING_SECONDS, interval / 2)
+                await asyncio.sleep(interval - (time.time() - settled) % interval)
 
     def _say(self, error: Exception) -> None:
         text = str(error) if isinstance(error, TailmetricsError) else f"{type(error).__name__}: {error}"

@@ -30,8 +30,12 @@ class Keeper:
 
     @property
     def book(self) -> Book:
-        """As it was changed last here."""
+        """As it was changed last here; empty until then."""
         return self._book
+
+    def forget(self) -> None:
+        """What another process may have changed is read before the next change."""
+        self._book, self._kept = Book(), None
 
     async def change(self, changed: Callable[[Book], Book]) -> Book:
         """Put another book in the place of the present one. Raises Superseded and StoreError."""
@@ -44,6 +48,7 @@ class Keeper:
             # Whether it was written is not known before the store has said so.
             self._kept = None
             if not await self._store.keep_note(ALERTS, book.to_json(), version):
+                self.forget()
                 raise Superseded("another process evaluates alerts")
             self._book, self._kept = book, (version + 1, book, self._clock())
             return book

@@ -33,7 +33,7 @@ from tailmetrics.objectives.definitions import (
 )
 from tailmetrics.stats import RequestFilter
 from tailmetrics.status import SourceStatus
-from tailmetrics.stores.filtering import regex_of
+from tailmetrics.stores.filtering import is_one_of, matches
 
 BUCKET_SECONDS: Final = 60
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
@@ -239,8 +239,9 @@ def _share(part: npt.NDArray[np.int64], whole: npt.NDArray[np.int64]) -> npt.NDA
 def _are_named(names: Sequence[str], globs: tuple[str, ...]) -> Mask:
     if "*" in globs:
         return np.ones(len(names), np.bool_)
-    return pl.Series(names, dtype=pl.String()).str.contains(regex_of(globs)).to_numpy()
+    named = pl.Series(names, dtype=pl.String())
+    return pl.select(is_one_of(pl.lit(named), globs)).to_series().to_numpy()
 
 
 def _is_named(objective: Objective, globs: tuple[str, ...]) -> bool:
-    return bool(_are_named([objective.name], globs)[0])
+    return matches(globs, objective.name)

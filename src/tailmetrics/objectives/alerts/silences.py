@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from tailmetrics.errors import QueryError, SchemaMismatch, StoreUnavailable
 from tailmetrics.objectives.alerts.alert import Alert
 from tailmetrics.objectives.definitions import Maintenance
 from tailmetrics.stores.base import Notes
-from tailmetrics.stores.filtering import regex_of
+from tailmetrics.stores.filtering import matches
 
 SILENCES: Final = "silences"  # the name of their note
 MOST_SILENCES: Final = 1_000
@@ -35,7 +34,7 @@ class Silence:
     created_at: datetime
 
     def is_about(self, alert: Alert) -> bool:
-        return _matches((self.customer,), alert.subject) and _matches((self.rule,), alert.name)
+        return matches((self.customer,), alert.subject) and matches((self.rule,), alert.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +88,8 @@ def silenced_by(
     for window in maintenance:
         if (
             window.begin <= at < window.end
-            and _matches(window.customers, alert.subject)
-            and _matches(window.objectives, alert.name)
+            and matches(window.customers, alert.subject)
+            and matches(window.objectives, alert.name)
         ):
             return f"maintenance: {window.reason}" if window.reason else "maintenance"
     return None
@@ -117,7 +116,3 @@ async def _read(store: Notes) -> tuple[tuple[Silence, ...], int]:
         raise SchemaMismatch(
             "silences were kept by another version of tailmetrics; use that version, or a later one"
         ) from error
-
-
-def _matches(globs: tuple[str, ...], text: str) -> bool:
-    return re.fullmatch(regex_of(globs), text) is not None

@@ -40,6 +40,7 @@ from tailmetrics.stores.influxdb.writer import InfluxDBWriter
 from tailmetrics.stores.record_pages import pages
 from tailmetrics.stores.summaries import answers
 from tailmetrics.stores.summaries.base import BlocksGone
+from tailmetrics.stores.summaries.counts import counts
 from tailmetrics.stores.summaries.maker import Making
 from tailmetrics.stores.summaries.reading import BlockCache, Reading
 from tailmetrics.telemetry.log import EventLog
@@ -148,9 +149,9 @@ class InfluxDBStore:
         return await self._ask(lambda _: answers.trends(self._reading(), query))
 
     async def counts(self, query: CountsQuery) -> pl.DataFrame:
-        if query.only != ALL_REQUESTS or query.limit_seconds is not None:
+        if query.only != ALL_REQUESTS:
             return await self._ask(lambda reader: filtered_query.counts(reader, query))
-        return await self._ask(lambda _: answers.counts(self._reading(), query))
+        return await self._ask(lambda _: counts(self._reading(), query))
 
     async def changes(self, mark: str | None) -> Changes:
         return await self._ask(lambda _: self._summaries.changes(mark))

@@ -22,8 +22,8 @@ def is_selected(only: RequestFilter, dialect: sa.Dialect) -> sa.ColumnElement[bo
         where &= ~_has_path_of(only.other_paths, dialect)
     if only.statuses:
         # Of a range any number, of which the column holds small ones only.
-        status = sa.type_coerce(records.c.status_code, sa.Integer)
-        where &= sa.or_(*(status.between(low, high) for low, high in only.statuses))
+        ranges = ((sa.literal(low, sa.Integer), sa.literal(high, sa.Integer)) for low, high in only.statuses)
+        where &= sa.or_(*(records.c.status_code.between(low, high) for low, high in ranges))
     if only.min_duration is not None:
         where &= records.c.duration >= only.min_duration
     if only.max_duration is not None:

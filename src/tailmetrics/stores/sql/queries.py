@@ -52,6 +52,7 @@ from tailmetrics.stores.sql.schema import customers, records, rejects, reports, 
 from tailmetrics.stores.sql.summaries import SqlSummarized
 from tailmetrics.stores.sql.writer import source_of
 from tailmetrics.stores.summaries import answers
+from tailmetrics.stores.summaries import counts as summary_counts
 from tailmetrics.stores.summaries.reading import BlockCache, Reading
 from tailmetrics.stores.windowing import (
     EARLIEST_US,
@@ -141,7 +142,7 @@ class Queries:
 
     async def counts(self, query: CountsQuery) -> pl.DataFrame:
         if counts_query.is_in_blocks(query):
-            return await answers.counts(self._summaries, query)
+            return await summary_counts.counts(self._summaries, query)
         return await counts_query.counts(self._connection, query)
 
     async def span(self) -> tuple[datetime, datetime] | None:

@@ -28,7 +28,6 @@ from tailmetrics.stats import (
     Trend,
     TrendsQuery,
 )
-from tailmetrics.stores.base import COUNTS_SCHEMA
 from tailmetrics.stores.cursors import place_of
 from tailmetrics.stores.results import (
     FAILURE_RULES,
@@ -161,31 +160,17 @@ async def breakdown(store: Summarized, query: BreakdownQuery) -> Breakdown:
 
 async def trends(store: Summarized, query: TrendsQuery) -> list[Trend]:
     """How requests of some customers spread over a range."""
-    found = await _by_part(store, query)
+    found = await by_part(store, query)
     return trends_of(query, found.select("customer_id", "part", "count", "failed").iter_rows())
 
 
-async def counts(store: Summarized, query: CountsQuery) -> pl.DataFrame:
-    """Rows of COUNTS_SCHEMA, of a query without a filter and without a limit."""
-    found = await _by_part(store, query)
-    sums = (_COUNT.alias("requests"), pl.col("failed").sum().alias("bad"))
-    return found.group_by("customer_id", "part").agg(*sums).cast(COUNTS_SCHEMA)  # type: ignore[arg-type]
-
-
-async def _by_part(store: Summarized, query: TrendsQuery | CountsQuery) -> pl.DataFrame:
+async def by_part(store: Summarized, query: TrendsQuery | CountsQuery) -> pl.DataFrame:
     """Columns `customer_id`, `part`, `count` and `failed`, which add up."""
-    ids = None
-    if query.customer_ids is not None:
-        ids = [each for each in dict.fromkeys(query.customer_ids) if can_be_stored(each)]
-    (start, end), length = _bounds(query.start, query.end), query.part_us
+    ids, start, length = asked_ids(query.customer_ids), to_us(query.start), query.part_us
     if ids == []:
-        return pl.DataFrame(schema={**COUNTS_SCHEMA, "count": pl.Int64, "failed": pl.Int64})
-
-    def is_whole(first: Times, last: Times) -> Cells:
-        same: Cells = (first - start) // length == (last - start) // length
-        return same
-
-    plan = planned(await store.state(), "customers", start, end, is_whole if length else None)
+        columns = ("part", "count", "failed")
+        return pl.DataFrame(schema={"customer_id": pl.String, **dict.fromkeys(columns, pl.Int64)})
+    plan = await planned_in_parts(store, query)
     keys = ["customer_id", "status_code", *(["stretch"] if length else [])]
     stretch = {"stretch": (pl.col("time") - start) // length} if length else {}
     begins = {"time": (pl.col("time") - start) // length * length + start} if length else {}
@@ -196,6 +181,24 @@ async def _by_part(store: Summarized, query: TrendsQuery | CountsQuery) -> pl.Da
     failed = pl.when(FAILURE_RULES[query.failures](pl.col("status_code"))).then("count").otherwise(0)
     part = pl.col("stretch") if length else pl.lit(0, pl.Int64)
     return found.with_columns(part.alias("part"), failed.alias("failed"))
+
+
+async def planned_in_parts(store: Summarized, query: TrendsQuery | CountsQuery) -> Plan:
+    """Cells of customers that lie in one part of a range each."""
+    (start, end), length = _bounds(query.start, query.end), query.part_us
+
+    def is_whole(first: Times, last: Times) -> Cells:
+        same: Cells = (first - start) // length == (last - start) // length
+        return same
+
+    return planned(await store.state(), "customers", start, end, is_whole if length else None)
+
+
+def asked_ids(customer_ids: Sequence[str] | None) -> list[str] | None:
+    """Each customer that a record can have once."""
+    if customer_ids is None:
+        return None
+    return [each for each in dict.fromkeys(customer_ids) if can_be_stored(each)]
 
 
 def _bounds(start: datetime | None, end: datetime | None) -> Span:
@@ -229,7 +232,7 @@ async def _series(
 
     def of_block(part: Unpacked, cells: Times | None) -> tuple[pl.DataFrame, Durations]:
         return reduced(
-            _chosen(part.counts, cells), Durations(_chosen(part.durations.frame, cells), part.durations.unit)
+            chosen(part.counts, cells), Durations(chosen(part.durations.frame, cells), part.durations.unit)
         )
 
     plan = planned(state, "series", *within_us, is_whole)
@@ -259,11 +262,11 @@ async def _counts(
         return coded.group_by("code", *others).agg(pl.col("count").cast(pl.Int64).sum())
 
     def of_block(unpacked: Unpacked, cells: Times | None) -> pl.DataFrame:
-        rows = _chosen(unpacked.counts, cells)
+        rows = chosen(unpacked.counts, cells)
         return by_keys(ids.codes(unpacked.names)[rows["number"].to_numpy()], rows)
 
     # With times of their own requests have to be told apart by cells.
-    parts = [part if columns else _part_of(ref, cells, part) for ref, cells in plan.blocks]
+    parts = [part if columns else part_of(ref, cells, part) for ref, cells in plan.blocks]
     found = await _of_blocks(store, parts, plan, of_block)
     for frame in rows:
         names = frame[name].unique()
@@ -288,8 +291,8 @@ async def _latencies(
 ) -> pl.DataFrame:
     """Columns `customer_id`, `average`, `median` and `p99`, of some customers or of all (None)."""
     refs = [ref for ref, _ in plan.blocks]
-    named = await _mixed(store, [(ref, _part_of(ref, None, "customers")) for ref in refs])
-    parts = await _mixed(store, [(ref, _part_of(ref, cells, "latencies")) for ref, cells in plan.blocks])
+    named = await mixed(store, [(ref, part_of(ref, None, "customers")) for ref in refs])
+    parts = await mixed(store, [(ref, part_of(ref, cells, "latencies")) for ref, cells in plan.blocks])
 
     def latencies() -> pl.DataFrame:
         of_requests = [summed(_timed(frame), ["customer_id"]) for frame in rows]
@@ -320,7 +323,7 @@ def _latencies_of(
         numbers = names.is_in(ids.implode()).arg_true().to_numpy().astype(np.int64)
         if len(numbers):
             part = durations_in(data, ref.start_us, None if len(numbers) == len(names) else numbers)
-            rows = _chosen(part.frame, cells)
+            rows = chosen(part.frame, cells)
             of_names = np.zeros(len(names), np.int64)
             of_names[numbers] = [codes[name] for name in names.gather(numbers)]
             code = pl.Series("code", of_names[rows["number"].to_numpy()])
@@ -335,13 +338,13 @@ def _latencies_of(
     return latencies.select(ids.gather(latencies["code"]).alias("customer_id"), *_LATENCIES)
 
 
-def _part_of(ref: BlockRef, cells: Times | None, part: Part) -> Part:
+def part_of(ref: BlockRef, cells: Times | None, part: Part) -> Part:
     """The part of a block, or its totals where they are kept, and all cells count."""
     totals = TOTALS.get(part)
     return totals if totals is not None and cells is None and totals in ref.sizes else part
 
 
-async def _mixed(store: Summarized, wanted: Sequence[tuple[BlockRef, Part]]) -> list[bytes]:
+async def mixed(store: Summarized, wanted: Sequence[tuple[BlockRef, Part]]) -> list[bytes]:
     """One part of each block, of some another one than of others."""
     found: dict[BlockKey, bytes] = {}
     for part in dict.fromkeys(part for _, part in wanted):
@@ -383,7 +386,7 @@ async def _of_blocks(
     store: Summarized, parts: Sequence[Part], plan: Plan, made: Callable[[Unpacked, Times | None], _Result]
 ) -> list[_Result]:
     """What is made of a part of each block and of those of its cells that count."""
-    found = await _mixed(store, [(ref, part) for (ref, _), part in zip(plan.blocks, parts, strict=True)])
+    found = await mixed(store, [(ref, part) for (ref, _), part in zip(plan.blocks, parts, strict=True)])
 
     def make() -> list[_Result]:
         return [
@@ -394,7 +397,7 @@ async def _of_blocks(
     return await asyncio.to_thread(make)
 
 
-def _chosen(frame: pl.DataFrame, cells: Times | None) -> pl.DataFrame:
+def chosen(frame: pl.DataFrame, cells: Times | None) -> pl.DataFrame:
     return frame if cells is None else frame.filter(pl.col("time").is_in(pl.Series(cells).implode()))
 
 

@@ -1,6 +1,6 @@
 // Alerts that fire, are about to or were: a list, and marks on the charts.
 
-import { byId, element, replace, setText } from "./dom.js";
+import { byId, element, renew, setText } from "./dom.js";
 import * as format from "./format.js";
 import { Part } from "./part.js";
 import { addressOf } from "./state.js";
@@ -9,7 +9,7 @@ import { inPlace } from "./zoom.js";
 
 const MAX_AGE_MS = 30_000;
 const MOST_PAST = 200; // that are marked
-const MOST_LISTED = 8; // of the past
+const [MOST_CURRENT, MOST_LISTED] = [5, 8]; // that are listed, of the present and of the past
 const STATES = { firing: ["▲", "broken", "firing"], pending: ["◷", "partly", "pending"], resolved: ["✓", "kept", "resolved"] };
 const OF_SOURCES = ["lag", "rejects"];
 
@@ -45,8 +45,11 @@ export class Alerts {
     const past = changes.filter(({ state }) => state === "resolved").slice(0, MOST_LISTED);
     byId("alerts").hidden = !current.length && !past.length;
     const firing = current.filter(({ state }) => state === "firing").length;
-    setText(byId("alerts-title"), firing ? `${format.count(firing)} ${firing === 1 ? "alert fires" : "alerts fire"}` : "Alerts");
-    replace(byId("alerts-list"), ...[...current, ...past].map((alert) => this.#item(alert)));
+    const isAll = alerts.length < MOST_PAST;
+    setText(byId("alerts-title"), firing ? `${format.count(firing)}${isAll ? "" : " or more"} ${firing === 1 ? "alert fires" : "alerts fire"}` : "Alerts");
+    const left = current.length - MOST_CURRENT;
+    setText(byId("alerts-note"), left > 0 ? `the ${MOST_CURRENT} latest; a customer's own are on its page` : "");
+    renew(byId("alerts-list"), ...[...current.slice(0, MOST_CURRENT), ...past].map((alert) => this.#item(alert)));
     const begun = [...changes, ...current].filter(({ state }) => state === "firing");
     this.#mark(begun.map((alert) => ({ at: Date.parse(alert.started_at ?? alert.since) / 1000, severity: alert.severity })));
   }

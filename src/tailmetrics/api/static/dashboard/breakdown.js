@@ -2,7 +2,7 @@
 // latencies of a customer's, are asked for only once they are about to be seen, so that the first figures need not
 // wait for them. Each path and status is a link to the figures of it alone.
 
-import { byId, element, figure, replace, setText } from "./dom.js";
+import { byId, element, figure, renew, setText } from "./dom.js";
 import * as format from "./format.js";
 import { classOf } from "./words.js";
 import { inPlace } from "./zoom.js";
@@ -91,7 +91,6 @@ function fill(table, title, rows) {
   const most = Math.max(...rows.map((row) => row.total_requests), 1);
   // Roles, as the narrow screen lays a row out in two lines, which some browsers take for no row any more.
   const hasLatencies = rows.some(({ p99 }) => p99 !== undefined);
-  const focused = table.contains(document.activeElement) ? document.activeElement.textContent : null;
   const head = [title, "Requests", "Failed", ...(hasLatencies ? ["p99"] : [])].map((label) => element("th", { scope: "col", role: "columnheader" }, label));
   const body = rows.map((row) =>
     element(
@@ -103,9 +102,8 @@ function fill(table, title, rows) {
       ...(hasLatencies ? [element("td", { role: "cell" }, figure(row.p99 ?? null, format.seconds(row.p99 ?? null)))] : []),
     ),
   );
-  replace(table, element("thead", { role: "rowgroup" }, element("tr", { role: "row" }, ...head)), element("tbody", { role: "rowgroup" }, ...body));
+  renew(table, element("thead", { role: "rowgroup" }, element("tr", { role: "row" }, ...head)), element("tbody", { role: "rowgroup" }, ...body));
   table.classList.toggle("with-latencies", hasLatencies);
-  if (focused !== null) [...table.querySelectorAll(".name")].find((link) => link.textContent === focused)?.focus({ preventScroll: true });
 }
 
 function nameOf({ name, filter }) {

@@ -1,7 +1,7 @@
 // What was promised: compliance, what is left of the budget and how fast it burns. Of a customer all of it, of all
 // customers what stands worst. A service without objectives shows nothing here.
 
-import { byId, element, replace, setText } from "./dom.js";
+import { byId, element, renew, replace, setText } from "./dom.js";
 import * as format from "./format.js";
 import { Part } from "./part.js";
 import { addressOf, customerAddress } from "./state.js";
@@ -47,7 +47,7 @@ export class Budgets {
     if (!budgets.length) return;
     const isCut = customer === null && answer.total > budgets.length;
     setText(byId("budgets-note"), isCut ? `the ${budgets.length} with the least left of ${format.count(answer.total)}` : "");
-    replace(byId("budgets-list"), ...budgets.map((budget) => this.#card(budget)));
+    renew(byId("budgets-list"), ...budgets.map((budget) => this.#card(budget)));
     if (customer !== null) this.#follow(budgets, customer);
   }
 

@@ -70,7 +70,7 @@ export class Calendar {
     const rows = Array.from({ length: WEEKS }, (_, week) =>
       element("tr", { role: "row" }, ...Array.from({ length: 7 }, (_unused, weekday) => {
         const date = plusDays(first, 7 * week + weekday);
-        return byDay.has(date) ? this.#cell(date, byDay.get(date), date === shown) : element("td", { role: "gridcell", class: "later" });
+        return byDay.has(date) ? this.#cell(date, byDay.get(date), date === shown) : element("td", { role: "gridcell", class: "later" }, "\u00a0");
       })),
     );
     const head = Array.from({ length: 7 }, (_, weekday) => element("th", { scope: "col", role: "columnheader" }, format.weekday(plusDays(first, weekday))));
@@ -82,15 +82,17 @@ export class Calendar {
     const kind = kindOf(day, this.#objective.target);
     const { shape, words } = KINDS[kind];
     const said = day.total_requests
-      ? `uptime ${format.uptime(day.uptime)}, ${format.count(day.failed_requests)} of ${counted(day.total_requests, "request")} failed: ${words}`
+      ? `${format.count(day.failed_requests)} of ${counted(day.total_requests, "request")} failed, ${words}`
       : words;
+    const [number, uptime] = [format.dayNumber(date), day.total_requests ? shortUptime(day.uptime) : "–"];
     return element(
       "td",
-      { role: "gridcell", class: kind, tabindex: isChosen ? "0" : "-1", "data-day": date },
-      element("span", { class: "date", "aria-hidden": "true" }, format.dayNumber(date), ...(date.endsWith("-01") ? [element("span", { class: "month" }, ` ${format.monthOf(date)}`)] : [])),
+      // The name of the cell begins with what is seen of it.
+      { role: "gridcell", class: kind, tabindex: isChosen ? "0" : "-1", "data-day": date, "aria-label": `${number} ${uptime}: ${format.longDay(date)}, ${said}` },
+      element("span", { class: "date" }, number),
       element("span", { class: "shape", "aria-hidden": "true" }, shape),
-      element("span", { class: "uptime", "aria-hidden": "true" }, day.total_requests ? shortUptime(day.uptime) : "–"),
-      element("span", { class: "hidden" }, `${format.longDay(date)}: ${said}`),
+      " ",
+      element("span", { class: "uptime" }, uptime),
     );
   }
 

@@ -31,6 +31,15 @@ export function replace(node, ...children) {
   node.replaceChildren(...children);
 }
 
+// The same for what is replaced while somebody may be in it: the focus goes to what says the same.
+export function renew(node, ...children) {
+  const focused = node.contains(document.activeElement) ? document.activeElement : null;
+  node.replaceChildren(...children);
+  if (focused === null) return;
+  const { tagName, textContent } = focused;
+  [...node.querySelectorAll(tagName)].find((each) => each.textContent === textContent)?.focus({ preventScroll: true });
+}
+
 // A link within the page: the address is a real one, so it can be opened elsewhere, too.
 export function followsInPlace(event) {
   return event.button === 0 && !(event.metaKey || event.ctrlKey || event.shiftKey || event.altKey);

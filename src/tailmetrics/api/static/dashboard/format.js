@@ -103,7 +103,6 @@ export function isoDay(time, tz) {
 }
 export const weekday = (date) => dated({ weekday: "short" }, "UTC").format(new Date(date));
 export const dayNumber = (date) => dated({ day: "numeric" }, "UTC").format(new Date(date));
-export const monthOf = (date) => dated({ month: "short" }, "UTC").format(new Date(date));
 export const longDay = (date) => dated({ weekday: "long", ...DATE, month: "long" }, "UTC").format(new Date(date));
 
 export const dayOf = (epochSeconds, tz) => dated(DATE, tz).format(new Date(epochSeconds * 1000));

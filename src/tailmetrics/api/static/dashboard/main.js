@@ -326,7 +326,7 @@ for (const id of ["back", "home"]) {
   byId(id).addEventListener("click", (event) => {
     if (!followsInPlace(event)) return;
     event.preventDefault();
-    go({ customer: null, ...(id === "home" ? { search: "", page: 1, min_requests: null } : {}) });
+    go({ customer: null, ...(id === "home" ? { search: "", page: 1, min_requests: null, path: "", status: "" } : {}) });
   });
 }
 
