@@ -251,6 +251,25 @@ def test_after_an_outage_nothing_is_resolved_before_the_lines_of_it_have_come() 
     assert len(service.kept().history) == 1
 
 
+def test_an_alert_whose_severity_is_changed_ends_for_some_and_begins_for_others(sent: list[Message]) -> None:
+    service = Service()
+    service.requests.commit(minute_of(START, "a", 0, 100))
+    receivers = [{**WEBHOOK, "name": each, "severities": [each]} for each in ("page", "ticket")]
+    for severity in ("ticket", "page"):
+        service.now += MINUTE
+        service.document = Document.model_validate(
+            {
+                "objective": [{"name": "up", "target": 99.0}],
+                "rule": [{**RULE, "severity": severity}],
+                "receiver": receivers,
+            }
+        )
+        for _ in range(2):  # a message to each receiver at a time
+            asyncio.run(_evaluate_and_deliver(service.evaluator))
+    told = [(message.receiver, message.status) for message in sent]
+    assert sorted(told) == [("page", "firing"), ("ticket", "firing"), ("ticket", "resolved")]
+
+
 def test_an_alert_that_fires_again_is_told_under_another_id(sent: list[Message]) -> None:
     service = Service(objective=[{"name": "up", "target": 99.0}], rule=[RULE], receiver=[WEBHOOK])
     for hour in range(2):

@@ -43,7 +43,10 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What holds at a moment: the fields of an Alert that follow from it, and for how long it has to hold."""
+    """What holds at a moment: the fields of an Alert that follow from it, and for how long it has to hold.
+
+    Of another severity it is another alert, as others are told of it.
+    """
 
     key: str
     kind: AlertKind
@@ -123,7 +126,7 @@ class Rules:
         for code in np.flatnonzero(silent):
             seconds = int(ledger.at_us - last[code]) // SECOND_US
             yield Condition(
-                key_of("silent", rule.name, ledger.customers[code]),
+                key_of("silent", rule.severity, rule.name, ledger.customers[code]),
                 "silent",
                 rule.name,
                 ledger.customers[code],
@@ -154,6 +157,7 @@ def _burning(
         yield Condition(
             key_of(
                 "burn_rate",
+                rule.severity,
                 objective.name,
                 f"{rule.burn_rate:g}x{rule.long}s{rule.short}s",
                 ledger.customers[code],
@@ -177,7 +181,7 @@ def _slow(ledger: Ledger, rule: LatencyRule, indicator: Indicator) -> Iterator[C
     above = (share > limit) & (requests >= rule.min_requests) & _are_named(ledger.customers, rule.customers)
     for code in np.flatnonzero(above):
         yield Condition(
-            key_of("latency", rule.name, ledger.customers[code]),
+            key_of("latency", rule.severity, rule.name, ledger.customers[code]),
             "latency",
             rule.name,
             ledger.customers[code],
@@ -193,7 +197,7 @@ def _slow(ledger: Ledger, rule: LatencyRule, indicator: Indicator) -> Iterator[C
 def _of_source(rule: SourceRule, source: SourceStatus) -> Iterator[Condition]:
     if rule.lag is not None and source.lag_seconds > rule.lag:
         yield Condition(
-            key_of("lag", rule.name, source.path),
+            key_of("lag", rule.severity, rule.name, source.path),
             "lag",
             rule.name,
             source.path,
@@ -205,7 +209,7 @@ def _of_source(rule: SourceRule, source: SourceStatus) -> Iterator[Condition]:
         )
     if rule.reject_percent is not None and source.reject_percent > rule.reject_percent:
         yield Condition(
-            key_of("rejects", rule.name, source.path),
+            key_of("rejects", rule.severity, rule.name, source.path),
             "rejects",
             rule.name,
             source.path,
