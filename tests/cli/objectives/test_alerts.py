@@ -81,6 +81,14 @@ def test_a_replay_says_when_alerts_would_have_fired_and_keeps_nothing(run: Run) 
     assert as_json(run("alerts", "history", "--json"))["total"] == 2
     wrong = run("alerts", "replay", "--from", "yesterday")
     assert (wrong.exit_code, "from: found 'yesterday'" in wrong.output) == (2, True)
+    reversed_times = run("alerts", "replay", "--from=-1h", "--to=-2h")
+    assert (
+        reversed_times.exit_code,
+        "from: found '-1h', expected a time before --to" in reversed_times.output,
+    ) == (
+        2,
+        True,
+    )
 
 
 def test_without_objectives_a_warning_says_why_there_are_none(run: Run) -> None:

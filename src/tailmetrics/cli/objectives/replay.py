@@ -42,6 +42,8 @@ def replay(settings: Settings, *, start: str, end: str, as_json: bool) -> None:
         raise SettingsError(["OBJECTIVES: found none, expected the TOML file with the objectives"])
     now = datetime.now(timezone.utc)
     bounds = _moment("from", start, now), _moment("to", end, now)
+    if bounds[0] >= bounds[1]:
+        raise QueryError("from", start, "a time before --to")
     changes = asyncio.run(_replayed(settings, read_objectives(settings.objectives), *bounds))
     entries = [alert_entry(alert) for alert in changes]
     if as_json:
