@@ -265,6 +265,14 @@ def test_a_period_is_not_longer_than_records_are_kept(period: str, is_kept: bool
     assert read(text, retention_days=0).objectives
 
 
+def test_a_window_is_not_longer_than_records_are_kept() -> None:
+    text = '[[rule]]\nburn_rate = 2\nlong = "8d"\nshort = "5m"'
+    assert problems(text, retention_days=7) == [
+        "line 3: rule 1: long: found 691200 seconds, expected at most 7 days (RETENTION_DAYS)"
+    ]
+    assert read(text, retention_days=8).rules
+
+
 @pytest.mark.parametrize("text", ["a = " + 5_000 * "[", f"interval = {'9' * 5_000}"])
 def test_a_file_that_no_parser_takes_is_told(text: str) -> None:
     (problem,) = problems(text)

@@ -72,6 +72,11 @@ def command(
     short_help: str, *examples: str, exits: tuple[Exit, ...] = (Exit.UNAVAILABLE, Exit.CONFIGURATION)
 ) -> Callable[[Callable[..., Any]], click.Command]:
     """Make a command; its help ends with examples and exit statuses: `exits` and those every command has."""
+    return click.command(cls=_Command, short_help=short_help, epilog=epilog_of(*examples, exits=exits))
+
+
+def epilog_of(*examples: str, exits: tuple[Exit, ...] = (Exit.UNAVAILABLE, Exit.CONFIGURATION)) -> str:
+    """With what the help of a command, or of a group of them, ends."""
     statuses = sorted((Exit.DONE, Exit.FAILED, Exit.USAGE, Exit.IO, *exits))
     # In click's epilogs, this mark before a paragraph keeps its lines apart.
     epilog = "".join(
@@ -81,7 +86,7 @@ def command(
             ("Exit status", [f"{status:<4}{status.text}" for status in statuses]),
         )
     )
-    return click.command(cls=_Command, short_help=short_help, epilog=epilog.rstrip("\n"))
+    return epilog.rstrip("\n")
 
 
 def _exit_status(error: errors.TailmetricsError) -> Exit:
@@ -107,7 +112,12 @@ def _exit_status(error: errors.TailmetricsError) -> Exit:
 
 def say(text: str) -> None:
     """Print a problem to standard error, after the command's name, with passwords masked."""
-    click.echo(masked(f"tailmetrics {click.get_current_context().info_name}: {text}"), err=True)
+    context = click.get_current_context()
+    names = [context.info_name]
+    while context.parent is not None and context.parent.parent is not None:  # below a group of commands
+        context = context.parent
+        names.insert(0, context.info_name)
+    click.echo(masked(f"tailmetrics {' '.join(map(str, names))}: {text}"), err=True)
 
 
 def print_json(document: object) -> None:

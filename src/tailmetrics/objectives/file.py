@@ -183,6 +183,10 @@ def _of_the_whole(document: Document, retention_days: int, lines: _Lines) -> Ite
                 "RETENTION_DAYS lets older records be deleted"
             )
             yield ("objective", number, "period"), said
+    for number, rule in enumerate(document.rules):
+        if 0 < retention_days * 86_400 < rule.long:
+            said = f"long: found {rule.long} seconds, expected at most {retention_days} days (RETENTION_DAYS)"
+            yield ("rule", number, "long"), said
     names = [objective.name for objective in document.objectives]
     for number, maintenance in enumerate(document.maintenance):
         for glob in maintenance.objectives:

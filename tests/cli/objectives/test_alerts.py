@@ -80,7 +80,10 @@ def test_a_replay_says_when_alerts_would_have_fired_and_keeps_nothing(run: Run) 
     assert (shown.exit_code, shown.output.splitlines()[0]) == (0, "2 changes")
     assert as_json(run("alerts", "history", "--json"))["total"] == 2
     wrong = run("alerts", "replay", "--from", "yesterday")
-    assert (wrong.exit_code, "from: found 'yesterday'" in wrong.output) == (2, True)
+    assert (wrong.exit_code, "tailmetrics alerts replay: from: found 'yesterday'" in wrong.output) == (
+        2,
+        True,
+    )
     reversed_times = run("alerts", "replay", "--from=-1h", "--to=-2h")
     assert (
         reversed_times.exit_code,

@@ -38,6 +38,7 @@ def test_an_alert_fires_at_once_and_is_resolved_when_its_condition_ends() -> Non
         ("firing", START + MINUTE, START + MINUTE),
     ]
     assert [entry.group.state for entry in resolved.outbox.entries] == ["firing", "resolved"]
+    assert resolved.history[0].summary == f"No longer so: {firing.alerts[0].summary}"
 
 
 def test_an_alert_that_goes_on_has_the_figures_of_now_and_is_no_change() -> None:

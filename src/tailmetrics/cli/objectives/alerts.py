@@ -67,7 +67,12 @@ def history(settings: Settings, *, as_json: bool, **asked: Any) -> None:
     commands={"list": current, "history": history, "replay": replay.replay, "test": receivers.test},
     invoke_without_command=True,
     short_help="Alerts, and who is told of them.",
-    epilog="Each of these commands has a --help with examples.",
+    epilog=options.epilog_of(
+        "tailmetrics alerts",
+        "tailmetrics alerts history --customer cust_1",
+        "tailmetrics alerts replay --from=-7d",
+        "tailmetrics alerts test",
+    ),
 )
 @click.pass_context
 def alerts(context: click.Context) -> None:

@@ -128,8 +128,9 @@ def _ended(before: Alert | None, at: datetime, *, is_complete: bool) -> Alert | 
     if before is None or before.state == "pending":
         return None
     if before.state == "firing":
-        is_over = is_complete or before.kind in SOURCE_KINDS
-        return replace(before, state="resolved", since=at) if is_over else before
+        if not is_complete and before.kind not in SOURCE_KINDS:
+            return before
+        return replace(before, state="resolved", since=at, summary=f"No longer so: {before.summary}")
     return before if at - before.since < RESOLVED_FOR else None
 
 
