@@ -23,5 +23,5 @@ step ruff check
 step ruff format --check
 step mypy
 step lint-imports
-# Most tests wait for servers, browsers and clocks: two processes share them, a file at a time.
-step python -m pytest -n 2 --dist loadfile "$@"
+# Most tests wait for servers, browsers and clocks: three processes share them, a file at a time.
+step python -m pytest -n 3 --dist loadfile "$@"

@@ -539,7 +539,7 @@ def test_every_check_is_run(tools: Checkout) -> None:
         "called ruff format --check",
         "called mypy ",
         "called lint-imports ",
-        "called python -m pytest -n 2 --dist loadfile -k generator",
+        "called python -m pytest -n 3 --dist loadfile -k generator",
     ], done.stderr
 
 
@@ -548,7 +548,7 @@ def test_the_fast_run_has_all_checks_and_leaves_out_what_needs_more_than_python(
     *checks, tests = [line for line in done.stdout.splitlines() if line.startswith("called")]
     assert len(checks) == 4, done.stderr
     left_out = "not servers and not browser and not containers and not nightly and not slow"
-    assert tests == f"called python -m pytest -n 2 --dist loadfile -m {left_out} -k generator"
+    assert tests == f"called python -m pytest -n 3 --dist loadfile -m {left_out} -k generator"
 
 
 @pytest.mark.parametrize("tool", ["ruff", "mypy", "lint-imports"])

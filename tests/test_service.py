@@ -49,7 +49,9 @@ def test_objectives_are_read_again_on_a_signal(tmp_path: Path, command: str, sch
             (good.replace("99.9", "100"), "line 3: objective 'shop': target: found 100"),
             (good.replace("shop", "other"), "objectives read"),
         ):
-            file.write_text(text)
+            written = tmp_path / "written"
+            written.write_text(text)
+            written.replace(file)  # or half of it may be read
             service.process.send_signal(signal.SIGHUP)
             await_that(lambda said=said: said in service.said(), START_SECONDS, service.said)
         answer = service.client.get("/objectives", params={"objective": "shop"})

@@ -283,6 +283,11 @@ def test_a_mark_of_the_byte_order_is_no_part_of_the_file() -> None:
     assert read(f"\ufeff{OBJECTIVE}") == read(OBJECTIVE)
 
 
+@pytest.mark.parametrize("text", ["", "# nothing yet\n"])
+def test_an_empty_file_is_refused_as_one_that_is_being_written(text: str) -> None:
+    assert problems(text) == ["found nothing in it, expected tables such as [[objective]]"]
+
+
 def test_a_file_that_takes_long_to_read_is_refused() -> None:
     assert problems("#" * (1024 * 1024 + 1)) == ["found 1,048,577 bytes, expected at most 1,048,576"]
 

@@ -17,7 +17,7 @@ from tailmetrics.stats import RecordPlace, RecordsQuery
 from tailmetrics.stores import Store, record_pages
 from tailmetrics.stores.record_pages import place_of_last
 from tests.builders import LINE_BYTES, Record, at, batch_of, moved, source_of
-from tests.stores.conftest import Ask
+from tests.stores.conftest import BACKENDS, SUMMARIZED, Ask
 from tests.stores.test_contract import RECORDS
 
 Row = tuple[Any, ...]
@@ -30,6 +30,10 @@ ODD: list[Record] = [
     (at("2262-04-11T23:47:16.854776"), "a", "=1+1", 404, 1e9),
     (at("9999-12-31T23:59:59.999999"), "a", "/" + "x" * 5000, 200, 1.0),
 ]
+
+# Blocks hold no records: making them for each test would take minutes, and show nothing.
+_OF_RECORDS = sorted(name for name in BACKENDS if not name.endswith(SUMMARIZED))
+pytestmark = pytest.mark.parametrize("settings", _OF_RECORDS, indirect=True)
 
 
 @pytest.fixture(autouse=True)

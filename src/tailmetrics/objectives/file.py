@@ -70,9 +70,10 @@ class ObjectivesFile:
                     log.error("objectives not read again", error=problem)  # noqa: TRY400  # one line an event
                 self.problem = problem
                 return problem
-            if document != self._document or self.problem is not None:
-                log.info("objectives read", file=self._file, objectives=len(document.objectives))
+            is_new = document != self._document or self.problem is not None
             self._document, self.problem = document, None
+            if is_new:
+                log.info("objectives read", file=self._file, objectives=len(document.objectives))
             return None
 
     def _state(self) -> tuple[int, int, int] | None:
@@ -90,6 +91,10 @@ def read_objectives(file: str, retention_days: int = 0) -> Document:
     Raises SettingsError with a sentence for each wrong thing, which names its line.
     """
     content, text = read_toml(SETTING, file)
+    if not content:  # as a file is for a moment while an editor writes it
+        raise SettingsError(
+            [f"{SETTING}: {file}: found nothing in it, expected tables such as [[objective]]"]
+        )
     lines = _Lines(text)
     known = [field.alias or name for name, field in Document.model_fields.items()]
     problems: list[tuple[Place, str]] = [

@@ -28,7 +28,8 @@ def test_clean_lines_have_the_fields_that_the_regular_expression_finds(
     name: str, data: st.DataObject
 ) -> None:
     template = TEMPLATES[name]
-    lines = data.draw(st.lists(lines_of(template), min_size=1, max_size=8))
+    whole = lines_of(template).filter(lambda line: not line.endswith("\r"))  # which is part of an end
+    lines = data.draw(st.lists(whole, min_size=1, max_size=8))
     ends = data.draw(
         st.lists(st.sampled_from(["\n", "\n", "\r\n"]), min_size=len(lines), max_size=len(lines))
     )
