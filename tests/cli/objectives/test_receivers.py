@@ -65,7 +65,10 @@ def test_a_receiver_that_is_not_there_is_told_with_those_that_are(run: Run) -> N
 
 @pytest.mark.parametrize(
     ("text", "problem"),
-    [("interval = 60", "objectives.toml: found no [[receiver]]"), ("[[receiver]]", "receiver 1: name: found none")],
+    [
+        ("interval = 60", "objectives.toml: found no [[receiver]]"),
+        ("[[receiver]]", "receiver 1: name: found none"),
+    ],
 )
 def test_a_file_without_receivers_or_a_bad_one_is_told(run: Run, file: Path, text: str, problem: str) -> None:
     file.write_text(text)
