@@ -77,8 +77,8 @@ def start(tmp_path: Path, store_url: str) -> Iterator[Start]:
 
 def test_two_processors_fill_a_store_and_a_third_process_answers(start: Start, tmp_path: Path) -> None:
     processors = []
-    for name in ("web-1", "web-2"):
-        append(tmp_path / f"{name}.log", *numbered(0, 500))
+    for first, name in ((0, "web-1"), (500, "web-2")):
+        append(tmp_path / f"{name}.log", *numbered(first, first + 500))  # equal ones may be copies
         processors.append(start("ingest", LOG_FILE_PATH=str(tmp_path / f"{name}.log"), NODE_ID=name))
     serving = start("serve")
     for process in (*processors, serving):
