@@ -38,7 +38,7 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
     "api/http/test_sessions.py": ("api/routes/session.py",),
     "api/routes/test_alerts.py": ("api/alerts.py", "api/evaluation.py"),
     "api/routes/test_objectives.py": ("api/objectives.py",),
-    "api/status_pages/test_routes.py": ("api/status_pages/tokens.py",),
+    "api/status_pages/test_routes.py": ("api/status_pages/tokens.py", "stores/kept_lists.py"),
     "api/routes/test_probes.py": ("api/app.py", "api/context.py", "api/ports.py"),
     "api/routes/test_stats.py": ("api/documents.py",),
     "cli/objectives/test_alerts.py": (

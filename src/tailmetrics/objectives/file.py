@@ -22,6 +22,7 @@ from tailmetrics.urls import masked
 log = EventLog()
 
 SETTING: Final = "OBJECTIVES"
+NOT_SET: Final = f"{SETTING} is not set: it names a TOML file of objectives, see docs/objectives.md"
 _HEADER = re.compile(r"\s*\[\[?\s*([\w-]+)")
 _KEY = re.compile(r"""\s*["']?([\w-]+)["']?\s*[.=]""")
 _SECRETS = frozenset({"url"})  # of a webhook it is all that it takes to write there

@@ -29,13 +29,12 @@ from tailmetrics.api.times import LATEST
 from tailmetrics.errors import QueryError
 from tailmetrics.objectives.alerts.silences import add_silence, end_silence, silences_at
 from tailmetrics.objectives.alerts.states import ALERTS, Book
+from tailmetrics.objectives.file import NOT_SET
 from tailmetrics.telemetry.log import EventLog
 from tailmetrics.windows import length_of
 
 log = EventLog()
 router = APIRouter(tags=["alerts"])
-
-_NOT_SET = "OBJECTIVES is not set: it names a TOML file of objectives, see docs/objectives.md"
 
 
 @router.get(
@@ -53,7 +52,7 @@ async def alerts(parameters: Annotated[AlertsParameters, Query()], services: Con
     book = await _book(services)
     is_set = services.objectives is not None and services.objectives.path
     problem = None if services.evaluator is None else services.evaluator.problem
-    warnings = [*([] if is_set else [_NOT_SET]), *filter(None, [problem])]
+    warnings = [*([] if is_set else [NOT_SET]), *filter(None, [problem])]
     return documents.json_response(alerts_document(book.alerts, parameters, book.evaluated_at, warnings))
 
 

@@ -25,14 +25,13 @@ from tailmetrics.api.times import parse_time
 from tailmetrics.errors import QueryError
 from tailmetrics.objectives.budgets import Budget, Budgets, budgets_at
 from tailmetrics.objectives.definitions import Document
-from tailmetrics.objectives.file import ObjectivesFile
+from tailmetrics.objectives.file import NOT_SET, ObjectivesFile
 from tailmetrics.stats import BreakdownQuery, CountsQuery
 from tailmetrics.stores.base import Queries
 from tailmetrics.stores.cursors import cursor_to, place_of
 
 router = APIRouter(tags=["objectives"])
 
-_NOT_SET = "OBJECTIVES is not set: it names a TOML file of objectives, see docs/objectives.md"
 _LISTING = "objectives"
 
 
@@ -91,7 +90,7 @@ async def _answer(
     page = ordered[first : first + parameters.limit]
     end = first + len(page)
     cursor = cursor_to(_LISTING, end) if page and end < len(ordered) else None
-    warnings = [*found.warnings, *([] if file.path else [_NOT_SET]), *filter(None, [file.problem])]
+    warnings = [*found.warnings, *([] if file.path else [NOT_SET]), *filter(None, [file.problem])]
     answer = await documents.built(
         len(page), lambda: objectives_document(page, at, len(ordered), cursor, warnings)
     )

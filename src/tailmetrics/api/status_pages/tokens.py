@@ -5,24 +5,20 @@ A token is random and long, so that a plain hash of it cannot be guessed from.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import secrets
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
 
-from pydantic import TypeAdapter, ValidationError
-
-from tailmetrics.errors import QueryError, SchemaMismatch, StoreUnavailable
+from tailmetrics.errors import QueryError
 from tailmetrics.stats import Failures
 from tailmetrics.stores.base import Notes
+from tailmetrics.stores.kept_lists import KeptList
 
 STATUS_PAGES: Final = "status_pages"  # the name of their note
 MOST_STATUS_PAGES: Final = 10_000
 _TOKEN_BYTES: Final = 24
-_TRIES: Final = 20  # while others change the note as well
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +39,12 @@ class _Kept:
     version: Literal[1] = 1
 
 
-_ADAPTER: Final = TypeAdapter(_Kept)
+_LIST: Final = KeptList[StatusPage](STATUS_PAGES, _Kept, "pages", "status pages")
 
 
 async def status_pages(store: Notes) -> tuple[StatusPage, ...]:
     """All that are not revoked, the oldest first. Raises StoreError."""
-    return (await _read(store))[0]
+    return await _LIST.items(store)
 
 
 async def page_of_token(store: Notes, token: str) -> StatusPage | None:
@@ -69,7 +65,7 @@ async def add_status_page(
             raise QueryError("customer", customer_id, f"at most {MOST_STATUS_PAGES:,} pages; revoke some")
         return (*known, page)
 
-    await _change(store, added)
+    await _LIST.change(store, added)
     return page, token
 
 
@@ -77,34 +73,9 @@ async def revoke_status_page(store: Notes, page_id: str) -> StatusPage | None:
     """What is no page any more; None when there was none of that id. Raises StoreError."""
     found = next((each for each in await status_pages(store) if each.id == page_id), None)
     if found is not None:
-        await _change(store, lambda known: tuple(each for each in known if each.id != page_id))
+        await _LIST.change(store, lambda known: tuple(each for each in known if each.id != page_id))
     return found
 
 
 def _hash(token: str) -> str:
     return hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()
-
-
-async def _change(store: Notes, changed: Callable[[tuple[StatusPage, ...]], tuple[StatusPage, ...]]) -> None:
-    for _ in range(_TRIES):
-        known, version = await _read(store)
-        if await store.keep_note(STATUS_PAGES, _ADAPTER.dump_json(_Kept(changed(known))).decode(), version):
-            return
-    raise StoreUnavailable("status pages are being changed by many at once; try again")
-
-
-async def _read(store: Notes) -> tuple[tuple[StatusPage, ...], int]:
-    note = await store.note(STATUS_PAGES)
-    return _parsed(note.text), note.version
-
-
-@functools.lru_cache(maxsize=1)  # everybody who has an address may ask
-def _parsed(text: str) -> tuple[StatusPage, ...]:
-    if not text:
-        return ()
-    try:
-        return _ADAPTER.validate_json(text).pages
-    except ValidationError as error:
-        raise SchemaMismatch(
-            "status pages were kept by another version of tailmetrics; use that version, or a later one"
-        ) from error

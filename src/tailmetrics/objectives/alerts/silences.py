@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
 
-from pydantic import TypeAdapter, ValidationError
-
-from tailmetrics.errors import QueryError, SchemaMismatch, StoreUnavailable
+from tailmetrics.errors import QueryError
 from tailmetrics.objectives.alerts.alert import Alert
 from tailmetrics.objectives.definitions import Maintenance
 from tailmetrics.stores.base import Notes
 from tailmetrics.stores.filtering import matches
+from tailmetrics.stores.kept_lists import KeptList
 
 SILENCES: Final = "silences"  # the name of their note
 MOST_SILENCES: Final = 1_000
-_TRIES = 20  # while others change the note as well
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +41,12 @@ class _Kept:
     version: Literal[1] = 1
 
 
-_ADAPTER: Final = TypeAdapter(_Kept)
+_LIST: Final = KeptList[Silence](SILENCES, _Kept, "silences", "silences")
 
 
 async def silences_at(store: Notes, now: datetime) -> tuple[Silence, ...]:
     """Those that have not ended, the first to end first. Raises StoreError."""
-    kept, _ = await _read(store)
-    return tuple(sorted((each for each in kept if each.until > now), key=lambda each: each.until))
+    return tuple(sorted(_lasting(await _LIST.items(store), now), key=lambda each: each.until))
 
 
 async def add_silence(
@@ -60,12 +57,13 @@ async def add_silence(
         raise QueryError("until", until.isoformat(), "a time that is still to come")
     silence = Silence(secrets.token_hex(4), customer, rule, until, reason, created_by, now)
 
-    def added(known: tuple[Silence, ...]) -> tuple[Silence, ...]:
+    def added(kept: tuple[Silence, ...]) -> tuple[Silence, ...]:
+        known = _lasting(kept, now)
         if len(known) >= MOST_SILENCES:
             raise QueryError("silences", len(known) + 1, f"at most {MOST_SILENCES:,}; end some of them first")
         return (*known, silence)
 
-    await _change(store, now, added)
+    await _LIST.change(store, added)
     return silence
 
 
@@ -74,7 +72,9 @@ async def end_silence(store: Notes, silence_id: str, now: datetime) -> Silence |
     found = [each for each in await silences_at(store, now) if each.id == silence_id]
     if not found:
         return None
-    await _change(store, now, lambda known: tuple(each for each in known if each.id != silence_id))
+    await _LIST.change(
+        store, lambda kept: tuple(each for each in _lasting(kept, now) if each.id != silence_id)
+    )
     return found[0]
 
 
@@ -95,24 +95,5 @@ def silenced_by(
     return None
 
 
-async def _change(
-    store: Notes, now: datetime, changed: Callable[[tuple[Silence, ...]], tuple[Silence, ...]]
-) -> None:
-    for _ in range(_TRIES):
-        known, version = await _read(store)
-        left = changed(tuple(each for each in known if each.until > now))
-        if await store.keep_note(SILENCES, _ADAPTER.dump_json(_Kept(left)).decode(), version):
-            return
-    raise StoreUnavailable("silences are being changed by many at once; try again")
-
-
-async def _read(store: Notes) -> tuple[tuple[Silence, ...], int]:
-    note = await store.note(SILENCES)
-    if not note.text:
-        return (), note.version
-    try:
-        return _ADAPTER.validate_json(note.text).silences, note.version
-    except ValidationError as error:
-        raise SchemaMismatch(
-            "silences were kept by another version of tailmetrics; use that version, or a later one"
-        ) from error
+def _lasting(silences: Sequence[Silence], now: datetime) -> tuple[Silence, ...]:
+    return tuple(each for each in silences if each.until > now)
