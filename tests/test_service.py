@@ -47,7 +47,7 @@ def test_objectives_are_read_again_on_a_signal(tmp_path: Path, command: str, sch
         assert service.process is not None
         for text, said in (
             (good.replace("99.9", "100"), "line 3: objective 'shop': target: found 100"),
-            (good.replace("shop", "other"), "objectives read"),
+            (good.replace("shop", "other"), "objectives=1"),
         ):
             written = tmp_path / "written"
             written.write_text(text)
