@@ -54,7 +54,7 @@ def bracketed(host: str) -> str:
 
 
 FILE_STORE_SCHEMES = ("duckdb", "sqlite")
-STORE_SCHEMES = (*FILE_STORE_SCHEMES, "postgresql", "mysql", "mariadb", "influxdb")
+STORE_SCHEMES = (*FILE_STORE_SCHEMES, "postgresql", "mysql", "mariadb", "influxdb", "clickhouse")
 _INFLUXDB_URL = re.compile(
     r"influxdb://([^\s/?#@]+)?(/[^\s/?#]*)?(\?(org=[^\s&#]+|tls=(true|false))(&(org=[^\s&#]+|tls=(true|false)))*)?"
 )

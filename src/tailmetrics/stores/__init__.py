@@ -42,6 +42,14 @@ def open_store(settings: Settings) -> Store:
                 [f"STORE_URL: {settings.store} needs pip install 'tailmetrics[{scheme}]' ({error})"]
             ) from error
         return SqlStore(settings)
+    if scheme == "clickhouse":
+        try:
+            from tailmetrics.stores.clickhouse.store import ClickHouseStore  # noqa: PLC0415  # likewise
+        except ModuleNotFoundError as error:
+            raise SettingsError(
+                [f"STORE_URL: {settings.store} needs pip install 'tailmetrics[clickhouse]' ({error})"]
+            ) from error
+        return ClickHouseStore(settings)
     raise SettingsError(
         [f"STORE_URL: found the scheme {scheme!r}, expected one of {', '.join(STORE_SCHEMES)}"]
     )

@@ -1,0 +1,1 @@
+"""Records, rejects and positions in ClickHouse."""
