@@ -20,9 +20,10 @@ from bytewax.outputs import DynamicSink, StatelessSinkPartition
 from bytewax.testing import cluster_main, run_main
 
 from tailmetrics.errors import SettingsError
-from tailmetrics.formats import LineFormat, open_entry, open_format
+from tailmetrics.formats import LineFormat, open_by_line, open_entry, open_format
 from tailmetrics.ingest.committer import Committer
 from tailmetrics.ingest.inputs import Inputs, known_sources
+from tailmetrics.queues.kafka.parsing import batch_of
 from tailmetrics.records import no_lines
 from tailmetrics.settings import FormatOptions, Settings, load_settings, resolve_node_id
 from tailmetrics.sources import (
@@ -31,6 +32,8 @@ from tailmetrics.sources import (
     Checkpoint,
     Chunk,
     LongLine,
+    Messages,
+    PartitionStep,
     Registration,
     Source,
 )
@@ -115,7 +118,15 @@ class ChunkParser:
         # At once, so that a wrong pattern is told at start and not with the first line.
         self._formats = {entry.log_format: open_entry(entry) for entry in settings.log_entries}
 
+        self._by_line: dict[FormatOptions, LineFormat] = {}
+
     def __call__(self, chunk: Chunk) -> Batch:
+        if isinstance(chunk, Messages):
+            return batch_of(chunk, self._format_by_line)
+        if isinstance(chunk, PartitionStep):
+            source = chunk.partition.source
+            batch = _without_lines(source, source.position, source.checkpoint)
+            return replace(batch, partition=chunk.partition, step=chunk.step)
         if isinstance(chunk, Registration):
             source = chunk.source
             batch = _without_lines(source, source.position, source.checkpoint)
@@ -142,6 +153,11 @@ class ChunkParser:
         if log_format not in self._formats:
             self._formats[log_format] = open_format(log_format)
         return self._formats[log_format]
+
+    def _format_by_line(self, log_format: FormatOptions) -> LineFormat:
+        if log_format not in self._by_line:
+            self._by_line[log_format] = open_by_line(log_format)
+        return self._by_line[log_format]
 
 
 def _without_lines(source: Source, start: int, checkpoint: Checkpoint) -> Batch:
@@ -190,7 +206,14 @@ def flow_from_settings() -> Dataflow:
     store.summarize(in_background=True)
     node_id = resolve_node_id(settings)
     inputs = Inputs(settings, node_id, *known_sources(store, node_id))
-    committer = Committer(store, settings.commit_options, Metrics(), inputs.committed, inputs.stop)
+    committer = Committer(
+        store,
+        settings.commit_options,
+        Metrics(),
+        inputs.committed,
+        inputs.stop,
+        partitions=inputs.topics,
+    )
 
     def close() -> None:
         inputs.stop()

@@ -25,6 +25,7 @@ from tailmetrics.settings.options import (
     LogPath,
     QueueOptions,
     TailingOptions,
+    TopicOptions,
 )
 from tailmetrics.settings.values import CommaSeparated, HeaderName, Networks
 from tailmetrics.urls import STANDARD_INPUT, StoreUrl, is_loopback, masked, spool_pattern
@@ -249,6 +250,10 @@ class Settings(LogSettings):
     @property
     def queue_options(self) -> QueueOptions:
         return QueueOptions(self.log_queues, self.queue_prefetch, self.max_line_bytes, self.chunk_bytes)
+
+    @property
+    def topic_options(self) -> TopicOptions:
+        return TopicOptions(self.log_topics, self.log_start, self.chunk_bytes, self.workers)
 
     @property
     def tailing_options(self) -> TailingOptions:

@@ -76,6 +76,16 @@ class QueueOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class TopicOptions:
+    """Which topics are read, where partitions begin that are there at start, and for how many workers."""
+
+    topics: tuple[LogTopic, ...]
+    log_start: Literal["beginning", "end", "oldest"]
+    chunk_bytes: int
+    workers: int
+
+
+@dataclass(frozen=True, slots=True)
 class CommitOptions:
     """How lines are gathered into commits, and how many messages are known again."""
 
