@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,14 +27,26 @@ class Fetched:
     keys: list[Any] | None
     written_ms: int
 
+    def behind(self, offset: int) -> Fetched:
+        """Those from an offset on."""
+        first = int(np.searchsorted(self.offsets, offset))
+        if not first:
+            return self
+        return replace(
+            self,
+            offsets=self.offsets[first:],
+            values=self.values[first:],
+            headers=self.headers and self.headers[first:],
+            keys=self.keys and self.keys[first:],
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What the client says of a partition, or of all where the topic is none."""
+    """What the client says of a partition, or of no known one."""
 
-    topic: str | None
-    partition: int | None
-    offset: int | None
+    place: Place
+    offset: int
     error: KafkaError
 
 
@@ -46,7 +58,7 @@ def events_in(messages: Sequence[Message]) -> tuple[list[Message], list[Event]]:
     if not any(error is not None for error in errors):  # which the client cannot compare
         return list(messages), []
     said = [
-        Event(message.topic(), message.partition(), message.offset(), error)
+        Event((message.topic() or "", _number(message.partition())), _number(message.offset()), error)
         for message, error in zip(messages, errors, strict=True)
         if error is not None
     ]
@@ -82,6 +94,10 @@ def by_partition(messages: Sequence[Message], *, with_keys: bool) -> Iterator[Fe
                 keys=None if keys is None else _of(keys, chosen),
                 written_ms=max(0, messages[int(chosen[-1])].timestamp()[1]),
             )
+
+
+def _number(value: int | None) -> int:
+    return -1 if value is None else value
 
 
 def _of(items: list[Any], chosen: npt.NDArray[np.int64]) -> list[Any]:

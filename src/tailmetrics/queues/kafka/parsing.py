@@ -31,9 +31,7 @@ def batch_of(chunk: Messages, format_of: FormatOf) -> Batch:
     source = chunk.partition.source
     plain, shipped = chunk, tuple[Batch, ...]()
     if chunk.headers is not None:
-        is_shipped = np.array(
-            [any(name == SOURCE for name, _ in each or ()) for each in chunk.headers]
-        )
+        is_shipped = np.array([any(name == SOURCE for name, _ in each or ()) for each in chunk.headers])
         if is_shipped.any():
             plain = _only(chunk, ~is_shipped)
             shipped = tuple(batches_of(_only(chunk, is_shipped), format_of, _told))

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Literal
-
-import numpy as np
+from typing import Literal
 
 from tailmetrics.queues.kafka.cluster import Place
+from tailmetrics.queues.kafka.fetched import Fetched
 from tailmetrics.settings import FormatOptions
 from tailmetrics.sources import Messages, Partition, Source, packed, unpacked
 from tailmetrics.status import SourceStatus
@@ -27,7 +26,7 @@ class AssignedPartition:
     def __init__(self, place: Place, path: str, log_format: FormatOptions) -> None:
         self.place = place
         self.path = path
-        self.state: Literal["new", "claiming", "reading", "closing", "faulty"] = "new"
+        self.state: Literal["new", "claiming", "reading", "closing", "closed", "faulty"] = "new"
         self.partition: Partition | None = None
         self.claim_due = 0.0  # by time.monotonic()
         self.error: str | None = None
@@ -67,12 +66,12 @@ class AssignedPartition:
         self.error = error
         self.claim_due = time.monotonic() + seconds
 
-    def begin(self, position: int) -> int | None:
-        """Go on from the store's position, which is behind the end where None is returned."""
+    def begin(self, position: int) -> bool:
+        """Go on from the store's position; False where that is behind the end."""
         offset = unpacked(position)[0]
         self.committed = self._next = position
         if offset > self.high:
-            return None
+            return False
         if offset < self.low:
             lost = self.low - offset
             self.lost_messages += lost
@@ -86,47 +85,35 @@ class AssignedPartition:
         self.state = "reading"
         self.error = None
         self._read_to = max(offset, self.low)
-        return self._read_to
+        return True
 
     def note_end(self, offset: int) -> None:
         """Nothing is left before an offset, which markers of transactions may lie before."""
         self._read_to = max(self._read_to, offset)
 
-    def accept(
-        self,
-        offsets: np.ndarray[Any, np.dtype[np.int64]],
-        values: list[bytes],
-        headers: list[Any] | None,
-        keys: list[Any] | None,
-        written_ms: int,
-    ) -> Messages | None:
+    def accept(self, fetched: Fetched) -> Messages | None:
         """The messages as a chunk; None where none of them is to be read."""
         if self.state != "reading" or self.partition is None:
             return None
-        first = int(np.searchsorted(offsets, self._read_to))
-        if first:
-            offsets, values = offsets[first:], values[first:]
-            headers = headers and headers[first:]
-            keys = keys and keys[first:]
-        if not len(offsets):
+        fetched = fetched.behind(self._read_to)
+        if not fetched.values:
             return None
-        end = int(offsets[-1]) + 1
-        self._note_missing(end - self._read_to - len(offsets))
-        size = sum(map(len, values))
-        self._mean_bytes = size / len(values)
-        self._newest_ms = written_ms
+        end = int(fetched.offsets[-1]) + 1
+        self._note_missing(end - self._read_to - len(fetched.values))
+        self._mean_bytes = sum(map(len, fetched.values)) / len(fetched.values)
+        self._newest_ms = fetched.written_ms
         chunk = Messages(
             partition=self.partition,
             log_format=self._log_format,
             topic=self.place[0],
             start=self._next,
             end=end,
-            values=values,
-            offsets=offsets,
-            headers=headers,
-            keys=keys,
+            values=fetched.values,
+            offsets=fetched.offsets,
+            headers=fetched.headers,
+            keys=fetched.keys,
             more=end < self.high,
-            written_ns=written_ms * 1_000_000,
+            written_ns=fetched.written_ms * 1_000_000,
         )
         self._next = packed(end)
         self._read_to = end
