@@ -36,7 +36,10 @@ def known_sources(store: Store, node_id: str) -> tuple[list[Source], list[Source
 
 
 class Inputs:
-    """The tailer and the queues of one process. Without `follow` only loads are served."""
+    """The tailer and the queues of one process. Without `follow` only loads are served.
+
+    `any_lines` takes those of files whose format nobody knows.
+    """
 
     def __init__(
         self,
@@ -46,8 +49,10 @@ class Inputs:
         elsewhere: Iterable[Source] = (),
         *,
         follow: bool = True,
+        any_lines: bool = False,
     ) -> None:
-        self.tailer = Tailer(settings.tailing_options, node_id, known, elsewhere, follow=follow)
+        tailing = replace(settings.tailing_options, any_lines=any_lines)
+        self.tailer = Tailer(tailing, node_id, known, elsewhere, follow=follow)
         try:
             self._queues = QueueReader(settings.queue_options, self.tailer.wakeup.wake) if follow else None
         except BaseException:

@@ -20,7 +20,7 @@ from tailmetrics.errors import (
 )
 from tailmetrics.formats import open_format
 from tailmetrics.ingest.committer import Committer, log_away
-from tailmetrics.ingest.dataflow import build_flow, end_flow, run_flow
+from tailmetrics.ingest.dataflow import ChunkParser, Parser, build_flow, end_flow, run_flow
 from tailmetrics.ingest.inputs import Inputs, known_sources
 from tailmetrics.settings import Settings, resolve_node_id
 from tailmetrics.status import IngestionState, SourceStatus
@@ -64,6 +64,7 @@ class Supervisor:
         *,
         follow: bool = True,
         on_give_up: Callable[[], None] = lambda: None,
+        parser: type[Parser] = ChunkParser,
     ) -> None:
         self.failure: BaseException | None = None
         self._settings = settings
@@ -71,6 +72,7 @@ class Supervisor:
         self._metrics = metrics
         self._follow = follow
         self._on_give_up = on_give_up
+        self._parser = parser
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._run: _Run | None = None
@@ -202,7 +204,10 @@ class Supervisor:
         if gone := forgettable(known, self._settings.max_sources_remembered, self._settings.log_paths):
             log.info("forgotten", sources=self._store.forget(gone))
             known, elsewhere = known_sources(self._store, node_id)
-        inputs = Inputs(self._settings, node_id, known, elsewhere, follow=self._follow)
+        parse = self._parser(self._settings)
+        inputs = Inputs(
+            self._settings, node_id, known, elsewhere, follow=self._follow, any_lines=parse.any_lines
+        )
         options = self._settings.commit_options
         committer = Committer(
             self._store,
@@ -222,10 +227,10 @@ class Supervisor:
             inputs.stop()
         self._state = IngestionState("running", self._state.last_error)
         try:
-            flow = build_flow(self._settings, inputs, committer)
+            flow = build_flow(parse, inputs, committer)
             run_flow(flow, self._settings.workers)
         finally:
-            end_flow(self._settings, inputs, committer)
+            end_flow(parse, inputs, committer)
             with self._lock:
                 self._run = None
                 self._lost_bytes += inputs.tailer.lost_bytes
