@@ -31,6 +31,7 @@ from tailmetrics.stores.influxdb.source_points import (
     assign_lanes,
     committed,
     line_of,
+    registered,
     node_tag,
     stored_source,
 )
@@ -104,7 +105,7 @@ class InfluxDBWriter:
             for stored in assign_lanes(of_node, (neighbours | held).values(), to_us(now)):
                 source = stored.source
                 followed_since = source.followed_since or now
-                found[source.source_id] = committed(
+                found[source.source_id] = registered(
                     stored,
                     source=replace(source, committed_at=now, followed_since=followed_since),
                     holder=self._leases.me.as_text(),
