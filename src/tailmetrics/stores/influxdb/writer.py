@@ -31,8 +31,8 @@ from tailmetrics.stores.influxdb.source_points import (
     assign_lanes,
     committed,
     line_of,
-    registered,
     node_tag,
+    registered,
     stored_source,
 )
 from tailmetrics.stores.reject_limits import halves, kept_of_source
