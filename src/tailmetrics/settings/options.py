@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from tailmetrics.urls import QueueUrl
+from tailmetrics.urls import KafkaUrl, QueueUrl
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,14 @@ class LogQueue:
     """An entry of LOG_FILE_PATH or LOG_SOURCES that is a queue, and how its messages are read."""
 
     url: QueueUrl
+    log_format: FormatOptions
+
+
+@dataclass(frozen=True, slots=True)
+class LogTopic:
+    """An entry of LOG_FILE_PATH or LOG_SOURCES that is a topic, and how its messages are read."""
+
+    url: KafkaUrl
     log_format: FormatOptions
 
 
