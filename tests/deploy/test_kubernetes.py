@@ -1,4 +1,4 @@
-"""The manifests of deploy/kubernetes are valid, and what they name is there: commands, settings, ports, paths."""
+"""The manifests of deploy/kubernetes are valid, and what they name is there: commands, settings, paths."""
 
 from __future__ import annotations
 
