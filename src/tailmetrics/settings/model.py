@@ -213,10 +213,11 @@ class Settings(LogSettings):
         description="Folder below which POST /load may read files by their path; empty: none.",
     )
     cache_seconds: float = Field(
-        default=1.0,
+        default=0.25,
         ge=0,
-        description="With a store that other processes write to: how long an answer may be given again, in "
-        "seconds. With DuckDB an answer is given again until a record of its customer comes.",
+        description="With a store that other processes write to: seconds after which it is asked again "
+        "whether anything was committed, while questions come; until then an answer is given again. 0: no "
+        "answer is. With DuckDB an answer is given again until a record of its customer comes.",
     )
     query_timeout_seconds: float = Field(
         default=30.0,

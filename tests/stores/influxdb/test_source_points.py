@@ -73,6 +73,12 @@ def test_the_point_of_a_source_counts_its_commits() -> None:
     assert line.endswith(",records=6i,rejects=1i,blanks=2i,commits=1i 0")
 
 
+def test_a_source_in_the_place_of_one_that_was_forgotten_brings_no_version_back() -> None:
+    """The version of the store is the sum of these counts."""
+    counts = [assign_lanes([source_of(inode=number + 1)], [], NOW_US)[0].commits for number in range(20)]
+    assert len(set(counts)) == 20
+
+
 def state_of(line: str) -> str:
     """The field `state` of a point, without the escapes of line protocol."""
     text = line.partition(' state="')[2].partition('",records=')[0]

@@ -13,6 +13,9 @@ from tailmetrics.stores.influxdb.record_points import BASE_JITTER, BASE_STEP, Pr
 from tailmetrics.windows import from_us, to_us
 
 MOST_LANES = 64  # of a node: sources beside each other beyond this share one, far apart in their slots
+# The counts of commits, added up, are the version of the store: a source that takes the place of one that was
+# forgotten must not bring an older sum back, so each begins to count somewhere else. Many fit in 64 bits.
+_FIRST_COMMIT_BELOW = 2**40
 _ACTIVE_SECONDS = 600.0  # a source that was committed to so recently may go on
 
 # What the point of a source holds of it, besides its checkpoint and progress; times are microseconds.
@@ -27,7 +30,8 @@ class StoredSource:
     """A source with all that its point holds.
 
     `lane` and `base` are where its lines lie (see record_points), `family` the name it was registered
-    under. `records`, `rejects` and `blanks` count lines since its beginning, `commits` the changes.
+    under. `records`, `rejects` and `blanks` count lines since its beginning, `commits` the changes, from
+    anywhere on.
     """
 
     source: Source
@@ -110,7 +114,8 @@ def assign_lanes(new: Sequence[Source], known: Iterable[StoredSource], now_us: i
         # Two processes that register at the same moment do not see each other: their bases differ.
         jitter = _hash(source.source_id) % BASE_JITTER
         base = jitter if last is None else last.base + last.progress.lines + BASE_STEP + jitter
-        stored = StoredSource(source, lane, base, source.path)
+        first_commit = _hash(source.source_id) % _FIRST_COMMIT_BELOW
+        stored = StoredSource(source, lane, base, source.path, commits=first_commit)
         assigned.append(stored)
         last_in_lane[lane] = lane_of_family[source.path] = stored
         busy.add(lane)
