@@ -40,7 +40,11 @@ def manifests(*names: str) -> Iterator[Manifest]:
                 yield from yaml.safe_load_all(path.read_text())
 
 
-ALL = [*manifests("base"), *(each for each in manifests("lag") if each["apiVersion"].startswith("keda"))]
+ALL = [
+    *manifests("base"),
+    *manifests("ship"),
+    *(each for each in manifests("lag") if each["apiVersion"].startswith("keda")),
+]
 FILES = sorted(path for path in FOLDER.rglob("*.yaml") if path.name != "kustomization.yaml")
 WORKLOADS = [each for each in ALL if each["kind"] in {"Deployment", "DaemonSet", "StatefulSet"}]
 NAMES = [each["metadata"]["name"] for each in WORKLOADS]
@@ -138,6 +142,8 @@ def test_it_has_no_more_rights_than_it_needs_and_limits(workload: Manifest) -> N
     if workload["kind"] == "Deployment":
         assert (context["runAsUser"], context["runAsGroup"]) == (int(user[1]), int(user[2]))
         assert context["runAsNonRoot"] is True
+    else:
+        assert "hostPath" in str(pod["volumes"]), "root is for who reads folders of the node"
 
 
 @pytest.mark.parametrize(
@@ -205,6 +211,25 @@ def store_url() -> str:
     """The example of STORE_URL that the page gives."""
     [found] = re.findall(r"url='(clickhouse://[^']+)'", (ROOT / "docs/scaling.md").read_text())
     return str(found)
+
+
+def test_what_is_shipped_goes_to_the_topic_that_is_read_from_folders_that_are_mounted() -> None:
+    environment = environment_of(named("DaemonSet", "tailmetrics-ship"))
+    there = KafkaUrl.parse(environment_of(named("Deployment", "tailmetrics-ingest"))["LOG_FILE_PATH"])
+    to = KafkaUrl.parse(environment["SHIP_TO"])
+    assert (to.brokers, to.topic, to.user, to.ca_file) == (
+        there.brokers,
+        there.topic,
+        there.user,
+        there.ca_file,
+    )
+    mounts = container_of(named("DaemonSet", "tailmetrics-ship"))["volumeMounts"]
+    folders = {mount["mountPath"]: mount.get("readOnly", False) for mount in mounts}
+    assert folders["/var/log/pods"] is True
+    assert environment["LOG_FILE_PATH"].startswith("/var/log/pods/")
+    store = StoreUrl.parse(environment["SHIP_STORE_URL"])
+    assert folders[str(store.path.parent)] is False
+    assert {str(Path(path).parent) for path in (to.ca_file, to.password_file)} <= folders.keys()
 
 
 def test_secrets_are_referred_to_and_the_page_says_how_each_is_made() -> None:
