@@ -95,7 +95,7 @@ class Broker(servers.Server):
             )
         )
         scram = f"SCRAM-SHA-512=[name={USER},password={PASSWORD}]"
-        command = ["kafka.tools.StorageTool", "format", "-c", "server.properties", "-t", cluster]
+        command = ["kafka.tools.StorageTool", "format", "-c", "server.properties", f"--cluster-id={cluster}"]
         self._run([*_JAVA, *command, "--add-scram", scram])
 
     def launch(self) -> None:
@@ -190,6 +190,20 @@ class Kafka(servers.Server):
         admin = self.admin()
         admin.delete_topics([topic])[topic].result(_SECONDS)
         await_that(lambda: not self.has_topic(topic, 0), _SECONDS)
+
+    def delete_before(self, topic: str, offset: int) -> None:
+        """Delete the messages of partition 0 before an offset, as retention does."""
+        admin = self.admin()
+        asked = admin.delete_records([TopicPartition(topic, 0, offset)])
+        for answer in asked.values():
+            answer.result(_SECONDS)
+
+    def committed(self, group: str, topic: str) -> int:
+        """The offset that a group has committed of partition 0; negative where it has none."""
+        consumer = Consumer({"bootstrap.servers": self.addresses, "group.id": group})
+        with contextlib.closing(consumer):
+            [partition] = consumer.committed([TopicPartition(topic, 0)], timeout=_SECONDS)
+            return int(partition.offset)
 
     def has_topic(self, topic: str, partitions: int) -> bool:
         """Whether every broker knows of so many partitions with a leader."""

@@ -57,12 +57,20 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
     "formats/wrappers/test_format.py": ("formats/wrappers/wrapper.py",),
     "integration/test_processes.py": ("__main__.py",),
     "objectives/alerts/test_evaluator.py": ("objectives/alerts/alert.py", "objectives/alerts/keeper.py"),
+    "queues/kafka/test_consumer.py": (
+        "queues/kafka/assignment.py",
+        "queues/kafka/cluster.py",
+        "queues/kafka/inbox.py",
+        "queues/kafka/partition.py",
+        "queues/kafka/reader.py",
+    ),
     "queues/test_publisher.py": ("cli/publish.py",),
     "stores/influxdb/test_flux.py": (
         "stores/influxdb/counts_query.py",
         "stores/influxdb/stats_query.py",
     ),
     "stores/test_record_pages.py": (
+        "stores/clickhouse/records_query.py",
         "stores/influxdb/records_query.py",
         "stores/sql/records_query.py",
     ),
@@ -70,11 +78,14 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
     "stores/influxdb/test_writer.py": ("stores/influxdb/reader.py", "stores/influxdb/store.py"),
     "stores/test_contract.py": (
         "stores/base.py",
+        "stores/clickhouse/customers_query.py",
+        "stores/clickhouse/stats_query.py",
         "stores/duckdb/queries/customers_query.py",
         "stores/duckdb/queries/reader.py",
         "stores/duckdb/queries/stats_query.py",
     ),
     "stores/test_contract_counts.py": (
+        "stores/clickhouse/counts_query.py",
         "stores/duckdb/queries/counts_query.py",
         "stores/sql/counts_query.py",
     ),

@@ -17,6 +17,7 @@ from tailmetrics.settings import FormatOptions
 HEAD_BYTES = 1024  # of the first bytes of a source this many make its head fingerprint
 TAIL_BYTES = 1024  # of the bytes before the position this many make its tail fingerprint
 MESSAGES_NODE = "queue-"  # what the `node_id` of messages begins with: any node may be given them
+COPIES_NODE = f"{MESSAGES_NODE}copies"  # the `node_id` of what stands for a copy of another store: no file
 
 LINE_BITS: Final = 20
 MOST_LINES_OF_MESSAGE: Final = 1 << LINE_BITS  # of a message of a partition; one of more is a reject
@@ -200,13 +201,26 @@ class Prepared(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Copied:
+    """What a batch from another store brings besides its lines.
+
+    `seen_at` is when its rejects were committed there, None for now; `omitted` how many more rejects there
+    were, of which only the number is kept.
+    """
+
+    seen_at: datetime | None = None
+    omitted: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """Records and rejects of one source, and the position after them.
 
     A store commits it only when its own position of the source is `start`. `registers` is set on the first
-    batch of a source that the store does not know yet, `delivery` on those of a message, `partition` on those
-    of one. `shipped` are lines of files that came in a partition's messages, each of a source of its own, to
-    be committed with it. A `step` has no lines. `message_bytes` is how many bytes a partition's messages are.
+    batch of a source that the store does not know yet, `delivery` on those of a message, `copied` on those
+    from another store, `partition` on those of one. `shipped` are lines of files that came in a partition's
+    messages, each of a source of its own, to be committed with it. A `step` has no lines. `message_bytes` is
+    how many bytes a partition's messages are.
     """
 
     source_id: str
@@ -217,6 +231,7 @@ class Batch:
     more: bool = False
     registers: Source | None = None
     delivery: Delivery | None = None
+    copied: Copied | None = None
     prepared: Prepared | None = field(default=None, compare=False, repr=False)
     partition: Partition | None = None
     step: Literal["claim", "handover"] | None = None
@@ -227,3 +242,12 @@ class Batch:
     def bytes_read(self) -> int:
         """How many bytes of its source it is made of."""
         return self.checkpoint.position - self.start if self.partition is None else self.message_bytes
+
+    def seen_at(self, now: datetime) -> datetime:
+        """When its rejects were committed first."""
+        return now if self.copied is None or self.copied.seen_at is None else self.copied.seen_at
+
+    @property
+    def rejects(self) -> int:
+        """How many rejects it counts for."""
+        return self.parsed.rejects.height + (0 if self.copied is None else self.copied.omitted)

@@ -44,10 +44,9 @@ class _Load:
 
 
 def _load_of(batch: Batch) -> _Load:
-    load = _Load()
-    for each in (batch, *batch.shipped):
-        size = each.parsed.records.estimated_size() + each.parsed.rejects.estimated_size()
-        load += _Load(each.parsed.lines, int(size))
+    load = _Load(batch.parsed.lines, batch.parsed.size)
+    for shipped in batch.shipped:
+        load += _Load(shipped.parsed.lines, shipped.parsed.size)
     return load
 
 
@@ -286,7 +285,9 @@ def _without_refused(
 
     def without(batch: Batch) -> Batch:
         shipped = tuple(map(without, batch.shipped))
-        reasons_here = reasons.get(source_id_of(batch), {})
+        reasons_here = reasons.get(source_id_of(batch))
+        if reasons_here is None:
+            return replace(batch, shipped=shipped) if shipped else batch
         return replace(batch, parsed=refused(batch.parsed, reasons_here), shipped=shipped)
 
     changed = list(map(without, group))

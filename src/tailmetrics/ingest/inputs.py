@@ -14,6 +14,7 @@ from tailmetrics.sources import Batch, Chunk, Source
 from tailmetrics.status import SourceStatus
 from tailmetrics.stores.base import Store
 from tailmetrics.tailing import Tailer, nodes_here
+from tailmetrics.tailing.discovery import AllLogs
 from tailmetrics.tailing.wakeup import Wakeup
 from tailmetrics.telemetry.log import EventLog
 
@@ -37,7 +38,10 @@ def known_sources(store: Store, node_id: str) -> tuple[list[Source], list[Source
 
 
 class Inputs:
-    """The tailer, the queues and the topics of one process. Without `follow` only loads are served."""
+    """The tailer, the queues and the topics of one process. Without `follow` only loads are served.
+
+    `any_lines` takes those of files whose format nobody knows; `logs` tells which files are followed here.
+    """
 
     def __init__(
         self,
@@ -47,12 +51,15 @@ class Inputs:
         elsewhere: Iterable[Source] = (),
         *,
         follow: bool = True,
+        any_lines: bool = False,
+        logs: AllLogs | None = None,
     ) -> None:
-        self.tailer = Tailer(settings.tailing_options, node_id, known, elsewhere, follow=follow)
+        tailing = replace(settings.tailing_options, any_lines=any_lines)
+        self.tailer = Tailer(tailing, node_id, known, elsewhere, follow=follow, logs=logs)
         try:
             wake = self.tailer.wakeup.wake
             self._queues = QueueReader(settings.queue_options, wake) if follow else None
-            self.topics = TopicReader(settings.topic_options, wake) if follow else None
+            self.topics = TopicReader(settings.topic_options, settings.workers, wake) if follow else None
         except BaseException:
             self.tailer.close()
             raise

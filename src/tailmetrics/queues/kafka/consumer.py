@@ -43,7 +43,9 @@ class TopicConsumer:
     assigned, and read from where the store is. The group's own offsets are for those who watch its lag.
     """
 
-    def __init__(self, topic: LogTopic, options: TopicOptions, wake: Callable[[], None]) -> None:
+    def __init__(
+        self, topic: LogTopic, options: TopicOptions, workers: int, wake: Callable[[], None]
+    ) -> None:
         self.failure: BaseException | None = None
         self._topic = topic
         self._url = topic.url
@@ -51,7 +53,7 @@ class TopicConsumer:
         self._wake = wake
         self._with_keys = "kafka:key" in topic.log_format.customer
         self._changed = threading.Condition()
-        self._inbox = Inbox(self._changed, options.workers)
+        self._inbox = Inbox(self._changed, workers)
         self._assignment = Assignment(topic, self._changed, self._inbox, wake)
         self._at_start: set[Place] | None = None
         self._stopping = False

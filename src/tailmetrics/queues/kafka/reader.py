@@ -22,11 +22,11 @@ class TopicReader:
     Raises SettingsError without the client library.
     """
 
-    def __init__(self, options: TopicOptions, wake: Callable[[], None]) -> None:
+    def __init__(self, options: TopicOptions, workers: int, wake: Callable[[], None]) -> None:
         if options.topics:
             require_client()
         self._chunk_bytes = options.chunk_bytes
-        self._consumers = [TopicConsumer(topic, options, wake) for topic in options.topics]
+        self._consumers = [TopicConsumer(topic, options, workers, wake) for topic in options.topics]
         self._turn = 0
         self._closed = False
         for consumer in self._consumers:
