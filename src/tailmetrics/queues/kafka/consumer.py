@@ -51,9 +51,10 @@ class TopicConsumer:
         self._url = topic.url
         self._options = options
         self._wake = wake
+        self._only_topic = None if topic.url.is_glob else topic.url.topic
         self._with_keys = "kafka:key" in topic.log_format.customer
         self._changed = threading.Condition()
-        self._inbox = Inbox(self._changed, workers)
+        self._inbox = Inbox(self._changed, workers, options.chunk_bytes)
         self._assignment = Assignment(topic, self._changed, self._inbox, wake)
         self._at_start: set[Place] | None = None
         self._stopping = False
@@ -218,7 +219,7 @@ class TopicConsumer:
         messages, events = events_in(messages)
         if messages:
             with self._changed:
-                for each in by_partition(messages, with_keys=self._with_keys):
+                for each in by_partition(messages, self._only_topic, with_keys=self._with_keys):
                     assigned = self._assignment.at(each.place)
                     if assigned is not None and (chunk := assigned.accept(each)) is not None:
                         self._inbox.put(chunk)
