@@ -10,7 +10,7 @@ import numpy as np
 
 from tailmetrics.sources import CHUNK_LINES, Messages, PartitionStep
 
-MOST_WAITING_BYTES = 16 * 1024 * 1024
+MOST_WAITING_BYTES = 8 * 1024 * 1024
 
 
 class Inbox:
