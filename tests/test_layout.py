@@ -59,7 +59,6 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
     "objectives/alerts/test_evaluator.py": ("objectives/alerts/alert.py", "objectives/alerts/keeper.py"),
     "queues/kafka/test_consumer.py": (
         "queues/kafka/assignment.py",
-        "queues/kafka/cluster.py",
         "queues/kafka/inbox.py",
         "queues/kafka/partition.py",
         "queues/kafka/reader.py",
