@@ -13,6 +13,7 @@ from tailmetrics.api.app import create_app, create_probes_app
 from tailmetrics.api.server import HttpServer, Listener
 from tailmetrics.errors import SettingsError, TailmetricsError
 from tailmetrics.ingest.dataflow import ChunkParser, Parser
+from tailmetrics.ingest.share_locks import joining
 from tailmetrics.ingest.shipping.carrying import ChunkCarrier
 from tailmetrics.ingest.shipping.store import shipping_store
 from tailmetrics.ingest.standard_input import following_standard_input
@@ -61,10 +62,13 @@ def run_up(settings: Settings, page: str | None = None) -> int:
         return _exit_status(ingestion, store)
 
 
-def run_ingest(settings: Settings) -> int:
-    """The dataflow, with its metrics port, until a signal; returns the exit status."""
+def run_ingest(settings: Settings, share: int | None = None) -> int:
+    """The dataflow, with its metrics port, until a signal; returns the exit status.
+
+    With the number of a `share` other processes follow the other logs.
+    """
     _refuse_embedded_store(settings, "ingest")
-    return _run_dataflow(settings, lambda: open_store(settings), ChunkParser)
+    return _run_dataflow(settings, lambda: open_store(settings), ChunkParser, share)
 
 
 def run_ship(settings: Settings) -> int:
@@ -89,16 +93,21 @@ def run_ship(settings: Settings) -> int:
     return _run_dataflow(own, opened, ChunkCarrier)
 
 
-def _run_dataflow(settings: Settings, opened: Callable[[], Store], parser: type[Parser]) -> int:
+def _run_dataflow(
+    settings: Settings, opened: Callable[[], Store], parser: type[Parser], share: int | None = None
+) -> int:
     server = _Server()
     with ExitStack() as open_parts:
+        shares = None if share is None else open_parts.enter_context(joining(settings, share))
         listener = None
         if settings.metrics_port:
-            listening = _listening(settings.metrics_host, settings.metrics_port, "METRICS_PORT")
-            listener = open_parts.enter_context(listening)
+            port = settings.metrics_port + (share or 0)
+            listener = open_parts.enter_context(_listening(settings.metrics_host, port, "METRICS_PORT"))
         store = open_parts.enter_context(_opened(opened))
         metrics = Metrics(settings.metrics_customers_max)
-        ingestion = Supervisor(settings, store, metrics, on_give_up=server.ask_to_end, parser=parser)
+        ingestion = Supervisor(
+            settings, store, metrics, on_give_up=server.ask_to_end, parser=parser, shares=shares
+        )
         _on_hangup(ingestion.reopen)
         ingestion.start()
         try:
@@ -125,9 +134,17 @@ def run_serve(settings: Settings) -> int:
     ):
         _on_hangup(objectives.reload)
         app = create_app(settings, store, None, Metrics(), objectives)
-        server.run_until_signal(HttpServer(app, ServiceManager().turn), listener)
+        http = HttpServer(app, ServiceManager().turn, **_draining(settings))
+        server.run_until_signal(http, listener)
         store.check_present()
         return EXIT_OK
+
+
+def _draining(settings: Settings) -> dict[str, float]:
+    """How a server ends behind a balancer, where there is one."""
+    if not settings.drain_seconds:
+        return {}
+    return {"drain_seconds": settings.drain_seconds, "finish_seconds": settings.query_timeout_seconds}
 
 
 def _tell_who_may_ask(settings: Settings) -> None:
@@ -164,7 +181,7 @@ class _Server:
         notify("STOPPING=1")
         self._asked.set()
         if self._server is not None:
-            self._server.should_exit = True
+            self._server.end()
 
 
 def _manager(ingestion: Supervisor) -> ServiceManager:

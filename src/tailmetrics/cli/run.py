@@ -40,18 +40,26 @@ def up(settings: Settings, *, open_page: bool) -> None:
     "Follow the logs only.",
     "tailmetrics ingest --store-url postgresql://user:password@db.example/shop",
     "tailmetrics ingest --log-file-path '/var/log/shop/*.log' --port 9465",
+    "tailmetrics ingest --processes 4",
 )
-@options.shared("env_file", *options.FOLLOWING, "metrics_host", "metrics_port", "logging_level", "parent_pid")
+@click.option("--share", type=int, hidden=True)  # as --processes starts each of them
+@options.shared("env_file", *options.FOLLOWING, "processes", "metrics_host", "metrics_port", "logging_level")
+@options.shared("parent_pid")
 @options.with_settings
-def ingest(settings: Settings) -> None:
+def ingest(settings: Settings, *, share: int | None) -> None:
     """Follow the logs only, until Ctrl-C; the store must be a server, or an SQLite file.
 
     A DuckDB file can be opened by one process, so `tailmetrics up` is the command for it. Several of these
-    may share a store, each with a NODE_ID of its own.
+    may share a store, each with a NODE_ID of its own. On one machine --processes does that: each follows its
+    share of the logs, and is started again when it dies.
     """
+    if share is None and settings.processes > 1:
+        from tailmetrics.ingest import processes
+
+        sys.exit(processes.run(settings, [sys.executable, "-m", "tailmetrics", *sys.argv[1:]]))
     from tailmetrics import service
 
-    sys.exit(service.run_ingest(settings))
+    sys.exit(service.run_ingest(settings, share))
 
 
 @options.command(

@@ -162,6 +162,13 @@ class Settings(LogSettings):
         "STORE_URL names one.",
     )
     workers: int = Field(default=1, ge=1, le=64, description="Workers of the dataflow.")
+    processes: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="Processes of `tailmetrics ingest`, which divide the logs and take over from one that "
+        "dies; `up` is one.",
+    )
     stream_max_size: int = Field(
         default=250_000, ge=1, le=10_000_000, description="Lines in one commit, at most."
     )
@@ -182,7 +189,8 @@ class Settings(LogSettings):
         default=9464,
         ge=0,
         le=65535,
-        description="Port on which `tailmetrics ingest` answers /metrics, /health and /ready; 0: none.",
+        description="Port on which `tailmetrics ingest` answers /metrics, /health and /ready, the second of "
+        "its PROCESSES on the next one, and so on; 0: none.",
     )
     metrics_customers_max: int = Field(
         default=0,
@@ -239,6 +247,13 @@ class Settings(LogSettings):
         default=30.0,
         gt=0,
         description="Longest time one question may take from its turn on, and wait for its turn before.",
+    )
+    drain_seconds: float = Field(
+        default=0.0,
+        ge=0,
+        description="Seconds for which `tailmetrics serve` goes on after a signal to end, with /serving and "
+        "/ready at 503, so that a balancer sends it no more; what is being answered then has "
+        "QUERY_TIMEOUT_SECONDS. 0: it takes no more at once, and what is being answered has a second.",
     )
     logging_level: LogLevel = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR.")
 
