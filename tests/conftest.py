@@ -9,7 +9,10 @@ from tests.paths import ROOT
 
 # What starts a server or a browser, by the name of a fixture or of a store that a test is run with.
 NEEDS = {
-    "servers": {"alertmanager", "broker", "mariadb", "postgresql", "postgresql-summarized", "influxdb"},
+    "servers": {
+        *("alertmanager", "broker", "clickhouse", "influxdb", "mariadb"),
+        *("postgresql", "postgresql-summarized"),
+    },
     "browser": {"browser"},
 }
 
