@@ -160,9 +160,11 @@ def _on(cluster: Cluster | None) -> str:
 
 def _table(name: str, on: str, columns: str, engine: str, order: str) -> str:
     window = ("replicated" if engine.startswith("Replicated") else "non_replicated") + "_deduplication_window"
+    # Else rows of a table with a projection cannot be deleted before they are merged.
+    rebuilt = ", lightweight_mutation_projection_mode = 'rebuild'" if "PROJECTION" in columns else ""
     return (
         f"CREATE TABLE IF NOT EXISTS {name}{on} ({columns.rstrip()}\n) ENGINE = {engine}\nORDER BY {order}\n"
-        f"SETTINGS {window} = {_WINDOW}"
+        f"SETTINGS {window} = {_WINDOW}{rebuilt}"
     )
 
 
