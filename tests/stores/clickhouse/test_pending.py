@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import Callable
 from typing import Any, Literal
@@ -15,19 +16,21 @@ from tailmetrics.stores.clickhouse.connection import Connection
 from tailmetrics.stores.clickhouse.store import ClickHouseStore
 from tests.builders import LINE_BYTES, Record, at, batch_of, moved, source_of
 from tests.stores.clickhouse.tables import Tables
-from tests.stores.conftest import Ask
 
 pytestmark = pytest.mark.servers
 
 LINES: list[Record] = [(at("2024-10-10T12:00:00"), f"cust_{number}", "/", 200, 0.1) for number in range(3)]
 TABLES = ("log", "rejects", "records", "done")
+CASES = list(itertools.product(TABLES, ("before", "after")))
 
 
 When = Literal["before", "after"]
 
 
 @pytest.fixture
-def interrupt(monkeypatch: pytest.MonkeyPatch) -> Callable[[Connection, str, Callable[[Callable[[], None]], None]], None]:
+def interrupt(
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[[Connection, str, Callable[[Callable[[], None]], None]], None]:
     """Has something else done, once, in place of the next insert into a table over a connection."""
 
     def interrupted(
@@ -73,9 +76,7 @@ def written(store: ClickHouseStore, batches: tuple[Batch, Batch]) -> None:
 def assert_each_once(tables: Tables, batches: tuple[Batch, Batch]) -> None:
     [source_id] = {batch.source_id for batch in batches}
     expected = [
-        batch.start + place * LINE_BYTES
-        for batch in batches
-        for place in range(batch.parsed.records.height)
+        batch.start + place * LINE_BYTES for batch in batches for place in range(batch.parsed.records.height)
     ]
     assert tables.offsets(source_id) == expected
     assert tables.rejects(source_id) == [3 * LINE_BYTES]
@@ -84,23 +85,21 @@ def assert_each_once(tables: Tables, batches: tuple[Batch, Batch]) -> None:
 class TestInterrupted:
     """Each case is a source of its own in one store."""
 
-    CASES = list(itertools.product(TABLES, ("before", "after")))
-
     @pytest.mark.parametrize("who", ["the same writer", "another one"])
     def test_whoever_goes_on_writes_each_line_once(
-        self, store: ClickHouseStore, settings: Settings, tables: Tables, interrupt: Any, ask: Ask[Any], who: str
+        self, store: ClickHouseStore, tables: Tables, interrupt: Any, settings: Settings, who: str
     ) -> None:
         other = ClickHouseStore(settings)
-        for number, (table, when) in enumerate(self.CASES):
+        for number, (table, when) in enumerate(CASES):
             batches = two_batches(store.register(source_of(f"{number}.log", inode=number)))
             interrupt(store._connection, table, cut(when))
             with pytest.raises(StoreUnavailable, match="cut"):
                 store.write(batches[:1])
             written(store if who == "the same writer" else other, batches)
             assert_each_once(tables, batches)
-        status = ask(other.status())
+        status = asyncio.run(other.status())
         other.close()
-        number = len(self.CASES)
+        number = len(CASES)
         assert (status.records, status.rejects, status.blanks) == (6 * number, number, 3 * number)
 
     def test_sources_stand_where_their_records_end(
@@ -108,7 +107,7 @@ class TestInterrupted:
     ) -> None:
         """So that whoever begins to read them there is not refused."""
         sources = []
-        for number, (table, when) in enumerate(self.CASES):
+        for number, (table, when) in enumerate(CASES):
             source = store.register(source_of(f"{number}.log", inode=number))
             batches = two_batches(source)
             interrupt(store._connection, table, cut(when))

@@ -13,6 +13,7 @@ from tailmetrics.status import SourceStatus, is_alive, status_of, stored_statuse
 from tailmetrics.stores.base import Changes
 from tailmetrics.stores.clickhouse.log import LATEST, PENDING, SOURCES, STATE, Pending, State, place_of_row
 from tailmetrics.stores.clickhouse.reader import Statements
+from tailmetrics.stores.clickhouse.schema import IS_REJECT
 from tailmetrics.stores.cursors import LAST, place_of
 from tailmetrics.stores.results import rejects_page
 from tailmetrics.stores.summaries.manifest import spans_of_text
@@ -101,7 +102,8 @@ async def rejects(statements: Statements, query: RejectsQuery) -> RejectsPage:
     before = place_of("rejects", query.after, LAST)
     found = await statements.frame(
         "SELECT place, source_id, path, `offset`, reason, line, seen_us FROM rejects "
-        "WHERE source_id != '' AND place < {before:UInt64} ORDER BY place DESC LIMIT {limit:UInt64}",
+        f"WHERE {IS_REJECT} "
+        "AND place < {before:UInt64} ORDER BY place DESC LIMIT {limit:UInt64}",
         {"before": before, "limit": query.limit + 1},
     )
     now = await _committed(statements)

@@ -23,6 +23,7 @@ import polars as pl
 from tailmetrics.stores.clickhouse.connection import Connection
 from tailmetrics.stores.clickhouse.log import Entry, Log, Pending, Place
 from tailmetrics.stores.clickhouse.rows import fence, of_commit
+from tailmetrics.stores.clickhouse.schema import IS_REJECT, IS_REQUEST
 
 GRACE_SECONDS: Final = 5.0  # that a writer has to end a commit before another one who needs its sources does
 _POLL_SECONDS = 0.1
@@ -100,8 +101,8 @@ class Settlement:
         self._undo(entry)
 
     def _delete_rows(self, number: int, records: int, kept_rejects: int) -> None:
-        for table, column in self._tables(records, kept_rejects).items():
-            rows = f"commit = {number} AND {column} != ''"
+        for table, is_row in self._tables(records, kept_rejects).items():
+            rows = f"commit = {number} AND {is_row}"
             if self._connection.rows(f"SELECT 1 FROM {table} WHERE {rows} LIMIT 1"):
                 self._connection.delete(table, rows)
 
@@ -152,8 +153,8 @@ class Settlement:
 
     def _is_whole(self, number: int, records: int, kept_rejects: int) -> bool:
         """Whether an entry's rows are there; its rejects are one block."""
-        for table, column in self._tables(records, kept_rejects).items():
-            rows = f"SELECT count() FROM {table} WHERE commit = {number} AND {column} != ''"
+        for table, is_row in self._tables(records, kept_rejects).items():
+            rows = f"SELECT count() FROM {table} WHERE commit = {number} AND {is_row}"
             [(found,)] = self._connection.rows(rows)
             if found < (records if table == "records" else 1):
                 return False
@@ -168,9 +169,9 @@ class Settlement:
         return next((entry for entry in self._log.pending() if entry.number == number), None)
 
     def _tables(self, records: int, kept_rejects: int) -> dict[str, str]:
-        """The tables in which an entry has rows, with the columns that are empty in a fence."""
-        tables = {"rejects": "source_id"} if kept_rejects else {}
-        return {**tables, "records": "customer_id"} if records else tables
+        """The tables in which an entry has rows, with what tells them from a fence."""
+        tables = {"rejects": IS_REJECT} if kept_rejects else {}
+        return {**tables, "records": IS_REQUEST} if records else tables
 
     def _shards(self, table: str) -> Iterator[dict[str, int]]:
         """Settings to insert into one shard after the other."""

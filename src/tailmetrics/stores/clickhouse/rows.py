@@ -79,7 +79,7 @@ def of_commit(table: str, rows: pl.DataFrame, number: int) -> pl.DataFrame:
 
 
 def fence(table: str, number: int) -> pl.DataFrame:
-    """A row that is of no customer and no source, in place of the rows of a commit."""
+    """A row that is no request and no reject, in place of the rows of a commit."""
     schema = _REJECT if table == "rejects" else _RECORD
-    empty = {name: "" if kind == pl.String else 0 for name, kind in schema.items()}
+    empty = {name: "" if kind == pl.String else -1 for name, kind in schema.items()}
     return of_commit(table, pl.DataFrame([empty], schema), number)

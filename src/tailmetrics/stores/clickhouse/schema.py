@@ -26,6 +26,7 @@ from dataclasses import dataclass
 SCHEMA_VERSION = 1
 
 IS_REQUEST = "status_code >= 0"
+IS_REJECT = "source_id != ''"
 
 # An insert of the same token as one of so many before it changes nothing.
 _WINDOW = 10_000

@@ -9,6 +9,7 @@ from datetime import timedelta
 from tailmetrics.settings import Settings
 from tailmetrics.stores.clickhouse.connection import Connection, quoted
 from tailmetrics.stores.clickhouse.log import Entry, Log, now
+from tailmetrics.stores.clickhouse.schema import IS_REJECT, IS_REQUEST
 from tailmetrics.stores.reject_limits import halves, kept_of_source
 from tailmetrics.stores.retention import log_deleted
 from tailmetrics.stores.summaries.manifest import spans_as_text
@@ -34,8 +35,8 @@ class Upkeep:
             return
         oldest = to_us(now() - timedelta(days=self._retention_days))
         below = self._first_pending()
-        records = f"customer_id != '' AND time_us < {oldest} AND commit < {below}"
-        rejects = f"source_id != '' AND seen_us < {oldest} AND commit < {below}"
+        records = f"{IS_REQUEST} AND time_us < {oldest} AND commit < {below}"
+        rejects = f"{IS_REJECT} AND seen_us < {oldest} AND commit < {below}"
         [(gone, first_us)] = self._connection.rows(
             f"SELECT count(), min(time_us) FROM records WHERE {records}"
         )
@@ -54,7 +55,7 @@ class Upkeep:
         """Leave of some sources, and of all together, the first and the last ones."""
         counted = dict(
             self._connection.rows(
-                "SELECT source_id, count() FROM rejects WHERE source_id != '' GROUP BY source_id"
+                f"SELECT source_id, count() FROM rejects WHERE {IS_REJECT} GROUP BY source_id"
             )
         )
         of_source = kept_of_source(self._max_rejects_kept)
@@ -63,7 +64,7 @@ class Upkeep:
                 self._keep_ends(f"source_id = {quoted(source_id)}", of_source)
                 counted[source_id] = of_source
         if sum(counted.values()) > self._max_rejects_kept:
-            self._keep_ends("source_id != ''", self._max_rejects_kept)
+            self._keep_ends(IS_REJECT, self._max_rejects_kept)
 
     def _keep_ends(self, where: str, kept: int) -> None:
         first, last = halves(kept)
@@ -83,7 +84,7 @@ class Upkeep:
         """Note in the log what was deleted."""
         while True:
             left = self._log.state.rejects - rejected
-            if not self._connection.rows("SELECT 1 FROM rejects WHERE source_id != '' LIMIT 1"):
+            if not self._connection.rows(f"SELECT 1 FROM rejects WHERE {IS_REJECT} LIMIT 1"):
                 left = 0  # with the last row go those that have none
             entry = Entry(records=-gone, rejects=left - self._log.state.rejects, spans=spans)
             if self._log.claim(entry) is not None:
