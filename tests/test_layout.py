@@ -92,6 +92,7 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
         "stores/sql/customers_query.py",
         "stores/sql/filtering.py",
     ),
+    "urls/test_urls.py": ("urls/hosts.py", "urls/secrets.py"),
     "settings/test_sources.py": ("settings/toml.py",),
     "settings/test_settings.py": (
         "errors.py",
