@@ -11,17 +11,20 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import unquote, urlsplit
 
 import httpx
 import psycopg
 import pymysql
 
 from tests.integration.running import free_port
+from tests.paths import ROOT
 
 USER = "tailmetrics"
 PASSWORD = "pass/w@rd"  # noqa: S105  # of a server that lives as long as the tests
@@ -213,6 +216,59 @@ class MariaDB(Server):
             return list(cursor.fetchall())
 
 
+class ClickHouse(Server):
+    """ClickHouse's engine in a process of its own, or the server that CLICKHOUSE_TEST_URL names.
+
+    That one is never stopped, and what tests make in it stays there, in databases of their own.
+    """
+
+    scheme = "clickhouse"
+    given = os.environ.get("CLICKHOUSE_TEST_URL", "").rstrip("/")
+
+    def url(self, database: str, *, user: str = USER, password: str = _URL_PASSWORD) -> str:
+        if self.given:
+            address, mark, parameters = self.given.partition("?")
+            return f"{address}/{database}{mark}{parameters}"
+        return super().url(database, user=user, password=password)
+
+    def start(self) -> None:
+        if not self.given:
+            super().start()
+
+    def execute(self, *statements: str, database: str = "") -> list[tuple]:
+        """Values are as TabSeparated has them."""
+        address = urlsplit(self.url(database))
+        rows: list[tuple] = []
+        for statement in statements:
+            answer = httpx.post(
+                f"http://{address.hostname}:{address.port or 8123}/",
+                params={"database": database} if database else {},
+                content=statement,
+                auth=(unquote(address.username or "default"), unquote(address.password or "")),
+                timeout=60,
+            )
+            if answer.status_code != 200:
+                raise RuntimeError(answer.text)
+            rows = [tuple(line.split("\t")) for line in answer.text.splitlines()]
+        return rows
+
+    def _command(self) -> Sequence[str]:
+        return [sys.executable, "-m", "tests.stores.clickhouse.front", str(self.port), f"{self.folder}/data"]
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(httpx.TransportError):
+            return bool(self.execute("SELECT 1"))
+        return False
+
+    def _as_owner(self, command: Sequence[str]) -> list[str]:
+        """It runs as anybody."""
+        return list(command)
+
+    def _run_in_background(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
+        with (self.folder / "log").open("ab") as log:
+            return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=ROOT)
+
+
 def influxd() -> str | None:
     """The program of InfluxDB 2 that INFLUXD names, else the one on the path, if there is one."""
     return shutil.which(os.environ.get("INFLUXD") or "influxd")
@@ -273,17 +329,24 @@ def require_mark() -> None:
 def postgresql() -> Server:
     """PostgreSQL for all tests, started by the first that needs it."""
     require_mark()
-    return _started(PostgreSQL)
+    return started(PostgreSQL)
 
 
 def mariadb() -> Server:
     """MariaDB for all tests, started by the first that needs it."""
     require_mark()
-    return _started(MariaDB)
+    return started(MariaDB)
+
+
+def clickhouse() -> Server:
+    """ClickHouse for all tests, started by the first that needs it."""
+    require_mark()
+    return started(ClickHouse)
 
 
 @functools.cache
-def _started(kind: Callable[[Path], Server]) -> Server:
+def started(kind: Callable[[Path], _Kind]) -> _Kind:
+    """A server for all tests, started by the first that needs it."""
     return _running.enter_context(running(kind))
 
 
