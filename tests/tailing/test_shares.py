@@ -133,6 +133,19 @@ def test_a_log_that_was_rotated_stays_with_its_process_under_a_new_name(logs: Pa
         assert two.whose()[f"{log[0]} renamed"] == whose[log]
 
 
+def test_a_rotated_file_stays_with_its_process_under_a_new_name(logs: Path, two: Processes) -> None:
+    write(logs, "a.log", "b.log")
+    whose = two.whose()
+    for log in ("a.log", "b.log"):
+        for _ in range(2):
+            (logs / log).rename(logs / f"{log}.1")
+            write(logs, log)
+            two.whose()
+        (logs / f"{log}.1").rename(logs / f"{log[0]} renamed")
+        [file] = [file for file in two.found() if file.path.endswith(f"{log[0]} renamed")]
+        assert [shares.owns(file) for shares in two.shares] == [whose[log] == 0, whose[log] == 1]
+
+
 def test_a_file_that_was_given_the_inode_of_another_log_is_of_the_process_that_its_name_tells(
     logs: Path, two: Processes
 ) -> None:
