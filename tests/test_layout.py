@@ -63,6 +63,7 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
         "stores/influxdb/stats_query.py",
     ),
     "stores/test_record_pages.py": (
+        "stores/clickhouse/records_query.py",
         "stores/influxdb/records_query.py",
         "stores/sql/records_query.py",
     ),
@@ -70,11 +71,14 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
     "stores/influxdb/test_writer.py": ("stores/influxdb/reader.py", "stores/influxdb/store.py"),
     "stores/test_contract.py": (
         "stores/base.py",
+        "stores/clickhouse/customers_query.py",
+        "stores/clickhouse/stats_query.py",
         "stores/duckdb/queries/customers_query.py",
         "stores/duckdb/queries/reader.py",
         "stores/duckdb/queries/stats_query.py",
     ),
     "stores/test_contract_counts.py": (
+        "stores/clickhouse/counts_query.py",
         "stores/duckdb/queries/counts_query.py",
         "stores/sql/counts_query.py",
     ),

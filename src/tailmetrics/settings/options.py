@@ -88,7 +88,8 @@ class CommitOptions:
 class TailingOptions:
     """Which logs are followed, and how their files are looked for, read and let go.
 
-    `log_format` is for files which no entry of LOG_FILE_PATH names.
+    `log_format` is for files which no entry of LOG_FILE_PATH names. With `any_lines` those of a file whose
+    format nobody knows are cut at their ends.
     """
 
     log_paths: tuple[LogPath, ...]
@@ -100,3 +101,4 @@ class TailingOptions:
     max_open_files: int
     poll_interval_seconds: float
     rotated_hold_seconds: float
+    any_lines: bool = False

@@ -1,0 +1,63 @@
+"""Counts, uptime and latencies as SQL over records.
+
+Sums are those of Kahan, right to the last bit or the one before. Quantiles are exact, by linear interpolation
+at q·(n-1), and bit for bit those of Polars.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import polars as pl
+
+from tailmetrics.stats import Failures, Summary
+from tailmetrics.stores.results import FAILURE_RULES, summary_of
+from tailmetrics.stores.windowing import by_piece
+from tailmetrics.windows import Piece
+
+# The arguments of `summary_of`, of the rows of a group.
+SUMMARY = ("requests", "failed", "average", "median", "p99")
+
+
+def counts_sql(failures: Failures) -> str:
+    """The columns requests, failed and average, without the costly quantiles."""
+    return (
+        f"count() AS requests, countIf({failed_sql(failures)}) AS failed, "
+        "sumKahan(duration) / count(duration) AS average"
+    )
+
+
+def aggregates_sql(failures: Failures) -> str:
+    """The columns of SUMMARY; latencies are NULL where no record has a duration."""
+    return (
+        f"{counts_sql(failures)}, quantilesExactInclusive(0.5, 0.99)(duration) AS quantiles, "
+        "if(count(duration) = 0, NULL, quantiles[1]) AS median, "
+        "if(count(duration) = 0, NULL, quantiles[2]) AS p99"
+    )
+
+
+def window_key(pieces: Sequence[Piece]) -> str:
+    """The start of the window of a record, in microseconds."""
+
+    def start_in(piece: Piece) -> str:
+        since = f"(time_us - ({piece.anchor_us}))"
+        if piece.day_us is not None:
+            since = f"({since} % {piece.day_us})"
+        return f"time_us - {since} % {piece.step_us}"
+
+    def choose(us: int, earlier: str, later: str) -> str:
+        return f"if(time_us < {us}, {earlier}, {later})"
+
+    return by_piece(pieces, start_in, choose)
+
+
+def failed_sql(failures: Failures) -> str:
+    """Whether a request failed, as an expression."""
+    rule = FAILURE_RULES[failures]
+    others = "".join(f" OR status_code = {status}" for status in rule.others)
+    return f"(status_code >= {rule.least}{others})"
+
+
+def summaries(found: pl.DataFrame) -> Iterator[Summary]:
+    """Of rows with the columns of SUMMARY."""
+    return (summary_of(*row) for row in found.select(SUMMARY).iter_rows())
