@@ -134,9 +134,17 @@ def run_serve(settings: Settings) -> int:
     ):
         _on_hangup(objectives.reload)
         app = create_app(settings, store, None, Metrics(), objectives)
-        server.run_until_signal(HttpServer(app, ServiceManager().turn), listener)
+        http = HttpServer(app, ServiceManager().turn, **_draining(settings))
+        server.run_until_signal(http, listener)
         store.check_present()
         return EXIT_OK
+
+
+def _draining(settings: Settings) -> dict[str, float]:
+    """How a server ends behind a balancer, where there is one."""
+    if not settings.drain_seconds:
+        return {}
+    return {"drain_seconds": settings.drain_seconds, "finish_seconds": settings.query_timeout_seconds}
 
 
 def _tell_who_may_ask(settings: Settings) -> None:
@@ -173,7 +181,7 @@ class _Server:
         notify("STOPPING=1")
         self._asked.set()
         if self._server is not None:
-            self._server.should_exit = True
+            self._server.end()
 
 
 def _manager(ingestion: Supervisor) -> ServiceManager:

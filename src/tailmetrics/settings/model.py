@@ -248,6 +248,13 @@ class Settings(LogSettings):
         gt=0,
         description="Longest time one question may take from its turn on, and wait for its turn before.",
     )
+    drain_seconds: float = Field(
+        default=0.0,
+        ge=0,
+        description="Seconds for which `tailmetrics serve` goes on after a signal to end, with /serving and "
+        "/ready at 503, so that a balancer sends it no more; what is being answered then has "
+        "QUERY_TIMEOUT_SECONDS. 0: it takes no more at once, and what is being answered has a second.",
+    )
     logging_level: LogLevel = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR.")
 
     @field_validator("duckdb_memory_limit")

@@ -33,6 +33,7 @@ from tailmetrics.stores.influxdb.source_points import (
     committed,
     line_of,
     node_tag,
+    registered,
     stored_source,
 )
 from tailmetrics.stores.reject_limits import halves, kept_of_source
@@ -109,7 +110,7 @@ class InfluxDBWriter:
             for stored in assign_lanes(of_node, (neighbours | held).values(), to_us(now)):
                 source = stored.source
                 followed_since = source.followed_since or now
-                found[source.source_id] = committed(
+                found[source.source_id] = registered(
                     stored,
                     source=replace(source, committed_at=now, followed_since=followed_since),
                     holder=self._leases.me.as_text(),
