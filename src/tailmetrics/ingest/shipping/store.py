@@ -39,6 +39,7 @@ def shipping_store(store: Store, url: KafkaUrl, node_id: str) -> Store:
 class _ShippingStore:
     def __init__(self, store: Store, url: KafkaUrl, node_id: str) -> None:
         self.commit_lines = _COMMIT_LINES
+        self.read_ahead = 1.0
         self._store = store
         self._sender = Sender(url, node_id, lambda topic: asyncio.run(self._remember(topic)))
         self._problem: StoreUnavailable | None = None
