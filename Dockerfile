@@ -13,7 +13,7 @@ COPY pyproject.toml README.md LICENSE ./
 # What it depends on is a layer of its own, by way of an empty package, so that changed code installs itself only.
 RUN install -D /dev/null src/tailmetrics/__init__.py && \
     /opt/build/bin/pip wheel --no-deps --no-build-isolation -w dist . && \
-    /opt/build/bin/pip --python /opt/tailmetrics/bin/python install -c requirements.lock "$(echo dist/*.whl)[influxdb,mysql,postgresql,rabbitmq]" && \
+    /opt/build/bin/pip --python /opt/tailmetrics/bin/python install -c requirements.lock "$(echo dist/*.whl)[clickhouse,influxdb,kafka,mysql,postgresql,rabbitmq]" && \
     find /opt/tailmetrics '(' -name tests -o -name '*.c' ')' -prune -exec rm -r {} +
 COPY src src
 RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation -w dist . && \

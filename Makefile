@@ -35,7 +35,7 @@ package: ## build the wheel and the source archive into dist/, and try them in a
 
 down: ## stop and remove the containers; what they stored is kept
 	$(ENGINE)
-	COMPOSE_PROFILES=postgres,mysql,rabbitmq $(COMPOSE) down
+	COMPOSE_PROFILES=postgres,mysql,rabbitmq,grafana,cluster $(COMPOSE) down
 
 help: ## show these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1 \2/p' $(MAKEFILE_LIST) | while read -r name text; do printf '%-13s %s\n' "$$name" "$$text"; done

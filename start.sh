@@ -17,7 +17,8 @@ appends to demo/requests.log, and the service that follows it. Ctrl-C ends both.
   --port PORT   where the service listens (default: API_PORT of the environment or .env.local, or 8000)
   --docker      the same with InfluxDB, in containers that go on after this script has ended; their data is
                 kept until ./cleanup.sh
-  --profile     with --docker: also the server of that name, and what uses it: postgres, mysql, rabbitmq or grafana
+  --profile     with --docker: also the server of that name, and what uses it: postgres, mysql, rabbitmq or grafana;
+                cluster: three brokers of Kafka, four servers of ClickHouse and two of each process (16 GB of memory)
   --help        this text
 TEXT
 }

@@ -3,7 +3,7 @@
 
 secrets=.env
 secrets_mark='# Below: secrets for docker-compose.yml, made by ./start.sh --docker.'
-profiles='postgres mysql rabbitmq grafana'
+profiles='postgres mysql rabbitmq grafana cluster'
 
 without_docker="Or show the same demo without containers: ./start.sh"
 
@@ -44,7 +44,8 @@ make_secrets() {
     # The end of a file of the user's own may be an unfinished line.
     [ -z "$(tail -c 1 "$secrets")" ] || printf '\n' >>"$secrets"
     was_started || printf '%s\n' "$secrets_mark" >>"$secrets"
-    for name in INFLUXDB_TOKEN INFLUXDB_PASSWORD POSTGRES_PASSWORD MYSQL_PASSWORD RABBITMQ_PASSWORD GRAFANA_PASSWORD; do
+    for name in INFLUXDB_TOKEN INFLUXDB_PASSWORD POSTGRES_PASSWORD MYSQL_PASSWORD RABBITMQ_PASSWORD GRAFANA_PASSWORD \
+        CLICKHOUSE_PASSWORD CLICKHOUSE_SECRET; do
         grep -q "^$name=" "$secrets" || printf '%s=%s\n' "$name" "$(random_text)" >>"$secrets"
     done
 }
@@ -76,7 +77,8 @@ start_containers() {
     DEMO_PACE=$(demo_pace 1)
     export COMPOSE_PROFILES DEMO_PACE
     "${compose[@]}" up --detach --build --remove-orphans || not_started "Compose ended with status $?."
-    await_health 120
+    # Keepers, servers, brokers and what uses them start one after the other.
+    case " $chosen " in *' cluster '*) await_health 360 ;; *) await_health 120 ;; esac
     show_addresses "$port"
     for profile in $chosen; do
         case $profile in
@@ -84,6 +86,7 @@ start_containers() {
             mysql) say "  MariaDB     http://$("${compose[@]}" port api_mysql 8000)/" ;;
             rabbitmq) say "  RabbitMQ    http://$("${compose[@]}" port rabbitmq 15672)/, as tailmetrics with RABBITMQ_PASSWORD of $secrets;
               its logs are read into InfluxDB too" ;;
+            cluster) say "  Cluster     http://$("${compose[@]}" port balancer 8000)/, through Kafka into ClickHouse" ;;
             grafana) say "  Grafana     http://$("${compose[@]}" port grafana 3000)/, as admin with GRAFANA_PASSWORD of $secrets" ;;
         esac
     done

@@ -5,11 +5,21 @@ from __future__ import annotations
 import pytest
 
 from tests import servers
+from tests.kafka import Kafka, shared
 from tests.paths import ROOT
 
 # What starts a server or a browser, by the name of a fixture or of a store that a test is run with.
 NEEDS = {
-    "servers": {"alertmanager", "broker", "mariadb", "postgresql", "postgresql-summarized", "influxdb"},
+    "servers": {
+        "alertmanager",
+        "broker",
+        "clickhouse",
+        "kafka",
+        "mariadb",
+        "postgresql",
+        "postgresql-summarized",
+        "influxdb",
+    },
     "browser": {"browser"},
 }
 
@@ -45,3 +55,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 def pytest_sessionfinish() -> None:
     servers.stop_all()
+
+
+@pytest.fixture
+def kafka() -> Kafka:
+    """The broker for all tests."""
+    return shared()

@@ -329,23 +329,24 @@ def require_mark() -> None:
 def postgresql() -> Server:
     """PostgreSQL for all tests, started by the first that needs it."""
     require_mark()
-    return _started(PostgreSQL)
+    return started(PostgreSQL)
 
 
 def mariadb() -> Server:
     """MariaDB for all tests, started by the first that needs it."""
     require_mark()
-    return _started(MariaDB)
+    return started(MariaDB)
 
 
 def clickhouse() -> Server:
     """ClickHouse for all tests, started by the first that needs it."""
     require_mark()
-    return _started(ClickHouse)
+    return started(ClickHouse)
 
 
 @functools.cache
-def _started(kind: Callable[[Path], Server]) -> Server:
+def started(kind: Callable[[Path], _Kind]) -> _Kind:
+    """A server for all tests, started by the first that needs it."""
     return _running.enter_context(running(kind))
 
 

@@ -22,8 +22,22 @@ pytestmark = pytest.mark.slow
 
 HADOLINT = Path(sys.executable).parent / "hadolint"
 STORES = ("postgres", "mysql")
-PROFILES = (*STORES, "rabbitmq", "grafana")
-SERVERS = ("influxdb", *PROFILES, "prometheus")
+PROFILES = (*STORES, "rabbitmq", "grafana", "cluster")
+BROKERS = tuple(f"kafka{number}" for number in (1, 2, 3))
+KEEPERS = tuple(f"keeper{number}" for number in (1, 2, 3))
+REPLICAS = tuple(f"clickhouse{shard}{replica}" for shard in (1, 2) for replica in (1, 2))
+# Where a server's image and user are not named like it: the prefix of IMAGE, and the user.
+ALIKE = {
+    "prometheus": ("prometheus", "nobody"),
+    "balancer": ("caddy", "nobody"),
+    **dict.fromkeys(BROKERS, ("kafka", "appuser")),
+    **dict.fromkeys((*KEEPERS, *REPLICAS), ("clickhouse", "clickhouse")),
+}
+CLUSTER = (
+    *(*BROKERS, *KEEPERS, *REPLICAS, "log_sender_cluster", "balancer"),
+    *(f"{part}{number}" for part in ("log_processor_cluster", "api_cluster") for number in (1, 2)),
+)
+SERVERS = ("influxdb", *STORES, "rabbitmq", "grafana", *ALIKE)
 SERVICES = (
     "influxdb",
     "log_generator",
@@ -35,12 +49,13 @@ SERVICES = (
     "log_processor_rabbitmq",
     "prometheus",
     "grafana",
+    *CLUSTER,
 )
 SECRETS = (
     *("INFLUXDB_TOKEN", "INFLUXDB_PASSWORD", "POSTGRES_PASSWORD", "MYSQL_PASSWORD", "RABBITMQ_PASSWORD"),
-    "GRAFANA_PASSWORD",
+    *("GRAFANA_PASSWORD", "CLICKHOUSE_PASSWORD", "CLICKHOUSE_SECRET"),
 )
-IMAGES = ("BASE_IMAGE", *(f"{name.upper()}_IMAGE" for name in SERVERS))
+IMAGES = ("BASE_IMAGE", *sorted({f"{ALIKE.get(name, (name,))[0].upper()}_IMAGE" for name in SERVERS}))
 
 # What the scripts need of a machine, without docker.
 _PROGRAMS = tuple(
@@ -111,6 +126,7 @@ def test_a_profile_adds_its_server_and_what_uses_it(services: dict[str, Any]) ->
         **{f"{part}{name}": [name] for name in STORES for part in ("", "log_processor_", "api_")},
         **{name: ["rabbitmq"] for name in ("rabbitmq", "log_sender", "log_processor_rabbitmq")},
         **{name: ["grafana"] for name in ("prometheus", "grafana")},
+        **{name: ["cluster"] for name in CLUSTER},
     }
 
 
@@ -119,7 +135,7 @@ def test_a_service_is_started_again(services: dict[str, Any], name: str) -> None
     assert services[name]["restart"] == "unless-stopped"
 
 
-@pytest.mark.parametrize("name", [name for name in SERVICES if name != "log_sender"])
+@pytest.mark.parametrize("name", [name for name in SERVICES if not name.startswith("log_sender")])
 def test_a_service_says_whether_it_is_well(services: dict[str, Any], name: str) -> None:
     assert services[name]["healthcheck"]["test"][0] == "CMD"
 
@@ -133,7 +149,7 @@ def test_a_service_has_no_more_rights_than_it_needs(services: dict[str, Any], na
 
 @pytest.mark.parametrize("name", SERVERS)
 def test_a_server_does_not_run_as_root(services: dict[str, Any], name: str) -> None:
-    assert services[name]["user"] == {"prometheus": "nobody"}.get(name, name)
+    assert services[name]["user"] == ALIKE.get(name, (name, name))[1]
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -144,7 +160,7 @@ def test_a_service_has_limits(services: dict[str, Any], name: str) -> None:
 def test_ports_are_published_on_the_loopback_only(services: dict[str, Any]) -> None:
     ports = [port for service in services.values() for port in service.get("ports", [])]
     addresses = [port["host_ip"] if isinstance(port, dict) else port.split(":")[0] for port in ports]
-    assert addresses == ["127.0.0.1"] * 5
+    assert addresses == ["127.0.0.1"] * 6
 
 
 def test_the_console_of_rabbitmq_is_in_its_image_and_has_a_port() -> None:
@@ -157,14 +173,17 @@ def test_a_number_of_lines_does_not_hold_for_generators_that_are_started_again(
     services: dict[str, Any],
 ) -> None:
     assert str(services["log_generator"]["environment"]["MAX_LOGS_TO_GENERATE"]) == "0"
-    assert services["log_sender"]["command"][-2:] == ["--max-logs", "0"]
+    for sender in ("log_sender", "log_sender_cluster"):
+        assert services[sender]["command"][-2:] == ["--max-logs", "0"]
 
 
 @pytest.mark.parametrize("name", [name for name in SERVICES if name.startswith(("log_processor", "api"))])
 def test_what_uses_a_server_waits_until_it_is_healthy(services: dict[str, Any], name: str) -> None:
     suffix = name.rpartition("_")[2]
     server = suffix if suffix in STORES else "influxdb"
-    assert services[name]["depends_on"][server]["condition"] == "service_healthy"
+    for waited_for in REPLICAS if name in CLUSTER else [server]:
+        assert services[name]["depends_on"][waited_for]["condition"] == "service_healthy"
+    server = "clickhouse" if name in CLUSTER else server
     assert f"@{server}:" in services[name]["environment"]["STORE_URL"].replace("//influxdb:", "@influxdb:")
 
 
@@ -176,7 +195,7 @@ def test_a_secret_comes_from_the_environment(services: dict[str, Any], name: str
 
 @pytest.mark.parametrize("name", SERVERS)
 def test_the_image_of_a_server_can_be_set(services: dict[str, Any], name: str) -> None:
-    assert services[name]["image"] == f"{name}_image"
+    assert services[name]["image"] == f"{ALIKE.get(name, (name,))[0]}_image"
 
 
 def test_the_base_of_the_other_images_can_be_set(services: dict[str, Any]) -> None:
@@ -354,7 +373,7 @@ def test_cleanup_removes_containers_volumes_and_secrets(machine: Machine) -> Non
     machine.put_docker()
     machine.run("start.sh", "--docker")
     done = machine.run("cleanup.sh", "--yes")
-    assert "postgres,mysql,rabbitmq,grafana compose down --volumes" in machine.calls()
+    assert "postgres,mysql,rabbitmq,grafana,cluster compose down --volumes" in machine.calls()
     assert (done.returncode, (machine.folder / ".env").exists()) == (0, False)
 
 
@@ -424,6 +443,7 @@ def test_make_alone_shows_every_target() -> None:
         (["fast"], "./run_tests.sh --fast"),
         (["influxdb-test"], "python -m tools.influxdb_test"),
         (["down"], "compose down"),
+        (["down"], f"COMPOSE_PROFILES={','.join(PROFILES)} "),
     ],
 )
 def test_a_target_runs_its_command(arguments: list[str], command: str) -> None:

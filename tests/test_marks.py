@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests import servers
+from tests import kafka, servers
 from tests.conftest import NEEDS
 from tests.paths import ROOT
 
@@ -59,7 +59,7 @@ def test_no_fast_test_uses_a_server_or_a_browser() -> None:
     assert len(fast) > len(whole) / 2
 
 
-@pytest.mark.parametrize("start", [servers.postgresql, servers.mariadb])
+@pytest.mark.parametrize("start", [kafka.shared, servers.postgresql, servers.mariadb])
 def test_a_server_is_not_started_by_a_test_without_the_mark(start: Callable[[], servers.Server]) -> None:
     with pytest.raises(RuntimeError, match=r"expected @pytest\.mark\.servers"):
         start()

@@ -9,6 +9,7 @@ TailmetricsError
 │   └── UndecidedFormat    nor is it known in which format it is
 ├── QueueError             a queue is away, missing, or refuses: says what to do
 ├── BackupError            a backup cannot be made, or not be restored
+├── CopyError              a store cannot be copied into another one
 ├── NotificationError      a notification cannot be made or sent as its receiver is set
 ├── Overloaded             too many questions at once: ask again later
 ├── ServiceError           a running service refused, or could not answer
@@ -97,6 +98,10 @@ class ServiceError(TailmetricsError):
 
 class BackupError(TailmetricsError):
     """A backup cannot be made, or is none that can be restored."""
+
+
+class CopyError(TailmetricsError):
+    """A store cannot be copied into another one as they are."""
 
 
 class NotificationError(TailmetricsError):

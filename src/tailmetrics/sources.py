@@ -15,6 +15,7 @@ from tailmetrics.settings import FormatOptions
 HEAD_BYTES = 1024  # of the first bytes of a source this many make its head fingerprint
 TAIL_BYTES = 1024  # of the bytes before the position this many make its tail fingerprint
 MESSAGES_NODE = "queue-"  # what the `node_id` of messages begins with: any node may be given them
+COPIES_NODE = f"{MESSAGES_NODE}copies"  # the `node_id` of what stands for a copy of another store: no file
 
 
 def fingerprint(data: bytes) -> str:
@@ -141,11 +142,24 @@ class Prepared(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Copied:
+    """What a batch from another store brings besides its lines.
+
+    `seen_at` is when its rejects were committed there, None for now; `omitted` how many more rejects there
+    were, of which only the number is kept.
+    """
+
+    seen_at: datetime | None = None
+    omitted: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """Records and rejects of one source, and the position after them.
 
     A store commits it only when its own position of the source is `start`. `registers` is set on the first
-    batch of a source that the store does not know yet, `delivery` on those of a message.
+    batch of a source that the store does not know yet, `delivery` on those of a message, `copied` on those
+    from another store.
     """
 
     source_id: str
@@ -156,4 +170,14 @@ class Batch:
     more: bool = False
     registers: Source | None = None
     delivery: Delivery | None = None
+    copied: Copied | None = None
     prepared: Prepared | None = field(default=None, compare=False, repr=False)
+
+    def seen_at(self, now: datetime) -> datetime:
+        """When its rejects were committed first."""
+        return now if self.copied is None or self.copied.seen_at is None else self.copied.seen_at
+
+    @property
+    def rejects(self) -> int:
+        """How many rejects it counts for."""
+        return self.parsed.rejects.height + (0 if self.copied is None else self.copied.omitted)

@@ -311,7 +311,10 @@ class RequestsQuery:
 
 @dataclass(frozen=True, slots=True)
 class StoreStatus:
-    """What is in the store, and what processors last said; `version` changes with each commit."""
+    """What is in the store, and what processors last said.
+
+    `version` changes with each commit, by whichever process, and none comes again.
+    """
 
     version: str
     records: int

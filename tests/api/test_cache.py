@@ -11,9 +11,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tailmetrics.api import cache
+from tailmetrics.api import cache, versions
 from tailmetrics.api.app import create_app
 from tailmetrics.api.cache import CachedResponse, ResponseCache
+from tailmetrics.api.versions import Versions
 from tailmetrics.settings import Settings
 from tailmetrics.stats import StatsAnswer, StatsQuery
 from tailmetrics.stores import Store
@@ -219,18 +220,63 @@ class TestWithAServer:
                 requests_of(client, "/customers/a/stats")
         assert len(shared.asked) == asked
 
+    def test_an_answer_outlives_its_time_while_nothing_is_committed(
+        self, tmp_path: Path, memory: Memory, log: Log
+    ) -> None:
+        shared = CountingStore(memory, told=False)
+        app = create_app(settings_in(tmp_path, cache_seconds=1e-9), shared, None, Metrics())
+        with serving(app) as client:
+            for _ in range(3):
+                requests_of(client, "/customers/a/stats")
+        assert len(shared.asked) == 1
+
+    def test_an_answer_is_asked_anew_after_a_while_as_records_may_have_expired(
+        self, tmp_path: Path, memory: Memory, log: Log, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(versions, "LASTING_SECONDS", 1e-9)
+        shared = CountingStore(memory, told=False)
+        app = create_app(settings_in(tmp_path), shared, None, Metrics())
+        with serving(app) as client:
+            for _ in range(2):
+                requests_of(client, "/customers/a/stats")
+        assert len(shared.asked) == 2
+
+    @pytest.mark.parametrize("path", ["/stats", "/customers/a/stats", "/customers", "/breakdown"])
+    def test_an_answer_is_given_again_until_another_process_commits(
+        self, tmp_path: Path, memory: Memory, log: Log, path: str
+    ) -> None:
+        shared = CountingStore(memory, told=False)
+        app = create_app(settings_in(tmp_path, cache_seconds=1e-9), shared, None, Metrics())
+        with serving(app) as client:
+            before, again = client.get(path), client.get(path)
+            log.add("a")
+            after = client.get(path)
+        assert before.content == again.content != after.content
+        assert before.headers["etag"] == again.headers["etag"] != after.headers["etag"]
+
+    def test_two_processes_name_the_same_answer_alike(self, tmp_path: Path, memory: Memory, log: Log) -> None:
+        log.add("a")
+        found = []
+        for _ in range(2):
+            app = create_app(settings_in(tmp_path), CountingStore(memory, told=False), None, Metrics())
+            with serving(app) as client:
+                headers = {"If-None-Match": found[0][1]} if found else {}
+                response = client.get("/customers/a/stats", headers={**headers, "Host": "localhost"})
+                found.append((response.status_code, response.headers["etag"]))
+        assert [status for status, _ in found] == [200, 304]
+
 
 class TestLimits:
     def test_the_oldest_answers_make_room(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(cache, "_MOST_RESPONSES", 2)
-        answers = ResponseCache(CountingStore(Memory(), told=False), seconds=60)
+        answers = ResponseCache(Versions(CountingStore(Memory()), seconds=60))
         for key in "abc":
             answers.keep(key, answers.state_of(key), _answer(b"x"))
         assert [answers.get(key) is not None for key in "abc"] == [False, True, True]
 
     def test_all_answers_together_stay_within_their_bytes(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(cache, "_MOST_BYTES", 250)
-        answers = ResponseCache(CountingStore(Memory(), told=False), seconds=60)
+        answers = ResponseCache(Versions(CountingStore(Memory()), seconds=60))
         for key in "abc":
             answers.keep(key, answers.state_of(key), _answer(b"x" * 100))
         assert [answers.get(key) is not None for key in "abc"] == [False, True, True]

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 Prepare = Callable[[Path, int, int], list[str]]
 
 
-def _program(name: str) -> str:
+def program(name: str) -> str:
     found = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
     if found is None:
         pytest.skip(f"{name} is not installed")
@@ -47,7 +47,7 @@ def _nginx(folder: Path, port: int, service_port: int) -> list[str]:
         f"daemon off; pid {folder}/pid; error_log {folder}/error.log;\n"
         f"events {{}}\nhttp {{ access_log off; gzip on;\n{temporary}{example}}}\n"
     )
-    return [_program("nginx"), "-e", f"{folder}/error.log", "-c", f"{folder}/nginx.conf"]
+    return [program("nginx"), "-e", f"{folder}/error.log", "-c", f"{folder}/nginx.conf"]
 
 
 def _caddy(folder: Path, port: int, service_port: int) -> list[str]:
@@ -59,7 +59,7 @@ def _caddy(folder: Path, port: int, service_port: int) -> list[str]:
         f"{{\nadmin off\nauto_https off\nstorage file_system {folder}\n}}\n"
         + example.replace("127.0.0.1:8000", f"127.0.0.1:{service_port}")
     )
-    return [_program("caddy"), "run", "--config", f"{folder}/Caddyfile", "--adapter", "caddyfile"]
+    return [program("caddy"), "run", "--config", f"{folder}/Caddyfile", "--adapter", "caddyfile"]
 
 
 @pytest.fixture(params=[_nginx, _caddy], ids=["nginx", "caddy"])

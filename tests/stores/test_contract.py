@@ -887,6 +887,18 @@ class TestStatus:
     def test_the_version_stays_while_nothing_is_committed(self, store: Store, ask: Ask[Any]) -> None:
         assert ask(store.status()).version == ask(store.status()).version
 
+    def test_a_version_does_not_come_again_when_sources_make_room_for_others(
+        self, store: Store, ask: Ask[Any]
+    ) -> None:
+        """As messages of a queue do, each of which brings as much as the one before."""
+        versions = []
+        for number in range(3):
+            source = store.register(source_of(f"{number}.log", inode=number))
+            store.write([batch_of(source, [(at("2024-10-10"), "a", "/", 200, 0.1)])])
+            versions.append(ask(store.status()).version)
+            assert store.forget([source.source_id], with_records=True) == 1
+        assert len(set(versions)) == 3
+
     def test_it_tells_what_each_processor_said_last(self, store: Store, ask: Ask[Any]) -> None:
         warnings = (SourceWarning("rejects", "9 of 10 lines"),)
         first = SourceStatus("one", "/logs/a", 1, 2, 0, 10, 20, 10, 0.5, "live", None, None, "json", warnings)

@@ -13,6 +13,7 @@ import pytest
 
 from tailmetrics.settings import load_settings
 from tailmetrics.tailing import scanner as scanner_module
+from tailmetrics.tailing.discovery import AllLogs
 from tailmetrics.tailing.followers import Followers
 from tailmetrics.tailing.known_sources import KnownSources
 from tailmetrics.tailing.matching import Matcher
@@ -256,7 +257,7 @@ class TestScanner:
     def scanner(self, followers: Followers) -> Iterator[Scanner]:
         wakeup = Wakeup()
         options = load_settings(None, poll_interval_seconds=3600).tailing_options
-        yield Scanner(options, followers, Matcher("node", followers, from_beginning=True), wakeup)
+        yield Scanner(options, followers, Matcher("node", followers, from_beginning=True), wakeup, AllLogs())
         wakeup.close()
 
     def test_a_scan_is_due_at_first_and_then_after_its_interval(self, scanner: Scanner) -> None:

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from fastapi import FastAPI
 
 from tailmetrics.api import pages
-from tailmetrics.api.cache import CacheMiddleware, ResponseCache
+from tailmetrics.api.cache import CacheMiddleware
 from tailmetrics.api.context import Services
 from tailmetrics.api.evaluation import evaluating, evaluator_of
 from tailmetrics.api.http import problems
@@ -84,11 +84,14 @@ def create_app(
     if ingestion is not None:
         remove_leftovers(settings)
     _install(app, services, settings.api_host)
-    cache = ResponseCache(store, settings.cache_seconds)
     app.add_middleware(RequestBodies)
     app.add_middleware(TrailingSlash)
     app.add_middleware(
-        CacheMiddleware, cache=cache, admission=services.admission, metrics=metrics, access=services.access
+        CacheMiddleware,
+        versions=services.versions,
+        admission=services.admission,
+        metrics=metrics,
+        access=services.access,
     )
     for router in (*_ROUTERS, load_routes.load_router()):
         app.include_router(router)

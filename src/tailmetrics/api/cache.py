@@ -2,8 +2,8 @@
 
 The first thing that a request meets: what is kept is sent before any other part of the API has looked at the
 request, but for whether its client may read. Requests that ask the same at the same time are answered
-together. In a process that is the only one to write to its store a response is right until the version of its
-customer's records changes. Where others write too, it is taken for right for CACHE_SECONDS.
+together. A response is right until the version of its customer's records changes, or, where other processes
+write to the store as well, that of all records, which is asked for each CACHE_SECONDS at most.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from tailmetrics.api.admission import Admission
 from tailmetrics.api.http.access import Access
 from tailmetrics.api.http.middleware import SECURITY_HEADERS, UNKNOWN_ENDPOINT
 from tailmetrics.api.http.problems import overloaded_response
+from tailmetrics.api.versions import Versions
 from tailmetrics.errors import Overloaded
-from tailmetrics.stores.base import Store
 from tailmetrics.telemetry.metrics import Metrics
 
 _MOST_RESPONSES = 4096
@@ -56,7 +56,7 @@ class State:
     """What is read before the store is asked: whose records a response is about, and their version."""
 
     customer_id: str | None
-    version: int | None
+    version: int | str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +69,9 @@ class _Entry:
 class ResponseCache:
     """The newest responses, by keys that hold everything on which a response depends but the data."""
 
-    def __init__(self, store: Store, seconds: float) -> None:
-        self._version_of = store.version_of
-        self._seconds = seconds
+    def __init__(self, versions: Versions) -> None:
+        self._version_of = versions.of
+        self._seconds = versions.lasting_seconds
         self._entries: dict[Hashable, _Entry] = {}
         self._size = 0
 
@@ -91,12 +91,11 @@ class ResponseCache:
         return State(customer_id, self._version_of(customer_id))
 
     def keep(self, key: Hashable, state: State, response: CachedResponse) -> None:
-        """Keep a response to what was asked in a `state`, unless it is outdated already."""
-        seconds = self._seconds if state.version is None else float("inf")
-        if not seconds or self._version_of(state.customer_id) != state.version:
+        """Keep a response to what was asked in a `state`, unless that is not known, or outdated already."""
+        if state.version is None or self._version_of(state.customer_id) != state.version:
             return
         self._drop(key)
-        self._entries[key] = _Entry(response, state, time.monotonic() + seconds)
+        self._entries[key] = _Entry(response, state, time.monotonic() + self._seconds)
         self._size += response.size
         while len(self._entries) > _MOST_RESPONSES or self._size > _MOST_BYTES:
             self._drop(next(iter(self._entries)))
@@ -113,11 +112,17 @@ class CacheMiddleware:
     """
 
     def __init__(
-        self, app: ASGIApp, cache: ResponseCache, admission: Admission, metrics: Metrics, access: Access
+        self,
+        app: ASGIApp,
+        versions: Versions,
+        admission: Admission,
+        metrics: Metrics,
+        access: Access,
     ) -> None:
         self._app = app
         self._may_read = access.may_read if access.guards_reading else None
-        self._cache = cache
+        self._versions = versions
+        self._cache = ResponseCache(versions)
         self._admission = admission
         self._metrics = metrics
         self._under_way: dict[Hashable, _UnderWay] = {}
@@ -131,6 +136,8 @@ class CacheMiddleware:
             return
         begun = time.perf_counter()
         key, if_none_match = _read_headers(scope)
+        if self._versions.may_be_asked and not _moves(scope["query_string"]):
+            await self._versions.look()
         response = self._cache.get(key)
         if response is None:
             response = await self._wait(key)

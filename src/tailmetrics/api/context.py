@@ -14,6 +14,7 @@ from tailmetrics.api.admission import Admission, Weight
 from tailmetrics.api.http.access import Access
 from tailmetrics.api.jobs import LoadJobs
 from tailmetrics.api.ports import Supervisor
+from tailmetrics.api.versions import Versions
 from tailmetrics.objectives.alerts.evaluator import Evaluator
 from tailmetrics.objectives.file import ObjectivesFile
 from tailmetrics.objectives.history import History
@@ -42,9 +43,11 @@ class Services:
     jobs: LoadJobs = field(default_factory=LoadJobs)
     admission: Admission = field(default_factory=Admission)
     history: History = field(init=False)
+    versions: Versions = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "history", History(self.store))
+        object.__setattr__(self, "versions", Versions(self.store, self.settings.cache_seconds))
 
     @asynccontextmanager
     async def asking(self, weight: Weight = Weight.USUAL) -> AsyncIterator[Reads]:

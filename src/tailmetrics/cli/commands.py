@@ -13,7 +13,7 @@ from tailmetrics.cli.objectives import command as objectives
 
 @click.group(
     commands=[
-        *(run.up, run.ingest, run.serve),
+        *(run.up, run.ingest, run.ship, run.serve),
         *(write.generate, write.publish, load.load, detect.detect),
         *(backup.backup, backup.restore, export.export),
         *(ask.stats, ask.customers, ask.breakdown, ask.requests, ask.rejects),

@@ -156,6 +156,11 @@ _OPTIONS: dict[str, Callable[[Any], Any]] = {
     ),
     "store_url": setting("store_url", "Where records are kept."),
     "workers": setting("workers", "Workers of the dataflow.", type=int),
+    "processes": setting(
+        "processes",
+        "Processes that divide the logs and take over from one that dies.",
+        type=click.IntRange(1, 64),
+    ),
     "api_host": setting("api_host", "Address of the service.", "--host"),
     "api_port": setting("api_port", "Port of the service.", "--port", type=int),
     "metrics_host": setting("metrics_host", "Address of /metrics, /health and /ready.", "--host"),

@@ -43,9 +43,7 @@ class _Load:
 
 
 def _load_of(batch: Batch) -> _Load:
-    parsed = batch.parsed
-    size = parsed.records.estimated_size() + parsed.rejects.estimated_size()
-    return _Load(parsed.lines, int(size))
+    return _Load(batch.parsed.lines, batch.parsed.size)
 
 
 class Committer:

@@ -12,6 +12,7 @@ import os
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import ClassVar, Protocol
 
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
@@ -108,8 +109,20 @@ class StorePartition(StatelessSinkPartition[Batch]):
             self._committer.put(batch)
 
 
+class Parser(Protocol):
+    """Makes batches of chunks."""
+
+    any_lines: ClassVar[bool]  # whether it takes lines of a log whose format nobody knows
+
+    def __init__(self, settings: Settings) -> None: ...
+
+    def __call__(self, chunk: Chunk) -> Batch: ...
+
+
 class ChunkParser:
-    """Makes batches of chunks; each format is built once."""
+    """Makes records of lines; each format is built once."""
+
+    any_lines: ClassVar[bool] = False
 
     def __init__(self, settings: Settings) -> None:
         # At once, so that a wrong pattern is told at start and not with the first line.
@@ -117,9 +130,7 @@ class ChunkParser:
 
     def __call__(self, chunk: Chunk) -> Batch:
         if isinstance(chunk, Registration):
-            source = chunk.source
-            batch = _without_lines(source, source.position, source.checkpoint)
-            return replace(batch, more=chunk.more, registers=source)
+            return registering(chunk)
         if isinstance(chunk, Acknowledgement):
             # A position behind its end says so in the store.
             source = chunk.delivery.source
@@ -144,15 +155,22 @@ class ChunkParser:
         return self._formats[log_format]
 
 
+def registering(chunk: Registration) -> Batch:
+    """The batch that makes a source known."""
+    source = chunk.source
+    batch = _without_lines(source, source.position, source.checkpoint)
+    return replace(batch, more=chunk.more, registers=source)
+
+
 def _without_lines(source: Source, start: int, checkpoint: Checkpoint) -> Batch:
     return Batch(source.source_id, source.path, start, checkpoint, no_lines())
 
 
-def build_flow(settings: Settings, inputs: Inputs, committer: Committer) -> Dataflow:
+def build_flow(parse: Parser, inputs: Inputs, committer: Committer) -> Dataflow:
     """Source, parse, store: nothing is exchanged between workers on the way."""
     flow = Dataflow("tailmetrics")
     chunks = op.input("tail", flow, TailSource(inputs))
-    batches = op.map("parse", chunks, ChunkParser(settings))
+    batches = op.map("parse", chunks, parse)
     op.output("store", batches, StoreSink(inputs, committer))
     return flow
 
@@ -166,14 +184,13 @@ def run_flow(flow: Dataflow, workers: int) -> None:
         cluster_main(flow, [], 0, epoch_interval=_ENDLESS, worker_count_per_proc=workers)  # type: ignore[no-untyped-call]  # nor for this
 
 
-def end_flow(settings: Settings, inputs: Inputs, committer: Committer) -> None:
+def end_flow(parse: Parser, inputs: Inputs, committer: Committer) -> None:
     """Commit what was read, once no more is, and end the committer.
 
     What is acknowledged then is noted in the store too: an equal message without an id that is delivered
     again would be taken for it.
     """
     committer.drain()
-    parse = ChunkParser(settings)
     for chunk in inputs.leave_queues():
         committer.put(parse(chunk))
     committer.close()
@@ -191,16 +208,17 @@ def flow_from_settings() -> Dataflow:
     node_id = resolve_node_id(settings)
     inputs = Inputs(settings, node_id, *known_sources(store, node_id))
     committer = Committer(store, settings.commit_options, Metrics(), inputs.committed, inputs.stop)
+    parse = ChunkParser(settings)
 
     def close() -> None:
         inputs.stop()
-        end_flow(settings, inputs, committer)
+        end_flow(parse, inputs, committer)
         inputs.close()
         store.close()
 
     # That command knows no end but that of the process.
     atexit.register(close)
-    return build_flow(settings, inputs, committer)
+    return build_flow(parse, inputs, committer)
 
 
 def _refuse_cluster() -> None:

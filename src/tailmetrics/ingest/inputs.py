@@ -13,6 +13,7 @@ from tailmetrics.sources import Acknowledgement, Batch, Chunk, Source
 from tailmetrics.status import SourceStatus
 from tailmetrics.stores.base import Store
 from tailmetrics.tailing import Tailer, nodes_here
+from tailmetrics.tailing.discovery import AllLogs
 from tailmetrics.tailing.wakeup import Wakeup
 from tailmetrics.telemetry.log import EventLog
 
@@ -36,7 +37,10 @@ def known_sources(store: Store, node_id: str) -> tuple[list[Source], list[Source
 
 
 class Inputs:
-    """The tailer and the queues of one process. Without `follow` only loads are served."""
+    """The tailer and the queues of one process. Without `follow` only loads are served.
+
+    `any_lines` takes those of files whose format nobody knows; `logs` tells which files are followed here.
+    """
 
     def __init__(
         self,
@@ -46,8 +50,11 @@ class Inputs:
         elsewhere: Iterable[Source] = (),
         *,
         follow: bool = True,
+        any_lines: bool = False,
+        logs: AllLogs | None = None,
     ) -> None:
-        self.tailer = Tailer(settings.tailing_options, node_id, known, elsewhere, follow=follow)
+        tailing = replace(settings.tailing_options, any_lines=any_lines)
+        self.tailer = Tailer(tailing, node_id, known, elsewhere, follow=follow, logs=logs)
         try:
             self._queues = QueueReader(settings.queue_options, self.tailer.wakeup.wake) if follow else None
         except BaseException:

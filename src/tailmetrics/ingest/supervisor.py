@@ -6,7 +6,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,8 +20,10 @@ from tailmetrics.errors import (
 )
 from tailmetrics.formats import open_format
 from tailmetrics.ingest.committer import Committer, log_away
-from tailmetrics.ingest.dataflow import build_flow, end_flow, run_flow
+from tailmetrics.ingest.dataflow import ChunkParser, Parser, build_flow, end_flow, run_flow
 from tailmetrics.ingest.inputs import Inputs, known_sources
+from tailmetrics.ingest.processes import LOOK_SECONDS
+from tailmetrics.ingest.share_locks import ShareLocks
 from tailmetrics.settings import Settings, resolve_node_id
 from tailmetrics.status import IngestionState, SourceStatus
 from tailmetrics.stores.base import Store
@@ -53,7 +55,7 @@ class Supervisor:
     """Runs the dataflow until it is stopped; a crashed one is started again with back-off.
 
     After five crashes in a row it gives up and calls `on_give_up`. With `follow` off only loads are served,
-    and a store that refuses them is not waited for.
+    and a store that refuses them is not waited for. With `shares` other processes follow the other logs.
     """
 
     def __init__(
@@ -64,6 +66,8 @@ class Supervisor:
         *,
         follow: bool = True,
         on_give_up: Callable[[], None] = lambda: None,
+        parser: type[Parser] = ChunkParser,
+        shares: ShareLocks | None = None,
     ) -> None:
         self.failure: BaseException | None = None
         self._settings = settings
@@ -71,6 +75,8 @@ class Supervisor:
         self._metrics = metrics
         self._follow = follow
         self._on_give_up = on_give_up
+        self._parser = parser
+        self._shares = shares
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._run: _Run | None = None
@@ -85,6 +91,10 @@ class Supervisor:
         self._thread.start()
         if self._follow:
             self._reporter.start()
+        if self._shares is not None:
+            threading.Thread(
+                target=self._watch_shares, args=(self._shares,), name="shares", daemon=True
+            ).start()
 
     def stop(self) -> None:
         """Commit what was read and end, within a few seconds; what was not committed is read again later."""
@@ -172,6 +182,7 @@ class Supervisor:
             began = time.monotonic()
             try:
                 self._run_once()
+                crashes = 0
             except StoreUnavailable as error:
                 if isinstance(error, StoreRefused) and not self._follow:
                     self._give_up(error)
@@ -186,7 +197,10 @@ class Supervisor:
                 reason = f"{type(cause).__name__}: {cause}"
                 log.error("the dataflow crashed", error=reason, crashes=crashes)  # noqa: TRY400  # a line an event
                 # Another one registered the same file meanwhile: how far it is shows at the next start.
-                is_race = isinstance(cause, PositionConflict) and cause.expected == 0
+                # Or the one that had this share before died while its last commit was under way.
+                is_race = isinstance(cause, PositionConflict) and (
+                    cause.expected == 0 or self._shares is not None
+                )
                 is_of_load = self._follow and not is_race and self._fail_loads_of(cause)
                 goes_on = is_race or is_of_load or not isinstance(cause, TailmetricsError)
                 if crashes >= _MOST_CRASHES or not goes_on:
@@ -198,11 +212,23 @@ class Supervisor:
 
     def _run_once(self) -> None:
         node_id = resolve_node_id(self._settings)
+        if self._shares is not None:
+            self._shares.settle()  # before the store is asked how far their logs were read
         known, elsewhere = known_sources(self._store, node_id)
         if gone := forgettable(known, self._settings.max_sources_remembered, self._settings.log_paths):
             log.info("forgotten", sources=self._store.forget(gone))
             known, elsewhere = known_sources(self._store, node_id)
-        inputs = Inputs(self._settings, node_id, known, elsewhere, follow=self._follow)
+        parse = self._parser(self._settings)
+        logs = None if self._shares is None else self._shares.logs()
+        inputs = Inputs(
+            self._settings,
+            node_id,
+            known,
+            elsewhere,
+            follow=self._follow,
+            any_lines=parse.any_lines,
+            logs=logs,
+        )
         options = self._settings.commit_options
         committer = Committer(
             self._store,
@@ -222,10 +248,10 @@ class Supervisor:
             inputs.stop()
         self._state = IngestionState("running", self._state.last_error)
         try:
-            flow = build_flow(self._settings, inputs, committer)
+            flow = build_flow(parse, inputs, committer)
             run_flow(flow, self._settings.workers)
         finally:
-            end_flow(self._settings, inputs, committer)
+            end_flow(parse, inputs, committer)
             with self._lock:
                 self._run = None
                 self._lost_bytes += inputs.tailer.lost_bytes
@@ -245,7 +271,8 @@ class Supervisor:
             if statuses == said and (not said or time.monotonic() < due):
                 continue
             try:
-                self._store.report(resolve_node_id(self._settings), statuses)
+                for processor, of_processor in self._by_processor(statuses):
+                    self._store.report(processor, of_processor)
             except StoreRefused as error:
                 # While no lines come no commit would notice it.
                 if str(error) != self._report_error:
@@ -261,6 +288,32 @@ class Supervisor:
                 continue
             self._report_error = None
             said, due = statuses, time.monotonic() + _REPORT_AGAIN_SECONDS
+
+    def _by_processor(self, statuses: Sequence[SourceStatus]) -> Iterator[tuple[str, Sequence[SourceStatus]]]:
+        """Under whose name each is reported: a share by whoever has it, so that each source is there once."""
+        node_id = resolve_node_id(self._settings)
+        run = self._run
+        if self._shares is None:
+            yield node_id, statuses
+        elif run is not None:  # else another one may have them
+            held, home = self._shares.held, self._shares.home
+            shares = [run.inputs.tailer.logs.share_of(status.path) for status in statuses]
+            for share in held:
+                yield (
+                    f"{node_id} {share + 1}",
+                    [
+                        status
+                        for status, its_share in zip(statuses, shares, strict=True)
+                        if share == (its_share if its_share in held and status.device else home)
+                    ],
+                )
+
+    def _watch_shares(self, shares: ShareLocks) -> None:
+        while not self._stopping.wait(LOOK_SECONDS):
+            if shares.is_change_due():
+                with self._lock:
+                    if self._run is not None:
+                        self._run.inputs.stop()
 
     def _look_at_store(self, said: str | None) -> str | None:
         """Why the store cannot be used, None when it can: while no lines come no commit would notice it."""

@@ -10,6 +10,7 @@ from tailmetrics.settings.options import (
     FormatOptions,
     LogPath,
     LogQueue,
+    LogTopic,
     QueueOptions,
     TailingOptions,
 )
@@ -20,6 +21,7 @@ __all__ = [
     "FormatOptions",
     "LogPath",
     "LogQueue",
+    "LogTopic",
     "QueueOptions",
     "Settings",
     "TailingOptions",

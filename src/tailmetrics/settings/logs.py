@@ -13,10 +13,10 @@ from typing_extensions import Self
 
 from tailmetrics.errors import SettingsError
 from tailmetrics.settings.names import AUTO, DEFAULT_LOG, REGEX, canonical_format, inner_format
-from tailmetrics.settings.options import FormatOptions, LogPath, LogQueue
+from tailmetrics.settings.options import FormatOptions, LogPath, LogQueue, LogTopic
 from tailmetrics.settings.sources import SourceTable, place, read_sources
-from tailmetrics.settings.values import CommaSeparated, DurationUnit, TimeZone, is_queue
-from tailmetrics.urls import QueueUrl, masked
+from tailmetrics.settings.values import CommaSeparated, DurationUnit, LogEntries, TimeZone, is_queue
+from tailmetrics.urls import KafkaUrl, QueueUrl, is_kafka, masked, parse_queue
 
 MIB = 1024 * 1024
 DEFAULT_JSON_FIELDS: Final = (
@@ -29,11 +29,11 @@ class LogSettings(BaseSettings):
 
     _tables: tuple[SourceTable, ...] = PrivateAttr(default=())
 
-    log_file_path: CommaSeparated = Field(
+    log_file_path: LogEntries = Field(
         default=(DEFAULT_LOG,),
         description="Files to follow: paths or globs, separated by commas. `nginx=/var/log/nginx/*.log` "
         "gives an entry a format of its own. `amqp://USER:PASSWORD@HOST:5672/VHOST?queue=NAME` is a queue "
-        "whose messages are logs, and `-` is standard input.",
+        "whose messages are logs, `kafka://HOST:9092/TOPIC?group=NAME` a topic, and `-` is standard input.",
     )
     log_sources: str = Field(
         default="",
@@ -113,7 +113,7 @@ class LogSettings(BaseSettings):
             setting = "LOG_FILE_PATH" if len(value) == 1 else f"LOG_FILE_PATH, entry {number}"
             try:
                 if is_queue(pattern):
-                    QueueUrl.parse(pattern, setting)
+                    parse_queue(pattern, setting)
             except SettingsError as error:
                 raise ValueError(str(error)) from None
         return value
@@ -158,8 +158,14 @@ class LogSettings(BaseSettings):
     @property
     def log_queues(self) -> tuple[LogQueue, ...]:
         """The queues of LOG_FILE_PATH and LOG_SOURCES, each with the format of its messages."""
-        queues = [entry for entry in self.log_entries if is_queue(entry.pattern)]
+        queues = [each for each in self.log_entries if is_queue(each.pattern) and not is_kafka(each.pattern)]
         return tuple(LogQueue(QueueUrl.parse(entry.pattern), entry.log_format) for entry in queues)
+
+    @property
+    def log_topics(self) -> tuple[LogTopic, ...]:
+        """The topics of LOG_FILE_PATH and LOG_SOURCES, each with the format of its messages."""
+        topics = [entry for entry in self.log_entries if is_kafka(entry.pattern)]
+        return tuple(LogTopic(KafkaUrl.parse(entry.pattern), entry.log_format) for entry in topics)
 
     @property
     def log_entries(self) -> tuple[LogPath, ...]:

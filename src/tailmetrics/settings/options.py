@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from tailmetrics.urls import QueueUrl
+from tailmetrics.urls import KafkaUrl, QueueUrl
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,14 @@ class LogQueue:
 
 
 @dataclass(frozen=True, slots=True)
+class LogTopic:
+    """An entry of LOG_FILE_PATH or LOG_SOURCES that is a topic, and how its messages are read."""
+
+    url: KafkaUrl
+    log_format: FormatOptions
+
+
+@dataclass(frozen=True, slots=True)
 class QueueOptions:
     """Which queues are read, and how much of them at a time."""
 
@@ -80,7 +88,8 @@ class CommitOptions:
 class TailingOptions:
     """Which logs are followed, and how their files are looked for, read and let go.
 
-    `log_format` is for files which no entry of LOG_FILE_PATH names.
+    `log_format` is for files which no entry of LOG_FILE_PATH names. With `any_lines` those of a file whose
+    format nobody knows are cut at their ends.
     """
 
     log_paths: tuple[LogPath, ...]
@@ -92,3 +101,4 @@ class TailingOptions:
     max_open_files: int
     poll_interval_seconds: float
     rotated_hold_seconds: float
+    any_lines: bool = False

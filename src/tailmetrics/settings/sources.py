@@ -12,11 +12,11 @@ from tailmetrics.errors import SettingsError
 from tailmetrics.settings.names import NGINX, REGEX, canonical_format, inner_format
 from tailmetrics.settings.toml import read_toml, sentence_of, unknown_key
 from tailmetrics.settings.values import CommaSeparated, DurationUnit, TimeZone, is_queue
-from tailmetrics.urls import QueueUrl
+from tailmetrics.urls import parse_queue
 
 SETTING: Final = "LOG_SOURCES"
 _TABLE = "source"
-_PATHS = "a path, a glob or the URL of a queue, or a list of them"
+_PATHS = "a path, a glob or the URL of a queue or topic, or a list of them"
 
 
 def _patterns(value: Any) -> Any:
@@ -30,7 +30,7 @@ def _patterns(value: Any) -> Any:
 def _queues_can_be_read(patterns: tuple[str, ...]) -> tuple[str, ...]:
     try:
         for pattern in filter(is_queue, patterns):
-            QueueUrl.parse(pattern, "path")
+            parse_queue(pattern, "path")
     except SettingsError as error:
         raise ValueError(str(error)) from None
     return patterns

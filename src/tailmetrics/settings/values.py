@@ -10,11 +10,13 @@ from zoneinfo import ZoneInfo
 from pydantic.functional_validators import AfterValidator, BeforeValidator
 from pydantic_settings import NoDecode
 
-_LIKE_A_QUEUE = re.compile(r"amqps?:|[^/]+:[^/]+@")
+from tailmetrics.urls import entries
+
+_LIKE_A_QUEUE = re.compile(r"amqps?:|kafka:|[^/]+:[^/]+@")
 
 
 def is_queue(pattern: str) -> bool:
-    """Whether a pattern of logs is the URL of a queue."""
+    """Whether a pattern of logs is the URL of a queue or topic."""
     # URLs of other schemes too, and what is no URL for a sign left out: to take one for a file would show its
     # password.
     return "://" in pattern or _LIKE_A_QUEUE.match(pattern) is not None
@@ -24,6 +26,10 @@ def _parts(value: Any) -> Any:
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(",") if part.strip())
     return value
+
+
+def _log_entries(value: Any) -> Any:
+    return entries(value) if isinstance(value, str) else value
 
 
 def _known_zone(value: str) -> str:
@@ -49,6 +55,7 @@ def _header_name(value: str) -> str:
     return value
 
 
+LogEntries = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_log_entries)]
 CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_parts)]
 TimeZone = Annotated[str, AfterValidator(_known_zone)]
 DurationUnit = Literal["", "s", "ms", "us", "ns"]

@@ -9,6 +9,7 @@ import os
 import stat
 from collections.abc import Iterable, Set
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from tailmetrics.settings import FormatOptions, LogPath
@@ -126,6 +127,32 @@ def _existing(folder: Path) -> Path:
 def _why_nothing_matches(pattern: str) -> str:
     folder = _existing(Path(_fixed_part(pattern)))
     return "no file matches" if os.access(folder, os.R_OK | os.X_OK) else NO_PERMISSION
+
+
+class AllLogs:
+    """The logs of a process that divides them with no other; `followed_since` when not from its start on."""
+
+    def __init__(self, followed_since: datetime | None = None) -> None:
+        self.followed_since = followed_since
+
+    def own(self, found: list[FoundFile], missing: dict[str, str]) -> tuple[list[FoundFile], dict[str, str]]:
+        """Of the files of LOG_FILE_PATH, and of its entries without any, those that are followed here."""
+        return found, missing
+
+    def owns(self, file: FoundFile) -> bool:  # noqa: ARG002  # all are
+        """Whether a file that rotation made of a log is followed here."""
+        return True
+
+    def size_at_start(self, file: FoundFile) -> int:
+        """How many bytes a file that is new here had at the start; 0 when it came later."""
+        return file.size
+
+    def share_of(self, path: str) -> int:  # noqa: ARG002  # there is but one
+        """The share of a path, also of one that has no file: those who hold it speak of it."""
+        return 0
+
+    def close(self) -> None:
+        """Ask no more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,6 +131,11 @@ class Followers:
                 self.closed_inodes.add(follower.key[1])
         follower.file.close()
 
+    def let_go(self, keys: Set[Key]) -> None:
+        """Follow files no longer that another process follows by now, under the names that they have."""
+        for key in keys & self._by_key.keys():
+            self.close(self._by_key[key])
+
     def park(self, follower: Follower, *, unread: bool = False) -> None:
         """Close a file that was read to its end, or is to be opened again soon; note how it was then."""
         self.close(follower)

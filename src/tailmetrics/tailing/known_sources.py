@@ -22,14 +22,20 @@ log = EventLog()
 class KnownSources:
     """All sources of this node, each as far as it was read. Not thread-safe: called under the tailer's lock.
 
-    `started` is since when sources that are new by now are followed. Those `elsewhere` are of other nodes:
-    one of them is this node's as soon as a file is known to hold its bytes.
+    `followed_since` is since when sources that are new by now are followed, if not `started`.
+    Those `elsewhere` are of other nodes: one of them is this node's as soon as a file is known to hold its
+    bytes.
     """
 
     def __init__(
-        self, sources: Iterable[Source], started: datetime, elsewhere: Iterable[Source] = ()
+        self,
+        sources: Iterable[Source],
+        started: datetime,
+        elsewhere: Iterable[Source] = (),
+        followed_since: datetime | None = None,
     ) -> None:
-        self.started = started
+        self.followed_since = followed_since or started
+        self._started = started
         self._started_at = time.monotonic()
         self._elsewhere: dict[Key, list[Source]] = defaultdict(list)
         self._elsewhere_by_id: dict[str, Source] = {}
@@ -61,7 +67,7 @@ class KnownSources:
     def stepped_back(self) -> timedelta:
         """How far back the wall clock stepped since the start: as much older a new file looks."""
         passed = timedelta(seconds=time.monotonic() - self._started_at)
-        return max(timedelta(), self.started + passed - datetime.now(timezone.utc))
+        return max(timedelta(), self._started + passed - datetime.now(timezone.utc))
 
     def get(self, source_id: str) -> Source | None:
         """The source of an id, of another node too."""
@@ -139,7 +145,7 @@ class Relatives:
     def __init__(self, known: KnownSources, names: LogNames, followed: Iterable[str] = ()) -> None:
         self._names = names
         stepped_back = known.stepped_back()
-        self._started_ns = _nanoseconds(known.started - stepped_back)
+        self._started_ns = _nanoseconds(known.followed_since - stepped_back)
         self._since_ns: dict[str, int] = {}  # by family
         self._since_ns_of_chain: dict[str, int] = {}  # by each name that a file may have had before
         self._positions: dict[str, list[int]] = defaultdict(list)  # by the name without any mark

@@ -103,7 +103,7 @@ class Matcher:
 
     def new(self, opened: LogFile, path: str) -> Source:
         source = new_source(opened, path, self._node_id, self._known.with_inode(opened.key))
-        return replace(source, followed_since=self._known.started)
+        return replace(source, followed_since=self._known.followed_since)
 
     def is_copy_of_followed(self, opened: LogFile, path: str, *, name_counts: bool = False) -> bool:
         """Whether a file is a copy of one that is followed, by its bytes and its name.
@@ -124,7 +124,7 @@ class Matcher:
         made = uploaded_source(opened, name, self._node_id, name_counts=name_counts)
         if (known := self._known.get(made.source_id)) is not None:
             return known
-        made = replace(made, followed_since=self._known.started)
+        made = replace(made, followed_since=self._known.followed_since)
         size = opened.size()
         found = [
             source

@@ -122,6 +122,11 @@ class LogNames:
         """The format of the first name before rotation that an entry matches, the file's own included."""
         return next(filter(None, map(self._format_of, chain(path))), None)
 
+    def format_name(self, path: str) -> str:
+        """What that format is called; empty when there is none."""
+        log_format = self.format_of_rotated(path)
+        return "" if log_format is None else log_format.name
+
     def is_derived(self, path: str) -> bool:
         """Whether rotation, or compression, can have made a name of one that an entry matches."""
         own = os.path.abspath(path)  # noqa: PTH100

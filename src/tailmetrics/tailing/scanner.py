@@ -17,6 +17,7 @@ from tailmetrics.status import SourceState, SourceStatus
 from tailmetrics.tailing.discovery import (
     NAME_PROBLEM,
     NO_PERMISSION,
+    AllLogs,
     FoundFile,
     RotatedFiles,
     directories_to_watch,
@@ -49,7 +50,7 @@ class Scanner:
     """Finds files and has them followed. Not thread-safe: called under the tailer's lock."""
 
     def __init__(
-        self, options: TailingOptions, followers: Followers, matcher: Matcher, wakeup: Wakeup
+        self, options: TailingOptions, followers: Followers, matcher: Matcher, wakeup: Wakeup, logs: AllLogs
     ) -> None:
         self._options = options
         self._followers = followers
@@ -58,6 +59,7 @@ class Scanner:
         self._orphans = followers.orphans
         self._matcher = matcher
         self._wakeup = wakeup
+        self._logs = logs
         self._rotated_files = RotatedFiles(followers.names)
         self._left_alone: list[str] = []  # rotated files, until it is said
         self._settled: dict[Key, int] = {}  # rotated files that need no look until they change
@@ -89,15 +91,14 @@ class Scanner:
 
     def problems(self) -> list[SourceStatus]:
         """Of every path that has no file, an empty one, or one that cannot be read."""
+        name = self._names.format_name
         empty = [
-            SourceStatus(
-                "", file.path, *file.key, 0, 0, 0, 0, 0.0, "empty", format=self._format_name(file.path)
-            )
+            SourceStatus("", file.path, *file.key, 0, 0, 0, 0, 0.0, "empty", format=name(file.path))
             for file in self._empty.values()
             if file.path not in self._problems
         ]
         return empty + [
-            SourceStatus("", path, 0, 0, 0, 0, 0, 0, 0.0, state, reason, format=self._format_name(path))
+            SourceStatus("", path, 0, 0, 0, 0, 0, 0, 0.0, state, reason, format=name(path))
             for path, (state, reason) in sorted(self._problems.items())
         ]
 
@@ -110,10 +111,6 @@ class Scanner:
         if is_entry and not self._names.was_seen(path) and time.monotonic() >= self._grace_ends_at:
             return "missing"
         return "awaited"
-
-    def _format_name(self, path: str) -> str:
-        log_format = self._names.format_of_rotated(path)
-        return "" if log_format is None else log_format.name
 
     def is_due(self) -> bool:
         """Take what events tell; whether files are to be looked for."""
@@ -138,7 +135,10 @@ class Scanner:
         log_paths = self._names.log_paths
         found, missing = find_files(log_paths)
         self._names.add(file.path for file in found)
+        all_keys = {file.key for file in found}
+        found, missing = self._logs.own(found, missing)
         keys = {file.path: file.key for file in found}
+        self._followers.let_go(all_keys.difference(keys.values()))
         if self._first_look is None and self._known.has_others:
             self._known.take_over_files([*keys, *self._rotated_files.find()])
         problems: Problems = {
@@ -151,7 +151,7 @@ class Scanner:
             self._adopted = True
             self._followers.adopt_orphans()
         if self._adopted:
-            self._look_at_rotated(set(keys.values()))
+            self._look_at_rotated(all_keys)
         self._orphans.give_up_after(self._options.rotated_hold_seconds)
         self._note_problems(problems)
         self._make_room()
@@ -183,7 +183,7 @@ class Scanner:
 
     def _note_waiting(self, files: list[FoundFile], problems: Problems) -> None:
         if self._first_look is None:
-            self._first_look = {file.key: file.size for file in files}
+            self._first_look = {file.key: self._logs.size_at_start(file) for file in files}
         elif self._first_look:
             keys = {file.key for file in files}
             self._first_look = {key: size for key, size in self._first_look.items() if key in keys}
@@ -191,9 +191,8 @@ class Scanner:
         if self._make_room(len(files)) < len(files):
             # As if all were opened at once: the known ones before copies of them, a log before its rotations.
             files.sort(key=lambda file: 0 if self._known.with_inode(file.key) else len(file.path))
-            problems.update(
-                {file.path: self._problems[file.path] for file in files if file.path in self._problems}
-            )
+            paths = self._problems.keys() & {file.path for file in files}
+            problems.update((path, self._problems[path]) for path in paths)
         self._waiting.extendleft(reversed(files))
 
     def _take_waiting(self, problems: Problems) -> None:
@@ -289,6 +288,8 @@ class Scanner:
             if file is None or file.key in found or not file.size:
                 continue
             if self._settled.get(file.key) == file.modified_ns or self._followers.of_file(file.key):
+                continue
+            if self._names.is_derived(path) and not self._logs.owns(file):
                 continue
             relatives = relatives or Relatives(self._known, self._names, self._followers.paths())
             try:

@@ -12,6 +12,7 @@ from tailmetrics.errors import LoadError
 from tailmetrics.settings import TailingOptions
 from tailmetrics.sources import Batch, LineChunk, Registration, Source
 from tailmetrics.status import SourceStatus
+from tailmetrics.tailing.discovery import AllLogs
 from tailmetrics.tailing.follower import Follower
 from tailmetrics.tailing.followers import Followers
 from tailmetrics.tailing.known_sources import KnownSources
@@ -33,7 +34,8 @@ class Tailer:
     """The files of LOG_FILE_PATH and of loads, as chunks of whole lines.
 
     One a process. All methods may be called from any thread: one lock guards the tailer and all its parts.
-    Without `follow` only loads are served. `elsewhere` are sources of other nodes.
+    Without `follow` only loads are served. `elsewhere` are sources of other nodes, `logs` tells which
+    files are followed here.
     """
 
     def __init__(
@@ -44,19 +46,21 @@ class Tailer:
         elsewhere: Iterable[Source] = (),
         *,
         follow: bool = True,
+        logs: AllLogs | None = None,
     ) -> None:
+        self.logs = logs or AllLogs()
         self.wakeup = Wakeup()
         self._options = options
         self._lock = threading.RLock()
         self._stopping = threading.Event()
         self._reopening = threading.Event()
-        self._known = KnownSources(known, datetime.now(timezone.utc), elsewhere)
+        self._known = KnownSources(known, datetime.now(timezone.utc), elsewhere, self.logs.followed_since)
         names = LogNames(options.log_paths if follow else ())
         names.add(source.path for source in self._known)
         self._followers = Followers(options, names, self._known)
         matcher = Matcher(node_id, self._followers, from_beginning=options.log_start != "end")
         self._loads = LoadQueue(options.log_format, self._followers, matcher)
-        self._scanner = Scanner(options, self._followers, matcher, self.wakeup)
+        self._scanner = Scanner(options, self._followers, matcher, self.wakeup, self.logs)
 
     def next_chunks(self, worker: int = 0, workers: int = 1) -> list[LineChunk | Registration]:
         """What is new, at most one chunk of each source and about CHUNK_BYTES in all; may be empty.
@@ -159,6 +163,7 @@ class Tailer:
         with self._lock:
             for follower in self._followers:
                 self._followers.close(follower)
+            self.logs.close()
 
     def _in_turn(self, worker: int, workers: int) -> deque[Follower]:
         """Those of a worker that may have something to read, new ones too; the first to be read first."""

@@ -11,12 +11,21 @@ import socket
 import time
 from collections.abc import Callable
 
+OF_PARENT = "fd:"  # before the number of a socket's descriptor: it is the parent that listens
+
 _LOOKS_A_WATCHDOG = 3  # in the time after which the process is ended
 
 
 def notify(message: str) -> None:
     """Send a message to the service manager, if one listens."""
     address = os.environ.get("NOTIFY_SOCKET", "")
+    if address.startswith(OF_PARENT):
+        with (
+            socket.socket(fileno=os.dup(int(address.removeprefix(OF_PARENT)))) as sender,
+            contextlib.suppress(OSError),
+        ):
+            sender.send(message.encode())
+        return
     if not address.startswith(("/", "@")):
         return
     if address.startswith("@"):

@@ -21,7 +21,7 @@ log = EventLog()
 
 LOOK_SECONDS = 0.1  # between two looks at the version of the store, while commits come
 QUIET_LOOK_SECONDS = 0.75  # at most, so that a commit of another process shows within a second
-SHORTEST_PAUSE_SECONDS = 0.75  # from one state of a view to the next
+SHORTEST_PAUSE_SECONDS = 0.5  # from one state of a view to the next
 REFRESH_SECONDS = 10.0  # ranges move with the clock, also while nothing is committed
 
 # A view rests so many times as long as it takes to compute, and longer when there are many.

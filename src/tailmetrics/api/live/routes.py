@@ -53,7 +53,7 @@ def install(app: FastAPI, services: Services) -> None:
         return await view_json(services, asked)
 
     async def version() -> str:
-        status = await services.store.status()
+        status = await services.versions.status()
         # What is wrong with a log shows as soon as it is reported, and while no line is committed.
         faults = [(each.path, each.state) for each in status.sources if each.state in FAULTY_STATES]
         return f"{status.version} {hash(tuple(faults))}" if faults else status.version

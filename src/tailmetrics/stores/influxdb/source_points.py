@@ -13,6 +13,7 @@ from tailmetrics.stores.influxdb.record_points import BASE_JITTER, BASE_STEP, Pr
 from tailmetrics.windows import from_us, to_us
 
 MOST_LANES = 64  # of a node: sources beside each other beyond this share one, far apart in their slots
+_FIRST_COMMIT_BELOW = 2**40  # so that the sum of many fits in 64 bits
 _ACTIVE_SECONDS = 600.0  # a source that was committed to so recently may go on
 
 # What the point of a source holds of it, besides its checkpoint and progress; times are microseconds.
@@ -115,6 +116,16 @@ def assign_lanes(new: Sequence[Source], known: Iterable[StoredSource], now_us: i
         last_in_lane[lane] = lane_of_family[source.path] = stored
         busy.add(lane)
     return assigned
+
+
+def registered(stored: StoredSource, **changes: Any) -> StoredSource:
+    """The source after the commit that makes it known.
+
+    All counts of commits, added up, are in the version of the store, and a source that takes the place of one
+    that was forgotten must not bring an older sum back: each begins to count somewhere else.
+    """
+    first = _hash(stored.source.source_id) % _FIRST_COMMIT_BELOW
+    return replace(stored, commits=first, **changes)
 
 
 def committed(stored: StoredSource, **changes: Any) -> StoredSource:

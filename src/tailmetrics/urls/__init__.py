@@ -1,4 +1,4 @@
-"""URLs of stores and queues: parsed once, and their secrets kept out of what is printed."""
+"""URLs of stores, queues and topics: parsed once, and their secrets kept out of what is printed."""
 
 from __future__ import annotations
 
@@ -13,25 +13,31 @@ from pathlib import Path
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from tailmetrics.errors import SettingsError
+from tailmetrics.urls.hosts import bracketed
+from tailmetrics.urls.kafka import KafkaUrl, entries, is_kafka
+from tailmetrics.urls.secrets import masked
+
+__all__ = [
+    "ANY_ADDRESS",
+    "EXAMPLE",
+    "FILE_STORE_SCHEMES",
+    "STANDARD_INPUT",
+    "STORE_SCHEMES",
+    "KafkaUrl",
+    "QueueUrl",
+    "StoreUrl",
+    "bracketed",
+    "entries",
+    "is_kafka",
+    "is_loopback",
+    "masked",
+    "parse_queue",
+    "spool_pattern",
+]
 
 # What is listened on for all addresses of a machine, and the one that is asked for it.
 ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104  # not bound to here
 STANDARD_INPUT = "-"  # as an entry of LOG_FILE_PATH
-_MASK = "***"
-_PASSWORDS = (
-    re.compile(r"(https?://[^\s:@/]*):[^\s@/]*(?=@)"),
-    # To the last @ before another URL: a password that was not percent-encoded may hold any sign.
-    # What examples have is no secret, where no other @ says that the password goes on. A URL with a slash or
-    # the colon left out is none, but has a password all the same.
-    re.compile(
-        r"((?<!http)(?<!https)(?<![:/])(?::/{1,3}|//)(?!user:password@[^\s@]*(?!\S))[^\s:@/]*)"
-        r":(?:(?!,\w+://)[^\s'\"<>])*(?=@)"
-    ),
-    re.compile(
-        r"(\A['\"]?[^\s:@/'\"]+):[^\s/'\"<>][^\s'\"<>]*(?=@)"
-    ),  # nothing but what is behind the scheme
-)
-_PARAMETER = re.compile(r"([?&][\w-]*(?:password|passwd|token|secret|api_?key)=)[^\s&'\"<>]+", re.IGNORECASE)
 
 
 def is_loopback(host: str) -> bool:
@@ -39,18 +45,6 @@ def is_loopback(host: str) -> bool:
     with contextlib.suppress(ValueError):
         return ipaddress.ip_address(host).is_loopback
     return host.lower() == "localhost"
-
-
-def masked(text: str) -> str:
-    """The text with the password, and parameters that are secrets, of each URL in it masked."""
-    for password in _PASSWORDS:
-        text = password.sub(rf"\1:{_MASK}", text)
-    return _PARAMETER.sub(rf"\1{_MASK}", text)
-
-
-def bracketed(host: str) -> str:
-    """A host as it is written before a port."""
-    return f"[{host}]" if ":" in host else host
 
 
 FILE_STORE_SCHEMES = ("duckdb", "sqlite")
@@ -216,6 +210,11 @@ def _wrong(setting: str, found: str) -> SettingsError:
         "%2F %3F %23 %2C %40 %3A %5B %5D and %25"
     )
     return SettingsError([problem])
+
+
+def parse_queue(url: str, setting: str = "LOG_FILE_PATH") -> QueueUrl | KafkaUrl:
+    """The URL of a queue of RabbitMQ or a topic of Kafka. Raises SettingsError."""
+    return KafkaUrl.parse(url, setting) if is_kafka(url) else QueueUrl.parse(url, setting)
 
 
 def spool_pattern(folder: Path, *whose: str) -> str:

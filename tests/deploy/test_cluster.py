@@ -1,0 +1,131 @@
+"""The parts of the profile cluster fit together, as far as it can be seen without its images."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.deploy.test_proxy import program
+from tests.paths import ROOT
+
+FOLDER = ROOT / "deploy" / "clickhouse"
+SERVICES: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+BROKERS = ("kafka1", "kafka2", "kafka3")
+KEEPERS = ("keeper1", "keeper2", "keeper3")
+REPLICAS = ("clickhouse11", "clickhouse12", "clickhouse21", "clickhouse22")
+
+# What the engine makes of the file of a server.
+_ASKED = """
+import chdb, json, sys
+engine = chdb.connect(f":memory:?config-file={sys.argv[1]}")
+def rows(sql):
+    return [json.loads(line) for line in str(engine.query(sql, "JSONCompactEachRow")).splitlines()]
+print(json.dumps({
+    "cluster": rows("SELECT shard_num, host_name, port, internal_replication FROM system.clusters"
+                    " WHERE cluster = 'tailmetrics' ORDER BY shard_num, replica_num"),
+    "macros": rows("SELECT macro, substitution FROM system.macros"),
+}))
+"""
+
+
+def environment_of(service: str) -> dict[str, str]:
+    return {name: str(value) for name, value in SERVICES[service].get("environment", {}).items()}
+
+
+def tree(name: str) -> ET.Element:
+    return ET.parse(FOLDER / name).getroot()  # noqa: S314  # the project's own file
+
+
+def values(name: str, tag: str) -> list[str | None]:
+    """The texts of all elements of this tag, in the order of the file."""
+    return [element.text for element in tree(name).iter(tag)]
+
+
+def asked_of_the_environment(name: str) -> set[str]:
+    return {element.attrib["from_env"] for element in tree(name).iter() if "from_env" in element.attrib}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("server", REPLICAS)
+def test_the_engine_reads_which_server_it_is_and_which_others_there_are(server: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _ASKED, FOLDER / "server.xml"],
+        env={**os.environ, **environment_of(server)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert answer["cluster"] == [[int(name[-2]), name, 9000, 1] for name in REPLICAS]
+    assert dict(answer["macros"]) == {"cluster": "tailmetrics", "shard": server[-2], "replica": server}
+
+
+@pytest.mark.parametrize(
+    ("name", "services"), [("server.xml", REPLICAS), ("users.xml", REPLICAS), ("keeper.xml", KEEPERS)]
+)
+def test_what_a_file_takes_from_the_environment_is_given_and_the_file_is_there(
+    name: str, services: tuple[str, ...]
+) -> None:
+    for service in services:
+        assert asked_of_the_environment(name) <= environment_of(service).keys()
+        assert any(
+            volume.startswith(f"./deploy/clickhouse/{name}:") for volume in SERVICES[service]["volumes"]
+        )
+
+
+def test_keepers_know_each_other_and_the_servers_know_the_keepers() -> None:
+    assert values("keeper.xml", "hostname") == list(KEEPERS)
+    assert values("keeper.xml", "id") == [environment_of(name)["KEEPER_ID"] for name in KEEPERS]
+    [zookeeper] = tree("server.xml").iter("zookeeper")
+    assert [node.findtext("host") for node in zookeeper] == list(KEEPERS)
+    assert {node.findtext("port") for node in zookeeper} == set(values("keeper.xml", "tcp_port"))
+    assert all(SERVICES[name]["hostname"] == name for name in (*KEEPERS, *REPLICAS, *BROKERS))
+
+
+def test_the_user_of_the_address_is_the_one_that_there_is() -> None:
+    [users] = tree("users.xml")
+    assert [user.tag for user in users if user.get("remove") is None] == ["tailmetrics"]
+    assert [user.tag for user in users if user.get("remove")] == ["default"]
+    address = environment_of("api_cluster1")["STORE_URL"]
+    assert address.startswith("clickhouse://tailmetrics:${CLICKHOUSE_PASSWORD:-}@clickhouse:8123/")
+    assert address.endswith("?cluster=tailmetrics")
+    for name in REPLICAS:
+        assert SERVICES[name]["networks"]["default"]["aliases"] == ["clickhouse"]
+
+
+def test_a_topic_has_three_replicas_of_which_two_must_have_a_line() -> None:
+    for number, name in enumerate(BROKERS, start=1):
+        environment = environment_of(name)
+        assert environment["KAFKA_NODE_ID"] == str(number)
+        assert environment["KAFKA_ADVERTISED_LISTENERS"] == f"CLIENTS://{name}:9092"
+        assert environment["KAFKA_DEFAULT_REPLICATION_FACTOR"] == "3"
+        assert environment["KAFKA_MIN_INSYNC_REPLICAS"] == "2"
+    assert len({environment_of(name)["CLUSTER_ID"] for name in BROKERS}) == 1
+    voters = environment_of("kafka1")["KAFKA_CONTROLLER_QUORUM_VOTERS"]
+    assert voters == ",".join(f"{number}@{name}:9093" for number, name in enumerate(BROKERS, start=1))
+    [topic] = {environment_of(f"log_processor_cluster{number}")["LOG_FILE_PATH"] for number in (1, 2)}
+    assert topic.startswith(f"kafka://{','.join(f'{name}:9092' for name in BROKERS)}/logs?")
+    assert topic in SERVICES["log_sender_cluster"]["command"]
+
+
+@pytest.mark.slow
+def test_the_balancer_asks_the_two_services() -> None:
+    path = ROOT / "deploy/proxy/cluster.Caddyfile"
+    command = [program("caddy"), "validate", "--config", path, "--adapter", "caddyfile"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    [upstreams] = re.findall(r"reverse_proxy (.*) \{", path.read_text())
+    assert upstreams.split() == ["api_cluster1:8000", "api_cluster2:8000"]
+    assert SERVICES["balancer"]["depends_on"].keys() == {"api_cluster1", "api_cluster2"}
+    [volume] = SERVICES["balancer"]["volumes"]
+    assert volume.startswith("./deploy/proxy/cluster.Caddyfile:")

@@ -1,0 +1,244 @@
+"""A real Kafka for tests: brokers on free ports of the loopback, and what tests ask of them."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import secrets
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
+
+from tests import servers
+from tests.integration.running import await_that, free_port
+from tests.paths import ROOT
+
+USER = "tailmetrics"
+PASSWORD = "pass/w@rd"  # noqa: S105  # of brokers that live as long as the tests
+_URL_PASSWORD = "pass%2Fw%40rd"  # noqa: S105
+_SECONDS = 60.0
+_JARS = ROOT / "build" / "kafka"
+_JAVA = ("java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", f"{_JARS}/*")
+_PROPERTIES = """
+process.roles=broker,controller
+node.id={node}
+controller.quorum.voters={voters}
+listeners=PLAIN://127.0.0.1:{port},SASL://127.0.0.1:{sasl_port},CONTROLLER://127.0.0.1:{controller_port}
+listener.security.protocol.map=PLAIN:PLAINTEXT,SASL:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT
+inter.broker.listener.name=PLAIN
+controller.listener.names=CONTROLLER
+log.dirs={folder}/data
+broker.session.timeout.ms=3000
+broker.heartbeat.interval.ms=500
+auto.create.topics.enable=false
+offsets.topic.replication.factor={brokers}
+offsets.topic.num.partitions=3
+transaction.state.log.replication.factor={brokers}
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=3
+group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=1000
+log.retention.check.interval.ms=500
+log.cleaner.dedupe.buffer.size=4194304
+sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512
+listener.name.sasl.plain.sasl.jaas.config={login}.plain.PlainLoginModule required user_{user}="{password}";
+listener.name.sasl.scram-sha-512.sasl.jaas.config={login}.scram.ScramLoginModule required;
+"""
+
+
+def _require_jars() -> None:
+    done = subprocess.run(
+        [ROOT / "scripts" / "kafka_jars.sh"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+
+
+class Broker(servers.Server):
+    """One broker, which is a controller too; on `sasl_port` clients need a password."""
+
+    def __init__(self, folder: Path, node: int) -> None:
+        folder.mkdir()
+        super().__init__(folder)
+        self.node = node
+        self.sasl_port = free_port()
+        self._controller_port = free_port()
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def voter(self) -> str:
+        return f"{self.node}@127.0.0.1:{self._controller_port}"
+
+    def format(self, cluster: str, peers: Sequence[Broker]) -> None:
+        (self.folder / "server.properties").write_text(
+            _PROPERTIES.format(
+                node=self.node,
+                voters=",".join(peer.voter for peer in peers),
+                brokers=len(peers),
+                port=self.port,
+                sasl_port=self.sasl_port,
+                controller_port=self._controller_port,
+                folder=self.folder,
+                login="org.apache.kafka.common.security",
+                user=USER,
+                password=PASSWORD,
+            )
+        )
+        scram = f"SCRAM-SHA-512=[name={USER},password={PASSWORD}]"
+        command = ["kafka.tools.StorageTool", "format", "-c", "server.properties", "-t", cluster]
+        self._run([*_JAVA, *command, "--add-scram", scram])
+
+    def launch(self) -> None:
+        """Start it, and do not wait for it."""
+        self._process = self._run_in_background(self._command())
+
+    def has_ended(self) -> bool:
+        return self._process is None or self._process.poll() is not None
+
+    def said(self) -> str:
+        return (self.folder / "log").read_text(errors="replace")
+
+    def _command(self) -> Sequence[str]:
+        return [*_JAVA, "kafka.Kafka", "server.properties"]
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(KafkaException):
+            AdminClient({"bootstrap.servers": self.address, "log_level": 0}).list_topics(timeout=5)
+            return True
+        return False
+
+    def _as_owner(self, command: Sequence[str]) -> list[str]:
+        """It runs as anybody, and its jars may be where another user may not look."""
+        return list(command)
+
+
+class Kafka(servers.Server):
+    """A cluster of one broker; several are `brokers`, each of which can be ended by itself."""
+
+    size = 1
+
+    def __init__(self, folder: Path) -> None:
+        _require_jars()
+        super().__init__(folder)
+        self.brokers = [Broker(folder / str(node), node) for node in range(1, self.size + 1)]
+        self.cluster = base64.urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=")
+        for broker in self.brokers:
+            broker.format(self.cluster, self.brokers)
+        self._topics = 0
+
+    @property
+    def addresses(self) -> str:
+        """Of all brokers, as clients take them."""
+        return ",".join(broker.address for broker in self.brokers)
+
+    def url(self, database: str, *, user: str = "", password: str = _URL_PASSWORD) -> str:
+        """That of a topic; with a user, at the port that asks for a password."""
+        if not user:
+            return f"kafka://{self.addresses}/{database}"
+        addresses = ",".join(f"127.0.0.1:{broker.sasl_port}" for broker in self.brokers)
+        return f"kafka://{user}:{password}@{addresses}/{database}"
+
+    def start(self) -> None:
+        for broker in self.brokers:
+            broker.launch()
+        await_that(self._answers, _SECONDS, lambda: "".join(broker.said() for broker in self.brokers))
+
+    def stop(self) -> None:
+        for broker in self.brokers:
+            broker.stop()
+
+    def pause(self) -> None:
+        for broker in self.brokers:
+            broker.pause()
+
+    def go_on(self) -> None:
+        for broker in self.brokers:
+            broker.go_on()
+
+    def admin(self) -> AdminClient:
+        """A client to keep until what it was asked is answered."""
+        return AdminClient({"bootstrap.servers": self.addresses, "log_level": 0})
+
+    def new_topic(self, partitions: int = 1, name: str = "", **settings: str) -> str:
+        """The name of an empty topic, which every broker knows; settings with `_` for their points."""
+        self._topics += 1
+        name = name or f"topic-{self._topics}"
+        config = {key.replace("_", "."): value for key, value in settings.items()}
+        topic = NewTopic(name, partitions, replication_factor=self.size, config=config)
+        admin = self.admin()
+        admin.create_topics([topic])[name].result(_SECONDS)
+        await_that(lambda: self.has_topic(name, partitions), _SECONDS)
+        return name
+
+    def add_partitions(self, topic: str, partitions: int) -> None:
+        """Let a topic have so many in all, and wait until it has."""
+        admin = self.admin()
+        admin.create_partitions([NewPartitions(topic, partitions)])[topic].result(_SECONDS)
+        await_that(lambda: self.has_topic(topic, partitions), _SECONDS)
+
+    def delete_topic(self, topic: str) -> None:
+        admin = self.admin()
+        admin.delete_topics([topic])[topic].result(_SECONDS)
+        await_that(lambda: not self.has_topic(topic, 0), _SECONDS)
+
+    def has_topic(self, topic: str, partitions: int) -> bool:
+        """Whether every broker knows of so many partitions with a leader."""
+        for broker in self.brokers:
+            admin = AdminClient({"bootstrap.servers": broker.address, "log_level": 0})
+            known = admin.list_topics(timeout=_SECONDS).topics.get(topic)
+            if known is None or sum(each.leader > 0 for each in known.partitions.values()) < partitions:
+                return False
+        return True
+
+    def messages(self, topic: str) -> Iterator[Message]:
+        """All that are in a topic now, partition after partition; those of transactions when committed."""
+        consumer = Consumer(
+            {
+                "bootstrap.servers": self.addresses,
+                "group.id": "tests",
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+                "fetch.wait.max.ms": 10,
+            }
+        )
+        with contextlib.closing(consumer):
+            known = consumer.list_topics(topic, _SECONDS).topics[topic].partitions
+            for partition in sorted(known):
+                consumer.assign([TopicPartition(topic, partition, 0)])
+                while True:
+                    message = consumer.poll(_SECONDS)
+                    assert message is not None, "the broker does not answer"
+                    error = message.error()
+                    if error is not None and error.code() == KafkaError._PARTITION_EOF:
+                        break
+                    assert error is None, error
+                    yield message
+
+    def _answers(self) -> bool:
+        for broker in self.brokers:
+            assert not broker.has_ended(), broker.said()
+        with contextlib.suppress(KafkaException):
+            return len(self.admin().list_topics(timeout=5).brokers) == self.size
+        return False
+
+
+class Kafkas(Kafka):
+    """A cluster of three brokers, of which one may be away."""
+
+    size = 3
+
+
+def shared() -> Kafka:
+    """The broker for all tests, started by the first that needs it."""
+    servers.require_mark()
+    return servers.started(Kafka)
