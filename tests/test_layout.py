@@ -57,6 +57,13 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
     "formats/wrappers/test_format.py": ("formats/wrappers/wrapper.py",),
     "integration/test_processes.py": ("__main__.py",),
     "objectives/alerts/test_evaluator.py": ("objectives/alerts/alert.py", "objectives/alerts/keeper.py"),
+    "queues/kafka/test_consumer.py": (
+        "queues/kafka/assignment.py",
+        "queues/kafka/cluster.py",
+        "queues/kafka/inbox.py",
+        "queues/kafka/partition.py",
+        "queues/kafka/reader.py",
+    ),
     "queues/test_publisher.py": ("cli/publish.py",),
     "stores/clickhouse/test_pending.py": ("stores/clickhouse/rows.py",),
     "stores/test_contract_notes.py": ("stores/clickhouse/notes.py",),

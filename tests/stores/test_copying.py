@@ -37,11 +37,8 @@ def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(params=KINDS)
-def origin(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    (tmp_path / "origin").mkdir()
-    store = open_store(BACKENDS[request.param](tmp_path / "origin"))
-    yield store
-    store.close()
+def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings | Memory:
+    return BACKENDS[request.param](tmp_path)
 
 
 def fill(store: Store, ask: Ask[Any]) -> None:
@@ -148,13 +145,13 @@ def full(ask: Ask[Any]) -> Store:
 SUMMARY = CopySummary(records=len(RECORDS) + 12, rejects=9, blanks=5, sources=3)
 
 
-def test_a_copy_gives_the_same_answers(origin: Store, ask: Ask[Any]) -> None:
-    fill(origin, ask)
+def test_a_copy_gives_the_same_answers(store: Store, ask: Ask[Any]) -> None:
+    fill(store, ask)
     target = InMemoryStore()
-    assert ask(copy(origin, target, "the old one", shown)) == SUMMARY
-    assert answers(target, ask) == answers(origin, ask)
-    assert positions(target) == positions(origin)
-    assert [row[:5] for row in rows(target, ask)] == [row[:5] for row in rows(origin, ask)]
+    assert ask(copy(store, target, "the old one", shown)) == SUMMARY
+    assert answers(target, ask) == answers(store, ask)
+    assert positions(target) == positions(store)
+    assert [row[:5] for row in rows(target, ask)] == [row[:5] for row in rows(store, ask)]
 
 
 @pytest.mark.parametrize("committed", [False, True], ids=["before a commit", "behind a commit"])

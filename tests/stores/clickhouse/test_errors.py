@@ -1,7 +1,12 @@
 from __future__ import annotations
 
 import pytest
-from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError, OperationalError
+from clickhouse_connect.driver.exceptions import (
+    ClickHouseError,
+    DatabaseError,
+    OperationalError,
+    ProgrammingError,
+)
 
 from tailmetrics.errors import StoreError, StoreGone, StoreRefused, StoreUnavailable
 from tailmetrics.stores.clickhouse.address import Address
@@ -61,6 +66,7 @@ class TestErrors:
             (ConnectionRefusedError("refused"), StoreUnavailable),
             (DatabaseError("HTTP driver received HTTP status 502"), StoreUnavailable),
             (DatabaseError("HTTP driver received HTTP status 403"), StoreRefused),
+            (ProgrammingError("Setting mutations_sync is readonly"), StoreRefused),
             (DatabaseError("HTTP driver received HTTP status 404"), StoreError),
         ],
     )

@@ -18,6 +18,7 @@ UNKNOWN_TABLE: Final = 60
 _TIMED_OUT = {159, 160}
 _FULL_SECONDS = 5.0  # after which parts may have been merged
 
+_READONLY = 164
 _REFUSALS = {
     81: "create it (CREATE DATABASE {database}), or name another one in STORE_URL",
     **dict.fromkeys(
@@ -28,7 +29,7 @@ _REFUSALS = {
     195: "this user may not connect from here; its HOST at the server must allow it",
     497: "to read, GRANT SELECT ON {database}.* TO user; to write, GRANT SELECT, INSERT, ALTER DELETE, "
     "CREATE TABLE, CREATE VIEW ON {database}.* TO user",
-    164: "this user may only read; name one in STORE_URL whose profile has readonly = 0",
+    _READONLY: "this user may only read; name one in STORE_URL whose profile has readonly = 0",
     701: "no cluster of the name in STORE_URL is in the server's remote_servers; SELECT cluster FROM "
     "system.clusters lists them",
 }
@@ -99,6 +100,8 @@ def translate(error: ClickHouseError, address: Address) -> StoreError:
 
 def _of_connection(error: ClickHouseError, address: Address, text: str) -> StoreError:
     """An error that did not come from ClickHouse itself."""
+    if "is readonly" in text:  # which its client knows before it asks
+        return StoreRefused(f"{address}: {text}; {_REFUSALS[_READONLY]}")
     status = _ANSWERS.search(str(error))
     if status and status[1] in {"401", "403"}:
         return StoreRefused(f"{address}: {text}; the user or the password in STORE_URL is wrong")
