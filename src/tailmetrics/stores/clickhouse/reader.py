@@ -40,7 +40,7 @@ class Statements:
     """The statements of one question, until its time is over."""
 
     def __init__(self, reader: ClickHouseReader, client: AsyncClient, timeout_seconds: float) -> None:
-        self._reader = reader
+        self.reader = reader
         self._client = client
         self._end = time.monotonic() + timeout_seconds
 
@@ -57,12 +57,12 @@ class Statements:
             name: value for name, value in settings.items() if name in known and not known[name].readonly
         }
         try:
-            with errors_translated(self._reader.address):
+            with errors_translated(self.reader.address):
                 answer = await self._client.raw_query(
                     sql, dict(parameters or {}), {"query_id": query_id, **settings}, fmt="ArrowStream"
                 )
         except asyncio.CancelledError:
-            self._reader.kill(query_id)
+            self.reader.kill(query_id)
             raise
         if len(answer) <= _SMALL_BYTES:
             return pl.read_ipc_stream(answer)
@@ -80,6 +80,9 @@ class ClickHouseReader:
         self._places = asyncio.Semaphore(_QUERIES_AT_ONCE)
         self._client: AsyncClient | None = None
         self._kills: set[asyncio.Task[None]] = set()
+        # What was found last: the times of the first and the last request, and how many customers there are.
+        self.edges: tuple[int, int] | None = None
+        self.customers = 0
 
     async def ask(self, query: Callable[[Statements], Coroutine[Any, Any, _Result]]) -> _Result:
         """The result of a query; it is stopped, at the server too, when its time is over or nobody waits."""
