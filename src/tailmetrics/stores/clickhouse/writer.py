@@ -46,8 +46,13 @@ class ClickHouseWriter:
         self._lock = threading.Lock()
 
     def sources(self, node_id: str | None) -> Sequence[Source]:
+        return self._standing(self._log.of_node(node_id))
+
+    def all_sources(self) -> Sequence[Source]:
+        return self._standing(self._log.of_all())
+
+    def _standing(self, places: Sequence[Place]) -> Sequence[Source]:
         """Those of an entry whose records are not there stand where they were before it."""
-        places = self._log.of_node(node_id)
         missing = self._settlement.missing() if places else set()
         return [
             place.before if place.before is not None and place.number in missing else place.source
@@ -111,7 +116,7 @@ class ClickHouseWriter:
             records = record_rows(batches)
             entry = Entry(
                 records=records.height,
-                rejects=sum(batch.parsed.rejects.height for batch in batches),
+                rejects=sum(batch.rejects for batch in batches),
                 kept_rejects=rejects.height,
                 blanks=sum(batch.parsed.blanks for batch in batches),
                 spans=spans_as_text(spans_touched([batch.parsed.records["timestamp"] for batch in batches])),
