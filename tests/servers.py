@@ -341,7 +341,7 @@ def mariadb() -> Server:
 def clickhouse() -> Server:
     """ClickHouse for all tests, started by the first that needs it."""
     require_mark()
-    return _started(ClickHouse)
+    return started(ClickHouse)
 
 
 @functools.cache

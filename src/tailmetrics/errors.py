@@ -9,6 +9,7 @@ TailmetricsError
 │   └── UndecidedFormat    nor is it known in which format it is
 ├── QueueError             a queue is away, missing, or refuses: says what to do
 ├── BackupError            a backup cannot be made, or not be restored
+├── CopyError              a store cannot be copied into another one
 ├── NotificationError      a notification cannot be made or sent as its receiver is set
 ├── Overloaded             too many questions at once: ask again later
 ├── ServiceError           a running service refused, or could not answer
@@ -99,6 +100,10 @@ class BackupError(TailmetricsError):
     """A backup cannot be made, or is none that can be restored."""
 
 
+class CopyError(TailmetricsError):
+    """A store cannot be copied into another one as they are."""
+
+
 class NotificationError(TailmetricsError):
     """A notification cannot be made or sent as its receiver is set: says what is missing."""
 
@@ -114,11 +119,14 @@ class StoreError(TailmetricsError):
 class StoreUnavailable(StoreError):
     """The store does not answer now but may later; whether a write was made is told by its position.
 
-    `retry_after_seconds` is what the store asked for, None when it said nothing.
+    `retry_after_seconds` is what the store asked for, None when it said nothing. `subject` is what is away.
     """
 
-    def __init__(self, message: str, retry_after_seconds: float | None = None) -> None:
+    def __init__(
+        self, message: str, retry_after_seconds: float | None = None, *, subject: str = "the store"
+    ) -> None:
         self.retry_after_seconds = retry_after_seconds
+        self.subject = subject
         super().__init__(message)
 
 

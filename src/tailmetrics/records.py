@@ -59,6 +59,11 @@ class ParsedLines:
     def lines(self) -> int:
         return self.records.height + self.rejects.height + self.blanks
 
+    @property
+    def size(self) -> int:
+        """Bytes in memory, about."""
+        return int(self.records.estimated_size() + self.rejects.estimated_size())
+
 
 def refused(parsed: ParsedLines, reasons: Mapping[int, str]) -> ParsedLines:
     """The same lines, those records as rejects whose offsets are in `reasons`.

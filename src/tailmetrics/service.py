@@ -12,18 +12,21 @@ from contextlib import ExitStack, contextmanager
 from tailmetrics.api.app import create_app, create_probes_app
 from tailmetrics.api.server import HttpServer, Listener
 from tailmetrics.errors import SettingsError, TailmetricsError
+from tailmetrics.ingest.dataflow import ChunkParser, Parser
 from tailmetrics.ingest.share_locks import joining
+from tailmetrics.ingest.shipping.carrying import ChunkCarrier
+from tailmetrics.ingest.shipping.store import shipping_store
 from tailmetrics.ingest.standard_input import following_standard_input
 from tailmetrics.ingest.supervisor import Supervisor
 from tailmetrics.objectives.file import ObjectivesFile
 from tailmetrics.process import release_code_pages, resume_garbage_collection, take_short_turns
-from tailmetrics.settings import Settings
+from tailmetrics.settings import Settings, resolve_node_id
 from tailmetrics.stores import open_store
 from tailmetrics.stores.base import Store
 from tailmetrics.telemetry.log import EventLog
 from tailmetrics.telemetry.metrics import Metrics
 from tailmetrics.telemetry.service_manager import ServiceManager, notify
-from tailmetrics.urls import bracketed
+from tailmetrics.urls import KafkaUrl, bracketed
 
 log = EventLog()
 
@@ -39,7 +42,10 @@ def run_up(settings: Settings, page: str | None = None) -> int:
     server = _Server()
     objectives = ObjectivesFile(settings)
     _tell_who_may_ask(settings)
-    with _listening(settings.api_host, settings.api_port, "API_PORT") as listener, _opened(settings) as store:
+    with (
+        _listening(settings.api_host, settings.api_port, "API_PORT") as listener,
+        _opened(lambda: open_store(settings)) as store,
+    ):
         metrics = Metrics(settings.metrics_customers_max)
         ingestion = Supervisor(settings, store, metrics, on_give_up=server.ask_to_end)
         _on_hangup(ingestion.reopen, objectives.reload)
@@ -62,6 +68,34 @@ def run_ingest(settings: Settings, share: int | None = None) -> int:
     With the number of a `share` other processes follow the other logs.
     """
     _refuse_embedded_store(settings, "ingest")
+    return _run_dataflow(settings, lambda: open_store(settings), ChunkParser, share)
+
+
+def run_ship(settings: Settings) -> int:
+    """Lines of files to a topic, with a metrics port, until a signal; returns the exit status.
+
+    Raises SettingsError when there is no topic, or when lines are not those of files.
+    """
+    if not settings.ship_to:
+        raise SettingsError(["SHIP_TO: found none, expected a topic: --to kafka://HOST:9092/TOPIC"])
+    if settings.log_queues or settings.log_topics:
+        problem = (
+            "LOG_FILE_PATH: found a queue or a topic, expected files; what is in a queue is read from there "
+            "by `tailmetrics ingest`"
+        )
+        raise SettingsError([problem])
+    url = KafkaUrl.parse(settings.ship_to, "SHIP_TO")
+    own = settings.model_copy(update={"store_url": settings.ship_store_url})
+
+    def opened() -> Store:
+        return shipping_store(open_store(own), url, resolve_node_id(own))
+
+    return _run_dataflow(own, opened, ChunkCarrier)
+
+
+def _run_dataflow(
+    settings: Settings, opened: Callable[[], Store], parser: type[Parser], share: int | None = None
+) -> int:
     server = _Server()
     with ExitStack() as open_parts:
         shares = None if share is None else open_parts.enter_context(joining(settings, share))
@@ -69,9 +103,11 @@ def run_ingest(settings: Settings, share: int | None = None) -> int:
         if settings.metrics_port:
             port = settings.metrics_port + (share or 0)
             listener = open_parts.enter_context(_listening(settings.metrics_host, port, "METRICS_PORT"))
-        store = open_parts.enter_context(_opened(settings))
+        store = open_parts.enter_context(_opened(opened))
         metrics = Metrics(settings.metrics_customers_max)
-        ingestion = Supervisor(settings, store, metrics, on_give_up=server.ask_to_end, shares=shares)
+        ingestion = Supervisor(
+            settings, store, metrics, on_give_up=server.ask_to_end, parser=parser, shares=shares
+        )
         _on_hangup(ingestion.reopen)
         ingestion.start()
         try:
@@ -92,12 +128,23 @@ def run_serve(settings: Settings) -> int:
     server = _Server()
     objectives = ObjectivesFile(settings)
     _tell_who_may_ask(settings)
-    with _listening(settings.api_host, settings.api_port, "API_PORT") as listener, _opened(settings) as store:
+    with (
+        _listening(settings.api_host, settings.api_port, "API_PORT") as listener,
+        _opened(lambda: open_store(settings)) as store,
+    ):
         _on_hangup(objectives.reload)
         app = create_app(settings, store, None, Metrics(), objectives)
-        server.run_until_signal(HttpServer(app, ServiceManager().turn), listener)
+        http = HttpServer(app, ServiceManager().turn, **_draining(settings))
+        server.run_until_signal(http, listener)
         store.check_present()
         return EXIT_OK
+
+
+def _draining(settings: Settings) -> dict[str, float]:
+    """How a server ends behind a balancer, where there is one."""
+    if not settings.drain_seconds:
+        return {}
+    return {"drain_seconds": settings.drain_seconds, "finish_seconds": settings.query_timeout_seconds}
 
 
 def _tell_who_may_ask(settings: Settings) -> None:
@@ -134,7 +181,7 @@ class _Server:
         notify("STOPPING=1")
         self._asked.set()
         if self._server is not None:
-            self._server.should_exit = True
+            self._server.end()
 
 
 def _manager(ingestion: Supervisor) -> ServiceManager:
@@ -184,8 +231,8 @@ def _listening(host: str, port: int, setting: str) -> Iterator[socket.socket]:
 
 
 @contextmanager
-def _opened(settings: Settings) -> Iterator[Store]:
-    store = open_store(settings)
+def _opened(opened: Callable[[], Store]) -> Iterator[Store]:
+    store = opened()
     store.summarize(in_background=True)
     try:
         yield store

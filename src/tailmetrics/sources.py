@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from tailmetrics.records import ParsedLines
@@ -15,6 +17,20 @@ from tailmetrics.settings import FormatOptions
 HEAD_BYTES = 1024  # of the first bytes of a source this many make its head fingerprint
 TAIL_BYTES = 1024  # of the bytes before the position this many make its tail fingerprint
 MESSAGES_NODE = "queue-"  # what the `node_id` of messages begins with: any node may be given them
+COPIES_NODE = f"{MESSAGES_NODE}copies"  # the `node_id` of what stands for a copy of another store: no file
+
+LINE_BITS: Final = 20
+MOST_LINES_OF_MESSAGE: Final = 1 << LINE_BITS  # of a message of a partition; one of more is a reject
+
+
+def packed(offset: int, line: int = 0) -> int:
+    """A place in a partition as one number: the offset of a message in Kafka, and a line of it, from 0 on."""
+    return offset << LINE_BITS | line
+
+
+def unpacked(place: int) -> tuple[int, int]:
+    """The offset in Kafka and the line of what `packed` gave."""
+    return place >> LINE_BITS, place & (MOST_LINES_OF_MESSAGE - 1)
 
 
 def fingerprint(data: bytes) -> str:
@@ -39,7 +55,11 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One log file (or queue message), known by its identity and not by its name."""
+    """One log file, message of a queue or partition of a topic, known by its identity and not by its name.
+
+    The position of a partition is the offset of its next message as `packed` gives it, that of the others in
+    bytes.
+    """
 
     source_id: str
     node_id: str
@@ -128,7 +148,47 @@ class Acknowledgement:
     delivery: Delivery
 
 
-Chunk = LineChunk | LongLine | Registration | Acknowledgement
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """A partition of a topic that this process reads; each time that it begins to is another `term`.
+
+    `source` is what the store is to register where it does not know it.
+    """
+
+    source: Source
+    term: int
+
+
+@dataclass(frozen=True, slots=True)
+class Messages:
+    """Messages of one partition in their order, `offsets` those in Kafka, and the offset `end` behind them.
+
+    The lines before them are at the position `start`. `headers` are those of each message, None where none
+    has any; `keys` are there where they are asked for. `more` and `written_ns` are as of a LineChunk.
+    """
+
+    partition: Partition
+    log_format: FormatOptions
+    topic: str
+    start: int
+    end: int
+    values: list[bytes]
+    offsets: npt.NDArray[np.int64]
+    headers: list[list[tuple[str, bytes | None]] | None] | None
+    keys: list[bytes | None] | None
+    more: bool
+    written_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionStep:
+    """Asks the store how far a partition is, or says that nothing more of it will come from here."""
+
+    partition: Partition
+    step: Literal["claim", "handover"]
+
+
+Chunk = LineChunk | LongLine | Registration | Acknowledgement | Messages | PartitionStep
 
 
 class Prepared(Protocol):
@@ -141,11 +201,26 @@ class Prepared(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Copied:
+    """What a batch from another store brings besides its lines.
+
+    `seen_at` is when its rejects were committed there, None for now; `omitted` how many more rejects there
+    were, of which only the number is kept.
+    """
+
+    seen_at: datetime | None = None
+    omitted: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """Records and rejects of one source, and the position after them.
 
     A store commits it only when its own position of the source is `start`. `registers` is set on the first
-    batch of a source that the store does not know yet, `delivery` on those of a message.
+    batch of a source that the store does not know yet, `delivery` on those of a message, `copied` on those
+    from another store, `partition` on those of one. `shipped` are lines of files that came in a partition's
+    messages, each of a source of its own, to be committed with it. A `step` has no lines. `message_bytes` is
+    how many bytes a partition's messages are.
     """
 
     source_id: str
@@ -156,4 +231,23 @@ class Batch:
     more: bool = False
     registers: Source | None = None
     delivery: Delivery | None = None
+    copied: Copied | None = None
     prepared: Prepared | None = field(default=None, compare=False, repr=False)
+    partition: Partition | None = None
+    step: Literal["claim", "handover"] | None = None
+    shipped: tuple[Batch, ...] = ()
+    message_bytes: int = 0
+
+    @property
+    def bytes_read(self) -> int:
+        """How many bytes of its source it is made of."""
+        return self.checkpoint.position - self.start if self.partition is None else self.message_bytes
+
+    def seen_at(self, now: datetime) -> datetime:
+        """When its rejects were committed first."""
+        return now if self.copied is None or self.copied.seen_at is None else self.copied.seen_at
+
+    @property
+    def rejects(self) -> int:
+        """How many rejects it counts for."""
+        return self.parsed.rejects.height + (0 if self.copied is None else self.copied.omitted)

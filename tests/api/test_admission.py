@@ -155,7 +155,7 @@ def test_large_questions_have_one_turn_of_all() -> None:
     asyncio.run(turns())
 
 
-@pytest.mark.parametrize("path", ["/health", "/ready", "/metrics", "/docs", "/static/docs.js"])
+@pytest.mark.parametrize("path", ["/health", "/serving", "/ready", "/metrics", "/docs", "/static/docs.js"])
 def test_what_asks_the_store_little_or_nothing_has_no_turn(tmp_path: Path, path: str) -> None:
     async def status() -> int:
         store = HeldStore()

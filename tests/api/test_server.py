@@ -1,7 +1,8 @@
 import errno
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import pytest
@@ -10,6 +11,8 @@ from fastapi import FastAPI, Request
 from tailmetrics.api import server as server_module
 from tailmetrics.api.server import HttpServer, Listener
 from tests.integration.running import await_that
+
+Run = Callable[..., tuple[HttpServer, int, threading.Thread]]
 
 
 @pytest.fixture
@@ -142,3 +145,70 @@ class TestListener:
 
 def test_nobody_is_believed_about_the_address_of_a_client() -> None:
     assert not HttpServer(FastAPI()).config.proxy_headers
+
+
+class TestEnd:
+    @pytest.fixture
+    def running(self) -> Iterator[Run]:
+        """Runs a server of an app whose path /held is answered once `app.state.let_go` is set."""
+        app = FastAPI()
+        app.state.let_go, app.state.held = threading.Event(), threading.Event()
+
+        @app.get("/held")
+        def held() -> str:
+            app.state.held.set()
+            app.state.let_go.wait(10)
+            return "done"
+
+        with ExitStack() as closing:
+
+            def run(**options: float) -> tuple[HttpServer, int, threading.Thread]:
+                listener = closing.enter_context(socket.create_server(("127.0.0.1", 0)))
+                server = HttpServer(app, **options)
+                thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
+                thread.start()
+                closing.callback(thread.join, 10)
+                closing.callback(server.end)
+                closing.callback(server.end)
+                closing.callback(app.state.let_go.set)
+                await_that(lambda: server.started, 10)
+                return server, listener.getsockname()[1], thread
+
+            yield run
+
+    def test_a_server_that_drains_answers_and_says_that_it_ends(self, running: Run) -> None:
+        server, port, thread = running(drain_seconds=60)
+        server.end()
+        await_that(lambda: getattr(server.config.app.state, "is_ending", False), 10)
+        assert first_line(port, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n") == b"HTTP/1.1 404 Not Found"
+        assert thread.is_alive()
+
+    def test_a_second_word_ends_the_draining(self, running: Run) -> None:
+        server, _, thread = running(drain_seconds=60)
+        server.end()
+        await_that(lambda: getattr(server.config.app.state, "is_ending", False), 10)
+        server.end()
+        thread.join(10)
+        assert not thread.is_alive()
+
+    def test_what_is_being_answered_at_the_end_is_answered_and_nothing_more_is_taken(
+        self, running: Run
+    ) -> None:
+        server, port, thread = running(drain_seconds=0.001, finish_seconds=30)
+        with ThreadPoolExecutor(1) as pool:
+            answer = pool.submit(first_line, port, b"GET /held HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert server.config.app.state.held.wait(10)
+            server.end()
+            await_that(lambda: is_refused(port), 10)
+            server.config.app.state.let_go.set()
+            assert answer.result() == b"HTTP/1.1 200 OK"
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+def is_refused(port: int) -> bool:
+    try:
+        connected(port).close()
+    except ConnectionRefusedError:
+        return True
+    return False

@@ -22,7 +22,7 @@ from tailmetrics.telemetry.log import EventLog
 
 log = EventLog()
 
-_SHUTDOWN_SECONDS = 1
+_FINISH_SECONDS = 1.0
 _MOST_HEAD_BYTES = 64 * 1024  # as h11 has it, uvicorn's other parser
 _HEAD_SECONDS = 10.0
 _BODY_SECONDS = 30.0  # without anything of it, or slower than
@@ -141,9 +141,19 @@ class HttpServer(uvicorn.Server):
     uvicorn raises the signal that ended it once more; here a signal is an ordinary end. It waits for its
     connections when it ends, and a page's stream of events has no end of its own. Once it answers,
     its loop calls `on_turn` ten times a second.
+
+    With `drain_seconds` it goes on for so long when it is to end, and is not ready; what is being answered
+    then has `finish_seconds`.
     """
 
-    def __init__(self, app: FastAPI, on_turn: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        app: FastAPI,
+        on_turn: Callable[[], None] = lambda: None,
+        *,
+        drain_seconds: float = 0.0,
+        finish_seconds: float = _FINISH_SECONDS,
+    ) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -151,12 +161,15 @@ class HttpServer(uvicorn.Server):
                 log_config=None,
                 log_level="warning",
                 access_log=False,
-                timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
+                timeout_graceful_shutdown=math.ceil(finish_seconds),
                 server_header=False,
                 proxy_headers=False,  # who asks is the peer; api/http/access.py says whom to believe more
             )
         )
         self._on_turn = on_turn
+        self._drain_seconds = drain_seconds
+        self._ends_at: float | None = None
+        self._state = app.state
         self._live: LiveViews[ViewParameters] | None = getattr(app.state, "live", None)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -170,7 +183,22 @@ class HttpServer(uvicorn.Server):
             for connection in list(self.server_state.connections):
                 if isinstance(connection, BoundedHttp):
                     connection.end_late(now)
-        return await super().on_tick(counter)
+        return await super().on_tick(counter) and not self._drains()
+
+    def end(self) -> None:
+        """End; at once when that was said before."""
+        if self.should_exit:
+            self._ends_at = 0.0
+        self.should_exit = True
+
+    def _drains(self) -> bool:
+        """Whether requests are taken for a while yet: a balancer looks at /ready now and then only."""
+        if self._ends_at is None:
+            self._ends_at = time.monotonic() + self._drain_seconds
+            self._state.is_ending = True
+            if self._drain_seconds:
+                log.info("draining", seconds=self._drain_seconds)
+        return time.monotonic() < self._ends_at
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         if self._live is not None:

@@ -19,6 +19,13 @@ class Health(TypedDict):
     version: Annotated[str, Field(description="Version of tailmetrics.", examples=["0.1.0"])]
 
 
+class Serving(TypedDict):
+    """Whether this process is one to ask."""
+
+    serving: bool
+    reason: Annotated[str | None, Field(description="Why it is not.")]
+
+
 class StoreReadiness(TypedDict):
     answers: bool
     error: Annotated[str | None, Field(description="Why the store does not answer.")]

@@ -1,4 +1,4 @@
-"""The commands that run until a signal: up, ingest and serve."""
+"""The commands that run until a signal: up, ingest, ship and serve."""
 
 from __future__ import annotations
 
@@ -60,6 +60,29 @@ def ingest(settings: Settings, *, share: int | None) -> None:
     from tailmetrics import service
 
     sys.exit(service.run_ingest(settings, share))
+
+
+@options.command(
+    "Follow the logs and send their lines to Kafka.",
+    "tailmetrics ship --to kafka://broker1:9092,broker2:9092/logs",
+    "tailmetrics ship --log-file-path '/var/log/shop/*.log' --to 'kafka://user:password@broker1/logs?tls=true'",
+)
+@options.shared("env_file")
+@options.setting("ship_to", "Topic to send to: kafka://USER:PASSWORD@HOST:9092/TOPIC.", "--to")
+@options.shared(*(name for name in options.FOLLOWING if name != "store_url"))
+@options.setting("ship_store_url", "Where positions are kept.", "--store-url")
+@options.shared("metrics_host", "metrics_port", "logging_level", "parent_pid")
+@options.with_settings
+def ship(settings: Settings) -> None:
+    """Follow the logs and send their lines to a topic of Kafka, as they are, until Ctrl-C.
+
+    How far each file was sent is kept in a store of its own, once the brokers have the lines. What was on its
+    way when the process was killed is sent again, with the same source and offset in its headers, and
+    counts once where `tailmetrics ingest` or `up` reads the topic.
+    """
+    from tailmetrics import service
+
+    sys.exit(service.run_ship(settings))
 
 
 @options.command("Answer questions only.", "tailmetrics serve --host 0.0.0.0 --port 8000")

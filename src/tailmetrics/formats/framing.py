@@ -19,6 +19,7 @@ from tailmetrics.formats.wrappers.wrapper import Wrapper
 from tailmetrics.sources import CHUNK_LINES
 
 RESULTS: Final = "results"
+ANY_LINES: Final = "lines"  # the name of a format of which no more is known
 
 _MARK_INDENT: Final = 64  # of "#", spaces and tabs so many may be before the word, at most
 # The lines that open and close a block, in the syntax of Python's `re` and of Polars.

@@ -12,6 +12,7 @@ import os
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import ClassVar, Protocol
 
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
@@ -20,9 +21,10 @@ from bytewax.outputs import DynamicSink, StatelessSinkPartition
 from bytewax.testing import cluster_main, run_main
 
 from tailmetrics.errors import SettingsError
-from tailmetrics.formats import LineFormat, open_entry, open_format
+from tailmetrics.formats import LineFormat, open_by_line, open_entry, open_format
 from tailmetrics.ingest.committer import Committer
 from tailmetrics.ingest.inputs import Inputs, known_sources
+from tailmetrics.queues.kafka.parsing import batch_of
 from tailmetrics.records import no_lines
 from tailmetrics.settings import FormatOptions, Settings, load_settings, resolve_node_id
 from tailmetrics.sources import (
@@ -31,6 +33,8 @@ from tailmetrics.sources import (
     Checkpoint,
     Chunk,
     LongLine,
+    Messages,
+    PartitionStep,
     Registration,
     Source,
 )
@@ -108,18 +112,35 @@ class StorePartition(StatelessSinkPartition[Batch]):
             self._committer.put(batch)
 
 
+class Parser(Protocol):
+    """Makes batches of chunks."""
+
+    any_lines: ClassVar[bool]  # whether it takes lines of a log whose format nobody knows
+
+    def __init__(self, settings: Settings) -> None: ...
+
+    def __call__(self, chunk: Chunk) -> Batch: ...
+
+
 class ChunkParser:
-    """Makes batches of chunks; each format is built once."""
+    """Makes records of lines; each format is built once."""
+
+    any_lines: ClassVar[bool] = False
 
     def __init__(self, settings: Settings) -> None:
         # At once, so that a wrong pattern is told at start and not with the first line.
         self._formats = {entry.log_format: open_entry(entry) for entry in settings.log_entries}
+        self._by_line: dict[FormatOptions, LineFormat] = {}
 
     def __call__(self, chunk: Chunk) -> Batch:
-        if isinstance(chunk, Registration):
-            source = chunk.source
+        if isinstance(chunk, Messages):
+            return batch_of(chunk, self._format_by_line)
+        if isinstance(chunk, PartitionStep):
+            source = chunk.partition.source
             batch = _without_lines(source, source.position, source.checkpoint)
-            return replace(batch, more=chunk.more, registers=source)
+            return replace(batch, partition=chunk.partition, step=chunk.step)
+        if isinstance(chunk, Registration):
+            return registering(chunk)
         if isinstance(chunk, Acknowledgement):
             # A position behind its end says so in the store.
             source = chunk.delivery.source
@@ -143,16 +164,28 @@ class ChunkParser:
             self._formats[log_format] = open_format(log_format)
         return self._formats[log_format]
 
+    def _format_by_line(self, log_format: FormatOptions) -> LineFormat:
+        if log_format not in self._by_line:
+            self._by_line[log_format] = open_by_line(log_format)
+        return self._by_line[log_format]
+
+
+def registering(chunk: Registration) -> Batch:
+    """The batch that makes a source known."""
+    source = chunk.source
+    batch = _without_lines(source, source.position, source.checkpoint)
+    return replace(batch, more=chunk.more, registers=source)
+
 
 def _without_lines(source: Source, start: int, checkpoint: Checkpoint) -> Batch:
     return Batch(source.source_id, source.path, start, checkpoint, no_lines())
 
 
-def build_flow(settings: Settings, inputs: Inputs, committer: Committer) -> Dataflow:
+def build_flow(parse: Parser, inputs: Inputs, committer: Committer) -> Dataflow:
     """Source, parse, store: nothing is exchanged between workers on the way."""
     flow = Dataflow("tailmetrics")
     chunks = op.input("tail", flow, TailSource(inputs))
-    batches = op.map("parse", chunks, ChunkParser(settings))
+    batches = op.map("parse", chunks, parse)
     op.output("store", batches, StoreSink(inputs, committer))
     return flow
 
@@ -166,14 +199,13 @@ def run_flow(flow: Dataflow, workers: int) -> None:
         cluster_main(flow, [], 0, epoch_interval=_ENDLESS, worker_count_per_proc=workers)  # type: ignore[no-untyped-call]  # nor for this
 
 
-def end_flow(settings: Settings, inputs: Inputs, committer: Committer) -> None:
+def end_flow(parse: Parser, inputs: Inputs, committer: Committer) -> None:
     """Commit what was read, once no more is, and end the committer.
 
     What is acknowledged then is noted in the store too: an equal message without an id that is delivered
     again would be taken for it.
     """
     committer.drain()
-    parse = ChunkParser(settings)
     for chunk in inputs.leave_queues():
         committer.put(parse(chunk))
     committer.close()
@@ -190,17 +222,25 @@ def flow_from_settings() -> Dataflow:
     store.summarize(in_background=True)
     node_id = resolve_node_id(settings)
     inputs = Inputs(settings, node_id, *known_sources(store, node_id))
-    committer = Committer(store, settings.commit_options, Metrics(), inputs.committed, inputs.stop)
+    committer = Committer(
+        store,
+        settings.commit_options,
+        Metrics(),
+        inputs.committed,
+        inputs.stop,
+        partitions=inputs.topics,
+    )
+    parse = ChunkParser(settings)
 
     def close() -> None:
         inputs.stop()
-        end_flow(settings, inputs, committer)
+        end_flow(parse, inputs, committer)
         inputs.close()
         store.close()
 
     # That command knows no end but that of the process.
     atexit.register(close)
-    return build_flow(settings, inputs, committer)
+    return build_flow(parse, inputs, committer)
 
 
 def _refuse_cluster() -> None:

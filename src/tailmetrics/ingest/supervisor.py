@@ -20,7 +20,7 @@ from tailmetrics.errors import (
 )
 from tailmetrics.formats import open_format
 from tailmetrics.ingest.committer import Committer, log_away
-from tailmetrics.ingest.dataflow import build_flow, end_flow, run_flow
+from tailmetrics.ingest.dataflow import ChunkParser, Parser, build_flow, end_flow, run_flow
 from tailmetrics.ingest.inputs import Inputs, known_sources
 from tailmetrics.ingest.processes import LOOK_SECONDS
 from tailmetrics.ingest.share_locks import ShareLocks
@@ -66,6 +66,7 @@ class Supervisor:
         *,
         follow: bool = True,
         on_give_up: Callable[[], None] = lambda: None,
+        parser: type[Parser] = ChunkParser,
         shares: ShareLocks | None = None,
     ) -> None:
         self.failure: BaseException | None = None
@@ -74,6 +75,7 @@ class Supervisor:
         self._metrics = metrics
         self._follow = follow
         self._on_give_up = on_give_up
+        self._parser = parser
         self._shares = shares
         self._stopping = threading.Event()
         self._lock = threading.Lock()
@@ -216,8 +218,17 @@ class Supervisor:
         if gone := forgettable(known, self._settings.max_sources_remembered, self._settings.log_paths):
             log.info("forgotten", sources=self._store.forget(gone))
             known, elsewhere = known_sources(self._store, node_id)
+        parse = self._parser(self._settings)
         logs = None if self._shares is None else self._shares.logs()
-        inputs = Inputs(self._settings, node_id, known, elsewhere, follow=self._follow, logs=logs)
+        inputs = Inputs(
+            self._settings,
+            node_id,
+            known,
+            elsewhere,
+            follow=self._follow,
+            any_lines=parse.any_lines,
+            logs=logs,
+        )
         options = self._settings.commit_options
         committer = Committer(
             self._store,
@@ -226,6 +237,7 @@ class Supervisor:
             inputs.committed,
             inputs.stop,
             ends_when_refused=not self._follow,
+            partitions=inputs.topics,
         )
         with self._lock:
             self._run = _Run(inputs, committer)
@@ -237,10 +249,10 @@ class Supervisor:
             inputs.stop()
         self._state = IngestionState("running", self._state.last_error)
         try:
-            flow = build_flow(self._settings, inputs, committer)
+            flow = build_flow(parse, inputs, committer)
             run_flow(flow, self._settings.workers)
         finally:
-            end_flow(self._settings, inputs, committer)
+            end_flow(parse, inputs, committer)
             with self._lock:
                 self._run = None
                 self._lost_bytes += inputs.tailer.lost_bytes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Iterable
-from dataclasses import fields, replace
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -27,12 +27,18 @@ from tailmetrics.settings.options import (
     TailingOptions,
 )
 from tailmetrics.settings.values import CommaSeparated, HeaderName, Networks
-from tailmetrics.urls import STANDARD_INPUT, StoreUrl, is_loopback, masked, spool_pattern
+from tailmetrics.urls import STANDARD_INPUT, KafkaUrl, StoreUrl, is_loopback, masked, spool_pattern
 
 LogLevel = Annotated[
     Literal["DEBUG", "INFO", "WARNING", "ERROR"],
     BeforeValidator(lambda value: value.upper() if isinstance(value, str) else value),
 ]
+
+
+def _topic(url: str) -> str:
+    if url and KafkaUrl.parse(url, "SHIP_TO").is_glob:
+        raise ValueError("one topic, not a glob")
+    return url
 
 
 _ABOUT_CLIENTS = ("api_key", "api_key_file", "api_read_key", "api_read_key_file", "api_trusted_user_header")
@@ -145,6 +151,16 @@ class Settings(LogSettings):
         description="File with the certificates (PEM) of the CAs that may sign InfluxDB's; empty: those that "
         "this machine trusts.",
     )
+    ship_to: Annotated[str, AfterValidator(_topic)] = Field(
+        default="",
+        description="Topic of Kafka to which `tailmetrics ship` sends lines: "
+        "`kafka://USER:PASSWORD@HOST:9092,HOST2:9092/TOPIC`, with `?lines=one` each line by itself.",
+    )
+    ship_store_url: Annotated[str, AfterValidator(lambda url: StoreUrl.parse(url).text)] = Field(
+        default="duckdb:///data/ship.duckdb",
+        description="Where `tailmetrics ship` keeps how far each file was sent: a store of its own, as "
+        "STORE_URL names one.",
+    )
     workers: int = Field(default=1, ge=1, le=64, description="Workers of the dataflow.")
     processes: int = Field(
         default=1,
@@ -232,6 +248,13 @@ class Settings(LogSettings):
         gt=0,
         description="Longest time one question may take from its turn on, and wait for its turn before.",
     )
+    drain_seconds: float = Field(
+        default=0.0,
+        ge=0,
+        description="Seconds for which `tailmetrics serve` goes on after a signal to end, with /serving and "
+        "/ready at 503, so that a balancer sends it no more; what is being answered then has "
+        "QUERY_TIMEOUT_SECONDS. 0: it takes no more at once, and what is being answered has a second.",
+    )
     logging_level: LogLevel = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR.")
 
     @field_validator("duckdb_memory_limit")
@@ -261,8 +284,9 @@ class Settings(LogSettings):
 
     @property
     def tailing_options(self) -> TailingOptions:
-        # Each is a setting of the same name, but for the format.
-        values = {field.name: getattr(self, field.name) for field in fields(TailingOptions)}
+        # Each is a setting of the same name, but for the format and what only some commands ask for.
+        given = (field.name for field in fields(TailingOptions) if field.default is MISSING)
+        values = {name: getattr(self, name) for name in given}
         return TailingOptions(**values | {"log_format": self.format_options()})
 
     @property

@@ -76,6 +76,15 @@ class QueueOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class TopicOptions:
+    """Which topics are read, how much at a time, and where partitions begin that are there at start."""
+
+    topics: tuple[LogTopic, ...]
+    log_start: Literal["beginning", "end", "oldest"]
+    chunk_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class CommitOptions:
     """How lines are gathered into commits, and how many messages are known again."""
 
@@ -88,7 +97,8 @@ class CommitOptions:
 class TailingOptions:
     """Which logs are followed, and how their files are looked for, read and let go.
 
-    `log_format` is for files which no entry of LOG_FILE_PATH names.
+    `log_format` is for files which no entry of LOG_FILE_PATH names. With `any_lines` those of a file whose
+    format nobody knows are cut at their ends.
     """
 
     log_paths: tuple[LogPath, ...]
@@ -100,3 +110,4 @@ class TailingOptions:
     max_open_files: int
     poll_interval_seconds: float
     rotated_hold_seconds: float
+    any_lines: bool = False

@@ -79,6 +79,10 @@ class Writes(Protocol):
         """Every source that a node has registered, with its durable position; None: files of all nodes."""
         ...
 
+    def all_sources(self) -> Sequence[Source]:
+        """Every source there is, those of messages too."""
+        ...
+
     def register(self, source: Source) -> Source:
         """Make a source known; one that is known already is returned as the store has it."""
         ...
@@ -223,6 +227,10 @@ class Notes(Protocol):
         """What was kept under a name last; version 0 when nothing was."""
         ...
 
+    async def note_names(self) -> Sequence[str]:
+        """The names under which something was kept, sorted."""
+        ...
+
     async def keep_note(self, name: str, text: str, version: int) -> bool:
         """Replace a note of this version, whose version is one higher then.
 
@@ -257,6 +265,15 @@ class Store(Writes, Reads, Notes, Protocol):
         ...
 
 
+@runtime_checkable
+class Leasing(Protocol):
+    """A store where a processor holds sources for a while, in which no other one may write of them."""
+
+    def release(self, source_ids: Sequence[str]) -> None:
+        """Let other processors go on with sources at once."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """A store's file as it was after one commit: so many bytes, in pieces that are read as they are taken."""
@@ -285,6 +302,15 @@ class Copyable(Protocol):
         Raises StoreUnavailable when one is being taken already; so do the pieces, when it can no longer be
         read.
         """
+        ...
+
+
+@runtime_checkable
+class Sorting(Protocol):
+    """A store that sorts its records in the background."""
+
+    def resting(self) -> AbstractContextManager[None]:
+        """Nothing is sorted until the context ends, so that all of it can be read as quickly as can be."""
         ...
 
 

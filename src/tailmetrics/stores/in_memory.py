@@ -113,6 +113,9 @@ class InMemoryStore:
     def sources(self, node_id: str | None) -> Sequence[Source]:
         return [source for source in self._open().sources.values() if source.is_of(node_id)]
 
+    def all_sources(self) -> Sequence[Source]:
+        return list(self._open().sources.values())
+
     def register(self, source: Source) -> Source:
         self.register_all([source])
         return self._open().sources[source.source_id]
@@ -148,6 +151,7 @@ class InMemoryStore:
             for reject in itertools.chain.from_iterable(_rejects_of(batch, now) for batch in batches):
                 memory.rejects.append((memory.rejected, reject))
                 memory.rejected += 1
+            memory.rejected += sum(batch.copied.omitted for batch in batches if batch.copied)
             _omit(memory.rejects, self._max_rejects_kept)
             memory.blanks += sum(batch.parsed.blanks for batch in batches)
             memory.commits += 1
@@ -223,6 +227,9 @@ class InMemoryStore:
 
     async def note(self, name: str) -> Note:
         return (await self._asked(None)).notes.get(name, Note(0, ""))
+
+    async def note_names(self) -> Sequence[str]:
+        return sorted((await self._asked(None)).notes)
 
     async def keep_note(self, name: str, text: str, version: int) -> bool:
         if (await self.note(name)).version != version:
@@ -316,8 +323,9 @@ def _records_of(batch: Batch) -> pl.DataFrame:
     )
 
 
-def _rejects_of(batch: Batch, seen_at: datetime) -> list[Reject]:
+def _rejects_of(batch: Batch, now: datetime) -> list[Reject]:
     rows = batch.parsed.rejects.select("offset", "reason", "line").iter_rows()
+    seen_at = batch.seen_at(now)
     return [
         Reject(batch.source_id, batch.path, offset, reason, line, seen_at) for offset, reason, line in rows
     ]

@@ -8,7 +8,7 @@ from dataclasses import replace
 from tailmetrics.errors import UndecidedFormat
 from tailmetrics.formats import has_header
 from tailmetrics.formats.detection import decided, head_of
-from tailmetrics.formats.framing import framing_of
+from tailmetrics.formats.framing import ANY_LINES, framing_of
 from tailmetrics.formats.w3c.directives import header_after, header_before
 from tailmetrics.settings import FormatOptions, TailingOptions
 from tailmetrics.sources import TAIL_BYTES, LineChunk, LongLine, Registration, Source
@@ -188,8 +188,10 @@ class Follower:
         try:
             log_format = decided(head_of(self.file.read), self.log_format, is_whole=is_whole)
         except UndecidedFormat as error:
-            self._undecided = self.stamp, error
-            raise
+            if not self._options.any_lines:
+                self._undecided = self.stamp, error
+                raise
+            log_format = replace(self.log_format, name=ANY_LINES)
         if log_format is None:
             return None
         if log_format != self.log_format:

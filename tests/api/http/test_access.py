@@ -34,6 +34,7 @@ OPEN = {
     "GET /status/{token}",
     "GET /openapi.json",
     "GET /health",
+    "GET /serving",
     "GET /ready",
     "POST /session",
     "POST /session/end",

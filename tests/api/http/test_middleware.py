@@ -26,6 +26,7 @@ def probes(tmp_path: Path, store: Store) -> Iterator[httpx.Client]:
     "path",
     [
         "/health",
+        "/serving",
         "/ready",
         "/docs",
         "/openapi.json",

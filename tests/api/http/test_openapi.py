@@ -65,7 +65,7 @@ def test_every_error_is_a_problem(document: dict[str, Any]) -> None:
         for status, response in operation["responses"].items()
         if status >= "400" and "application/problem+json" not in response["content"]
     ]
-    assert others == ["get /ready 503"]  # which says what is not ready
+    assert others == ["get /serving 503", "get /ready 503"]  # which says what is not ready
 
 
 def test_a_log_is_text_or_a_file_to_choose(document: dict[str, Any]) -> None:

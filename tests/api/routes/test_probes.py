@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from pathlib import Path
 
@@ -280,3 +281,42 @@ def test_a_process_that_reads_no_lines_counts_nothing_by_customer(tmp_path: Path
 
 def test_requests_by_customer_need_the_key_of_readers(tmp_path: Path) -> None:
     assert by_customer(tmp_path, FakeIngestion(), 1, api_read_key="0123456789abcdef").status_code == 401
+
+
+class TestServing:
+    def test_it_is_to_be_asked_while_its_store_answers(self, client: httpx.Client) -> None:
+        response = client.get("/serving")
+        assert (response.status_code, response.json()) == (200, {"serving": True, "reason": None})
+
+    @pytest.mark.parametrize("answers", [hangs, is_away])
+    def test_it_is_not_when_its_store_does_not_answer(
+        self,
+        tmp_path: Path,
+        store: Store,
+        monkeypatch: pytest.MonkeyPatch,
+        answers: Callable[[object], Coroutine[None, None, None]],
+    ) -> None:
+        monkeypatch.setattr(probes, "STORE_ANSWER_SECONDS", 0.01)
+        monkeypatch.setattr(type(store), "ping", answers)
+        with serving(create_app(settings_in(tmp_path), store, None, Metrics())) as client:
+            response = client.get("/serving")
+        assert (response.status_code, response.json()["serving"]) == (503, False)
+        assert response.json()["reason"] == "its store does not answer it; /ready says more"
+
+    def test_it_is_while_a_processor_misses_its_log(self, tmp_path: Path, store: Store) -> None:
+        """All who serve the store would be left out at once."""
+        store.report("one", [replace(MISSING_SOURCE, path="/var/log/shop.log")])
+        with serving(create_app(settings_in(tmp_path), store, None, Metrics())) as client:
+            assert (client.get("/ready").status_code, client.get("/serving").status_code) == (503, 200)
+
+    @pytest.mark.parametrize("path", ["/serving", "/ready"])
+    def test_it_is_not_once_the_process_was_told_to_end(
+        self, tmp_path: Path, store: Store, path: str
+    ) -> None:
+        app = create_app(settings_in(tmp_path), store, None, Metrics())
+        app.state.is_ending = True
+        with serving(app) as client:
+            response = client.get(path)
+            assert client.get("/health").status_code == 200
+        assert response.status_code == 503
+        assert "this process was told to end" in response.text

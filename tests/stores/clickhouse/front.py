@@ -13,6 +13,8 @@ Keeper.
 from __future__ import annotations
 
 import base64
+import email
+import email.policy
 import gzip
 import re
 import signal
@@ -66,6 +68,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _run(self) -> None:
         body = self._body()
         given = dict(parse_qsl(urlsplit(self.path).query, keep_blank_values=True))
+        if self.headers.get_content_maintype() == "multipart":
+            given, body = given | _form(self.headers["Content-Type"], body), b""
         connection = chdb.connect(self.folder)
         try:
             self._answer(200, self._result(connection, given, body))
@@ -142,6 +146,15 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 _ESCAPED = str.maketrans({"'": "\\'", "\\": "\\\\"})
+
+
+def _form(kind: str, body: bytes) -> dict[str, str]:
+    """The fields of a form, as what is too long for an address comes."""
+    form = email.message_from_bytes(f"Content-Type: {kind}\r\n\r\n".encode() + body, policy=email.policy.HTTP)
+    return {
+        str(part.get_param("name", header="Content-Disposition")): part.get_payload(decode=True).decode()
+        for part in form.get_payload()
+    }
 
 
 class _Server(ThreadingHTTPServer):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from tailmetrics.stores.influxdb.record_points import Progress
-from tailmetrics.stores.influxdb.source_points import assign_lanes, line_of, stored_source
+from tailmetrics.stores.influxdb.source_points import assign_lanes, line_of, registered, stored_source
 from tailmetrics.windows import to_us
 from tests.builders import at, source_of
 from tests.stores.influxdb.writing import NOW_US, stored
@@ -75,7 +75,7 @@ def test_the_point_of_a_source_counts_its_commits() -> None:
 
 def test_a_source_in_the_place_of_one_that_was_forgotten_brings_no_version_back() -> None:
     """The version of the store is the sum of these counts."""
-    counts = [assign_lanes([source_of(inode=number + 1)], [], NOW_US)[0].commits for number in range(20)]
+    counts = [registered(stored(source_of(inode=number + 1))).commits for number in range(20)]
     assert len(set(counts)) == 20
 
 

@@ -30,7 +30,7 @@ from tailmetrics.telemetry.log import EventLog
 log = EventLog()
 
 # What shows nothing of what was logged, nor of where; /ready says less to somebody without a key.
-OPEN_PATHS = frozenset({"/", "/docs", "/openapi.json", "/health", "/ready"})
+OPEN_PATHS = frozenset({"/", "/docs", "/openapi.json", "/health", "/serving", "/ready"})
 OPEN_FOLDERS = ("/static/", "/status/")  # a status page has its own key in its address
 # Lines may hold more than was counted of them: with any key set one is needed to read them.
 _ENDING_OF_LINES = "/requests"

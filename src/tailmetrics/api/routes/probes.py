@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Coroutine
 from importlib.metadata import version
-from typing import Literal
+from typing import Any, Literal
 
 from fastapi import APIRouter, Request
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -19,6 +20,7 @@ from tailmetrics.api.service_schemas import (
     Health,
     IngestionReadiness,
     Readiness,
+    Serving,
     StoreReadiness,
     WarningOfSource,
 )
@@ -28,6 +30,7 @@ from tailmetrics.status import SourceStatus
 
 STORE_ANSWER_SECONDS = 5.0  # a store that takes longer to answer a ping counts as away
 
+_ENDING = "this process was told to end, and answers what still comes for a while"
 _SHOWN_WITH_A_KEY = "the reason is shown to those with a key"
 
 router = APIRouter(tags=["service"])
@@ -46,6 +49,25 @@ async def health() -> Response:
 
 
 @router.get(
+    "/serving",
+    summary="Whether requests are to be sent to this process",
+    operation_id="serving",
+    responses={
+        200: {"model": Serving},
+        503: {"model": Serving, "description": "Its store does not answer it, or the process is ending."},
+        **problem_responses(),
+    },
+)
+async def serving(request: Request, services: Context) -> Response:
+    """For a balancer of several processes: looks at nothing that is the same for all, as a missing log."""
+    reason = _ENDING if _is_ending(request) else None
+    if reason is None and await _store_error(services.store.ping()) is not None:
+        reason = "its store does not answer it; /ready says more"
+    content: Serving = {"serving": reason is None, "reason": reason}
+    return documents.json_response(content, 503 if reason else 200)
+
+
+@router.get(
     "/ready",
     summary="Whether the store answers and lines are being read",
     operation_id="ready",
@@ -53,7 +75,8 @@ async def health() -> Response:
         200: {"model": Readiness},
         503: {
             "model": Readiness,
-            "description": "The store does not answer, no lines are being read, or a path never had a file.",
+            "description": "The store does not answer, no lines are being read, a path never had a file, or "
+            "the process is ending.",
         },
         **problem_responses(),
     },
@@ -73,7 +96,8 @@ async def ready(request: Request, services: Context) -> Response:
     ingestion = ingestion_readiness(services)
     crash = ingestion["last_error"] if ingestion["state"] not in {"running", None} else None
     faults = (status.fault for status in statuses)
-    reasons = [*filter(None, (error, ingestion["store_error"], crash, *faults))]
+    ending = _ENDING if _is_ending(request) else None
+    reasons = [*filter(None, (ending, error, ingestion["store_error"], crash, *faults))]
     content: Readiness = {
         "ready": not reasons and ingestion["state"] in {"running", None},
         "reasons": reasons,
@@ -180,17 +204,29 @@ def _without_names(content: Readiness) -> Readiness:
 
 async def _look(services: Services) -> tuple[str | None, tuple[SourceStatus, ...]]:
     """Why the store does not answer, None when it does, and what is known of the sources."""
-    known = () if services.ingestion is None else tuple(services.ingestion.sources())
+    if services.ingestion is not None:
+        return await _store_error(services.store.ping()), tuple(services.ingestion.sources())
+    known: list[SourceStatus] = []
+
+    async def look() -> None:
+        known.extend((await services.store.status()).sources)
+
+    return await _store_error(look()), tuple(known)
+
+
+async def _store_error(asking: Coroutine[Any, Any, None]) -> str | None:
+    """Why the store does not answer what it is asked, None when it does."""
     try:
-        if services.ingestion is None:
-            status = await asyncio.wait_for(services.store.status(), STORE_ANSWER_SECONDS)
-            return None, status.sources
-        await asyncio.wait_for(services.store.ping(), STORE_ANSWER_SECONDS)
+        await asyncio.wait_for(asking, STORE_ANSWER_SECONDS)
     except asyncio.TimeoutError:
-        return f"no answer within {STORE_ANSWER_SECONDS:g} seconds", known
+        return f"no answer within {STORE_ANSWER_SECONDS:g} seconds"
     except StoreError as error:
-        return str(error), known
-    return None, known
+        return str(error)
+    return None
+
+
+def _is_ending(request: Request) -> bool:
+    return getattr(request.app.state, "is_ending", False)
 
 
 async def _series(services: Services) -> int | None:

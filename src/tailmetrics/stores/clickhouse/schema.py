@@ -4,12 +4,15 @@ Times are microseconds since 1970-01-01T00:00:00Z, so that windows are arithmeti
 from 1 to 9999 fit, which they do not in DateTime64. Text is compared by its bytes.
 
 `records` are requests, by customer and time. A `commit` is the number of the entry of `log` that they were
-written with. Rows without a customer are no requests but fences: they stand where a writer that did not end
-its commit was shut out of it. Whoever asks of all customers leaves them out.
+written with. Rows of a negative status, and without a customer, are no requests but fences: they stand where
+a writer that did not end its commit was shut out of it. Whoever asks of all customers leaves them out, by the
+status: it is two bytes that most questions read anyway. The times of the first and of the last request are
+kept with each part, as no index leads to them.
 
-`log` says what was committed, entry by entry: a row without `source_id` is the commit, beside it are the
-sources as they are behind it. Each number has one writer, the first to insert it. `done` are the numbers of
-those whose records are all there, where `is_done` does not say so at once.
+`log` says what was committed, entry by entry: a row without `source_id` is the commit, with sums over all up
+to it, and beside it, with entry 0, are the sources as they are behind it and were `before`. Each number has
+one writer, the first to insert it. An entry is pending until `is_done` says that its records are all there,
+or its number is in `done`, or another entry `undoes` it.
 
 On a cluster `records` is Distributed over the shards, each customer on one of them; all other tables are
 whole on every replica of every shard.
@@ -22,10 +25,13 @@ from dataclasses import dataclass
 
 SCHEMA_VERSION = 1
 
+IS_REQUEST = "status_code >= 0"
+IS_REJECT = "source_id != ''"
+
 # An insert of the same token as one of so many before it changes nothing.
 _WINDOW = 10_000
 
-_RECORDS = """
+_RECORDS = f"""
     customer_id String,
     time_us Int64 CODEC(Delta, LZ4),
     path LowCardinality(String),
@@ -34,7 +40,10 @@ _RECORDS = """
     source LowCardinality(String),
     `offset` Int64 CODEC(T64, LZ4),
     commit UInt64 CODEC(T64, LZ4),
-    INDEX commits commit TYPE minmax GRANULARITY 64"""
+    INDEX commits commit TYPE minmax GRANULARITY 64,
+    PROJECTION edges (
+        SELECT {IS_REQUEST}, count(), min(time_us), max(time_us) GROUP BY {IS_REQUEST}
+    )"""
 
 _TABLES = {
     "store": ("schema_version UInt32, store_id String", "MergeTree", "schema_version"),
@@ -45,16 +54,19 @@ _TABLES = {
     number UInt64,
     writer String,
     attempt String,
-    written_us Int64,
+    written_us Int64 DEFAULT toUnixTimestamp64Micro(now64(6)),
+    undoes UInt64,
     is_done UInt8,
     records Int64,
     rejects Int64,
+    kept_rejects Int64,
+    blanks Int64,
     all_records Int64,
     all_rejects Int64,
     all_blanks Int64,
     spans String,
     is_gone UInt8,
-    position Int64,
+    node_id String,
     source String,
     before String""",
         "ReplacingMergeTree(number)",
@@ -82,8 +94,8 @@ _TABLES = {
     "notes": ("name String, version UInt64, writer String, text String", "MergeTree", "(name, version)"),
 }
 
-DAILY_STATS = """
-CREATE VIEW IF NOT EXISTS daily_stats{on} AS
+_DAILY_STATS = f"""
+CREATE VIEW IF NOT EXISTS daily_stats{{on}} AS
 SELECT customer_id, day, count() AS total_requests,
     countIf(status_code != 0 AND status_code < 400) AS successful_requests,
     total_requests - successful_requests AS failed_requests,
@@ -96,7 +108,7 @@ FROM (
         addDays(
             toDate32('1970-01-01'), intDiv(time_us - positiveModulo(time_us, 86400000000), 86400000000)
         ) AS day
-    FROM records WHERE customer_id != ''
+    FROM records WHERE {IS_REQUEST}
 )
 GROUP BY customer_id, day"""
 
@@ -113,9 +125,16 @@ def names() -> Sequence[str]:
     return ("records", *_TABLES)
 
 
+def stored(table: str, cluster: Cluster | None) -> str:
+    """The table as a DELETE names it: where its rows are, on all servers that have some."""
+    if cluster is None:
+        return table
+    return f"{table}_local ON CLUSTER `{cluster.name}`" if table == "records" else table
+
+
 def statements(cluster: Cluster | None) -> Iterator[str]:
     """What makes the tables and the view where there are none, one statement after the other."""
-    on = "" if cluster is None else f" ON CLUSTER `{cluster.name}`"
+    on = _on(cluster)
     for name, (columns, engine, order) in _TABLES.items():
         yield _table(name, on, columns, _engine(engine, cluster, name, everywhere=True), order)
     if cluster is None:
@@ -128,14 +147,25 @@ def statements(cluster: Cluster | None) -> Iterator[str]:
             f"ENGINE = Distributed('{cluster.name}', currentDatabase(), records_local, "
             "cityHash64(customer_id))"
         )
-    yield DAILY_STATS.format(on=on).strip()
+    yield daily_stats(cluster)
+
+
+def daily_stats(cluster: Cluster | None) -> str:
+    """What makes the view of that name, for those who ask the database themselves."""
+    return _DAILY_STATS.format(on=_on(cluster)).strip()
+
+
+def _on(cluster: Cluster | None) -> str:
+    return "" if cluster is None else f" ON CLUSTER `{cluster.name}`"
 
 
 def _table(name: str, on: str, columns: str, engine: str, order: str) -> str:
     window = ("replicated" if engine.startswith("Replicated") else "non_replicated") + "_deduplication_window"
+    # Else rows of a table with a projection cannot be deleted before they are merged.
+    rebuilt = ", lightweight_mutation_projection_mode = 'rebuild'" if "PROJECTION" in columns else ""
     return (
         f"CREATE TABLE IF NOT EXISTS {name}{on} ({columns.rstrip()}\n) ENGINE = {engine}\nORDER BY {order}\n"
-        f"SETTINGS {window} = {_WINDOW}"
+        f"SETTINGS {window} = {_WINDOW}{rebuilt}"
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import duckdb
 
 from tailmetrics.stores.base import Note
@@ -12,6 +14,11 @@ def note(reader: Reader, name: str) -> Note:
     """The note of a name. Raises StoreUnavailable."""
     found = reader.run("SELECT version, text FROM notes WHERE name = $name", {"name": name})
     return Note(*found[0]) if found else Note(0, "")
+
+
+def names(reader: Reader) -> Sequence[str]:
+    """The names of all notes. Raises StoreUnavailable."""
+    return [name for (name,) in reader.run("SELECT name FROM notes ORDER BY name")]
 
 
 def replace(connection: duckdb.DuckDBPyConnection, name: str, text: str, version: int) -> bool:

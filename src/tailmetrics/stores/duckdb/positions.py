@@ -157,7 +157,7 @@ class Positions:
         for batch in batches:
             row = rows[batch.source_id]
             row["records"] += batch.parsed.records.height
-            row["rejects"] += batch.parsed.rejects.height
+            row["rejects"] += batch.rejects
             row["blanks"] += batch.parsed.blanks
         if len(rows) <= _FEW_SOURCES:
             for row in rows.values():

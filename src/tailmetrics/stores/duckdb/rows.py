@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any
 
 import duckdb
@@ -91,7 +91,8 @@ class RowWriter:
             elif batch.parsed.records.height:
                 plain.append(_with_key(batch.parsed.records, key))
             if batch.parsed.rejects.height:
-                rejects.append(_with_key(batch.parsed.rejects, key))
+                seen_at = pl.lit(_naive(batch.seen_at(now)), pl.Datetime("us"))
+                rejects.append(_with_key(batch.parsed.rejects, key).with_columns(seen_at=seen_at))
         self._insert_texts(end)
         self._inserted_end = end
         self._insert_frames(
@@ -106,9 +107,7 @@ class RowWriter:
         if rejects:
             rows = pl.concat(rejects, rechunk=True).with_row_index("id", first_reject_id)
             self._insert_frames(
-                'INSERT INTO rejects SELECT id, source_key, "offset", reason, line, $now FROM',
-                [rows],
-                {"now": now},
+                'INSERT INTO rejects SELECT id, source_key, "offset", reason, line, seen_at FROM', [rows], {}
             )
 
     def committed(self) -> None:
@@ -128,6 +127,10 @@ class RowWriter:
             incoming = FrameStream(*frames)  # noqa: F841
             sharing = _BY_ONE_THREAD if len(frames) > 1 else ""
             self._connection.execute(f"{insert} incoming {sharing}", parameters)
+
+
+def _naive(moment: datetime) -> datetime:
+    return moment if moment.tzinfo is None else moment.astimezone(timezone.utc).replace(tzinfo=None)
 
 
 def _with_key(frame: pl.DataFrame, key: int) -> pl.DataFrame:

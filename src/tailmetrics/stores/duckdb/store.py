@@ -35,6 +35,7 @@ from tailmetrics.stores.results import took_too_long
 _Answer = TypeVar("_Answer")
 
 _QUERIES_AT_ONCE = 8
+_LONGEST_REST_SECONDS = 1e6
 
 
 class DuckDBStore(ReaderQueries):
@@ -64,6 +65,10 @@ class DuckDBStore(ReaderQueries):
     def sources(self, node_id: str | None) -> Sequence[Source]:
         with self._lock:
             return [source for source in self._open_writer().sources.values() if source.is_of(node_id)]
+
+    def all_sources(self) -> Sequence[Source]:
+        with self._lock:
+            return list(self._open_writer().sources.values())
 
     def forget(self, source_ids: Sequence[str], *, with_records: bool = False) -> int:
         with self._lock:
@@ -137,6 +142,9 @@ class DuckDBStore(ReaderQueries):
     async def note(self, name: str) -> Note:
         return await self._ask(lambda reader: notes.note(reader, name))
 
+    async def note_names(self) -> Sequence[str]:
+        return await self._ask(notes.names)
+
     async def status(self) -> StoreStatus:
         counts = self._writer.counts
         return StoreStatus(
@@ -166,6 +174,9 @@ class DuckDBStore(ReaderQueries):
             schema.read_all(cursor)
         self._file.check_present()
         return True
+
+    def resting(self) -> AbstractContextManager[None]:
+        return self._open_writer().resting(_LONGEST_REST_SECONDS)
 
     def copying(self) -> AbstractContextManager[FileSnapshot]:
         self._open_anew()

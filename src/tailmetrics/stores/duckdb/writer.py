@@ -102,7 +102,8 @@ class Writer:
         if not moved:
             return
         records = sum(batch.parsed.records.height for batch in batches)
-        rejected = sum(batch.parsed.rejects.height for batch in batches)
+        rejected = sum(batch.rejects for batch in batches)
+        inserted = sum(batch.parsed.rejects.height for batch in batches)
         frames = [frame for batch in batches if (frame := batch.parsed.records).height]
         now = utc_now()
         with self._transaction([frame["customer_id"] for frame in frames]):
@@ -113,7 +114,7 @@ class Writer:
         with self._counting:
             self.counts.records += records
             self.counts.rejects += rejected
-            self.counts.last_reject_id += rejected
+            self.counts.last_reject_id += inserted
             self.counts.blanks += sum(batch.parsed.blanks for batch in batches)
             self.counts.commits += 1
         self.changes.committed([frame["timestamp"] for frame in frames])
@@ -131,9 +132,9 @@ class Writer:
         kept = [thinned(batch, of_source) for batch in batches]
         keys = self._positions.keys
         self._rows.insert(kept, keys, self.counts.last_reject_id + 1, now)
-        rejected = {keys[batch.source_id] for batch in batches if batch.parsed.rejects.height}
+        rejected = {keys[batch.source_id] for batch in batches if batch.rejects}
         if rejected:
-            omitted = sum(batch.parsed.rejects.height for batch in batches)
+            omitted = sum(batch.rejects for batch in batches)
             omitted -= sum(batch.parsed.rejects.height for batch in kept)
             omitted += omit_rejects(self._connection, rejected, self._max_rejects_kept)
             count_omitted(self._connection, omitted)

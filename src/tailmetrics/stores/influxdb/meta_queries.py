@@ -76,6 +76,17 @@ from(bucket: bucket)
     |> yield(name: "lines")
 """
 
+LAST_ORDER = """
+from(bucket: bucket)
+    |> range(start: 1970-01-01T00:00:00Z)
+    |> filter(fn: (r) => r._measurement == "reject" and r._field == "order")
+    |> filter(fn: (r) => r._value >= int(v: first) and r._value < int(v: end))
+    |> group()
+    |> max()
+    |> keep(columns: ["_value"])
+    |> yield(name: "last")
+"""
+
 PING = """
 from(bucket: bucket)
     |> range(start: 1970-01-01T00:00:00Z, stop: 1970-01-01T00:00:01Z)

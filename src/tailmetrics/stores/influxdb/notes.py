@@ -6,13 +6,14 @@ import contextlib
 import random
 import threading
 import time
+from collections.abc import Sequence
 from typing import Final
 
 from tailmetrics.errors import StoreUnavailable
 from tailmetrics.stores.base import Note
 from tailmetrics.stores.influxdb.csv import Tables
 from tailmetrics.stores.influxdb.leases import CLAIM_PAUSE_SECONDS, Claimed, Leases
-from tailmetrics.stores.influxdb.line_protocol import encoded, point
+from tailmetrics.stores.influxdb.line_protocol import decoded, encoded, point
 from tailmetrics.stores.influxdb.reader import InfluxDBReader
 from tailmetrics.stores.influxdb.server import Server
 
@@ -27,6 +28,15 @@ from(bucket: bucket)
     |> keep(columns: ["piece", "_value"])
     |> group()
     |> yield(name: "note")
+"""
+
+NAMES = """
+from(bucket: bucket)
+    |> range(start: 1970-01-01T00:00:00Z, stop: 1970-01-01T00:00:01Z)
+    |> filter(fn: (r) => r._measurement == "note" and r.piece == "0" and r._field == "text")
+    |> keep(columns: ["name"])
+    |> group()
+    |> yield(name: "names")
 """
 
 
@@ -76,6 +86,12 @@ def _lines(name: str, text: str, version: int) -> list[str]:
 async def note(reader: InfluxDBReader, name: str) -> Note:
     """Raises StoreUnavailable."""
     return note_of(await reader.run(NOTE, {"bucket": reader.meta_bucket, "name": encoded(name)}))
+
+
+async def names(reader: InfluxDBReader) -> Sequence[str]:
+    """The names of all notes. Raises StoreUnavailable."""
+    found = await reader.run(NAMES, {"bucket": reader.meta_bucket})
+    return sorted(decoded(found["names"]["name"])) if "names" in found else []
 
 
 def note_of(found: dict[str, Tables]) -> Note:

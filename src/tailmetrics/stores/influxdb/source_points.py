@@ -13,9 +13,7 @@ from tailmetrics.stores.influxdb.record_points import BASE_JITTER, BASE_STEP, Pr
 from tailmetrics.windows import from_us, to_us
 
 MOST_LANES = 64  # of a node: sources beside each other beyond this share one, far apart in their slots
-# The counts of commits, added up, are the version of the store: a source that takes the place of one that was
-# forgotten must not bring an older sum back, so each begins to count somewhere else. Many fit in 64 bits.
-_FIRST_COMMIT_BELOW = 2**40
+_FIRST_COMMIT_BELOW = 2**40  # so that the sum of many fits in 64 bits
 _ACTIVE_SECONDS = 600.0  # a source that was committed to so recently may go on
 
 # What the point of a source holds of it, besides its checkpoint and progress; times are microseconds.
@@ -30,8 +28,7 @@ class StoredSource:
     """A source with all that its point holds.
 
     `lane` and `base` are where its lines lie (see record_points), `family` the name it was registered
-    under. `records`, `rejects` and `blanks` count lines since its beginning, `commits` the changes, from
-    anywhere on.
+    under. `records`, `rejects` and `blanks` count lines since its beginning, `commits` the changes.
     """
 
     source: Source
@@ -114,12 +111,21 @@ def assign_lanes(new: Sequence[Source], known: Iterable[StoredSource], now_us: i
         # Two processes that register at the same moment do not see each other: their bases differ.
         jitter = _hash(source.source_id) % BASE_JITTER
         base = jitter if last is None else last.base + last.progress.lines + BASE_STEP + jitter
-        first_commit = _hash(source.source_id) % _FIRST_COMMIT_BELOW
-        stored = StoredSource(source, lane, base, source.path, commits=first_commit)
+        stored = StoredSource(source, lane, base, source.path)
         assigned.append(stored)
         last_in_lane[lane] = lane_of_family[source.path] = stored
         busy.add(lane)
     return assigned
+
+
+def registered(stored: StoredSource, **changes: Any) -> StoredSource:
+    """The source after the commit that makes it known.
+
+    All counts of commits, added up, are in the version of the store, and a source that takes the place of one
+    that was forgotten must not bring an older sum back: each begins to count somewhere else.
+    """
+    first = _hash(stored.source.source_id) % _FIRST_COMMIT_BELOW
+    return replace(stored, commits=first, **changes)
 
 
 def committed(stored: StoredSource, **changes: Any) -> StoredSource:

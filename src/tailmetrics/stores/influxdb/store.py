@@ -32,7 +32,7 @@ from tailmetrics.stats import (
 from tailmetrics.status import SourceStatus
 from tailmetrics.stores.base import COMMIT_LINES, READ_AHEAD, Changes, Note, asked
 from tailmetrics.stores.influxdb import counts_query, filtered_query, meta_queries, records_query, stats_query
-from tailmetrics.stores.influxdb.notes import InfluxDBNotes, note
+from tailmetrics.stores.influxdb.notes import InfluxDBNotes, names, note
 from tailmetrics.stores.influxdb.reader import InfluxDBReader
 from tailmetrics.stores.influxdb.server import CONNECT_SECONDS, Server
 from tailmetrics.stores.influxdb.summaries import InfluxDBSummaries
@@ -87,6 +87,10 @@ class InfluxDBStore:
         with self._lock:
             return [stored.source for stored in self._open_writer().sources(node_id).values()]
 
+    def all_sources(self) -> Sequence[Source]:
+        with self._lock:
+            return self._open_writer().all_sources()
+
     def register(self, source: Source) -> Source:
         with self._lock:
             return self._open_writer().register([source])[source.source_id].source
@@ -105,6 +109,10 @@ class InfluxDBStore:
     def write(self, batches: Sequence[Batch]) -> None:
         with self._lock:
             self._open_writer().write(batches)
+
+    def release(self, source_ids: Sequence[str]) -> None:
+        with self._lock:
+            self._open_writer().release(source_ids)
 
     def forget(self, source_ids: Sequence[str], *, with_records: bool = False) -> int:
         with self._lock:
@@ -158,6 +166,9 @@ class InfluxDBStore:
 
     async def note(self, name: str) -> Note:
         return await self._ask(lambda reader: note(reader, name))
+
+    async def note_names(self) -> Sequence[str]:
+        return await self._ask(names)
 
     async def keep_note(self, name: str, text: str, version: int) -> bool:
         self._open_writer()

@@ -19,6 +19,7 @@ from tailmetrics.stores.influxdb.leases import Holder, Leases
 from tailmetrics.stores.influxdb.line_protocol import point, record_lines
 from tailmetrics.stores.influxdb.meta_queries import (
     ALL_SOURCES,
+    LAST_ORDER,
     ORDERS_A_MICROSECOND,
     SOURCES,
     STATUSES_A_POINT,
@@ -32,6 +33,7 @@ from tailmetrics.stores.influxdb.source_points import (
     committed,
     line_of,
     node_tag,
+    registered,
     stored_source,
 )
 from tailmetrics.stores.reject_limits import halves, kept_of_source
@@ -40,6 +42,7 @@ from tailmetrics.stores.windowing import Span, spans_touched
 from tailmetrics.windows import to_us
 
 _IDS_A_QUERY = 200
+_COPIED_ORDERS = 1 << 20  # from that of a time on, in which those of one commit lie
 _LAST_REJECTS = "-last"  # behind the lane's name: their times are places, which lines' numbers may be too
 
 
@@ -81,6 +84,9 @@ class InfluxDBWriter:
         self._of_node[node_id] = found
         return dict(found)
 
+    def all_sources(self) -> list[Source]:
+        return [stored.source for stored in self._stored(ALL_SOURCES, {}).values()]
+
     def register(self, sources: Sequence[Source]) -> dict[str, StoredSource]:
         """Write those that are not known yet; returns all of them as the store has them."""
         ids = [source.source_id for source in sources]
@@ -104,7 +110,7 @@ class InfluxDBWriter:
             for stored in assign_lanes(of_node, (neighbours | held).values(), to_us(now)):
                 source = stored.source
                 followed_since = source.followed_since or now
-                found[source.source_id] = committed(
+                found[source.source_id] = registered(
                     stored,
                     source=replace(source, committed_at=now, followed_since=followed_since),
                     holder=self._leases.me.as_text(),
@@ -141,7 +147,7 @@ class InfluxDBWriter:
                 source=replace(stored.source, path=batch.path, checkpoint=batch.checkpoint, committed_at=now),
                 progress=progress,
                 records=stored.records + batch.parsed.records.height,
-                rejects=stored.rejects + batch.parsed.rejects.height,
+                rejects=stored.rejects + batch.rejects,
                 blanks=stored.blanks + batch.parsed.blanks,
             )
         self._refuse_expired(batches)
@@ -155,6 +161,14 @@ class InfluxDBWriter:
             # What is on its way may still arrive, behind a place of this journal that was looked at.
             self._journal = Journal()
             raise
+
+    def release(self, source_ids: Sequence[str]) -> None:
+        """Hold sources no more, so that others need not wait for the end of this processor."""
+        given = {key: replace(self._held[key], holder="") for key in source_ids if key in self._held}
+        if given and self._leases.is_valid:
+            self._write_sources(given)
+        for source_id in given:
+            self._held.pop(source_id, None)
 
     def forget(self, source_ids: Sequence[str], *, with_records: bool) -> int:
         """Drop sources of which no record is left that has not expired; returns how many."""
@@ -264,7 +278,7 @@ class InfluxDBWriter:
             ordinal = stored.rejects + place
             if ordinal >= first and place < height - last:
                 continue
-            self._last_order = max(self._last_order + 1, to_us(_utc_now()) * ORDERS_A_MICROSECOND)
+            self._last_order = max(self._last_order + 1, self._first_order(batch))
             text = json.dumps([batch.source_id, batch.path, offset, reason, line], ensure_ascii=False)
             fields: dict[str, str | int] = {"order": self._last_order, "reject": text}
             if ordinal < first:
@@ -272,6 +286,17 @@ class InfluxDBWriter:
             else:
                 lane = f"{stored.lane_name}{_LAST_REJECTS}"
                 yield point("reject", {"lane": lane}, fields, stored.base + (ordinal - first) % last)
+
+    def _first_order(self, batch: Batch) -> int:
+        """The least place of a reject of the batch in the order of all: that of its time."""
+        first = to_us(batch.seen_at(_utc_now())) * ORDERS_A_MICROSECOND
+        if batch.copied is None or self._last_order:
+            return first
+        # Another process may have copied some of this time already.
+        found = self._server.query_meta(
+            LAST_ORDER, {"first": str(first), "end": str(first + _COPIED_ORDERS)}
+        ).get("last")
+        return first if found is None else int(found["_value"][0]) + 1
 
     def _write_sources(self, sources: dict[str, StoredSource], touched: Sequence[Span] = ()) -> None:
         """Positions, and in the same request the times that records up to them have touched."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
@@ -18,6 +19,11 @@ async def note(queries: Queries, name: str) -> Note:
     pieces = sa.select(notes.c.version, notes.c.data).where(notes.c.name == name).order_by(notes.c.piece)
     rows = await queries.fetch(pieces)
     return Note(rows[0].version if rows else 0, b"".join(row.data for row in rows).decode())
+
+
+async def names(queries: Queries) -> Sequence[str]:
+    """The names of all notes."""
+    return sorted(name for (name,) in await queries.fetch(sa.select(notes.c.name).where(notes.c.piece == 0)))
 
 
 def keep_note(engine: sa.Engine, name: str, text: str, version: int) -> bool:

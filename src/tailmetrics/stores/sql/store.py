@@ -80,6 +80,9 @@ class SqlStore:
     def sources(self, node_id: str | None) -> Sequence[Source]:
         return self._write(lambda writer: writer.sources(node_id))
 
+    def all_sources(self) -> Sequence[Source]:
+        return self._write(lambda writer: writer.all_sources())
+
     def register(self, source: Source) -> Source:
         def register(writer: SqlWriter) -> Source:
             writer.register([source])
@@ -120,6 +123,7 @@ class SqlStore:
     requests = asked(records_query.requests)
     changes = asked(changes)
     note = asked(notes.note)
+    note_names = asked(notes.names)
     rejects = asked(Queries.rejects)
     span = asked(Queries.span)
     _count = asked(records_query.count)

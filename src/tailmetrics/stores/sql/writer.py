@@ -50,9 +50,14 @@ class SqlWriter:
     def sources(self, node_id: str | None) -> Sequence[Source]:
         self._database.start_background(self._engine)
         begins = sa.func.substr(sources.c.node_id, 1, len(MESSAGES_NODE))
-        asked = begins != MESSAGES_NODE if node_id is None else sources.c.node_id == node_id
+        return self._sources(begins != MESSAGES_NODE if node_id is None else sources.c.node_id == node_id)
+
+    def all_sources(self) -> Sequence[Source]:
+        return self._sources(sa.true())
+
+    def _sources(self, condition: sa.ColumnElement[bool]) -> Sequence[Source]:
         with self._engine.begin() as connection:
-            rows = connection.execute(sa.select(sources).where(asked))
+            rows = connection.execute(sa.select(sources).where(condition))
             return [source_of(row) for row in rows]
 
     def source(self, source_id: str) -> Source | None:
@@ -114,19 +119,19 @@ class SqlWriter:
             return
         # Before the transaction: numbers of new customers are committed by themselves.
         keys = self._keys.of([batch.parsed.records for batch in batches if batch.prepared is None])
-        now = _now_us()
+        now = datetime.now(timezone.utc)
         with self._engine.begin() as connection:
             moved = self._locked(connection, batches)
             number = sum(batch.parsed.records.height for batch in batches)
             if number:
                 self._database.insert(connection, records, self._record_rows(moved, batches, keys), number)
             self._insert_rejects(connection, moved, batches, now)
-            self._move(connection, moved, now)
+            self._move(connection, moved, to_us(now))
             # Last, as other processes wait for this row until the commit.
             _count(
                 connection,
                 records=number,
-                rejects=sum(batch.parsed.rejects.height for batch in batches),
+                rejects=sum(batch.rejects for batch in batches),
                 blanks=sum(batch.parsed.blanks for batch in batches),
                 times=[time for batch in batches for time in _span(batch)],
             )
@@ -187,16 +192,23 @@ class SqlWriter:
         connection: sa.Connection,
         moved: dict[str, tuple[int, Batch]],
         batches: Sequence[Batch],
-        now: int,
+        now: datetime,
     ) -> None:
         """Insert those that may be kept, and delete those between the first and the last."""
         of_source = kept_of_source(self._max_rejects_kept)
         rows = with_source_keys(
-            [(moved[batch.source_id][0], thinned(batch, of_source).parsed.rejects) for batch in batches]
+            [
+                (
+                    moved[batch.source_id][0],
+                    thinned(batch, of_source).parsed.rejects.with_columns(
+                        seen_us=pl.lit(to_us(batch.seen_at(now)))
+                    ),
+                )
+                for batch in batches
+            ]
         )
         if rows.is_empty():
             return
-        rows = rows.with_columns(seen_us=pl.lit(now))
         self._database.insert(connection, rejects, [self._database.rows(rows)], rows.height)
         keys = rows["source_key"].unique().to_list()
         for part in per_statement(keys):

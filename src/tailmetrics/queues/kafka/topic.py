@@ -1,0 +1,163 @@
+"""What the brokers say of a topic that is written to."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from tailmetrics.errors import QueueError
+from tailmetrics.queues.kafka.client import (
+    REQUEST_SECONDS,
+    away_text,
+    configuration,
+    meaning,
+    require_client,
+    translated,
+)
+from tailmetrics.urls import KafkaUrl
+
+if TYPE_CHECKING:
+    from confluent_kafka import KafkaError
+    from confluent_kafka.admin import AdminClient
+
+_Answer = TypeVar("_Answer")
+
+_TURN_SECONDS = 0.1
+_USUAL_MOST_BYTES = 1_048_588  # that a broker takes as one message, where it may not be asked
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic as its brokers describe it; one that is made anew has another `topic_id`.
+
+    They take messages of `most_bytes`.
+    """
+
+    cluster: str
+    topic_id: str
+    partitions: int
+    most_bytes: int
+
+
+class Complaints:
+    """What a client says by itself of the brokers, in its words and in ours."""
+
+    def __init__(self, url: KafkaUrl) -> None:
+        self._url = url
+        self._reason = ""
+        self._error: QueueError | None = None
+
+    def note(self, error: KafkaError) -> None:
+        """As the client's `error_cb`."""
+        from confluent_kafka import KafkaError as Kind  # noqa: PLC0415  # an extra
+
+        found = meaning(self._url, error)
+        if error.code() == Kind._ALL_BROKERS_DOWN:
+            self._error = self.away()
+        elif found.is_final:
+            self._error = found
+        else:
+            self._reason = error.str()
+
+    def forget(self) -> None:
+        self._error = None
+
+    def check(self) -> None:
+        """Raise what has kept the client from its work since `forget`: not one broker of several."""
+        if self._error is not None:
+            raise self._error
+
+    def away(self, otherwise: str = "no answer") -> QueueError:
+        return QueueError(f"{self._url}: {away_text(self._reason or otherwise)}", is_final=False)
+
+
+class TopicAdmin:
+    """Asks the brokers of one topic, from any thread. Methods raise QueueError, which says what to do."""
+
+    def __init__(self, url: KafkaUrl) -> None:
+        require_client()
+        self._url = url
+        self._complaints = Complaints(url)
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self._client: AdminClient | None = None
+
+    def describe(self, *, create: bool = False) -> Topic:
+        """The topic, which is made with `create` when it is not there."""
+        from confluent_kafka import KafkaError, KafkaException  # noqa: PLC0415  # an extra
+
+        missing = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC}
+        with self._lock, translated(self._url):
+            self._complaints.forget()
+            if create:
+                try:
+                    return self._describe()
+                except KafkaException as error:
+                    if error.args[0].code() not in missing:
+                        raise
+                self._create()
+            return self._describe()
+
+    def close(self) -> None:
+        """Have whoever waits end with an error."""
+        self._closing.set()
+
+    def _describe(self) -> Topic:
+        from confluent_kafka import TopicCollection  # noqa: PLC0415  # an extra
+
+        name = self._url.topic
+        client = self._connected()
+        described = client.describe_topics(TopicCollection([name]), request_timeout=REQUEST_SECONDS)
+        found = self._answer(described[name])
+        return Topic(
+            cluster=str(client.cluster_id(timeout=REQUEST_SECONDS)),
+            topic_id=str(found.topic_id),
+            partitions=len(found.partitions),
+            most_bytes=self._most_bytes(client),
+        )
+
+    def _most_bytes(self, client: AdminClient) -> int:
+        from confluent_kafka.admin import ConfigResource, ResourceType  # noqa: PLC0415  # an extra
+
+        resource = ConfigResource(ResourceType.TOPIC, self._url.topic)
+        # Who may write to a topic need not be allowed to ask for its settings.
+        with contextlib.suppress(Exception):
+            asked = client.describe_configs([resource], request_timeout=REQUEST_SECONDS)
+            return int(self._answer(asked[resource])["max.message.bytes"].value)
+        return _USUAL_MOST_BYTES
+
+    def _create(self) -> None:
+        from confluent_kafka.admin import NewTopic  # noqa: PLC0415  # an extra
+
+        # With as many partitions and replicas as the brokers give one.
+        topic = NewTopic(self._url.topic, -1, -1)
+        client = self._connected()
+        self._answer(client.create_topics([topic], request_timeout=REQUEST_SECONDS)[self._url.topic])
+        deadline = time.monotonic() + REQUEST_SECONDS
+        while self._url.topic not in client.list_topics(timeout=REQUEST_SECONDS).topics:
+            if time.monotonic() > deadline:
+                raise self._complaints.away("the topic that was made does not appear")
+            self._closing.wait(_TURN_SECONDS)
+
+    def _connected(self) -> AdminClient:
+        from confluent_kafka.admin import AdminClient  # noqa: PLC0415  # an extra
+
+        if self._client is None:
+            settings = configuration(self._url, "admin")
+            self._client = AdminClient(settings | {"error_cb": self._complaints.note})
+        return self._client
+
+    def _answer(self, asked: Future[_Answer]) -> _Answer:
+        """What was asked for, or what the client says meanwhile of the brokers."""
+        client = self._connected()
+        deadline = time.monotonic() + REQUEST_SECONDS
+        while not asked.done():
+            client.poll(_TURN_SECONDS)
+            self._complaints.check()
+            if time.monotonic() > deadline or self._closing.is_set():
+                raise self._complaints.away()
+        return asked.result()
