@@ -73,6 +73,7 @@ class Committer:
     ) -> None:
         self.store_error: str | None = None
         self.pulse = Pulse()  # of commits
+        self._away = ""  # what was, by its own words
         self._store = store
         self._deduplication = Deduplication(store, options.max_messages_remembered)
         self._partitions = Partitions(store, partitions)
@@ -228,7 +229,7 @@ class Committer:
                 return  # told to end while the store is away
             raise
         if self.store_error is not None:
-            log.info("the store answers again")
+            log.info(f"{self._away} answers again")
         self.store_error = None
         for batch in group:
             self._partitions.committed(batch)
@@ -265,14 +266,20 @@ class Committer:
         if str(error) != self.store_error:
             log_away(error)
         self.store_error = str(error)
+        self._away = _subject_of(error)
 
 
 def log_away(error: BaseException | None) -> None:
     """Say that the store is away, louder when somebody has to do something about it."""
+    subject = _subject_of(error)
     if isinstance(error, StoreRefused):
-        log.error("the store refuses this service, trying again until it is mended", error=str(error))
+        log.error(f"{subject} refuses this service, trying again until it is mended", error=str(error))
     else:
-        log.warning("the store is away, trying again", error=str(error))
+        log.warning(f"{subject} is away, trying again", error=str(error))
+
+
+def _subject_of(error: BaseException | None) -> str:
+    return error.subject if isinstance(error, StoreUnavailable) else "the store"
 
 
 def _without_refused(

@@ -244,7 +244,11 @@ def flow_from_settings() -> Dataflow:
 
 
 def _refuse_cluster() -> None:
-    """Each file belongs to one worker of all, and its process may see another disk: it would stay unread."""
+    """Each file belongs to one worker of all, and its process may see another disk: it would stay unread.
+
+    On one machine too what is known of a log and of what rotation makes of it must be known to one process,
+    and one that dies takes the others along.
+    """
     parser = argparse.ArgumentParser(add_help=False)  # with what that command takes for addresses
     parser.add_argument("-a", "--addresses", default=os.environ.get("BYTEWAX_ADDRESSES"))
     addresses = parser.parse_known_args()[0].addresses
@@ -253,7 +257,8 @@ def _refuse_cluster() -> None:
     if addresses is not None and len(processes := [each for each in addresses.split(";") if each]) > 1:
         problem = (
             f"bytewax.run: found a cluster of {len(processes)} processes, expected one: they may see "
-            "different disks, and share out the same files. Use -w for workers, and run `tailmetrics ingest` "
-            "on each machine, with a NODE_ID of its own"
+            "different disks, and share out the same files, and one that dies would end the others. Use -w "
+            "for workers, `tailmetrics ingest --processes N` for processes on one machine, and run "
+            "`tailmetrics ingest` on each machine, with a NODE_ID of its own"
         )
         raise SettingsError([problem])
