@@ -60,7 +60,6 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
     "queues/kafka/test_consumer.py": (
         "queues/kafka/assignment.py",
         "queues/kafka/inbox.py",
-        "queues/kafka/partition.py",
         "queues/kafka/reader.py",
     ),
     "queues/test_publisher.py": ("cli/publish.py",),
