@@ -53,7 +53,7 @@ class Shipper:
         name = chunk.log_format.name
         room = self._room(fixed)
         header, begin = chunk.header, 0
-        for end in _ends(chunk.data, framing_of(name), room, one_line=self.one_line):
+        for end in ends(chunk.data, framing_of(name), room, one_line=self.one_line):
             value = chunk.data[begin:end]
             too_long = len(value) + len(header) > room
             yield _shipment(fixed, value, chunk.offset + begin, chunk.offset + end, header, too_long=too_long)
@@ -88,7 +88,7 @@ def _shipment(
     return Shipment(value, end, headers, too_long)
 
 
-def _ends(data: bytes, framing: Framing, room: int, *, one_line: bool) -> Iterator[int]:
+def ends(data: bytes, framing: Framing, room: int, *, one_line: bool) -> Iterator[int]:
     """Where messages end in bytes of whole frames; only a single frame has more bytes than `room`."""
     end = 0
     while end < len(data):
