@@ -39,13 +39,18 @@ def _nginx(folder: Path, port: int, service_port: int) -> list[str]:
     ):
         assert found in example
         example = example.replace(found, changed)
+    return nginx_around(folder, example)
+
+
+def nginx_around(folder: Path, servers: str) -> list[str]:
+    """The command that runs nginx with these servers and nothing else, all its files being in `folder`."""
     temporary = "".join(
         f"{kind}_temp_path {folder}/{kind};\n"
         for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
     (folder / "nginx.conf").write_text(
         f"daemon off; pid {folder}/pid; error_log {folder}/error.log;\n"
-        f"events {{}}\nhttp {{ access_log off; gzip on;\n{temporary}{example}}}\n"
+        f"events {{}}\nhttp {{ access_log off; gzip on;\n{temporary}{servers}}}\n"
     )
     return [program("nginx"), "-e", f"{folder}/error.log", "-c", f"{folder}/nginx.conf"]
 

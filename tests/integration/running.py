@@ -94,6 +94,9 @@ class Service:
         except AssertionError:
             return False
 
+    def runs(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
     def kill(self) -> None:
         """`kill -9`."""
         assert self.process is not None
@@ -107,7 +110,7 @@ class Service:
         return self.process.wait(seconds)
 
     def close(self) -> None:
-        if self.process is not None and self.process.poll() is None:
+        if self.runs():
             self.kill()
         self.client.close()
 

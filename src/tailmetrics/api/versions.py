@@ -13,7 +13,8 @@ from tailmetrics.errors import TailmetricsError
 from tailmetrics.stats import StoreStatus
 from tailmetrics.stores.base import Store
 
-LASTING_SECONDS = 60.0  # of an answer: records that a server lets expire are no commit
+# Of an answer: records that a server lets expire are no commit, and one replica may lag behind another.
+LASTING_SECONDS = 10.0
 
 _LONGEST_LOOK_SECONDS = 2.0  # a store that takes longer is asked the question itself, which says why it waits
 
