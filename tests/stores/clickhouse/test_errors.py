@@ -23,7 +23,10 @@ def translated(error: Exception) -> StoreError:
 
 
 def of_server(code: int) -> ClickHouseError:
-    text = f"Received ClickHouse exception, code: {code}, server response: Code: {code}. DB::Exception: no."
+    text = (
+        f"Received ClickHouse exception, code: {code}, server response: Code: {code}. "
+        "DB::Exception: no. (WHY) (version 26.9.2.1 (official build)) (for url http://host:8123)"
+    )
     return DatabaseError(text, code=code)
 
 
@@ -51,7 +54,9 @@ class TestErrors:
         error = translated(of_server(code))
         assert type(error) is kind
         assert remedy in str(error)
-        assert "DB::Exception: no." in str(error)
+        assert "DB::Exception: no. (WHY)" in str(error)
+        assert "version" not in str(error)
+        assert "http://" not in str(error)
         assert "secret" not in str(error)
 
     def test_a_server_with_too_many_parts_is_given_time_to_merge_some(self) -> None:

@@ -55,6 +55,7 @@ _PASSING = {
 }
 _MOST_TEXT = 1000
 _AROUND = re.compile(r"^Received ClickHouse exception, code: \d+, server response: (Code: \d+\. )?")
+_BEHIND = re.compile(r"( \(version [^()]*(\([^()]*\))?[^()]*\))?( \(for url [^()]*\))?$")
 _ANSWERS = re.compile(r"HTTP status (\d{3})")
 _MISSING = (
     "{name}: {text}; its tables were removed while they were in use, so nothing more is written; put them "
@@ -108,13 +109,18 @@ def _of_connection(error: ClickHouseError, address: Address, text: str) -> Store
     if status and status[1] not in {"429", "502", "503", "504"}:
         return StoreError(f"{address}: {text}; is it ClickHouse's port for HTTP (8123, 8443 with tls=true)?")
     if status or isinstance(error, OperationalError):
-        return StoreUnavailable(f"{address} does not answer: {text}; is it running there?")
+        return StoreUnavailable(f"{address} does not answer: {_innermost(error)}; is it running there?")
     return StoreError(f"{address}: {text}")
+
+
+def _innermost(error: BaseException) -> str:
+    """What it all began with, without what each layer of a client says around it."""
+    while (inner := error.__cause__ or error.__context__) is not None:
+        error = inner
+    return _text(error) or type(error).__name__
 
 
 def _text(error: BaseException) -> str:
     """What the server says, on one line, without what its client says around it."""
-    text = " ".join(str(error).split())
-    return re.sub(r"^Received ClickHouse exception, code: \d+, server response: (Code: \d+\. )?", "", text)[
-        :1000
-    ]
+    text = _AROUND.sub("", " ".join(str(error).split()))
+    return _BEHIND.sub("", text)[:_MOST_TEXT]
