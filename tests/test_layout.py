@@ -82,7 +82,6 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
         "stores/base.py",
         "stores/clickhouse/customers_query.py",
         "stores/clickhouse/log_queries.py",
-        "stores/clickhouse/stats_query.py",
         "stores/clickhouse/writer.py",
         "stores/duckdb/queries/customers_query.py",
         "stores/duckdb/queries/reader.py",
