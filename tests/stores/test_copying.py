@@ -149,7 +149,11 @@ def test_a_copy_gives_the_same_answers(store: Store, ask: Ask[Any]) -> None:
     fill(store, ask)
     target = InMemoryStore()
     assert ask(copy(store, target, "the old one", shown)) == SUMMARY
-    assert answers(target, ask) == answers(store, ask)
+    expected = answers(store, ask)
+    if type(store).__name__ == "InfluxDBStore":  # which does not count records of forgotten messages
+        assert expected["counts"] == (SUMMARY.records - 5, SUMMARY.rejects, SUMMARY.blanks)
+        expected["counts"] = (SUMMARY.records, SUMMARY.rejects, SUMMARY.blanks)
+    assert answers(target, ask) == expected
     assert positions(target) == positions(store)
     assert [row[:5] for row in rows(target, ask)] == [row[:5] for row in rows(store, ask)]
 
