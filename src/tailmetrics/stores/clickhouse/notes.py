@@ -27,11 +27,9 @@ async def note(statements: Statements, name: str) -> Note:
     return Note(*rows[0]) if rows else Note(0, "")
 
 
-async def names(statements: Statements) -> Sequence[str]:
-    """The names of all notes."""
-    return [
-        name for (name,) in (await statements.frame("SELECT DISTINCT name FROM notes ORDER BY name")).rows()
-    ]
+async def note_names(statements: Statements) -> Sequence[str]:
+    """The names under which something was kept, sorted."""
+    return (await statements.frame("SELECT DISTINCT name FROM notes ORDER BY name"))["name"].to_list()
 
 
 def keep_note(connection: Connection, name: str, text: str, version: int) -> bool:

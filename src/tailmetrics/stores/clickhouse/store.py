@@ -112,7 +112,7 @@ class ClickHouseStore:
     span = asked(stats_query.span)
     rejects = asked(log_queries.rejects)
     note = asked(notes.note)
-    note_names = asked(notes.names)
+    note_names = asked(notes.note_names)
     _count = asked(records_query.count)
     _page = asked(records_query.page)
 

@@ -52,7 +52,7 @@ class ClickHouseWriter:
         return self._standing(self._log.of_all())
 
     def _standing(self, places: Sequence[Place]) -> Sequence[Source]:
-        """Those of an entry whose records are not there stand where they were before it."""
+        """Sources, those of an entry whose rows are not there where they stood before it."""
         missing = self._settlement.missing() if places else set()
         return [
             place.before if place.before is not None and place.number in missing else place.source
@@ -116,7 +116,7 @@ class ClickHouseWriter:
             records = record_rows(batches)
             entry = Entry(
                 records=records.height,
-                rejects=sum(batch.rejects for batch in batches),
+                rejects=sum(batch.parsed.rejects.height for batch in batches),
                 kept_rejects=rejects.height,
                 blanks=sum(batch.parsed.blanks for batch in batches),
                 spans=spans_as_text(spans_touched([batch.parsed.records["timestamp"] for batch in batches])),
