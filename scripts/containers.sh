@@ -70,7 +70,8 @@ start_containers() {
     make_secrets
     say_what_does_not_hold LOG_FILE_PATH=data/requests.log STORE_URL=duckdb:///data/tailmetrics.duckdb NODE_ID= \
         INFLUXDB_URL=http://localhost:8086 INFLUXDB_ORG= INFLUXDB_BUCKET=tailmetrics INFLUXDB_TOKEN= \
-        API_HOST=127.0.0.1 METRICS_HOST=127.0.0.1 METRICS_PORT=9464 METRICS_CUSTOMERS_MAX=0 MAX_LOGS_TO_GENERATE=0
+        API_HOST=127.0.0.1 METRICS_HOST=127.0.0.1 METRICS_PORT=9464 METRICS_CUSTOMERS_MAX=0 MAX_LOGS_TO_GENERATE=0 \
+        DRAIN_SECONDS=0
     export API_PORT=$port
     # shellcheck disable=SC2086  # one word a profile
     COMPOSE_PROFILES=$(separated_by_commas $chosen)

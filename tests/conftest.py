@@ -13,6 +13,7 @@ NEEDS = {
     "servers": {
         "alertmanager",
         "broker",
+        "clickhouse",
         "kafka",
         "mariadb",
         "postgresql",

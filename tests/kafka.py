@@ -21,7 +21,7 @@ PASSWORD = "pass/w@rd"  # noqa: S105  # of brokers that live as long as the test
 _URL_PASSWORD = "pass%2Fw%40rd"  # noqa: S105
 _SECONDS = 60.0
 _JARS = ROOT / "build" / "kafka"
-_JAVA = ("java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", f"{_JARS}/*")
+JAVA = ("java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", f"{_JARS}/*")
 _PROPERTIES = """
 process.roles=broker,controller
 node.id={node}
@@ -49,7 +49,7 @@ listener.name.sasl.scram-sha-512.sasl.jaas.config={login}.scram.ScramLoginModule
 """
 
 
-def _require_jars() -> None:
+def require_jars() -> None:
     done = subprocess.run(
         [ROOT / "scripts" / "kafka_jars.sh"],
         stdin=subprocess.DEVNULL,
@@ -95,8 +95,8 @@ class Broker(servers.Server):
             )
         )
         scram = f"SCRAM-SHA-512=[name={USER},password={PASSWORD}]"
-        command = ["kafka.tools.StorageTool", "format", "-c", "server.properties", "-t", cluster]
-        self._run([*_JAVA, *command, "--add-scram", scram])
+        command = ["kafka.tools.StorageTool", "format", "-c", "server.properties", f"--cluster-id={cluster}"]
+        self._run([*JAVA, *command, "--add-scram", scram])
 
     def launch(self) -> None:
         """Start it, and do not wait for it."""
@@ -109,7 +109,7 @@ class Broker(servers.Server):
         return (self.folder / "log").read_text(errors="replace")
 
     def _command(self) -> Sequence[str]:
-        return [*_JAVA, "kafka.Kafka", "server.properties"]
+        return [*JAVA, "kafka.Kafka", "server.properties"]
 
     def _answers(self) -> bool:
         with contextlib.suppress(KafkaException):
@@ -128,7 +128,7 @@ class Kafka(servers.Server):
     size = 1
 
     def __init__(self, folder: Path) -> None:
-        _require_jars()
+        require_jars()
         super().__init__(folder)
         self.brokers = [Broker(folder / str(node), node) for node in range(1, self.size + 1)]
         self.cluster = base64.urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=")
@@ -190,6 +190,20 @@ class Kafka(servers.Server):
         admin = self.admin()
         admin.delete_topics([topic])[topic].result(_SECONDS)
         await_that(lambda: not self.has_topic(topic, 0), _SECONDS)
+
+    def delete_before(self, topic: str, offset: int) -> None:
+        """Delete the messages of partition 0 before an offset, as retention does."""
+        admin = self.admin()
+        asked = admin.delete_records([TopicPartition(topic, 0, offset)])
+        for answer in asked.values():
+            answer.result(_SECONDS)
+
+    def committed(self, group: str, topic: str) -> int:
+        """The offset that a group has committed of partition 0; negative where it has none."""
+        consumer = Consumer({"bootstrap.servers": self.addresses, "group.id": group})
+        with contextlib.closing(consumer):
+            [partition] = consumer.committed([TopicPartition(topic, 0)], timeout=_SECONDS)
+            return int(partition.offset)
 
     def has_topic(self, topic: str, partitions: int) -> bool:
         """Whether every broker knows of so many partitions with a leader."""

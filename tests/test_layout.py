@@ -57,7 +57,16 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
     "formats/wrappers/test_format.py": ("formats/wrappers/wrapper.py",),
     "integration/test_processes.py": ("__main__.py",),
     "objectives/alerts/test_evaluator.py": ("objectives/alerts/alert.py", "objectives/alerts/keeper.py"),
+    "queues/kafka/test_consumer.py": (
+        "queues/kafka/assignment.py",
+        "queues/kafka/cluster.py",
+        "queues/kafka/inbox.py",
+        "queues/kafka/partition.py",
+        "queues/kafka/reader.py",
+    ),
     "queues/test_publisher.py": ("cli/publish.py",),
+    "stores/clickhouse/test_pending.py": ("stores/clickhouse/rows.py",),
+    "stores/test_contract_notes.py": ("stores/clickhouse/notes.py",),
     "stores/influxdb/test_flux.py": (
         "stores/influxdb/counts_query.py",
         "stores/influxdb/stats_query.py",
@@ -72,7 +81,9 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
     "stores/test_contract.py": (
         "stores/base.py",
         "stores/clickhouse/customers_query.py",
+        "stores/clickhouse/log_queries.py",
         "stores/clickhouse/stats_query.py",
+        "stores/clickhouse/writer.py",
         "stores/duckdb/queries/customers_query.py",
         "stores/duckdb/queries/reader.py",
         "stores/duckdb/queries/stats_query.py",

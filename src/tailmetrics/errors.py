@@ -119,11 +119,14 @@ class StoreError(TailmetricsError):
 class StoreUnavailable(StoreError):
     """The store does not answer now but may later; whether a write was made is told by its position.
 
-    `retry_after_seconds` is what the store asked for, None when it said nothing.
+    `retry_after_seconds` is what the store asked for, None when it said nothing. `subject` is what is away.
     """
 
-    def __init__(self, message: str, retry_after_seconds: float | None = None) -> None:
+    def __init__(
+        self, message: str, retry_after_seconds: float | None = None, *, subject: str = "the store"
+    ) -> None:
         self.retry_after_seconds = retry_after_seconds
+        self.subject = subject
         super().__init__(message)
 
 

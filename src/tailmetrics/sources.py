@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from tailmetrics.records import ParsedLines
@@ -16,6 +18,19 @@ HEAD_BYTES = 1024  # of the first bytes of a source this many make its head fing
 TAIL_BYTES = 1024  # of the bytes before the position this many make its tail fingerprint
 MESSAGES_NODE = "queue-"  # what the `node_id` of messages begins with: any node may be given them
 COPIES_NODE = f"{MESSAGES_NODE}copies"  # the `node_id` of what stands for a copy of another store: no file
+
+LINE_BITS: Final = 20
+MOST_LINES_OF_MESSAGE: Final = 1 << LINE_BITS  # of a message of a partition; one of more is a reject
+
+
+def packed(offset: int, line: int = 0) -> int:
+    """A place in a partition as one number: the offset of a message in Kafka, and a line of it, from 0 on."""
+    return offset << LINE_BITS | line
+
+
+def unpacked(place: int) -> tuple[int, int]:
+    """The offset in Kafka and the line of what `packed` gave."""
+    return place >> LINE_BITS, place & (MOST_LINES_OF_MESSAGE - 1)
 
 
 def fingerprint(data: bytes) -> str:
@@ -40,7 +55,11 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One log file (or queue message), known by its identity and not by its name."""
+    """One log file, message of a queue or partition of a topic, known by its identity and not by its name.
+
+    The position of a partition is the offset of its next message as `packed` gives it, that of the others in
+    bytes.
+    """
 
     source_id: str
     node_id: str
@@ -129,7 +148,49 @@ class Acknowledgement:
     delivery: Delivery
 
 
-Chunk = LineChunk | LongLine | Registration | Acknowledgement
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """A partition of a topic that this process reads; each time that it begins to is another `term`.
+
+    `source` is what the store is to register where it does not know it.
+    """
+
+    source: Source
+    term: int
+
+
+@dataclass(frozen=True, slots=True)
+class Messages:
+    """Messages of one partition in their order, `offsets` those in Kafka, and the offset `end` behind them.
+
+    The lines before them are at the position `start`, and all values are `size` bytes. `headers` are those of
+    each message, None where none has any; `keys` are there where they are asked for. `more` and `written_ns`
+    are as of a LineChunk.
+    """
+
+    partition: Partition
+    log_format: FormatOptions
+    topic: str
+    start: int
+    end: int
+    values: list[bytes]
+    offsets: npt.NDArray[np.int64]
+    headers: list[list[tuple[str, bytes | None]] | None] | None
+    keys: list[bytes | None] | None
+    size: int
+    more: bool
+    written_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionStep:
+    """Asks the store how far a partition is, or says that nothing more of it will come from here."""
+
+    partition: Partition
+    step: Literal["claim", "handover"]
+
+
+Chunk = LineChunk | LongLine | Registration | Acknowledgement | Messages | PartitionStep
 
 
 class Prepared(Protocol):
@@ -159,7 +220,9 @@ class Batch:
 
     A store commits it only when its own position of the source is `start`. `registers` is set on the first
     batch of a source that the store does not know yet, `delivery` on those of a message, `copied` on those
-    from another store.
+    from another store, `partition` on those of one. `shipped` are lines of files that came in a partition's
+    messages, each of a source of its own, to be committed with it. A `step` has no lines. `message_bytes` is
+    how many bytes a partition's messages are.
     """
 
     source_id: str
@@ -172,6 +235,15 @@ class Batch:
     delivery: Delivery | None = None
     copied: Copied | None = None
     prepared: Prepared | None = field(default=None, compare=False, repr=False)
+    partition: Partition | None = None
+    step: Literal["claim", "handover"] | None = None
+    shipped: tuple[Batch, ...] = ()
+    message_bytes: int = 0
+
+    @property
+    def bytes_read(self) -> int:
+        """How many bytes of its source it is made of."""
+        return self.checkpoint.position - self.start if self.partition is None else self.message_bytes
 
     def seen_at(self, now: datetime) -> datetime:
         """When its rejects were committed first."""

@@ -41,6 +41,10 @@ class SourceStatus:
     where no processor said it. An undecided source has no format yet: `last_error` says why. Of a missing one
     there never was a file; an awaited one had some and may have it again, or the service has just started.
     `reject_percent` is the share of rejects of the minute before its last line.
+
+    Of a partition of a topic `position` and `size` are offsets of Kafka, `lag_bytes` is estimated, and
+    `lag_messages` are not in the store yet; retention deleted `lost_messages` before they were read, as far
+    as this process knows.
     """
 
     source_id: str
@@ -58,6 +62,8 @@ class SourceStatus:
     format: str = ""
     warnings: tuple[SourceWarning, ...] = ()
     reject_percent: float = 0.0
+    lag_messages: int | None = None
+    lost_messages: int = 0
 
     @property
     def fault(self) -> str | None:

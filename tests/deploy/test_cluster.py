@@ -8,11 +8,14 @@ import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from tests import kafka
 from tests.deploy.test_proxy import program
 from tests.paths import ROOT
 
@@ -54,8 +57,8 @@ def asked_of_the_environment(name: str) -> set[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("server", REPLICAS)
-def test_the_engine_reads_which_server_it_is_and_which_others_there_are(server: str) -> None:
+def test_the_engine_reads_which_server_it_is_and_which_others_there_are() -> None:
+    server = "clickhouse21"
     done = subprocess.run(
         [sys.executable, "-c", _ASKED, FOLDER / "server.xml"],
         env={**os.environ, **environment_of(server)},
@@ -67,7 +70,12 @@ def test_the_engine_reads_which_server_it_is_and_which_others_there_are(server: 
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
     assert answer["cluster"] == [[int(name[-2]), name, 9000, 1] for name in REPLICAS]
-    assert dict(answer["macros"]) == {"cluster": "tailmetrics", "shard": server[-2], "replica": server}
+    assert dict(answer["macros"]) == {"cluster": "tailmetrics", "shard": "2", "replica": server}
+    given = [
+        (environment_of(name)["CLICKHOUSE_SHARD"], environment_of(name)["CLICKHOUSE_REPLICA"])
+        for name in REPLICAS
+    ]
+    assert given == [(name[-2], name) for name in REPLICAS]
 
 
 @pytest.mark.parametrize(
@@ -116,6 +124,43 @@ def test_a_topic_has_three_replicas_of_which_two_must_have_a_line() -> None:
     [topic] = {environment_of(f"log_processor_cluster{number}")["LOG_FILE_PATH"] for number in (1, 2)}
     assert topic.startswith(f"kafka://{','.join(f'{name}:9092' for name in BROKERS)}/logs?")
     assert topic in SERVICES["log_sender_cluster"]["command"]
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Iterator[Path]:
+    """The folders that Kafka's image reads and writes when it starts."""
+    for name in ("defaults", "mounted", "final"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "defaults" / "server.properties").touch()
+    for name in ("log4j2.yaml", "tools-log4j2.yaml"):
+        (tmp_path / "defaults" / name).write_text("Configuration: {Loggers: {Root: {level: INFO}}}\n")
+    yield tmp_path
+
+
+@pytest.mark.servers
+def test_the_program_of_kafkas_image_takes_the_settings_and_formats_a_folder(image: Path) -> None:
+    folders = [
+        part
+        for kind in ("default", "mounted", "final")
+        for part in (f"--{kind}-configs-dir", str(image / {"default": "defaults"}.get(kind, kind)))
+    ]
+    kafka.require_jars()
+    done = subprocess.run(
+        [*kafka.JAVA, "kafka.docker.KafkaDockerWrapper", "setup", *folders],
+        env={**os.environ, **environment_of("kafka2"), "KAFKA_LOG_DIRS": str(image / "data")},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    written = (image / "final" / "server.properties").read_text()
+    properties = dict(re.findall(r"^([\w.]+)=(.*)$", written, re.MULTILINE))
+    assert properties["node.id"] == "2"
+    assert properties["default.replication.factor"] == "3"
+    assert properties["log.retention.bytes"] == "1073741824"
+    cluster = re.search(r"^cluster\.id=(.*)$", (image / "data/meta.properties").read_text(), re.MULTILINE)
+    assert cluster is not None and cluster[1] == environment_of("kafka2")["CLUSTER_ID"]
 
 
 @pytest.mark.slow

@@ -20,7 +20,6 @@ from tailmetrics.urls.kafka import KafkaUrl
 from tests.deploy.test_cluster import ROOT, SERVICES
 
 FOLDER = ROOT / "deploy" / "kubernetes"
-# The oldest that has `sleep` before the end of a container as a matter of course, and the newest there is.
 VERSIONS = ("1.31", "1.37")
 # What operators bring; they alone know whether it is valid.
 CUSTOM = ("keda.sh", "kafka.strimzi.io", "clickhouse.altinity.com", "clickhouse-keeper.altinity.com")
@@ -154,6 +153,22 @@ def test_not_all_of_them_end_at_once(name: str) -> None:
     budget = named("PodDisruptionBudget", name)["spec"]
     assert budget["selector"]["matchLabels"].items() <= labels.items()
     assert budget["maxUnavailable"] == 1
+
+
+def test_what_is_answered_when_it_is_told_to_end_has_the_time_that_it_may_take() -> None:
+    serve = named("Deployment", "tailmetrics-serve")
+    environment = environment_of(serve)
+    asked = container_of(serve)["readinessProbe"]
+    heard = asked["periodSeconds"] * asked["failureThreshold"]
+    assert heard < float(environment["DRAIN_SECONDS"])
+    longest = float(
+        environment.get("QUERY_TIMEOUT_SECONDS", Settings.model_fields["query_timeout_seconds"].default)
+    )
+    grace = pod_of(serve)["terminationGracePeriodSeconds"]
+    assert grace > float(environment["DRAIN_SECONDS"]) + longest
+    in_containers = SERVICES["api_cluster1"]
+    assert in_containers["stop_grace_period"] == f"{grace}s"
+    assert str(in_containers["environment"]["DRAIN_SECONDS"]) == environment["DRAIN_SECONDS"]
 
 
 def test_who_scales_it_says_how_many_there_are() -> None:

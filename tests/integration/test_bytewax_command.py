@@ -77,4 +77,5 @@ def test_a_cluster_of_processes_is_refused_as_a_file_of_another_disk_would_stay_
     )
     assert ended.returncode != 0
     assert "found a cluster of 2 processes, expected one" in ended.stderr
+    assert "`tailmetrics ingest --processes N` for processes on one machine" in ended.stderr
     assert "run `tailmetrics ingest` on each machine" in ended.stderr

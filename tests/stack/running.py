@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ _PARTS = (
     "LICENSE",
     "README.md",
     "cleanup.sh",
+    "deploy",
     "docker-compose.yml",
     "pyproject.toml",
     "requirements.lock",
@@ -55,7 +57,12 @@ class Stack:
         self.port = _lasting_port()
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=30)
         self.project = f"tailmetrics-test-{os.getpid()}"
-        self._environment = {**os.environ, "COMPOSE_PROJECT_NAME": self.project}
+        self.cluster_port = _lasting_port()
+        self._environment = {
+            **os.environ,
+            "COMPOSE_PROJECT_NAME": self.project,
+            "CLUSTER_API_PORT": str(self.cluster_port),
+        }
         for name in _PARTS:
             copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
             copy(ROOT / name, folder / name)
@@ -77,8 +84,9 @@ class Stack:
         sys.stdout.write(done.stdout + done.stderr)
         return done
 
-    def start(self) -> subprocess.CompletedProcess[str]:
-        return self.script("start.sh", "--docker", "--port", str(self.port))
+    def start(self, *profiles: str) -> subprocess.CompletedProcess[str]:
+        chosen = [part for name in profiles for part in ("--profile", name)]
+        return self.script("start.sh", "--docker", "--port", str(self.port), *chosen)
 
     def docker(self, *arguments: str) -> str:
         done = subprocess.run(
@@ -119,6 +127,16 @@ class Stack:
             return int(self.get("/stats?every=none")["total_requests"])
         except (httpx.HTTPError, KeyError):
             return 0
+
+    @contextlib.contextmanager
+    def asking(self, port: int) -> Iterator[None]:
+        """Ask another port of it."""
+        usual = self.client.base_url
+        self.client.base_url = httpx.URL(f"http://127.0.0.1:{port}")
+        try:
+            yield
+        finally:
+            self.client.base_url = usual
 
     def await_growth(self) -> None:
         """Wait until there are requests in the store, and then more of them."""

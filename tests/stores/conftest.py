@@ -47,8 +47,13 @@ def _mariadb(_: Path) -> Settings:
     return load_settings(None, store_url=servers.mariadb().new_database())
 
 
+def _clickhouse(_: Path) -> Settings:
+    return load_settings(None, store_url=servers.clickhouse().new_database())
+
+
 # Each makes what an empty store is opened with; the folder is the test's own.
 BACKENDS: dict[str, Callable[[Path], Settings | Memory]] = {
+    "clickhouse": _clickhouse,
     "duckdb": _duckdb,
     NUMBERED: _duckdb,
     "mariadb": _mariadb,

@@ -31,18 +31,25 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-@pytest.fixture(params=["path", "abstract"])
+@pytest.fixture(params=["path", "abstract", "parent"])
 def manager(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[socket.socket]:
-    """The socket of a service manager."""
+    """The socket of a service manager, or of a parent that is one."""
+    monkeypatch.delenv("WATCHDOG_USEC", raising=False)
+    monkeypatch.delenv("WATCHDOG_PID", raising=False)
+    if request.param == "parent":
+        receiver, sender = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        with receiver, sender:
+            receiver.setblocking(False)
+            monkeypatch.setenv("NOTIFY_SOCKET", f"fd:{sender.fileno()}")
+            yield receiver
+        return
     path = str(tmp_path / "notify") if request.param == "path" else f"@tailmetrics-test-{os.getpid()}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
         receiver.bind(path.replace("@", "\0"))
         receiver.setblocking(False)
         monkeypatch.setenv("NOTIFY_SOCKET", path)
-        monkeypatch.delenv("WATCHDOG_USEC", raising=False)
-        monkeypatch.delenv("WATCHDOG_PID", raising=False)
         yield receiver
 
 

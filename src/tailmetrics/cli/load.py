@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -112,18 +110,14 @@ class _Place:
 def _resumable() -> Iterator[_Place]:
     """Say how far the logs are when the load is interrupted, by SIGTERM too, or loses store or service."""
     place = _Place()
-    is_main = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler) if is_main else None
-    try:
-        yield place
-    except (KeyboardInterrupt, StoreUnavailable, ServiceError) as error:
-        is_refused = isinstance(error, ServiceError) and error.status not in _AWAY
-        if place.file is not None and not is_refused:
-            options.say(f"interrupted in {place}; the same command goes on, and nothing counts twice")
-        raise
-    finally:
-        if is_main:
-            signal.signal(signal.SIGTERM, before)
+    with options.ended_by_sigterm():
+        try:
+            yield place
+        except (KeyboardInterrupt, StoreUnavailable, ServiceError) as error:
+            is_refused = isinstance(error, ServiceError) and error.status not in _AWAY
+            if place.file is not None and not is_refused:
+                options.say(f"interrupted in {place}; the same command goes on, and nothing counts twice")
+            raise
 
 
 def _how_to_read_again(unread: Sequence[Path]) -> str:

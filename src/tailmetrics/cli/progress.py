@@ -116,3 +116,26 @@ def count_display(name: str, unit: str, stream: TextIO) -> Callable[[int, int], 
             stream.flush()
 
     return show
+
+
+@contextmanager
+def count_bar(name: str, unit: str, stream: TextIO) -> Iterator[Callable[[int, int], None]]:
+    """Yield a function that shows how many of how many are done: as a bar on a terminal, else in lines."""
+    if not stream.isatty():
+        yield count_display(name, unit, stream)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    progress = Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        TimeRemainingColumn(),
+        console=Console(file=stream),
+        transient=True,
+    )
+    with progress:
+        task = progress.add_task(escaped(name), total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)

@@ -18,11 +18,20 @@ from tailmetrics.formats.templates import access_logs
 from tailmetrics.formats.text import TextFormat
 from tailmetrics.formats.w3c import reading as w3c
 from tailmetrics.formats.wrappers import WRAPPERS
-from tailmetrics.formats.wrappers.format import open_wrapped
+from tailmetrics.formats.wrappers.format import open_any, open_wrapped
 from tailmetrics.settings import FormatOptions, LogPath
 from tailmetrics.settings.names import AUTO, EXPECTED_FORMAT, inner_format
 
-__all__ = ["KINDS", "Kind", "LineFormat", "has_header", "kind_of", "open_entry", "open_format"]
+__all__ = [
+    "KINDS",
+    "Kind",
+    "LineFormat",
+    "has_header",
+    "kind_of",
+    "open_by_line",
+    "open_entry",
+    "open_format",
+]
 
 # In this order they are asked whose lines they are.
 KINDS = {
@@ -56,6 +65,11 @@ def open_format(options: FormatOptions) -> LineFormat:
     if kind is None:
         raise FormatError(f"LOG_FORMAT: found {options.name!r}, expected {EXPECTED_FORMAT}")
     return WithHints(kind.open(options), [other for other in KINDS.values() if other is not kind])
+
+
+def open_by_line(options: FormatOptions) -> LineFormat:
+    """The same where lines of several programs may come in turn: in `auto` each line tells its format."""
+    return open_any(options, KINDS, open_format) if options.name == AUTO else open_format(options)
 
 
 def has_header(name: str) -> bool:

@@ -7,6 +7,19 @@ import polars as pl
 from tailmetrics.formats.fields import MISSING
 from tailmetrics.formats.paths import customer_regex
 
+# What fields begin with that no line has, but what carried it: a message of Kafka, or an envelope.
+_OF_CARRIERS = ("kafka:", "envelope:")
+
+
+def is_told(name: str) -> bool:
+    """Whether a field of LOG_CUSTOMER is told by what carried a line, and not by the line."""
+    return name.startswith(_OF_CARRIERS)
+
+
+def told_names(preference: tuple[str, ...]) -> list[str]:
+    """Those of the fields that are told by what carried the lines."""
+    return [name for name in preference if is_told(name)]
+
 
 def chosen(fields: pl.DataFrame, preference: tuple[str, ...]) -> pl.Series:
     """The customer of each row, null where no field says who it is.

@@ -24,7 +24,8 @@ class Lines:
     """Whole lines in `data`, the last one ended too; `array` is a view of it.
 
     Line i without its end is `data[starts[i]:ends[i]]`, and it begins at byte `offsets[i]` of its source.
-    `times` are when the lines were written, as text, where what they were wrapped in tells.
+    `times` are when the lines were written, as text, where what they were wrapped in tells; `told` has a
+    column for each field of LOG_CUSTOMER that is told by what carried them, and a row for each line.
     """
 
     data: bytes
@@ -33,6 +34,7 @@ class Lines:
     ends: Integers
     offsets: Integers
     times: pl.Series | None = None
+    told: pl.DataFrame | None = None
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -52,7 +54,9 @@ class Lines:
         np.cumsum(np.diff(bounds)[chosen][:-1], out=starts[1:])
         ends = starts + self.lengths[chosen]
         times = None if self.times is None else self.times.filter(pl.Series(chosen))
-        return Lines(data, np.frombuffer(data, dtype=np.uint8), starts, ends, self.offsets[chosen], times)
+        told = None if self.told is None else self.told.filter(pl.Series(chosen))
+        array = np.frombuffer(data, dtype=np.uint8)
+        return Lines(data, array, starts, ends, self.offsets[chosen], times, told)
 
     def part(self, first: int, count: int) -> Lines:
         """`count` lines from line `first` on."""
@@ -67,6 +71,7 @@ class Lines:
             self.ends[chosen] - begin,
             self.offsets[chosen],
             None if self.times is None else self.times[chosen],
+            None if self.told is None else self.told[chosen],
         )
 
 

@@ -41,6 +41,8 @@ class RequestsFormat:
         return self.parse_lines(split(data, offset))
 
     def parse_lines(self, lines: Lines) -> ParsedLines:
+        if lines.told is not None:
+            return self._by_rules.parse_lines(lines)
         scan = scan_lines(lines, self._max_line_bytes)
         records, clean = self._clean_records(scan)
         logged = records.height

@@ -80,6 +80,8 @@ class RuledFormat(ABC):
         found = self.fields_of(text.filter(candidate), candidates["offset"])
         if lines.times is not None:
             found = found.with_columns(pl.col("timestamp").fill_null(lines.times.filter(candidate)))
+        if lines.told is not None:
+            found = found.with_columns(lines.told.filter(candidate))
         excluded = self._rules.paths.excluded(found)
         if PASSED_OVER in found.columns:
             excluded = found[PASSED_OVER] if excluded is None else excluded | found[PASSED_OVER]

@@ -12,6 +12,7 @@ import tenacity
 
 from tailmetrics.errors import PositionConflict, RecordsRefused, StoreRefused, StoreUnavailable
 from tailmetrics.ingest.deduplication import Deduplication
+from tailmetrics.ingest.partitions import PartitionReader, Partitions
 from tailmetrics.process import Pulse
 from tailmetrics.records import refused
 from tailmetrics.settings import CommitOptions
@@ -43,7 +44,10 @@ class _Load:
 
 
 def _load_of(batch: Batch) -> _Load:
-    return _Load(batch.parsed.lines, batch.parsed.size)
+    load = _Load(batch.parsed.lines, batch.parsed.size)
+    for shipped in batch.shipped:
+        load += _Load(shipped.parsed.lines, shipped.parsed.size)
+    return load
 
 
 class Committer:
@@ -65,11 +69,14 @@ class Committer:
         on_failure: Callable[[], None] = lambda: None,
         *,
         ends_when_refused: bool = False,
+        partitions: PartitionReader | None = None,
     ) -> None:
         self.store_error: str | None = None
         self.pulse = Pulse()  # of commits
+        self._away = ""  # what was, by its own words
         self._store = store
         self._deduplication = Deduplication(store, options.max_messages_remembered)
+        self._partitions = Partitions(store, partitions)
         self._metrics = metrics
         self._on_commit = on_commit
         self._on_failure = on_failure
@@ -88,6 +95,11 @@ class Committer:
         self.failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
         self._thread.start()
+
+    @property
+    def lost_bytes(self) -> int:
+        """Of shipped files, those that a topic did not keep until they were read."""
+        return self._partitions.lost_bytes
 
     @property
     def is_committing(self) -> bool:
@@ -191,18 +203,24 @@ class Committer:
             before_sleep=self._note_store_error,
             reraise=True,
         )
+        steps = [batch for batch in group if batch.step]
+        group = [batch for batch in group if not batch.step]
         conflicts = 0
         try:
             while True:
                 try:
                     retrying(self._write, group)
+                    retrying(self._partitions.step, steps)
                     break
                 except RecordsRefused as error:
                     log.warning("the store refuses records, they become rejects", error=str(error))
                     group = _without_refused(group, error, self._deduplication.source_id_of)
                 except PositionConflict as error:
-                    # Another consumer may have stored a message that was delivered to it as well.
                     conflicts += 1
+                    if (rest := self._partitions.without(group, error, conflicts)) is not None:
+                        group = rest
+                        continue
+                    # Another consumer may have stored a message that was delivered to it as well.
                     if conflicts > _MOST_CONFLICTS or all(batch.delivery is None for batch in group):
                         raise
                     log.debug("a message was stored meanwhile", error=str(error))
@@ -211,13 +229,14 @@ class Committer:
                 return  # told to end while the store is away
             raise
         if self.store_error is not None:
-            log.info("the store answers again")
+            log.info(f"{self._away} answers again")
         self.store_error = None
         for batch in group:
+            self._partitions.committed(batch)
             self._on_commit(batch)
 
     def _write(self, batches: list[Batch]) -> None:
-        group = self._deduplication.settle(batches)
+        group = self._partitions.settle(self._deduplication.settle(batches))
         if not group:
             return
         if self.store_error is not None and self._is_committed(group):
@@ -247,14 +266,20 @@ class Committer:
         if str(error) != self.store_error:
             log_away(error)
         self.store_error = str(error)
+        self._away = _subject_of(error)
 
 
 def log_away(error: BaseException | None) -> None:
     """Say that the store is away, louder when somebody has to do something about it."""
+    subject = _subject_of(error)
     if isinstance(error, StoreRefused):
-        log.error("the store refuses this service, trying again until it is mended", error=str(error))
+        log.error(f"{subject} refuses this service, trying again until it is mended", error=str(error))
     else:
-        log.warning("the store is away, trying again", error=str(error))
+        log.warning(f"{subject} is away, trying again", error=str(error))
+
+
+def _subject_of(error: BaseException | None) -> str:
+    return error.subject if isinstance(error, StoreUnavailable) else "the store"
 
 
 def _without_refused(
@@ -264,17 +289,22 @@ def _without_refused(
     reasons: dict[str, dict[int, str]] = defaultdict(dict)
     for refusal in error.refusals:
         reasons[refusal.source_id][refusal.offset] = refusal.reason
-    changed = [
-        replace(batch, parsed=refused(batch.parsed, reasons[source_id_of(batch)]))
-        if source_id_of(batch) in reasons
-        else batch
-        for batch in group
-    ]
-    if sum(batch.parsed.rejects.height for batch in changed) == sum(
-        batch.parsed.rejects.height for batch in group
-    ):
+
+    def without(batch: Batch) -> Batch:
+        shipped = tuple(map(without, batch.shipped))
+        reasons_here = reasons.get(source_id_of(batch))
+        if reasons_here is None:
+            return replace(batch, shipped=shipped) if shipped else batch
+        return replace(batch, parsed=refused(batch.parsed, reasons_here), shipped=shipped)
+
+    changed = list(map(without, group))
+    if sum(map(_rejects_of, changed)) == sum(map(_rejects_of, group)):
         raise error  # or it would be written again for ever
     return changed
+
+
+def _rejects_of(batch: Batch) -> int:
+    return batch.parsed.rejects.height + sum(map(_rejects_of, batch.shipped))
 
 
 _backoff = tenacity.wait_random_exponential(multiplier=_FIRST_RETRY_SECONDS, max=_LONGEST_RETRY_SECONDS)

@@ -21,9 +21,10 @@ from bytewax.outputs import DynamicSink, StatelessSinkPartition
 from bytewax.testing import cluster_main, run_main
 
 from tailmetrics.errors import SettingsError
-from tailmetrics.formats import LineFormat, open_entry, open_format
+from tailmetrics.formats import LineFormat, open_by_line, open_entry, open_format
 from tailmetrics.ingest.committer import Committer
 from tailmetrics.ingest.inputs import Inputs, known_sources
+from tailmetrics.queues.kafka.parsing import batch_of
 from tailmetrics.records import no_lines
 from tailmetrics.settings import FormatOptions, Settings, load_settings, resolve_node_id
 from tailmetrics.sources import (
@@ -32,6 +33,8 @@ from tailmetrics.sources import (
     Checkpoint,
     Chunk,
     LongLine,
+    Messages,
+    PartitionStep,
     Registration,
     Source,
 )
@@ -127,8 +130,15 @@ class ChunkParser:
     def __init__(self, settings: Settings) -> None:
         # At once, so that a wrong pattern is told at start and not with the first line.
         self._formats = {entry.log_format: open_entry(entry) for entry in settings.log_entries}
+        self._by_line: dict[FormatOptions, LineFormat] = {}
 
     def __call__(self, chunk: Chunk) -> Batch:
+        if isinstance(chunk, Messages):
+            return batch_of(chunk, self._format_by_line)
+        if isinstance(chunk, PartitionStep):
+            source = chunk.partition.source
+            batch = _without_lines(source, source.position, source.checkpoint)
+            return replace(batch, partition=chunk.partition, step=chunk.step)
         if isinstance(chunk, Registration):
             return registering(chunk)
         if isinstance(chunk, Acknowledgement):
@@ -153,6 +163,11 @@ class ChunkParser:
         if log_format not in self._formats:
             self._formats[log_format] = open_format(log_format)
         return self._formats[log_format]
+
+    def _format_by_line(self, log_format: FormatOptions) -> LineFormat:
+        if log_format not in self._by_line:
+            self._by_line[log_format] = open_by_line(log_format)
+        return self._by_line[log_format]
 
 
 def registering(chunk: Registration) -> Batch:
@@ -207,7 +222,14 @@ def flow_from_settings() -> Dataflow:
     store.summarize(in_background=True)
     node_id = resolve_node_id(settings)
     inputs = Inputs(settings, node_id, *known_sources(store, node_id))
-    committer = Committer(store, settings.commit_options, Metrics(), inputs.committed, inputs.stop)
+    committer = Committer(
+        store,
+        settings.commit_options,
+        Metrics(),
+        inputs.committed,
+        inputs.stop,
+        partitions=inputs.topics,
+    )
     parse = ChunkParser(settings)
 
     def close() -> None:
@@ -222,7 +244,11 @@ def flow_from_settings() -> Dataflow:
 
 
 def _refuse_cluster() -> None:
-    """Each file belongs to one worker of all, and its process may see another disk: it would stay unread."""
+    """Each file belongs to one worker of all, and its process may see another disk: it would stay unread.
+
+    On one machine too what is known of a log and of what rotation makes of it must be known to one process,
+    and one that dies takes the others along.
+    """
     parser = argparse.ArgumentParser(add_help=False)  # with what that command takes for addresses
     parser.add_argument("-a", "--addresses", default=os.environ.get("BYTEWAX_ADDRESSES"))
     addresses = parser.parse_known_args()[0].addresses
@@ -231,7 +257,8 @@ def _refuse_cluster() -> None:
     if addresses is not None and len(processes := [each for each in addresses.split(";") if each]) > 1:
         problem = (
             f"bytewax.run: found a cluster of {len(processes)} processes, expected one: they may see "
-            "different disks, and share out the same files. Use -w for workers, and run `tailmetrics ingest` "
-            "on each machine, with a NODE_ID of its own"
+            "different disks, and share out the same files, and one that dies would end the others. Use -w "
+            "for workers, `tailmetrics ingest --processes N` for processes on one machine, and run "
+            "`tailmetrics ingest` on each machine, with a NODE_ID of its own"
         )
         raise SettingsError([problem])

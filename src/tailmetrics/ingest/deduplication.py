@@ -51,7 +51,7 @@ class Deduplication:
                 registers = source if known is None else None
                 positions[source_id] = source.position if known is None else known
             if batch.checkpoint.position > positions[source_id]:
-                rest = _behind(batch, positions[source_id])
+                rest = behind(batch, positions[source_id])
                 settled.append(replace(rest, source_id=source_id, registers=registers))
                 positions[source_id] = batch.checkpoint.position
         return settled
@@ -104,7 +104,7 @@ def _is_finished(source: Source) -> bool:
     return source.position >= source.checkpoint.head_length
 
 
-def _behind(batch: Batch, position: int) -> Batch:
+def behind(batch: Batch, position: int) -> Batch:
     """What of a batch comes at a position or behind it."""
     if batch.start >= position:
         return batch

@@ -8,8 +8,9 @@ from dataclasses import replace
 from tailmetrics.ingest.source_warnings import SourceWarnings
 from tailmetrics.process import Pulse
 from tailmetrics.queues import QueueReader
+from tailmetrics.queues.kafka.reader import TopicReader
 from tailmetrics.settings import Settings
-from tailmetrics.sources import Acknowledgement, Batch, Chunk, Source
+from tailmetrics.sources import Batch, Chunk, Source
 from tailmetrics.status import SourceStatus
 from tailmetrics.stores.base import Store
 from tailmetrics.tailing import Tailer, nodes_here
@@ -37,7 +38,7 @@ def known_sources(store: Store, node_id: str) -> tuple[list[Source], list[Source
 
 
 class Inputs:
-    """The tailer and the queues of one process. Without `follow` only loads are served.
+    """The tailer, the queues and the topics of one process. Without `follow` only loads are served.
 
     `any_lines` takes those of files whose format nobody knows; `logs` tells which files are followed here.
     """
@@ -56,7 +57,9 @@ class Inputs:
         tailing = replace(settings.tailing_options, any_lines=any_lines)
         self.tailer = Tailer(tailing, node_id, known, elsewhere, follow=follow, logs=logs)
         try:
-            self._queues = QueueReader(settings.queue_options, self.tailer.wakeup.wake) if follow else None
+            wake = self.tailer.wakeup.wake
+            self._queues = QueueReader(settings.queue_options, wake) if follow else None
+            self.topics = TopicReader(settings.topic_options, settings.workers, wake) if follow else None
         except BaseException:
             self.tailer.close()
             raise
@@ -77,6 +80,8 @@ class Inputs:
         chunks: list[Chunk] = [*self.tailer.next_chunks(worker, workers)]
         if self._queues is not None:
             chunks += self._queues.next_chunks(worker)
+        if self.topics is not None:
+            chunks += self.topics.next_chunks(worker)
         return chunks
 
     def pulse_of(self, worker: int) -> Pulse:
@@ -91,12 +96,15 @@ class Inputs:
         """How long nothing is to be done as long as nothing wakes."""
         return self.tailer.rest_seconds()
 
-    def leave_queues(self) -> list[Acknowledgement]:
+    def leave_queues(self) -> list[Chunk]:
         """Acknowledge what is stored, and leave the brokers; returns what the store is to note of it."""
-        if self._queues is None:
-            return []
-        self._queues.close()
-        return self._queues.acknowledged()
+        chunks: list[Chunk] = []
+        if self._queues is not None:
+            self._queues.close()
+            chunks += self._queues.acknowledged()
+        if self.topics is not None:
+            chunks += self.topics.close()
+        return chunks
 
     def parsed(self, batch: Batch) -> None:
         """Note what the lines of a batch are, before the store has them: who sees them sees the warnings.
@@ -106,10 +114,15 @@ class Inputs:
         if self._queues is not None:
             of_queue = batch.delivery is not None
             self._warnings.count(batch, self._queues.queue_of(batch.source_id) if of_queue else None)
+            for shipped in batch.shipped:
+                self._warnings.count(shipped)
 
     def committed(self, batch: Batch) -> None:
         """Note that a batch is durably in the store."""
-        if batch.delivery is None:
+        if batch.partition is not None:
+            if self.topics is not None:
+                self.topics.committed(batch)
+        elif batch.delivery is None:
             self.tailer.committed(batch)
         elif self._queues is not None:
             self._queues.committed(batch)
@@ -117,7 +130,8 @@ class Inputs:
     def statuses(self) -> Sequence[SourceStatus]:
         """Every file that is followed, was read to its end, or is missing, and every queue."""
         of_queues = () if self._queues is None else self._queues.statuses()
-        statuses = [*self.tailer.statuses(), *of_queues]
+        of_topics = () if self.topics is None else self.topics.statuses()
+        statuses = [*self.tailer.statuses(), *of_queues, *of_topics]
         found, percents = self._warnings.found(), self._warnings.reject_percents()
         return [
             replace(each, warnings=found.get(key, ()), reject_percent=percents.get(key, 0.0))
@@ -130,10 +144,14 @@ class Inputs:
         """Hand out no more chunks; what was read and not committed will be read again next time."""
         if self._queues is not None:
             self._queues.stop()
+        if self.topics is not None:
+            self.topics.stop()
         self.tailer.stop()
 
     def close(self) -> None:
         """Close all files and leave the brokers."""
         if self._queues is not None:
             self._queues.close()
+        if self.topics is not None:
+            self.topics.close()
         self.tailer.close()

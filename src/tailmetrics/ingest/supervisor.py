@@ -237,6 +237,7 @@ class Supervisor:
             inputs.committed,
             inputs.stop,
             ends_when_refused=not self._follow,
+            partitions=inputs.topics,
         )
         with self._lock:
             self._run = _Run(inputs, committer)

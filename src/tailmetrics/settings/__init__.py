@@ -13,6 +13,7 @@ from tailmetrics.settings.options import (
     LogTopic,
     QueueOptions,
     TailingOptions,
+    TopicOptions,
 )
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "QueueOptions",
     "Settings",
     "TailingOptions",
+    "TopicOptions",
     "canonical_format",
     "load_settings",
     "resolve_node_id",

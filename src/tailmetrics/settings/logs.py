@@ -13,7 +13,7 @@ from typing_extensions import Self
 
 from tailmetrics.errors import SettingsError
 from tailmetrics.settings.names import AUTO, DEFAULT_LOG, REGEX, canonical_format, inner_format
-from tailmetrics.settings.options import FormatOptions, LogPath, LogQueue, LogTopic
+from tailmetrics.settings.options import FormatOptions, LogPath, LogQueue, LogTopic, TopicOptions
 from tailmetrics.settings.sources import SourceTable, place, read_sources
 from tailmetrics.settings.values import CommaSeparated, DurationUnit, LogEntries, TimeZone, is_queue
 from tailmetrics.urls import KafkaUrl, QueueUrl, is_kafka, masked, parse_queue
@@ -166,6 +166,10 @@ class LogSettings(BaseSettings):
         """The topics of LOG_FILE_PATH and LOG_SOURCES, each with the format of its messages."""
         topics = [entry for entry in self.log_entries if is_kafka(entry.pattern)]
         return tuple(LogTopic(KafkaUrl.parse(entry.pattern), entry.log_format) for entry in topics)
+
+    @property
+    def topic_options(self) -> TopicOptions:
+        return TopicOptions(self.log_topics, self.log_start, self.chunk_bytes)
 
     @property
     def log_entries(self) -> tuple[LogPath, ...]:

@@ -76,6 +76,15 @@ class QueueOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class TopicOptions:
+    """Which topics are read, how much at a time, and where partitions begin that are there at start."""
+
+    topics: tuple[LogTopic, ...]
+    log_start: Literal["beginning", "end", "oldest"]
+    chunk_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class CommitOptions:
     """How lines are gathered into commits, and how many messages are known again."""
 

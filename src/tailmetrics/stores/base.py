@@ -265,6 +265,15 @@ class Store(Writes, Reads, Notes, Protocol):
         ...
 
 
+@runtime_checkable
+class Leasing(Protocol):
+    """A store where a processor holds sources for a while, in which no other one may write of them."""
+
+    def release(self, source_ids: Sequence[str]) -> None:
+        """Let other processors go on with sources at once."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """A store's file as it was after one commit: so many bytes, in pieces that are read as they are taken."""

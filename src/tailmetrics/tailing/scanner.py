@@ -289,7 +289,7 @@ class Scanner:
                 continue
             if self._settled.get(file.key) == file.modified_ns or self._followers.of_file(file.key):
                 continue
-            if self._names.is_derived(path) and not self._logs.owns(file):
+            if not self._logs.owns(file):
                 continue
             relatives = relatives or Relatives(self._known, self._names, self._followers.paths())
             try:

@@ -64,10 +64,9 @@ class Shares(AllLogs):
         return here, {path: reason for path, reason in missing.items() if self.share_of(path) in self._held}
 
     def owns(self, file: FoundFile) -> bool:
-        name = chain(file.path)[0]
-        if name not in self._places:
+        if self._is_news(file):
             self._decide([file])
-        return self._places[name].share in self._held
+        return self._places[chain(file.path)[0]].share in self._held
 
     def size_at_start(self, file: FoundFile) -> int:
         place = self._places[chain(file.path)[0]]

@@ -76,7 +76,7 @@ class Metrics:
             self._lines.inc(batch.parsed.lines)
             self._records.inc(batch.parsed.records.height)
             self._blanks.inc(batch.parsed.blanks)
-            self._bytes.inc(batch.checkpoint.position - batch.start)
+            self._bytes.inc(batch.bytes_read)
             if batch.parsed.rejects.is_empty():
                 continue
             fields = batch.parsed.rejects["reason"].str.extract(r"^(\w+)").value_counts(name="count")

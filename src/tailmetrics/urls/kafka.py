@@ -96,6 +96,10 @@ class KafkaUrl:
         """A regular expression for the names of its topics."""
         return "^" + self.topic.replace(".", r"\.").replace("*", ".*") + "$"
 
+    def names(self, topic: str) -> bool:
+        """Whether a topic is one of those that it stands for; Kafka's own are of no glob."""
+        return re.match(self.topic_pattern, topic) is not None and not topic.startswith("__")
+
     def place(self, topic: str, partition: int) -> str:
         """How one partition is called wherever people see it."""
         return f"{SCHEME}://{self.bootstrap}/{topic}/{partition}"

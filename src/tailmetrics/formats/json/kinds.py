@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
+from tailmetrics.formats.customers import is_told
 from tailmetrics.formats.json.keys import JsonFields, read_map, routes_of
 from tailmetrics.formats.json.reading import COLUMNS, MESSAGE, OPTIONAL, JsonFormat
 from tailmetrics.formats.kinds import Kind
@@ -67,7 +68,7 @@ class ObjectLog:
         """The format as the options describe it. Raises FormatError when these cannot be used."""
         names = options.customer or self.customer
         fields = {column: self.keys[column] for column in COLUMNS if column in self.keys}
-        if any(name.startswith("/") for name in names):
+        if any(name.startswith("/") or is_told(name) for name in names):
             rules = Rules(options, customer=names, unit=self.unit)
             others = {name: self._keys_of(name) for name in rules.fields}
             fields |= {name: keys for name, keys in others.items() if keys}

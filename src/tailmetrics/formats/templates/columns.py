@@ -9,6 +9,7 @@ from typing import Final
 import polars as pl
 
 from tailmetrics.errors import FormatError
+from tailmetrics.formats.customers import is_told
 from tailmetrics.formats.fields import MISSING, PROBLEM, RAW_SCHEMA
 from tailmetrics.formats.rules import Rules
 from tailmetrics.formats.templates.template import Field, Kind, Role, Template
@@ -30,7 +31,9 @@ def extract_by(template: Template, rules: Rules) -> Extract:
     timestamp, status = template.first(Role.TIMESTAMP), template.first(Role.STATUS)
     duration = template.first(Role.DURATION)
     told = {name: template.find(name) for name in rules.fields if name not in RAW_SCHEMA}
-    has_customer = any(name.startswith("/") or template.find(name) for name in rules.customer)
+    has_customer = any(
+        name.startswith("/") or is_told(name) or template.find(name) for name in rules.customer
+    )
     needed = {"time": timestamp, "customer": has_customer, "request": path, "status": status}
     if not timestamp or not path or not status or not has_customer:
         missing = [name for name, found in needed.items() if not found]

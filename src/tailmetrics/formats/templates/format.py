@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from tailmetrics.formats.customers import is_told
 from tailmetrics.formats.fields import RAW_SCHEMA
 from tailmetrics.formats.lines import Lines
 from tailmetrics.formats.paths import AGENT
@@ -33,7 +34,9 @@ class TemplateFormat:
         self._rules = rules
         self._by_rules = TextFormat(extract, rules, max_line_bytes)
         # A customer who is told by the text of another field is left to the rules.
-        is_plain = not any(name.startswith("/") or name in RAW_SCHEMA for name in rules.customer)
+        is_plain = not any(
+            name.startswith("/") or name in RAW_SCHEMA or is_told(name) for name in rules.customer
+        )
         self._templates = [CleanRecords(each, rules, max_line_bytes) for each in templates if is_plain]
 
     def of_source(self, path: str, written_ns: int, header: bytes = b"") -> TemplateFormat:  # noqa: ARG002  # its lines tell everything

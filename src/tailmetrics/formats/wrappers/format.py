@@ -1,22 +1,25 @@
-"""The formats `docker`, `cri`, `syslog` and `journald`: another format, each of whose lines is wrapped."""
+"""The formats `docker`, `cri`, `syslog`, `journald` and `envelope`: those of lines that are wrapped."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
+import numpy as np
 import polars as pl
 
 from tailmetrics.errors import FormatError
 from tailmetrics.formats.base import LineFormat
 from tailmetrics.formats.claims import claims_of
+from tailmetrics.formats.customers import told_names
 from tailmetrics.formats.framing import RESULTS
 from tailmetrics.formats.kinds import Kind
 from tailmetrics.formats.lines import Integers, Lines, lines_of, split
 from tailmetrics.formats.reasons import found_instead
 from tailmetrics.formats.text import BLANK, kept_lines, text_of, too_long_line, unfit_lines
 from tailmetrics.formats.wrappers import WRAPPERS
-from tailmetrics.formats.wrappers.mixed import open_mixed
+from tailmetrics.formats.wrappers.envelope import ENVELOPE
+from tailmetrics.formats.wrappers.mixed import MixedFormat, open_mixed
 from tailmetrics.formats.wrappers.parts import firsts_of
 from tailmetrics.formats.wrappers.wrapper import GOES_ON, INNER, PROBLEM, STREAM, TIME, Wrapper
 from tailmetrics.records import REJECT_SCHEMA, ParsedLines
@@ -33,6 +36,7 @@ class WrappedFormat:
     wrapper: Wrapper
     inner: LineFormat
     max_line_bytes: int
+    told_names: tuple[str, ...] = ()
 
     def of_source(self, path: str, written_ns: int, header: bytes = b"") -> WrappedFormat:
         return replace(self, inner=self.inner.of_source(path, written_ns, header))
@@ -46,7 +50,8 @@ class WrappedFormat:
         rejected = table["reason"].is_not_null()
         chosen = ~table["is_blank"] & ~rejected
         inner = table.filter(chosen) if not chosen.all() else table
-        parsed = self.inner.parse_lines(_lines_of(inner[INNER], inner["offset"].to_numpy(), inner[TIME]))
+        carried = _lines_of(inner[INNER], inner["offset"].to_numpy(), inner[TIME])
+        parsed = self.inner.parse_lines(replace(carried, told=self._told(lines, text, carried)))
         rejects = table.filter(rejected).select(REJECT_SCHEMA.keys())
         if parsed.rejects.height:
             reasons = parsed.rejects.select("offset", "reason")
@@ -57,6 +62,17 @@ class WrappedFormat:
 
     def parse_too_long(self, data: bytes, offset: int) -> ParsedLines:
         return too_long_line(data, offset, self.max_line_bytes)
+
+    def _told(self, lines: Lines, text: pl.Series, carried: Lines) -> pl.DataFrame | None:
+        """What the wrapper, and what carried that, tells of the lines that are read on."""
+        if not self.told_names:
+            return None
+        told = lines.told
+        if self.wrapper.told is not None:
+            own = self.wrapper.told(text, self.told_names)
+            told = own if told is None else told.with_columns(_or_else(own, told))
+        chosen = np.searchsorted(lines.offsets, carried.offsets)
+        return None if told is None else told[chosen]
 
     def _unwrapped(self, lines: Lines, text: pl.Series) -> pl.DataFrame:
         """What is inside of each line, parts as one with the first of them, or why there is nothing."""
@@ -99,11 +115,49 @@ def open_wrapped(
     if inner not in ("", AUTO):
         read = open_format(replace(options, name=inner))
     else:
-        claims = claims_of(kinds, options)
-        claiming = [replace(kinds[name], claims=claim) for name, claim in claims.items() if name != RESULTS]
         expected = f"a line of a known format inside of {name}, or LOG_FORMAT={name}:FORMAT for its own"
-        read = open_mixed(claiming, options, expected)
-    return WrappedFormat(wrapper, read, options.max_line_bytes)
+        read = open_mixed([*_claiming(options, kinds), *_inside(wrapper, open_format)], options, expected)
+    told = tuple(told_names(options.customer))
+    return WrappedFormat(wrapper, read, options.max_line_bytes, told)
+
+
+def open_any(
+    options: FormatOptions, kinds: Mapping[str, Kind], open_format: Callable[[FormatOptions], LineFormat]
+) -> MixedFormat:
+    """The format of lines of which each may be of any kind, wrapped or not, and tells it itself.
+
+    Raises FormatError when the options cannot be used.
+    """
+    claiming = _claiming(options, kinds)
+    expected = "a line of a known format; name it with LOG_FORMAT, or as FORMAT=URL in LOG_FILE_PATH"
+    wrapped = _wrapped(WRAPPERS.values(), open_format)
+    return open_mixed([*claiming, *wrapped], options, expected)
+
+
+def _inside(wrapper: Wrapper, open_format: Callable[[FormatOptions], LineFormat]) -> list[Kind]:
+    """The wrappers that lines inside of one may be in: an envelope carries lines as they are in files."""
+    if wrapper is not ENVELOPE:
+        return []
+    return _wrapped([each for each in WRAPPERS.values() if each is not wrapper], open_format)
+
+
+def _wrapped(wrappers: Iterable[Wrapper], open_format: Callable[[FormatOptions], LineFormat]) -> list[Kind]:
+    return [
+        Kind(name=each.name, title="", example="", claims=each.wraps, open=open_format) for each in wrappers
+    ]
+
+
+def _claiming(options: FormatOptions, kinds: Mapping[str, Kind]) -> list[Kind]:
+    claims = claims_of(kinds, options)
+    return [replace(kinds[name], claims=claim) for name, claim in claims.items() if name != RESULTS]
+
+
+def _or_else(told: pl.DataFrame, outer: pl.DataFrame) -> list[pl.Series]:
+    """What is told, and where nothing is, what was told outside."""
+    return [
+        column.zip_with(column.is_not_null(), outer[column.name]) if column.name in outer.columns else column
+        for column in told
+    ]
 
 
 def _joined(table: pl.DataFrame, firsts: list[int]) -> pl.DataFrame:

@@ -18,6 +18,7 @@ from tailmetrics.formats.text import TextFormat, text_of
 from tailmetrics.records import ParsedLines, no_records, no_rejects
 from tailmetrics.settings import FormatOptions
 
+_LOOKED_AT = 64  # lines at a time, as the first one mostly tells
 _OF_THE_WHOLE_LINE = "line: "  # as the reason begins when a line is not of the format
 
 
@@ -83,11 +84,13 @@ class _Owners:
 
     def next_of(self, lines: Lines) -> Kind | None:
         """The kind of the first line that is of one which has not been asked yet."""
-        for offset, line in zip(lines.offsets.tolist(), text_of(lines), strict=True):
-            kind = self._owner(offset, line)
-            if kind and kind not in self._asked:
-                self._asked.add(kind)
-                return kind
+        for first in range(0, len(lines), _LOOKED_AT):
+            part = lines.part(first, _LOOKED_AT)
+            for offset, line in zip(part.offsets.tolist(), text_of(part), strict=True):
+                kind = self._owner(offset, line)
+                if kind and kind not in self._asked:
+                    self._asked.add(kind)
+                    return kind
         return None
 
     def are_of_others(self, lines: Lines, rejects: pl.DataFrame) -> pl.Series:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -32,7 +32,8 @@ class Wrapper:
 
     `expected` says what its lines are. `wraps` tells of one line whether it has the shape of the wrapper, as
     strictly as a kind claims lines. `unwrap` makes a frame of UNWRAPPED_SCHEMA of texts. `may_have_parts` is
-    quick, and false only of whole lines none of which goes on in another.
+    quick, and false only of whole lines none of which goes on in another. `told` are fields of LOG_CUSTOMER
+    that the wrapper tells, as text.
     """
 
     name: str
@@ -40,3 +41,4 @@ class Wrapper:
     wraps: Callable[[str], bool]
     unwrap: Callable[[pl.Series], pl.DataFrame]
     may_have_parts: Callable[[bytes], bool] = no_parts
+    told: Callable[[pl.Series, Sequence[str]], pl.DataFrame] | None = None

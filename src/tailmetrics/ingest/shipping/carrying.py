@@ -8,7 +8,15 @@ from typing import ClassVar
 from tailmetrics.ingest.dataflow import registering
 from tailmetrics.records import ParsedLines, no_records, no_rejects
 from tailmetrics.settings import Settings
-from tailmetrics.sources import Acknowledgement, Batch, Chunk, LineChunk, Registration
+from tailmetrics.sources import (
+    Acknowledgement,
+    Batch,
+    Chunk,
+    LineChunk,
+    Messages,
+    PartitionStep,
+    Registration,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +46,8 @@ class ChunkCarrier:
     def __call__(self, chunk: Chunk) -> Batch:
         if isinstance(chunk, Registration):
             return registering(chunk)
-        if isinstance(chunk, Acknowledgement):
-            raise TypeError("a message of a queue is none of a file")
+        if isinstance(chunk, Acknowledgement | Messages | PartitionStep):
+            raise TypeError("a message is none of a file")
         count = chunk.data.count(b"\n") or 1
         return Batch(
             source_id=chunk.source_id,

@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import secrets
 import time
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final, cast
 
 from tailmetrics.errors import QueueError, StoreRefused, StoreUnavailable
 from tailmetrics.ingest.shipping.carrying import CarriedLines
-from tailmetrics.queues.kafka.producer import TopicProducer
-from tailmetrics.queues.kafka.shipments import Shipper
+from tailmetrics.ingest.shipping.sender import Fixed, Sender
 from tailmetrics.queues.kafka.topic import Topic
 from tailmetrics.records import no_lines
-from tailmetrics.sources import Batch, LineChunk, fingerprint
+from tailmetrics.sources import Batch, Source
 from tailmetrics.status import SourceStatus
 from tailmetrics.stores import Store
-from tailmetrics.telemetry.log import EventLog
+from tailmetrics.stores.base import COMMIT_LINES
 from tailmetrics.urls import KafkaUrl
 
-log = EventLog()
-
 _NOTE: Final = "shipping"
+_COMMIT_LINES: Final = 8 * COMMIT_LINES  # nothing waits for a commit, which takes as long for few as for many
 _LOOK_SECONDS = 10.0  # from one look at the topic to the next, when no lines come
 
 
@@ -40,41 +38,44 @@ def shipping_store(store: Store, url: KafkaUrl, node_id: str) -> Store:
 
 class _ShippingStore:
     def __init__(self, store: Store, url: KafkaUrl, node_id: str) -> None:
+        self.commit_lines = _COMMIT_LINES
+        self.read_ahead = 1.0
         self._store = store
-        self._node_id = node_id
-        self._one_line = url.one_line
-        self._topic = TopicProducer(url)
-        self._salt = ""
-        self._partitions = 0
-        self._most_bytes = 0
-        self._in_flight: tuple[tuple[str, int, int], ...] = ()
+        self._sender = Sender(url, node_id, lambda topic: asyncio.run(self._remember(topic)))
         self._problem: StoreUnavailable | None = None
         self._looked_at = -_LOOK_SECONDS
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
+    def sources(self, node_id: str | None) -> Sequence[Source]:
+        """Whoever asks reads on from there: what is on its way is sent again."""
+        self._sender.begin()
+        return self._store.sources(node_id)
+
     def prepare(self, batch: Batch) -> Batch:
-        return batch  # for nothing of its lines is stored
+        if isinstance(batch.parsed, CarriedLines):
+            self._sender.put(batch.parsed.chunk)
+        return batch
 
     def write(self, batches: Sequence[Batch]) -> None:
         chunks = [each.parsed.chunk for each in batches if isinstance(each.parsed, CarriedLines)]
         if chunks:
-            try:
-                self._send(chunks)
-            except QueueError as error:
-                raise _as_of_store(error) from error
+            with _as_of_store():
+                self._sender.wait_for(chunks)
         self._store.write([replace(batch, parsed=no_lines()) for batch in batches])
+        self._sender.forget(chunks)
 
     def report(self, processor: str, statuses: Sequence[SourceStatus]) -> None:  # noqa: ARG002  # as of a store
         """Look at the topic, as no line may come by which it would be noticed that it is away."""
         if self._problem is None and time.monotonic() - self._looked_at < _LOOK_SECONDS:
             return
         try:
-            self._topic.describe()
-        except QueueError as error:
-            self._problem = _as_of_store(error)
-            raise self._problem from error
+            with _as_of_store():
+                self._sender.check_topic()
+        except StoreUnavailable as error:
+            self._problem = error
+            raise
         self._problem = None
         self._looked_at = time.monotonic()
 
@@ -84,30 +85,13 @@ class _ShippingStore:
         await self._store.ping()
 
     def close(self) -> None:
-        self._topic.close()
+        self._sender.close()
         self._store.close()
 
-    def _send(self, chunks: Sequence[LineChunk]) -> None:
-        """Send chunks; those that are on their way since the last attempt are only waited for."""
-        key = tuple((chunk.source_id, chunk.offset, chunk.checkpoint.position) for chunk in chunks)
-        if not self._topic.is_connected or (self._in_flight and self._in_flight != key):
-            self._connect()
-        if not self._in_flight:
-            self._in_flight = key
-            self._put(chunks)
-        self._topic.await_acknowledged()
-        self._in_flight = ()
+    async def _remember(self, topic: Topic) -> Fixed:
+        """What must stay as it was first; it is kept as a note.
 
-    def _connect(self) -> None:
-        self._in_flight = ()
-        topic = self._topic.connect()
-        asyncio.run(self._remember(topic))
-        self._most_bytes = topic.most_bytes
-
-    async def _remember(self, topic: Topic) -> None:
-        """Keep what must stay as it was first: what tells this store's sources apart, and the partitions.
-
-        With other partitions lines of a source would be in two of them, whose order nobody knows.
+        With other partitions than at first a source would be in two of them, and its order unknown.
         """
         name = f"{topic.cluster}/{topic.topic_id}"
         while True:
@@ -118,30 +102,13 @@ class _ShippingStore:
             is_known = name in partitions
             partitions.setdefault(name, topic.partitions)
             if is_known or await self._store.keep_note(_NOTE, json.dumps(kept), note.version):
-                break
-        self._salt, self._partitions = salt, partitions[name]
-
-    def _put(self, chunks: Sequence[LineChunk]) -> None:
-        too_long: Counter[str] = Counter()
-        for chunk in chunks:
-            source = fingerprint(f"{self._salt}\0{chunk.source_id}".encode())
-            shipper = Shipper(source, self._node_id, self._most_bytes, self._one_line)
-            partition = shipper.partition(self._partitions)
-            for shipment in shipper.shipments(chunk):
-                too_long[chunk.path] += shipment.too_long
-                self._topic.put(
-                    shipment.value, key=source.encode(), partition=partition, headers=shipment.headers
-                )
-        for path, count in too_long.items():
-            if count:
-                log.warning(
-                    "lines are longer than MAX_LINE_BYTES or than the topic takes, only their beginnings "
-                    "are sent; raise max.message.bytes of the topic above MAX_LINE_BYTES",
-                    path=path,
-                    lines=count,
-                    topic_takes_bytes=self._most_bytes,
-                )
+                return Fixed(salt, partitions[name])
 
 
-def _as_of_store(error: QueueError) -> StoreUnavailable:
-    return StoreRefused(str(error)) if error.is_final else StoreUnavailable(str(error))
+@contextlib.contextmanager
+def _as_of_store() -> Iterator[None]:
+    try:
+        yield
+    except QueueError as error:
+        kind = StoreRefused if error.is_final else StoreUnavailable
+        raise kind(str(error), subject="the topic") from error

@@ -14,7 +14,7 @@ from tailmetrics.urls import KafkaUrl
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError
 
-REQUEST_SECONDS: Final = 10.0
+REQUEST_SECONDS: Final = 5.0
 _RECONNECT_MS = 5_000  # the longest pause before a broker is tried again
 _logger = logging.getLogger("confluent_kafka")
 

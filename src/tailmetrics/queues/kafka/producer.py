@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from tailmetrics.errors import QueueError
@@ -25,7 +25,6 @@ _SETTINGS: Final[dict[str, Any]] = {
     "enable.gapless.guarantee": True,
     "acks": "all",
     "message.timeout.ms": 0,
-    "delivery.report.only.error": True,
     "compression.type": "lz4",
     "queue.buffering.max.kbytes": 64 * 1024,  # of messages that are not acknowledged
     "queue.buffering.max.messages": 0,  # no limit of their number
@@ -34,10 +33,11 @@ _SETTINGS: Final[dict[str, Any]] = {
 
 
 class TopicProducer:
-    """A client that sends to one topic; its methods are for one thread, but `describe` and `close`.
+    """A client that sends to one topic. Methods may be called by any thread, but `connect` and `disconnect`
+    while no other one is.
 
-    They raise QueueError, which says what to do. What was put is still on its way then as long as the
-    producer `is_connected`.
+    They raise QueueError, which says what to do. What was put is still on its way then, unless the producer
+    `has_failed`: nothing more is sent by it.
     """
 
     def __init__(self, url: KafkaUrl) -> None:
@@ -45,15 +45,20 @@ class TopicProducer:
         self._admin = TopicAdmin(url)
         self._complaints = Complaints(url)
         self._producer: Producer | None = None
-        self._failure: KafkaError | None = None
+        self._failure: QueueError | None = None
+        self._progressed_at = 0.0
         self._closing = threading.Event()
 
     @property
     def is_connected(self) -> bool:
         return self._producer is not None
 
+    @property
+    def has_failed(self) -> bool:
+        return self._failure is not None
+
     def describe(self) -> Topic:
-        """The topic as it is now; from any thread."""
+        """The topic as it is now."""
         return self._admin.describe()
 
     def connect(self, *, create: bool = False) -> Topic:
@@ -72,30 +77,46 @@ class TopicProducer:
         return topic
 
     def put(
-        self, value: bytes, *, key: bytes | None, partition: int, headers: Sequence[tuple[str, bytes]]
+        self,
+        value: bytes,
+        *,
+        key: bytes | None = None,
+        partition: int = -1,
+        headers: Sequence[tuple[str, bytes]] = (),
+        delivered: Callable[[], None] | None = None,
     ) -> None:
-        """Send a message; waits while too much is on its way."""
+        """Send a message; waits while too much is on its way. `delivered` is called when the brokers have it.
+
+        By then they have all that was put before into the same partition.
+        """
         producer = self._connected()
-        while not self._has_taken(producer, value, key, partition, headers):
+        more: dict[str, Any] = {}
+        if delivered is not None:
+            more["on_delivery"] = self._noting(delivered)
+        while not self._has_taken(
+            producer, value, key=key, partition=partition, headers=list(headers), **more
+        ):
             producer.poll(_TURN_SECONDS)
             self._check()
 
-    def await_acknowledged(self) -> None:
-        """Return when the brokers have all that was put; an error says why they do not have it yet."""
+    def wait_until(self, done: Callable[[], bool]) -> None:
+        """Return when that is so; an error says why the brokers do not have what was put yet."""
         producer = self._connected()
         self._complaints.forget()
-        waiting, since = len(producer), time.monotonic()
-        while left := producer.flush(_TURN_SECONDS):
-            if left < waiting:
-                waiting, since = left, time.monotonic()
-                self._complaints.forget()
+        self._progressed_at = time.monotonic()
+        while not done():
+            producer.poll(_TURN_SECONDS)
             self._check()
             self._complaints.check()
-            if time.monotonic() - since > _STALL_SECONDS:
+            if time.monotonic() - self._progressed_at > _STALL_SECONDS:
                 raise self._complaints.away(
                     "nothing was acknowledged for 10 s; too few replicas may be in sync"
                 )
-        self._check()
+
+    def wait_for_all(self) -> None:
+        """Return when the brokers have all that was put."""
+        producer = self._connected()
+        self.wait_until(lambda: not len(producer))
 
     def disconnect(self) -> None:
         """Let go of the client, and of what is not acknowledged."""
@@ -107,7 +128,7 @@ class TopicProducer:
         self._complaints.forget()
 
     def close(self) -> None:
-        """Have whoever waits end with an error; from any thread."""
+        """Have whoever waits end with an error."""
         self._closing.set()
         self._admin.close()
 
@@ -116,33 +137,34 @@ class TopicProducer:
             raise QueueError(f"{self._url}: the connection was lost", is_final=False)
         return self._producer
 
-    def _has_taken(
-        self,
-        producer: Producer,
-        value: bytes,
-        key: bytes | None,
-        partition: int,
-        headers: Sequence[tuple[str, bytes]],
-    ) -> bool:
+    def _has_taken(self, producer: Producer, value: bytes, **of_message: Any) -> bool:
         try:
             with translated(self._url):
-                producer.produce(self._url.topic, value, key, partition, headers=list(headers))
+                producer.produce(self._url.topic, value, **of_message)
         except BufferError:
             return False
-        except QueueError:
-            self.disconnect()
+        except QueueError as error:
+            self._failure = self._failure or error
             raise
         return True
 
     def _check(self) -> None:
         if self._failure is not None:
-            error = meaning(self._url, self._failure)
-            self.disconnect()
-            raise error
+            raise self._failure
         if self._closing.is_set():
             raise QueueError(f"{self._url}: ended before all was acknowledged", is_final=False)
 
+    def _noting(self, delivered: Callable[[], None]) -> Callable[[KafkaError | None, Message], None]:
+        def note(error: KafkaError | None, message: Message) -> None:
+            self._note_delivery(error, message)
+            if error is None:
+                delivered()
+
+        return note
+
     def _note_delivery(self, error: KafkaError | None, _: Message) -> None:
-        # The first one says why; those behind it only that they were not sent.
-        if error is not None and self._failure is None:
-            self._failure = error
+        if error is None:
+            self._progressed_at = time.monotonic()
+        elif self._failure is None:
+            # The first one says why; those behind it only that they were not sent.
+            self._failure = meaning(self._url, error)

@@ -68,9 +68,10 @@ class Shipper:
 
 @dataclass(frozen=True, slots=True)
 class Shipment:
-    """One message: lines as they are in the file, the beginning of one that is `too_long`."""
+    """One message: lines as they are in the file, to byte `end`; the beginning of one that is `too_long`."""
 
     value: bytes
+    end: int
     headers: list[tuple[str, bytes]]
     too_long: bool
 
@@ -84,7 +85,7 @@ def _shipment(
     if too_long:
         headers.append((TOO_LONG_HEADER, b"1"))
         value = value[:REJECT_LINE_BYTES]
-    return Shipment(value, headers, too_long)
+    return Shipment(value, end, headers, too_long)
 
 
 def _ends(data: bytes, framing: Framing, room: int, *, one_line: bool) -> Iterator[int]:

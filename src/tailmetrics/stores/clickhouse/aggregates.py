@@ -6,17 +6,12 @@ at q·(n-1), and bit for bit those of Polars.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-
-import polars as pl
+from collections.abc import Sequence
 
 from tailmetrics.stats import Failures, Summary
 from tailmetrics.stores.results import FAILURE_RULES, summary_of
 from tailmetrics.stores.windowing import by_piece
 from tailmetrics.windows import Piece
-
-# The arguments of `summary_of`, of the rows of a group.
-SUMMARY = ("requests", "failed", "average", "median", "p99")
 
 
 def counts_sql(failures: Failures) -> str:
@@ -28,12 +23,13 @@ def counts_sql(failures: Failures) -> str:
 
 
 def aggregates_sql(failures: Failures) -> str:
-    """The columns of SUMMARY; latencies are NULL where no record has a duration."""
-    return (
-        f"{counts_sql(failures)}, quantilesExactInclusive(0.5, 0.99)(duration) AS quantiles, "
-        "if(count(duration) = 0, NULL, quantiles[1]) AS median, "
-        "if(count(duration) = 0, NULL, quantiles[2]) AS p99"
-    )
+    """The same, and quantiles: the median and p99, which are no numbers where no record has a duration."""
+    return f"{counts_sql(failures)}, quantilesExactInclusive(0.5, 0.99)(duration) AS quantiles"
+
+
+def summary_of_row(requests: int, failed: int, average: float | None, quantiles: Sequence[float]) -> Summary:
+    """The aggregates of a row of those columns."""
+    return summary_of(requests, failed, average, *quantiles)
 
 
 def window_key(pieces: Sequence[Piece]) -> str:
@@ -56,8 +52,3 @@ def failed_sql(failures: Failures) -> str:
     rule = FAILURE_RULES[failures]
     others = "".join(f" OR status_code = {status}" for status in rule.others)
     return f"(status_code >= {rule.least}{others})"
-
-
-def summaries(found: pl.DataFrame) -> Iterator[Summary]:
-    """Of rows with the columns of SUMMARY."""
-    return (summary_of(*row) for row in found.select(SUMMARY).iter_rows())

@@ -17,13 +17,13 @@ from tailmetrics.stats import (
 )
 from tailmetrics.stores.base import COUNTS_SCHEMA
 from tailmetrics.stores.clickhouse.aggregates import failed_sql
-from tailmetrics.stores.clickhouse.conditions import Condition, of_query, within
+from tailmetrics.stores.clickhouse.conditions import of_query, within
 from tailmetrics.stores.clickhouse.reader import Statements
 from tailmetrics.stores.clickhouse.stats_query import check_known
 from tailmetrics.stores.results import trends_of
 from tailmetrics.windows import to_us
 
-_P99 = "if(count(duration) = 0, NULL, quantileExactInclusive(0.99)(duration))"
+_P99 = "quantileExactInclusive(0.99)(duration)"
 
 
 async def breakdown(statements: Statements, query: BreakdownQuery) -> Breakdown:
@@ -45,7 +45,7 @@ async def breakdown(statements: Statements, query: BreakdownQuery) -> Breakdown:
         "GROUP BY path) ORDER BY requests DESC, path LIMIT {top:UInt64}",
         {**where.parameters, "top": query.top},
     )
-    total = paths["total"][0] if paths.height else await _number_of_paths(statements, where)
+    total = paths["total"][0]
     paths = paths.drop("total")
     if query.latencies:
         of_top = where.one_of("path", paths["path"])
@@ -91,8 +91,3 @@ async def counts(statements: Statements, query: CountsQuery) -> pl.DataFrame:
         where.parameters,
     )
     return found.cast(COUNTS_SCHEMA)  # type: ignore[arg-type]
-
-
-async def _number_of_paths(statements: Statements, where: Condition) -> int:
-    found = await statements.frame(f"SELECT uniqExact(path) FROM records WHERE {where.sql}", where.parameters)
-    return int(found.item())

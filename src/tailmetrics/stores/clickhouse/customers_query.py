@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import polars as pl
 
 from tailmetrics.stats import MAX_PAGE, CustomersPage, CustomersQuery
-from tailmetrics.stores.clickhouse.aggregates import SUMMARY, aggregates_sql, counts_sql
+from tailmetrics.stores.clickhouse.aggregates import aggregates_sql, counts_sql
 from tailmetrics.stores.clickhouse.conditions import Condition, within
 from tailmetrics.stores.clickhouse.reader import Statements
 from tailmetrics.stores.cursors import place_of
@@ -17,10 +19,9 @@ _RANKS = {
     "failures": "failed",
     "uptime": "(requests - failed) / requests",
     "average": "average",
-    "median": "median",
-    "p99": "p99",
+    "median": "quantiles[1]",
+    "p99": "quantiles[2]",
 }
-_QUANTILES = ("median", "p99")
 
 
 async def customers(statements: Statements, query: CustomersQuery) -> CustomersPage:
@@ -32,8 +33,8 @@ async def customers(statements: Statements, query: CustomersQuery) -> CustomersP
             return CustomersPage((), 0, None)
         # `lower` is of ASCII letters alone.
         where = where.also("position(lower(customer_id), {search:String}) > 0", search=folded(query.search))
-    # Quantiles of all customers are found only where the order, or a long page, asks for them.
-    by_quantile = query.sort in _QUANTILES or query.limit > MAX_PAGE
+    # Quantiles of all customers are found only where the order, or a page with most of them, asks for them.
+    by_quantile = query.sort in {"median", "p99"} or query.limit > min(MAX_PAGE, statements.reader.customers)
     columns = aggregates_sql(query.failures) if by_quantile else counts_sql(query.failures)
     ranking = (
         f"SELECT customer_id, {columns} FROM records WHERE {where.sql} GROUP BY customer_id "
@@ -50,20 +51,21 @@ async def customers(statements: Statements, query: CustomersQuery) -> CustomersP
     if page.is_empty():
         found = await statements.frame(f"SELECT count() FROM ({ranking})", parameters)
         return CustomersPage((), found.item(), None)
-    total = page["total"][0]
-    if not by_quantile:
-        page = await _with_quantiles(statements, query, where, page)
-    return customers_page(page.select("customer_id", *SUMMARY).iter_rows(), total, offset)
+    total = statements.reader.customers = page["total"][0]
+    rows = page.drop("total").rows() if by_quantile else await _with_quantiles(statements, query, where, page)
+    return customers_page(((*row[:4], *row[4]) for row in rows), total, offset)
 
 
 async def _with_quantiles(
     statements: Statements, query: CustomersQuery, where: Condition, page: pl.DataFrame
-) -> pl.DataFrame:
-    """The customers of a page, in its order, with all their aggregates."""
-    listed = where.of_customers(page["customer_id"])
+) -> list[tuple[Any, ...]]:
+    """The rows of a page, in its order, with all their aggregates."""
+    ids = page["customer_id"].to_list()
+    listed = where.of_customers(ids)
     found = await statements.frame(
         f"SELECT customer_id, {aggregates_sql(query.failures)} FROM records WHERE {listed.sql} "
         "GROUP BY customer_id",
         listed.parameters,
     )
-    return page.select("customer_id").join(found, on="customer_id", maintain_order="left")
+    by_customer = {row[0]: row for row in found.iter_rows()}
+    return [by_customer[customer_id] for customer_id in ids if customer_id in by_customer]

@@ -9,9 +9,10 @@ a writer that did not end its commit was shut out of it. Whoever asks of all cus
 status: it is two bytes that most questions read anyway. The times of the first and of the last request are
 kept with each part, as no index leads to them.
 
-`log` says what was committed, entry by entry: a row without `source_id` is the commit, beside it are the
-sources as they are behind it. Each number has one writer, the first to insert it. `done` are the numbers of
-those whose records are all there, where `is_done` does not say so at once.
+`log` says what was committed, entry by entry: a row without `source_id` is the commit, with sums over all up
+to it, and beside it, with entry 0, are the sources as they are behind it and were `before`. Each number has
+one writer, the first to insert it. An entry is pending until `is_done` says that its records are all there,
+or its number is in `done`, or another entry `undoes` it.
 
 On a cluster `records` is Distributed over the shards, each customer on one of them; all other tables are
 whole on every replica of every shard.
@@ -25,6 +26,7 @@ from dataclasses import dataclass
 SCHEMA_VERSION = 1
 
 IS_REQUEST = "status_code >= 0"
+IS_REJECT = "source_id != ''"
 
 # An insert of the same token as one of so many before it changes nothing.
 _WINDOW = 10_000
@@ -52,16 +54,19 @@ _TABLES = {
     number UInt64,
     writer String,
     attempt String,
-    written_us Int64,
+    written_us Int64 DEFAULT toUnixTimestamp64Micro(now64(6)),
+    undoes UInt64,
     is_done UInt8,
     records Int64,
     rejects Int64,
+    kept_rejects Int64,
+    blanks Int64,
     all_records Int64,
     all_rejects Int64,
     all_blanks Int64,
     spans String,
     is_gone UInt8,
-    position Int64,
+    node_id String,
     source String,
     before String""",
         "ReplacingMergeTree(number)",
@@ -89,7 +94,7 @@ _TABLES = {
     "notes": ("name String, version UInt64, writer String, text String", "MergeTree", "(name, version)"),
 }
 
-DAILY_STATS = f"""
+_DAILY_STATS = f"""
 CREATE VIEW IF NOT EXISTS daily_stats{{on}} AS
 SELECT customer_id, day, count() AS total_requests,
     countIf(status_code != 0 AND status_code < 400) AS successful_requests,
@@ -120,29 +125,50 @@ def names() -> Sequence[str]:
     return ("records", *_TABLES)
 
 
+def stored(table: str, cluster: Cluster | None) -> str:
+    """The table as a DELETE names it: where its rows are, on all servers that have some."""
+    if cluster is None:
+        return table
+    return f"{table}_local ON CLUSTER `{cluster.name}`" if table == "records" else table
+
+
 def statements(cluster: Cluster | None) -> Iterator[str]:
     """What makes the tables and the view where there are none, one statement after the other."""
-    on = "" if cluster is None else f" ON CLUSTER `{cluster.name}`"
+    everywhere = on(cluster)
     for name, (columns, engine, order) in _TABLES.items():
-        yield _table(name, on, columns, _engine(engine, cluster, name, everywhere=True), order)
+        yield _table(name, everywhere, columns, _engine(engine, cluster, name, everywhere=True), order)
     if cluster is None:
-        yield _table("records", on, _RECORDS, _engine("MergeTree", None, "records"), "(customer_id, time_us)")
+        yield _table(
+            "records", everywhere, _RECORDS, _engine("MergeTree", None, "records"), "(customer_id, time_us)"
+        )
     else:
         local = _engine("MergeTree", cluster, "records")
-        yield _table("records_local", on, _RECORDS, local, "(customer_id, time_us)")
+        yield _table("records_local", everywhere, _RECORDS, local, "(customer_id, time_us)")
         yield (
-            f"CREATE TABLE IF NOT EXISTS records{on} AS records_local\n"
+            f"CREATE TABLE IF NOT EXISTS records{everywhere} AS records_local\n"
             f"ENGINE = Distributed('{cluster.name}', currentDatabase(), records_local, "
             "cityHash64(customer_id))"
         )
-    yield DAILY_STATS.format(on=on).strip()
+    yield daily_stats(cluster)
+
+
+def daily_stats(cluster: Cluster | None) -> str:
+    """What makes the view of that name, for those who ask the database themselves."""
+    return _DAILY_STATS.format(on=on(cluster)).strip()
+
+
+def on(cluster: Cluster | None) -> str:
+    """What makes a statement one for all servers of a cluster."""
+    return "" if cluster is None else f" ON CLUSTER `{cluster.name}`"
 
 
 def _table(name: str, on: str, columns: str, engine: str, order: str) -> str:
     window = ("replicated" if engine.startswith("Replicated") else "non_replicated") + "_deduplication_window"
+    # Else rows of a table with a projection cannot be deleted before they are merged.
+    rebuilt = ", lightweight_mutation_projection_mode = 'rebuild'" if "PROJECTION" in columns else ""
     return (
         f"CREATE TABLE IF NOT EXISTS {name}{on} ({columns.rstrip()}\n) ENGINE = {engine}\nORDER BY {order}\n"
-        f"SETTINGS {window} = {_WINDOW}"
+        f"SETTINGS {window} = {_WINDOW}{rebuilt}"
     )
 
 

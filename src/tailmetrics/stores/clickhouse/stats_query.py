@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from datetime import datetime, timedelta, timezone
-
-import polars as pl
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
 from tailmetrics.errors import UnknownCustomer
 from tailmetrics.stats import MAX_WINDOWS, StatsAnswer, StatsQuery, Summary
-from tailmetrics.stores.clickhouse.aggregates import aggregates_sql, summaries, window_key
+from tailmetrics.stores.clickhouse.aggregates import aggregates_sql, summary_of_row, window_key
 from tailmetrics.stores.clickhouse.conditions import Condition, of_query
 from tailmetrics.stores.clickhouse.reader import Statements
 from tailmetrics.stores.results import check_storable, result_in_one_window, result_in_windows
@@ -23,11 +23,24 @@ from tailmetrics.stores.windowing import (
     short_spans,
     too_many_windows,
 )
-from tailmetrics.windows import Grid, clocks_change, from_us, to_us
+from tailmetrics.windows import DAY_US, Grid, clocks_change, from_us
 
 _FEW_WINDOWS = 1000  # beyond which their total takes less time by itself
-# Around now: where the requests of a log lie that has no wrong dates.
-_USUAL_PAST, _USUAL_FUTURE = timedelta(days=18 * 366), timedelta(days=366)
+_FEW_ROWS = 1000  # of an answer, which a loop is not held up to read
+_AHEAD_US = 366 * DAY_US
+_TIMES = ", min(time_us), max(time_us)"
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The total and the windows, by their uncut starts, and where the requests lie if that was asked for."""
+
+    total: Summary
+    windows: Sequence[tuple[int, Summary]]
+    edges: Span | None = None
+
+    def is_within(self, span: Span) -> bool:
+        return self.edges is None or (span[0] <= self.edges[0] and self.edges[1] < span[1])
 
 
 async def stats(statements: Statements, query: StatsQuery) -> StatsAnswer:
@@ -61,35 +74,44 @@ async def check_known(statements: Statements, customer_id: str) -> None:
 
 
 async def _in_one_window(statements: Statements, query: StatsQuery, where: Condition) -> StatsAnswer:
-    total, edges = await _total(statements, query, where)
+    times = _TIMES if query.start is None or query.end is None else ""
+    found = await statements.frame(
+        f"SELECT {aggregates_sql(query.failures)}{times} FROM records WHERE {where.sql}", where.parameters
+    )
+    total, edges = _total_of(found.row(0))
     return result_in_one_window(query, total, edges)
 
 
 async def _of_one_in_windows(statements: Statements, query: StatsQuery, where: Condition) -> StatsAnswer:
-    """One customer's, in one statement wherever no request lies outside of the usual years."""
-    spans: list[Span] | None = []
-    if clocks_change(query.zone):
-        now = datetime.now(timezone.utc)
-        spans = short_spans(query, (to_us(now - _USUAL_PAST), to_us(now + _USUAL_FUTURE)))
-    grid = Grid(query.every, query.zone, spans or [])
-    if grid.pieces:
-        total, edges, found = await _rolled_up(statements, query, where, grid)
-        if (not spans or _is_inside(edges, spans[0])) and found.height <= MAX_WINDOWS:
-            return await asyncio.to_thread(_result, query, grid, total, found)
+    """One customer's, in one statement where no request lies outside of where those of all lay before."""
+    if not clocks_change(query.zone):
+        return await _checked(statements, query, where, Grid(query.every, query.zone, []))
+    edges = statements.reader.edges or await _edges(statements, Condition())
+    likely = short_spans(query, edges and (edges[0], edges[1] + _AHEAD_US))
+    if likely:
+        grid = Grid(query.every, query.zone, likely)
+        found = await _rolled_up(statements, query, where, grid, times=_TIMES)
+        if found.is_within(likely[0]) and len(found.windows) <= MAX_WINDOWS:
+            return result_in_windows(query, grid, found.total, found.windows)
     spans = await _spans(statements, query, where)
-    check_filling(query, spans)
-    grid = Grid(query.every, query.zone, spans)
-    if not grid.pieces:
-        return result_in_windows(query, grid, Summary(), ())
-    total, _, found = await _rolled_up(statements, query, where, grid)
-    if found.height > MAX_WINDOWS:
+    return await _checked(statements, query, where, Grid(query.every, query.zone, spans), spans)
+
+
+async def _checked(
+    statements: Statements,
+    query: StatsQuery,
+    where: Condition,
+    grid: Grid,
+    spans: Sequence[Span] | None = None,
+) -> StatsAnswer:
+    """Raises QueryError for more windows than an answer may have."""
+    found = _Found(Summary(), ())
+    if grid.pieces:
+        found = await _rolled_up(statements, query, where, grid)
+    if len(found.windows) > MAX_WINDOWS:
+        spans = spans or await _spans(statements, query, where)
         raise too_many_windows(query, number_of_windows(query, spans), spans[-1][1] - spans[0][0])
-    return await asyncio.to_thread(_result, query, grid, total, found)
-
-
-def _is_inside(edges: Span | None, span: Span) -> bool:
-    """Whether the first and the last time, if there are any, lie in a span."""
-    return edges is None or (span[0] <= edges[0] and edges[1] < span[1])
+    return result_in_windows(query, grid, found.total, found.windows)
 
 
 async def _of_all_in_windows(statements: Statements, query: StatsQuery, where: Condition) -> StatsAnswer:
@@ -99,49 +121,52 @@ async def _of_all_in_windows(statements: Statements, query: StatsQuery, where: C
     if number > MAX_WINDOWS and await _more_than(statements, where, MAX_WINDOWS):
         raise too_many_windows(query, number, spans[-1][1] - spans[0][0])
     grid = Grid(query.every, query.zone, spans)
-    if not grid.pieces:
-        return result_in_windows(query, grid, Summary(), ())
-    if number <= _FEW_WINDOWS:
-        total, _, found = await _rolled_up(statements, query, where, grid)
-    else:
-        total, _ = await _total(statements, query, where)
-        found = await statements.frame(
-            f"SELECT {window_key(grid.pieces)} AS window, {aggregates_sql(query.failures)} "
-            f"FROM records WHERE {where.sql} GROUP BY window ORDER BY window",
-            where.parameters,
-        )
-    return await asyncio.to_thread(_result, query, grid, total, found)
-
-
-async def _total(statements: Statements, query: StatsQuery, where: Condition) -> tuple[Summary, Span | None]:
-    """Of all records together, and the times of the first and the last."""
-    found = await statements.frame(
-        f"SELECT {aggregates_sql(query.failures)}, min(time_us) AS first, max(time_us) AS last "
-        f"FROM records WHERE {where.sql}",
+    if number <= _FEW_WINDOWS or not grid.pieces:
+        return await _checked(statements, query, where, grid, spans)
+    aggregates = aggregates_sql(query.failures)
+    whole = await statements.frame(f"SELECT {aggregates} FROM records WHERE {where.sql}", where.parameters)
+    windows = await statements.frame(
+        f"SELECT {window_key(grid.pieces)} AS window, {aggregates} "
+        f"FROM records WHERE {where.sql} GROUP BY window ORDER BY window",
         where.parameters,
     )
-    return next(summaries(found)), _times(found)
+
+    def result() -> StatsAnswer:
+        found = [(window, summary_of_row(*row)) for window, *row in windows.iter_rows()]
+        return result_in_windows(query, grid, summary_of_row(*whole.row(0)), found)
+
+    # Of many windows that takes long, and other questions go on meanwhile.
+    return await asyncio.to_thread(result)
 
 
 async def _rolled_up(
-    statements: Statements, query: StatsQuery, where: Condition, grid: Grid
-) -> tuple[Summary, Span | None, pl.DataFrame]:
-    """The same and rows of windows, of which there is one too many if there are more than there may be."""
+    statements: Statements, query: StatsQuery, where: Condition, grid: Grid, times: str = ""
+) -> _Found:
+    """The windows by time, one too many if there are more than there may be; `times` gives the edges too."""
     found = await statements.frame(
         f"SELECT grouping(window) AS is_total, {window_key(grid.pieces)} AS window, "
-        f"{aggregates_sql(query.failures)}, min(time_us) AS first, max(time_us) AS last "
-        f"FROM records WHERE {where.sql} GROUP BY window WITH ROLLUP "
-        f"ORDER BY is_total DESC, window LIMIT {MAX_WINDOWS + 2}",
+        f"{aggregates_sql(query.failures)}{times} FROM records WHERE {where.sql} "
+        f"GROUP BY window WITH ROLLUP ORDER BY is_total DESC, window LIMIT {MAX_WINDOWS + 2}",
         where.parameters,
     )
-    total = found.filter(pl.col("is_total") == 1)
-    return next(summaries(total), Summary()), _times(total), found.filter(pl.col("is_total") == 0)
+    if found.height > _FEW_ROWS:
+        return await asyncio.to_thread(_found_in, found.rows())
+    return _found_in(found.rows())
 
 
-def _times(total: pl.DataFrame) -> Span | None:
-    if total.is_empty() or not total["requests"][0]:
-        return None
-    return total["first"][0], total["last"][0]
+def _found_in(rows: Sequence[tuple[Any, ...]]) -> _Found:
+    """Of rows (is_total, window, and what `_total_of` takes), that of the total first if there is any."""
+    if not rows:
+        return _Found(Summary(), ())
+    total, edges = _total_of(rows[0][2:])
+    windows = [(window, summary_of_row(*row[:4])) for _, window, *row in rows[1:]]
+    return _Found(total, windows, edges)
+
+
+def _total_of(row: Sequence[Any]) -> tuple[Summary, Span | None]:
+    """The total, and the edges where a row has them and is of any request."""
+    total = summary_of_row(*row[:4])
+    return total, (row[4], row[5]) if total.total_requests and row[4:] else None
 
 
 async def _more_than(statements: Statements, where: Condition, number: int) -> bool:
@@ -153,8 +178,7 @@ async def _more_than(statements: Statements, where: Condition, number: int) -> b
 
 
 async def _spans(statements: Statements, query: StatsQuery, where: Condition) -> list[Span]:
-    edges = await _edges(statements, Condition().of_customer(query.customer_id))
-    spans = short_spans(query, edges)
+    spans = short_spans(query, await _edges(statements, Condition().of_customer(query.customer_id)))
     if spans is not None:
         return spans
     found = await statements.frame(
@@ -167,13 +191,11 @@ async def _spans(statements: Statements, query: StatsQuery, where: Condition) ->
 
 async def _edges(statements: Statements, where: Condition) -> Span | None:
     found = await statements.frame(
-        "SELECT count() AS requests, min(time_us) AS first, max(time_us) AS last "
-        f"FROM records WHERE {where.sql}",
+        f"SELECT count() AS requests, min(time_us), max(time_us) FROM records WHERE {where.sql}",
         where.parameters,
     )
-    return _times(found)
-
-
-def _result(query: StatsQuery, grid: Grid, total: Summary, found: pl.DataFrame) -> StatsAnswer:
-    windows: Sequence[tuple[int, Summary]] = list(zip(found["window"], summaries(found), strict=True))
-    return result_in_windows(query, grid, total, windows)
+    requests, first, last = found.row(0)
+    edges = (first, last) if requests else None
+    if not where.parameters:
+        statements.reader.edges = edges
+    return edges

@@ -110,6 +110,10 @@ class InfluxDBStore:
         with self._lock:
             self._open_writer().write(batches)
 
+    def release(self, source_ids: Sequence[str]) -> None:
+        with self._lock:
+            self._open_writer().release(source_ids)
+
     def forget(self, source_ids: Sequence[str], *, with_records: bool = False) -> int:
         with self._lock:
             return self._open_writer().forget(source_ids, with_records=with_records)

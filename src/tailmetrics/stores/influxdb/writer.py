@@ -162,6 +162,14 @@ class InfluxDBWriter:
             self._journal = Journal()
             raise
 
+    def release(self, source_ids: Sequence[str]) -> None:
+        """Hold sources no more, so that others need not wait for the end of this processor."""
+        given = {key: replace(self._held[key], holder="") for key in source_ids if key in self._held}
+        if given and self._leases.is_valid:
+            self._write_sources(given)
+        for source_id in given:
+            self._held.pop(source_id, None)
+
     def forget(self, source_ids: Sequence[str], *, with_records: bool) -> int:
         """Drop sources of which no record is left that has not expired; returns how many."""
         expired_us = self._server.oldest_us()

@@ -1,0 +1,243 @@
+"""The partitions that the group gives to one consumer: claimed, read from where the store is, handed over."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from tailmetrics.errors import QueueError
+from tailmetrics.queues.kafka.cluster import Cluster, Place
+from tailmetrics.queues.kafka.inbox import Inbox
+from tailmetrics.queues.kafka.partition import AssignedPartition
+from tailmetrics.settings import LogTopic
+from tailmetrics.sources import Partition, PartitionStep, unpacked
+from tailmetrics.telemetry.log import EventLog
+
+if TYPE_CHECKING:
+    from confluent_kafka import Consumer, TopicPartition
+
+log = EventLog()
+
+CLAIM_AGAIN_SECONDS = 1.0
+MEND_SECONDS = 5.0  # from one look at what is wrong to the next
+_SEEK_AGAIN_SECONDS = 0.1
+_HANDOVER_SECONDS = 10.0
+_GROUP_OFFSETS_SECONDS = 1.0
+
+
+class Assignment:
+    """What is assigned to one consumer, from its subscription on.
+
+    Changed by the consumer's thread only, within the lock `changed`, but for what `answer` is told.
+    """
+
+    def __init__(
+        self, topic: LogTopic, changed: threading.Condition, inbox: Inbox, wake: Callable[[], None]
+    ) -> None:
+        self.is_held = False  # whether nothing is fetched
+        self._topic = topic
+        self._changed = changed
+        self._inbox = inbox
+        self._wake = wake
+        self._assigned: dict[Place, AssignedPartition] = {}
+        self._answers: deque[Callable[[], None]] = deque()
+        self._stored: dict[Place, int] = {}  # offsets in Kafka to tell the group
+        self._next_group_offsets = 0.0
+
+    def __iter__(self) -> Iterator[AssignedPartition]:
+        return iter(list(self._assigned.values()))
+
+    def at(self, place: Place) -> AssignedPartition | None:
+        return self._assigned.get(place)
+
+    def find(self, partition: Partition) -> AssignedPartition | None:
+        """The same partition, in whatever term."""
+        source_id = partition.source.source_id
+        return next((each for each in self if each.source_id == source_id), None)
+
+    def stored(self, assigned: AssignedPartition, position: int) -> None:
+        """Note how far the store is."""
+        assigned.committed = max(assigned.committed, position)
+        self._stored[assigned.place] = unpacked(assigned.committed)[0]
+
+    # Rebalances, within calls of the client.
+
+    def on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        from confluent_kafka import OFFSET_END, TopicPartition  # noqa: PLC0415  # an extra
+
+        # Nothing is read before the store has said from where on.
+        at_end = [TopicPartition(each.topic, each.partition, OFFSET_END) for each in partitions]
+        consumer.incremental_assign(at_end)
+        if not partitions:
+            return
+        consumer.pause(partitions)
+        url, log_format = self._topic.url, self._topic.log_format
+        with self._changed:
+            for each in partitions:
+                place = (each.topic, each.partition)
+                self._assigned[place] = AssignedPartition(place, url.place(*place), log_format)
+        log.info("partitions assigned", path=str(url), partitions=_names(partitions))
+
+    def on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        """Have what was handed out committed, so that whoever is next goes on behind it."""
+        leaving = [found for each in partitions if (found := self.at((each.topic, each.partition)))]
+        with self._changed:
+            for assigned in leaving:
+                self._inbox.forget(assigned.source_id)
+                if assigned.partition is not None and not self._inbox.is_closed:
+                    assigned.state = "closing"
+                    self._inbox.put(PartitionStep(assigned.partition, "handover"))
+        self._wake()
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._inbox.is_closed or not any(each.state == "closing" for each in leaving),
+                _HANDOVER_SECONDS,
+            )
+        self._next_group_offsets = 0.0
+        self.tell_group(consumer)
+        consumer.incremental_unassign(partitions)
+        self._drop(partitions)
+        if partitions and not self._inbox.is_closed:
+            log.info("partitions revoked", path=str(self._topic.url), partitions=_names(partitions))
+
+    def on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        """Others may have them already."""
+        consumer.incremental_unassign(partitions)
+        self._drop(partitions)
+        log.warning("partitions lost", path=str(self._topic.url), partitions=_names(partitions))
+
+    def _drop(self, partitions: Sequence[TopicPartition]) -> None:
+        with self._changed:
+            for each in partitions:
+                place = (each.topic, each.partition)
+                self._stored.pop(place, None)
+                if (assigned := self._assigned.pop(place, None)) is not None:
+                    self._inbox.forget(assigned.source_id)
+
+    def clear(self) -> None:
+        """Forget all, when the connection ends."""
+        with self._changed:
+            self._assigned.clear()
+            self._answers.clear()
+            self._stored.clear()
+            self._inbox.clear()
+            self.is_held = False
+
+    # Positions.
+
+    def answer(self, partition: Partition, act: Callable[[AssignedPartition], None]) -> None:
+        """Have the consumer's thread act on a partition, if it is still in the same term; from any thread."""
+
+        def when_current() -> None:
+            assigned = self.find(partition)
+            if assigned is not None and assigned.partition == partition:
+                act(assigned)
+
+        with self._changed:
+            self._answers.append(when_current)
+            self._changed.notify_all()
+
+    @property
+    def has_answers(self) -> bool:
+        return bool(self._answers)
+
+    def act_on_answers(self) -> None:
+        with self._changed:
+            while self._answers:
+                self._answers.popleft()()
+
+    def claim_what_is_due(
+        self, consumer: Consumer, cluster: Cluster, begin_of: Callable[[Place, int, int], int]
+    ) -> QueueError | None:
+        """Ask the store for positions; `begin_of` tells where a partition begins that it does not know.
+
+        Returns what the cluster says against it.
+        """
+        now = time.monotonic()
+        due = [each for each in self if each.state in {"new", "faulty"} and each.claim_due <= now]
+        if not due:
+            return None
+        try:
+            ends = {each.place: cluster.ends(consumer, each.place) for each in due}
+            begins = {place: begin_of(place, *ends[place]) for place in ends}
+            sources = cluster.sources(list(ends), begins)
+        except QueueError as error:
+            for assigned in due:
+                assigned.claim_due = now + CLAIM_AGAIN_SECONDS
+            return error
+        with self._changed:
+            for assigned in due:
+                partition = assigned.claim(sources[assigned.place], ends[assigned.place])
+                self._inbox.put(PartitionStep(partition, "claim"))
+        self._wake()
+        return None
+
+    def begin(self, consumer: Consumer, assigned: AssignedPartition, position: int) -> None:
+        """Go on from the store's position."""
+        if assigned.state != "claiming":
+            return
+        if assigned.begin(position):
+            self.fetch(consumer, assigned, on=not self.is_held)
+            return
+        error = (
+            f"{assigned.path}: found the end at offset {assigned.high}, expected at least "
+            f"{unpacked(position)[0]}, where the store is: the topic lost messages, or is a copy that is "
+            "behind. Bring its messages back, or make the topic anew: a new one is read from its beginning"
+        )
+        if error != assigned.error:
+            log.error("a partition ends before the store's position", error=error)
+        self.claim_again(consumer, assigned, MEND_SECONDS, error)
+
+    def claim_again(
+        self, consumer: Consumer, assigned: AssignedPartition, seconds: float, error: str | None = None
+    ) -> None:
+        """Drop what waits of a partition, and ask the store again where it is, after so many seconds."""
+        self._inbox.forget(assigned.source_id)
+        self.fetch(consumer, assigned, on=False)
+        assigned.again(seconds, error)
+
+    def fetch(self, consumer: Consumer, assigned: AssignedPartition, *, on: bool) -> None:
+        """Have the client fetch a partition from where it is read, or not."""
+        from confluent_kafka import KafkaException, TopicPartition  # noqa: PLC0415  # an extra
+
+        partition = TopicPartition(*assigned.place, assigned.read_to)
+        try:
+            if on:
+                consumer.seek(partition)
+                consumer.resume([partition])
+            else:
+                consumer.pause([partition])
+        except KafkaException as error:
+            log.debug("a partition cannot be moved yet", path=assigned.path, error=str(error))
+            if on:  # right behind its assignment
+                assigned.again(_SEEK_AGAIN_SECONDS)
+
+    def hold(self, consumer: Consumer, *, on: bool) -> None:
+        """Have the client fetch nothing, or go on."""
+        self.is_held = on
+        for assigned in self:
+            if assigned.state == "reading":
+                self.fetch(consumer, assigned, on=not on)
+
+    def tell_group(self, consumer: Consumer) -> None:
+        """Commit offsets to Kafka, for those who watch the group's lag; nobody here reads them."""
+        from confluent_kafka import KafkaException, TopicPartition  # noqa: PLC0415  # an extra
+
+        now = time.monotonic()
+        if not self._stored or now < self._next_group_offsets:
+            return
+        self._next_group_offsets = now + _GROUP_OFFSETS_SECONDS
+        with self._changed:
+            stored = [TopicPartition(*place, offset) for place, offset in self._stored.items()]
+            self._stored.clear()
+        try:
+            consumer.commit(offsets=stored, asynchronous=True)
+        except KafkaException as error:
+            log.debug("the group cannot be told", path=str(self._topic.url), error=str(error))
+
+
+def _names(partitions: Sequence[TopicPartition]) -> str:
+    return ", ".join(f"{each.topic}/{each.partition}" for each in partitions)

@@ -1,0 +1,94 @@
+"""What a cluster says of its topics: who they are, and which offsets their partitions have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from tailmetrics.errors import QueueError
+from tailmetrics.queues.kafka.client import REQUEST_SECONDS, configuration, missing_topic, translated
+from tailmetrics.sources import MESSAGES_NODE, Checkpoint, Source, fingerprint, packed
+from tailmetrics.urls import KafkaUrl
+
+if TYPE_CHECKING:
+    from confluent_kafka import Consumer, KafkaError
+
+Place = tuple[str, int]  # a topic and the number of a partition
+
+
+class Cluster:
+    """The cluster of one URL, asked over a connection of its own and that of a consumer.
+
+    Every method raises QueueError.
+    """
+
+    def __init__(self, url: KafkaUrl, hear: Callable[[KafkaError], None]) -> None:
+        from confluent_kafka.admin import AdminClient  # noqa: PLC0415  # an extra
+
+        self._url = url
+        with translated(url):
+            self._admin = AdminClient(configuration(url, "describe") | {"error_cb": hear})
+
+    def places(self) -> set[Place]:
+        """The partitions of all topics that the URL names; an error where there is none."""
+        topic = None if self._url.is_glob else self._url.topic
+        try:
+            with translated(self._url):
+                found = self._admin.list_topics(topic, timeout=REQUEST_SECONDS).topics
+        except QueueError:
+            self._admin.poll(0)  # says why, where the client knows
+            raise
+        if topic is not None:
+            with translated(self._url, topic):
+                if (error := found[topic].error) is not None:
+                    _raise(error)
+            names = [topic]
+        else:
+            names = [name for name in found if self._url.names(name)]
+            if not names:
+                raise QueueError(f"{self._url}: {missing_topic(self._url.topic)}")
+        return {(name, number) for name in names for number in found[name].partitions}
+
+    def sources(self, places: list[Place], begins: dict[Place, int]) -> dict[Place, Source]:
+        """What partitions are registered as where the store does not know them, and at which offset.
+
+        Another cluster, or a topic that was made anew, is another source.
+        """
+        from confluent_kafka import TopicCollection  # noqa: PLC0415  # an extra
+
+        with translated(self._url):
+            described = self._admin.describe_topics(
+                TopicCollection(sorted({topic for topic, _ in places})), request_timeout=REQUEST_SECONDS
+            )
+            # Asked at each look, as other brokers may be behind the address by now.
+            cluster_id = self._admin.list_topics(timeout=REQUEST_SECONDS).cluster_id
+        sources = {}
+        for topic, number in places:
+            with translated(self._url, topic):
+                topic_id = described[topic].result(REQUEST_SECONDS).topic_id
+            text = f"{cluster_id}\0{topic}\0{topic_id}\0"
+            checkpoint = Checkpoint(packed(begins[topic, number]), 0, "", 0, "")
+            sources[topic, number] = Source(
+                source_id=fingerprint(f"{text}{number}".encode()),
+                node_id=f"{MESSAGES_NODE}{fingerprint(text.encode())}",
+                device=0,
+                inode=0,
+                epoch=0,
+                path=self._url.place(topic, number),
+                checkpoint=checkpoint,
+            )
+        return sources
+
+    def ends(self, consumer: Consumer, place: Place) -> tuple[int, int]:
+        """The first offset that a partition has, and the one behind its last."""
+        from confluent_kafka import TopicPartition  # noqa: PLC0415  # an extra
+
+        with translated(self._url, place[0]):
+            low, high = consumer.get_watermark_offsets(TopicPartition(*place), timeout=REQUEST_SECONDS)
+        return low, high
+
+
+def _raise(error: Any) -> None:
+    from confluent_kafka import KafkaException  # noqa: PLC0415  # an extra
+
+    raise KafkaException(error)

@@ -1,0 +1,175 @@
+"""Messages of a partition into a batch: all of them at once, each line with its place in Kafka."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from tailmetrics.formats import has_header
+from tailmetrics.formats.base import LineFormat
+from tailmetrics.formats.customers import told_names
+from tailmetrics.formats.framing import framing_of
+from tailmetrics.formats.lines import BYTE_ORDER_MARK, LF, Lines, split
+from tailmetrics.queues.kafka.shipped import FILE, HOST, SOURCE, batches_of
+from tailmetrics.records import REJECT_LINE_BYTES, REJECT_SCHEMA, ParsedLines, no_lines, no_records
+from tailmetrics.settings import FormatOptions
+from tailmetrics.sources import LINE_BITS, MOST_LINES_OF_MESSAGE, Batch, Checkpoint, Messages, packed
+
+Headers = list[tuple[str, bytes | None]] | None
+FormatOf = Callable[[FormatOptions], LineFormat]
+_HEADER = "kafka:header:"
+_ENVELOPE_HEADERS = {"envelope:host": HOST, "envelope:file": FILE}  # as `ship` sends them
+
+
+def batch_of(chunk: Messages, format_of: FormatOf) -> Batch:
+    """The lines of messages; those that were shipped from a file are of that file's source."""
+    source = chunk.partition.source
+    plain, shipped = chunk, tuple[Batch, ...]()
+    if chunk.headers is not None:
+        is_shipped = np.array([any(name == SOURCE for name, _ in each or ()) for each in chunk.headers])
+        if is_shipped.any():
+            plain = _only(chunk, ~is_shipped)
+            shipped = tuple(batches_of(_only(chunk, is_shipped), format_of, _told))
+    return Batch(
+        source_id=source.source_id,
+        path=source.path,
+        start=chunk.start,
+        checkpoint=Checkpoint(packed(chunk.end), 0, "", 0, ""),
+        parsed=_parsed(plain, format_of) if plain.values else no_lines(),
+        more=chunk.more,
+        partition=chunk.partition,
+        shipped=shipped,
+        message_bytes=plain.size,
+    )
+
+
+def _only(chunk: Messages, chosen: npt.NDArray[np.bool_]) -> Messages:
+    places = np.flatnonzero(chosen).tolist()
+    values = [chunk.values[place] for place in places]
+    return replace(
+        chunk,
+        values=values,
+        size=sum(map(len, values)),
+        offsets=chunk.offsets[chosen],
+        headers=chunk.headers and [chunk.headers[place] for place in places],
+        keys=chunk.keys and [chunk.keys[place] for place in places],
+    )
+
+
+def _parsed(chunk: Messages, format_of: FormatOf) -> ParsedLines:
+    read = format_of(chunk.log_format).of_source(chunk.partition.source.path, chunk.written_ns)
+    if chunk.size > MOST_LINES_OF_MESSAGE and max(map(len, chunk.values)) > MOST_LINES_OF_MESSAGE:
+        many = np.array([value.count(b"\n") > MOST_LINES_OF_MESSAGE for value in chunk.values])
+        if many.any():
+            parsed = _together([_parsed(_only(chunk, ~many), format_of)]) if not many.all() else no_lines()
+            rejects = pl.concat([parsed.rejects, _too_many(_only(chunk, many))]).sort("offset")
+            return ParsedLines(parsed.records, rejects, parsed.blanks)
+    joined = _joined(chunk.values)
+    if not _is_whole_by_itself(chunk.log_format.name, joined.data):
+        return read.parse_lines(_lines(chunk, joined))
+    # What a line means may depend on lines before it: on those of its message, then, and of no other.
+    parts = []
+    for place in range(len(chunk.values)):
+        one = _only(chunk, np.arange(len(chunk.values)) == place)
+        parts.append(read.parse_lines(_lines(one, _joined(one.values))))
+    return _together(parts)
+
+
+def _is_whole_by_itself(format_name: str, data: bytes) -> bool:
+    framing = framing_of(format_name)
+    has_parts = framing.wrapper is not None and framing.wrapper.may_have_parts(data)
+    return framing.are_blocks or has_header(format_name) or has_parts
+
+
+@dataclass(frozen=True, slots=True)
+class _Joined:
+    """Messages as lines, the last of each ended; message i begins at `starts[i]`."""
+
+    data: bytes
+    starts: npt.NDArray[np.int64]
+
+
+def _joined(values: Sequence[bytes]) -> _Joined:
+    data = b"\n".join((*values, b""))
+    if BYTE_ORDER_MARK in data and any(value.startswith(BYTE_ORDER_MARK) for value in values):
+        values = [value.removeprefix(BYTE_ORDER_MARK) for value in values]
+        data = b"\n".join((*values, b""))
+    lengths = np.fromiter(map(len, values), np.int64, len(values)) + 1
+    ends = np.cumsum(lengths)
+    array = np.frombuffer(data, np.uint8)
+    is_ended = (lengths > 1) & (array[ends - 2] == LF)
+    if is_ended.any():
+        kept = np.ones(len(array), np.bool_)
+        kept[ends[is_ended] - 1] = False
+        data = array[kept].tobytes()
+        ends = np.cumsum(lengths - is_ended)
+    starts = np.zeros(len(values), np.int64)
+    starts[1:] = ends[:-1]
+    return _Joined(data, starts)
+
+
+def _lines(chunk: Messages, joined: _Joined) -> Lines:
+    """The lines, each with its place in Kafka as its offset, and what the messages tell of it."""
+    lines = split(joined.data, 1)  # a byte order mark at 0 would be left out
+    told = _told(chunk.log_format, chunk.topic, chunk.headers, chunk.keys, len(chunk.values))
+    if len(lines) == len(chunk.values):
+        return replace(lines, offsets=chunk.offsets << LINE_BITS, told=told)
+    firsts = np.searchsorted(lines.starts, joined.starts)
+    counts = np.diff(firsts, append=len(lines))
+    which = np.repeat(np.arange(len(counts)), counts)
+    numbers = np.arange(len(lines)) - firsts[which]
+    offsets = (chunk.offsets[which] << LINE_BITS) | numbers
+    return replace(lines, offsets=offsets, told=None if told is None else told[which])
+
+
+def _told(
+    log_format: FormatOptions,
+    topic: str,
+    headers: Sequence[Headers] | None,
+    keys: Sequence[bytes | None] | None,
+    count: int,
+) -> pl.DataFrame | None:
+    """The fields of LOG_CUSTOMER that messages tell, a row for each message."""
+    names = told_names(log_format.customer)
+    if not names:
+        return None
+    columns: dict[str, list[str | None]] = {}
+    for name in names:
+        header = _ENVELOPE_HEADERS.get(name, name.removeprefix(_HEADER))
+        if name == "kafka:topic":
+            columns[name] = [topic] * count
+        elif name == "kafka:key":
+            columns[name] = list(map(_text, keys or [None] * count))
+        else:
+            columns[name] = [_text(dict(each or ()).get(header)) for each in headers or [None] * count]
+    return pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String()))
+
+
+def _text(value: Any) -> str | None:
+    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else None
+
+
+def _too_many(chunk: Messages) -> pl.DataFrame:
+    reason = f"line: found a message of more than {MOST_LINES_OF_MESSAGE} lines, expected at most so many"
+    rows = [
+        (
+            packed(offset),
+            reason,
+            value[:REJECT_LINE_BYTES].decode("utf-8", "backslashreplace").partition("\n")[0],
+        )
+        for offset, value in zip(chunk.offsets.tolist(), chunk.values, strict=True)
+    ]
+    return pl.DataFrame(rows, schema=REJECT_SCHEMA, orient="row")
+
+
+def _together(parts: Sequence[ParsedLines]) -> ParsedLines:
+    return ParsedLines(
+        pl.concat([no_records(), *(part.records for part in parts)]),
+        pl.concat([part.rejects for part in parts]),
+        sum(part.blanks for part in parts),
+    )

@@ -1,0 +1,122 @@
+"""Lines of files that `tailmetrics ship` sent: each file is a source of its own, known by the headers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+
+from tailmetrics.formats.base import LineFormat
+from tailmetrics.formats.lines import split
+from tailmetrics.settings import FormatOptions
+from tailmetrics.sources import MESSAGES_NODE, Batch, Checkpoint, Messages, Source
+
+SOURCE: Final = "tailmetrics-source"
+OFFSET: Final = "tailmetrics-offset"
+END: Final = "tailmetrics-end"
+HOST: Final = "tailmetrics-host"
+FILE: Final = "tailmetrics-file"
+TOO_LONG: Final = "tailmetrics-too-long"
+HEADER: Final = "tailmetrics-header"
+NODE: Final = f"{MESSAGES_NODE}shipped"
+
+Told = Callable[[FormatOptions, str, Sequence[Any], Sequence[Any] | None, int], pl.DataFrame | None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Bytes of one file from `begin` to `end`, whole lines; of one over the limit only its beginning."""
+
+    source_id: str
+    path: str
+    begin: int
+    end: int
+    data: list[bytes]
+    is_too_long: bool
+    header: bytes
+    message: int  # the first of them in its chunk
+
+    def goes_on_with(self, other: _Part) -> bool:
+        return (
+            other.begin == self.end
+            and other.header == self.header
+            and not (self.is_too_long or other.is_too_long)
+        )
+
+
+def batches_of(
+    chunk: Messages, format_of: Callable[[FormatOptions], LineFormat], told: Told
+) -> Iterator[Batch]:
+    """The lines of messages by the files that they are of, those of one file in their order.
+
+    What comes twice in the same messages is left out; what the store has already, it knows.
+    """
+    for part in _parts(chunk):
+        read = format_of(chunk.log_format).of_source(part.path, chunk.written_ns, part.header)
+        data = b"".join(part.data)
+        if part.is_too_long:
+            parsed = read.parse_too_long(data, part.begin)
+        else:
+            lines = split(data, part.begin)
+            one = slice(part.message, part.message + 1)
+            fields = told(
+                chunk.log_format, chunk.topic, (chunk.headers or [])[one], chunk.keys and chunk.keys[one], 1
+            )
+            if fields is not None:
+                lines = replace(lines, told=fields[np.zeros(len(lines), np.int64)])
+            parsed = read.parse_lines(lines)
+        begin = Checkpoint(part.begin, 0, "", 0, "")
+        yield Batch(
+            source_id=part.source_id,
+            path=part.path,
+            start=part.begin,
+            checkpoint=replace(begin, position=part.end),
+            parsed=parsed,
+            more=chunk.more,
+            registers=Source(part.source_id, NODE, 0, 0, 0, part.path, begin),
+        )
+
+
+def _parts(chunk: Messages) -> list[_Part]:
+    parts: list[_Part] = []
+    open_parts: dict[str, int] = {}  # by source: the place of its last part
+    for message, (value, headers) in enumerate(zip(chunk.values, chunk.headers or [], strict=True)):
+        part = _part(message, value, dict(headers or ()))
+        if part is None:
+            continue
+        place = open_parts.get(part.source_id)
+        before = None if place is None else parts[place]
+        if before is not None and part.begin < before.end:
+            if part.end <= before.end:
+                continue
+            data = [] if part.is_too_long else [part.data[0][before.end - part.begin :]]
+            part = replace(part, begin=before.end, data=data or part.data)
+        if place is not None and before is not None and before.goes_on_with(part):
+            before.data.extend(part.data)
+            parts[place] = replace(before, end=part.end)
+        else:
+            open_parts[part.source_id] = len(parts)
+            parts.append(part)
+    return parts
+
+
+def _part(message: int, value: bytes, headers: dict[str, bytes | None]) -> _Part | None:
+    """What a message is of a file; None where its headers cannot be read."""
+    text = {name: (content or b"").decode("utf-8", "backslashreplace") for name, content in headers.items()}
+    try:
+        begin, end = int(text[OFFSET]), int(text[END])
+    except (KeyError, ValueError):
+        return None
+    return _Part(
+        source_id=text[SOURCE],
+        path=f"{text.get(HOST, '')}:{text.get(FILE, '')}",
+        begin=begin,
+        end=end,
+        data=[value],
+        is_too_long=TOO_LONG in text,
+        header=headers.get(HEADER) or b"",
+        message=message,
+    )
