@@ -24,8 +24,8 @@ QUIET_LOOK_SECONDS = 0.75  # at most, so that a commit of another process shows 
 SHORTEST_PAUSE_SECONDS = 0.5  # from one state of a view to the next
 REFRESH_SECONDS = 10.0  # ranges move with the clock, also while nothing is committed
 
-# A view rests so many times as long as it takes to compute, and longer when there are many. Some of its rest it
-# may take later: commits that come now and then are to show at once on a busy machine, too.
+# A view rests so many times as long as it takes to compute, and longer when there are many. Some of its rest
+# it may take later: commits that come now and then are to show at once on a busy machine, too.
 _REST = 4
 _REST_OF_EACH_VIEW = 2
 _OWED_SECONDS = 1.0
