@@ -163,8 +163,9 @@ class Partition:
 class Messages:
     """Messages of one partition in their order, `offsets` those in Kafka, and the offset `end` behind them.
 
-    The lines before them are at the position `start`. `headers` are those of each message, None where none
-    has any; `keys` are there where they are asked for. `more` and `written_ns` are as of a LineChunk.
+    The lines before them are at the position `start`, and all values are `size` bytes. `headers` are those of
+    each message, None where none has any; `keys` are there where they are asked for. `more` and `written_ns`
+    are as of a LineChunk.
     """
 
     partition: Partition
@@ -176,6 +177,7 @@ class Messages:
     offsets: npt.NDArray[np.int64]
     headers: list[list[tuple[str, bytes | None]] | None] | None
     keys: list[bytes | None] | None
+    size: int
     more: bool
     written_ns: int
 

@@ -40,7 +40,8 @@ def _analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_there_is_a_unit_for_each_command_that_runs_until_a_signal() -> None:
-    assert {unit.stem for unit in UNITS} == {"tailmetrics-up", "tailmetrics-ingest", "tailmetrics-serve"}
+    commands = {"up", "ingest", "ship", "serve"}
+    assert {unit.stem for unit in UNITS} == {f"tailmetrics-{command}" for command in commands}
 
 
 @with_systemd

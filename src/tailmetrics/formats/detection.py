@@ -19,6 +19,7 @@ from tailmetrics.formats.json.kinds import lacking
 from tailmetrics.formats.lines import BYTE_ORDER_MARK
 from tailmetrics.formats.templates.access_logs import ambiguity
 from tailmetrics.formats.wrappers import inner_text, wrapper_of
+from tailmetrics.formats.wrappers.envelope import ENVELOPE
 from tailmetrics.settings import FormatOptions
 from tailmetrics.settings.names import AUTO
 
@@ -77,6 +78,8 @@ def decided(head: bytes, options: FormatOptions, *, is_whole: bool) -> FormatOpt
         wrapper = wrapper_of(line)
         inside = inner_text(line)
         claimed = [name for name, claim in claims.items() if claim(inside)]
+        if wrapper == ENVELOPE.name and (own := [name for name, claim in claims.items() if claim(line)]):
+            wrapper, claimed = None, own  # an object that tells a request, and has a message too
         if not claimed and line.startswith("#"):
             continue  # a comment, of which only some formats know what it means
         looked_at += 1

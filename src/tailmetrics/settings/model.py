@@ -151,6 +151,14 @@ class Settings(LogSettings):
         description="File with the certificates (PEM) of the CAs that may sign InfluxDB's; empty: those that "
         "this machine trusts.",
     )
+    workers: int = Field(default=1, ge=1, le=64, description="Workers of the dataflow.")
+    processes: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="Processes of `tailmetrics ingest`, which divide the logs and take over from one that "
+        "dies; `up` is one.",
+    )
     ship_to: Annotated[str, AfterValidator(_topic)] = Field(
         default="",
         description="Topic of Kafka to which `tailmetrics ship` sends lines: "
@@ -160,14 +168,6 @@ class Settings(LogSettings):
         default="duckdb:///data/ship.duckdb",
         description="Where `tailmetrics ship` keeps how far each file was sent: a store of its own, as "
         "STORE_URL names one.",
-    )
-    workers: int = Field(default=1, ge=1, le=64, description="Workers of the dataflow.")
-    processes: int = Field(
-        default=1,
-        ge=1,
-        le=64,
-        description="Processes of `tailmetrics ingest`, which divide the logs and take over from one that "
-        "dies; `up` is one.",
     )
     stream_max_size: int = Field(
         default=250_000, ge=1, le=10_000_000, description="Lines in one commit, at most."

@@ -170,12 +170,10 @@ class _Copying:
         copy_id = self._contents.copy_id
         if copy_id not in there:
             self._check_apart(there, origin_name)
-            self._target.register(
-                Source(copy_id, COPIES_NODE, 0, 0, 0, origin_name, _Progress().checkpoint(self._total))
-            )
+        start = _Progress().checkpoint(self._total)
+        self._copy = self._target.register(Source(copy_id, COPIES_NODE, 0, 0, 0, origin_name, start))
         self._target.register_all(list(self._contents.sources.values()))
         there = {source.source_id: source for source in self._target.all_sources()}
-        self._copy = there[copy_id]
         self._sources = {source_id: there[source_id] for source_id in self._contents.sources}
         self.progress = _Progress.of(self._copy)
         self._on_progress(self._copy.position, self._total)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,6 +33,7 @@ WRAPPED = {
     "journald": '{"__REALTIME_TIMESTAMP":"1","MESSAGE":"'
     + NGINX.replace("::1", "::2").replace('"', '\\"')
     + '"}',
+    "envelope": json.dumps({"message": NGINX, "host": "web1"}),
 }
 in_every_wrapper = pytest.mark.parametrize("name", WRAPPERS)
 

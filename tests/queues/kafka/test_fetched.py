@@ -15,7 +15,7 @@ def _message(
 
 def test_messages_of_a_partition_come_together_in_their_order() -> None:
     messages = [_message(0, 1, b"a"), _message(1, 5, b"b"), _message(0, 2, b"c"), _message(0, 3, None, "u")]
-    fetched = list(by_partition(messages, with_keys=True))
+    fetched = list(by_partition(messages, None, with_keys=True))
     assert [(each.place, each.offsets.tolist(), each.values) for each in fetched] == [
         (("t", 0), [1, 2], [b"a", b"c"]),
         (("t", 1), [5], [b"b"]),
@@ -26,7 +26,7 @@ def test_messages_of_a_partition_come_together_in_their_order() -> None:
 
 
 def test_only_those_from_an_offset_on_are_left() -> None:
-    [fetched] = by_partition([_message(0, offset) for offset in (1, 4, 6)], with_keys=False)
+    [fetched] = by_partition([_message(0, offset) for offset in (1, 4, 6)], "t", with_keys=False)
     assert fetched.behind(2).offsets.tolist() == [4, 6]
     assert fetched.behind(7).values == []
 

@@ -38,6 +38,7 @@ def parsed(
         offsets=np.array(offsets, np.int64),
         headers=headers,
         keys=keys,
+        size=sum(map(len, values)),
         more=False,
         written_ns=1,
     )

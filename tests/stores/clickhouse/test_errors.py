@@ -1,7 +1,12 @@
 from __future__ import annotations
 
 import pytest
-from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError, OperationalError
+from clickhouse_connect.driver.exceptions import (
+    ClickHouseError,
+    DatabaseError,
+    OperationalError,
+    ProgrammingError,
+)
 
 from tailmetrics.errors import StoreError, StoreGone, StoreRefused, StoreUnavailable
 from tailmetrics.stores.clickhouse.address import Address
@@ -18,7 +23,10 @@ def translated(error: Exception) -> StoreError:
 
 
 def of_server(code: int) -> ClickHouseError:
-    text = f"Received ClickHouse exception, code: {code}, server response: Code: {code}. DB::Exception: no."
+    text = (
+        f"Received ClickHouse exception, code: {code}, server response: Code: {code}. "
+        "DB::Exception: no. (WHY) (version 26.9.2.1 (official build)) (for url http://host:8123)"
+    )
     return DatabaseError(text, code=code)
 
 
@@ -46,7 +54,9 @@ class TestErrors:
         error = translated(of_server(code))
         assert type(error) is kind
         assert remedy in str(error)
-        assert "DB::Exception: no." in str(error)
+        assert "DB::Exception: no. (WHY)" in str(error)
+        assert "version" not in str(error)
+        assert "http://" not in str(error)
         assert "secret" not in str(error)
 
     def test_a_server_with_too_many_parts_is_given_time_to_merge_some(self) -> None:
@@ -61,6 +71,7 @@ class TestErrors:
             (ConnectionRefusedError("refused"), StoreUnavailable),
             (DatabaseError("HTTP driver received HTTP status 502"), StoreUnavailable),
             (DatabaseError("HTTP driver received HTTP status 403"), StoreRefused),
+            (ProgrammingError("Setting mutations_sync is readonly"), StoreRefused),
             (DatabaseError("HTTP driver received HTTP status 404"), StoreError),
         ],
     )

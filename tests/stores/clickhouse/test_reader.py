@@ -12,7 +12,7 @@ import pytest
 
 from tailmetrics.errors import StoreError, StoreRefused, StoreUnavailable
 from tailmetrics.stores.clickhouse.address import Address
-from tailmetrics.stores.clickhouse.reader import ClickHouseReader, Statements
+from tailmetrics.stores.clickhouse.reader import SETTINGS, ClickHouseReader, Statements
 from tailmetrics.urls import StoreUrl
 from tests import servers
 from tests.stores.conftest import Ask
@@ -95,6 +95,15 @@ class TestFrame:
     ) -> None:
         with pytest.raises(StoreError, match="nonsense"):
             ask(reader.ask(lambda statements: statements.frame("SELECT nonsense")))
+
+
+    def test_all_settings_of_questions_are_known_to_the_server(
+        self, reader: ClickHouseReader, ask: Ask[Any]
+    ) -> None:
+        names = {"names": [*SETTINGS, "max_execution_time"]}
+        known = "SELECT name FROM system.settings WHERE name IN {names:Array(String)} ORDER BY name"
+        found = ask(reader.ask(lambda statements: statements.frame(known, names)))
+        assert found["name"].to_list() == sorted(names["names"])
 
 
 class TestAsk:

@@ -1,4 +1,4 @@
-"""Lines that were wrapped on their way from a program to a file: by Docker, Kubernetes, syslog or systemd."""
+"""Lines that were wrapped on their way from a program: by Docker, Kubernetes, syslog, systemd or a shipper."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ import polars as pl
 
 from tailmetrics.formats.wrappers.cri import CRI
 from tailmetrics.formats.wrappers.docker import DOCKER
+from tailmetrics.formats.wrappers.envelope import ENVELOPE
 from tailmetrics.formats.wrappers.journald import JOURNALD
 from tailmetrics.formats.wrappers.syslog import SYSLOG
 from tailmetrics.formats.wrappers.wrapper import INNER, Wrapper
 
-WRAPPERS: Final[dict[str, Wrapper]] = {wrapper.name: wrapper for wrapper in (DOCKER, CRI, SYSLOG, JOURNALD)}
+WRAPPERS: Final[dict[str, Wrapper]] = {
+    wrapper.name: wrapper for wrapper in (DOCKER, CRI, SYSLOG, JOURNALD, ENVELOPE)
+}
 
 
 @lru_cache(maxsize=2)  # one line is asked of, and then what is inside of it
@@ -23,6 +26,9 @@ def wrapper_of(line: str) -> str | None:
 
 
 def inner_text(line: str) -> str:
-    """What is inside of a line; the line itself when it is in no wrapper."""
+    """What is inside of a line, in an envelope of a line that may be wrapped too; else the line itself."""
     name = wrapper_of(line)
-    return line if name is None else WRAPPERS[name].unwrap(pl.Series([line]))[INNER][0]
+    if name is None:
+        return line
+    inner: str = WRAPPERS[name].unwrap(pl.Series([line]))[INNER][0]
+    return inner_text(inner) if name == ENVELOPE.name and wrapper_of(inner) != name else inner

@@ -1,8 +1,8 @@
-"""The formats `docker`, `cri`, `syslog` and `journald`: another format, each of whose lines is wrapped."""
+"""The formats `docker`, `cri`, `syslog`, `journald` and `envelope`: those of lines that are wrapped."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,6 +18,7 @@ from tailmetrics.formats.lines import Integers, Lines, lines_of, split
 from tailmetrics.formats.reasons import found_instead
 from tailmetrics.formats.text import BLANK, kept_lines, text_of, too_long_line, unfit_lines
 from tailmetrics.formats.wrappers import WRAPPERS
+from tailmetrics.formats.wrappers.envelope import ENVELOPE
 from tailmetrics.formats.wrappers.mixed import MixedFormat, open_mixed
 from tailmetrics.formats.wrappers.parts import firsts_of
 from tailmetrics.formats.wrappers.wrapper import GOES_ON, INNER, PROBLEM, STREAM, TIME, Wrapper
@@ -69,7 +70,7 @@ class WrappedFormat:
         told = lines.told
         if self.wrapper.told is not None:
             own = self.wrapper.told(text, self.told_names)
-            told = own if told is None else told.with_columns(own)
+            told = own if told is None else told.with_columns(_or_else(own, told))
         chosen = np.searchsorted(lines.offsets, carried.offsets)
         return None if told is None else told[chosen]
 
@@ -115,7 +116,7 @@ def open_wrapped(
         read = open_format(replace(options, name=inner))
     else:
         expected = f"a line of a known format inside of {name}, or LOG_FORMAT={name}:FORMAT for its own"
-        read = open_mixed(_claiming(options, kinds), options, expected)
+        read = open_mixed([*_claiming(options, kinds), *_inside(wrapper, open_format)], options, expected)
     told = tuple(told_names(options.customer))
     return WrappedFormat(wrapper, read, options.max_line_bytes, told)
 
@@ -128,17 +129,35 @@ def open_any(
     Raises FormatError when the options cannot be used.
     """
     claiming = _claiming(options, kinds)
-    wrapped = [
-        Kind(name=each.name, title="", example="", claims=each.wraps, open=open_format)
-        for each in WRAPPERS.values()
-    ]
     expected = "a line of a known format; name it with LOG_FORMAT, or as FORMAT=URL in LOG_FILE_PATH"
+    wrapped = _wrapped(WRAPPERS.values(), open_format)
     return open_mixed([*claiming, *wrapped], options, expected)
+
+
+def _inside(wrapper: Wrapper, open_format: Callable[[FormatOptions], LineFormat]) -> list[Kind]:
+    """The wrappers that lines inside of one may be in: an envelope carries lines as they are in files."""
+    if wrapper is not ENVELOPE:
+        return []
+    return _wrapped([each for each in WRAPPERS.values() if each is not wrapper], open_format)
+
+
+def _wrapped(wrappers: Iterable[Wrapper], open_format: Callable[[FormatOptions], LineFormat]) -> list[Kind]:
+    return [
+        Kind(name=each.name, title="", example="", claims=each.wraps, open=open_format) for each in wrappers
+    ]
 
 
 def _claiming(options: FormatOptions, kinds: Mapping[str, Kind]) -> list[Kind]:
     claims = claims_of(kinds, options)
     return [replace(kinds[name], claims=claim) for name, claim in claims.items() if name != RESULTS]
+
+
+def _or_else(told: pl.DataFrame, outer: pl.DataFrame) -> list[pl.Series]:
+    """What is told, and where nothing is, what was told outside."""
+    return [
+        column.zip_with(column.is_not_null(), outer[column.name]) if column.name in outer.columns else column
+        for column in told
+    ]
 
 
 def _joined(table: pl.DataFrame, firsts: list[int]) -> pl.DataFrame:

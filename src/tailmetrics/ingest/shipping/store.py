@@ -19,9 +19,11 @@ from tailmetrics.records import no_lines
 from tailmetrics.sources import Batch, Source
 from tailmetrics.status import SourceStatus
 from tailmetrics.stores import Store
+from tailmetrics.stores.base import COMMIT_LINES
 from tailmetrics.urls import KafkaUrl
 
 _NOTE: Final = "shipping"
+_COMMIT_LINES: Final = 8 * COMMIT_LINES  # nothing waits for a commit, which takes as long for few as for many
 _LOOK_SECONDS = 10.0  # from one look at the topic to the next, when no lines come
 
 
@@ -36,6 +38,8 @@ def shipping_store(store: Store, url: KafkaUrl, node_id: str) -> Store:
 
 class _ShippingStore:
     def __init__(self, store: Store, url: KafkaUrl, node_id: str) -> None:
+        self.commit_lines = _COMMIT_LINES
+        self.read_ahead = 1.0
         self._store = store
         self._sender = Sender(url, node_id, lambda topic: asyncio.run(self._remember(topic)))
         self._problem: StoreUnavailable | None = None

@@ -29,7 +29,7 @@ _FIRST_RETRY_SECONDS = 0.5
 _LONGEST_RETRY_SECONDS = 10.0
 _LOOK_SECONDS = 0.1  # that the client waits for a message before anything else is looked at
 _FILL_SECONDS = 0.01  # that it waits for further ones
-_MESSAGES_AT_ONCE = 20_000
+_MESSAGES_AT_ONCE = 2000  # of more the objects would not stay in the processor's cache
 _MOST_FETCHED_KIB = 32 * 1024  # in the client
 _HOLD_SECONDS = 30.0  # without room after which nothing is fetched any more
 _SESSION_MS = 10_000  # after which others read on in place of a process that died
@@ -51,9 +51,10 @@ class TopicConsumer:
         self._url = topic.url
         self._options = options
         self._wake = wake
+        self._only_topic = None if topic.url.is_glob else topic.url.topic
         self._with_keys = "kafka:key" in topic.log_format.customer
         self._changed = threading.Condition()
-        self._inbox = Inbox(self._changed, workers)
+        self._inbox = Inbox(self._changed, workers, options.chunk_bytes)
         self._assignment = Assignment(topic, self._changed, self._inbox, wake)
         self._at_start: set[Place] | None = None
         self._stopping = False
@@ -218,7 +219,7 @@ class TopicConsumer:
         messages, events = events_in(messages)
         if messages:
             with self._changed:
-                for each in by_partition(messages, with_keys=self._with_keys):
+                for each in by_partition(messages, self._only_topic, with_keys=self._with_keys):
                     assigned = self._assignment.at(each.place)
                     if assigned is not None and (chunk := assigned.accept(each)) is not None:
                         self._inbox.put(chunk)

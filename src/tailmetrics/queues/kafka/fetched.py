@@ -65,35 +65,47 @@ def events_in(messages: Sequence[Message]) -> tuple[list[Message], list[Event]]:
     return [each for each, error in zip(messages, errors, strict=True) if error is None], said
 
 
-def by_partition(messages: Sequence[Message], *, with_keys: bool) -> Iterator[Fetched]:
-    """The same messages, those of one partition together."""
+def by_partition(
+    messages: Sequence[Message], only_topic: str | None, *, with_keys: bool
+) -> Iterator[Fetched]:
+    """The same messages, those of one partition together; `only_topic` is that of all, where it is known."""
+    from confluent_kafka import Message  # noqa: PLC0415  # an extra
+
+    count = len(messages)
+    if only_topic is not None:
+        yield from _of_topic(only_topic, messages, with_keys=with_keys)
+        return
+    topics = list(map(Message.topic, messages))
+    for topic in dict.fromkeys(topics):
+        if topics.count(topic) == count:
+            yield from _of_topic(str(topic), messages, with_keys=with_keys)
+        else:
+            of_topic = [message for message, name in zip(messages, topics, strict=True) if name == topic]
+            yield from _of_topic(str(topic), of_topic, with_keys=with_keys)
+
+
+def _of_topic(topic: str, messages: Sequence[Message], *, with_keys: bool) -> Iterator[Fetched]:
     from confluent_kafka import Message  # noqa: PLC0415  # an extra
 
     count = len(messages)
     offsets: npt.NDArray[np.int64] = np.fromiter(map(Message.offset, messages), np.int64, count)
     numbers: npt.NDArray[np.int32] = np.fromiter(map(Message.partition, messages), np.int32, count)
-    topics = list(map(Message.topic, messages))
     values: list[Any] = list(map(Message.value, messages))
     if None in values:
         values = [value or b"" for value in values]  # of a key that was deleted
     headers = list(map(Message.headers, messages))
     has_headers = headers.count(None) < count
     keys = list(map(Message.key, messages)) if with_keys else None
-    for topic in dict.fromkeys(topics):
-        if topics.count(topic) == count:
-            of_topic = np.arange(count)
-        else:
-            of_topic = np.flatnonzero([each == topic for each in topics])
-        for number in np.unique(numbers[of_topic]).tolist():
-            chosen = of_topic[numbers[of_topic] == number]
-            yield Fetched(
-                place=(str(topic), number),
-                offsets=offsets[chosen],
-                values=_of(values, chosen),
-                headers=_of(headers, chosen) if has_headers else None,
-                keys=None if keys is None else _of(keys, chosen),
-                written_ms=max(0, messages[int(chosen[-1])].timestamp()[1]),
-            )
+    for number in np.unique(numbers).tolist():
+        chosen = np.flatnonzero(numbers == number)
+        yield Fetched(
+            place=(topic, number),
+            offsets=offsets[chosen],
+            values=_of(values, chosen),
+            headers=_of(headers, chosen) if has_headers else None,
+            keys=None if keys is None else _of(keys, chosen),
+            written_ms=max(0, messages[int(chosen[-1])].timestamp()[1]),
+        )
 
 
 def _number(value: int | None) -> int:

@@ -44,15 +44,17 @@ def batch_of(chunk: Messages, format_of: FormatOf) -> Batch:
         more=chunk.more,
         partition=chunk.partition,
         shipped=shipped,
-        message_bytes=sum(map(len, plain.values)),
+        message_bytes=plain.size,
     )
 
 
 def _only(chunk: Messages, chosen: npt.NDArray[np.bool_]) -> Messages:
     places = np.flatnonzero(chosen).tolist()
+    values = [chunk.values[place] for place in places]
     return replace(
         chunk,
-        values=[chunk.values[place] for place in places],
+        values=values,
+        size=sum(map(len, values)),
         offsets=chunk.offsets[chosen],
         headers=chunk.headers and [chunk.headers[place] for place in places],
         keys=chunk.keys and [chunk.keys[place] for place in places],
@@ -61,7 +63,7 @@ def _only(chunk: Messages, chosen: npt.NDArray[np.bool_]) -> Messages:
 
 def _parsed(chunk: Messages, format_of: FormatOf) -> ParsedLines:
     read = format_of(chunk.log_format).of_source(chunk.partition.source.path, chunk.written_ns)
-    if any(len(value) > MOST_LINES_OF_MESSAGE for value in chunk.values):
+    if chunk.size > MOST_LINES_OF_MESSAGE and max(map(len, chunk.values)) > MOST_LINES_OF_MESSAGE:
         many = np.array([value.count(b"\n") > MOST_LINES_OF_MESSAGE for value in chunk.values])
         if many.any():
             parsed = _together([_parsed(_only(chunk, ~many), format_of)]) if not many.all() else no_lines()
@@ -93,9 +95,10 @@ class _Joined:
 
 
 def _joined(values: Sequence[bytes]) -> _Joined:
-    if BYTE_ORDER_MARK in b"".join(value[:3] for value in values):
-        values = [value.removeprefix(BYTE_ORDER_MARK) for value in values]
     data = b"\n".join((*values, b""))
+    if BYTE_ORDER_MARK in data and any(value.startswith(BYTE_ORDER_MARK) for value in values):
+        values = [value.removeprefix(BYTE_ORDER_MARK) for value in values]
+        data = b"\n".join((*values, b""))
     lengths = np.fromiter(map(len, values), np.int64, len(values)) + 1
     ends = np.cumsum(lengths)
     array = np.frombuffer(data, np.uint8)

@@ -100,7 +100,8 @@ class AssignedPartition:
             return None
         end = int(fetched.offsets[-1]) + 1
         self._note_missing(end - self._read_to - len(fetched.values))
-        self._mean_bytes = sum(map(len, fetched.values)) / len(fetched.values)
+        size = sum(map(len, fetched.values))
+        self._mean_bytes = size / len(fetched.values)
         self._newest_ms = fetched.written_ms
         chunk = Messages(
             partition=self.partition,
@@ -112,6 +113,7 @@ class AssignedPartition:
             offsets=fetched.offsets,
             headers=fetched.headers,
             keys=fetched.keys,
+            size=size,
             more=end < self.high,
             written_ns=fetched.written_ms * 1_000_000,
         )

@@ -44,7 +44,7 @@ class TopicReader:
             while room > 0 and len(chunks) < _MOST_CHUNKS and (chunk := consumer.take(worker)) is not None:
                 chunks.append(chunk)
                 if isinstance(chunk, Messages):
-                    room -= sum(map(len, chunk.values))
+                    room -= chunk.size
         return chunks
 
     def committed(self, batch: Batch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,11 @@ from typing import Any, Final
 from tailmetrics.errors import SettingsError
 from tailmetrics.stores.clickhouse.schema import Cluster
 from tailmetrics.urls import StoreUrl, is_loopback
+
+# What they say of a server that is away is in the errors that they raise.
+for _name in ("clickhouse_connect", "urllib3"):
+    logging.getLogger(_name).addHandler(logging.NullHandler())
+    logging.getLogger(_name).propagate = False
 
 CONNECT_SECONDS: Final = 4  # what is told of a server that cannot be reached comes within 5
 _EXPECTED = (
@@ -90,7 +96,6 @@ class Address:
             # Where the network is none, packing takes longer than sending.
             "compress": not is_loopback(self.host),
             "autogenerate_session_id": False,
-            "show_clickhouse_errors": "scrub",
             **certificates,
         }
 

@@ -18,6 +18,7 @@ UNKNOWN_TABLE: Final = 60
 _TIMED_OUT = {159, 160}
 _FULL_SECONDS = 5.0  # after which parts may have been merged
 
+_READONLY = 164
 _REFUSALS = {
     81: "create it (CREATE DATABASE {database}), or name another one in STORE_URL",
     **dict.fromkeys(
@@ -28,7 +29,7 @@ _REFUSALS = {
     195: "this user may not connect from here; its HOST at the server must allow it",
     497: "to read, GRANT SELECT ON {database}.* TO user; to write, GRANT SELECT, INSERT, ALTER DELETE, "
     "CREATE TABLE, CREATE VIEW ON {database}.* TO user",
-    164: "this user may only read; name one in STORE_URL whose profile has readonly = 0",
+    _READONLY: "this user may only read; name one in STORE_URL whose profile has readonly = 0",
     701: "no cluster of the name in STORE_URL is in the server's remote_servers; SELECT cluster FROM "
     "system.clusters lists them",
 }
@@ -54,6 +55,7 @@ _PASSING = {
 }
 _MOST_TEXT = 1000
 _AROUND = re.compile(r"^Received ClickHouse exception, code: \d+, server response: (Code: \d+\. )?")
+_BEHIND = re.compile(r"( \(version [^()]*(\([^()]*\))?[^()]*\))?( \(for url [^()]*\))?$")
 _ANSWERS = re.compile(r"HTTP status (\d{3})")
 _MISSING = (
     "{name}: {text}; its tables were removed while they were in use, so nothing more is written; put them "
@@ -99,19 +101,26 @@ def translate(error: ClickHouseError, address: Address) -> StoreError:
 
 def _of_connection(error: ClickHouseError, address: Address, text: str) -> StoreError:
     """An error that did not come from ClickHouse itself."""
+    if "is readonly" in text:  # which its client knows before it asks
+        return StoreRefused(f"{address}: {text}; {_REFUSALS[_READONLY]}")
     status = _ANSWERS.search(str(error))
     if status and status[1] in {"401", "403"}:
         return StoreRefused(f"{address}: {text}; the user or the password in STORE_URL is wrong")
     if status and status[1] not in {"429", "502", "503", "504"}:
         return StoreError(f"{address}: {text}; is it ClickHouse's port for HTTP (8123, 8443 with tls=true)?")
     if status or isinstance(error, OperationalError):
-        return StoreUnavailable(f"{address} does not answer: {text}; is it running there?")
+        return StoreUnavailable(f"{address} does not answer: {_innermost(error)}; is it running there?")
     return StoreError(f"{address}: {text}")
+
+
+def _innermost(error: BaseException) -> str:
+    """What it all began with, without what each layer of a client says around it."""
+    while (inner := error.__cause__ or error.__context__) is not None:
+        error = inner
+    return _text(error) or type(error).__name__
 
 
 def _text(error: BaseException) -> str:
     """What the server says, on one line, without what its client says around it."""
-    text = " ".join(str(error).split())
-    return re.sub(r"^Received ClickHouse exception, code: \d+, server response: (Code: \d+\. )?", "", text)[
-        :1000
-    ]
+    text = _AROUND.sub("", " ".join(str(error).split()))
+    return _BEHIND.sub("", text)[:_MOST_TEXT]

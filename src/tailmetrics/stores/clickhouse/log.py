@@ -159,9 +159,20 @@ class Log:
 
     def of_node(self, node_id: str | None) -> Sequence[Place]:
         """All sources of a node; of files of all nodes for None."""
-        is_message = f"startsWith(node_id, {quoted(MESSAGES_NODE)})"
-        asked = f"NOT {is_message}" if node_id is None else f"node_id = {quoted(node_id)}"
-        return [place for place in self._read(f"{SOURCES} AND {asked} {LATEST}") if not place.is_gone]
+        if node_id is None:
+            return self._known(f"NOT startsWith(node_id, {quoted(MESSAGES_NODE)})")
+        return self._known(f"node_id = {quoted(node_id)}")
+
+    def of_all(self) -> Sequence[Place]:
+        """All sources there are."""
+        return self._known("1")
+
+    def _known(self, where: str) -> Sequence[Place]:
+        return [place for place in self._read(f"{SOURCES} AND {where} {LATEST}") if not place.is_gone]
+
+    def of_all(self) -> Sequence[Place]:
+        """All sources, those of messages too."""
+        return [place for place in self._read(f"{SOURCES} {LATEST}") if not place.is_gone]
 
     def moved_by(self, number: int) -> Sequence[Place]:
         """Sources that the entry of a number was the last to move."""

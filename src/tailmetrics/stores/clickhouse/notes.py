@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -24,6 +25,11 @@ async def note(statements: Statements, name: str) -> Note:
     """What was kept under a name last; version 0 when nothing was."""
     rows = (await statements.frame(_LATEST, {"name": name})).rows()
     return Note(*rows[0]) if rows else Note(0, "")
+
+
+async def note_names(statements: Statements) -> Sequence[str]:
+    """The names under which something was kept, sorted."""
+    return (await statements.frame("SELECT DISTINCT name FROM notes ORDER BY name"))["name"].to_list()
 
 
 def keep_note(connection: Connection, name: str, text: str, version: int) -> bool:

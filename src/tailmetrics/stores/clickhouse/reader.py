@@ -15,6 +15,7 @@ from clickhouse_connect import get_async_client
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from tailmetrics.stores.clickhouse import schema
 from tailmetrics.stores.clickhouse.address import Address
 from tailmetrics.stores.clickhouse.errors import errors_translated
 from tailmetrics.stores.loop_thread import LoopThread
@@ -27,10 +28,11 @@ _KILL_SECONDS = 2.0
 _SMALL_BYTES = 100_000  # of an answer, which a loop is not held up to read
 
 # A question about one customer goes to the one shard that has it. One that a shard does not answer, or only a
-# copy that lags behind, is not answered at all: never with smaller figures.
+# replica that lacks what was committed, is not answered at all: never with smaller figures.
 SETTINGS: Final[Mapping[str, int]] = {
     "optimize_skip_unused_shards": 1,
     "skip_unavailable_shards": 0,
+    "select_sequential_consistency": 1,
     "fallback_to_stale_replicas_for_distributed_queries": 0,
     "output_format_arrow_string_as_string": 1,
 }
@@ -116,7 +118,8 @@ class ClickHouseReader:
         if self._client is None:
             return
         with contextlib.suppress(ClickHouseError, asyncio.TimeoutError):
-            statement = f"KILL QUERY WHERE query_id = '{query_id}' ASYNC"
+            # Behind a balancer the next statement may come to another server than the last one.
+            statement = f"KILL QUERY{schema.on(self.address.cluster)} WHERE query_id = '{query_id}' ASYNC"
             await asyncio.wait_for(self._client.command(statement), _KILL_SECONDS)
 
     async def _close_client(self) -> None:

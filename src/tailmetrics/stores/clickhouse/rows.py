@@ -61,7 +61,7 @@ def reject_rows(batches: Sequence[Batch]) -> pl.DataFrame:
                 pl.lit(batch.path).alias("path"),
                 "reason",
                 "line",
-                pl.lit(to_us(now()), pl.Int64).alias("seen_us"),
+                pl.lit(to_us(batch.seen_at(now())), pl.Int64).alias("seen_us"),
             )
             for batch in batches
         ],

@@ -134,16 +134,18 @@ def stored(table: str, cluster: Cluster | None) -> str:
 
 def statements(cluster: Cluster | None) -> Iterator[str]:
     """What makes the tables and the view where there are none, one statement after the other."""
-    on = _on(cluster)
+    everywhere = on(cluster)
     for name, (columns, engine, order) in _TABLES.items():
-        yield _table(name, on, columns, _engine(engine, cluster, name, everywhere=True), order)
+        yield _table(name, everywhere, columns, _engine(engine, cluster, name, everywhere=True), order)
     if cluster is None:
-        yield _table("records", on, _RECORDS, _engine("MergeTree", None, "records"), "(customer_id, time_us)")
+        yield _table(
+            "records", everywhere, _RECORDS, _engine("MergeTree", None, "records"), "(customer_id, time_us)"
+        )
     else:
         local = _engine("MergeTree", cluster, "records")
-        yield _table("records_local", on, _RECORDS, local, "(customer_id, time_us)")
+        yield _table("records_local", everywhere, _RECORDS, local, "(customer_id, time_us)")
         yield (
-            f"CREATE TABLE IF NOT EXISTS records{on} AS records_local\n"
+            f"CREATE TABLE IF NOT EXISTS records{everywhere} AS records_local\n"
             f"ENGINE = Distributed('{cluster.name}', currentDatabase(), records_local, "
             "cityHash64(customer_id))"
         )
@@ -152,10 +154,11 @@ def statements(cluster: Cluster | None) -> Iterator[str]:
 
 def daily_stats(cluster: Cluster | None) -> str:
     """What makes the view of that name, for those who ask the database themselves."""
-    return _DAILY_STATS.format(on=_on(cluster)).strip()
+    return _DAILY_STATS.format(on=on(cluster)).strip()
 
 
-def _on(cluster: Cluster | None) -> str:
+def on(cluster: Cluster | None) -> str:
+    """What makes a statement one for all servers of a cluster."""
     return "" if cluster is None else f" ON CLUSTER `{cluster.name}`"
 
 

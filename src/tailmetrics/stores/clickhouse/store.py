@@ -65,6 +65,9 @@ class ClickHouseStore:
     def sources(self, node_id: str | None) -> Sequence[Source]:
         return self._write(lambda writer: writer.sources(node_id))
 
+    def all_sources(self) -> Sequence[Source]:
+        return self._write(lambda writer: writer.all_sources())
+
     def register(self, source: Source) -> Source:
         def register(writer: ClickHouseWriter) -> Source:
             writer.register([source])
@@ -109,6 +112,7 @@ class ClickHouseStore:
     span = asked(stats_query.span)
     rejects = asked(log_queries.rejects)
     note = asked(notes.note)
+    note_names = asked(notes.note_names)
     _count = asked(records_query.count)
     _page = asked(records_query.page)
 

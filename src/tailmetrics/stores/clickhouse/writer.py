@@ -46,8 +46,13 @@ class ClickHouseWriter:
         self._lock = threading.Lock()
 
     def sources(self, node_id: str | None) -> Sequence[Source]:
-        """Those of an entry whose records are not there stand where they were before it."""
-        places = self._log.of_node(node_id)
+        return self._standing(self._log.of_node(node_id))
+
+    def all_sources(self) -> Sequence[Source]:
+        return self._standing(self._log.of_all())
+
+    def _standing(self, places: Sequence[Place]) -> Sequence[Source]:
+        """Sources, those of an entry whose rows are not there where they stood before it."""
         missing = self._settlement.missing() if places else set()
         return [
             place.before if place.before is not None and place.number in missing else place.source
