@@ -96,7 +96,6 @@ class TestFrame:
         with pytest.raises(StoreError, match="nonsense"):
             ask(reader.ask(lambda statements: statements.frame("SELECT nonsense")))
 
-
     def test_all_settings_of_questions_are_known_to_the_server(
         self, reader: ClickHouseReader, ask: Ask[Any]
     ) -> None:

@@ -1,4 +1,4 @@
-"""Lines that were wrapped on their way from a program: by Docker, Kubernetes, syslog, systemd or a shipper."""
+"""Lines that were wrapped on their way: by Docker, Kubernetes, syslog, systemd or a shipper."""
 
 from __future__ import annotations
 

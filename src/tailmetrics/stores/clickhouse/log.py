@@ -170,10 +170,6 @@ class Log:
     def _known(self, where: str) -> Sequence[Place]:
         return [place for place in self._read(f"{SOURCES} AND {where} {LATEST}") if not place.is_gone]
 
-    def of_all(self) -> Sequence[Place]:
-        """All sources, those of messages too."""
-        return [place for place in self._read(f"{SOURCES} {LATEST}") if not place.is_gone]
-
     def moved_by(self, number: int) -> Sequence[Place]:
         """Sources that the entry of a number was the last to move."""
         ids = f"SELECT source_id FROM log WHERE entry = 0 AND number = {number}"
