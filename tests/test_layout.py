@@ -59,11 +59,11 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
     "objectives/alerts/test_evaluator.py": ("objectives/alerts/alert.py", "objectives/alerts/keeper.py"),
     "queues/kafka/test_consumer.py": (
         "queues/kafka/assignment.py",
-        "queues/kafka/cluster.py",
         "queues/kafka/inbox.py",
-        "queues/kafka/partition.py",
         "queues/kafka/reader.py",
     ),
+    "ingest/shipping/test_store.py": ("ingest/shipping/carrying.py", "ingest/shipping/sender.py"),
+    "queues/kafka/test_producer.py": ("queues/kafka/topic.py",),
     "queues/test_publisher.py": ("cli/publish.py",),
     "stores/clickhouse/test_pending.py": ("stores/clickhouse/rows.py",),
     "stores/test_contract_notes.py": ("stores/clickhouse/notes.py",),
