@@ -131,7 +131,8 @@ class Kafka(servers.Server):
         require_jars()
         super().__init__(folder)
         self.brokers = [Broker(folder / str(node), node) for node in range(1, self.size + 1)]
-        self.cluster = base64.urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=")
+        # The first sign is none that a program would take for an option.
+        self.cluster = "A" + base64.urlsafe_b64encode(secrets.token_bytes(16)).decode()[1:22]
         for broker in self.brokers:
             broker.format(self.cluster, self.brokers)
         self._topics = 0

@@ -21,7 +21,9 @@ _LINES = 3  # of each log
 
 
 class Consumers:
-    """`tailmetrics ingest` three times, on one queue of a broker and one PostgreSQL."""
+    """`tailmetrics ingest` three times, on one queue of a broker, or topic, and one PostgreSQL."""
+
+    topic = ""
 
     def __init__(self, folder: Path, queue_url: str) -> None:
         self._folder = folder
@@ -36,6 +38,13 @@ class Consumers:
         self._processes[number].kill()
         self._processes[number].wait()
         self._processes[number] = self._start(number)
+
+    def signal_one(self, chance: random.Random, number: signal.Signals) -> None:
+        chance.choice(self._processes).send_signal(number)
+
+    def signal_all(self, number: signal.Signals) -> None:
+        for process in self._processes:
+            process.send_signal(number)
 
     def ask(self, sql: str) -> list[tuple]:
         return servers.postgresql().execute(sql, database=self._url.rpartition("/")[2])

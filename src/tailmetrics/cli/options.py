@@ -223,13 +223,16 @@ _OPTIONS: dict[str, Callable[[Any], Any]] = {
     "min_requests": click.option(
         "--min-requests", help="Only customers with at least so many requests.  [default: 1]"
     ),
-    "create": click.option("--create", is_flag=True, help="Make the queue, durable, when it is not there."),
+    "create": click.option(
+        "--create", is_flag=True, help="Make the queue, durable, or the topic when it is not there."
+    ),
 }
 FOLLOWING = ("log_file_path", "log_format", "log_timezone", "log_start", "store_url", "workers")
 API = ("api_host", "api_port")
 PAGE = ("limit", "cursor")
 RANGE = ("from", "to", "tz", "failures")
 FILTER = ("path", "status")
+TOPIC_URL = "kafka://USER:PASSWORD@HOST:9092/TOPIC"
 QUEUE_URL = "amqp://USER:PASSWORD@HOST:5672/VHOST?queue=NAME"
 
 

@@ -1,4 +1,4 @@
-"""The commands that write logs: generate to a file or queue, publish to a queue."""
+"""The commands that write logs: generate to a file, queue or topic, publish to a queue or topic."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 @click.option(
     "--to",
     metavar="URL",
-    help=f"Queue that takes each batch of lines as a log, instead of a file. {options.QUEUE_URL}",
+    help="Queue that takes each batch of lines as a log, or topic that takes lines, instead of a file. "
+    f"{options.QUEUE_URL} or {options.TOPIC_URL}",
 )
 @options.shared("create")
 @options.setting(
@@ -93,11 +94,11 @@ def generate(
     from zoneinfo import ZoneInfo
 
     from tailmetrics import generator
-    from tailmetrics.urls import QueueUrl
+    from tailmetrics.urls import parse_target
 
     if to is not None and file is not None:
         raise click.UsageError("--file and --to: found both, expected one of them.")
-    queue = None if to is None else QueueUrl.parse(to, "--to")
+    queue = None if to is None else parse_target(to, "--to")
     if days is not None and mode == "demo" and not settings.log_interval_seconds:
         raise click.UsageError(
             "--days in the mode demo writes what the pace would have: it needs an --interval."
@@ -149,26 +150,32 @@ def _give_up_generating() -> None:
 
 
 @options.command(
-    "Send logs to a queue, each as a message.",
+    "Send logs to a queue or a topic.",
     "tailmetrics publish requests-2024-10.log --to 'amqp://user:password@localhost/?queue=logs' --create",
     "tailmetrics publish test_*.log --to 'amqp://user:password@broker.example/tests?queue=results'",
+    "tailmetrics publish requests-2024-10.log.gz --to kafka://broker1:9092,broker2:9092/logs",
     exits=(Exit.NO_INPUT, Exit.UNAVAILABLE, Exit.CONFIGURATION, Exit.INTERRUPTED),
 )
 @click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
-@click.option("--to", required=True, metavar="URL", help=f"Queue to send to. {options.QUEUE_URL}")
+@click.option(
+    "--to", required=True, metavar="URL", help=f"Where to. {options.QUEUE_URL} or {options.TOPIC_URL}"
+)
 @options.shared("create")
 @click.option(
     "--name-first", is_flag=True, help="Send the log's name as the first line instead of in a header."
 )
 def publish(files: tuple[Path, ...], to: str, *, create: bool, name_first: bool) -> None:
-    """Send finished logs to a queue, each as one message that the broker has confirmed.
+    """Send finished logs, to a queue of RabbitMQ each as one message, to a topic of Kafka as lines.
 
-    Compressed files are sent decompressed. A log that is sent twice counts twice.
+    They are there when the command ends well. Compressed files are sent decompressed. A log that is sent
+    twice counts twice.
     """
     from tailmetrics.cli import load, publish
-    from tailmetrics.urls import QueueUrl
+    from tailmetrics.urls import KafkaUrl, parse_target
 
-    address = QueueUrl.parse(to, "--to")
+    address = parse_target(to, "--to")
+    if name_first and isinstance(address, KafkaUrl):
+        raise click.UsageError("--name-first: found it with a topic, where names are in headers.")
     load.check_files(files, "sent", may_be_standard_input=False)
     for file, size in publish.publish(files, address, create=create, name_first=name_first):
         sent = counted(size, "byte") + " sent" if size else "empty, not sent"

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
-from tailmetrics.urls import QueueUrl
+from tailmetrics.urls import KafkaUrl, QueueUrl
 
 Mode = Literal["realistic", "uniform", "demo"]
 
@@ -25,7 +25,7 @@ class GeneratorOptions:
     of a message, and takes no `days`.
     """
 
-    target: Path | QueueUrl
+    target: Path | QueueUrl | KafkaUrl
     mode: Mode = "realistic"
     batch_size: int = 10
     interval_seconds: float = 0.1

@@ -1,4 +1,4 @@
-"""Where the lines go: appended to a file, or sent as logs to a queue."""
+"""Where the lines go: appended to a file, or sent to a queue as logs, to a topic as lines."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tailmetrics.generator.options import GeneratorOptions
+from tailmetrics.queues.kafka.publisher import TopicPublisher
 from tailmetrics.queues.publisher import Publisher
+from tailmetrics.settings import load_settings
+from tailmetrics.urls import KafkaUrl
 
 
 @contextmanager
@@ -19,12 +22,22 @@ def appending(options: GeneratorOptions) -> Iterator[Callable[[bytes, float], ob
     if isinstance(options.target, Path):
         with _AppendedFile(options.target) as file:
             yield lambda lines, _: file.append(lines)
+    elif isinstance(options.target, KafkaUrl):
+        with TopicPublisher(options.target, create=options.create_queue) as topic:
+            yield _to_topic(topic, options)
     elif options.format_name == "results":
         with Publisher(options.target, create=options.create_queue) as publisher:
             yield lambda lines, now: publisher.send(f"test_{int(now)}.log", lines)
     else:
         with Publisher(options.target, create=options.create_queue) as publisher:
             yield lambda lines, _: publisher.send(f"requests_{time.time_ns()}.log", lines)
+
+
+def _to_topic(topic: TopicPublisher, options: GeneratorOptions) -> Callable[[bytes, float], object]:
+    if options.format_name == "results":
+        log_format = load_settings(None).format_options(options.format_name)
+        return lambda lines, now: topic.send(f"test_{int(now)}.log", lines, log_format)
+    return lambda lines, _: topic.send_lines(lines)
 
 
 class _AppendedFile:

@@ -32,6 +32,7 @@ __all__ = [
     "is_loopback",
     "masked",
     "parse_queue",
+    "parse_target",
     "spool_pattern",
 ]
 
@@ -215,6 +216,14 @@ def _wrong(setting: str, found: str) -> SettingsError:
 def parse_queue(url: str, setting: str = "LOG_FILE_PATH") -> QueueUrl | KafkaUrl:
     """The URL of a queue of RabbitMQ or a topic of Kafka. Raises SettingsError."""
     return KafkaUrl.parse(url, setting) if is_kafka(url) else QueueUrl.parse(url, setting)
+
+
+def parse_target(url: str, setting: str) -> QueueUrl | KafkaUrl:
+    """The same of one that is sent to, which is a single one. Raises SettingsError."""
+    address = parse_queue(url, setting)
+    if isinstance(address, KafkaUrl) and address.is_glob:
+        raise SettingsError([f"{setting}: found the glob {address.topic!r}, expected one topic"])
+    return address
 
 
 def spool_pattern(folder: Path, *whose: str) -> str:

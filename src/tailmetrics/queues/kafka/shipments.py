@@ -9,16 +9,9 @@ from typing import Final
 from tailmetrics.formats import has_header
 from tailmetrics.formats.framing import LINES, Framing, framing_of
 from tailmetrics.formats.w3c.directives import header_after
+from tailmetrics.queues.kafka.shipped import END, FILE, HEADER, HOST, OFFSET, SOURCE, TOO_LONG
 from tailmetrics.records import REJECT_LINE_BYTES
 from tailmetrics.sources import LineChunk, LongLine
-
-SOURCE_HEADER: Final = "tailmetrics-source"  # 32 hexadecimal digits, of one file on all machines
-OFFSET_HEADER: Final = "tailmetrics-offset"  # in bytes, of the first line in its file
-END_HEADER: Final = "tailmetrics-end"  # in bytes, behind the last line
-HOST_HEADER: Final = "tailmetrics-host"
-FILE_HEADER: Final = "tailmetrics-file"
-DIRECTIVES_HEADER: Final = "tailmetrics-header"  # in force before the first line
-TOO_LONG_HEADER: Final = "tailmetrics-too-long"  # 1 where the value is only the beginning of a line
 
 MESSAGE_BYTES: Final = 64 * 1024  # about so many of lines are one message
 _OVERHEAD_BYTES: Final = 512  # of a batch and a record in it, beside key, value and headers
@@ -43,20 +36,20 @@ class Shipper:
 
     def shipments(self, chunk: LineChunk) -> Iterator[Shipment]:
         """The messages of a chunk, in order."""
-        fixed = [(SOURCE_HEADER, self.source.encode()), (HOST_HEADER, _encoded(self.host))]
-        fixed.append((FILE_HEADER, _encoded(chunk.path)))
-        if isinstance(chunk, LongLine):
-            yield _shipment(
-                fixed, chunk.data, chunk.offset, chunk.checkpoint.position, chunk.header, too_long=True
-            )
-            return
-        name = chunk.log_format.name
+        fixed = [(SOURCE, self.source.encode()), (HOST, _encoded(self.host))]
+        fixed.append((FILE, _encoded(chunk.path)))
         room = self._room(fixed)
         header, begin = chunk.header, 0
-        for end in _ends(chunk.data, framing_of(name), room, one_line=self.one_line):
+        if isinstance(chunk, LongLine):
+            beginning = _beginning(chunk.data, room - len(header))
+            yield _shipment(fixed, beginning, chunk.offset, chunk.checkpoint.position, header, too_long=True)
+            return
+        name = chunk.log_format.name
+        for end in ends(chunk.data, framing_of(name), room, one_line=self.one_line):
             value = chunk.data[begin:end]
             too_long = len(value) + len(header) > room
-            yield _shipment(fixed, value, chunk.offset + begin, chunk.offset + end, header, too_long=too_long)
+            sent = _beginning(value, room - len(header)) if too_long else value
+            yield _shipment(fixed, sent, chunk.offset + begin, chunk.offset + end, header, too_long=too_long)
             if has_header(name):
                 header = header_after(value, chunk.offset + begin, header, chunk.log_format.max_line_bytes)
             begin = end
@@ -79,16 +72,20 @@ class Shipment:
 def _shipment(
     fixed: list[tuple[str, bytes]], value: bytes, offset: int, end: int, header: bytes, *, too_long: bool
 ) -> Shipment:
-    headers = [*fixed, (OFFSET_HEADER, b"%d" % offset), (END_HEADER, b"%d" % end)]
+    headers = [*fixed, (OFFSET, b"%d" % offset), (END, b"%d" % end)]
     if header:
-        headers.append((DIRECTIVES_HEADER, header))
+        headers.append((HEADER, header))
     if too_long:
-        headers.append((TOO_LONG_HEADER, b"1"))
-        value = value[:REJECT_LINE_BYTES]
+        headers.append((TOO_LONG, b"1"))
     return Shipment(value, end, headers, too_long)
 
 
-def _ends(data: bytes, framing: Framing, room: int, *, one_line: bool) -> Iterator[int]:
+def _beginning(value: bytes, room: int) -> bytes:
+    """So much of a line as is sent of one that is too long."""
+    return value[: max(0, min(room, REJECT_LINE_BYTES))]
+
+
+def ends(data: bytes, framing: Framing, room: int, *, one_line: bool) -> Iterator[int]:
     """Where messages end in bytes of whole frames; only a single frame has more bytes than `room`."""
     end = 0
     while end < len(data):

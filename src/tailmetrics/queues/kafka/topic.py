@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _Answer = TypeVar("_Answer")
 
 _TURN_SECONDS = 0.1
+_REASON_SECONDS = 1.0
 _USUAL_MOST_BYTES = 1_048_588  # that a broker takes as one message, where it may not be asked
 
 
@@ -49,7 +50,8 @@ class Complaints:
     def __init__(self, url: KafkaUrl) -> None:
         self._url = url
         self._reason = ""
-        self._error: QueueError | None = None
+        self._refusal: QueueError | None = None
+        self._away_since: float | None = None
 
     def note(self, error: KafkaError) -> None:
         """As the client's `error_cb`."""
@@ -57,19 +59,24 @@ class Complaints:
 
         found = meaning(self._url, error)
         if error.code() == Kind._ALL_BROKERS_DOWN:
-            self._error = self.away()
+            self._away_since = self._away_since or time.monotonic()
         elif found.is_final:
-            self._error = found
+            self._refusal = found
         else:
             self._reason = error.str()
 
     def forget(self) -> None:
-        self._error = None
+        self._refusal = self._away_since = None
 
     def check(self) -> None:
-        """Raise what has kept the client from its work since `forget`: not one broker of several."""
-        if self._error is not None:
-            raise self._error
+        """Raise what has kept the client from its work since `forget`: not one broker of several.
+
+        Those that refuse a user are away at first, and say why a moment later.
+        """
+        if self._refusal is not None:
+            raise self._refusal
+        if self._away_since is not None and time.monotonic() - self._away_since > _REASON_SECONDS:
+            raise self.away()
 
     def away(self, otherwise: str = "no answer") -> QueueError:
         return QueueError(f"{self._url}: {away_text(self._reason or otherwise)}", is_final=False)
