@@ -58,7 +58,6 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
     "integration/test_processes.py": ("__main__.py",),
     "objectives/alerts/test_evaluator.py": ("objectives/alerts/alert.py", "objectives/alerts/keeper.py"),
     "queues/kafka/test_consumer.py": (
-        "queues/kafka/assignment.py",
         "queues/kafka/inbox.py",
         "queues/kafka/reader.py",
     ),

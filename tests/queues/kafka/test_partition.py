@@ -60,6 +60,9 @@ def test_nothing_is_accepted_before_the_store_has_said_where_it_is() -> None:
 
 def test_what_retention_took_is_lost_and_what_is_behind_the_end_refused() -> None:
     assigned = begun(5, (20, 100))
+    assigned.again()
+    assigned.claim(SOURCE, (20, 100))
+    assert assigned.begin(packed(5))
     assert assigned.lost_messages == 15
     assert accepted(assigned, [20]) == (packed(5), 21)
     assigned.claim(SOURCE, (0, 3))

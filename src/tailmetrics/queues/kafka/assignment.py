@@ -216,9 +216,22 @@ class Assignment:
             else:
                 consumer.pause([partition])
         except KafkaException as error:
-            log.debug("a partition cannot be moved yet", path=assigned.path, error=str(error))
-            if on:  # right behind its assignment
-                assigned.again(_SEEK_AGAIN_SECONDS)
+            log.debug("a partition cannot be sought", path=assigned.path, error=str(error))
+            if on:
+                self._assign_anew(consumer, assigned)
+
+    def _assign_anew(self, consumer: Consumer, assigned: AssignedPartition) -> None:
+        """Have a partition fetched that the client gave up, as of an offset that is no more."""
+        from confluent_kafka import KafkaException, TopicPartition  # noqa: PLC0415  # an extra
+
+        partition = TopicPartition(*assigned.place, assigned.read_to)
+        try:
+            consumer.incremental_unassign([partition])
+            consumer.incremental_assign([partition])
+            consumer.resume([partition])
+        except KafkaException as error:
+            log.debug("a partition cannot be assigned anew", path=assigned.path, error=str(error))
+            assigned.again(_SEEK_AGAIN_SECONDS)
 
     def hold(self, consumer: Consumer, *, on: bool) -> None:
         """Have the client fetch nothing, or go on."""

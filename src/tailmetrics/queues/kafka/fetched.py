@@ -88,7 +88,6 @@ def _of_topic(topic: str, messages: Sequence[Message], *, with_keys: bool) -> It
     from confluent_kafka import Message  # noqa: PLC0415  # an extra
 
     count = len(messages)
-    offsets: npt.NDArray[np.int64] = np.fromiter(map(Message.offset, messages), np.int64, count)
     numbers: npt.NDArray[np.int32] = np.fromiter(map(Message.partition, messages), np.int32, count)
     values: list[Any] = list(map(Message.value, messages))
     if None in values:
@@ -100,12 +99,20 @@ def _of_topic(topic: str, messages: Sequence[Message], *, with_keys: bool) -> It
         chosen = np.flatnonzero(numbers == number)
         yield Fetched(
             place=(topic, number),
-            offsets=offsets[chosen],
+            offsets=_offsets(messages, chosen),
             values=_of(values, chosen),
             headers=_of(headers, chosen) if has_headers else None,
             keys=None if keys is None else _of(keys, chosen),
             written_ms=max(0, messages[int(chosen[-1])].timestamp()[1]),
         )
+
+
+def _offsets(messages: Sequence[Message], chosen: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The offsets of messages of one partition: they rise, so the ends tell whether any is missing."""
+    first, last = (messages[int(place)].offset() or 0 for place in (chosen[0], chosen[-1]))
+    if last - first + 1 == len(chosen):
+        return np.arange(first, last + 1)
+    return np.array([messages[place].offset() for place in chosen.tolist()], np.int64)
 
 
 def _number(value: int | None) -> int:

@@ -39,6 +39,7 @@ class AssignedPartition:
         self._ended_at = 0
         self._is_proven = False  # whether what was fetched begins where it was to
         self._gap_at = -1
+        self._lost_to = 0
         self._missing = 0
         self._said_at = -_SAY_SECONDS
         self._newest_ms = 0
@@ -75,9 +76,9 @@ class AssignedPartition:
         self.committed = self._next = position
         if offset > self.high:
             return False
-        if offset < self.low:
-            lost = self.low - offset
+        if (lost := self.low - max(offset, self._lost_to)) > 0:
             self.lost_messages += lost
+            self._lost_to = self.low
             log.warning(
                 "the topic's retention deleted messages before they were read",
                 path=self.path,
