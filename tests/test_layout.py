@@ -59,9 +59,7 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
     "objectives/alerts/test_evaluator.py": ("objectives/alerts/alert.py", "objectives/alerts/keeper.py"),
     "queues/kafka/test_consumer.py": (
         "queues/kafka/assignment.py",
-        "queues/kafka/cluster.py",
         "queues/kafka/inbox.py",
-        "queues/kafka/partition.py",
         "queues/kafka/reader.py",
     ),
     "ingest/shipping/test_store.py": ("ingest/shipping/carrying.py", "ingest/shipping/sender.py"),
@@ -84,7 +82,6 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
         "stores/base.py",
         "stores/clickhouse/customers_query.py",
         "stores/clickhouse/log_queries.py",
-        "stores/clickhouse/stats_query.py",
         "stores/clickhouse/writer.py",
         "stores/duckdb/queries/customers_query.py",
         "stores/duckdb/queries/reader.py",

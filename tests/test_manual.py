@@ -68,6 +68,7 @@ def test_a_shell_is_given_its_script(shell: str, function: str) -> None:
 
 def test_commands_are_completed() -> None:
     assert _completed("bash_complete", "tailmetrics s").split() == [
+        "plain,schema",
         "plain,serve",
         "plain,ship",
         "plain,silence",

@@ -33,6 +33,14 @@ def unpacked(place: int) -> tuple[int, int]:
     return place >> LINE_BITS, place & (MOST_LINES_OF_MESSAGE - 1)
 
 
+def place_in(path: str, offset: int) -> str:
+    """Where a line begins in a source of this path, for people."""
+    if not path.startswith("kafka://"):
+        return f"byte {offset:,}"
+    message, line = unpacked(offset)
+    return f"offset {message:,}, line {line:,}"
+
+
 def fingerprint(data: bytes) -> str:
     """Hash of some bytes of a source, 32 hexadecimal digits (BLAKE2b)."""
     return hashlib.blake2b(data, digest_size=16).hexdigest()

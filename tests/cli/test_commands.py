@@ -20,7 +20,7 @@ COMMANDS = sorted(main.commands)
 def test_every_command_of_the_contract_is_there() -> None:
     assert " ".join(COMMANDS) == (
         "alerts backup breakdown check copy customers detect export generate ingest load objectives publish "
-        "rejects report requests restore serve ship silence stats status status-page top up"
+        "rejects report requests restore schema serve ship silence stats status status-page top up"
     )
 
 

@@ -7,7 +7,7 @@ import io
 import pytest
 
 from tailmetrics.cli import progress
-from tailmetrics.cli.progress import count_display, load_display, load_summary
+from tailmetrics.cli.progress import count_bar, count_display, load_display, load_summary
 from tailmetrics.status import LoadProgress
 
 
@@ -57,3 +57,16 @@ def test_an_export_shows_how_many_of_how_many_now_and_then(
     assert shown.getvalue() == (
         f"export: {share}, 100 records, 40 a second\nexport: {share}, 100 records, 25 a second\n"
     )
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_copy_is_a_bar_on_a_terminal() -> None:
+    shown = _Terminal()
+    with count_bar("copy", "lines", shown) as show:
+        show(1_000, 4_000)
+    assert "copy" in shown.getvalue()
+    assert "1000/4000" in shown.getvalue()

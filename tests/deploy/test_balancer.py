@@ -23,7 +23,7 @@ from tests.integration.running import Service, await_that, free_port
 from tests.paths import ROOT
 
 KEY = {"X-API-Key": "a reader's"}
-WAIT_SECONDS = 20.0
+WAIT_SECONDS = 60.0  # for several processes to start
 
 pytestmark = [pytest.mark.slow, pytest.mark.servers]
 

@@ -12,9 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import yaml
 
+from tailmetrics.cli.commands import main
 from tests import kafka
 from tests.deploy.test_proxy import program
 from tests.paths import ROOT
@@ -98,6 +100,14 @@ def test_keepers_know_each_other_and_the_servers_know_the_keepers() -> None:
     assert [node.findtext("host") for node in zookeeper] == list(KEEPERS)
     assert {node.findtext("port") for node in zookeeper} == set(values("keeper.xml", "tcp_port"))
     assert all(SERVICES[name]["hostname"] == name for name in (*KEEPERS, *REPLICAS, *BROKERS))
+
+
+@pytest.mark.parametrize("name", [name for name in SERVICES if "cluster" in name])
+def test_a_command_and_its_options_are_those_of_the_program(name: str) -> None:
+    command, *options = SERVICES[name]["command"]
+    assert isinstance(main, click.Group)
+    known = {option for parameter in main.commands[command].params for option in parameter.opts}
+    assert {option for option in options if option.startswith("--")} <= known
 
 
 def test_the_user_of_the_address_is_the_one_that_there_is() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import random
 import signal
@@ -27,12 +28,13 @@ from tests.tailing.following import append, copy_truncate, numbered
 
 # What a child does: it says that it is there, and speaks on as long as there is no file that tells it not to.
 CHILD = """
-import os, pathlib, socket, sys, time
+import os, pathlib, signal, socket, sys, time
 folder, number = pathlib.Path({folder!r}), sys.argv[2]
 with (folder / ("pids-" + number)).open("a") as pids:
     pids.write(str(os.getpid()) + "\\n")
 if (folder / "gives up").exists():
     sys.exit(69)
+signal.signal(signal.SIGHUP, lambda *_: (folder / ("reopened-" + number)).touch())
 parent = socket.socket(fileno=int(os.environ["NOTIFY_SOCKET"][3:]))
 parent.send(b"READY=1")
 while True:
@@ -104,6 +106,18 @@ def test_one_that_is_killed_is_started_again_and_all_end_when_asked_to(start: St
     assert started.end() == 0
     assert not any(map(lives, pids))
     assert len(started.pids(0)) == 1
+
+
+def test_all_are_told_to_open_their_files_anew(start: Start, tmp_path: Path) -> None:
+    started = start(2)
+    reopened = [tmp_path / "reopened-0", tmp_path / "reopened-1"]
+
+    def have_reopened() -> bool:
+        started.processes.reopen()  # those that have spoken by now
+        return all(file.exists() for file in reopened)
+
+    await_that(have_reopened, 20)
+    assert [len(started.pids(number)) for number in range(2)] == [1, 1]
 
 
 def test_one_that_gives_up_ends_all_with_its_status(start: Start, tmp_path: Path) -> None:
@@ -215,6 +229,13 @@ class Ingest(Service):
         await_that(are_followed, 60, lambda: f"{self.followed()}\n{self.said()}")
 
 
+def numbers_in(url: str) -> list[int]:
+    """The numbers of all lines in a database."""
+    with psycopg.connect(url) as connection:
+        rows = connection.execute("SELECT path FROM records").fetchall()
+    return sorted(int(path.rpartition("/")[2]) for (path,) in rows)
+
+
 @pytest.mark.servers
 @pytest.mark.parametrize(
     ("count", "kills"), [(2, 2), pytest.param(3, 50, marks=[pytest.mark.nightly, pytest.mark.timeout(900)])]
@@ -228,11 +249,6 @@ def test_each_line_counts_once_while_processes_are_killed_and_logs_rotate(
     for place, log in enumerate(logs):
         append(log, *numbered(place * 100_000, place * 100_000 + 100))
     service.start(wait=False, command="ingest")
-
-    def numbers() -> list[int]:
-        with psycopg.connect(url) as connection:
-            rows = connection.execute("SELECT regexp_replace(path, '.*/', '')::int FROM records")
-            return sorted(row[0] for row in rows)
 
     try:
         service.await_logs(2, *(log.name for log in logs))
@@ -253,10 +269,10 @@ def test_each_line_counts_once_while_processes_are_killed_and_logs_rotate(
             last += 200
             threading.Event().wait(dice.uniform(0, 0.5))
         expected = [place * 100_000 + number for place in range(2 * count) for number in range(last)]
-        await_that(lambda: len(numbers()) >= len(expected), 60, service.said)
+        await_that(lambda: len(numbers_in(url)) >= len(expected), 60, service.said)
         service.await_logs(2, *(log.name for log in logs))
         assert service.end() == 0
-        assert numbers() == expected
+        assert numbers_in(url) == expected
     finally:
         service.close()
 
@@ -273,9 +289,16 @@ def test_processes_end_with_the_one_that_started_them_and_the_next_start_goes_on
             paths = connection.execute("SELECT path FROM records").fetchall()
         return sorted(int(path.rpartition("/")[2]) for (path,) in paths)
 
+    def reported() -> list[str]:
+        """What `serve` and `status` show."""
+        with contextlib.closing(sqlite3.connect(store)) as connection:
+            reports = connection.execute("SELECT statuses FROM reports").fetchall()
+        return sorted(Path(source["path"]).name for (text,) in reports for source in json.loads(text))
+
     try:
         service.start(wait=False, command="ingest")
         service.await_logs(1, *names)
+        await_that(lambda: reported() == names, 30, lambda: str(reported()))
         children = service.children()
         service.kill()
         for place, name in enumerate(names):

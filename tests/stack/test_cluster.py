@@ -13,7 +13,7 @@ from tests.stack.running import Stack
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(1800)]
 
-ONE_OF_EACH = ("kafka2", "keeper3", "clickhouse11", "log_processor_cluster1", "api_cluster2")
+ONE_OF_EACH = ("kafka2", "keeper3", "log_processor_cluster1", "api_cluster2")
 
 
 @pytest.fixture(scope="module")
@@ -41,3 +41,12 @@ def test_figures_grow_while_one_of_each_is_away_and_when_it_is_back(stack: Stack
         stack.await_health(service)
     stack.await_growth()
     assert stack.total() > before
+
+
+def test_questions_are_answered_while_a_replica_is_away_and_lines_wait_until_it_is_back(stack: Stack) -> None:
+    before = stack.total()
+    stack.docker("kill", stack.container("clickhouse11"))
+    assert stack.get("/stats?every=none")["total_requests"] >= before
+    stack.docker("start", stack.container("clickhouse11"))
+    stack.await_health("clickhouse11")
+    stack.await_growth()

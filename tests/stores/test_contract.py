@@ -134,6 +134,13 @@ class TestSources:
     def test_a_source_that_is_not_registered_has_no_position(self, store: Store) -> None:
         assert store.position("nobody") is None
 
+    def test_all_sources_are_those_of_files_and_of_messages(self, store: Store) -> None:
+        file, message = source_of(), source_of("message", node_id=f"{MESSAGES_NODE}abc", inode=0)
+        store.register_all([file, message])
+        store.write([batch_of(message, ONE)])
+        found = {source.source_id: source.position for source in store.all_sources()}
+        assert found == {file.source_id: 0, message.source_id: LINE_BYTES}
+
     def test_a_registered_source_begins_at_its_checkpoint(self, store: Store) -> None:
         source = source_of()
         store.register(replace(source, checkpoint=replace(source.checkpoint, position=500)))

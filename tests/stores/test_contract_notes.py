@@ -121,6 +121,14 @@ class TestNotes:
             assert ask(store.keep_note(name, f"of {name}", 0))
         assert [ask(store.note(name)).text for name in names] == [f"of {name}" for name in names]
 
+    def test_the_names_of_all_notes_are_told_in_their_order(self, store: Store, ask: Ask[Any]) -> None:
+        assert list(ask(store.note_names())) == []
+        names = ["silences/\u00fc", "alerts", "100%_'s\\", "Alerts"]
+        for name in names:
+            for version, text in enumerate(("first", "")):
+                assert ask(store.keep_note(name, text, version))
+        assert list(ask(store.note_names())) == sorted(names)
+
     def test_any_text_is_there_again_after_reopening(
         self, settings: Settings | Memory, store: Store, ask: Ask[Any]
     ) -> None:

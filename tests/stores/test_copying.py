@@ -13,7 +13,7 @@ import pytest
 
 from tailmetrics.errors import CopyError, RecordsRefused, Refusal, StoreError
 from tailmetrics.settings import Settings
-from tailmetrics.sources import COPIES_NODE, Batch, Source
+from tailmetrics.sources import COPIES_NODE, Batch, Copied, Source
 from tailmetrics.stats import BreakdownQuery, CustomersQuery, RecordsQuery, RejectsQuery, StatsQuery
 from tailmetrics.status import SourceStatus
 from tailmetrics.stores import Store, copying, record_pages
@@ -149,7 +149,11 @@ def test_a_copy_gives_the_same_answers(store: Store, ask: Ask[Any]) -> None:
     fill(store, ask)
     target = InMemoryStore()
     assert ask(copy(store, target, "the old one", shown)) == SUMMARY
-    assert answers(target, ask) == answers(store, ask)
+    expected = answers(store, ask)
+    if type(store).__name__ == "InfluxDBStore":  # which does not count records of forgotten messages
+        assert expected["counts"] == (SUMMARY.records - 5, SUMMARY.rejects, SUMMARY.blanks)
+        expected["counts"] = (SUMMARY.records, SUMMARY.rejects, SUMMARY.blanks)
+    assert answers(target, ask) == expected
     assert positions(target) == positions(store)
     assert [row[:5] for row in rows(target, ask)] == [row[:5] for row in rows(store, ask)]
 
@@ -210,6 +214,16 @@ def test_rejects_that_were_only_counted_stay_counted(settings: Settings | Memory
     found = rejects(target, ask), ask(target.status()).rejects
     target.close()
     assert found == (rejects(origin, ask), 20)
+
+
+def test_a_copied_reject_was_seen_when_it_was_seen_first(store: Store, ask: Ask[Any]) -> None:
+    source, seen_at = store.register(source_of()), at("2020-02-29T12:00:00")
+    batch = batch_of(source, rejects=[("no time", "one"), ("no time", "two")])
+    store.write([replace(batch, copied=Copied(seen_at, omitted=3))])
+    page = ask(store.rejects(RejectsQuery()))
+    found = [(each.line, each.seen_at.replace(microsecond=0)) for each in page.rejects]
+    assert (found, page.total) == ([("two", seen_at), ("one", seen_at)], 5)
+    assert ask(store.status()).rejects == 5
 
 
 def test_a_store_of_other_logs_takes_them_in(full: Store, settings: Settings | Memory, ask: Ask[Any]) -> None:

@@ -39,6 +39,7 @@ from tailmetrics.api.service_schemas import (
 )
 from tailmetrics.api.times import formatter
 from tailmetrics.errors import LoadError
+from tailmetrics.sources import place_in
 from tailmetrics.stats import Breakdown as BreakdownCounts
 from tailmetrics.stats import (
     BreakdownQuery,
@@ -174,6 +175,7 @@ def rejects(page: RejectsPage) -> Rejects:
             "source_id": reject.source_id,
             "path": reject.path,
             "offset": reject.offset,
+            "place": place_in(reject.path, reject.offset),
             "reason": reject.reason,
             "line": reject.line,
             "seen_at": write(reject.seen_at),

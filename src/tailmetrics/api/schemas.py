@@ -212,7 +212,17 @@ class RejectedLine(TypedDict):
 
     source_id: Annotated[str, Field(examples=["6a1f0c52b7d94e0f8a3c1d2e4b5f6a70"])]
     path: Annotated[str, Field(description="Last known name of the log.", examples=["data/requests.log"])]
-    offset: Annotated[Count, Field(description="Byte offset of the line in the log.", examples=[1024])]
+    offset: Annotated[
+        Count,
+        Field(
+            description="Byte offset of the line in the log; in a topic's partition, the offset in Kafka "
+            "times 2^20 plus the number of the line in its message, from 0 on.",
+            examples=[1024],
+        ),
+    ]
+    place: Annotated[
+        str, Field(description="The offset for people.", examples=["byte 1,024", "offset 17, line 0"])
+    ]
     reason: Annotated[str, Field(description="The field, what was found, what was expected.")]
     line: Annotated[str, Field(description="The line; bytes that are not UTF-8 as \\xNN.")]
     seen_at: Annotated[Time, Field(description="When it was committed, in UTC.")]

@@ -46,7 +46,7 @@ class IngestionReadiness(TypedDict):
 
 
 class SourceReadiness(TypedDict):
-    """What is known of one log."""
+    """What is known of one log; position and size of a topic's partition are offsets of Kafka."""
 
     source_id: str
     path: Annotated[str, Field(examples=["data/requests.log"])]
@@ -73,6 +73,13 @@ class SourceReadiness(TypedDict):
     size: Annotated[Count, Field(description="Bytes.")]
     lag_bytes: Annotated[Count, Field(description="Bytes that are not in the store yet.")]
     lag_seconds: Annotated[float, Field(ge=0, description="Seconds for which it has been behind.")]
+    lag_messages: Annotated[
+        int | None,
+        Field(description="Messages of a topic's partition that are not in the store yet; null of others."),
+    ]
+    lost_messages: Annotated[
+        Count, Field(description="Messages that a topic's retention deleted before they were read.")
+    ]
     last_error: str | None
     updated_at: Annotated[Time | None, Field(description="When this was said, in UTC.")]
 

@@ -35,6 +35,7 @@ from tailmetrics.objectives.file import read_objectives
 from tailmetrics.objectives.notifications.missing import missing
 from tailmetrics.queues import QueueUrl
 from tailmetrics.queues.broker import connected
+from tailmetrics.queues.kafka.cluster import readable_partitions
 from tailmetrics.settings import LogPath, Settings, load_settings
 from tailmetrics.settings.keys import Role, key_settings
 from tailmetrics.settings.names import AUTO
@@ -43,6 +44,7 @@ from tailmetrics.tailing.discovery import NO_PERMISSION, FoundFile, find_files
 from tailmetrics.tailing.log_file import open_log
 from tailmetrics.tailing.trial import Trial, tried
 from tailmetrics.telemetry.log import configure_logging
+from tailmetrics.urls import KafkaUrl
 
 Level = Literal["ok", "note", "wrong"]
 _MOST_TRIED = 20  # files of an entry
@@ -84,6 +86,8 @@ def check(
     yield from _logs(settings)
     for queue in settings.log_queues:
         yield _queue(queue.url)
+    for topic in settings.log_topics:
+        yield _topic(topic.url)
     yield from _keys(settings)
     if settings.access_warning is not None:
         yield Finding("note", "access", settings.access_warning)
@@ -265,6 +269,14 @@ def _queue(address: QueueUrl) -> Finding:
     except (QueueError, SettingsError) as error:
         return Finding("wrong", "queue", str(error))
     return Finding("ok", "queue", f"{address} can be read")
+
+
+def _topic(url: KafkaUrl) -> Finding:
+    try:
+        count = readable_partitions(url)
+    except (QueueError, SettingsError) as error:
+        return Finding("wrong", "topic", str(error))
+    return Finding("ok", "topic", f"{url} can be read, {counted(count, 'partition')}")
 
 
 def _store(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from tailmetrics import __version__
-from tailmetrics.cli import ask, backup, copy, detect, load, run, status_page, write
+from tailmetrics.cli import ask, backup, copy, detect, load, run, schema, status_page, write
 from tailmetrics.cli.export import command as export
 from tailmetrics.cli.objectives import alerts, silence
 from tailmetrics.cli.objectives import command as objectives
@@ -15,7 +15,7 @@ from tailmetrics.cli.objectives import command as objectives
     commands=[
         *(run.up, run.ingest, run.ship, run.serve),
         *(write.generate, write.publish, load.load, detect.detect),
-        *(backup.backup, backup.restore, copy.copy, export.export),
+        *(backup.backup, backup.restore, copy.copy, schema.schema, export.export),
         *(ask.stats, ask.customers, ask.breakdown, ask.requests, ask.rejects),
         *(objectives.objectives, alerts.alerts, silence.silence, status_page.status_page),
         *(ask.report, ask.status, ask.top, ask.check),

@@ -141,7 +141,10 @@ class Requests(TimeRange):
 
 @dataclass(frozen=True)
 class RejectedLine:
-    """A line that could not be read: `offset` is the byte at which it begins in the log `path`."""
+    """A line that could not be read: `offset` is the byte at which it begins in the log `path`.
+
+    In a topic's partition it is as sources.packed gives it.
+    """
 
     path: str
     offset: int
@@ -257,7 +260,7 @@ class Report(TimeRange):
 
 @dataclass(frozen=True)
 class SourceReadiness:
-    """How far one log is read; sizes and positions in bytes."""
+    """How far one log is read; sizes and positions in bytes, of a topic's partition in offsets of Kafka."""
 
     source_id: str
     path: str
@@ -271,6 +274,8 @@ class SourceReadiness:
     lag_seconds: float
     last_error: str | None
     format: str = ""  # as of a service of an older version
+    lag_messages: int | None = None
+    lost_messages: int = 0
 
 
 @dataclass(frozen=True)

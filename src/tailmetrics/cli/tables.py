@@ -28,6 +28,7 @@ from tailmetrics.cli.documents import (
     TimeRange,
 )
 from tailmetrics.cli.text import counted, escaped
+from tailmetrics.sources import place_in
 
 if TYPE_CHECKING:
     from tailmetrics.cli.detect import Detection
@@ -124,9 +125,16 @@ def print_requests(answer: Answer[Requests]) -> None:
     print_cursor(page.next_cursor)
 
 
+def _place_of(request: LoggedRequest) -> str:
+    source = request.source or request.source_id
+    if source.startswith("kafka://"):
+        return f"{source}, {place_in(source, request.offset)}"
+    return f"{source}:{request.offset}"
+
+
 def _request(request: LoggedRequest, *, with_customer: bool) -> list[Text]:
     status = str(request.status_code) if request.status_code else "no answer"
-    place = f"{request.source or request.source_id}:{request.offset}"
+    place = _place_of(request)
     return [
         Text(request.time),
         *([Text(escaped(request.customer_id))] if with_customer else []),
@@ -148,12 +156,14 @@ def print_rejects(answer: Answer[Rejects]) -> None:
     for path, rejects in groupby(page.rejects, key=lambda reject: reject.path):
         print_text(f"\n{escaped(path)}")
         table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-        table.add_column("byte", justify="right", no_wrap=True)
+        is_partition = path.startswith("kafka://")
+        table.add_column("message" if is_partition else "byte", justify="right", no_wrap=True)
         table.add_column("why", overflow="fold")
         table.add_column("line", overflow="fold")
         for reject in rejects:
             line = Text(escaped(_shortened(reject.line)))
-            table.add_row(f"{reject.offset:,}", Text(escaped(reject.reason)), line)
+            place = place_in(path, reject.offset).removeprefix("byte ")
+            table.add_row(place, Text(escaped(reject.reason)), line)
         _console().print(table)
     print_text(f"from {answer.origin}")
     print_cursor(page.next_cursor)
@@ -202,7 +212,10 @@ def print_status(answer: Answer[Readiness]) -> None:
             Text(escaped(source.path)),
             source.state,
             source.format or "-",
-            *(f"{figure:,}" for figure in (source.position, source.size, source.lag_bytes)),
+            *(f"{figure:,}" for figure in (source.position, source.size)),
+            f"{source.lag_bytes:,}"
+            if source.lag_messages is None
+            else counted(source.lag_messages, "message"),
             f"{source.lag_seconds:.1f}",
             f"{source.device}:{source.inode}:{source.epoch}" if source.source_id else "-",
             Text(escaped(source.last_error or "")),
@@ -211,6 +224,12 @@ def print_status(answer: Answer[Readiness]) -> None:
     for source in readiness.sources if "error" in left_out else ():
         if source.last_error:
             print_text(f"{escaped(source.path)}: {escaped(source.last_error)}")
+    for source in readiness.sources:
+        if source.lost_messages:
+            lost = counted(source.lost_messages, "message")
+            print_text(
+                f"{escaped(source.path)}: {lost} deleted by the topic's retention before they were read"
+            )
     if readiness.lost_bytes:
         print_text(f"{counted(readiness.lost_bytes, 'byte')} destroyed by truncations before they were read")
     if readiness.series is not None:

@@ -116,8 +116,7 @@ class _Child:
         return None
 
     def end(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            self.process.send_signal(signal.SIGTERM)
+        self.process.send_signal(signal.SIGTERM)
 
     def close(self, deadline: float) -> int:
         """Wait for its end, and see to it; returns its exit status, 0 when it was killed."""
@@ -195,7 +194,7 @@ class Processes:
     def reopen(self) -> None:
         """Have all close their files and look for them anew; a handler of signals may call it."""
         for child in self._children:
-            with contextlib.suppress(ProcessLookupError):
+            if child.heard_at is not None:  # else it is about to open them, and would die of the signal
                 child.process.send_signal(signal.SIGHUP)
 
     def run(self) -> int:

@@ -18,7 +18,7 @@ from tailmetrics.telemetry.log import EventLog
 
 log = EventLog()
 
-_UNSEEN_SECONDS = 10.0  # after which a share is taken over whose process was never seen alive
+_UNSEEN_SECONDS = 30.0  # after which a share is taken over whose process was never seen alive
 
 
 class ShareLocks:
@@ -63,7 +63,7 @@ class ShareLocks:
         """Between two runs of the dataflow, when all that was read is in the store: give back and take."""
         with self._lock:
             for number in self._taken - {self.home}:
-                log.info("took over the logs of a process that died", process=number + 1)
+                log.info("took over the logs of a process that is not there", process=number + 1)
             self._held |= self._taken
             self._taken.clear()
             for number in [each for each in self._held if self._goes_home(each)]:

@@ -120,7 +120,7 @@ class Settings(LogSettings):
         default="duckdb:///data/tailmetrics.duckdb",
         description="Where records are kept: a file, `duckdb:///PATH` or `sqlite:///PATH` (four slashes "
         "before an absolute path), or a server, `postgresql://USER:PASSWORD@HOST/DATABASE`, and likewise "
-        "`mysql`, `mariadb` or `influxdb`.",
+        "`mysql`, `mariadb`, `clickhouse` or `influxdb`.",
     )
     duckdb_memory_limit: str = Field(
         default="256MB", description="Memory DuckDB may use for its buffers, such as 256MB or 2GB."

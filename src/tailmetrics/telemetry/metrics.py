@@ -133,6 +133,20 @@ _SOURCE_GAUGES: tuple[tuple[str, str, Callable[[SourceStatus], float]], ...] = (
 )
 
 
+_PARTITION_GAUGES: tuple[tuple[str, str, Callable[[SourceStatus], float]], ...] = (
+    (
+        "lag_messages",
+        "Messages of a topic's partition that are not in the store yet.",
+        lambda each: each.lag_messages or 0,
+    ),
+    (
+        "lost_messages",
+        "Messages that a topic's retention deleted before they were read.",
+        lambda each: each.lost_messages,
+    ),
+)
+
+
 class _AlertGauge(Collector):
     def __init__(self, by_state: Callable[[], Mapping[str, int]]) -> None:
         self._by_state = by_state
@@ -164,6 +178,12 @@ class _SourceGauges(Collector):
             gauge = GaugeMetricFamily(f"tailmetrics_source_{name}", text, labels=["source", "path"])
             for status in statuses:
                 gauge.add_metric([status.source_id, status.path], value(status))
+            gauges.append(gauge)
+        for name, text, of_partition in _PARTITION_GAUGES:
+            gauge = GaugeMetricFamily(f"tailmetrics_source_{name}", text, labels=["source", "path"])
+            for status in statuses:
+                if status.lag_messages is not None:
+                    gauge.add_metric([status.source_id, status.path], of_partition(status))
             gauges.append(gauge)
         warning = GaugeMetricFamily(
             "tailmetrics_source_warning",

@@ -74,6 +74,7 @@ def test_each_line_counts_once_when_consumers_are_killed(consumers: Consumers, k
 
 
 @pytest.mark.nightly
+@pytest.mark.timeout(1800)
 def test_five_million_lines_count_once_amid_kills_pauses_and_a_restart(
     consumers: Consumers, kafka: Kafka
 ) -> None:

@@ -77,6 +77,16 @@ def test_the_directives_in_force_come_with_the_lines() -> None:
     assert spans(batch)[0][3] == [70]
 
 
+def test_in_auto_a_file_of_blocks_or_with_directives_is_known() -> None:
+    line = b"2024-01-13 00:32:17 203.0.113.9 GET /cart 200 0.242\n"
+    header = b"#Fields: date time c-ip cs-method cs-uri-stem sc-status time-taken\n"
+    batch = parsed([line], name="auto", headers=[shipped(70, 70 + len(line), header=header)])
+    assert batch.shipped[0].parsed.records["customer_id"].to_list() == ["203.0.113.9"]
+    block = b"Test: apples\nResult: PASS\n"
+    batch = parsed([block], name="auto", headers=[shipped(0, len(block))])
+    assert batch.shipped[0].parsed.records["customer_id"].to_list() == ["apples"]
+
+
 def test_the_host_and_the_file_of_a_shipped_line_may_be_the_customer() -> None:
     batch = parsed([A], headers=[shipped(0, len(A))], log_customer="envelope:host")
     assert batch.shipped[0].parsed.records["customer_id"].to_list() == ["web1"]

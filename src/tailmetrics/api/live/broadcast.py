@@ -24,9 +24,11 @@ QUIET_LOOK_SECONDS = 0.75  # at most, so that a commit of another process shows 
 SHORTEST_PAUSE_SECONDS = 0.5  # from one state of a view to the next
 REFRESH_SECONDS = 10.0  # ranges move with the clock, also while nothing is committed
 
-# A view rests so many times as long as it takes to compute, and longer when there are many.
+# A view rests so many times as long as it takes to compute, and longer when there are many. Some of its rest
+# it may take later: commits that come now and then are to show at once on a busy machine, too.
 _REST = 4
 _REST_OF_EACH_VIEW = 2
+_OWED_SECONDS = 1.0
 _REFRESH_REST = 300  # times as long as computing took, while nothing is committed
 _COMPUTED_AT_ONCE = 2
 
@@ -51,6 +53,11 @@ def rest_between_looks(quiet: float, took: float) -> float:
     """Seconds until the next look, `quiet` seconds after a change; the last look `took` that many."""
     longest = min(QUIET_LOOK_SECONDS, _QUIET_REST * took)
     return max(LOOK_SECONDS, min(_LATER_BY * quiet, longest), _REST * took)
+
+
+def rested_at(before: float, begun: float, took: float, number: int) -> float:
+    """When one of `number` views has rested from what was computed, as it had at `before` of all else."""
+    return max(before, begun) + took * (1 + max(_REST, _REST_OF_EACH_VIEW * number))
 
 
 class LiveViews(Generic[Key]):
@@ -129,6 +136,7 @@ class LiveViews(Generic[Key]):
             await asyncio.sleep(rest_between_looks(ended - changed, ended - begun))
 
     async def _keep_current(self, key: Key, view: _View) -> None:
+        rested = 0.0  # when it will have rested for all that was computed
         while True:
             async with self._turns:
                 begun = time.monotonic()
@@ -138,8 +146,8 @@ class LiveViews(Generic[Key]):
             number = 1 if view.latest is None else view.latest.number + 1
             view.latest = Update(number, event, data)
             view.changed.tell()
-            rest = took * max(_REST, _REST_OF_EACH_VIEW * len(self._views))
-            await asyncio.sleep(max(SHORTEST_PAUSE_SECONDS - took, rest))
+            rested = rested_at(rested, begun, took, len(self._views))
+            await asyncio.sleep(max(SHORTEST_PAUSE_SECONDS - took, rested - _OWED_SECONDS - time.monotonic()))
             if self._commits.number == commits:
                 try:
                     await asyncio.wait_for(self._commits.wait(), max(REFRESH_SECONDS, took * _REFRESH_REST))

@@ -66,11 +66,11 @@ class Assignment:
     # Rebalances, within calls of the client.
 
     def on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        from confluent_kafka import OFFSET_END, TopicPartition  # noqa: PLC0415  # an extra
+        from confluent_kafka import TopicPartition  # noqa: PLC0415  # an extra
 
-        # Nothing is read before the store has said from where on.
-        at_end = [TopicPartition(each.topic, each.partition, OFFSET_END) for each in partitions]
-        consumer.incremental_assign(at_end)
+        # Nothing is read before the store has said from where on. A number, as for the end of a partition the
+        # client would ask the broker, whose answer may come after we have sought elsewhere, and count.
+        consumer.incremental_assign([TopicPartition(each.topic, each.partition, 0) for each in partitions])
         if not partitions:
             return
         consumer.pause(partitions)

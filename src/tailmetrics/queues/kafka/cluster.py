@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tailmetrics.errors import QueueError
-from tailmetrics.queues.kafka.client import REQUEST_SECONDS, configuration, missing_topic, translated
+from tailmetrics.queues.kafka.client import (
+    REQUEST_SECONDS,
+    configuration,
+    meaning,
+    missing_topic,
+    require_client,
+    translated,
+)
 from tailmetrics.sources import MESSAGES_NODE, Checkpoint, Source, fingerprint, packed
 from tailmetrics.urls import KafkaUrl
 
@@ -86,6 +94,32 @@ class Cluster:
         with translated(self._url, place[0]):
             low, high = consumer.get_watermark_offsets(TopicPartition(*place), timeout=REQUEST_SECONDS)
         return low, high
+
+
+def readable_partitions(url: KafkaUrl) -> int:
+    """How many partitions the URL leads to, of which the user may read one and use the group.
+
+    Raises QueueError, and SettingsError without the client library.
+    """
+    from confluent_kafka import Consumer, TopicPartition  # noqa: PLC0415  # an extra
+
+    require_client()
+    heard: list[KafkaError] = []
+    try:
+        places = sorted(Cluster(url, heard.append).places())
+    except QueueError:
+        if heard and (why := meaning(url, heard[0])).is_final:
+            raise why from None
+        raise
+    values = configuration(url, "check") | {"group.id": url.group, "enable.auto.commit": False}
+    with translated(url):
+        consumer = Consumer(values)
+    with contextlib.closing(consumer), translated(url, places[0][0]):
+        consumer.get_watermark_offsets(TopicPartition(*places[0]), timeout=REQUEST_SECONDS)
+        for each in consumer.committed([TopicPartition(*places[0])], timeout=REQUEST_SECONDS):
+            if each.error is not None:
+                _raise(each.error)
+    return len(places)
 
 
 def _raise(error: Any) -> None:

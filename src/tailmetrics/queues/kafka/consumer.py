@@ -223,6 +223,8 @@ class TopicConsumer:
                     assigned = self._assignment.at(each.place)
                     if assigned is not None and (chunk := assigned.accept(each)) is not None:
                         self._inbox.put(chunk)
+                    elif assigned is not None and assigned.is_to_be_sought:
+                        self._assignment.fetch(consumer, assigned, on=True)
             self._wake()
         for event in events:
             self._take_event(consumer, event)

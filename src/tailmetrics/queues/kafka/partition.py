@@ -36,6 +36,8 @@ class AssignedPartition:
         self._log_format = log_format
         self._next = 0  # as packed: where the next chunk begins
         self._read_to = 0  # in Kafka: nothing is left before it, nor at it while it is `high`
+        self._is_proven = False  # whether what was fetched begins where it was to
+        self._gap_at = -1
         self._missing = 0
         self._said_at = -_SAY_SECONDS
         self._newest_ms = 0
@@ -84,6 +86,8 @@ class AssignedPartition:
             )
         self.state = "reading"
         self.error = None
+        self._is_proven = False
+        self._gap_at = -1
         self._read_to = max(offset, self.low)
         return True
 
@@ -97,6 +101,9 @@ class AssignedPartition:
             return None
         fetched = fetched.behind(self._read_to)
         if not fetched.values:
+            return None
+        self._prove(int(fetched.offsets[0]))
+        if not self._is_proven:
             return None
         end = int(fetched.offsets[-1]) + 1
         self._note_missing(end - self._read_to - len(fetched.values))
@@ -121,6 +128,19 @@ class AssignedPartition:
         self._read_to = end
         self.high = max(self.high, end)
         return chunk
+
+    def _prove(self, first: int) -> None:
+        """See whether what is fetched begins where the store is: a gap there must show a second time.
+
+        Else it would be the client's, which may not have sought yet. Later gaps are the partition's own.
+        """
+        self._is_proven = self._is_proven or first in {self._read_to, self._gap_at}
+        self._gap_at = first
+
+    @property
+    def is_to_be_sought(self) -> bool:
+        """Whether the first messages began behind where they were to."""
+        return self.state == "reading" and not self._is_proven and self._gap_at >= 0
 
     def _note_missing(self, missing: int) -> None:
         """Say now and then that offsets are missing, which is none of our losses."""

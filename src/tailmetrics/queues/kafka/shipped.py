@@ -9,7 +9,9 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
+from tailmetrics.formats import detection, has_header
 from tailmetrics.formats.base import LineFormat
+from tailmetrics.formats.framing import framing_of
 from tailmetrics.formats.lines import split
 from tailmetrics.settings import FormatOptions
 from tailmetrics.sources import MESSAGES_NODE, Batch, Checkpoint, Messages, Source
@@ -55,8 +57,9 @@ def batches_of(
     What comes twice in the same messages is left out; what the store has already, it knows.
     """
     for part in _parts(chunk):
-        read = format_of(chunk.log_format).of_source(part.path, chunk.written_ns, part.header)
         data = b"".join(part.data)
+        log_format = _format_of_file(chunk.log_format, part.header + data[: detection.HEAD_BYTES])
+        read = format_of(log_format).of_source(part.path, chunk.written_ns, part.header)
         if part.is_too_long:
             parsed = read.parse_too_long(data, part.begin)
         else:
@@ -78,6 +81,12 @@ def batches_of(
             more=chunk.more,
             registers=Source(part.source_id, NODE, 0, 0, 0, part.path, begin),
         )
+
+
+def _format_of_file(log_format: FormatOptions, head: bytes) -> FormatOptions:
+    """The format of a file that a line by itself does not tell, by its directives or blocks."""
+    found = detection.of_whole(head, log_format)
+    return found if has_header(found.name) or framing_of(found.name).are_blocks else log_format
 
 
 def _parts(chunk: Messages) -> list[_Part]:

@@ -36,6 +36,8 @@ def window_key(pieces: Sequence[Piece]) -> str:
     """The start of the window of a record, in microseconds."""
 
     def start_in(piece: Piece) -> str:
+        if piece.until_us - piece.start_us <= piece.step_us:  # it is one window, as days with a change are
+            return f"toInt64({piece.start_us})"
         since = f"(time_us - ({piece.anchor_us}))"
         if piece.day_us is not None:
             since = f"({since} % {piece.day_us})"

@@ -27,7 +27,7 @@ from tailmetrics.windows import DAY_US, Grid, clocks_change, from_us
 
 _FEW_WINDOWS = 1000  # beyond which their total takes less time by itself
 _FEW_ROWS = 1000  # of an answer, which a loop is not held up to read
-_AHEAD_US = 366 * DAY_US
+_AHEAD_US = DAY_US  # of the last request of all that is known: so far later ones are no surprise
 _TIMES = ", min(time_us), max(time_us)"
 
 
@@ -93,6 +93,7 @@ async def _of_one_in_windows(statements: Statements, query: StatsQuery, where: C
         found = await _rolled_up(statements, query, where, grid, times=_TIMES)
         if found.is_within(likely[0]) and len(found.windows) <= MAX_WINDOWS:
             return result_in_windows(query, grid, found.total, found.windows)
+        statements.reader.edges = None
     spans = await _spans(statements, query, where)
     return await _checked(statements, query, where, Grid(query.every, query.zone, spans), spans)
 

@@ -18,6 +18,7 @@ from tailmetrics.stores.windowing import Span
 from tailmetrics.windows import to_us
 
 _ID = Words(key=True)
+_ROWS_AN_ARRAY = 10_000  # PostgreSQL has none of more than 1 GB, and paths may be long
 
 
 async def count(
@@ -40,9 +41,7 @@ async def page(queries: Queries, query: RecordsQuery, span: Span, limit: int) ->
     order = (records.c.time_us, sa.text("source"), records.c.offset)
     selected = _stored(source).where(where).order_by(*order).limit(limit)
     if queries.is_postgresql:
-        [columns] = await queries.fetch(_in_columns(selected))
-        found = await asyncio.to_thread(_frame_of, [column or [] for column in columns])
-        return found.sort("timestamp", "source", "offset")  # as no order of the arrays is promised
+        return await asyncio.to_thread(_frame_of_parts, await queries.fetch(_in_columns(selected)))
     return await asyncio.to_thread(_frame, await queries.fetch(selected))
 
 
@@ -106,11 +105,20 @@ def _stored(source: sa.ColumnElement[str]) -> sa.Select[Any]:
 
 
 def _in_columns(selected: sa.Select[Any]) -> sa.Select[Any]:
-    """The rows of a statement as one row of arrays, which the driver reads in a quarter of the time."""
-    rows = selected.subquery()
+    """The rows of a statement as arrays of some thousands, which the driver reads in a sixth of the time."""
+    part = (sa.func.row_number().over() - 1) // _ROWS_AN_ARRAY
+    rows = sa.select(*selected.subquery().c, part.label("part")).subquery()
     # Values as the driver gives them: types of their own would be asked for each.
-    columns: list[Any] = [sa.func.array_agg(column, type_=sa.types.NullType()) for column in rows.c]
-    return sa.select(*columns)
+    columns: list[Any] = [
+        sa.func.array_agg(column, type_=sa.types.NullType()) for column in rows.c if column.name != "part"
+    ]
+    return sa.select(*columns).group_by(rows.c.part)
+
+
+def _frame_of_parts(parts: Sequence[Any]) -> pl.DataFrame:
+    """In the order of records, as none is promised of arrays."""
+    frames = [_frame([]), *(_frame_of(columns) for columns in parts)]
+    return pl.concat(frames).sort("timestamp", "source", "offset")
 
 
 def _frame(rows: Sequence[Any]) -> pl.DataFrame:

@@ -11,6 +11,9 @@ const threeDigits = new Intl.NumberFormat(undefined, { minimumSignificantDigits:
 const upToThree = new Intl.NumberFormat(undefined, { maximumSignificantDigits: 3 });
 
 export const count = (value) => counts.format(value);
+// Where a line begins: in a topic's partition, the offset of its message and which of its lines it is.
+export const place = (path, offset) =>
+  path?.startsWith("kafka://") ? `offset ${counts.format(Math.floor(offset / 2 ** 20))}, line ${counts.format(offset % 2 ** 20)}` : `byte ${counts.format(offset)}`;
 export const compact = (value) => small.format(value);
 export const share = (part, whole) => (whole ? shares.format(part / whole) : NONE);
 

@@ -49,7 +49,7 @@ export function showRejects(rejects, tz) {
       {},
       element("code", {}, shortened(reject.line)),
       element("p", {}, reject.reason),
-      element("p", { class: "note" }, `${format.moment(reject.seen_at, tz)}, ${reject.path}, byte ${format.count(reject.offset)}`),
+      element("p", { class: "note" }, `${format.moment(reject.seen_at, tz)}, ${reject.path}, ${format.place(reject.path, reject.offset)}`),
     ),
   );
   const left = rejects.total - shown.length;

@@ -135,7 +135,7 @@ export class Requests {
       element("td", { role: "cell", class: "text" }, row.path),
       element("td", { role: "cell" }, String(row.status_code), element("small", {}, classOf(row.status_code))),
       element("td", { role: "cell", class: "duration" }, figure(row.duration, format.seconds(row.duration))),
-      element("td", { role: "cell", class: "where" }, element("span", {}, `${nameOf(row.source)}, byte ${format.count(row.offset)}`), " ", button),
+      element("td", { role: "cell", class: "where" }, element("span", {}, `${nameOf(row.source)}, ${format.place(row.source, row.offset)}`), " ", button),
     ];
     return [element("tr", { role: "row" }, ...cells), line];
   }
@@ -156,7 +156,7 @@ export class Requests {
     replace(
       cell,
       typeof found?.line === "string" ? element("code", { tabindex: "0" }, found.line) : element("p", { class: "wrong" }, `The line cannot be shown: ${missing}`),
-      element("p", { class: "note" }, `${row.source ?? "a message"}, byte ${format.count(row.offset)}`),
+      element("p", { class: "note" }, `${row.source ?? "a message"}, ${format.place(row.source, row.offset)}`),
     );
   }
 }
@@ -166,4 +166,4 @@ async function ask(address) {
   return answer ?? { detail: "The service does not answer." };
 }
 
-const nameOf = (source) => source?.split("/").at(-1) ?? "a message";
+const nameOf = (source) => (source?.startsWith("kafka://") ? source.split("/").slice(-2).join("/") : source?.split("/").at(-1)) ?? "a message";

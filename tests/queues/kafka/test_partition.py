@@ -1,0 +1,76 @@
+"""How far a partition is read: what is accepted, and what is left for another look."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tailmetrics.queues.kafka.fetched import Fetched
+from tailmetrics.queues.kafka.partition import AssignedPartition
+from tailmetrics.sources import Checkpoint, Source, packed
+from tests.builders import format_options
+
+SOURCE = Source("id", "queue-x", 0, 0, 0, "kafka://b/t/0", Checkpoint(0, 0, "", 0, ""))
+
+
+def fetched(*offsets: int) -> Fetched:
+    return Fetched(("t", 0), np.array(offsets, np.int64), [b"x"] * len(offsets), None, None, 1)
+
+
+def begun(position: int, ends: tuple[int, int] = (0, 100)) -> AssignedPartition:
+    assigned = AssignedPartition(("t", 0), SOURCE.path, format_options("requests"))
+    assigned.claim(SOURCE, ends)
+    assert assigned.begin(packed(position))
+    return assigned
+
+
+def accepted(assigned: AssignedPartition, offsets: Sequence[int]) -> tuple[int, int] | None:
+    chunk = assigned.accept(fetched(*offsets))
+    return None if chunk is None else (chunk.start, chunk.end)
+
+
+def test_chunks_follow_each_other_over_gaps() -> None:
+    assigned = begun(5)
+    assert accepted(assigned, [5, 6]) == (packed(5), 7)
+    assert accepted(assigned, [9]) == (packed(7), 10)
+    assert accepted(assigned, [8, 9]) is None
+    assert accepted(assigned, [9, 10]) == (packed(10), 11)
+
+
+def test_a_gap_at_the_beginning_counts_when_it_shows_again() -> None:
+    assigned = begun(5)
+    assert accepted(assigned, [50, 51]) is None
+    assert assigned.is_to_be_sought
+    assert accepted(assigned, [52]) is None
+    assert accepted(assigned, [5, 6]) == (packed(5), 7)
+    assert not assigned.is_to_be_sought
+    compacted = begun(5)
+    assert accepted(compacted, [8]) is None
+    assert accepted(compacted, [8, 9]) == (packed(5), 10)
+
+
+def test_nothing_is_accepted_before_the_store_has_said_where_it_is() -> None:
+    assigned = begun(5)
+    assigned.again()
+    assert accepted(assigned, [5]) is None
+    assigned.claim(SOURCE, (0, 100))
+    assert accepted(assigned, [5]) is None
+
+
+def test_what_retention_took_is_lost_and_what_is_behind_the_end_refused() -> None:
+    assigned = begun(5, (20, 100))
+    assert assigned.lost_messages == 15
+    assert accepted(assigned, [20]) == (packed(5), 21)
+    assigned.claim(SOURCE, (0, 3))
+    assert not assigned.begin(packed(5))
+    assert assigned.state == "claiming"
+
+
+def test_markers_behind_the_last_message_are_no_lag() -> None:
+    assigned = begun(5, (0, 8))
+    assert accepted(assigned, [5, 6]) == (packed(5), 7)
+    assigned.committed = packed(7)
+    assert assigned.status().lag_messages == 1
+    assigned.note_end(8)
+    assert (assigned.status().lag_messages, assigned.status().position) == (0, 8)
