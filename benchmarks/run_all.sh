@@ -28,4 +28,5 @@ run backlog.py
 run alerts.py
 run clickhouse.py
 [ -d /usr/lib/postgresql ] && run postgresql.py
+command -v java >/dev/null && run ship.py
 if [ -n "${INFLUXDB_TEST_URL:-}" ]; then run influxdb.py && run influxdb_customer.py; fi

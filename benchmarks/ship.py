@@ -128,7 +128,7 @@ def ship(kafka: Kafka, partitions: int, log: Path, parameters: str) -> tuple[flo
 
 
 def wait_until_read(port: int, files: int) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
         try:
             sources = httpx.get(f"http://127.0.0.1:{port}/ready", timeout=10).json()["sources"]
