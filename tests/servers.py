@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import httpx
 import psycopg
@@ -230,6 +230,13 @@ class ClickHouse(Server):
             address, mark, parameters = self.given.partition("?")
             return f"{address}/{database}{mark}{parameters}"
         return super().url(database, user=user, password=password)
+
+    def new_database(self) -> str:
+        url = super().new_database()
+        if cluster := parse_qs(urlsplit(url).query).get("cluster"):
+            name = urlsplit(url).path[1:]
+            self.execute(f"CREATE DATABASE IF NOT EXISTS {name} ON CLUSTER `{cluster[0]}`")
+        return url
 
     def start(self) -> None:
         if not self.given:
