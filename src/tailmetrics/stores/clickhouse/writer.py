@@ -116,7 +116,7 @@ class ClickHouseWriter:
             records = record_rows(batches)
             entry = Entry(
                 records=records.height,
-                rejects=sum(batch.parsed.rejects.height for batch in batches),
+                rejects=sum(batch.rejects for batch in batches),
                 kept_rejects=rejects.height,
                 blanks=sum(batch.parsed.blanks for batch in batches),
                 spans=spans_as_text(spans_touched([batch.parsed.records["timestamp"] for batch in batches])),
