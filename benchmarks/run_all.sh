@@ -26,5 +26,6 @@ run start.py
 run live.py --browser
 run backlog.py
 run alerts.py
+run clickhouse.py
 [ -d /usr/lib/postgresql ] && run postgresql.py
 if [ -n "${INFLUXDB_TEST_URL:-}" ]; then run influxdb.py && run influxdb_customer.py; fi

@@ -65,7 +65,6 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
     "ingest/shipping/test_store.py": ("ingest/shipping/carrying.py", "ingest/shipping/sender.py"),
     "queues/kafka/test_producer.py": ("queues/kafka/topic.py",),
     "queues/test_publisher.py": ("cli/publish.py",),
-    "stores/clickhouse/test_pending.py": ("stores/clickhouse/rows.py",),
     "stores/test_contract_notes.py": ("stores/clickhouse/notes.py",),
     "stores/influxdb/test_flux.py": (
         "stores/influxdb/counts_query.py",

@@ -127,7 +127,7 @@ class Supervisor:
         return replace(
             self._state,
             store_error=run.committer.store_error or self._report_error,
-            lost_bytes=self._lost_bytes + run.inputs.tailer.lost_bytes,
+            lost_bytes=self._lost_bytes + run.inputs.tailer.lost_bytes + run.committer.lost_bytes,
         )
 
     def overdue_seconds(self) -> float:
@@ -255,7 +255,7 @@ class Supervisor:
             end_flow(parse, inputs, committer)
             with self._lock:
                 self._run = None
-                self._lost_bytes += inputs.tailer.lost_bytes
+                self._lost_bytes += inputs.tailer.lost_bytes + committer.lost_bytes
             inputs.close()
         if committer.failure is not None:
             raise committer.failure

@@ -25,6 +25,31 @@ def test_a_second_processor_of_a_source_is_refused_with_the_name_of_the_first(
     assert paths(stub) == []
 
 
+def test_what_a_processor_lets_go_of_is_taken_over_while_it_lives(
+    stub: Stub, store: InfluxDBStore, source: Source
+) -> None:
+    store.write([batch_of(source, records(1))])
+    store.release([source.source_id])
+    second = InfluxDBStore(settings_of_stub(stub))
+    moved = replace(source, checkpoint=batch_of(source, records(1)).checkpoint)
+    second.write([batch_of(moved, records(1))])
+    with pytest.raises(SourceHeld):
+        store.write([batch_of(moved, records(1))])
+    second.release([source.source_id])
+    assert store.position(source.source_id) == second.position(source.source_id) == 2 * moved.position
+    second.close()
+
+
+def test_a_source_that_was_registered_only_is_let_go_of_too(
+    stub: Stub, store: InfluxDBStore, source: Source
+) -> None:
+    store.release([source.source_id])
+    second = InfluxDBStore(settings_of_stub(stub))
+    second.write([batch_of(source, records(1))])
+    second.close()
+    assert paths(stub) == ["0"]
+
+
 def test_what_a_processor_held_that_has_ended_is_taken_over(
     stub: Stub, store: InfluxDBStore, source: Source
 ) -> None:

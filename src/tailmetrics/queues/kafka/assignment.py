@@ -104,9 +104,14 @@ class Assignment:
             log.info("partitions revoked", path=str(self._topic.url), partitions=_names(partitions))
 
     def on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        """Others may have them already."""
+        """Others may have them already, and wait for a lease on them."""
+        lost = [found for each in partitions if (found := self.at((each.topic, each.partition)))]
         consumer.incremental_unassign(partitions)
         self._drop(partitions)
+        for assigned in lost:
+            if assigned.partition is not None:
+                self._inbox.put(PartitionStep(assigned.partition, "handover"))
+        self._wake()
         log.warning("partitions lost", path=str(self._topic.url), partitions=_names(partitions))
 
     def _drop(self, partitions: Sequence[TopicPartition]) -> None:

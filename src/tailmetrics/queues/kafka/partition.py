@@ -35,7 +35,8 @@ class AssignedPartition:
         self.lost_messages = 0
         self._log_format = log_format
         self._next = 0  # as packed: where the next chunk begins
-        self._read_to = 0  # in Kafka: nothing is left before it, nor at it while it is `high`
+        self._read_to = 0  # in Kafka: nothing is left before it
+        self._ended_at = 0
         self._is_proven = False  # whether what was fetched begins where it was to
         self._gap_at = -1
         self._missing = 0
@@ -86,14 +87,18 @@ class AssignedPartition:
             )
         self.state = "reading"
         self.error = None
+        self._ended_at = 0
         self._is_proven = False
         self._gap_at = -1
         self._read_to = max(offset, self.low)
         return True
 
     def note_end(self, offset: int) -> None:
-        """Nothing is left before an offset, which markers of transactions may lie before."""
-        self._read_to = max(self._read_to, offset)
+        """Nothing is left before an offset, which markers of transactions may lie before.
+
+        For what is said only: where reading goes on, messages tell.
+        """
+        self._ended_at = offset
 
     def accept(self, fetched: Fetched) -> Messages | None:
         """The messages as a chunk; None where none of them is to be read."""
@@ -158,7 +163,7 @@ class AssignedPartition:
     def status(self) -> SourceStatus:
         done = unpacked(self.committed)[0]
         # Behind the last message there may be markers of transactions, which are no lines.
-        is_done = self._read_to >= self.high and self._next == self.committed
+        is_done = max(self._read_to, self._ended_at) >= self.high and self._next == self.committed
         lag = 0 if is_done else max(0, self.high - done)
         seconds = max(0.0, time.time() - self._newest_ms / 1000) if lag and self._newest_ms else 0.0
         return SourceStatus(

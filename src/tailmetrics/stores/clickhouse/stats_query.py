@@ -95,7 +95,7 @@ async def _of_one_in_windows(statements: Statements, query: StatsQuery, where: C
             return result_in_windows(query, grid, found.total, found.windows)
         statements.reader.edges = None
     spans = await _spans(statements, query, where)
-    return await _checked(statements, query, where, Grid(query.every, query.zone, spans), spans)
+    return await _checked(statements, query, where, _grid(query, spans), spans)
 
 
 async def _checked(
@@ -121,7 +121,7 @@ async def _of_all_in_windows(statements: Statements, query: StatsQuery, where: C
     number = number_of_windows(query, spans)
     if number > MAX_WINDOWS and await _more_than(statements, where, MAX_WINDOWS):
         raise too_many_windows(query, number, spans[-1][1] - spans[0][0])
-    grid = Grid(query.every, query.zone, spans)
+    grid = _grid(query, spans)
     if number <= _FEW_WINDOWS or not grid.pieces:
         return await _checked(statements, query, where, grid, spans)
     aggregates = aggregates_sql(query.failures)
@@ -134,7 +134,9 @@ async def _of_all_in_windows(statements: Statements, query: StatsQuery, where: C
 
     def result() -> StatsAnswer:
         found = [(window, summary_of_row(*row)) for window, *row in windows.iter_rows()]
-        return result_in_windows(query, grid, summary_of_row(*whole.row(0)), found)
+        # What came in between the two statements is in both.
+        counts = int(windows["requests"].sum()), int(windows["failed"].sum())
+        return result_in_windows(query, grid, summary_of_row(*counts, *whole.row(0)[2:]), found)
 
     # Of many windows that takes long, and other questions go on meanwhile.
     return await asyncio.to_thread(result)
@@ -168,6 +170,15 @@ def _total_of(row: Sequence[Any]) -> tuple[Summary, Span | None]:
     """The total, and the edges where a row has them and is of any request."""
     total = summary_of_row(*row[:4])
     return total, (row[4], row[5]) if total.total_requests and row[4:] else None
+
+
+def _grid(query: StatsQuery, spans: Sequence[Span]) -> Grid:
+    """The windows of spans, and of a day beside them: more may come before the next statement."""
+    wider = [list(span) for span in spans]
+    if wider:
+        wider[0][0] -= DAY_US
+        wider[-1][1] += DAY_US
+    return Grid(query.every, query.zone, [(low, high) for low, high in wider])
 
 
 async def _more_than(statements: Statements, where: Condition, number: int) -> bool:

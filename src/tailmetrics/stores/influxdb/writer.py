@@ -164,11 +164,19 @@ class InfluxDBWriter:
 
     def release(self, source_ids: Sequence[str]) -> None:
         """Hold sources no more, so that others need not wait for the end of this processor."""
-        given = {key: replace(self._held[key], holder="") for key in source_ids if key in self._held}
+        for source_id in source_ids:
+            self._held.pop(source_id, None)
+        self._leases.begin()  # from now on nobody takes over what is ours
+        me = self._leases.me.as_text()
+        given = {
+            source_id: replace(stored, holder="")
+            for source_id, stored in self._lookup(source_ids).items()
+            if stored.holder == me
+        }
         if given and self._leases.is_valid:
             self._write_sources(given)
-        for source_id in given:
-            self._held.pop(source_id, None)
+            for source_id in given:
+                del self._held[source_id]
 
     def forget(self, source_ids: Sequence[str], *, with_records: bool) -> int:
         """Drop sources of which no record is left that has not expired; returns how many."""
