@@ -305,14 +305,18 @@ class Compactor:
             with self._changed:
                 while not self._ended and (rest := self._rests_until - time.monotonic()) > 0:
                     self._changed.wait(rest)
-                if self._ended:
-                    raise StoreUnavailable("the store is being closed")
+                self._check_going_on()
                 self._cursor = cursor
             try:
                 cursor.begin()
                 yield cursor
-                cursor.commit()
+                with self._file.moves.moving(self._check_going_on):
+                    cursor.commit()
             finally:
                 with self._changed:
                     self._cursor = None
                     self._changed.notify_all()
+
+    def _check_going_on(self) -> None:
+        if self._ended:
+            raise StoreUnavailable("the store is being closed")

@@ -24,6 +24,7 @@ from tailmetrics.stores.duckdb.connections import (
     tells_of_damage,
     translated,
 )
+from tailmetrics.stores.duckdb.moves import Moves
 from tailmetrics.urls import masked
 
 ROW_GROUP_RECORDS = 122_880  # DuckDB's default; a commit of a load fills one
@@ -46,6 +47,7 @@ class DuckDBFile:
         self.invalidated: str | None = None
         self.checkpoint_lock = threading.Lock()
         self.copy_lock = threading.Lock()
+        self.moves = Moves()
         self.path = settings.store.path.absolute()
         self.memory_limit = settings.duckdb_memory_limit  # checked to be a number with a unit
         self._log = self.path.with_name(self.path.name + ".wal")

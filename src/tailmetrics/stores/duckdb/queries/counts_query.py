@@ -65,7 +65,7 @@ def _with_p99(
 
     def ask(method: Method) -> list[tuple[Any, ...]]:
         [sql] = aggregates_sql(method, Groups(key, total=False), where, query.failures)
-        by_key = {row[0]: row[-1] for row in reader.rows(sql, where.parameters)}
+        by_key = {row[0]: row[-1] for row in reader.run(sql, where.parameters)}
         return [(*row, by_key.get(row[0])) for row in rows]
 
     return with_memory_or_disk(reader, Method.IN_MEMORY, ask)

@@ -74,28 +74,31 @@ class Reader:
 
     def run(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
         """All rows that a statement gives; parameters are named."""
-        return list(self.rows(sql, parameters))
 
-    def rows(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Iterator[tuple[Any, ...]]:
-        """The same one by one, for many; in between other threads have their turns."""
-        with self._executed(sql, parameters or {}) as cursor:
-            while some := cursor.fetchmany(_ROWS_AT_ONCE):
-                yield from some
+        def fetch(cursor: DuckDBPyConnection) -> list[tuple[Any, ...]]:
+            cursor.execute(sql, dict(parameters or {}))
+            rows: list[tuple[Any, ...]] = []
+            while some := cursor.fetchmany(_ROWS_AT_ONCE):  # in between other threads have their turns
+                rows += some
+            return rows
+
+        return self._fetched(fetch)
 
     def columns(self, sql: str, parameters: Mapping[str, Any]) -> dict[str, npt.NDArray[Any]]:
         """The same as an array for each column, masked where there are nulls: quick for numbers only."""
-        with self._executed(sql, parameters) as cursor:
-            found: dict[str, npt.NDArray[Any]] = cursor.fetchnumpy()
+
+        def fetch(cursor: DuckDBPyConnection) -> dict[str, npt.NDArray[Any]]:
+            found: dict[str, npt.NDArray[Any]] = cursor.execute(sql, dict(parameters)).fetchnumpy()
             return found
+
+        return self._fetched(fetch)
 
     def frame(self, sql: str, parameters: Mapping[str, Any]) -> pl.DataFrame:
         """The same as a frame, texts as well."""
-        if self._cursor is None:
-            raise StoreUnavailable("the question has ended")
-        self._check_going_on()
-        with self._stoppable():
-            # Polars would keep the class of the relation itself: DuckDB complains when the process ends.
-            return pl.DataFrame(c_array_stream(self._cursor.sql(sql, params=dict(parameters))))
+        # Polars would keep the class of the relation itself: DuckDB complains when the process ends.
+        return self._fetched(
+            lambda cursor: pl.DataFrame(c_array_stream(cursor.sql(sql, params=dict(parameters))))
+        )
 
     def begin_again(self) -> None:
         """Leave a transaction that an error has ended, for the state of now."""
@@ -112,13 +115,14 @@ class Reader:
             if self._cursor is not None:
                 self._cursor.interrupt()
 
-    @contextmanager
-    def _executed(self, sql: str, parameters: Mapping[str, Any]) -> Iterator[DuckDBPyConnection]:
-        if self._cursor is None:
+    def _fetched(self, fetch: Callable[[DuckDBPyConnection], _Result]) -> _Result:
+        """All that a statement gives, of which nothing was moved meanwhile."""
+        cursor = self._cursor
+        if cursor is None:
             raise StoreUnavailable("the question has ended")
         self._check_going_on()
         with self._stoppable():
-            yield self._cursor.execute(sql, dict(parameters))
+            return self._file.moves.undisturbed(lambda: fetch(cursor), self._check_going_on)
 
     @contextmanager
     def _stoppable(self) -> Iterator[None]:

@@ -178,7 +178,7 @@ def _summaries(
 ) -> tuple[Summary, dict[int, Summary]]:
     """Of all records together, and of each group."""
     statements = aggregates_sql(method, groups, where, query.failures)
-    rows = (row for sql in statements for row in reader.rows(sql, where.parameters))
+    rows = (row for sql in statements for row in reader.run(sql, where.parameters))
     by_key = {key: summary_of(*row) for key, *row in rows}
     return by_key.pop(None, Summary()), by_key
 
