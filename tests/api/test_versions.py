@@ -122,3 +122,9 @@ def test_of_a_store_that_does_not_answer_no_version_is_known(
     fails(store)
     asyncio.run(known.look())
     assert known.of(None) is None
+
+
+def test_without_seconds_no_version_counts_though_one_was_heard(store: Shared) -> None:
+    known = Versions(store, 0)
+    asyncio.run(known.status())
+    assert known.of(None) is None

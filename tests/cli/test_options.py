@@ -37,7 +37,7 @@ def _examples() -> list[str]:
 @pytest.mark.parametrize("example", _examples())
 def test_each_example_has_options_that_exist(example: str) -> None:
     Path("production.env").touch()
-    _, name, *arguments = shlex.split(example.partition(" > ")[0])
+    _, name, *arguments = shlex.split(re.split(r" [>|] ", example)[0])
     context = main.commands[name].make_context(name, arguments)
     assert isinstance(context, click.Context)
 

@@ -41,7 +41,9 @@ class Versions:
 
     def of(self, customer_id: str | None) -> int | str | None:
         """The version of a customer's records, of all records for None; None when it is not known."""
-        return self._store.version_of(customer_id) if self._is_told else self._found
+        if self._is_told:
+            return self._store.version_of(customer_id)
+        return self._found if self.may_be_asked else None
 
     async def look(self) -> None:
         """Ask for the version, unless one is known that counts now."""

@@ -70,6 +70,8 @@ def test_ready_shows_each_source(client: httpx.Client) -> None:
                 "size": 540,
                 "lag_bytes": 40,
                 "lag_seconds": 0.25,
+                "lag_messages": None,
+                "lost_messages": 0,
                 "last_error": None,
                 "updated_at": None,
             }
