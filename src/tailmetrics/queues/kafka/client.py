@@ -65,6 +65,8 @@ def translated(url: KafkaUrl, topic: str = "") -> Iterator[None]:
         yield
     except KafkaException as error:
         raise meaning(url, error.args[0], topic) from None
+    except TimeoutError:  # of an answer that is waited for
+        raise QueueError(f"{url}: {away_text('no answer')}", is_final=False) from None
     except ValueError as error:  # of a topic's name
         raise QueueError(f"{url}: {error}") from None
 
