@@ -77,3 +77,11 @@ def test_markers_behind_the_last_message_are_no_lag() -> None:
     assert assigned.status().lag_messages == 1
     assigned.note_end(8)
     assert (assigned.status().lag_messages, assigned.status().position) == (0, 8)
+
+
+def test_before_the_store_has_said_where_it_is_there_is_no_lag() -> None:
+    assigned = AssignedPartition(("t", 0), SOURCE.path, format_options("requests"))
+    assigned.claim(SOURCE, (0, 10**10))
+    assert (assigned.status().lag_messages, assigned.status().size) == (0, 0)
+    assert assigned.begin(packed(10**10 - 3))
+    assert assigned.status().lag_messages == 3
