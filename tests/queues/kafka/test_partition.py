@@ -85,3 +85,15 @@ def test_before_the_store_has_said_where_it_is_there_is_no_lag() -> None:
     assert (assigned.status().lag_messages, assigned.status().size) == (0, 0)
     assert assigned.begin(packed(10**10 - 3))
     assert assigned.status().lag_messages == 3
+
+
+def test_what_was_written_in_place_of_lost_messages_is_counted() -> None:
+    assigned = begun(1000, (0, 1000))
+    for end in (900, 950):
+        assigned.claim(SOURCE, (0, end))
+        assert not assigned.begin(packed(1000))
+    assert assigned.lost_messages == 0
+    for _ in range(2):
+        assigned.claim(SOURCE, (0, 1001))
+        assert assigned.begin(packed(1000))
+        assert assigned.status().lost_messages == 100

@@ -41,6 +41,7 @@ class AssignedPartition:
         self._is_proven = False  # whether what was fetched begins where it was to
         self._gap_at = -1
         self._lost_to = 0
+        self._faulty_end: int | None = None  # the first one seen that was before the store's position
         self._missing = 0
         self._said_at = -_SAY_SECONDS
         self._newest_ms = 0
@@ -77,7 +78,9 @@ class AssignedPartition:
         self.committed = self._next = position
         self._has_begun = True
         if offset > self.high:
+            self._faulty_end = self.high if self._faulty_end is None else min(self._faulty_end, self.high)
             return False
+        self._note_overwritten(offset)
         if (lost := self.low - max(offset, self._lost_to)) > 0:
             self.lost_messages += lost
             self._lost_to = self.low
@@ -95,6 +98,20 @@ class AssignedPartition:
         self._gap_at = -1
         self._read_to = max(offset, self.low)
         return True
+
+    def _note_overwritten(self, offset: int) -> None:
+        """Count what was written anew in place of what the topic had lost: it will not be read."""
+        if self._faulty_end is None:
+            return
+        lost, first, self._faulty_end = offset - self._faulty_end, self._faulty_end, None
+        self.lost_messages += lost
+        log.warning(
+            "the topic had lost messages, and those that came in their place are not read",
+            path=self.path,
+            messages=lost,
+            first=first,
+            next=offset,
+        )
 
     def note_end(self, offset: int) -> None:
         """Nothing is left before an offset, which markers of transactions may lie before.
