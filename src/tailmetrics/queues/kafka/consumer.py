@@ -167,6 +167,8 @@ class TopicConsumer:
             "topic.metadata.refresh.interval.ms": _NEW_TOPICS_MS,
             "error_cb": self._hear,
         }
+        if self._url.is_glob:
+            values["topic.blacklist"] = "^__"  # Kafka's own
         with translated(self._url):
             consumer = Consumer(values)
         try:
