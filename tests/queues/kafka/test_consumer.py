@@ -262,3 +262,11 @@ def test_topics_of_kafka_itself_are_of_no_glob(kafka: Kafka, memory: Memory) -> 
     with reading(kafka.url("*_offsets"), InMemoryStore(memory)) as service:
         await_customers(memory, ["a"])
         assert [each.path.split("/")[-2] for each in service.sources()] == [topic]
+
+
+def test_log_start_end_is_not_about_a_topic_that_was_missing_at_start(kafka: Kafka, memory: Memory) -> None:
+    with reading(kafka.url("made-later"), InMemoryStore(memory), log_start="end") as service:
+        _await_error(service.sources, "there is no topic 'made-later'")
+        kafka.new_topic(name="made-later")
+        send(kafka, "made-later", [line("first")])
+        await_customers(memory, ["first"])
