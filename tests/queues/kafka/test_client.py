@@ -57,7 +57,7 @@ def test_errors_say_what_to_do(code: int, text: str, is_final: bool) -> None:
 
 
 def test_an_answer_that_does_not_come_is_brokers_that_are_away() -> None:
-    with pytest.raises(QueueError, match="the brokers cannot be reached") as away:
-        with translated(KafkaUrl.parse("kafka://b/logs")):
-            raise TimeoutError
+    expected = pytest.raises(QueueError, match="the brokers cannot be reached")
+    with expected as away, translated(KafkaUrl.parse("kafka://b/logs")):
+        raise TimeoutError
     assert not away.value.is_final

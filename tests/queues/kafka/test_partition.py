@@ -9,8 +9,8 @@ from dataclasses import replace
 import numpy as np
 
 from tailmetrics.queues.kafka.fetched import Fetched
-from tailmetrics.queues.kafka.partition import AssignedPartition
 from tailmetrics.queues.kafka.inbox import Inbox
+from tailmetrics.queues.kafka.partition import AssignedPartition
 from tailmetrics.sources import Checkpoint, Partition, Source, packed
 from tests.builders import format_options
 

@@ -89,8 +89,6 @@ def test_without_an_acknowledgement_for_too_long_putting_ends_with_an_error(
     full = Mock()
     full.produce.side_effect = BufferError
     monkeypatch.setattr(producer, "_producer", full)
-    with pytest.raises(
-        QueueError, match="the brokers cannot be reached .nothing was acknowledged"
-    ) as stalled:
+    with pytest.raises(QueueError, match="nothing was acknowledged") as stalled:
         producer.put(b"x")
     assert not stalled.value.is_final
