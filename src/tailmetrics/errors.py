@@ -88,6 +88,10 @@ class QueueError(TailmetricsError):
         super().__init__(message)
 
 
+class TopicMissing(QueueError):
+    """A queue's broker answers, and does not have the topic."""
+
+
 class ServiceError(TailmetricsError):
     """A running service answered with an error; `status` is the HTTP status, 0 when no answer came."""
 

@@ -54,3 +54,10 @@ def test_errors_say_what_to_do(code: int, text: str, is_final: bool) -> None:
         raise KafkaException(KafkaError(code))
     assert raised.value.is_final is is_final
     assert "s3cret" not in str(raised.value)
+
+
+def test_an_answer_that_does_not_come_is_brokers_that_are_away() -> None:
+    expected = pytest.raises(QueueError, match="the brokers cannot be reached")
+    with expected as away, translated(KafkaUrl.parse("kafka://b/logs")):
+        raise TimeoutError
+    assert not away.value.is_final

@@ -252,3 +252,21 @@ def test_the_customer_may_be_told_by_the_message(kafka: Kafka, memory: Memory) -
     with reading(kafka.url(topic), InMemoryStore(memory), log_customer=told):
         await_customers(memory, ["k", "t", "c"])
     assert customers(memory) == ["k", "t", "c"]
+
+
+def test_topics_of_kafka_itself_are_of_no_glob(kafka: Kafka, memory: Memory) -> None:
+    topic = kafka.new_topic(name="its_offsets")
+    send(kafka, topic, [line("a")])
+    with reading(kafka.url(topic), InMemoryStore(Memory())):  # from now on there are offsets of groups
+        await_that(lambda: kafka.has_topic("__consumer_offsets", 1), SECONDS)
+    with reading(kafka.url("*_offsets"), InMemoryStore(memory)) as service:
+        await_customers(memory, ["a"])
+        assert [each.path.split("/")[-2] for each in service.sources()] == [topic]
+
+
+def test_log_start_end_is_not_about_a_topic_that_was_missing_at_start(kafka: Kafka, memory: Memory) -> None:
+    with reading(kafka.url("made-later"), InMemoryStore(memory), log_start="end") as service:
+        _await_error(service.sources, "there is no topic 'made-later'")
+        kafka.new_topic(name="made-later")
+        send(kafka, "made-later", [line("first")])
+        await_customers(memory, ["first"])

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from tailmetrics.queues.kafka.fetched import Fetched
+from tailmetrics.queues.kafka.inbox import Inbox
 from tailmetrics.queues.kafka.partition import AssignedPartition
-from tailmetrics.sources import Checkpoint, Source, packed
+from tailmetrics.sources import Checkpoint, Partition, Source, packed
 from tests.builders import format_options
 
 SOURCE = Source("id", "queue-x", 0, 0, 0, "kafka://b/t/0", Checkpoint(0, 0, "", 0, ""))
@@ -77,3 +80,42 @@ def test_markers_behind_the_last_message_are_no_lag() -> None:
     assert assigned.status().lag_messages == 1
     assigned.note_end(8)
     assert (assigned.status().lag_messages, assigned.status().position) == (0, 8)
+
+
+def test_before_the_store_has_said_where_it_is_there_is_no_lag() -> None:
+    assigned = AssignedPartition(("t", 0), SOURCE.path, format_options("requests"))
+    assigned.claim(SOURCE, (0, 10**10))
+    assert (assigned.status().lag_messages, assigned.status().size) == (0, 0)
+    assert assigned.begin(packed(10**10 - 3))
+    assert assigned.status().lag_messages == 3
+
+
+def test_what_was_written_in_place_of_lost_messages_is_counted() -> None:
+    assigned = begun(1000, (0, 1000))
+    for end in (900, 950):
+        assigned.claim(SOURCE, (0, end))
+        assert not assigned.begin(packed(1000))
+    assert assigned.lost_messages == 0
+    for _ in range(2):
+        assigned.claim(SOURCE, (0, 1001))
+        assert assigned.begin(packed(1000))
+        assert assigned.status().lost_messages == 100
+
+
+def test_messages_without_values_fill_the_inbox_by_their_number_keys_and_headers() -> None:
+    def is_full(count: int, key: bytes | None, headers: list[tuple[str, bytes]] | None) -> bool:
+        one = Fetched(("t", 0), np.arange(count), [b""] * count, [headers] * count, [key] * count, 1)
+        chunk = begun(0, (0, count)).accept(one)
+        assert chunk is not None
+        inbox = Inbox(threading.Condition(), 1, 4096)
+        chunk = replace(chunk, partition=Partition(replace(SOURCE, source_id="0" * 32), 1))
+        inbox.put(chunk)
+        full = inbox.is_full
+        assert inbox.take(0) == chunk
+        assert inbox._bytes == 0
+        return full
+
+    assert is_full(100_000, None, None)
+    assert not is_full(1000, None, None)
+    assert is_full(1000, b"k" * 10_000, None)
+    assert is_full(1000, None, [("h", b"v" * 10_000)])

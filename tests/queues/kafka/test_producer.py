@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from unittest.mock import Mock
 
 import pytest
 
@@ -79,3 +80,15 @@ def test_a_user_with_a_password_may_send(kafka: Kafka) -> None:
     producer.wait_for_all()
     producer.disconnect()
     assert [message.value() for message in kafka.messages(topic)] == [b"a"]
+
+
+def test_without_an_acknowledgement_for_too_long_putting_ends_with_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    producer = TopicProducer(KafkaUrl.parse("kafka://127.0.0.1:1/logs"), 0.0)
+    full = Mock()
+    full.produce.side_effect = BufferError
+    monkeypatch.setattr(producer, "_producer", full)
+    with pytest.raises(QueueError, match="nothing was acknowledged") as stalled:
+        producer.put(b"x")
+    assert not stalled.value.is_final

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from tailmetrics.sources import Batch
+import pytest
+
+from tailmetrics.sources import Batch, unpacked
 from tests.queues.kafka.test_parsing import LINE, found, parsed
 
 A = LINE % b"a" + b"\n"
@@ -90,3 +92,28 @@ def test_in_auto_a_file_of_blocks_or_with_directives_is_known() -> None:
 def test_the_host_and_the_file_of_a_shipped_line_may_be_the_customer() -> None:
     batch = parsed([A], headers=[shipped(0, len(A))], log_customer="envelope:host")
     assert batch.shipped[0].parsed.records["customer_id"].to_list() == ["web1"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "reason"),
+    [
+        ([("tailmetrics-source", b"f" * 32)], "tailmetrics-offset: found none, expected the place of a byte"),
+        ([("tailmetrics-source", None)], "tailmetrics-source: found '', expected 32 hexadecimal digits"),
+        (shipped(0, len(A), "f\0" * 16), "tailmetrics-source: found 'f\\x00f"),
+        (shipped(0, len(A), "F" * 32), "expected 32 hexadecimal digits"),
+        (shipped(10**20, 10**20 + len(A)), "tailmetrics-offset: found '100000000000000000000'"),
+        (shipped(2**62 - 1, 2**62 - 1 + len(A)), "tailmetrics-end: found '4611686018427387"),
+        (shipped(-1, len(A) - 1), "tailmetrics-offset: found '-1', expected the place of a byte"),
+        (shipped(0, 10**18), "tailmetrics-end: found 1000000000000000000 bytes from tailmetrics-offset on"),
+        (shipped(9, 9, too_long=b"1"), "tailmetrics-end: found '9', expected more than tailmetrics-offset 9"),
+        (shipped(0, len(A), file=b"a\0"), "tailmetrics-file: found 'a\\x00', expected text without NUL"),
+        (shipped(0, len(A), host=b"\0"), "tailmetrics-host: found '\\x00', expected text without NUL"),
+    ],
+)
+def test_a_message_whose_headers_cannot_be_read_is_a_reject_at_its_place(headers: Any, reason: str) -> None:
+    batch = parsed([A, A, B, b"no line"], [3, 4, 5, 6], headers=[None, headers, shipped(7, 7 + len(B)), None])
+    assert found(batch.parsed) == [("a", (3, 0))]
+    assert [unpacked(offset) for offset in batch.parsed.rejects["offset"]] == [(4, 0), (6, 0)]
+    assert reason in batch.parsed.rejects["reason"][0]
+    assert batch.parsed.rejects["line"][0] == A.decode().strip()
+    assert [span[1:3] for span in spans(batch)] == [(7, 7 + len(B))]

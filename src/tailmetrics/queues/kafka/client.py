@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from tailmetrics.errors import QueueError, SettingsError
+from tailmetrics.errors import QueueError, SettingsError, TopicMissing
 from tailmetrics.urls import KafkaUrl
 
 if TYPE_CHECKING:
@@ -65,6 +65,8 @@ def translated(url: KafkaUrl, topic: str = "") -> Iterator[None]:
         yield
     except KafkaException as error:
         raise meaning(url, error.args[0], topic) from None
+    except TimeoutError:  # of an answer that is waited for
+        raise QueueError(f"{url}: {away_text('no answer')}", is_final=False) from None
     except ValueError as error:  # of a topic's name
         raise QueueError(f"{url}: {error}") from None
 
@@ -75,9 +77,6 @@ def meaning(url: KafkaUrl, error: KafkaError, topic: str = "") -> QueueError:
 
     name = topic or url.topic
     texts = {
-        Kind.UNKNOWN_TOPIC_OR_PART: missing_topic(name),
-        Kind._UNKNOWN_TOPIC: missing_topic(name),
-        Kind._UNKNOWN_PARTITION: missing_topic(name),
         Kind.TOPIC_AUTHORIZATION_FAILED: f"the user may not use the topic {name!r}; give it the rights to "
         "read and describe (or write) it: kafka-acls.sh --add",
         Kind.GROUP_AUTHORIZATION_FAILED: f"the user may not use the group {url.group!r}; give it the right "
@@ -90,6 +89,8 @@ def meaning(url: KafkaUrl, error: KafkaError, topic: str = "") -> QueueError:
         Kind.UNSUPPORTED_SASL_MECHANISM: f"the brokers do not know {url.sasl}; set sasl= to what they do",
         Kind._SSL: f"TLS fails ({error.str()}); look at tls=, ca_file=, certificate_file= and key_file=",
     }
+    if error.code() in {Kind.UNKNOWN_TOPIC_OR_PART, Kind._UNKNOWN_TOPIC, Kind._UNKNOWN_PARTITION}:
+        return TopicMissing(f"{url}: {missing_topic(name)}")
     if text := texts.get(error.code()):
         return QueueError(f"{url}: {text}")
     away = {Kind._ALL_BROKERS_DOWN, Kind._TRANSPORT, Kind._RESOLVE, Kind._TIMED_OUT, Kind.NETWORK_EXCEPTION}

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from tailmetrics.errors import QueueError
+from tailmetrics.errors import QueueError, TopicMissing
 from tailmetrics.queues.kafka.client import (
     REQUEST_SECONDS,
     configuration,
@@ -54,7 +54,7 @@ class Cluster:
         else:
             names = [name for name in found if self._url.names(name)]
             if not names:
-                raise QueueError(f"{self._url}: {missing_topic(self._url.topic)}")
+                raise TopicMissing(f"{self._url}: {missing_topic(self._url.topic)}")
         return {(name, number) for name in names for number in found[name].partitions}
 
     def sources(self, places: list[Place], begins: dict[Place, int]) -> dict[Place, Source]:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tailmetrics.errors import PositionConflict, QueueError
+from tailmetrics.errors import PositionConflict, QueueError, TopicMissing
 from tailmetrics.queues.kafka.assignment import CLAIM_AGAIN_SECONDS, MEND_SECONDS, Assignment
 from tailmetrics.queues.kafka.client import configuration, meaning, translated
 from tailmetrics.queues.kafka.cluster import Cluster, Place
@@ -167,11 +167,17 @@ class TopicConsumer:
             "topic.metadata.refresh.interval.ms": _NEW_TOPICS_MS,
             "error_cb": self._hear,
         }
+        if self._url.is_glob:
+            values["topic.blacklist"] = "^__"  # Kafka's own
         with translated(self._url):
             consumer = Consumer(values)
         try:
             cluster = Cluster(self._url, self._hear)
-            places = cluster.places()
+            try:
+                places = cluster.places()
+            except TopicMissing:
+                self._at_start = self._at_start or set()  # so what comes later is read from its first message
+                raise
             if self._at_start is None:
                 self._at_start = places
             self._note(None)

@@ -11,6 +11,7 @@ import numpy as np
 from tailmetrics.sources import CHUNK_LINES, Messages, PartitionStep
 
 MOST_WAITING_BYTES = 8 * 1024 * 1024
+_OBJECT_BYTES = 100  # of a message, or of a header, besides what is in it
 
 
 class Inbox:
@@ -112,4 +113,11 @@ def _joined(pieces: list[Messages]) -> Messages:
 
 
 def _size_of(chunk: Messages | PartitionStep) -> int:
-    return chunk.size if isinstance(chunk, Messages) else 0
+    """About the bytes of memory that a chunk takes."""
+    if not isinstance(chunk, Messages):
+        return 0
+    size = chunk.size + _OBJECT_BYTES * len(chunk.values)
+    size += sum(map(len, filter(None, chunk.keys or ())))
+    for each in filter(None, chunk.headers or ()):
+        size += sum(_OBJECT_BYTES + len(name) + len(value or b"") for name, value in each)
+    return size

@@ -15,7 +15,7 @@ from tailmetrics.formats.base import LineFormat
 from tailmetrics.formats.customers import told_names
 from tailmetrics.formats.framing import framing_of
 from tailmetrics.formats.lines import BYTE_ORDER_MARK, LF, Lines, split
-from tailmetrics.queues.kafka.shipped import FILE, HOST, SOURCE, batches_of
+from tailmetrics.queues.kafka.shipped import FILE, HOST, SOURCE, batches_of, problem_of
 from tailmetrics.records import REJECT_LINE_BYTES, REJECT_SCHEMA, ParsedLines, no_lines, no_records
 from tailmetrics.settings import FormatOptions
 from tailmetrics.sources import LINE_BITS, MOST_LINES_OF_MESSAGE, Batch, Checkpoint, Messages, packed
@@ -27,25 +27,47 @@ _ENVELOPE_HEADERS = {"envelope:host": HOST, "envelope:file": FILE}  # as `ship` 
 
 
 def batch_of(chunk: Messages, format_of: FormatOf) -> Batch:
-    """The lines of messages; those that were shipped from a file are of that file's source."""
+    """The lines of messages; those that were shipped from a file are of that file's source.
+
+    Shipped ones whose headers cannot be read are rejects of the partition.
+    """
     source = chunk.partition.source
-    plain, shipped = chunk, tuple[Batch, ...]()
+    plain, shipped, unread = chunk, tuple[Batch, ...](), list[tuple[int, str, bytes]]()
     if chunk.headers is not None:
         is_shipped = np.array([any(name == SOURCE for name, _ in each or ()) for each in chunk.headers])
         if is_shipped.any():
             plain = _only(chunk, ~is_shipped)
-            shipped = tuple(batches_of(_only(chunk, is_shipped), format_of, _told))
+            readable, unread = _readable(_only(chunk, is_shipped))
+            shipped = tuple(batches_of(readable, format_of, _told))
+    parsed = _parsed(plain, format_of) if plain.values else no_lines()
+    if unread:
+        parsed = replace(parsed, rejects=pl.concat([parsed.rejects, _rejects(unread)]).sort("offset"))
     return Batch(
         source_id=source.source_id,
         path=source.path,
         start=chunk.start,
         checkpoint=Checkpoint(packed(chunk.end), 0, "", 0, ""),
-        parsed=_parsed(plain, format_of) if plain.values else no_lines(),
+        parsed=parsed,
         more=chunk.more,
         partition=chunk.partition,
         shipped=shipped,
-        message_bytes=plain.size,
+        message_bytes=plain.size + sum(len(value) for _, _, value in unread),
     )
+
+
+def _readable(chunk: Messages) -> tuple[Messages, list[tuple[int, str, bytes]]]:
+    """Shipped messages that are parts of files, and of the others offset, problem and value."""
+    problems = [
+        problem_of(value, each or ()) for value, each in zip(chunk.values, chunk.headers or [], strict=True)
+    ]
+    if not any(problems):
+        return chunk, []
+    unread = [
+        (offset, problem, value)
+        for offset, problem, value in zip(chunk.offsets.tolist(), problems, chunk.values, strict=True)
+        if problem is not None
+    ]
+    return _only(chunk, np.array([problem is None for problem in problems])), unread
 
 
 def _only(chunk: Messages, chosen: npt.NDArray[np.bool_]) -> Messages:
@@ -156,13 +178,20 @@ def _text(value: Any) -> str | None:
 
 def _too_many(chunk: Messages) -> pl.DataFrame:
     reason = f"line: found a message of more than {MOST_LINES_OF_MESSAGE} lines, expected at most so many"
+    return _rejects(
+        [(offset, reason, value) for offset, value in zip(chunk.offsets.tolist(), chunk.values, strict=True)]
+    )
+
+
+def _rejects(messages: Sequence[tuple[int, str, bytes]]) -> pl.DataFrame:
+    """Messages as rejects: of each its offset, the reason and its value."""
     rows = [
         (
             packed(offset),
             reason,
             value[:REJECT_LINE_BYTES].decode("utf-8", "backslashreplace").partition("\n")[0],
         )
-        for offset, value in zip(chunk.offsets.tolist(), chunk.values, strict=True)
+        for offset, reason, value in messages
     ]
     return pl.DataFrame(rows, schema=REJECT_SCHEMA, orient="row")
 

@@ -35,11 +35,13 @@ class AssignedPartition:
         self.lost_messages = 0
         self._log_format = log_format
         self._next = 0  # as packed: where the next chunk begins
+        self._has_begun = False  # whether the store has ever said where it is
         self._read_to = 0  # in Kafka: nothing is left before it
         self._ended_at = 0
         self._is_proven = False  # whether what was fetched begins where it was to
         self._gap_at = -1
         self._lost_to = 0
+        self._faulty_end: int | None = None  # the first one seen that was before the store's position
         self._missing = 0
         self._said_at = -_SAY_SECONDS
         self._newest_ms = 0
@@ -74,8 +76,11 @@ class AssignedPartition:
         """Go on from the store's position; False where that is behind the end."""
         offset = unpacked(position)[0]
         self.committed = self._next = position
+        self._has_begun = True
         if offset > self.high:
+            self._faulty_end = self.high if self._faulty_end is None else min(self._faulty_end, self.high)
             return False
+        self._note_overwritten(offset)
         if (lost := self.low - max(offset, self._lost_to)) > 0:
             self.lost_messages += lost
             self._lost_to = self.low
@@ -93,6 +98,20 @@ class AssignedPartition:
         self._gap_at = -1
         self._read_to = max(offset, self.low)
         return True
+
+    def _note_overwritten(self, offset: int) -> None:
+        """Count what was written anew in place of what the topic had lost: it will not be read."""
+        if self._faulty_end is None:
+            return
+        lost, first, self._faulty_end = offset - self._faulty_end, self._faulty_end, None
+        self.lost_messages += lost
+        log.warning(
+            "the topic had lost messages, and those that came in their place are not read",
+            path=self.path,
+            messages=lost,
+            first=first,
+            next=offset,
+        )
 
     def note_end(self, offset: int) -> None:
         """Nothing is left before an offset, which markers of transactions may lie before.
@@ -163,9 +182,10 @@ class AssignedPartition:
 
     def status(self) -> SourceStatus:
         done = unpacked(self.committed)[0]
+        high = self.high if self._has_begun else 0  # else all that was ever written were a lag
         # Behind the last message there may be markers of transactions, which are no lines.
-        is_done = max(self._read_to, self._ended_at) >= self.high and self._next == self.committed
-        lag = 0 if is_done else max(0, self.high - done)
+        is_done = max(self._read_to, self._ended_at) >= high and self._next == self.committed
+        lag = 0 if is_done else max(0, high - done)
         seconds = max(0.0, time.time() - self._newest_ms / 1000) if lag and self._newest_ms else 0.0
         return SourceStatus(
             source_id=self.source_id,
@@ -173,8 +193,8 @@ class AssignedPartition:
             device=0,
             inode=0,
             epoch=0,
-            position=self.high if is_done else done,
-            size=max(self.high, done),
+            position=high if is_done else done,
+            size=max(high, done),
             lag_bytes=int(lag * self._mean_bytes),
             lag_seconds=seconds,
             state="live" if self.error is None else "unreadable",

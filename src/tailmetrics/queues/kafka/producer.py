@@ -40,8 +40,10 @@ class TopicProducer:
     `has_failed`: nothing more is sent by it.
     """
 
-    def __init__(self, url: KafkaUrl) -> None:
+    def __init__(self, url: KafkaUrl, patience_seconds: float | None = None) -> None:
+        """`put` waits so long for an acknowledgement when too much is on its way; None: as long as it takes."""
         self._url = url
+        self._patience_seconds = patience_seconds
         self._admin = TopicAdmin(url)
         self._complaints = Complaints(url)
         self._producer: Producer | None = None
@@ -93,11 +95,15 @@ class TopicProducer:
         more: dict[str, Any] = {}
         if delivered is not None:
             more["on_delivery"] = self._noting(delivered)
-        while not self._has_taken(
-            producer, value, key=key, partition=partition, headers=list(headers), **more
-        ):
+        more |= {"key": key, "partition": partition, "headers": list(headers)}
+        began = time.monotonic()
+        while not self._has_taken(producer, value, **more):
             producer.poll(_TURN_SECONDS)
             self._check()
+            waited = time.monotonic() - max(began, self._progressed_at)
+            if self._patience_seconds is not None and waited > self._patience_seconds:
+                self._complaints.check()
+                raise self._complaints.away(f"nothing was acknowledged for {waited:.0f} s")
 
     def wait_until(self, done: Callable[[], bool]) -> None:
         """Return when that is so; an error says why the brokers do not have what was put yet."""

@@ -36,7 +36,7 @@ class TopicPublisher:
     def __init__(self, url: KafkaUrl, *, create: bool = False) -> None:
         self._one_line = url.one_line
         self._create = create
-        self._producer = TopicProducer(url)
+        self._producer = TopicProducer(url, _TRY_AGAIN_SECONDS)
         self._topic = Topic("", "", 1, 0)
 
     def __enter__(self) -> TopicPublisher:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -24,6 +25,10 @@ FILE: Final = "tailmetrics-file"
 TOO_LONG: Final = "tailmetrics-too-long"
 HEADER: Final = "tailmetrics-header"
 NODE: Final = f"{MESSAGES_NODE}shipped"
+_SOURCE_ID: Final = re.compile("[0-9a-f]{32}")
+_NUMBER: Final = re.compile("[0-9]{1,19}")
+_MOST_BYTES: Final = 1 << 62  # that any store takes as a position
+_SHOWN_CHARACTERS: Final = 80
 
 Told = Callable[[FormatOptions, str, Sequence[Any], Sequence[Any] | None, int], pl.DataFrame | None]
 
@@ -52,7 +57,7 @@ class _Part:
 def batches_of(
     chunk: Messages, format_of: Callable[[FormatOptions], LineFormat], told: Told
 ) -> Iterator[Batch]:
-    """The lines of messages by the files that they are of, those of one file in their order.
+    """The lines of messages, none with a problem, by the files that they are of: of each in their order.
 
     What comes twice in the same messages is left out; what the store has already, it knows.
     """
@@ -94,8 +99,6 @@ def _parts(chunk: Messages) -> list[_Part]:
     open_parts: dict[str, int] = {}  # by source: the place of its last part
     for message, (value, headers) in enumerate(zip(chunk.values, chunk.headers or [], strict=True)):
         part = _part(message, value, dict(headers or ()))
-        if part is None:
-            continue
         place = open_parts.get(part.source_id)
         before = None if place is None else parts[place]
         if before is not None and part.begin < before.end:
@@ -112,18 +115,41 @@ def _parts(chunk: Messages) -> list[_Part]:
     return parts
 
 
-def _part(message: int, value: bytes, headers: dict[str, bytes | None]) -> _Part | None:
-    """What a message is of a file; None where its headers cannot be read."""
-    text = {name: (content or b"").decode("utf-8", "backslashreplace") for name, content in headers.items()}
-    try:
-        begin, end = int(text[OFFSET]), int(text[END])
-    except (KeyError, ValueError):
+def problem_of(value: bytes, headers: Sequence[tuple[str, bytes | None]]) -> str | None:
+    """Why a message cannot be told as a part of a file, as the reason of a reject; None where it can."""
+    text = _texts(headers)
+    if not _SOURCE_ID.fullmatch(text[SOURCE]):
+        return f"{SOURCE}: {_found(text[SOURCE])}, expected 32 hexadecimal digits"
+    for name in (OFFSET, END):
+        if not _NUMBER.fullmatch(text.get(name, "")) or int(text[name]) >= _MOST_BYTES:
+            return f"{name}: {_found(text.get(name))}, expected the place of a byte in decimal digits"
+    for name in (HOST, FILE):
+        if "\0" in text.get(name, ""):
+            return f"{name}: {_found(text[name])}, expected text without NUL"
+    size = int(text[END]) - int(text[OFFSET])
+    if TOO_LONG in text:
+        return None if size > 0 else f"{END}: {_found(text[END])}, expected more than {OFFSET} {text[OFFSET]}"
+    if size == len(value) > 0:
         return None
+    return f"{END}: found {size} bytes from {OFFSET} on, expected those of the value, {len(value)}"
+
+
+def _found(text: str | None) -> str:
+    return "found none" if text is None else f"found {text[:_SHOWN_CHARACTERS]!r}"
+
+
+def _texts(headers: Sequence[tuple[str, bytes | None]]) -> dict[str, str]:
+    return {name: (content or b"").decode("utf-8", "backslashreplace") for name, content in headers}
+
+
+def _part(message: int, value: bytes, headers: dict[str, bytes | None]) -> _Part:
+    """What a message without a problem is of a file."""
+    text = _texts(list(headers.items()))
     return _Part(
         source_id=text[SOURCE],
         path=f"{text.get(HOST, '')}:{text.get(FILE, '')}",
-        begin=begin,
-        end=end,
+        begin=int(text[OFFSET]),
+        end=int(text[END]),
         data=[value],
         is_too_long=TOO_LONG in text,
         header=headers.get(HEADER) or b"",
