@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from unittest.mock import Mock
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import KafkaError, Producer
 
 from tailmetrics.errors import PositionConflict
+from tailmetrics.queues.kafka.consumer import TopicConsumer
+from tailmetrics.queues.kafka.fetched import Event
 from tailmetrics.records import no_lines
+from tailmetrics.settings import LogTopic, load_settings
 from tailmetrics.sources import Batch, packed
 from tailmetrics.status import SourceStatus
 from tailmetrics.stores.in_memory import InMemoryStore, Memory
+from tailmetrics.urls import KafkaUrl
+from tests.builders import format_options
 from tests.integration.running import await_that
 from tests.kafka import USER, Kafka
 from tests.queues.kafka.reading import (
@@ -270,3 +276,17 @@ def test_log_start_end_is_not_about_a_topic_that_was_missing_at_start(kafka: Kaf
         kafka.new_topic(name="made-later")
         send(kafka, "made-later", [line("first")])
         await_customers(memory, ["first"])
+
+
+def test_a_topic_that_may_not_be_read_is_wrong_until_it_gives_something() -> None:
+    topic = LogTopic(KafkaUrl.parse("kafka://127.0.0.1:1/logs"), format_options("requests"))
+    consumer = TopicConsumer(topic, load_settings(None).topic_options, 1, lambda: None)
+
+    def looked(event: int) -> str:
+        consumer._take_event(Mock(), Event(("logs", 0), 0, KafkaError(event)))
+        consumer._next_look = 0.0
+        consumer._look_whether_mended(Mock())
+        return " ".join(status.last_error or "" for status in consumer.statuses())
+
+    assert "the user may not use the topic 'logs'" in looked(KafkaError.TOPIC_AUTHORIZATION_FAILED)
+    assert looked(KafkaError._PARTITION_EOF) == ""

@@ -60,6 +60,8 @@ class TopicConsumer:
         self._stopping = False
         self._error: QueueError | None = QueueError(f"{topic.url}: not connected yet", is_final=False)
         self._heard: QueueError | None = None  # from the client, between two looks
+        # By topic, until it gives something: the client says it once, and describing may be allowed.
+        self._refused: dict[str, QueueError] = {}
         self._consumer: Consumer | None = None
         self._next_look = 0.0
         self._full_since = 0.0
@@ -153,6 +155,7 @@ class TopicConsumer:
         from confluent_kafka import Consumer  # noqa: PLC0415  # an extra
 
         self._heard = None
+        self._refused.clear()
         values = configuration(self._url, "ingest") | {
             "group.id": self._url.group,
             # Partitions that stay with their owner are read on while others move.
@@ -226,6 +229,7 @@ class TopicConsumer:
         if messages:
             with self._changed:
                 for each in by_partition(messages, self._only_topic, with_keys=self._with_keys):
+                    self._refused.pop(each.place[0], None)
                     assigned = self._assignment.at(each.place)
                     if assigned is not None and (chunk := assigned.accept(each)) is not None:
                         self._inbox.put(chunk)
@@ -243,11 +247,16 @@ class TopicConsumer:
         assigned = self._assignment.at(event.place)
         with self._changed:
             if code == KafkaError._PARTITION_EOF:
+                self._refused.pop(event.place[0], None)
                 if assigned is not None and assigned.state == "reading":
                     assigned.note_end(event.offset)
             elif code in {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE}:
                 if assigned is not None and assigned.state == "reading":
                     self._assignment.claim_again(consumer, assigned, 0.0)
+            elif code == KafkaError.TOPIC_AUTHORIZATION_FAILED and event.place[0]:
+                topic = event.place[0]
+                self._refused[topic] = meaning(self._url, event.error, topic)
+                self._note(self._refused[topic])
             else:
                 self._hear(event.error)
 
@@ -300,7 +309,7 @@ class TopicConsumer:
             self._note(self._reason(error))
         else:
             if heard is None or not heard.is_final:
-                self._note(None)
+                self._note(next(iter(self._refused.values()), None))
 
     def _reason(self, error: QueueError) -> QueueError:
         """What the client said meanwhile, where that says more."""

@@ -41,7 +41,7 @@ class TopicProducer:
     """
 
     def __init__(self, url: KafkaUrl, patience_seconds: float | None = None) -> None:
-        """`put` waits so long for an acknowledgement when too much is on its way; None: as long as it takes."""
+        """`put` waits so long for an acknowledgement with too much on its way; None: for ever."""
         self._url = url
         self._patience_seconds = patience_seconds
         self._admin = TopicAdmin(url)
