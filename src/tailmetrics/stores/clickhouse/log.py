@@ -194,7 +194,7 @@ class Log:
         return [Pending(*row) for row in self._connection.rows(PENDING)]
 
     def claim(self, entry: Entry) -> int | None:
-        """Write the entry behind `state`; its number, or None when somebody else was or may have been quicker.
+        """Write the entry behind `state`; its number, or None when others were, or may have been, quicker.
 
         After an error nothing is known of it, but that it is whole or not there.
         """
@@ -209,10 +209,12 @@ class Log:
             state.blanks + entry.blanks,
         )
         rows = self._rows(entry, after, attempt)
-        places = self._places
+        places, was_behind = self._places, self.is_behind
         self._state, self._places, self.is_behind = None, {}, True
         began = time.monotonic()
         is_ours = self._insert(rows, after.number, attempt)
+        # Whose the entry is that came first is not known: it may be an earlier attempt of this writer.
+        self.is_behind = was_behind or not is_ours or not entry.is_done
         if not is_ours:
             return None
         moved = [replace(place, number=after.number, writer=self.writer) for place in entry.places]
@@ -252,7 +254,7 @@ class Log:
         raise StoreUnavailable(f"{self._connection.address}: entry {number} of its log cannot be written")
 
     def _is_claim(self, found: Sequence[tuple[str, int, int | None]], number: int, attempt: str) -> bool:
-        """Whether an attempt got its entry, of whose rows these were found; one that came too late is deleted.
+        """Whether an attempt got its entry, whose rows these are; one that came too late is deleted.
 
         It is too late when the server had forgotten that others got the entry, and wrote it a second time.
         """
