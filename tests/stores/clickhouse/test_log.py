@@ -64,6 +64,49 @@ class TestClaim:
         assert (found.source, found.number, found.writer) == (source_of("a"), 1, "one")
 
 
+class TestLateClaim:
+    """A writer that claims a number when the server has forgotten who got it."""
+
+    @pytest.fixture
+    def late(self, connection: Connection, tables: Tables) -> Log:
+        log, other = Log(connection, "late"), Log(connection, "other")
+        assert log.state.number == 0
+        for _ in range(3):
+            other.claim(Entry(records=1))
+        tables.rows("ALTER TABLE log MODIFY SETTING non_replicated_deduplication_window = 0")
+        return log
+
+    def test_it_finds_the_first_writer_and_takes_its_entry_back(self, late: Log, tables: Tables) -> None:
+        assert late.claim(Entry(records=9, places=[placed(late, "a")])) is None
+        assert tables.rows("SELECT entry, writer FROM log ORDER BY entry") == [
+            (entry, "other") for entry in "123"
+        ]
+        assert late.state.records == 3
+
+    def test_it_takes_its_entry_back_where_those_of_its_number_are_deleted(
+        self, late: Log, tables: Tables, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(module, "_CLOCKS_APART", 1)
+        tables.rows("DELETE FROM log WHERE entry < 3")
+        assert late.claim(Entry(records=9, places=[placed(late, "a")])) is None
+        assert tables.rows("SELECT entry, writer FROM log ORDER BY entry") == [("3", "other")]
+
+    def test_what_is_remembered_for_long_is_not_claimed_by(self, late: Log, tables: Tables) -> None:
+        late.places(["a"])
+        late._state_at -= 60
+        assert late.claim(Entry()) is None
+        assert tables.rows("SELECT count() FROM log") == [("3",)]
+        assert late.claim(Entry()) == 4
+
+    def test_sources_that_are_remembered_for_long_are_read_anew(self, late: Log) -> None:
+        place = placed(late, "a")
+        source_id = place.source.source_id
+        assert late.places([source_id]) == {source_id: None}
+        assert Log(late._connection, "other").claim(Entry(places=[place])) == 4
+        late._state_at -= 60
+        assert late.places([source_id])[source_id] is not None
+
+
 class TestTrim:
     def entries(self, tables: Tables) -> Sequence[int]:
         rows = tables.rows("SELECT entry FROM log WHERE source_id = '' ORDER BY entry")

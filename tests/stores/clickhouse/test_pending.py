@@ -13,6 +13,7 @@ from tailmetrics.errors import PositionConflict, StoreUnavailable
 from tailmetrics.settings import Settings
 from tailmetrics.sources import Batch, Source
 from tailmetrics.stores.clickhouse.connection import Connection
+from tailmetrics.stores.clickhouse.log import Entry
 from tailmetrics.stores.clickhouse.store import ClickHouseStore
 from tests.builders import LINE_BYTES, Record, at, batch_of, moved, source_of
 from tests.stores.clickhouse.tables import Tables
@@ -134,6 +135,38 @@ class TestInterrupted:
             store.write(batches[:1])
             store.write(batches[1:])
             assert_each_once(tables, batches)
+
+    def test_an_entry_that_arrives_after_the_writer_gave_it_up_is_ended(
+        self, store: ClickHouseStore, tables: Tables, interrupt: Any
+    ) -> None:
+        batches = two_batches(store.register(source_of()))
+        late: list[Callable[[], None]] = []
+
+        def lost(insert: Callable[[], None]) -> None:
+            late.append(insert)
+            raise StoreUnavailable("timed out")
+
+        def arrives(insert: Callable[[], None]) -> None:
+            late[0]()
+            insert()
+
+        interrupt(store._connection, "log", lost)
+        with pytest.raises(StoreUnavailable, match="timed out"):
+            store.write(batches[:1])
+        interrupt(store._connection, "log", arrives)
+        written(store, batches)
+        assert_each_once(tables, batches)
+
+    def test_an_entry_that_needs_no_rows_does_not_hide_one_that_is_pending(
+        self, store: ClickHouseStore, tables: Tables, interrupt: Any
+    ) -> None:
+        batches = two_batches(store.register(source_of()))
+        interrupt(store._connection, "records", cut("before"))
+        with pytest.raises(StoreUnavailable, match="cut"):
+            store.write(batches[:1])
+        assert store._writer._log.claim(Entry()) is not None
+        written(store, batches)
+        assert_each_once(tables, batches)
 
 
 class TestLateWriter:

@@ -17,6 +17,8 @@ class TestCluster:
         assert "cityHash64(customer_id)" in spread
         for statement in statements:
             if "Replicated" in statement:
+                assert "\nSETTINGS replicated_deduplication_window = 10000, " in statement
+                assert "replicated_deduplication_window_seconds = 604800" in statement
                 assert ("/{shard}'" in statement) == ("TABLE IF NOT EXISTS records_local" in statement)
 
 

@@ -45,6 +45,8 @@ async def breakdown(statements: Statements, query: BreakdownQuery) -> Breakdown:
         "GROUP BY path) ORDER BY requests DESC, path LIMIT {top:UInt64}",
         {**where.parameters, "top": query.top},
     )
+    if paths.is_empty():  # what there was has expired between the two statements
+        return Breakdown()
     total = paths["total"][0]
     paths = paths.drop("total")
     if query.latencies:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
@@ -24,6 +25,8 @@ from tailmetrics.windows import from_us, to_us
 _MOST_PLACES = 200_000  # of sources, in memory
 _IDS_AT_ONCE = 5_000  # that one statement names
 _MOST_ATTEMPTS = 50
+_REMEMBERED_SECONDS = 30.0  # far less than the server takes to forget the tokens of 10,000 inserts
+_CLOCKS_APART = 1000  # entries between two whose times on two servers may be the wrong way round
 KEPT_ENTRIES: Final = 10_000  # behind the last one, for those who ask what changed
 
 _SCHEMA: dict[str, pl.DataType] = {
@@ -127,11 +130,13 @@ class Log:
         self.is_behind = False  # whether an entry of this writer may be pending
         self._connection = connection
         self._state: State | None = None
+        self._state_at = 0.0
         self._places: dict[str, Place | None] = {}
 
     @property
     def state(self) -> State:
         if self._state is None:
+            self._state_at = time.monotonic()
             rows = self._connection.rows(STATE)
             self._state = State(*rows[0]) if rows else State()
         return self._state
@@ -140,12 +145,18 @@ class Log:
         """Forget what is remembered: somebody else may have written."""
         self._state, self._places = None, {}
 
+    def _is_old(self) -> bool:
+        """Whether what is remembered is of so long ago that the server may have forgotten the next token."""
+        return self._state is not None and time.monotonic() - self._state_at > _REMEMBERED_SECONDS
+
     def places(self, source_ids: Iterable[str]) -> Mapping[str, Place | None]:
         """Sources by their ids, None for those that are not known.
 
         They are read behind `state`: if the next entry can be claimed, nobody has moved them since.
         """
         wanted = list(dict.fromkeys(source_ids))
+        if self._is_old():
+            self.reread()
         if len(self._places) + len(wanted) > _MOST_PLACES:
             self._places.clear()
         if unknown := [source_id for source_id in wanted if source_id not in self._places]:
@@ -183,10 +194,13 @@ class Log:
         return [Pending(*row) for row in self._connection.rows(PENDING)]
 
     def claim(self, entry: Entry) -> int | None:
-        """Write the entry behind `state`; its number, or None when somebody else was quicker.
+        """Write the entry behind `state`; its number, or None when others were, or may have been, quicker.
 
         After an error nothing is known of it, but that it is whole or not there.
         """
+        if self._is_old():
+            self.reread()
+            return None
         state, attempt = self.state, secrets.token_hex(8)
         after = State(
             state.number + 1,
@@ -195,15 +209,17 @@ class Log:
             state.blanks + entry.blanks,
         )
         rows = self._rows(entry, after, attempt)
-        places = self._places
+        places, was_behind = self._places, self.is_behind
         self._state, self._places, self.is_behind = None, {}, True
+        began = time.monotonic()
         is_ours = self._insert(rows, after.number, attempt)
-        self.is_behind = is_ours and not entry.is_done
+        # Whose the entry is that came first is not known: it may be an earlier attempt of this writer.
+        self.is_behind = was_behind or not is_ours or not entry.is_done
         if not is_ours:
             return None
         moved = [replace(place, number=after.number, writer=self.writer) for place in entry.places]
         places.update({place.source.source_id: place for place in moved})
-        self._state, self._places = after, places
+        self._state, self._state_at, self._places = after, began, places
         return after.number
 
     def done(self, number: int) -> None:
@@ -224,14 +240,32 @@ class Log:
         run(f"DELETE FROM done WHERE number < {below}")
 
     def _insert(self, rows: pl.DataFrame, number: int, attempt: str) -> bool:
-        whose = f"SELECT attempt FROM log WHERE source_id = '' AND entry = {number} LIMIT 1"
+        later = f"SELECT min(written_us) FROM log WHERE source_id = '' AND entry > {number + _CLOCKS_APART}"
+        whose = (
+            f"SELECT attempt, written_us, ({later}) FROM log WHERE source_id = '' AND entry = {number} "
+            "ORDER BY written_us"
+        )
         for again in range(_MOST_ATTEMPTS):
             # A server that was killed may have used a token up and not have the row: then nobody gets it by
             # that token any more, and all go on to the next one.
             self._connection.insert("log", rows, f"{number}.{again}")
             if found := self._connection.rows(whose):
-                return bool(found[0][0] == attempt)
+                return self._is_claim(found, number, attempt)
         raise StoreUnavailable(f"{self._connection.address}: entry {number} of its log cannot be written")
+
+    def _is_claim(self, found: Sequence[tuple[str, int, int | None]], number: int, attempt: str) -> bool:
+        """Whether an attempt got its entry, whose rows these are; one that came too late is deleted.
+
+        It is too late when the server had forgotten that others got the entry, and wrote it a second time.
+        """
+        mine = next((row for row in found if row[0] == attempt), None)
+        if mine is None:
+            return False
+        _, written_us, later_us = mine
+        if mine is found[0] and not (later_us and later_us < written_us):
+            return True
+        self._connection.delete("log", f"number = {number} AND attempt = {quoted(attempt)}")
+        return False
 
     def _rows(self, entry: Entry, after: State, attempt: str) -> pl.DataFrame:
         number = after.number

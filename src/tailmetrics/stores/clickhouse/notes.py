@@ -15,6 +15,7 @@ from tailmetrics.stores.clickhouse.connection import Connection, quoted
 if TYPE_CHECKING:
     from tailmetrics.stores.clickhouse.reader import Statements
 
+EXPIRY = "\0expiry"  # who deletes by RETENTION_DAYS, and how long it is left to that one
 _MOST_ATTEMPTS = 50
 _KEPT_VERSIONS = 100
 _SCHEMA = {"name": pl.String(), "version": pl.UInt64(), "writer": pl.String(), "text": pl.String()}
@@ -29,7 +30,8 @@ async def note(statements: Statements, name: str) -> Note:
 
 async def note_names(statements: Statements) -> Sequence[str]:
     """The names under which something was kept, sorted."""
-    return (await statements.frame("SELECT DISTINCT name FROM notes ORDER BY name"))["name"].to_list()
+    names = (await statements.frame("SELECT DISTINCT name FROM notes ORDER BY name"))["name"].to_list()
+    return [name for name in names if name != EXPIRY]
 
 
 def keep_note(connection: Connection, name: str, text: str, version: int) -> bool:

@@ -71,7 +71,8 @@ class Settlement:
         ending = [entry for entry in pending if entry.number in open_ or entry.writer == self._log.writer]
         for entry in ending:
             self._end(entry)
-        self._log.is_behind = False
+        # Of what is ended, others may have claimed the entries in between: only a look that finds none tells.
+        self._log.is_behind = bool(ending)
         if ending:
             self._log.reread()
         else:

@@ -30,6 +30,7 @@ IS_REJECT = "source_id != ''"
 
 # An insert of the same token as one of so many before it changes nothing.
 _WINDOW = 10_000
+_WINDOW_SECONDS = 7 * 86400  # for which replicas remember them, an hour if they are not told
 
 _RECORDS = f"""
     customer_id String,
@@ -163,12 +164,15 @@ def on(cluster: Cluster | None) -> str:
 
 
 def _table(name: str, on: str, columns: str, engine: str, order: str) -> str:
-    window = ("replicated" if engine.startswith("Replicated") else "non_replicated") + "_deduplication_window"
+    window = f"non_replicated_deduplication_window = {_WINDOW}"
+    if engine.startswith("Replicated"):
+        window = window.removeprefix("non_")
+        window += f", replicated_deduplication_window_seconds = {_WINDOW_SECONDS}"
     # Else rows of a table with a projection cannot be deleted before they are merged.
     rebuilt = ", lightweight_mutation_projection_mode = 'rebuild'" if "PROJECTION" in columns else ""
     return (
         f"CREATE TABLE IF NOT EXISTS {name}{on} ({columns.rstrip()}\n) ENGINE = {engine}\nORDER BY {order}\n"
-        f"SETTINGS {window} = {_WINDOW}{rebuilt}"
+        f"SETTINGS {window}{rebuilt}"
     )
 
 

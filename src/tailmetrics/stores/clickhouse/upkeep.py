@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Collection
 from datetime import timedelta
 
+from tailmetrics.errors import StoreRefused, StoreUnavailable
 from tailmetrics.settings import Settings
 from tailmetrics.stores.clickhouse.connection import Connection, quoted
 from tailmetrics.stores.clickhouse.log import Entry, Log, now
+from tailmetrics.stores.clickhouse.notes import EXPIRY, keep_note
 from tailmetrics.stores.clickhouse.schema import IS_REJECT, IS_REQUEST
 from tailmetrics.stores.reject_limits import halves, kept_of_source
 from tailmetrics.stores.retention import log_deleted
 from tailmetrics.stores.summaries.manifest import spans_as_text
+from tailmetrics.stores.windowing import EARLIEST_US
+from tailmetrics.telemetry.log import EventLog
 from tailmetrics.windows import from_us, to_us
+
+_events = EventLog()
 
 # Each time all parts with records that are too old are read and marked.
 _SECONDS_BETWEEN_EXPIRIES = 3600.0
+# More than a statement may take.
+_SECONDS_BETWEEN_TRIES = 600.0
 
 
 class Upkeep:
@@ -30,9 +39,31 @@ class Upkeep:
         self._next_expiry = 0.0
 
     def expire(self) -> None:
-        """Delete what is older than the retention, now and then."""
+        """Delete what is older than the retention, now and then; a commit does not fail by it."""
         if not self._retention_days or time.monotonic() < self._next_expiry:
             return
+        self._next_expiry = time.monotonic() + _SECONDS_BETWEEN_TRIES
+        try:
+            if self._takes_turn(_SECONDS_BETWEEN_TRIES):
+                self._expire()
+                self._takes_turn(_SECONDS_BETWEEN_EXPIRIES, again=True)
+        except (StoreUnavailable, StoreRefused) as error:
+            _events.warning("RETENTION_DAYS not applied", error=str(error), again_in=_SECONDS_BETWEEN_TRIES)
+
+    def _takes_turn(self, seconds: float, *, again: bool = False) -> bool:
+        """Whether of all who write this one expires now; the others leave it to it for so long."""
+        name = f"name = {quoted(EXPIRY)}"
+        rows = self._connection.rows(
+            f"SELECT version, text FROM notes WHERE {name} ORDER BY version DESC LIMIT 1"
+        )
+        version, until = (rows[0][0], json.loads(rows[0][1])) if rows else (0, {})
+        is_free = to_us(now()) >= until.get("until_us", 0)
+        if not is_free and not (again and until["by"] == self._log.writer):
+            return False
+        text = json.dumps({"by": self._log.writer, "until_us": to_us(now() + timedelta(seconds=seconds))})
+        return keep_note(self._connection, EXPIRY, text, version)
+
+    def _expire(self) -> None:
         oldest = to_us(now() - timedelta(days=self._retention_days))
         below = self._first_pending()
         records = f"{IS_REQUEST} AND time_us < {oldest} AND commit < {below}"
@@ -45,11 +76,10 @@ class Upkeep:
             self._connection.delete("records", records)
         if rejected:
             self._connection.delete("rejects", rejects)
+        self._count(rejected, first_us if gone else EARLIEST_US, oldest)
         if gone or rejected:
-            self._count(gone, rejected, spans_as_text([(first_us, oldest)]) if gone else "")
             began = from_us(first_us) if gone else None
             log_deleted(self._retention_days, from_us(oldest), began, gone, rejected)
-        self._next_expiry = time.monotonic() + _SECONDS_BETWEEN_EXPIRIES
 
     def limit_rejects(self, source_ids: Collection[str]) -> None:
         """Leave of some sources, and of all together, the first and the last ones."""
@@ -80,12 +110,26 @@ class Upkeep:
         self._log.reread()
         return min([self._log.state.number + 1, *(entry.number for entry in self._log.pending())])
 
-    def _count(self, gone: int, rejected: int, spans: str) -> None:
-        """Note in the log what was deleted."""
+    def _count(self, rejected: int, first_us: int, end_us: int) -> None:
+        """Note in the log what was deleted.
+
+        Records are counted, so that what somebody deleted who did not come to note it is noted, too.
+        """
         while True:
-            left = self._log.state.rejects - rejected
-            if not self._connection.rows(f"SELECT 1 FROM rejects WHERE {IS_REJECT} LIMIT 1"):
+            self._log.reread()
+            state = self._log.state
+            pending = [entry for entry in self._log.pending() if entry.number <= state.number]
+            numbers = "".join(f" AND commit != {entry.number}" for entry in pending)
+            [(there,)] = self._connection.rows(
+                f"SELECT count() FROM records WHERE {IS_REQUEST} AND commit <= {state.number}{numbers}"
+            )
+            gone = state.records - sum(entry.records for entry in pending) - there
+            left = max(0, state.rejects - rejected)
+            if rejected and not self._connection.rows(f"SELECT 1 FROM rejects WHERE {IS_REJECT} LIMIT 1"):
                 left = 0  # with the last row go those that have none
-            entry = Entry(records=-gone, rejects=left - self._log.state.rejects, spans=spans)
+            if gone <= 0 and left == state.rejects:
+                return
+            spans = spans_as_text([(first_us, end_us)]) if gone > 0 else ""
+            entry = Entry(records=-max(0, gone), rejects=left - state.rejects, spans=spans)
             if self._log.claim(entry) is not None:
                 return
