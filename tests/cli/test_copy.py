@@ -53,6 +53,7 @@ def old(run: Run, tmp_path: Path) -> str:
     return store
 
 
+@pytest.mark.nightly
 def test_a_copy_of_a_copy_gives_the_answers_of_the_first_store(run: Run, old: str, tmp_path: Path) -> None:
     stores = [old, f"sqlite:///{tmp_path}/new/b.sqlite", f"duckdb:///{tmp_path}/c.duckdb"]
     for origin, target in itertools.pairwise(stores):

@@ -67,6 +67,13 @@ BACKENDS: dict[str, Callable[[Path], Settings | Memory]] = {
 }
 
 
+# Summaries of SQL databases are of one kind: those of PostgreSQL are looked at with each change.
+STORES = [
+    pytest.param(name, marks=pytest.mark.nightly) if name == f"sqlite{SUMMARIZED}" else name
+    for name in sorted(BACKENDS)
+]
+
+
 def open_store(opened_with: Settings | Memory, *, max_rejects_kept: int = 100_000) -> Store:
     if isinstance(opened_with, Memory):
         return InMemoryStore(opened_with, max_rejects_kept=max_rejects_kept)
@@ -111,7 +118,7 @@ def _summarize_what_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(kind, "write", summarizing(kind.write))
 
 
-@pytest.fixture(params=sorted(BACKENDS))
+@pytest.fixture(params=STORES)
 def settings(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Settings | Memory:
@@ -129,7 +136,7 @@ def store(settings: Settings | Memory) -> Iterator[Store]:
     opened.close()
 
 
-@pytest.fixture(scope="session", params=sorted(BACKENDS))
+@pytest.fixture(scope="session", params=STORES)
 def selectable(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     """A store with the requests of `selections`, which no test adds to."""
     opened = open_store(BACKENDS[request.param](tmp_path_factory.mktemp("selectable")))

@@ -42,7 +42,7 @@ from tests.stores.brute_force import (
     expected_summary,
     expected_trends,
 )
-from tests.stores.conftest import BACKENDS, SUMMARIZED, Ask, open_store
+from tests.stores.conftest import BACKENDS, STORES, SUMMARIZED, Ask, open_store
 
 DAILY = parse_every("1d")
 NOON = at("2024-10-10T12:00:00")
@@ -92,7 +92,7 @@ RECORDS = [
 ]
 
 
-@pytest.fixture(scope="module", params=sorted(BACKENDS))
+@pytest.fixture(scope="module", params=STORES)
 def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     """A store with RECORDS from two sources, written in several commits."""
     store = open_store(BACKENDS[request.param](tmp_path_factory.mktemp("filled")))
@@ -110,7 +110,7 @@ def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     store.close()
 
 
-@pytest.fixture(scope="module", params=sorted(BACKENDS))
+@pytest.fixture(scope="module", params=STORES)
 def many(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     """A store with a request every two seconds, one more than windows may be."""
     store = open_store(BACKENDS[request.param](tmp_path_factory.mktemp("many")))

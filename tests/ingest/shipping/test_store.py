@@ -157,6 +157,7 @@ def test_while_positions_cannot_be_stored_nothing_is_sent_twice(tmp_path: Path, 
     assert [message.value() for message in kafka.messages(topic)] == [lines(0, 10)]
 
 
+@pytest.mark.nightly
 def test_positions_wait_for_brokers_that_are_away_and_the_end_does_not(tmp_path: Path) -> None:
     with servers.running(Kafka) as kafka:
         topic = kafka.new_topic(2)
