@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import random
 import threading
 import time
 from collections import defaultdict, deque
@@ -12,13 +11,13 @@ from collections.abc import Callable
 from tailmetrics.errors import QueueError
 from tailmetrics.queues.broker import Connection, Received, connected
 from tailmetrics.queues.messages import Message, Place
+from tailmetrics.queues.retrying import consume_again
 from tailmetrics.settings import LogQueue, QueueOptions
 from tailmetrics.status import SourceStatus
 from tailmetrics.telemetry.log import EventLog
 
 log = EventLog()
 
-_FIRST_RETRY_SECONDS = 0.5
 _LONGEST_RETRY_SECONDS = 30.0
 _PROCESS_SECONDS = 1.0
 _MOST_WAITING_BYTES = 64 * 1024 * 1024  # of messages that wait to be read; more stay with the broker
@@ -138,19 +137,9 @@ class QueueConsumer:
 
     def _run(self) -> None:
         try:
-            retry_seconds = _FIRST_RETRY_SECONDS
-            while not self._stopping:
-                began = time.monotonic()
-                try:
-                    self._consume()
-                except QueueError as error:
-                    self._note(error)
-                if time.monotonic() - began > _LONGEST_RETRY_SECONDS:
-                    retry_seconds = _FIRST_RETRY_SECONDS
-                with self._changed:
-                    seconds = retry_seconds * random.uniform(0.5, 1.0)  # noqa: S311  # spreads consumers, no secret
-                    self._changed.wait_for(lambda: self._stopping, seconds)
-                retry_seconds = min(2 * retry_seconds, _LONGEST_RETRY_SECONDS)
+            consume_again(
+                self._consume, self._note, self._changed, lambda: self._stopping, _LONGEST_RETRY_SECONDS
+            )
         except BaseException as error:  # noqa: BLE001  # handed to whoever asks for chunks
             self.failure = error
             self._wake()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -15,6 +14,7 @@ from tailmetrics.queues.kafka.cluster import Cluster, Place
 from tailmetrics.queues.kafka.fetched import Event, by_partition, events_in
 from tailmetrics.queues.kafka.inbox import Inbox
 from tailmetrics.queues.kafka.partition import AssignedPartition
+from tailmetrics.queues.retrying import consume_again
 from tailmetrics.settings import LogTopic, TopicOptions
 from tailmetrics.sources import Batch, Messages, Partition, PartitionStep
 from tailmetrics.status import SourceStatus
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 log = EventLog()
 
-_FIRST_RETRY_SECONDS = 0.5
 _LONGEST_RETRY_SECONDS = 10.0
 _LOOK_SECONDS = 0.1  # that the client waits for a message before anything else is looked at
 _FILL_SECONDS = 0.01  # that it waits for further ones
@@ -134,19 +133,13 @@ class TopicConsumer:
 
     def _run(self) -> None:
         try:
-            retry_seconds = _FIRST_RETRY_SECONDS
-            while not self._stopping:
-                began = time.monotonic()
-                try:
-                    self._consume()
-                except QueueError as error:
-                    self._note(self._reason(error))
-                if time.monotonic() - began > _LONGEST_RETRY_SECONDS:
-                    retry_seconds = _FIRST_RETRY_SECONDS
-                with self._changed:
-                    seconds = retry_seconds * random.uniform(0.5, 1.0)  # noqa: S311  # spreads consumers, no secret
-                    self._changed.wait_for(lambda: self._stopping, seconds)
-                retry_seconds = min(2 * retry_seconds, _LONGEST_RETRY_SECONDS)
+            consume_again(
+                self._consume,
+                lambda error: self._note(self._reason(error)),
+                self._changed,
+                lambda: self._stopping,
+                _LONGEST_RETRY_SECONDS,
+            )
         except BaseException as error:  # noqa: BLE001  # handed to whoever asks for chunks
             self.failure = error
             self._wake()
