@@ -35,6 +35,7 @@ _INSERT_ON_CLUSTER = {
     "distributed_foreground_insert": 1,
 }
 _READ_ON_CLUSTER = {"select_sequential_consistency": 1, "skip_unavailable_shards": 0}
+_MOST_TOKENS = 50  # that are tried for one block
 _ESCAPED = str.maketrans({"\\": "\\\\", "'": "\\'"})
 
 
@@ -85,6 +86,20 @@ class Connection:
     def insert(self, table: str, rows: pl.DataFrame, token: str, **settings: int) -> None:
         """Insert rows as one block, unless something was inserted with the same token before."""
         self.insert_packed(table, rows.columns, packed(rows), token, **settings)
+
+    def insert_first(
+        self, table: str, rows: pl.DataFrame, token: str, whose: str
+    ) -> list[tuple[Any, ...]] | None:
+        """Insert rows of which one of all who do so by this token gets in; what `whose` finds then.
+
+        A server that was killed may have used a token up and not have the rows: then nobody gets in by it any
+        more, and all go on to the next one. None when the server takes none of many.
+        """
+        for again in range(_MOST_TOKENS):
+            self.insert(table, rows, f"{token}.{again}")
+            if found := self.rows(whose):
+                return found
+        return None
 
     def insert_packed(self, table: str, columns: list[str], rows: bytes, token: str, **settings: int) -> None:
         """The same of what `packed` has made."""

@@ -24,7 +24,6 @@ from tailmetrics.windows import from_us, to_us
 
 _MOST_PLACES = 200_000  # of sources, in memory
 _IDS_AT_ONCE = 5_000  # that one statement names
-_MOST_ATTEMPTS = 50
 _REMEMBERED_SECONDS = 30.0  # far less than the server takes to forget the tokens of 10,000 inserts
 _CLOCKS_APART = 1000  # entries between two whose times on two servers may be the wrong way round
 KEPT_ENTRIES: Final = 10_000  # behind the last one, for those who ask what changed
@@ -245,13 +244,10 @@ class Log:
             f"SELECT attempt, written_us, ({later}) FROM log WHERE source_id = '' AND entry = {number} "
             "ORDER BY written_us"
         )
-        for again in range(_MOST_ATTEMPTS):
-            # A server that was killed may have used a token up and not have the row: then nobody gets it by
-            # that token any more, and all go on to the next one.
-            self._connection.insert("log", rows, f"{number}.{again}")
-            if found := self._connection.rows(whose):
-                return self._is_claim(found, number, attempt)
-        raise StoreUnavailable(f"{self._connection.address}: entry {number} of its log cannot be written")
+        found = self._connection.insert_first("log", rows, str(number), whose)
+        if found is None:
+            raise StoreUnavailable(f"{self._connection.address}: entry {number} of its log cannot be written")
+        return self._is_claim(found, number, attempt)
 
     def _is_claim(self, found: Sequence[tuple[str, int, int | None]], number: int, attempt: str) -> bool:
         """Whether an attempt got its entry, whose rows these are; one that came too late is deleted.

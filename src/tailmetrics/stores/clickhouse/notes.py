@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from tailmetrics.stores.clickhouse.reader import Statements
 
 EXPIRY = "\0expiry"  # who deletes by RETENTION_DAYS, and how long it is left to that one
-_MOST_ATTEMPTS = 50
 _KEPT_VERSIONS = 100
 _SCHEMA = {"name": pl.String(), "version": pl.UInt64(), "writer": pl.String(), "text": pl.String()}
 _LATEST = "SELECT version, text FROM notes WHERE name = {name:String} ORDER BY version DESC LIMIT 1"
@@ -45,12 +44,10 @@ def keep_note(connection: Connection, name: str, text: str, version: int) -> boo
         {"name": [name], "version": [number], "writer": [writer], "text": [text]}, schema=_SCHEMA
     )
     whose = f"SELECT writer FROM notes WHERE {of_name} AND version = {number} LIMIT 1"
-    for again in range(_MOST_ATTEMPTS):
-        # As for entries of the log: a token may have been used up by a server that was killed.
-        connection.insert("notes", row, f"{number}.{again} {name}")
-        if found := connection.rows(whose):
-            is_ours = found[0][0] == writer
-            if is_ours and number % _KEPT_VERSIONS == 0:
-                connection.delete("notes", f"{of_name} AND version < {number}")
-            return bool(is_ours)
-    raise StoreUnavailable(f"{connection.address}: version {number} of the note {name} cannot be written")
+    found = connection.insert_first("notes", row, f"{number} {name}", whose)
+    if found is None:
+        raise StoreUnavailable(f"{connection.address}: version {number} of the note {name} cannot be written")
+    is_ours = found[0][0] == writer
+    if is_ours and number % _KEPT_VERSIONS == 0:
+        connection.delete("notes", f"{of_name} AND version < {number}")
+    return bool(is_ours)

@@ -13,7 +13,6 @@ from tailmetrics.stores.clickhouse.schema import SCHEMA_VERSION, daily_stats, na
 
 _FOUND = "SELECT name FROM system.tables WHERE database = currentDatabase()"
 _STORE = "SELECT schema_version, store_id FROM store ORDER BY store_id LIMIT 1"
-_MOST_ATTEMPTS = 10
 
 
 def prepare(connection: Connection) -> str:
@@ -67,9 +66,7 @@ def _made(connection: Connection) -> str:
         {"schema_version": [SCHEMA_VERSION], "store_id": [secrets.token_hex(4)]},
         schema={"schema_version": pl.UInt32(), "store_id": pl.String()},
     )
-    for again in range(_MOST_ATTEMPTS):
-        # One of two who make them gets to say the id.
-        connection.insert("store", row, f"store.{again}")
-        if rows := connection.rows(_STORE):
-            return str(rows[0][1])
-    raise StoreError(f"{connection.address}: its table store cannot be written")
+    rows = connection.insert_first("store", row, "store", _STORE)  # one of two who make them says the id
+    if rows is None:
+        raise StoreError(f"{connection.address}: its table store cannot be written")
+    return str(rows[0][1])
