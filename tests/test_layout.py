@@ -84,6 +84,7 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
         "stores/duckdb/queries/customers_query.py",
         "stores/duckdb/queries/reader.py",
         "stores/duckdb/queries/stats_query.py",
+        "stores/server_store.py",
     ),
     "stores/test_contract_counts.py": (
         "stores/clickhouse/counts_query.py",

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import AbstractAsyncContextManager
-from dataclasses import replace
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, TypeVar
 
 import polars as pl
 
 from tailmetrics.errors import StoreUnavailable
 from tailmetrics.settings import Settings
-from tailmetrics.sources import Batch, Source
+from tailmetrics.sources import Batch
 from tailmetrics.stats import RecordsQuery, StoreStatus
-from tailmetrics.status import SourceStatus
-from tailmetrics.stores.base import COMMIT_LINES, READ_AHEAD, Changes, asked
+from tailmetrics.stores.base import COMMIT_LINES, Changes, asked
 from tailmetrics.stores.clickhouse import (
     counts_query,
     customers_query,
@@ -33,18 +29,19 @@ from tailmetrics.stores.clickhouse.errors import errors_translated
 from tailmetrics.stores.clickhouse.reader import ClickHouseReader, Statements
 from tailmetrics.stores.clickhouse.writer import ClickHouseWriter
 from tailmetrics.stores.record_pages import pages
+from tailmetrics.stores.server_store import ServerStore, ServerWriter
 
 _Result = TypeVar("_Result")
 
 
-class ClickHouseStore:
+class ClickHouseStore(ServerStore):
     """A Store in a database of ClickHouse. A server that is away when it is opened is waited for."""
 
     commit_lines = 2 * COMMIT_LINES  # each is a part, which the server has to merge
-    read_ahead = READ_AHEAD
 
     def __init__(self, settings: Settings) -> None:
         """Make the tables where there are none. Raises SchemaMismatch or StoreError."""
+        super().__init__()
         self._address = Address.of(settings.store)
         self._connection = Connection(self._address)
         self._writer = ClickHouseWriter(self._connection, settings)
@@ -52,8 +49,6 @@ class ClickHouseStore:
         self._lock = threading.Lock()
         self._store_id: str | None = None
         self._closed = False
-        self._stored: tuple[str, tuple[SourceStatus, ...]] = ("", ())
-        self._heard: dict[str, tuple[float, float]] = {}  # of processors, as `is_alive` has it
         try:
             self._prepare()
         except StoreUnavailable:
@@ -62,46 +57,11 @@ class ClickHouseStore:
             self.close()
             raise
 
-    def sources(self, node_id: str | None) -> Sequence[Source]:
-        return self._write(lambda writer: writer.sources(node_id))
-
-    def all_sources(self) -> Sequence[Source]:
-        return self._write(lambda writer: writer.all_sources())
-
-    def register(self, source: Source) -> Source:
-        def register(writer: ClickHouseWriter) -> Source:
-            writer.register([source])
-            return writer.source(source.source_id) or source
-
-        return self._write(register)
-
-    def register_all(self, sources: Sequence[Source]) -> None:
-        self._write(lambda writer: writer.register(sources))
-
-    def position(self, source_id: str) -> int | None:
-        found = self._write(lambda writer: writer.source(source_id))
-        return None if found is None else found.position
-
     def prepare(self, batch: Batch) -> Batch:
         return batch
 
-    def write(self, batches: Sequence[Batch]) -> None:
-        self._write(lambda writer: writer.write(batches))
-
-    def forget(self, source_ids: Sequence[str], *, with_records: bool = False) -> int:
-        return self._write(lambda writer: writer.forget(source_ids, with_records=with_records))
-
     def summarize(self, *, in_background: bool = False) -> None:
         """There is nothing beside records: the server reads them as fast as blocks would be."""
-
-    def report(self, processor: str, statuses: Sequence[SourceStatus]) -> None:
-        self._write(lambda writer: writer.report(processor, statuses))
-
-    def version_of(self, customer_id: str | None) -> int | None:  # noqa: ARG002  # others may write
-        return None
-
-    def snapshot(self) -> AbstractAsyncContextManager[ClickHouseStore]:
-        return contextlib.nullcontext(self)
 
     stats = asked(stats_query.stats)
     customers = asked(customers_query.customers)
@@ -131,16 +91,7 @@ class ClickHouseStore:
         status = await self._ask(
             lambda asked_of: log_queries.status(asked_of, self._store_id or "", self._heard)
         )
-        if status.sources:
-            return status
-        version, stored = self._stored
-        if version != status.version:
-            stored = await self._ask(log_queries.stored_sources)
-            self._stored = (status.version, stored)
-        return replace(status, sources=stored)
-
-    async def series(self) -> int | None:
-        return None
+        return await self._with_sources(status, lambda: self._ask(log_queries.stored_sources))
 
     async def ping(self) -> None:
         await self._ask(_ping)
@@ -171,7 +122,7 @@ class ClickHouseStore:
             if self._store_id is None:
                 self._store_id = tables.prepare(self._connection)
 
-    def _write(self, work: Callable[[ClickHouseWriter], _Result]) -> _Result:
+    def _write(self, work: Callable[[ServerWriter], _Result]) -> _Result:
         self._prepare()
         with errors_translated(self._address):
             return work(self._writer)

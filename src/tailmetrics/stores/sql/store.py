@@ -6,9 +6,7 @@ import asyncio
 import contextlib
 import threading
 import weakref
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import AbstractAsyncContextManager
-from dataclasses import replace
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import polars as pl
@@ -16,13 +14,13 @@ import sqlalchemy as sa
 
 from tailmetrics.errors import SettingsError, StoreUnavailable
 from tailmetrics.settings import Settings
-from tailmetrics.sources import Batch, Source
+from tailmetrics.sources import Batch
 from tailmetrics.stats import RecordsQuery, StoreStatus
-from tailmetrics.status import SourceStatus
-from tailmetrics.stores.base import READ_AHEAD, asked
+from tailmetrics.stores.base import asked
 from tailmetrics.stores.loop_thread import LoopThread
 from tailmetrics.stores.record_pages import pages
 from tailmetrics.stores.results import took_too_long
+from tailmetrics.stores.server_store import ServerStore, ServerWriter
 from tailmetrics.stores.sql import notes, records_query, schema
 from tailmetrics.stores.sql.changes import changes
 from tailmetrics.stores.sql.dialect import Database, errors_translated, parameters_refused
@@ -41,17 +39,16 @@ _POOL_SAYS_SECONDS = 0.5
 _STOP_SECONDS = 2.0  # for a statement that was told to end
 
 
-class SqlStore:
+class SqlStore(ServerStore):
     """A Store in a database.
 
     What queries need is imported with the first one, as a load has none. A server that is away when the store
     is opened is waited for.
     """
 
-    read_ahead = READ_AHEAD
-
     def __init__(self, settings: Settings) -> None:
         """Open the database and make its tables. Raises SchemaMismatch or StoreError."""
+        super().__init__()
         self._timeout_seconds = settings.query_timeout_seconds
         self._database = _database(settings)
         self.commit_lines = self._database.commit_lines
@@ -63,8 +60,6 @@ class SqlStore:
         self._lock = threading.Lock()
         self._prepared = False
         self._closed = False
-        self._stored: tuple[str, tuple[SourceStatus, ...]] = ("", ())
-        self._heard: dict[str, tuple[float, float]] = {}  # of processors, as `is_alive` has it
         self._summaries = SqlSummaries(self._reading, self._engine, self._database)
         self._cache = BlockCache()
         self._loop = LoopThread("sql-queries", self._database.name)
@@ -77,43 +72,8 @@ class SqlStore:
             self.close()
             raise
 
-    def sources(self, node_id: str | None) -> Sequence[Source]:
-        return self._write(lambda writer: writer.sources(node_id))
-
-    def all_sources(self) -> Sequence[Source]:
-        return self._write(lambda writer: writer.all_sources())
-
-    def register(self, source: Source) -> Source:
-        def register(writer: SqlWriter) -> Source:
-            writer.register([source])
-            return writer.source(source.source_id) or source
-
-        return self._write(register)
-
-    def register_all(self, sources: Sequence[Source]) -> None:
-        self._write(lambda writer: writer.register(sources))
-
-    def position(self, source_id: str) -> int | None:
-        found = self._write(lambda writer: writer.source(source_id))
-        return None if found is None else found.position
-
     def prepare(self, batch: Batch) -> Batch:
         return self._writer.prepare(batch)
-
-    def write(self, batches: Sequence[Batch]) -> None:
-        self._write(lambda writer: writer.write(batches))
-
-    def forget(self, source_ids: Sequence[str], *, with_records: bool = False) -> int:
-        return self._write(lambda writer: writer.forget(source_ids, with_records=with_records))
-
-    def report(self, processor: str, statuses: Sequence[SourceStatus]) -> None:
-        self._write(lambda writer: writer.report(processor, statuses))
-
-    def version_of(self, customer_id: str | None) -> int | None:  # noqa: ARG002  # others may write
-        return None
-
-    def snapshot(self) -> AbstractAsyncContextManager[SqlStore]:
-        return contextlib.nullcontext(self)
 
     stats = asked(Queries.stats)
     customers = asked(Queries.customers)
@@ -141,16 +101,7 @@ class SqlStore:
     async def status(self) -> StoreStatus:
         self.check_present()
         status = await self._ask(lambda queries: queries.status(self._heard))
-        if status.sources:
-            return status
-        version, stored = self._stored
-        if version != status.version:
-            stored = await self._ask(Queries.stored_sources)
-            self._stored = (status.version, stored)
-        return replace(status, sources=stored)
-
-    async def series(self) -> int | None:
-        return None
+        return await self._with_sources(status, lambda: self._ask(Queries.stored_sources))
 
     async def ping(self) -> None:
         self.check_present()
@@ -200,7 +151,7 @@ class SqlStore:
         with parameters_refused(self._database):
             return self._engine.connect()
 
-    def _write(self, work: Callable[[SqlWriter], _Result]) -> _Result:
+    def _write(self, work: Callable[[ServerWriter], _Result]) -> _Result:
         self._prepare()
         with errors_translated(self._database):
             return work(self._writer)
