@@ -218,6 +218,18 @@ class TrendsQuery:
         span = (self.end - self.start) // timedelta(microseconds=1)
         return max(1, -(-span // self.parts))
 
+    @property
+    def counts(self) -> CountsQuery:
+        """What tells of these customers how many requests each part has."""
+        return CountsQuery(
+            self.start,
+            self.end,
+            self.part_us,
+            self.failures,
+            customer_ids=self.customer_ids,
+            only=self.only,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Trend:

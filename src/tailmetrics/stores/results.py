@@ -247,6 +247,13 @@ def counts_of_rows(query: CountsQuery, rows: pl.DataFrame) -> pl.DataFrame:
     return counted.agg(pl.len().alias("requests"), bad.sum().alias("bad")).cast(COUNTS_SCHEMA)  # type: ignore[arg-type]
 
 
+def failed_sql(failures: Failures) -> str:
+    """Whether a request failed, as an expression in SQL over the column status_code."""
+    rule = FAILURE_RULES[failures]
+    others = "".join(f" OR status_code = {status}" for status in rule.others)
+    return f"(status_code >= {rule.least}{others})"
+
+
 def trends_of(query: TrendsQuery, counted: Iterable[tuple[str, int, int, int]]) -> list[Trend]:
     """Trends from rows (customer_id, part, requests, failed), which add up; parts without one have none."""
     requests = {customer_id: [0] * query.parts for customer_id in query.customer_ids}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tailmetrics.stats import Failures, Summary
-from tailmetrics.stores.results import FAILURE_RULES, summary_of
+from tailmetrics.stores.results import failed_sql, summary_of
 from tailmetrics.stores.windowing import by_piece
 from tailmetrics.windows import Piece
 
@@ -47,10 +47,3 @@ def window_key(pieces: Sequence[Piece]) -> str:
         return f"if(time_us < {us}, {earlier}, {later})"
 
     return by_piece(pieces, start_in, choose)
-
-
-def failed_sql(failures: Failures) -> str:
-    """Whether a request failed, as an expression."""
-    rule = FAILURE_RULES[failures]
-    others = "".join(f" OR status_code = {status}" for status in rule.others)
-    return f"(status_code >= {rule.least}{others})"

@@ -16,11 +16,10 @@ from tailmetrics.stats import (
     TrendsQuery,
 )
 from tailmetrics.stores.base import COUNTS_SCHEMA
-from tailmetrics.stores.clickhouse.aggregates import failed_sql
 from tailmetrics.stores.clickhouse.conditions import of_query, within
 from tailmetrics.stores.clickhouse.reader import Statements
 from tailmetrics.stores.clickhouse.stats_query import check_known
-from tailmetrics.stores.results import trends_of
+from tailmetrics.stores.results import failed_sql, trends_of
 from tailmetrics.windows import to_us
 
 _P99 = "quantileExactInclusive(0.99)(duration)"
@@ -64,18 +63,7 @@ async def breakdown(statements: Statements, query: BreakdownQuery) -> Breakdown:
 
 async def trends(statements: Statements, query: TrendsQuery) -> Sequence[Trend]:
     """Raises StoreUnavailable."""
-    counted = await counts(
-        statements,
-        CountsQuery(
-            query.start,
-            query.end,
-            query.part_us,
-            query.failures,
-            customer_ids=query.customer_ids,
-            only=query.only,
-        ),
-    )
-    return trends_of(query, counted.iter_rows())
+    return trends_of(query, (await counts(statements, query.counts)).iter_rows())
 
 
 async def counts(statements: Statements, query: CountsQuery) -> pl.DataFrame:

@@ -128,17 +128,7 @@ class Queries:
     async def trends(self, query: TrendsQuery) -> Sequence[Trend]:
         if query.only == ALL_REQUESTS:
             return await answers.trends(self._summaries, query)
-        counted = await self.counts(
-            CountsQuery(
-                query.start,
-                query.end,
-                query.part_us,
-                query.failures,
-                customer_ids=query.customer_ids,
-                only=query.only,
-            )
-        )
-        return trends_of(query, counted.iter_rows())
+        return trends_of(query, (await self.counts(query.counts)).iter_rows())
 
     async def counts(self, query: CountsQuery) -> pl.DataFrame:
         if counts_query.is_in_blocks(query):

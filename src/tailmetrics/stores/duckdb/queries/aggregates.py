@@ -12,7 +12,7 @@ from enum import Enum
 
 from tailmetrics.stats import Failures
 from tailmetrics.stores.duckdb.queries.conditions import Condition
-from tailmetrics.stores.results import FAILURE_RULES
+from tailmetrics.stores.results import failed_sql
 from tailmetrics.stores.windowing import by_piece
 from tailmetrics.windows import Piece
 
@@ -79,13 +79,6 @@ def window_key(pieces: Sequence[Piece]) -> str:
         return f"CASE WHEN epoch_us(timestamp) < {us} THEN {earlier} ELSE {later} END"
 
     return by_piece(pieces, start_in, choose)
-
-
-def failed_sql(failures: Failures) -> str:
-    """Whether a request failed, as an expression."""
-    rule = FAILURE_RULES[failures]
-    others = "".join(f" OR status_code = {status}" for status in rule.others)
-    return f"(status_code >= {rule.least}{others})"
 
 
 def _in_memory(rows: str, shown_key: str) -> str:

@@ -25,12 +25,11 @@ from tailmetrics.stores.duckdb.queries.aggregates import (
     Method,
     aggregates_sql,
     counts_sql,
-    failed_sql,
 )
 from tailmetrics.stores.duckdb.queries.conditions import Condition, of_customer, within
 from tailmetrics.stores.duckdb.queries.reader import Reader
 from tailmetrics.stores.duckdb.queries.stats_query import check_known, edges, with_memory_or_disk
-from tailmetrics.stores.results import can_be_stored, trends_of
+from tailmetrics.stores.results import can_be_stored, failed_sql, trends_of
 from tailmetrics.windows import from_us, to_us
 
 
