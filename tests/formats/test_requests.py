@@ -156,6 +156,17 @@ def test_a_request_without_an_answer_is_a_record_with_status_0(status: str) -> N
     assert parsed.records["status_code"].to_list() == [200, 0]
 
 
+@pytest.mark.parametrize("lines", [1, 200])
+@pytest.mark.parametrize("rest", ["0 0.1", "- 0.1", "-1 0.1", "20 0.1", "\0!! !"])
+@pytest.mark.parametrize("end", ["é", "€", "😀"])
+def test_a_path_that_ends_in_no_ascii_before_a_status_of_few_digits_is_read_as_the_rules_read_it(
+    end: str, rest: str, lines: int
+) -> None:
+    line = f"2024-10-10 00:00:00 cust_1 /{end}{'' if rest[0] == chr(0) else ' '}{rest}\n"
+    data = line.encode() * lines
+    same(requests().parse(data, 0), by_rules(format_options("requests")).parse(data, 0))
+
+
 @pytest.mark.parametrize("duration", ["-", "", "-1", "-1.0", "-1.000"])
 def test_an_unknown_duration_is_null_and_the_request_a_record(duration: str) -> None:
     parsed = requests().parse(f"{GOOD}\n{GOOD.replace('0.388', duration)}\n".encode(), 0)

@@ -46,8 +46,9 @@ class Scan:
     """Lines, which of them may be clean, and of these, in order, where the fields are.
 
     `starts` and `ends` are those of the lines, the others the positions of the spaces behind three fields,
-    all in `lines.data`; `path_ends` only if the status has three digits, which is left to whoever reads it.
-    `times` are microseconds since 1970 of the local clock, `tails` the last eight bytes of each line.
+    all in `lines.data`. Between `path_ends` and `status_ends` is a status of three signs, of which whoever
+    reads it sees whether they are digits. `times` are microseconds since 1970 of the local clock, `tails` the
+    last eight bytes of each line.
     """
 
     lines: Lines
@@ -80,6 +81,8 @@ def scan_lines(lines: Lines, max_line_bytes: int) -> Scan:
     status_ends = ends - 1 - bytes_until(whole, ends, tails, backwards=True)
     path_ends = status_ends - _STATUS_BYTES
     real &= (customers < customer_ends) & (customer_ends + 1 < path_ends)
+    # Else it is no end of a path, and may be within a character.
+    real &= array.take(path_ends, mode="clip") == _SPACE
     if not (real.all() and clean.all() and _has_no_other_marks(array, lines, feeds)):
         marks = np.add.reduceat((array <= _SPACE).view(np.uint8), lines.starts, dtype=np.int32)
         real &= (marks == _MARKS_OF_LINE + (lines.ends < feeds))[chosen]
