@@ -93,7 +93,7 @@ def is_alive(processor: str, at: float, heard: dict[str, tuple[float, float]]) -
 
 
 def stored_statuses(sources: Iterable[Source]) -> tuple[SourceStatus, ...]:
-    """What is known of files when no processor says anything: how far each is in the store."""
+    """What is known of files, by path, when no processor says anything: how far each is in the store."""
     return tuple(
         SourceStatus(
             source_id=source.source_id,
@@ -108,7 +108,7 @@ def stored_statuses(sources: Iterable[Source]) -> tuple[SourceStatus, ...]:
             state="stored",
             updated_at=source.committed_at,
         )
-        for source in sources
+        for source in sorted(sources, key=lambda source: (source.path, source.source_id))
         if not source.is_message
     )
 
