@@ -73,6 +73,10 @@ class Server:
     def pause(self) -> None:
         """It keeps its connections and answers nothing."""
         self._signal(signal.SIGSTOP)
+        if self._process is not None:
+            tasks = Path(f"/proc/{self._process.pid}/task")
+            while any(_state(task) != "T" for task in tasks.iterdir()):
+                time.sleep(0.001)
 
     def go_on(self) -> None:
         self._signal(signal.SIGCONT)
@@ -114,6 +118,13 @@ class Server:
 
 
 _Kind = TypeVar("_Kind", bound=Server)
+
+
+def _state(task: Path) -> str:
+    """Of a thread, as a letter: T is stopped, as is one that has ended meanwhile."""
+    with contextlib.suppress(OSError):
+        return (task / "stat").read_text().rpartition(")")[2].split()[0]
+    return "T"
 
 
 class PostgreSQL(Server):
