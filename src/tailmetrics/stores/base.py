@@ -80,7 +80,7 @@ class Writes(Protocol):
         ...
 
     def all_sources(self) -> Sequence[Source]:
-        """Every source there is, those of messages too."""
+        """Every source there is, those of messages too, each where it stands for good."""
         ...
 
     def register(self, source: Source) -> Source:

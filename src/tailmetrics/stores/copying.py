@@ -133,8 +133,9 @@ async def _check_rest(store: Store, which: str) -> None:
 
 
 async def _contents(store: Store) -> _Contents:
-    status = await store.status()
+    # Sources first: who asks for them all has commits ended that were interrupted, which changes the counts.
     sources = {source.source_id: source for source in store.all_sources()}
+    status = await store.status()
     return _Contents(sources, status.records, status.rejects, status.blanks)
 
 

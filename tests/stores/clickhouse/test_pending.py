@@ -12,11 +12,15 @@ import pytest
 from tailmetrics.errors import PositionConflict, StoreUnavailable
 from tailmetrics.settings import Settings
 from tailmetrics.sources import Batch, Source
+from tailmetrics.stats import RejectsQuery
 from tailmetrics.stores.clickhouse.connection import Connection
 from tailmetrics.stores.clickhouse.log import Entry
 from tailmetrics.stores.clickhouse.store import ClickHouseStore
+from tailmetrics.stores.copying import copy
+from tailmetrics.stores.in_memory import InMemoryStore
 from tests.builders import LINE_BYTES, Record, at, batch_of, moved, source_of
 from tests.stores.clickhouse.tables import Tables
+from tests.stores.conftest import Ask
 
 pytestmark = pytest.mark.servers
 
@@ -167,6 +171,26 @@ class TestInterrupted:
         assert store._writer._log.claim(Entry()) is not None
         written(store, batches)
         assert_each_once(tables, batches)
+
+    def test_a_copy_has_what_the_store_has_once_the_commit_is_ended(
+        self, store: ClickHouseStore, settings: Settings, tables: Tables, interrupt: Any, ask: Ask[Any]
+    ) -> None:
+        for number, table in enumerate(("rejects", "records", "done")):
+            batches = two_batches(store.register(source_of(f"{number}.log", inode=number)))
+            interrupt(store._connection, table, cut("before"))
+            with pytest.raises(StoreUnavailable, match="cut"):
+                store.write(batches[:1])
+            origin, target = ClickHouseStore(settings), InMemoryStore()
+            summary = ask(copy(origin, target, "the old one", lambda *_: None))
+            origin.close()
+            position = store.position(batches[0].source_id)
+            status, rejects = ask(store.status()), ask(store.rejects(RejectsQuery())).rejects
+            counted = (summary.records, summary.rejects, summary.blanks)
+            assert counted == (status.records, status.rejects, status.blanks)
+            assert ask(target.rejects(RejectsQuery())).rejects == rejects
+            assert target.position(batches[0].source_id) == position
+            written(store, batches)
+            assert_each_once(tables, batches)
 
 
 class TestLateWriter:

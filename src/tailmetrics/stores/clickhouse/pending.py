@@ -79,6 +79,13 @@ class Settlement:
             self._settled = min([last, *(entry.number - 1 for entry in pending)])
         return bool(ending)
 
+    def settle_all(self) -> None:
+        """End all that is pending now, whoever writes it."""
+        if pending := self._log.pending():
+            for entry in pending:
+                self._end(entry)
+            self._log.reread()
+
     def missing(self) -> set[int]:
         """The numbers of entries whose rows are not all there."""
         return {

@@ -49,6 +49,9 @@ class ClickHouseWriter:
         return self._standing(self._log.of_node(node_id))
 
     def all_sources(self) -> Sequence[Source]:
+        """All there are, none of them in the midst of a commit that was interrupted."""
+        with self._lock:
+            self._settlement.settle_all()
         return self._standing(self._log.of_all())
 
     def _standing(self, places: Sequence[Place]) -> Sequence[Source]:
