@@ -20,6 +20,7 @@ import polars as pl
 from tailmetrics.errors import StoreUnavailable
 from tailmetrics.sources import MESSAGES_NODE, Checkpoint, Source
 from tailmetrics.stores.clickhouse.connection import Connection, listed, quoted
+from tailmetrics.stores.clickhouse.schema import IS_REJECT
 from tailmetrics.windows import from_us, to_us
 
 _MOST_PLACES = 200_000  # of sources, in memory
@@ -60,7 +61,7 @@ STATE = (
 # Entries whose records may not be all there, with their ages.
 PENDING = (
     "SELECT number, writer, records, rejects, kept_rejects, blanks, spans, "
-    "toUnixTimestamp64Micro(now64(6)) - written_us FROM log WHERE source_id = '' AND is_done = 0 "
+    "toUnixTimestamp64Micro(now64(6)) - written_us, source FROM log WHERE source_id = '' AND is_done = 0 "
     "AND number NOT IN (SELECT number FROM done) "
     "AND number NOT IN (SELECT undoes FROM log WHERE source_id = '' AND undoes > 0) ORDER BY number"
 )
@@ -77,8 +78,20 @@ class State:
 
 
 @dataclass(frozen=True, slots=True)
+class Expired:
+    """Rejects that an entry deletes: those seen before a time, of commits below a number."""
+
+    seen_us: int
+    commit: int
+
+    @property
+    def where(self) -> str:
+        return f"{IS_REJECT} AND seen_us < {self.seen_us} AND commit < {self.commit}"
+
+
+@dataclass(frozen=True, slots=True)
 class Pending:
-    """An entry of which it is not known that its records are all there."""
+    """An entry of which it is not known that its records are all there, or what it deletes is gone."""
 
     number: int
     writer: str
@@ -88,6 +101,11 @@ class Pending:
     blanks: int
     spans: str
     age_us: int
+    source: str
+
+    @property
+    def expired(self) -> Expired | None:
+        return Expired(**json.loads(self.source)) if self.source else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +123,7 @@ class Place:
 class Entry:
     """What is to be committed: numbers of lines, the times that they touch, sources as they are then.
 
-    Without records and rejects to come it is done at once.
+    Without records and rejects to come, or to be deleted, it is done at once.
     """
 
     records: int = 0
@@ -114,11 +132,12 @@ class Entry:
     blanks: int = 0
     spans: str = ""
     undoes: int = 0
+    expired: Expired | None = None
     places: Sequence[Place] = ()
 
     @property
     def is_done(self) -> bool:
-        return self.records <= 0 and not self.kept_rejects
+        return self.records <= 0 and not self.kept_rejects and self.expired is None
 
 
 class Log:
@@ -192,6 +211,12 @@ class Log:
     def pending(self) -> Sequence[Pending]:
         return [Pending(*row) for row in self._connection.rows(PENDING)]
 
+    def first_pending(self) -> int:
+        """The number below which no entry is pending that is told by its rows, and has to keep them."""
+        self.reread()
+        last = self.state.number
+        return min([last + 1, *(entry.number for entry in self.pending() if entry.expired is None)])
+
     def claim(self, entry: Entry) -> int | None:
         """Write the entry behind `state`; its number, or None when others were, or may have been, quicker.
 
@@ -225,6 +250,11 @@ class Log:
         """The records of an entry are all there."""
         rows = pl.DataFrame({"number": [number]}, {"number": pl.UInt64()})
         self._connection.insert("done", rows, str(number))
+
+    def delete_expired(self, number: int, expired: Expired) -> None:
+        """Delete what an entry says is expired, again if somebody did before; with that it is done."""
+        self._connection.delete("rejects", expired.where)
+        self.done(number)
 
     def trim(self) -> None:
         """Delete old entries, and sources that are gone, below all that is pending."""
@@ -279,6 +309,7 @@ class Log:
             "all_rejects": after.rejects,
             "all_blanks": after.blanks,
             "spans": entry.spans,
+            "source": "" if entry.expired is None else json.dumps(asdict(entry.expired)),
         }
         sources = [
             {

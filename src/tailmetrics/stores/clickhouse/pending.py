@@ -67,7 +67,7 @@ class Settlement:
         if not open_ and not self._log.is_behind:
             return False
         last = self._log.state.number
-        pending = self._log.pending()
+        pending = [entry for entry in self._log.pending() if entry.expired is None]
         ending = [entry for entry in pending if entry.number in open_ or entry.writer == self._log.writer]
         for entry in ending:
             self._end(entry)
@@ -98,6 +98,9 @@ class Settlement:
         """Bring an entry to the end that its rows tell, once none can come any more."""
         entry = self._when_over(entry)
         if entry is None:
+            return
+        if entry.expired is not None:
+            self._log.delete_expired(entry.number, entry.expired)
             return
         for table in self._tables(entry.records, entry.kept_rejects):
             for settings in self._shards(table):

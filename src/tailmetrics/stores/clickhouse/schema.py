@@ -12,7 +12,8 @@ kept with each part, as no index leads to them.
 `log` says what was committed, entry by entry: a row without `source_id` is the commit, with sums over all up
 to it, and beside it, with entry 0, are the sources as they are behind it and were `before`. Each number has
 one writer, the first to insert it. An entry is pending until `is_done` says that its records are all there,
-or its number is in `done`, or another entry `undoes` it.
+or its number is in `done`, or another entry `undoes` it; one that deletes rejects, which its `source` names,
+until they are gone.
 
 On a cluster `records` is Distributed over the shards, each customer on one of them; all other tables are
 whole on every replica of every shard.

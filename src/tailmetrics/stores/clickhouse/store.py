@@ -112,6 +112,7 @@ class ClickHouseStore(ServerStore):
             return
         self._closed = True
         self._reader.close()
+        self._writer.close()
         self._connection.close()
 
     def _prepare(self) -> None:

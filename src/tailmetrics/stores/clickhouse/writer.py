@@ -18,6 +18,7 @@ from tailmetrics.settings import Settings
 from tailmetrics.sources import Batch, Source
 from tailmetrics.status import SourceStatus
 from tailmetrics.stores.clickhouse.connection import Connection, listed
+from tailmetrics.stores.clickhouse.expiry import Expiry
 from tailmetrics.stores.clickhouse.log import KEPT_ENTRIES, Entry, Log, Place, now
 from tailmetrics.stores.clickhouse.pending import Settlement
 from tailmetrics.stores.clickhouse.rows import record_rows, reject_rows
@@ -42,7 +43,8 @@ class ClickHouseWriter:
         name = f"process {os.getpid()} on {socket.gethostname()} ({secrets.token_hex(4)})"
         self._log = Log(connection, name)
         self._settlement = Settlement(connection, self._log)
-        self._upkeep = Upkeep(connection, self._log, settings)
+        self._upkeep = Upkeep(connection, self._log, settings.max_rejects_kept)
+        self._expiry = Expiry(connection, name, settings)
         self._lock = threading.Lock()
 
     def sources(self, node_id: str | None) -> Sequence[Source]:
@@ -111,7 +113,7 @@ class ClickHouseWriter:
     def write(self, batches: Sequence[Batch]) -> None:
         """Commit all batches together or nothing of them. Raises PositionConflict."""
         with self._lock:
-            self._upkeep.expire()
+            self._expiry.begin()
             if not batches:
                 return
             kept = kept_of_source(self._max_rejects_kept)
@@ -134,6 +136,9 @@ class ClickHouseWriter:
         said = json.dumps([asdict(status) for status in statuses], default=datetime.isoformat)
         row = pl.DataFrame({"processor": [processor], "said_us": [to_us(now())], "statuses": [said]})
         self._connection.insert("reports", row, secrets.token_hex(8))
+
+    def close(self) -> None:
+        self._expiry.close()
 
     def _commit(self, batches: Sequence[Batch], entry: Entry, rows: Mapping[str, pl.DataFrame]) -> int:
         """Claim the entry and insert its rows, again where somebody shut them out; its number."""
