@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tailmetrics.status import SourceStatus
 from tailmetrics.stores.clickhouse import log as module
 from tailmetrics.stores.clickhouse.connection import Connection
 from tailmetrics.stores.clickhouse.log import Entry, Log, Place
@@ -130,6 +131,24 @@ class TestTrim:
         assert tables.rows("SELECT source FROM log WHERE entry = 0 GROUP BY source") != []
         assert [place.source.path for place in log.of_node("node")] == ["/logs/kept"]
         assert tables.rows("SELECT count() FROM log WHERE is_gone") == [("0",)]
+
+    def test_reports_of_processors_that_ended_days_ago_go(
+        self, store: ClickHouseStore, tables: Tables, ask: Ask[Any]
+    ) -> None:
+        said = SourceStatus("id", "/logs/one.log", 1, 2, 0, 0, 0, 0, 0.0, "live")
+        store.report("one", [said])
+        tables.rows("INSERT INTO reports SELECT 'other', said_us - 90000000000, 'none' FROM reports")
+        Log(store._connection, "one").trim()
+        assert tables.rows("SELECT processor FROM reports") == [("one",)]
+        assert ask(store.status()).sources == (said,)
+
+    def test_reports_of_days_ago_are_not_read(
+        self, store: ClickHouseStore, tables: Tables, ask: Ask[Any]
+    ) -> None:
+        tables.rows("INSERT INTO reports VALUES ('other', 0, 'no JSON')")
+        store.report("one", [])
+        ask(store.status())
+        assert list(store._heard) == ["one"]
 
 
 class TestStore:

@@ -20,7 +20,7 @@ import polars as pl
 from tailmetrics.errors import StoreUnavailable
 from tailmetrics.sources import MESSAGES_NODE, Checkpoint, Source
 from tailmetrics.stores.clickhouse.connection import Connection, listed, quoted
-from tailmetrics.stores.clickhouse.schema import IS_REJECT
+from tailmetrics.stores.clickhouse.schema import IS_OLD_REPORT, IS_REJECT
 from tailmetrics.windows import from_us, to_us
 
 _MOST_PLACES = 200_000  # of sources, in memory
@@ -257,7 +257,9 @@ class Log:
         self.done(number)
 
     def trim(self) -> None:
-        """Delete old entries, and sources that are gone, below all that is pending."""
+        """Delete old reports; old entries, and sources that are gone, below all that is pending."""
+        if self._connection.rows(f"SELECT 1 FROM reports WHERE {IS_OLD_REPORT} LIMIT 1"):
+            self._connection.delete("reports", IS_OLD_REPORT)
         below = min([self.state.number - KEPT_ENTRIES, *(entry.number for entry in self.pending())])
         if below <= 0:
             return

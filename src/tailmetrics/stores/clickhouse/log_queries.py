@@ -13,7 +13,7 @@ from tailmetrics.status import SourceStatus, is_alive, status_of, stored_statuse
 from tailmetrics.stores.base import Changes
 from tailmetrics.stores.clickhouse.log import LATEST, PENDING, SOURCES, STATE, Pending, State, place_of_row
 from tailmetrics.stores.clickhouse.reader import Statements
-from tailmetrics.stores.clickhouse.schema import IS_REJECT
+from tailmetrics.stores.clickhouse.schema import IS_OLD_REPORT, IS_REJECT
 from tailmetrics.stores.cursors import LAST, place_of
 from tailmetrics.stores.results import rejects_page
 from tailmetrics.stores.summaries.manifest import spans_of_text
@@ -37,7 +37,7 @@ async def status(statements: Statements, store_id: str, heard: dict[str, tuple[f
     """Without the sources when no processor that lives said of them; `heard` is that of `is_alive`."""
     now = await _committed(statements)
     reports = await statements.frame(
-        "SELECT processor, said_us, statuses FROM reports "
+        f"SELECT processor, said_us, statuses FROM reports WHERE NOT ({IS_OLD_REPORT}) "
         "ORDER BY processor, said_us DESC LIMIT 1 BY processor"
     )
     said = tuple(

@@ -28,6 +28,8 @@ SCHEMA_VERSION = 1
 
 IS_REQUEST = "status_code >= 0"
 IS_REJECT = "source_id != ''"
+# A processor says one in a few seconds, and a new one has another name.
+IS_OLD_REPORT = "said_us < toUnixTimestamp64Micro(now64(6)) - 86400000000"
 
 # An insert of the same token as one of so many before it changes nothing.
 _WINDOW = 10_000
