@@ -4,7 +4,7 @@
 what is in the folder when it is started again.
 
 What is real: the engine, all of its SQL, tables on the disk, settings and parameters of queries, formats, the
-numbers of errors. What is not: there are two users, neither of whom the engine knows; a client that goes
+numbers of errors. What is not: there are three users, none of whom the engine knows; a client that goes
 away does not end its query; `query_id` is found by KILL QUERY alone; answers come whole and uncompressed,
 without a summary; there are no sessions. There is no cluster: nothing Replicated or Distributed, and no
 Keeper.
@@ -29,6 +29,7 @@ import lz4.frame
 from tests.servers import PASSWORD, USER
 
 READER = "reader"  # who may change nothing, with the same password
+WRITER = "writer"  # who may not delete
 
 _NO_SETTINGS = {
     *("query", "database", "query_id", "session_id", "session_timeout", "wait_end_of_query", "buffer_size"),
@@ -90,14 +91,18 @@ class _Handler(BaseHTTPRequestHandler):
             for name, value in given.items()
             if name not in _NO_SETTINGS and not name.startswith("param_")
         }
+        query = given.get("query", "").encode()
         if "query_id" in given:
             settings["log_comment"] = given["query_id"]
         if user == READER:
             settings["readonly"] = "1"
+        if user == WRITER and b"DELETE" in (query or body).upper():
+            if (query or body).startswith(b"CHECK GRANT"):
+                return b"0\n"
+            raise _Refused("Code: 497. DB::Exception: writer: Not enough privileges. (ACCESS_DENIED)")
         if settings:
             quoted = (f"{name} = '{value.translate(_ESCAPED)}'" for name, value in settings.items())
             connection.query("SET " + ", ".join(quoted))
-        query = given.get("query", "").encode()
         insert = _INSERT.match(query + b"\n" + body if query else body)
         if insert and insert[2].upper() != b"VALUES":
             data = body if query else body[insert.end() :]
@@ -115,7 +120,7 @@ class _Handler(BaseHTTPRequestHandler):
         user, key = self.headers.get("X-ClickHouse-User", ""), self.headers.get("X-ClickHouse-Key", "")
         if given := self.headers.get("Authorization", "").removeprefix("Basic "):
             user, _, key = base64.b64decode(given).decode().partition(":")
-        if user not in (USER, READER) or key != PASSWORD:
+        if user not in (USER, READER, WRITER) or key != PASSWORD:
             raise _Refused(
                 f"Code: 516. DB::Exception: {user}: Authentication failed: password is incorrect, or there "
                 "is no user with such name. (AUTHENTICATION_FAILED)"

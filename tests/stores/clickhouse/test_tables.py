@@ -6,7 +6,7 @@ from tailmetrics.errors import SchemaMismatch, StoreError, StoreGone, StoreRefus
 from tailmetrics.settings import Settings, load_settings
 from tailmetrics.stores.clickhouse.store import ClickHouseStore
 from tests import servers
-from tests.stores.clickhouse.front import READER
+from tests.stores.clickhouse.front import READER, WRITER
 from tests.stores.clickhouse.tables import Tables
 
 pytestmark = pytest.mark.servers
@@ -77,3 +77,31 @@ class TestCheckAccess:
         with pytest.raises(StoreRefused, match="this user may only read"):
             reader.check_access(writes=True)
         reader.close()
+
+    def test_who_may_not_delete_is_told_so_before_anything_is_to_be_deleted(
+        self, settings: Settings, tables: Tables, clickhouse: servers.Server
+    ) -> None:
+        opened(settings)
+        writer = ClickHouseStore(load_settings(None, store_url=clickhouse.url(tables.database, user=WRITER)))
+        writer.check_access(writes=False)
+        with pytest.raises(StoreRefused, match=r"may not delete from records; .*GRANT .*ALTER DELETE"):
+            writer.check_access(writes=True)
+        with pytest.raises(
+            StoreRefused, match=r"Not enough privileges.*on a cluster also GRANT CLUSTER, REMOTE"
+        ):
+            writer._connection.delete("rejects", "1")
+        writer.close()
+
+    def test_who_may_do_all_is_not_refused_by_a_server_that_cannot_be_asked(
+        self, store: ClickHouseStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store.check_access(writes=True)
+        client = store._connection._opened()
+        command = client.command
+        monkeypatch.setattr(
+            client,
+            "command",
+            lambda sql, *given, **named: command(sql.replace("CHECK GRANT", "CHECK RIGHT"), *given, **named),
+        )
+        store.check_access(writes=True)
+        assert store._connection.may_delete("log")

@@ -10,10 +10,11 @@ from typing import Any, Final
 import polars as pl
 from clickhouse_connect import get_client
 from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from tailmetrics.stores.clickhouse import schema
 from tailmetrics.stores.clickhouse.address import Address
-from tailmetrics.stores.clickhouse.errors import errors_translated
+from tailmetrics.stores.clickhouse.errors import SYNTAX_ERROR, code_of, errors_translated
 
 WRITE_SECONDS: Final = 120.0  # the longest that a statement may take
 _WHOLE: Final = 1 << 40
@@ -76,6 +77,17 @@ class Connection:
         """Delete rows, which nobody sees any more when this returns."""
         cluster = self.address.cluster
         self.run(f"DELETE FROM {schema.stored(table, cluster)} WHERE {where}")
+
+    def may_delete(self, table: str) -> bool:
+        """Whether the user may delete rows; a server that does not know the question says yes."""
+        name = schema.local(table, self.address.cluster)
+        with errors_translated(self.address):
+            try:
+                return self._opened().command(f"CHECK GRANT ALTER DELETE ON {name}") != 0
+            except ClickHouseError as error:
+                if code_of(error) == SYNTAX_ERROR:
+                    return True
+                raise
 
     def shards(self) -> Sequence[int]:
         """The numbers of the shards of the cluster, none where there is no cluster."""

@@ -15,9 +15,11 @@ from tailmetrics.errors import StoreError, StoreGone, StoreRefused, StoreUnavail
 from tailmetrics.stores.clickhouse.address import Address
 
 UNKNOWN_TABLE: Final = 60
+SYNTAX_ERROR: Final = 62
 _TIMED_OUT = {159, 160}
 _FULL_SECONDS = 5.0  # after which parts may have been merged
 
+_NOT_GRANTED = 497
 _READONLY = 164
 _REFUSALS = {
     81: "create it (CREATE DATABASE {database}), or name another one in STORE_URL",
@@ -27,8 +29,9 @@ _REFUSALS = {
         "and %40",
     ),
     195: "this user may not connect from here; its HOST at the server must allow it",
-    497: "to read, GRANT SELECT ON {database}.* TO user; to write, GRANT SELECT, INSERT, ALTER DELETE, "
-    "CREATE TABLE, CREATE VIEW ON {database}.* TO user",
+    _NOT_GRANTED: "to read, GRANT SELECT ON {database}.* TO user; to write, GRANT SELECT, INSERT, ALTER "
+    "DELETE, CREATE TABLE, CREATE VIEW ON {database}.* TO user, and on a cluster also GRANT CLUSTER, REMOTE "
+    "ON *.* and SELECT ON system.clusters",
     _READONLY: "this user may only read; name one in STORE_URL whose profile has readonly = 0",
     701: "no cluster of the name in STORE_URL is in the server's remote_servers; SELECT cluster FROM "
     "system.clusters lists them",
@@ -79,6 +82,11 @@ def errors_translated(address: Address) -> Iterator[None]:
 def code_of(error: BaseException) -> int | None:
     """The number that the server gave an error, if it comes from there."""
     return getattr(error, "code", None)
+
+
+def not_granted(address: Address, text: str) -> StoreRefused:
+    """The error of somebody who lacks a right, before the server has to say so."""
+    return StoreRefused(f"{address}: {text}; {_REFUSALS[_NOT_GRANTED].format(database=address.database)}")
 
 
 def translate(error: ClickHouseError, address: Address) -> StoreError:

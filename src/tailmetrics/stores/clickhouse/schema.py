@@ -129,11 +129,14 @@ def names() -> Sequence[str]:
     return ("records", *_TABLES)
 
 
+def local(table: str, cluster: Cluster | None) -> str:
+    """The table of one server that has its rows."""
+    return f"{table}_local" if table == "records" and cluster is not None else table
+
+
 def stored(table: str, cluster: Cluster | None) -> str:
     """The table as a DELETE names it: where its rows are, on all servers that have some."""
-    if cluster is None:
-        return table
-    return f"{table}_local ON CLUSTER `{cluster.name}`" if table == "records" else table
+    return local(table, cluster) + (on(cluster) if table == "records" else "")
 
 
 def statements(cluster: Cluster | None) -> Iterator[str]:

@@ -9,6 +9,7 @@ import polars as pl
 
 from tailmetrics.errors import SchemaMismatch, StoreError, StoreGone, StoreRefused
 from tailmetrics.stores.clickhouse.connection import Connection
+from tailmetrics.stores.clickhouse.errors import not_granted
 from tailmetrics.stores.clickhouse.schema import SCHEMA_VERSION, daily_stats, names, statements
 
 _FOUND = "SELECT name FROM system.tables WHERE database = currentDatabase()"
@@ -50,12 +51,17 @@ def prepare(connection: Connection) -> str:
 
 
 def check_access(connection: Connection, *, writes: bool) -> None:
-    """Ask each table for nothing and, with `writes`, insert nothing: the server refuses it to who may not."""
+    """Ask each table for nothing and, with `writes`, insert nothing: the server refuses it to who may not.
+
+    Who may delete is asked for, as a DELETE of nothing rewrites parts.
+    """
     for table in names():
         nothing = f"SELECT * FROM {table} WHERE 0"
         connection.rows(nothing)
         if writes:
             connection.run(f"INSERT INTO {table} {nothing}")
+            if not connection.may_delete(table):
+                raise not_granted(connection.address, f"this user may not delete from {table}")
 
 
 def _made(connection: Connection) -> str:
