@@ -185,6 +185,15 @@ class TestRefusals:
         assert f"there is no store at {tmp_path}/no.duckdb; --from must name one" in result.stderr
         assert list(tmp_path.iterdir()) == []
 
+    def test_a_database_that_holds_no_store_is_only_read(self, run: Run, tmp_path: Path) -> None:
+        (tmp_path / "empty.sqlite").touch()
+        result = run(
+            "copy", "--from", f"sqlite:///{tmp_path}/empty.sqlite", "--to", f"sqlite:///{tmp_path}/x"
+        )
+        assert result.exit_code == 69
+        assert f"there is no store at sqlite:///{tmp_path}/empty.sqlite; expected one" in result.stderr
+        assert [(path.name, path.stat().st_size) for path in tmp_path.iterdir()] == [("empty.sqlite", 0)]
+
     def test_a_file_that_a_service_holds(self, run: Run, old: str, tmp_path: Path) -> None:
         holding = DuckDBStore(load_settings(None, store_url=old))
         result = run("copy", "--from", old, "--to", f"sqlite:///{tmp_path}/new.sqlite")

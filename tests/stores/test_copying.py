@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
@@ -11,8 +12,9 @@ from typing import Any
 import polars as pl
 import pytest
 
+from tailmetrics import stores
 from tailmetrics.errors import CopyError, RecordsRefused, Refusal, StoreError
-from tailmetrics.settings import Settings
+from tailmetrics.settings import Settings, load_settings
 from tailmetrics.sources import COPIES_NODE, Batch, Copied, Source
 from tailmetrics.stats import BreakdownQuery, CustomersQuery, RecordsQuery, RejectsQuery, StatsQuery
 from tailmetrics.status import SourceStatus
@@ -226,6 +228,18 @@ def test_a_copied_reject_was_seen_when_it_was_seen_first(store: Store, ask: Ask[
     assert ask(store.status()).rejects == 5
 
 
+def test_a_database_of_another_program_is_left_as_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "other.sqlite"
+    with contextlib.closing(sqlite3.connect(file)) as other:
+        other.execute("CREATE TABLE other (a INTEGER)")
+        other.commit()
+    before = file.read_bytes()
+    with pytest.raises(StoreError, match="there is no store at"):
+        stores.open_store(load_settings(None, store_url=f"sqlite:///{file}"), creates=False)
+    assert file.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [file]
+
+
 def test_a_store_of_other_logs_takes_them_in(full: Store, settings: Settings | Memory, ask: Ask[Any]) -> None:
     target = open_store(settings)
     own = target.register(source_of("three.log", inode=9))
@@ -299,6 +313,17 @@ def test_half_a_copy_is_not_copied_on(full: Store, ask: Ask[Any], monkeypatch: p
         ask(copy(full, half, "the old one", shown))
     with pytest.raises(CopyError, match="is itself the target of a copy that has not ended, of the old one"):
         ask(copy(half, InMemoryStore(), "half", shown))
+
+
+def test_where_there_is_no_store_to_copy_none_is_made(settings: Settings | Memory) -> None:
+    if isinstance(settings, Memory):
+        return
+    for _ in range(2):
+        with pytest.raises(StoreError, match="there is no store at"):
+            stores.open_store(settings, creates=False)
+    opened = stores.open_store(settings)
+    opened.close()
+    stores.open_store(settings, creates=False).close()
 
 
 def test_an_empty_store_is_refused(ask: Ask[Any]) -> None:

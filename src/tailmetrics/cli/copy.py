@@ -134,7 +134,7 @@ def _opened(option: str, settings: Settings) -> Iterator[Store]:
     if option == "--from" and store.is_file and not store.path.exists():
         raise CopyError(f"there is no store at {store.path}; {option} must name one")
     try:
-        opened = open_store(settings)
+        opened = open_store(settings, creates=option == "--to")
     except StoreBusy as error:
         raise StoreBusy(f"{option}: {error}") from error
     with contextlib.closing(opened):

@@ -14,6 +14,7 @@ from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypeVar, runtim
 
 import polars as pl
 
+from tailmetrics.errors import StoreError
 from tailmetrics.sources import CHUNK_LINES, Batch, Source
 from tailmetrics.stats import (
     Breakdown,
@@ -312,6 +313,11 @@ class Sorting(Protocol):
     def resting(self) -> AbstractContextManager[None]:
         """Nothing is sorted until the context ends, so that all of it can be read as quickly as can be."""
         ...
+
+
+def no_store(name: object) -> StoreError:
+    """The error of who wants to read a store that nobody has made."""
+    return StoreError(f"there is no store at {name}; expected one that `tailmetrics` has written to")
 
 
 def asked(

@@ -39,8 +39,8 @@ class ClickHouseStore(ServerStore):
 
     commit_lines = 2 * COMMIT_LINES  # each is a part, which the server has to merge
 
-    def __init__(self, settings: Settings) -> None:
-        """Make the tables where there are none. Raises SchemaMismatch or StoreError."""
+    def __init__(self, settings: Settings, *, creates: bool = True) -> None:
+        """Make the tables where there are none, if it `creates` them. Raises SchemaMismatch or StoreError."""
         super().__init__()
         self._address = Address.of(settings.store)
         self._connection = Connection(self._address)
@@ -48,6 +48,7 @@ class ClickHouseStore(ServerStore):
         self._reader = ClickHouseReader(self._address, settings.query_timeout_seconds)
         self._lock = threading.Lock()
         self._store_id: str | None = None
+        self._creates = creates
         self._closed = False
         try:
             self._prepare()
@@ -121,7 +122,7 @@ class ClickHouseStore(ServerStore):
             raise StoreUnavailable(f"{self._address} is closed")
         with self._lock:
             if self._store_id is None:
-                self._store_id = tables.prepare(self._connection)
+                self._store_id = tables.prepare(self._connection, creates=self._creates)
 
     def _write(self, work: Callable[[ServerWriter], _Result]) -> _Result:
         self._prepare()

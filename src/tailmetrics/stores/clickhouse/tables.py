@@ -8,6 +8,7 @@ import secrets
 import polars as pl
 
 from tailmetrics.errors import SchemaMismatch, StoreError, StoreGone, StoreRefused
+from tailmetrics.stores.base import no_store
 from tailmetrics.stores.clickhouse.connection import Connection
 from tailmetrics.stores.clickhouse.errors import not_granted
 from tailmetrics.stores.clickhouse.schema import SCHEMA_VERSION, daily_stats, names, statements
@@ -16,11 +17,11 @@ _FOUND = "SELECT name FROM system.tables WHERE database = currentDatabase()"
 _STORE = "SELECT schema_version, store_id FROM store ORDER BY store_id LIMIT 1"
 
 
-def prepare(connection: Connection) -> str:
-    """Make the tables of a database that is new; the id of the store.
+def prepare(connection: Connection, *, creates: bool = True) -> str:
+    """Make the tables of a database that is new, if it `creates` them; the id of the store.
 
-    Raises SchemaMismatch for tables of another version, StoreError for those of another program, and
-    StoreGone when some are missing.
+    Raises SchemaMismatch for tables of another version, StoreError for those of another program or where
+    there are none, and StoreGone when some are missing.
     """
     address, own = connection.address, set(names())
     found = {name for (name,) in connection.rows(_FOUND)}
@@ -31,6 +32,8 @@ def prepare(connection: Connection) -> str:
         )
     rows = connection.rows(_STORE) if "store" in found else []
     if not rows:
+        if not creates:
+            raise no_store(address)
         return _made(connection)
     [(version, store_id)] = rows
     if version != SCHEMA_VERSION:
@@ -43,7 +46,7 @@ def prepare(connection: Connection) -> str:
             f"{address}: of its tables these were removed: {', '.join(missing)}; put them back, or drop the "
             "others too and restart to begin with empty ones"
         )
-    if "daily_stats" not in found:
+    if creates and "daily_stats" not in found:
         # A view is easily dropped, and nothing is lost with it; who may only read does without.
         with contextlib.suppress(StoreRefused):
             connection.run(daily_stats(address.cluster))

@@ -21,7 +21,7 @@ from tailmetrics.settings import Settings
 from tailmetrics.sources import Batch, Source
 from tailmetrics.stats import RecordsQuery, StoreStatus
 from tailmetrics.status import SourceStatus, stored_statuses
-from tailmetrics.stores.base import Changes, Note, Queries
+from tailmetrics.stores.base import Changes, Note, Queries, no_store
 from tailmetrics.stores.base import Snapshot as FileSnapshot
 from tailmetrics.stores.duckdb import backup, notes, schema
 from tailmetrics.stores.duckdb.dictionary import Dictionary
@@ -48,11 +48,13 @@ class DuckDBStore(ReaderQueries):
     commit_lines = ROW_GROUP_RECORDS + 2048  # some lines may be no records
     read_ahead = 0.0  # reading is the quicker, and what it is ahead takes memory
 
-    def __init__(self, settings: Settings) -> None:
-        """Open the file. Raises StoreBusy, SchemaMismatch or StoreError."""
+    def __init__(self, settings: Settings, *, creates: bool = True) -> None:
+        """Open the file, or make it if it `creates` one. Raises StoreBusy, SchemaMismatch or StoreError."""
         keep_freed_memory()
         self._timeout_seconds = settings.query_timeout_seconds
         self._file = DuckDBFile(settings)
+        if not creates and not self._file.path.exists():
+            raise no_store(settings.store)
         self._lock = threading.Lock()
         self._dictionary = Dictionary()
         self._writer = Writer(self._file, self._dictionary, settings, self._lock)

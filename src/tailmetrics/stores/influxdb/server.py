@@ -23,6 +23,7 @@ from urllib3.exceptions import HTTPError
 
 from tailmetrics.errors import StoreError, StoreUnavailable
 from tailmetrics.settings import Settings
+from tailmetrics.stores.base import no_store
 from tailmetrics.stores.influxdb.address import Address
 from tailmetrics.stores.influxdb.csv import Tables, tables_of
 from tailmetrics.stores.influxdb.errors import (
@@ -61,7 +62,7 @@ class Server:
     InfluxDB 2.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, creates: bool = True) -> None:
         self.address = Address.of(settings)
         self.retention_seconds = 0
         self._wanted_days = settings.retention_days
@@ -75,6 +76,7 @@ class Server:
         self._writing = WriteService(self._client.api_client)  # type: ignore[no-untyped-call]
         self._threads = ThreadPoolExecutor(_POSTS_AT_ONCE, thread_name_prefix="influxdb-write")
         self._is_ready = False
+        self._creates = creates
         # Of the records written last: a limit on what may be written in some minutes can be less than one
         # commit, which would never end if each try began with the same lines.
         self._accepted: set[bytes] = set()
@@ -230,6 +232,8 @@ class Server:
                 if found[0].schema_type == "explicit":
                     raise explicit_schema(name, self.address)
                 return sum(rule.every_seconds for rule in found[0].retention_rules)
+            if not self._creates:
+                raise no_store(f"{self.address.url}: it has no bucket {name!r}")
             rules = [BucketRetentionRules(every_seconds=retention_seconds)] if retention_seconds else []  # type: ignore[no-untyped-call]
             try:
                 buckets.create_bucket(bucket_name=name, retention_rules=rules, org=self.address.org)

@@ -60,12 +60,13 @@ class InfluxDBStore:
     commit_lines = COMMIT_LINES
     read_ahead = READ_AHEAD
 
-    def __init__(self, settings: Settings) -> None:
-        """Raises SettingsError, and StoreError when the server is no InfluxDB 2.
+    def __init__(self, settings: Settings, *, creates: bool = True) -> None:
+        """Make the buckets where there are none, if it `creates` them.
 
+        Raises SettingsError, and StoreError when the server is no InfluxDB 2 or has no buckets then.
         A server that is away, or a wrong token, is logged and tried again later.
         """
-        self._server = Server(settings)
+        self._server = Server(settings, creates=creates)
         self._writer = InfluxDBWriter(self._server, settings.max_rejects_kept)
         self._reader = InfluxDBReader(self._server.address, settings.query_timeout_seconds)
         self._notes = InfluxDBNotes(self._server)

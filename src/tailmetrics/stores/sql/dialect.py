@@ -99,6 +99,9 @@ class Database(ABC):
     def close(self) -> None:  # noqa: B027  # likewise
         """End what is done in the background."""
 
+    def check_made(self) -> None:  # noqa: B027  # likewise
+        """Raise StoreError where there is no store, without a change of what else is there."""
+
     def check_present(self) -> None:  # noqa: B027  # a server says so itself
         """Raise StoreGone or StoreDamaged when what was opened is not there any more, or not whole."""
 

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from tailmetrics.errors import SchemaMismatch, StoreError, StoreGone
+from tailmetrics.stores.base import no_store
 
 SCHEMA_VERSION = 4
 
@@ -250,6 +251,13 @@ def prepare(connection: sa.Connection, daily_stats: sa.TextClause, name: str) ->
     # Not with the tables alone: a view is easily dropped, and nothing is lost with it.
     if "daily_stats" not in sa.inspect(connection).get_view_names():
         connection.execute(daily_stats)
+
+
+def check_made(connection: sa.Connection, name: str) -> None:
+    """Raise StoreError where `prepare` would make a store."""
+    is_there = store.name in sa.inspect(connection).get_table_names()
+    if not is_there or connection.scalar(sa.select(store.c.schema_version)) is None:
+        raise no_store(name)
 
 
 def _names_since(version: int) -> set[str]:

@@ -13,8 +13,10 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
 from tailmetrics.errors import StoreDamaged, StoreError, StoreGone, StoreUnavailable
+from tailmetrics.stores.base import no_store
 from tailmetrics.stores.sql.daily_stats import daily_stats
 from tailmetrics.stores.sql.dialect import Database, Rows, tables_removed
+from tailmetrics.stores.sql.schema import store
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -72,6 +74,18 @@ class SQLite(Database):
     def _insert_piece(self, cursor: Any, insert: str, piece: Any) -> None:
         marks = ", ".join("?" * piece.width)
         cursor.executemany(f"{insert}({marks})", piece.rows())
+
+    def check_made(self) -> None:
+        if not self._path.exists():
+            raise no_store(self.name)
+        try:
+            # To read only: another one would bring the file into WAL mode.
+            with contextlib.closing(sqlite3.connect(f"{self._path.as_uri()}?mode=ro", uri=True)) as file:
+                tables = file.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        except sqlite3.Error as error:
+            raise self.translate(error) from error
+        if (store.name,) not in tables:
+            raise no_store(self.name)
 
     def check_present(self) -> None:
         if self._identity is not None and self._stat() != self._identity:

@@ -46,11 +46,14 @@ class SqlStore(ServerStore):
     is opened is waited for.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        """Open the database and make its tables. Raises SchemaMismatch or StoreError."""
+    def __init__(self, settings: Settings, *, creates: bool = True) -> None:
+        """Open the database and make its tables, if it `creates` any. Raises SchemaMismatch or StoreError."""
         super().__init__()
         self._timeout_seconds = settings.query_timeout_seconds
         self._database = _database(settings)
+        self._creates = creates
+        if not creates:
+            self._database.check_made()
         self.commit_lines = self._database.commit_lines
         with parameters_refused(self._database):
             self._engine = self._database.writer_engine()
@@ -144,6 +147,8 @@ class SqlStore(ServerStore):
             if self._prepared:
                 return
             with self._connected() as connection, connection.begin(), self._database.schema_lock(connection):
+                if not self._creates:
+                    schema.check_made(connection, self._database.name)
                 schema.prepare(connection, self._database.daily_stats(connection), self._database.name)
             self._prepared = True
 
