@@ -18,7 +18,7 @@ from tailmetrics.queues.kafka.recreated import RecreatedTopics
 from tailmetrics.queues.retrying import consume_again
 from tailmetrics.settings import LogTopic, TopicOptions
 from tailmetrics.sources import Batch, Messages, Partition, PartitionStep, Source
-from tailmetrics.status import SourceStatus
+from tailmetrics.status import SourceState, SourceStatus
 from tailmetrics.telemetry.log import EventLog
 from tailmetrics.urls import KafkaUrl
 
@@ -60,6 +60,7 @@ class TopicConsumer:
         self._at_start: set[str] | None = None  # the sources that were there
         self._stopping = False
         self._error: QueueError | None = QueueError(f"{topic.url}: not connected yet", is_final=False)
+        self._was_seen = False  # since the start
         self._heard: QueueError | None = None  # from the client, between two looks
         # By topic, until it gives something: the client says it once, and describing may be allowed.
         self._refused: dict[str, QueueError] = {}
@@ -128,10 +129,16 @@ class TopicConsumer:
             if self._error is None and statuses:
                 return statuses
             error = None if self._error is None else str(self._error)
-            state = "live" if error is None else "unreadable"
             path, name = str(self._url), self._topic.log_format.name
-            whole = SourceStatus("", path, 0, 0, 0, 0, 0, 0, 0.0, state, error, format=name)  # type: ignore[arg-type]  # one of two words
+            whole = SourceStatus("", path, 0, 0, 0, 0, 0, 0, 0.0, self._state(), error, format=name)
             return [whole, *statuses]
+
+    def _state(self) -> SourceState:
+        if self._error is None:
+            return "live"
+        if isinstance(self._error, TopicMissing):
+            return "awaited" if self._was_seen else "missing"
+        return "unreadable"
 
     def _run(self) -> None:
         try:
@@ -305,6 +312,7 @@ class TopicConsumer:
             log.info("a topic is read", path=str(self._url))
         with self._changed:
             self._error = error
+            self._was_seen = self._was_seen or error is None
 
 
 def _settings(url: KafkaUrl) -> dict[str, Any]:
