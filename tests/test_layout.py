@@ -61,7 +61,7 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
         "queues/kafka/inbox.py",
         "queues/kafka/reader.py",
     ),
-    "ingest/shipping/test_store.py": ("ingest/shipping/carrying.py", "ingest/shipping/sender.py"),
+    "ingest/shipping/test_store.py": ("ingest/shipping/sender.py",),
     "queues/kafka/test_producer.py": ("queues/kafka/topic.py",),
     "queues/test_publisher.py": ("cli/publish.py",),
     "stores/test_contract_notes.py": ("stores/clickhouse/notes.py",),

@@ -14,6 +14,7 @@ import polars as pl
 
 from tailmetrics.settings.names import DEFAULT_LOG
 from tailmetrics.sources import Source
+from tailmetrics.urls import is_kafka
 
 SourceState = Literal[
     "live", "rotated", "loading", "done", "stored", "empty", "awaited", "missing", "unreadable", "undecided"
@@ -40,6 +41,7 @@ class SourceStatus:
     A queue, and a path without a file, have an empty `source_id`. `format` is the name of the format, empty
     where no processor said it. An undecided source has no format yet: `last_error` says why. Of a missing one
     there never was a file; an awaited one had some and may have it again, or the service has just started.
+    A missing topic was not there since the start.
     `reject_percent` is the share of rejects of the minute before its last line.
 
     Of a partition of a topic `position` and `size` are offsets of Kafka, `lag_bytes` is estimated, and
@@ -70,6 +72,8 @@ class SourceStatus:
         """Why its path is probably a wrong one; None otherwise, and of the default one that nobody wrote."""
         if self.state != "missing" or self.path == DEFAULT_LOG:
             return None
+        if is_kafka(self.path):
+            return self.last_error
         where = "look at LOG_FILE_PATH or LOG_SOURCES"
         return f"no log at {self.path}, and there never was one ({self.last_error}); {where}"
 

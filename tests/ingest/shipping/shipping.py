@@ -103,6 +103,7 @@ def await_lines(kafka: Kafka, topic: str, lines: int, explain: Callable[[], str]
 def shipping(folder: Path, url: str, store: Store | None = None, **settings: Any) -> Iterator[Supervisor]:
     """What the command runs, on the logs of a folder, until the context ends."""
     values = {"log_file_path": (f"{folder}/*.log",), "log_format": "requests", "node_id": "edge"} | settings
+    values |= {"ship_to": url}
     own = load_settings(None, store_url=f"duckdb:///{folder}/ship.duckdb", **values)
     shipped = shipping_store(store or open_store(own), KafkaUrl.parse(url), own.node_id)
     supervisor = Supervisor(own, shipped, Metrics(), parser=ChunkCarrier)

@@ -9,7 +9,7 @@ from unittest.mock import Mock
 import pytest
 from confluent_kafka import KafkaError, Producer
 
-from tailmetrics.errors import PositionConflict
+from tailmetrics.errors import PositionConflict, QueueError, TopicMissing
 from tailmetrics.queues.kafka.consumer import TopicConsumer
 from tailmetrics.queues.kafka.fetched import Event
 from tailmetrics.records import no_lines
@@ -216,10 +216,13 @@ def test_a_topic_that_was_made_anew_is_another_source(kafka: Kafka, memory: Memo
 def test_a_topic_that_is_missing_is_named_and_read_once_it_is_there(kafka: Kafka, memory: Memory) -> None:
     with reading(kafka.url("not-there-yet"), InMemoryStore(memory)) as service:
         _await_error(service.sources, "there is no topic 'not-there-yet'; correct the name, or make it")
+        [fault] = [each.fault for each in service.sources()]
+        assert "there is no topic 'not-there-yet'" in (fault or "")
         kafka.new_topic(name="not-there-yet")
         send(kafka, "not-there-yet", [line("a")])
         await_customers(memory, ["a"])
         await_that(lambda: all(each.last_error is None for each in service.sources()), SECONDS)
+        assert [each.fault for each in service.sources()] == [None]
 
 
 def test_credentials_are_used_and_wrong_ones_named(kafka: Kafka, memory: Memory) -> None:
@@ -290,3 +293,18 @@ def test_a_topic_that_may_not_be_read_is_wrong_until_it_gives_something() -> Non
 
     assert "the user may not use the topic 'logs'" in looked(KafkaError.TOPIC_AUTHORIZATION_FAILED)
     assert looked(KafkaError._PARTITION_EOF) == ""
+
+
+def test_a_topic_that_was_there_and_is_away_is_awaited_and_no_fault() -> None:
+    topic = LogTopic(KafkaUrl.parse("kafka://127.0.0.1:1/logs"), format_options("requests"))
+    consumer = TopicConsumer(topic, load_settings(None).topic_options, 1, lambda: None)
+
+    def noted(error: QueueError | None) -> tuple[str, str | None]:
+        consumer._note(error)
+        [status] = consumer.statuses()
+        return status.state, status.fault
+
+    assert noted(TopicMissing("there is no topic 'logs'")) == ("missing", "there is no topic 'logs'")
+    assert noted(QueueError("the brokers cannot be reached")) == ("unreadable", None)
+    assert noted(None) == ("live", None)
+    assert noted(TopicMissing("there is no topic 'logs'")) == ("awaited", None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from tailmetrics.ingest.dataflow import registering
 from tailmetrics.records import ParsedLines, no_records, no_rejects
@@ -17,14 +17,18 @@ from tailmetrics.sources import (
     PartitionStep,
     Registration,
 )
+from tailmetrics.urls import KafkaUrl
+
+_MESSAGE_BYTES: Final = 900  # that the client takes for one, with key and headers, besides lines and path
 
 
 @dataclass(frozen=True, slots=True)
 class CarriedLines(ParsedLines):
-    """The lines of a chunk as they are in the file."""
+    """The lines of a chunk as they are in the file; with `one_line` each is a message on its way."""
 
     chunk: LineChunk
     count: int
+    one_line: bool
 
     @property
     def lines(self) -> int:
@@ -32,7 +36,10 @@ class CarriedLines(ParsedLines):
 
     @property
     def size(self) -> int:
-        return len(self.chunk.data)
+        size = len(self.chunk.data)
+        if self.one_line:
+            size += self.count * (_MESSAGE_BYTES + len(self.chunk.path) + len(self.chunk.header))
+        return size
 
 
 class ChunkCarrier:
@@ -41,7 +48,7 @@ class ChunkCarrier:
     any_lines: ClassVar[bool] = True
 
     def __init__(self, settings: Settings) -> None:
-        """All that matters of the settings is how files are read."""
+        self._one_line = KafkaUrl.parse(settings.ship_to, "SHIP_TO").one_line
 
     def __call__(self, chunk: Chunk) -> Batch:
         if isinstance(chunk, Registration):
@@ -54,6 +61,6 @@ class ChunkCarrier:
             path=chunk.path,
             start=chunk.offset,
             checkpoint=chunk.checkpoint,
-            parsed=CarriedLines(no_records(), no_rejects(), 0, chunk, count),
+            parsed=CarriedLines(no_records(), no_rejects(), 0, chunk, count, self._one_line),
             more=chunk.more,
         )

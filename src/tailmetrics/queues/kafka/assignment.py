@@ -6,6 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tailmetrics.errors import QueueError
@@ -13,7 +14,7 @@ from tailmetrics.queues.kafka.cluster import Cluster, Place
 from tailmetrics.queues.kafka.inbox import Inbox
 from tailmetrics.queues.kafka.partition import AssignedPartition
 from tailmetrics.settings import LogTopic
-from tailmetrics.sources import Partition, PartitionStep, unpacked
+from tailmetrics.sources import Partition, PartitionStep, Source, packed, unpacked
 from tailmetrics.telemetry.log import EventLog
 
 if TYPE_CHECKING:
@@ -74,12 +75,11 @@ class Assignment:
         if not partitions:
             return
         consumer.pause(partitions)
-        url, log_format = self._topic.url, self._topic.log_format
         with self._changed:
             for each in partitions:
                 place = (each.topic, each.partition)
-                self._assigned[place] = AssignedPartition(place, url.place(*place), log_format)
-        log.info("partitions assigned", path=str(url), partitions=_names(partitions))
+                self._assigned[place] = self._new(place)
+        log.info("partitions assigned", path=str(self._topic.url), partitions=_names(partitions))
 
     def on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Have what was handed out committed, so that whoever is next goes on behind it."""
@@ -122,6 +122,32 @@ class Assignment:
                 if (assigned := self._assigned.pop(place, None)) is not None:
                     self._inbox.forget(assigned.source_id)
 
+    def begin_anew(self, consumer: Consumer, topic: str) -> None:
+        """Read a topic from its beginning that was deleted and made anew: as other sources.
+
+        What was fetched of the old one is read on.
+        """
+        for assigned in self:
+            if assigned.place[0] != topic:
+                continue
+            self.fetch(consumer, assigned, on=False)
+            with self._changed:
+                if assigned.partition is not None:
+                    self._inbox.put(PartitionStep(assigned.partition, "handover"))
+                self._stored.pop(assigned.place, None)
+                anew = self._assigned[assigned.place] = self._new(assigned.place)
+                # The broker that is asked who it is may know of it a moment later than the one that is read.
+                anew.claim_due = time.monotonic() + CLAIM_AGAIN_SECONDS
+        self._wake()
+        log.warning(
+            "a topic was deleted and made anew, it is read from its beginning",
+            path=str(self._topic.url),
+            topic=topic,
+        )
+
+    def _new(self, place: Place) -> AssignedPartition:
+        return AssignedPartition(place, self._topic.url.place(*place), self._topic.log_format)
+
     def clear(self) -> None:
         """Forget all, when the connection ends."""
         with self._changed:
@@ -155,9 +181,9 @@ class Assignment:
                 self._answers.popleft()()
 
     def claim_what_is_due(
-        self, consumer: Consumer, cluster: Cluster, begin_of: Callable[[Place, int, int], int]
+        self, consumer: Consumer, cluster: Cluster, begin_of: Callable[[Source, int, int], int]
     ) -> QueueError | None:
-        """Ask the store for positions; `begin_of` tells where a partition begins that it does not know.
+        """Ask the store for positions; `begin_of` tells where a source begins that it does not know.
 
         Returns what the cluster says against it.
         """
@@ -167,15 +193,16 @@ class Assignment:
             return None
         try:
             ends = {each.place: cluster.ends(consumer, each.place) for each in due}
-            begins = {place: begin_of(place, *ends[place]) for place in ends}
-            sources = cluster.sources(list(ends), begins)
+            sources = cluster.sources(ends)
         except QueueError as error:
             for assigned in due:
                 assigned.claim_due = now + CLAIM_AGAIN_SECONDS
             return error
         with self._changed:
             for assigned in due:
-                partition = assigned.claim(sources[assigned.place], ends[assigned.place])
+                source, (low, high) = sources[assigned.place], ends[assigned.place]
+                begin = replace(source.checkpoint, position=packed(begin_of(source, low, high)))
+                partition = assigned.claim(replace(source, checkpoint=begin), (low, high))
                 self._inbox.put(PartitionStep(partition, "claim"))
         self._wake()
         return None

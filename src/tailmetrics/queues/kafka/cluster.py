@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 from tailmetrics.errors import QueueError, TopicMissing
@@ -57,8 +57,8 @@ class Cluster:
                 raise TopicMissing(f"{self._url}: {missing_topic(self._url.topic)}")
         return {(name, number) for name in names for number in found[name].partitions}
 
-    def sources(self, places: list[Place], begins: dict[Place, int]) -> dict[Place, Source]:
-        """What partitions are registered as where the store does not know them, and at which offset.
+    def sources(self, places: Collection[Place]) -> dict[Place, Source]:
+        """What partitions are registered as where the store does not know them, from their first offset on.
 
         Another cluster, or a topic that was made anew, is another source.
         """
@@ -75,7 +75,6 @@ class Cluster:
             with translated(self._url, topic):
                 topic_id = described[topic].result(REQUEST_SECONDS).topic_id
             text = f"{cluster_id}\0{topic}\0{topic_id}\0"
-            checkpoint = Checkpoint(packed(begins[topic, number]), 0, "", 0, "")
             sources[topic, number] = Source(
                 source_id=fingerprint(f"{text}{number}".encode()),
                 node_id=f"{MESSAGES_NODE}{fingerprint(text.encode())}",
@@ -83,7 +82,7 @@ class Cluster:
                 inode=0,
                 epoch=0,
                 path=self._url.place(topic, number),
-                checkpoint=checkpoint,
+                checkpoint=Checkpoint(packed(0), 0, "", 0, ""),
             )
         return sources
 

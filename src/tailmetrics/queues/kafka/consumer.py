@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING, Any
 from tailmetrics.errors import PositionConflict, QueueError, TopicMissing
 from tailmetrics.queues.kafka.assignment import CLAIM_AGAIN_SECONDS, MEND_SECONDS, Assignment
 from tailmetrics.queues.kafka.client import configuration, meaning, translated
-from tailmetrics.queues.kafka.cluster import Cluster, Place
+from tailmetrics.queues.kafka.cluster import Cluster
 from tailmetrics.queues.kafka.fetched import Event, by_partition, events_in
 from tailmetrics.queues.kafka.inbox import Inbox
 from tailmetrics.queues.kafka.partition import AssignedPartition
+from tailmetrics.queues.kafka.recreated import RecreatedTopics
 from tailmetrics.queues.retrying import consume_again
 from tailmetrics.settings import LogTopic, TopicOptions
-from tailmetrics.sources import Batch, Messages, Partition, PartitionStep
-from tailmetrics.status import SourceStatus
+from tailmetrics.sources import Batch, Messages, Partition, PartitionStep, Source
+from tailmetrics.status import SourceState, SourceStatus
 from tailmetrics.telemetry.log import EventLog
+from tailmetrics.urls import KafkaUrl
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, KafkaError
@@ -55,9 +57,10 @@ class TopicConsumer:
         self._changed = threading.Condition()
         self._inbox = Inbox(self._changed, workers, options.chunk_bytes)
         self._assignment = Assignment(topic, self._changed, self._inbox, wake)
-        self._at_start: set[Place] | None = None
+        self._at_start: set[str] | None = None  # the sources that were there
         self._stopping = False
         self._error: QueueError | None = QueueError(f"{topic.url}: not connected yet", is_final=False)
+        self._was_seen = False  # since the start
         self._heard: QueueError | None = None  # from the client, between two looks
         # By topic, until it gives something: the client says it once, and describing may be allowed.
         self._refused: dict[str, QueueError] = {}
@@ -126,10 +129,16 @@ class TopicConsumer:
             if self._error is None and statuses:
                 return statuses
             error = None if self._error is None else str(self._error)
-            state = "live" if error is None else "unreadable"
             path, name = str(self._url), self._topic.log_format.name
-            whole = SourceStatus("", path, 0, 0, 0, 0, 0, 0, 0.0, state, error, format=name)  # type: ignore[arg-type]  # one of two words
+            whole = SourceStatus("", path, 0, 0, 0, 0, 0, 0, 0.0, self._state(), error, format=name)
             return [whole, *statuses]
+
+    def _state(self) -> SourceState:
+        if self._error is None:
+            return "live"
+        if isinstance(self._error, TopicMissing):
+            return "awaited" if self._was_seen else "missing"
+        return "unreadable"
 
     def _run(self) -> None:
         try:
@@ -149,22 +158,8 @@ class TopicConsumer:
 
         self._heard = None
         self._refused.clear()
-        values = configuration(self._url, "ingest") | {
-            "group.id": self._url.group,
-            # Partitions that stay with their owner are read on while others move.
-            "partition.assignment.strategy": "cooperative-sticky",
-            "session.timeout.ms": _SESSION_MS,
-            "enable.auto.commit": False,
-            "enable.auto.offset.store": False,
-            "auto.offset.reset": "error",
-            "enable.partition.eof": True,
-            "isolation.level": "read_committed",
-            "queued.max.messages.kbytes": _MOST_FETCHED_KIB,
-            "topic.metadata.refresh.interval.ms": _NEW_TOPICS_MS,
-            "error_cb": self._hear,
-        }
-        if self._url.is_glob:
-            values["topic.blacklist"] = "^__"  # Kafka's own
+        recreated = RecreatedTopics()
+        values = _settings(self._url) | {"error_cb": self._hear} | recreated.settings
         with translated(self._url):
             consumer = Consumer(values)
         try:
@@ -175,15 +170,15 @@ class TopicConsumer:
                 self._at_start = self._at_start or set()  # so what comes later is read from its first message
                 raise
             if self._at_start is None:
-                self._at_start = places
+                self._at_start = {each.source_id for each in cluster.sources(places).values()}
             self._note(None)
-            self._read(consumer, cluster)
+            self._read(consumer, cluster, recreated)
         finally:
             self._consumer = None
             consumer.close()
             self._assignment.clear()
 
-    def _read(self, consumer: Consumer, cluster: Cluster) -> None:
+    def _read(self, consumer: Consumer, cluster: Cluster, recreated: RecreatedTopics) -> None:
         topic = self._url.topic_pattern if self._url.is_glob else self._url.topic
         self._consumer = consumer
         with translated(self._url):
@@ -206,11 +201,13 @@ class TopicConsumer:
                 messages = consumer.consume(1, _LOOK_SECONDS)
                 if messages:
                     messages += consumer.consume(_MESSAGES_AT_ONCE, _FILL_SECONDS)
+            for name in recreated.take():
+                self._assignment.begin_anew(consumer, name)
             self._take(consumer, messages)
 
-    def _begin_of(self, place: Place, low: int, high: int) -> int:
+    def _begin_of(self, source: Source, low: int, high: int) -> int:
         """Where a partition begins that the store does not know."""
-        was_there = self._at_start is not None and place in self._at_start
+        was_there = self._at_start is not None and source.source_id in self._at_start
         return high if self._options.log_start == "end" and was_there else low
 
     # Messages.
@@ -315,3 +312,24 @@ class TopicConsumer:
             log.info("a topic is read", path=str(self._url))
         with self._changed:
             self._error = error
+            self._was_seen = self._was_seen or error is None
+
+
+def _settings(url: KafkaUrl) -> dict[str, Any]:
+    """Of the client that reads a topic; raises QueueError."""
+    values = configuration(url, "ingest") | {
+        "group.id": url.group,
+        # Partitions that stay with their owner are read on while others move.
+        "partition.assignment.strategy": "cooperative-sticky",
+        "session.timeout.ms": _SESSION_MS,
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "auto.offset.reset": "error",
+        "enable.partition.eof": True,
+        "isolation.level": "read_committed",
+        "queued.max.messages.kbytes": _MOST_FETCHED_KIB,
+        "topic.metadata.refresh.interval.ms": _NEW_TOPICS_MS,
+    }
+    if url.is_glob:
+        values["topic.blacklist"] = "^__"  # Kafka's own
+    return values
