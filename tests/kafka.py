@@ -8,11 +8,13 @@ import secrets
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from urllib.parse import urlencode
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
 from tests import servers
+from tests.certificates import Certificates, made_in
 from tests.integration.running import await_that, free_port
 from tests.paths import ROOT
 
@@ -26,8 +28,8 @@ _PROPERTIES = """
 process.roles=broker,controller
 node.id={node}
 controller.quorum.voters={voters}
-listeners=PLAIN://127.0.0.1:{port},SASL://127.0.0.1:{sasl_port},CONTROLLER://127.0.0.1:{controller_port}
-listener.security.protocol.map=PLAIN:PLAINTEXT,SASL:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners={listeners}
+listener.security.protocol.map={protocols}
 inter.broker.listener.name=PLAIN
 controller.listener.names=CONTROLLER
 log.dirs={folder}/data
@@ -46,7 +48,21 @@ log.cleaner.dedupe.buffer.size=4194304
 sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512
 listener.name.sasl.plain.sasl.jaas.config={login}.plain.PlainLoginModule required user_{user}="{password}";
 listener.name.sasl.scram-sha-512.sasl.jaas.config={login}.scram.ScramLoginModule required;
+listener.name.tls.plain.sasl.jaas.config={login}.plain.PlainLoginModule required user_{user}="{password}";
+listener.name.tls.scram-sha-512.sasl.jaas.config={login}.scram.ScramLoginModule required;
+listener.name.mutual.ssl.client.auth=required
+ssl.keystore.type=PEM
+ssl.keystore.location={folder}/keystore.pem
+ssl.truststore.type=PEM
+ssl.truststore.location={ca}
 """
+_PROTOCOLS = {
+    "PLAIN": "PLAINTEXT",
+    "SASL": "SASL_PLAINTEXT",
+    "TLS": "SASL_SSL",
+    "MUTUAL": "SSL",
+    "CONTROLLER": "PLAINTEXT",
+}
 
 
 def require_jars() -> None:
@@ -62,14 +78,18 @@ def require_jars() -> None:
 
 
 class Broker(servers.Server):
-    """One broker, which is a controller too; on `sasl_port` clients need a password."""
+    """One broker, which is a controller too.
 
-    def __init__(self, folder: Path, node: int) -> None:
+    On `sasl_port` clients need a password, on `tls_port` that and TLS, on `mutual_port` a certificate.
+    """
+
+    def __init__(self, folder: Path, node: int, certificates: Certificates) -> None:
         folder.mkdir()
         super().__init__(folder)
         self.node = node
-        self.sasl_port = free_port()
+        self.sasl_port, self.tls_port, self.mutual_port = free_port(), free_port(), free_port()
         self._controller_port = free_port()
+        self._certificates = certificates
 
     @property
     def address(self) -> str:
@@ -80,15 +100,18 @@ class Broker(servers.Server):
         return f"{self.node}@127.0.0.1:{self._controller_port}"
 
     def format(self, cluster: str, peers: Sequence[Broker]) -> None:
+        ports = (self.port, self.sasl_port, self.tls_port, self.mutual_port, self._controller_port)
+        named = zip(_PROTOCOLS, ports, strict=True)
+        self._certificates.write_keystore(self.folder / "keystore.pem")
         (self.folder / "server.properties").write_text(
             _PROPERTIES.format(
                 node=self.node,
                 voters=",".join(peer.voter for peer in peers),
                 brokers=len(peers),
-                port=self.port,
-                sasl_port=self.sasl_port,
-                controller_port=self._controller_port,
+                listeners=",".join(f"{name}://127.0.0.1:{port}" for name, port in named),
+                protocols=",".join(f"{name}:{protocol}" for name, protocol in _PROTOCOLS.items()),
                 folder=self.folder,
+                ca=self._certificates.ca,
                 login="org.apache.kafka.common.security",
                 user=USER,
                 password=PASSWORD,
@@ -130,7 +153,9 @@ class Kafka(servers.Server):
     def __init__(self, folder: Path) -> None:
         require_jars()
         super().__init__(folder)
-        self.brokers = [Broker(folder / str(node), node) for node in range(1, self.size + 1)]
+        self.certificates = made_in(folder)
+        nodes = range(1, self.size + 1)
+        self.brokers = [Broker(folder / str(node), node, self.certificates) for node in nodes]
         # The first sign is none that a program would take for an option.
         self.cluster = "A" + base64.urlsafe_b64encode(secrets.token_bytes(16)).decode()[1:22]
         for broker in self.brokers:
@@ -148,6 +173,25 @@ class Kafka(servers.Server):
             return f"kafka://{self.addresses}/{database}"
         addresses = ",".join(f"127.0.0.1:{broker.sasl_port}" for broker in self.brokers)
         return f"kafka://{user}:{password}@{addresses}/{database}"
+
+    def tls_url(
+        self,
+        topic: str,
+        *,
+        user: str = USER,
+        password: str = _URL_PASSWORD,
+        host: str = "127.0.0.1",
+        **files: object,
+    ) -> str:
+        """That of a topic at the port for TLS and a password; without a user at that for certificates.
+
+        `files` are the parameters that name some, in place of that of the CA.
+        """
+        ports = [broker.tls_port if user else broker.mutual_port for broker in self.brokers]
+        addresses = ",".join(f"{host}:{port}" for port in ports)
+        login = "".join((user, password and f":{password}", "@")) if user else ""
+        parameters = {"ca_file": self.certificates.ca} | files
+        return f"kafka://{login}{addresses}/{topic}?tls=true&{urlencode(parameters)}"
 
     def start(self) -> None:
         for broker in self.brokers:

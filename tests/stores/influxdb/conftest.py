@@ -9,7 +9,7 @@ import pytest
 from tailmetrics.sources import Source
 from tailmetrics.stores.influxdb.store import InfluxDBStore
 from tests.builders import source_of
-from tests.stores.influxdb.certificates import Certificates, made_in
+from tests.certificates import Certificates, made_in
 from tests.stores.influxdb.stub import Stub, settings_of_stub, stub_server
 
 

@@ -10,7 +10,7 @@ from tailmetrics.errors import SettingsError
 from tailmetrics.settings import load_settings
 from tailmetrics.stores.influxdb.address import Address
 from tailmetrics.stores.influxdb.store import InfluxDBStore
-from tests.stores.influxdb.certificates import Certificates
+from tests.certificates import Certificates
 from tests.stores.influxdb.stub import Stub, settings_of_stub
 
 

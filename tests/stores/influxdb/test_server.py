@@ -13,8 +13,8 @@ from tailmetrics.sources import Source
 from tailmetrics.stores.influxdb import server
 from tailmetrics.stores.influxdb.store import InfluxDBStore
 from tests.builders import LINE_BYTES, batch_of, source_of
+from tests.certificates import Certificates
 from tests.stores.conftest import Ask
-from tests.stores.influxdb.certificates import Certificates
 from tests.stores.influxdb.stub import STALL, Answer, Stub, settings_of_stub, stub_server
 from tests.stores.influxdb.writing import NOON, committed, paths, records
 
