@@ -198,6 +198,20 @@ def test_case_16_rotated_and_compressed_while_stopped_goes_on_at_the_decompresse
 
 
 @each_suffix
+def test_case_16_a_log_that_was_empty_when_it_was_rotated_and_compressed_is_read_on(follow, log, suffix):
+    living = follow(log)
+    append(log, *numbered(0, 100))
+    living.await_count(100)
+    log.rename(log.with_name("x.log.2"))
+    log.with_name(f"x.log.1{suffix}").write_bytes(COMPRESS[suffix](b""))
+    log.touch()
+    living.await_look(2)
+    living.restart()
+    append(log, *numbered(100, 200))
+    living.must_have(range(200))
+
+
+@each_suffix
 def test_case_16_a_compressed_file_never_seen_plain_is_read_whole_by_load(follow, log, tmp_path, suffix):
     living = follow(log)
     old = tmp_path / f"old.log{suffix}"

@@ -234,8 +234,7 @@ class Scanner:
         first_look = self._first_look or {}
         for file in files:
             problems.pop(file.path, None)
-            opened = self._open(file.path, problems)
-            if opened is None:
+            if (opened := self._open(file.path, problems)) is None:
                 continue
             name_counts = _name_counts(opened, file)
             source = self._matcher.by_inode(opened, file.path, name_counts=name_counts)
@@ -314,8 +313,9 @@ class Scanner:
         may_go_on = is_derived and relatives.may_go_on_in(path)
         if not (is_new or may_go_on or self._known.with_inode(file.key)):
             return not self._orphans
-        opened = open_log(path)
-        closing.callback(opened.close)
+        opened = closing.enter_context(contextlib.closing(open_log(path)))
+        if not opened.read(0, 1):  # a compressed one may hold nothing, by which it could be told
+            return not self._orphans
         source = self._matcher.by_inode(opened, path)
         # Before anything was read of a file, its first bytes may be those of many.
         if source is None or not source.position:
