@@ -104,6 +104,9 @@ def test_a_receiver_that_is_away_is_told() -> None:
             "expected one line such as Authorization",
         ),
         ({"OPS_URL": "http://127.0.0.1:1/", "OPS_HEADER": "X-Ä: s3cr3t"}, "codec can't encode"),
+        ({"OPS_URL": "http://127.0.0.1:1/", "OPS_HEADER": "X-Token: s3cr3t\x01"}, "expected one line"),
+        ({"OPS_URL": "http://[::1/s3cr3t"}, "expected one such as https://HOST/PATH"),
+        ({"OPS_URL": "http://user:s3cr3t/pass@host/"}, "expected one such as https://HOST/PATH"),
     ],
 )
 def test_a_secret_that_is_none_is_told_and_not_shown(

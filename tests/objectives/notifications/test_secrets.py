@@ -50,3 +50,12 @@ def test_the_words_of_a_header_and_passwords_of_other_urls_are_not_shown() -> No
     assert hidden(text, ["Authorization: Bearer s3cr3t-token", None]) == (
         "*** *** was not taken by http://user:***@host/"
     )
+
+
+def test_a_password_of_a_url_is_not_shown_as_it_is_sent() -> None:
+    url = "http://alerts:p%40ssw0rd@host/notify"
+    assert hidden("who is Basic YWxlcnRzOnBAc3N3MHJk, p@ssw0rd?", [url]) == "who is Basic ***, ***?"
+
+
+def test_an_address_that_is_none_is_not_shown() -> None:
+    assert hidden("found http://[::1/s3cr3t", ["http://[::1/s3cr3t"]) == "found ***"

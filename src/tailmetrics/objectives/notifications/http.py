@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -24,6 +25,7 @@ _EXPIRES_AFTER = timedelta(minutes=5)  # there, unless it is told again
 # The receiver does not take this very message. Others say that the address or the key is wrong, or wait.
 _REFUSALS = frozenset({400, 413, 414, 415, 422})
 _SHOWN_BYTES = 300  # of an answer that is an error
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # which errors write otherwise than it was found
 _ALERT_NAMES: Final[dict[AlertKind, str]] = {
     "burn_rate": "ErrorBudgetBurn",
     "silent": "CustomerSilent",
@@ -96,7 +98,9 @@ async def _post(
         return Outcome("failed", str(error))
     except (asyncio.TimeoutError, httpx.TimeoutException):
         return Outcome("failed", f"no answer within {TIMEOUT_SECONDS:g} seconds")
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+    except httpx.InvalidURL:  # which quotes what it found in place of a port: a part of a password
+        return Outcome("failed", "found an address of another form, expected one such as https://HOST/PATH")
+    except (httpx.HTTPError, ValueError) as error:
         return Outcome("failed", secrets.hidden(_reason(error), hidden))
 
 
@@ -138,7 +142,7 @@ def _reason(error: BaseException) -> str:
 
 def _header(text: str) -> dict[str, str]:
     name, colon, value = text.partition(":")
-    if not colon or not name.strip() or not value.strip() or "\n" in text:
+    if not colon or not name.strip() or not value.strip() or _CONTROL.search(text):
         raise NotificationError(
             "found a header of another form, expected one line such as Authorization: Bearer …"
         )

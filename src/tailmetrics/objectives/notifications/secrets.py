@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from tailmetrics.errors import NotificationError
 from tailmetrics.objectives.definitions import Receiver
@@ -51,8 +53,16 @@ def hidden(text: str, secrets: Iterable[str | None]) -> str:
 def _parts(secret: str) -> set[str]:
     """A secret, its words, and what is behind the host of a URL, as a whole and in pieces."""
     parts = {secret, *secret.split()}
-    if "://" in secret:
-        url = urlsplit(secret)
-        behind = f"{url.path}?{url.query}" if url.query else url.path
-        parts = {secret, behind, *url.path.split("/"), *url.query.split("&"), url.password or ""}
+    with contextlib.suppress(ValueError):  # an address that is none is hidden as a whole
+        if "://" in secret:
+            url = urlsplit(secret)
+            behind = f"{url.path}?{url.query}" if url.query else url.path
+            parts = {secret, behind, *url.path.split("/"), *url.query.split("&"), *_sign_in(url)}
     return {part for part in parts if len(part) >= _SHORTEST}
+
+
+def _sign_in(url: SplitResult) -> Iterator[str]:
+    """The password of a URL, and what a header says in its place."""
+    if url.password:
+        user, password = unquote(url.username or ""), unquote(url.password)
+        yield from (url.password, password, base64.b64encode(f"{user}:{password}".encode()).decode())
