@@ -13,7 +13,7 @@ from typing import Any, Literal
 import polars as pl
 
 from tailmetrics.settings.names import DEFAULT_LOG
-from tailmetrics.sources import Source
+from tailmetrics.sources import Source, unpacked
 from tailmetrics.urls import is_kafka
 
 SourceState = Literal[
@@ -97,7 +97,10 @@ def is_alive(processor: str, at: float, heard: dict[str, tuple[float, float]]) -
 
 
 def stored_statuses(sources: Iterable[Source]) -> tuple[SourceStatus, ...]:
-    """What is known of files, by path, when no processor says anything: how far each is in the store."""
+    """What is known of files and partitions when no processor says anything: how far each is in the store.
+
+    By path; of messages of queues and of shipped files nothing, as there may be any number.
+    """
     return tuple(
         SourceStatus(
             source_id=source.source_id,
@@ -105,15 +108,15 @@ def stored_statuses(sources: Iterable[Source]) -> tuple[SourceStatus, ...]:
             device=source.device,
             inode=source.inode,
             epoch=source.epoch,
-            position=source.position,
-            size=source.position,
+            position=unpacked(source.position)[0] if source.is_message else source.position,
+            size=unpacked(source.position)[0] if source.is_message else source.position,
             lag_bytes=0,
             lag_seconds=0.0,
             state="stored",
             updated_at=source.committed_at,
         )
         for source in sorted(sources, key=lambda source: (source.path, source.source_id))
-        if not source.is_message
+        if not source.is_message or is_kafka(source.path)
     )
 
 

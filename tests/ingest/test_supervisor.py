@@ -307,6 +307,17 @@ def test_that_nothing_is_left_to_say_of_a_source_is_reported(settings, store, mo
     assert reports == [[LIVE_SOURCE], []]
 
 
+def test_a_processor_that_ends_takes_back_what_it_said_of_its_sources(settings, store, monkeypatch):
+    monkeypatch.setattr(ingestion_module, "_REPORT_SECONDS", 0.01)
+    supervisor = Supervisor(settings, store, Metrics())
+    reports: list[tuple[str, int]] = []
+    monkeypatch.setattr(store, "report", lambda name, statuses: reports.append((name, len(statuses))))
+    supervisor.start()
+    await_that(lambda: ("node", 1) in reports, WAIT_SECONDS)
+    supervisor.stop()
+    assert reports[-1] == ("node", 0)
+
+
 def _await_standstill(ingestion: Supervisor) -> None:
     before = ingestion.overdue_seconds()
     await_that(lambda: ingestion.overdue_seconds() > before + 0.2, WAIT_SECONDS)

@@ -141,6 +141,16 @@ class TestSources:
         found = {source.source_id: source.position for source in store.all_sources()}
         assert found == {file.source_id: 0, message.source_id: LINE_BYTES}
 
+    def test_partitions_are_listed_without_a_processor_and_messages_are_not(
+        self, store: Store, ask: Ask[Any]
+    ) -> None:
+        message = source_of("message", node_id=f"{MESSAGES_NODE}abc", inode=0)
+        partition = source_of("partition", node_id=f"{MESSAGES_NODE}def", inode=0)
+        for source in (message, replace(partition, path="kafka://broker:9092/logs/0")):
+            store.write([batch_of(store.register(source), ONE)])
+        [listed] = ask(store.status()).sources
+        assert (listed.path, listed.state) == ("kafka://broker:9092/logs/0", "stored")
+
     def test_a_registered_source_begins_at_its_checkpoint(self, store: Store) -> None:
         source = source_of()
         store.register(replace(source, checkpoint=replace(source.checkpoint, position=500)))

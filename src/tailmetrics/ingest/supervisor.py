@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import threading
 import time
@@ -111,7 +112,7 @@ class Supervisor:
             # Whether a commit was made is told by its position at the next start.
             log.warning("ended while the store does not answer")
         elif self._reporter.is_alive():
-            self._reporter.join()
+            self._reporter.join(_HANGING_SECONDS)  # it asks the store, which may hang
         self._fail_loads("the service has ended")
 
     def reopen(self) -> None:
@@ -289,6 +290,9 @@ class Supervisor:
                 continue
             self._report_error = None
             said, due = statuses, time.monotonic() + _REPORT_AGAIN_SECONDS
+        if said and failing is None and self._report_error is None:
+            self._thread.join()  # until the last commit, which may be younger than what was said
+            _take_back(self._store, resolve_node_id(self._settings), self._shares)
 
     def _by_processor(self, statuses: Sequence[SourceStatus]) -> Iterator[tuple[str, Sequence[SourceStatus]]]:
         """Under whose name each is reported: a share by whoever has it, so that each source is there once."""
@@ -347,6 +351,14 @@ class Supervisor:
             for job in self._jobs:
                 if not job.has_ended:
                     job.fail(reason)
+
+
+def _take_back(store: Store, node_id: str, shares: ShareLocks | None) -> None:
+    """Say nothing of any source any more, so that the store's own positions count, and it is at rest."""
+    names = [node_id] if shares is None else [f"{node_id} {share + 1}" for share in shares.held]
+    with contextlib.suppress(StoreError):
+        for name in names:
+            store.report(name, [])
 
 
 def root_cause(error: BaseException) -> BaseException:

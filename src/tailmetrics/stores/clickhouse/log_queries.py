@@ -56,10 +56,9 @@ async def status(statements: Statements, store_id: str, heard: dict[str, tuple[f
 
 
 async def stored_sources(statements: Statements) -> tuple[SourceStatus, ...]:
-    """How far each file is in the store, for want of a processor that says more."""
-    rows = await statements.frame(
-        f"{SOURCES} AND NOT startsWith(node_id, {{messages:String}}) {LATEST}", {"messages": MESSAGES_NODE}
-    )
+    """How far each file and partition is in the store, for want of a processor that says more."""
+    is_listed = "NOT startsWith(node_id, {messages:String}) OR position(source, 'kafka://') > 0"
+    rows = await statements.frame(f"{SOURCES} AND ({is_listed}) {LATEST}", {"messages": MESSAGES_NODE})
     places = map(place_of_row, rows.rows())
     return stored_statuses(place.source for place in places if not place.is_gone)
 

@@ -189,7 +189,7 @@ class Queries:
         return StoreStatus(f"{store_id}-{commits}", records_count, rejects_count, blanks, said)
 
     async def stored_sources(self) -> tuple[SourceStatus, ...]:
-        """How far each file is in the store, for want of a processor that says more."""
+        """How far each file and partition is in the store, for want of a processor that says more."""
         rows = await self.fetch(sa.select(sources).order_by(sources.c.source_key))
         return stored_statuses(map(source_of, rows))
 
