@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import Scheduling
 
 from tests import servers
 from tests.kafka import Kafka, shared
 from tests.paths import ROOT
+from tests.scheduling import LongestFirst
 
 # What starts a server or a browser, by the name of a fixture or of a store that a test is run with.
 NEEDS = {
@@ -46,6 +49,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for mark, names in NEEDS.items():
             if used & names:
                 item.add_marker(mark)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling | None:
+    return LongestFirst(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.hookimpl(tryfirst=True)
