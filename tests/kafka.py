@@ -11,7 +11,16 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
-from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
+from confluent_kafka.admin import (
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    NewPartitions,
+    NewTopic,
+    ResourcePatternType,
+    ResourceType,
+)
 
 from tests import servers
 from tests.certificates import Certificates, made_in
@@ -19,6 +28,7 @@ from tests.integration.running import await_that, free_port
 from tests.paths import ROOT
 
 USER = "tailmetrics"
+LIMITED_USER = "limited"  # who may do what a test allows, and signs in by PLAIN
 PASSWORD = "pass/w@rd"  # noqa: S105  # of brokers that live as long as the tests
 _URL_PASSWORD = "pass%2Fw%40rd"  # noqa: S105
 _SECONDS = 60.0
@@ -46,7 +56,8 @@ group.min.session.timeout.ms=1000
 log.retention.check.interval.ms=500
 log.cleaner.dedupe.buffer.size=4194304
 sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512
-listener.name.sasl.plain.sasl.jaas.config={login}.plain.PlainLoginModule required user_{user}="{password}";
+listener.name.sasl.plain.sasl.jaas.config={login}.plain.PlainLoginModule required user_{user}="{password}" \\
+  user_{limited}="{password}";
 listener.name.sasl.scram-sha-512.sasl.jaas.config={login}.scram.ScramLoginModule required;
 listener.name.tls.plain.sasl.jaas.config={login}.plain.PlainLoginModule required user_{user}="{password}";
 listener.name.tls.scram-sha-512.sasl.jaas.config={login}.scram.ScramLoginModule required;
@@ -55,6 +66,8 @@ ssl.keystore.type=PEM
 ssl.keystore.location={folder}/keystore.pem
 ssl.truststore.type=PEM
 ssl.truststore.location={ca}
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:ANONYMOUS;User:{user};User:CN=client
 """
 _PROTOCOLS = {
     "PLAIN": "PLAINTEXT",
@@ -114,6 +127,7 @@ class Broker(servers.Server):
                 ca=self._certificates.ca,
                 login="org.apache.kafka.common.security",
                 user=USER,
+                limited=LIMITED_USER,
                 password=PASSWORD,
             )
         )
@@ -230,6 +244,17 @@ class Kafka(servers.Server):
         admin = self.admin()
         admin.create_partitions([NewPartitions(topic, partitions)])[topic].result(_SECONDS)
         await_that(lambda: self.has_topic(topic, partitions), _SECONDS)
+
+    def allow(self, resource: ResourceType, name: str, *operations: AclOperation) -> None:
+        """Let LIMITED_USER do that with a topic or a group."""
+        admin = self.admin()
+        who = f"User:{LIMITED_USER}"
+        bindings = [
+            AclBinding(resource, name, ResourcePatternType.LITERAL, who, "*", each, AclPermissionType.ALLOW)
+            for each in operations
+        ]
+        for answer in admin.create_acls(bindings).values():
+            answer.result(_SECONDS)
 
     def delete_topic(self, topic: str) -> None:
         admin = self.admin()

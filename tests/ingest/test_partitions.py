@@ -134,6 +134,23 @@ def test_shipped_lines_that_are_missing_are_counted_as_lost(memory: Memory) -> N
     assert offsets(memory) == [0, 40, 50]
 
 
+def test_of_many_files_those_are_remembered_that_had_lines_last(
+    memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tailmetrics.ingest.partitions._MOST_FILES", 4)
+    store = LeasingStore(memory)
+    sent = ["a", "b", "c", "d", "a", "e"]
+    starts = [sent[:number].count(name) * 20 for number, name in enumerate(sent)]
+    batches = [
+        batch(number, number + 1, [shipped(start, start + 20, name)])
+        for number, (name, start) in enumerate(zip(sent, starts, strict=True))
+    ]
+    again = batch(6, 7, [shipped(0, 20, "b"), shipped(0, 40, "a")])
+    _, lost = committed(store, [step("claim"), *batches, again, step("handover")])
+    assert store.released == ["b" * 32, "c" * 32, "d" * 32, "p" * 32, "e" * 32, "b" * 32, "a" * 32]
+    assert (offsets(memory, "b"), offsets(memory, "a"), lost) == ([0, 10], [0, 10, 20, 30], 0)
+
+
 def test_a_file_whose_position_was_moved_elsewhere_is_asked_for_anew(memory: Memory) -> None:
     class Moved(InMemoryStore):
         """Another consumer stores the first lines when this one is about to write the next."""

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from tailmetrics.ingest import source_warnings
 from tailmetrics.ingest.source_warnings import SourceWarnings
-from tailmetrics.sources import Batch, Source
+from tailmetrics.sources import Batch, Partition, Source
 from tests.builders import at, batch_of, source_of
 
 SOURCE = source_of()
@@ -116,6 +116,20 @@ class TestRejects:
         source = replace(SOURCE, path="/logs/my app.log")
         warnings.count(lines(rejects=1, source=source))
         assert "`tailmetrics detect '/logs/my app.log'`" in texts(warnings)[0]
+
+    def test_of_a_shipped_file_it_is_said_where_it_lies(self, warnings: SourceWarnings) -> None:
+        shipped = replace(lines(rejects=1), path="edge:/logs/my shop.log")
+        warnings.count(shipped, is_shipped=True)
+        assert "lines of edge:/logs/my shop.log (100%)" in texts(warnings)[0]
+        assert texts(warnings)[0].endswith(
+            "; on edge `tailmetrics detect '/logs/my shop.log'` tells their format, "
+            "and here LOG_FILE_PATH says how they are read"
+        )
+
+    def test_of_a_partition_the_setting_is_named(self, warnings: SourceWarnings) -> None:
+        partition = Partition(replace(SOURCE, path="kafka://b:9092/logs/0"), 1)
+        warnings.count(replace(lines(rejects=1), path=partition.source.path, partition=partition))
+        assert texts(warnings)[0].endswith("; LOG_FILE_PATH says how they are read")
 
     def test_sources_are_counted_apart(self, warnings: SourceWarnings) -> None:
         other = source_of("other.log")

@@ -115,7 +115,7 @@ class Inputs:
             of_queue = batch.delivery is not None
             self._warnings.count(batch, self._queues.queue_of(batch.source_id) if of_queue else None)
             for shipped in batch.shipped:
-                self._warnings.count(shipped)
+                self._warnings.count(shipped, is_shipped=True)
 
     def committed(self, batch: Batch) -> None:
         """Note that a batch is durably in the store."""

@@ -14,6 +14,8 @@ from tailmetrics.telemetry.log import EventLog
 
 log = EventLog()
 
+_MOST_FILES = 10_000  # of one partition
+
 
 class PartitionReader(Protocol):
     """Who reads partitions, and is told of them by the thread that commits."""
@@ -34,7 +36,8 @@ class PartitionReader(Protocol):
 class Partitions:
     """Called by the thread that writes, with what it is about to write.
 
-    The positions of shipped files are remembered while their partition is read here.
+    The positions of shipped files are remembered while their partition is read here, of many those of the
+    last ones that had lines: of others the store is asked again.
     """
 
     def __init__(self, store: Store, reader: PartitionReader | None) -> None:
@@ -42,7 +45,8 @@ class Partitions:
         self._store = store
         self._reader = reader
         self._files: dict[str, dict[str, int]] = {}  # by partition: the position of each file
-        self._gaps: set[tuple[str, int]] = set()
+        self._forgotten: list[str] = []  # files that are still held
+        self._gaps: dict[str, int] = {}  # by file: where one begins that is counted and not committed yet
 
     def settle(self, group: Sequence[Batch]) -> list[Batch]:
         """The batches, before each those of files that were shipped in it, without what the store has."""
@@ -59,7 +63,13 @@ class Partitions:
         """Note what was written."""
         files = self._files.get(batch.source_id, {})
         for part in batch.shipped:
-            files[part.source_id] = max(files.get(part.source_id, 0), part.checkpoint.position)
+            # Behind all others: in front are those that had no lines for the longest time.
+            files[part.source_id] = max(files.pop(part.source_id, 0), part.checkpoint.position)
+            self._gaps.pop(part.source_id, None)
+        if len(files) > _MOST_FILES:
+            for source_id in list(files)[: -_MOST_FILES // 2]:
+                del files[source_id]
+                self._forgotten.append(source_id)
 
     def without(self, group: Sequence[Batch], error: PositionConflict, conflicts: int) -> list[Batch] | None:
         """What of a group is to be written after a conflict; None when it is none of partitions.
@@ -83,7 +93,10 @@ class Partitions:
         return None
 
     def step(self, steps: Sequence[Batch]) -> None:
-        """Answer claims and handovers, once what came before them is committed."""
+        """Answer claims and handovers, and let go of files forgotten, once what came before is committed."""
+        if self._forgotten and isinstance(self._store, Leasing):
+            self._store.release(self._forgotten)
+        self._forgotten.clear()
         for batch in steps:
             if batch.partition is None or self._reader is None:
                 continue
@@ -112,8 +125,8 @@ class Partitions:
         if part.checkpoint.position <= position:
             return None
         positions[source_id] = part.checkpoint.position
-        if part.start > position and (source_id, position) not in self._gaps:
-            self._gaps.add((source_id, position))
+        if part.start > position and self._gaps.get(source_id) != position:
+            self._gaps[source_id] = position
             self.lost_bytes += part.start - position
             log.warning("shipped lines are lost", path=part.path, bytes=part.start - position)
         part = behind(part, position) if part.start < position else replace(part, start=position)

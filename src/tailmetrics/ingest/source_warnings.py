@@ -23,6 +23,8 @@ _SAMPLE = 100  # of the improbable ones, of which the median is told
 _REASONS = 1000  # are looked at when most lines begin to be rejects
 _MOST_SOURCES = 20_000  # those that had lines last
 
+_SETTING = "LOG_FILE_PATH says how they are read"
+
 
 @dataclass(slots=True)
 class _Slot:
@@ -36,7 +38,7 @@ class _Counters:
     """Of one source. `reason` and `median` are set while there is something to warn of."""
 
     path: str
-    is_queue: bool
+    hint: str  # what tells how its lines are to be read
     slots: deque[_Slot] = field(default_factory=lambda: deque(maxlen=_SLOTS))
     reason: str | None = None
     durations: int = 0
@@ -63,14 +65,19 @@ class SourceWarnings:
         self._found: dict[str, tuple[SourceWarning, ...]] = {}
         self._reject_percents: dict[str, float] = {}
 
-    def count(self, batch: Batch, queue: str | None = None) -> None:
-        """Note what the lines of a batch are. All messages of a `queue` are one source, by its URL."""
+    def count(self, batch: Batch, queue: str | None = None, *, is_shipped: bool = False) -> None:
+        """Note what the lines of a batch are. All messages of a `queue` are one source, by its URL.
+
+        The path of a file that was shipped is `HOST:PATH`.
+        """
         if not batch.parsed.records.height + batch.parsed.rejects.height:
             return
         key, path = (batch.source_id, batch.path) if queue is None else (queue, queue)
         with self._lock:
-            counters = self._counters.pop(key, None) or _Counters(path, queue is not None)
-            counters.path = path
+            is_of_messages = queue is not None or batch.partition is not None
+            hint = _SETTING if is_of_messages else _hint(path, is_shipped=is_shipped)
+            counters = self._counters.pop(key, None) or _Counters(path, hint)
+            counters.path, counters.hint = path, hint
             self._counters[key] = counters
             _count_rejects(counters, batch.parsed)
             _count_durations(counters, batch.parsed)
@@ -160,8 +167,14 @@ def _warnings(counters: _Counters) -> tuple[SourceWarning, ...]:
 
 def _rejects_text(counters: _Counters) -> str:
     share = share_of_rejects(counters.path, *counters.lines(), which="the latest ")
-    hint = "LOG_FILE_PATH says how they are read" if counters.is_queue else detect_hint(counters.path)
-    return f"{share}, such as: {counters.reason}; {hint}"
+    return f"{share}, such as: {counters.reason}; {counters.hint}"
+
+
+def _hint(path: str, *, is_shipped: bool) -> str:
+    if not is_shipped:
+        return detect_hint(path)
+    host, _, path_there = path.partition(":")
+    return f"on {host} {detect_hint(path_there)}, and here {_SETTING}"
 
 
 def _duration_text(counters: _Counters) -> str:

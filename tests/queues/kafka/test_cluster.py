@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from confluent_kafka.admin import AclOperation, ResourceType
 
 from tailmetrics.errors import QueueError
 from tailmetrics.queues.kafka.cluster import readable_partitions
 from tailmetrics.urls import KafkaUrl
-from tests.kafka import USER, Kafka
+from tests.kafka import LIMITED_USER, USER, Kafka
 
 pytestmark = pytest.mark.servers
 
@@ -25,3 +26,18 @@ def test_what_stands_against_reading_is_named(kafka: Kafka) -> None:
         readable_partitions(KafkaUrl.parse(kafka.url("none", user="nobody")))
     with pytest.raises(QueueError, match="the brokers cannot be reached"):
         readable_partitions(KafkaUrl.parse("kafka://127.0.0.1:1/logs"))
+
+
+def test_rights_to_read_that_are_missing_are_named(kafka: Kafka) -> None:
+    topic = kafka.new_topic()
+    url = KafkaUrl.parse(kafka.url(topic, user=LIMITED_USER) + f"?sasl=PLAIN&group={topic}")
+    kafka.allow(ResourceType.TOPIC, topic, AclOperation.DESCRIBE)
+    kafka.allow(ResourceType.GROUP, topic, AclOperation.DESCRIBE)
+    with pytest.raises(QueueError, match=f"the user may not use the group '{topic}'"):
+        readable_partitions(url)
+    kafka.allow(ResourceType.GROUP, topic, AclOperation.READ)
+    with pytest.raises(QueueError, match=f"the user may not use the topic '{topic}'"):
+        readable_partitions(url)
+    kafka.allow(ResourceType.TOPIC, topic, AclOperation.READ)
+    assert readable_partitions(url) == 1
+    assert kafka.committed(topic, topic) < 0  # the group has none still

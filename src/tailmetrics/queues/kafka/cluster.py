@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,10 @@ from tailmetrics.urls import KafkaUrl
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, KafkaError
+
+_COORDINATOR_SECONDS = 10.0  # that the first group of a cluster may have to wait for one
+_TURN_SECONDS = 0.1
+_NO_PARTITION = 2**31 - 1
 
 Place = tuple[str, int]  # a topic and the number of a partition
 
@@ -110,15 +115,31 @@ def readable_partitions(url: KafkaUrl) -> int:
         if heard and (why := meaning(url, heard[0])).is_final:
             raise why from None
         raise
+    answers: list[KafkaError | None] = []
     values = configuration(url, "check") | {"group.id": url.group, "enable.auto.commit": False}
     with translated(url):
-        consumer = Consumer(values)
+        consumer = Consumer(values | {"on_commit": lambda error, _: answers.append(error)})
     with contextlib.closing(consumer), translated(url, places[0][0]):
         consumer.get_watermark_offsets(TopicPartition(*places[0]), timeout=REQUEST_SECONDS)
-        for each in consumer.committed([TopicPartition(*places[0])], timeout=REQUEST_SECONDS):
-            if each.error is not None:
-                _raise(each.error)
+        # What is asked until here needs no right to read. A commit does, of topic and group: that is looked
+        # at first, and of a partition that cannot be nothing is committed.
+        consumer.commit(offsets=[TopicPartition(places[0][0], _NO_PARTITION, 0)])
+        deadline = time.monotonic() + _COORDINATOR_SECONDS
+        while not answers:
+            if time.monotonic() > deadline:
+                raise TimeoutError
+            consumer.poll(_TURN_SECONDS)
+        _require_rights(answers[0])
     return len(places)
+
+
+def _require_rights(answer: KafkaError | None) -> None:
+    from confluent_kafka import KafkaError as Kind  # noqa: PLC0415  # an extra
+
+    refusals = {Kind.TOPIC_AUTHORIZATION_FAILED, Kind.GROUP_AUTHORIZATION_FAILED}
+    # The client's own errors are below 0: the brokers did not come to look at rights.
+    if answer is not None and (answer.code() in refusals or answer.code() < 0):
+        _raise(answer)
 
 
 def _raise(error: Any) -> None:
