@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import random
+import sqlite3
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
 
+from tailmetrics.errors import StoreUnavailable
 from tailmetrics.settings import load_settings
 from tailmetrics.tailing.discovery import FoundFile, find_files
 from tailmetrics.tailing.shares import Shares
@@ -44,6 +46,10 @@ class Processes:
                 whose[Path(file.path).name] = number
         assert len(whose) == len(self.found())
         return whose
+
+    def execute(self, statement: str) -> None:
+        with closing(sqlite3.connect(self._database)) as connection:
+            connection.execute(statement)
 
     def close(self) -> None:
         self._closing.close()
@@ -192,6 +198,33 @@ def test_an_entry_without_files_is_told_of_by_one_process(two: Processes) -> Non
     told = [shares.own([], dict(missing))[1] for shares in two.shares]
     assert sorted([*told[0], *told[1]]) == sorted(missing)
     assert all(told)
+
+
+def test_while_nothing_can_be_written_what_is_decided_is_followed_and_what_is_new_is_told_of_by_one(
+    logs: Path, two: Processes
+) -> None:
+    write(logs, *(f"{number}.log" for number in range(4)))
+    whose = two.whose()
+    full = "BEFORE INSERT ON logs BEGIN SELECT RAISE(ROLLBACK, 'disk is full'); END"
+    two.execute(f"CREATE TRIGGER full {full}")
+    write(logs, "new.log", "0.log.1")
+    restarted = [two.new(frozenset({number}), 2) for number in range(2)]
+    for processes in (two.shares, restarted):
+        told = [shares.own(two.found(), {}) for shares in processes]
+        assert [{Path(file.path).name for file in found} for found, _ in told] == [
+            {name for name, process in whose.items() if process == number} for number in range(2)
+        ]
+        undecided = told[0][1] | told[1][1]
+        assert undecided.keys() == {str(logs / "new.log"), str(logs / "0.log.1")}
+        assert all("disk is full" in reason for reason in undecided.values())
+        assert not told[0][1].keys() & told[1][1].keys()
+    two.execute("DROP TRIGGER full")
+    assert two.whose().items() > whose.items()
+
+
+def test_a_list_that_cannot_be_made_is_a_store_that_is_away(tmp_path: Path) -> None:
+    with pytest.raises(StoreUnavailable):
+        Shares(tmp_path / "none" / "logs.sqlite", 2, frozenset({0}), STARTED)
 
 
 @pytest.mark.parametrize("seed", range(5))

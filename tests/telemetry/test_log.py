@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -30,6 +31,29 @@ log.warning("away", error="mysql://user:s3cret@host/x does not answer")
         r'timestamp=\S+ level=warning event=away error="mysql://user:\*\*\*@host/x does not answer"\n',
         run.stderr,
     )
+
+
+@pytest.mark.parametrize("kind", ["full disk", "closed pipe"])
+def test_an_event_that_cannot_be_written_ends_nothing(kind: str) -> None:
+    program = """
+from tailmetrics.telemetry.log import EventLog, configure_logging
+from tailmetrics.settings import load_settings
+
+configure_logging(load_settings(None))
+for number in range(30):
+    EventLog().info("following", path="x" * 1000)
+print("went on")
+"""
+    read_end, written_end = os.pipe()
+    os.close(read_end)
+    if kind == "full disk":
+        os.close(written_end)
+        written_end = os.open("/dev/full", os.O_WRONLY)
+    with os.fdopen(written_end, "wb") as stream:
+        run = subprocess.run(
+            [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=stream, text=True, check=False
+        )
+    assert run.stdout == "went on\n"
 
 
 def test_nothing_is_logged_with_a_password(capsys: pytest.CaptureFixture[str]) -> None:

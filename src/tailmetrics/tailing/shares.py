@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from tailmetrics.errors import StoreUnavailable
 from tailmetrics.tailing.discovery import AllLogs, FoundFile
 from tailmetrics.tailing.rotation import chain
 
@@ -41,7 +42,8 @@ class Shares(AllLogs):
 
     Of which share a log is, is decided once, by the first process that finds it: the one with the fewest. All
     read it from one file. What rotation makes of a log is of the same share, and so is a log under a new
-    name: only one process knows how far each of them was read.
+    name: only one process knows how far each of them was read. While that file cannot be written, as on
+    a full disk, what is new is followed by nobody. Raises StoreUnavailable when it cannot be made or read.
     """
 
     def __init__(self, database: Path, count: int, held: frozenset[int], followed_since: datetime) -> None:
@@ -49,28 +51,33 @@ class Shares(AllLogs):
         self._count = count
         self._held = held
         self._places: dict[str, _Place] = {}
-        self._database = sqlite3.connect(
-            database, timeout=_WAIT_SECONDS, isolation_level=None, check_same_thread=False
-        )
-        # It outlives processes that are killed, and is made anew when all are started.
-        self._database.execute("PRAGMA synchronous = OFF")
-        self._database.executescript(_SCHEMA)
+        self._problem = ""  # why a decision could not be written
+        try:
+            self._database = sqlite3.connect(
+                database, timeout=_WAIT_SECONDS, isolation_level=None, check_same_thread=False
+            )
+            # It outlives processes that are killed, and is made anew when all are started.
+            self._database.execute("PRAGMA synchronous = OFF")
+            self._database.executescript(_SCHEMA)
+        except sqlite3.Error as error:
+            raise StoreUnavailable(f"{database}: {error}", subject="the list of divided logs") from error
 
     def own(self, found: list[FoundFile], missing: dict[str, str]) -> tuple[list[FoundFile], dict[str, str]]:
         new = [file for file in found if self._is_news(file)]
         if new:
             self._decide(new)
-        here = [file for file in found if self._places[chain(file.path)[0]].share in self._held]
+            missing = missing | {file.path: self._problem for file in new if self._place_of(file) is None}
+        here = [file for file in found if self._is_held(file)]
         return here, {path: reason for path, reason in missing.items() if self.share_of(path) in self._held}
 
     def owns(self, file: FoundFile) -> bool:
         if self._is_news(file):
             self._decide([file])
-        return self._places[chain(file.path)[0]].share in self._held
+        return self._is_held(file)
 
     def size_at_start(self, file: FoundFile) -> int:
-        place = self._places[chain(file.path)[0]]
-        return place.size if place.file == _file(file) else 0
+        place = self._place_of(file)
+        return 0 if place is None or place.file != _file(file) else place.size
 
     def share_of(self, path: str) -> int:
         place = self._places.get(chain(path)[0])
@@ -79,24 +86,53 @@ class Shares(AllLogs):
     def close(self) -> None:
         self._database.close()
 
+    def _place_of(self, file: FoundFile) -> _Place | None:
+        return self._places.get(chain(file.path)[0])
+
+    def _is_held(self, file: FoundFile) -> bool:
+        place = self._place_of(file)
+        return place is not None and place.share in self._held
+
     def _is_news(self, file: FoundFile) -> bool:
-        place = self._places.get(chain(file.path)[0])
+        place = self._place_of(file)
         return place is None or (place.share in self._held and place.file != _file(file))
 
-    def _decide(self, files: Iterable[FoundFile]) -> None:
-        self._database.execute("BEGIN IMMEDIATE")
+    def _decide(self, files: list[FoundFile]) -> None:
+        before = dict(self._places)
         try:
-            rows = self._database.execute("SELECT share, sum(is_log), count(*) FROM logs GROUP BY share")
-            logs, is_start = Counter(dict.fromkeys(range(self._count), 0)), True
-            for share, own, _ in rows:
-                logs[share], is_start = own, False
-            # A log before what rotation made of it; large ones side by side.
-            for file in sorted(files, key=lambda each: (len(chain(each.path)), -each.size, each.path)):
-                self._place(file, logs, file.size if is_start else 0)
-        except BaseException:
-            self._database.execute("ROLLBACK")
-            raise
-        self._database.execute("COMMIT")
+            self._database.execute("BEGIN IMMEDIATE")
+            self._place_all(files)
+            self._database.execute("COMMIT")
+        except BaseException as error:
+            self._places = before
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")
+            if not isinstance(error, sqlite3.Error):
+                raise
+            self._problem = f"which process follows it cannot be written: {error}"
+            self._read_places(files)
+
+    def _read_places(self, files: list[FoundFile]) -> None:
+        """Take what is decided already."""
+        try:
+            for file in files:
+                name = chain(file.path)[0]
+                row = self._database.execute(
+                    "SELECT share, file, size FROM logs WHERE path = ?", (name,)
+                ).fetchone()
+                if row is not None:
+                    self._places[name] = _Place(*row)
+        except sqlite3.Error as error:
+            raise StoreUnavailable(str(error), subject="the list of divided logs") from error
+
+    def _place_all(self, files: Iterable[FoundFile]) -> None:
+        rows = self._database.execute("SELECT share, sum(is_log), count(*) FROM logs GROUP BY share")
+        logs, is_start = Counter(dict.fromkeys(range(self._count), 0)), True
+        for share, own, _ in rows:
+            logs[share], is_start = own, False
+        # A log before what rotation made of it; large ones side by side.
+        for file in sorted(files, key=lambda each: (len(chain(each.path)), -each.size, each.path)):
+            self._place(file, logs, file.size if is_start else 0)
 
     def _place(self, file: FoundFile, logs: Counter[int], size: int) -> None:
         names, key = chain(file.path), _file(file)
