@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, get_args
@@ -23,7 +23,7 @@ log = EventLog()
 
 SETTING: Final = "OBJECTIVES"
 NOT_SET: Final = f"{SETTING} is not set: it names a TOML file of objectives, see docs/objectives.md"
-_HEADER = re.compile(r"\s*\[\[?\s*([\w-]+)")
+_HEADER = re.compile(r"""\s*\[\[?\s*["']?([\w-]+)""")
 _KEY = re.compile(r"""\s*["']?([\w-]+)["']?\s*[.=]""")
 _SECRETS = frozenset({"url"})  # of a webhook it is all that it takes to write there
 
@@ -112,6 +112,12 @@ def read_objectives(file: str, retention_days: int = 0) -> Document:
         problems.sort(key=lambda each: lines.of(each[0]) or 0)
         raise SettingsError([f"{SETTING}: {_where(file, content, lines, *each)}" for each in problems])
     return document
+
+
+def customers_in(file: str) -> Callable[[str, int], str]:
+    """Tells where the customers of a table stand, by its name and number from 0 on. Raises SettingsError."""
+    lines = _Lines(read_toml(SETTING, file)[1])
+    return lambda table, number: f"{_at(file, lines.of((table, number, 'customers')))}: "
 
 
 class _Lines:
@@ -203,11 +209,14 @@ def _of_the_whole(document: Document, retention_days: int, lines: _Lines) -> Ite
 
 def _where(file: str, content: Any, lines: _Lines, place: Place, said: str) -> str:
     """The problem behind its file, line and table."""
-    line = lines.of(place)
-    at = file if line is None else f"{file}, line {line}"
+    at = _at(file, lines.of(place))
     if len(place) < 2 or not isinstance(place[1], int):
         return f"{at}: {said}"
     table = content[place[0]][place[1]]
     name = table.get("name") if isinstance(table, dict) else None
     called = repr(name) if isinstance(name, str) and name else place[1] + 1
     return f"{at}: {place[0]} {called}: {said}"
+
+
+def _at(file: str, line: int | None) -> str:
+    return file if line is None else f"{file}, line {line}"
