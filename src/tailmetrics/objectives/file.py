@@ -195,16 +195,31 @@ def _of_the_whole(document: Document, retention_days: int, lines: _Lines) -> Ite
                 "RETENTION_DAYS lets older records be deleted"
             )
             yield ("objective", number, "period"), said
-    for number, rule in enumerate(document.rules):
-        if 0 < retention_days * 86_400 < rule.long:
-            said = f"long: found {rule.long} seconds, expected at most {retention_days} days (RETENTION_DAYS)"
-            yield ("rule", number, "long"), said
+    if retention_days:
+        yield from _longer_than_kept(document, retention_days)
     names = [objective.name for objective in document.objectives]
     for number, maintenance in enumerate(document.maintenance):
         for glob in maintenance.objectives:
             if not any(matches((glob,), name) for name in names):
                 said = f"objectives: found {glob!r}, expected the name of an objective, or a glob of names"
                 yield ("maintenance", number, "objectives"), said
+
+
+def _longer_than_kept(document: Document, days: int) -> Iterator[tuple[Place, str]]:
+    """Windows that reach behind the records that are kept: rules that would not see, or never fire."""
+    kept = days * 86_400
+    windows = [
+        *(("rule", number, "long", rule.long) for number, rule in enumerate(document.rules)),
+        *(("latency", number, "window", slow.window) for number, slow in enumerate(document.latency)),
+    ]
+    for table, number, key, seconds in windows:
+        if seconds > kept:
+            said = f"{key}: found {seconds} seconds, expected at most {days} days (RETENTION_DAYS)"
+            yield (table, number, key), said
+    for number, silent in enumerate(document.silent):
+        if silent.after >= kept:  # nobody would be known who had requests before that
+            said = f"after: found {silent.after} seconds, expected less than {days} days (RETENTION_DAYS)"
+            yield ("silent", number, "after"), said
 
 
 def _where(file: str, content: Any, lines: _Lines, place: Place, said: str) -> str:
