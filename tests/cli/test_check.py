@@ -322,5 +322,5 @@ def test_check_notes_customers_of_objectives_that_the_store_does_not_know(
     result = run("check", "--json", "--store-url", stored)
     assert (result.exit_code, texts(result)["note objectives"]) == (
         0,
-        ["objective 'shop': 'shop_*' matches no customer of the store"],
+        ["o.toml, line 4: objective 'shop': 'shop_*' matches no customer of the store"],
     )

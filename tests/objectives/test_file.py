@@ -129,6 +129,24 @@ def test_a_file_says_what_is_promised_and_who_is_told() -> None:
                 "rule, silent, latency, source, maintenance, receiver; is 'objective' meant?"
             ),
         ),
+        (
+            f'{OBJECTIVE}customers = "shop_*"',
+            "line 4: objective 'shop': customers: found 'shop_*', expected a list such as ['a', 'b']",
+        ),
+        (
+            f'{OBJECTIVE}[["objective"]]\nname = "b"\ntarget = 100',
+            (
+                "line 6: objective 'b': target: found 100, expected more than 0 and less than 100, as 100 "
+                "leaves nothing that may fail; such as 99.9"
+            ),
+        ),
+        (
+            "[[maintenance]]\nbegin = 2026\nend = 2026-11-02T01:00:00Z",
+            (
+                "line 2: maintenance 1: begin: found 2026, expected a time with its offset, such as "
+                "2026-11-01T22:00:00Z or 2026-11-01T23:00:00+01:00"
+            ),
+        ),
         ("[objective]", "line 1: found [objective], expected tables [[objective]]"),
         ("objective = [1]", "line 1: objective 1: found 1, expected tables [[objective]]"),
         (
@@ -271,6 +289,19 @@ def test_a_window_is_not_longer_than_records_are_kept() -> None:
         "line 3: rule 1: long: found 691200 seconds, expected at most 7 days (RETENTION_DAYS)"
     ]
     assert read(text, retention_days=8).rules
+
+
+def test_a_rule_that_records_are_not_kept_for_is_refused_as_it_would_never_fire() -> None:
+    silent = '[[silent]]\nname = "quiet"\nafter = "7d"'
+    assert problems(silent, retention_days=7) == [
+        "line 3: silent 'quiet': after: found 604800 seconds, expected less than 7 days (RETENTION_DAYS)"
+    ]
+    assert read(silent, retention_days=8).silent
+    slow = '[[latency]]\nname = "slow"\nlimit_seconds = 1\nwindow = "8d"'
+    assert problems(slow, retention_days=7) == [
+        "line 4: latency 'slow': window: found 691200 seconds, expected at most 7 days (RETENTION_DAYS)"
+    ]
+    assert read(slow, retention_days=8).latency
 
 
 @pytest.mark.parametrize("text", ["a = " + 5_000 * "[", f"interval = {'9' * 5_000}"])

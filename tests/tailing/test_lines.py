@@ -43,10 +43,10 @@ class Log:
             self.source: Source = new_source(file, str(path), "node", ())
         written_ns = path.stat().st_mtime_ns
         read = open_format(self.settings.format_options()).of_source(str(path), written_ns)
-        columns = ("offset", "timestamp", "path", "status_code")
+        columns = ("offset", "timestamp", "customer_id", "path", "status_code", "duration")
         self.requests = [
-            LoggedRequest(self.source.source_id, offset, time.replace(tzinfo=timezone.utc), target, status)
-            for offset, time, target, status in read.parse(content, 0).records.select(columns).iter_rows()
+            LoggedRequest(self.source.source_id, offset, time.replace(tzinfo=timezone.utc), *others)
+            for offset, time, *others in read.parse(content, 0).records.select(columns).iter_rows()
         ]
 
     def lines(self, *requests: LoggedRequest, source: Source | None = None) -> list[Line]:
@@ -137,9 +137,17 @@ def test_a_file_that_may_not_be_read_is_said(read: Log, monkeypatch: pytest.Monk
     assert read.missing() == f"{read.path} cannot be read: Permission denied"
 
 
-def test_a_line_that_was_written_anew_is_never_shown(read: Log) -> None:
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b"/api/5 205", b"/api/5 505"),
+        (b"cust_2 /api/5", b"cust_9 /api/5"),
+        (b"205 0.500", b"205 0.900"),
+    ],
+)
+def test_a_line_that_was_written_anew_is_never_shown(read: Log, before: bytes, after: bytes) -> None:
     head = read.source.checkpoint
-    changed = LOG.replace(b"/api/5 205", b"/api/5 505")
+    changed = LOG.replace(before, after)
     read.path.write_bytes(changed)
     source = replace(
         read.source, checkpoint=replace(head, head_length=10, head_hash=module.fingerprint(LOG[:10]))

@@ -31,7 +31,7 @@ from tailmetrics.formats import open_entry
 from tailmetrics.formats.detection import head_of
 from tailmetrics.objectives.budgets import unmatched
 from tailmetrics.objectives.definitions import Document
-from tailmetrics.objectives.file import read_objectives
+from tailmetrics.objectives.file import customers_in, read_objectives
 from tailmetrics.objectives.notifications.missing import missing
 from tailmetrics.queues import QueueUrl
 from tailmetrics.queues.broker import connected
@@ -294,8 +294,10 @@ def _store(
             found = f"{counted(status.records, 'record')}, {counted(status.rejects, 'reject')}"
             yield Finding("ok", "store", f"{settings.store} answers: {found}")
             store.check_access(writes=writes)
-            for text in [] if objectives is None else asyncio.run(unmatched(store, objectives)):
-                yield Finding("note", "objectives", text)
+            if objectives is not None:
+                where = customers_in(settings.objectives)
+                for text in asyncio.run(unmatched(store, objectives, where)):
+                    yield Finding("note", "objectives", text)
             if deep:
                 yield _deep(settings, is_read=store.verify())
     except StoreBusy as error:

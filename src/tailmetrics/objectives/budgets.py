@@ -16,7 +16,13 @@ from typing import Final, Literal
 
 import polars as pl
 
-from tailmetrics.objectives.definitions import Document, Maintenance, Objective
+from tailmetrics.objectives.definitions import (
+    Document,
+    LatencyRule,
+    Maintenance,
+    Objective,
+    SilenceRule,
+)
 from tailmetrics.objectives.history import whole_parts
 from tailmetrics.objectives.periods import Period, period_at
 from tailmetrics.stats import CountsQuery, Failures, RequestFilter
@@ -173,18 +179,27 @@ async def budgets_at(
     )
 
 
-async def unmatched(store: Queries, document: Document) -> list[str]:
-    """What is to be said of globs and ids of the file that match no customer of a store that has some."""
-    tables = {
-        f"{kind} {table.name!r}": table.customers
-        for kind, rules in (
-            ("objective", document.objectives),
-            ("silent", document.silent),
-            ("latency", document.latency),
-        )
-        for table in rules
+async def unmatched(
+    store: Queries, document: Document, where: Callable[[str, int], str] = lambda *_: ""
+) -> list[str]:
+    """What is to be said of globs and ids of the file that match no customer of a store that has some.
+
+    `where` tells what stands before that, by the name of a table and its number from 0 on.
+    """
+    named: Mapping[str, Sequence[Objective | SilenceRule | LatencyRule]] = {
+        "objective": document.objectives,
+        "silent": document.silent,
+        "latency": document.latency,
     }
-    tables |= {f"maintenance {number}": each.customers for number, each in enumerate(document.maintenance, 1)}
+    tables = {
+        f"{where(kind, number)}{kind} {table.name!r}": table.customers
+        for kind, rules in named.items()
+        for number, table in enumerate(rules)
+    }
+    tables |= {
+        f"{where('maintenance', number)}maintenance {number + 1}": each.customers
+        for number, each in enumerate(document.maintenance)
+    }
     edges = await store.span()
     if edges is None or all(globs == ("*",) for globs in tables.values()):
         return []

@@ -28,6 +28,7 @@ _HOOKS = re.compile(r"hooks\.slack\.com|discord(app)?\.com|.*\.webhook\.office\.
 _HOOK_PATHS = re.compile(r"/(hooks|api/webhooks)/[^/]{8,}")
 _MAIL_ADDRESS = re.compile(r"[^\x00-\x1f<>\x7f]*<[^\s<>@]+@[^\s<>@]+>|[^\s<>@]+@[^\s<>@]+")
 _A_PERIOD = "1d to 90d, week or month"
+_A_TIME = "a time with its offset, such as 2026-11-01T22:00:00Z or 2026-11-01T23:00:00+01:00"
 _A_DURATION = "a number with s, m, h or d, such as 5m"
 
 
@@ -70,10 +71,16 @@ def _period(value: str) -> str:
     return value
 
 
+def _no_number(value: object) -> object:
+    if isinstance(value, int | float):
+        raise ValueError(_A_TIME)  # noqa: TRY004  # pydantic makes an error of a ValueError only
+    return value
+
+
 def _with_zone(value: datetime) -> datetime:
     # Clocks of a machine are set to another zone without a look into this file.
     if value.tzinfo is None:
-        raise ValueError("a time with its offset, such as 2026-11-01T22:00:00Z or 2026-11-01T23:00:00+01:00")
+        raise ValueError(_A_TIME)
     return value
 
 
@@ -99,7 +106,7 @@ def _mail_address(value: str) -> str:
 
 Seconds = Annotated[int, BeforeValidator(_seconds), Field(gt=0), AfterValidator(_not_too_long)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
-Moment = Annotated[datetime, AfterValidator(_with_zone)]
+Moment = Annotated[datetime, BeforeValidator(_no_number), AfterValidator(_with_zone)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 MailAddress = Annotated[str, AfterValidator(_mail_address)]
 Globs = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]

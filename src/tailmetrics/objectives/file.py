@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, get_args
@@ -23,7 +23,7 @@ log = EventLog()
 
 SETTING: Final = "OBJECTIVES"
 NOT_SET: Final = f"{SETTING} is not set: it names a TOML file of objectives, see docs/objectives.md"
-_HEADER = re.compile(r"\s*\[\[?\s*([\w-]+)")
+_HEADER = re.compile(r"""\s*\[\[?\s*["']?([\w-]+)""")
 _KEY = re.compile(r"""\s*["']?([\w-]+)["']?\s*[.=]""")
 _SECRETS = frozenset({"url"})  # of a webhook it is all that it takes to write there
 
@@ -114,6 +114,12 @@ def read_objectives(file: str, retention_days: int = 0) -> Document:
     return document
 
 
+def customers_in(file: str) -> Callable[[str, int], str]:
+    """Tells where the customers of a table stand, by its name and number from 0 on. Raises SettingsError."""
+    lines = _Lines(read_toml(SETTING, file)[1])
+    return lambda table, number: f"{_at(file, lines.of((table, number, 'customers')))}: "
+
+
 class _Lines:
     """Where the tables and keys of a file begin, counted from 1, as one sees them without reading TOML."""
 
@@ -189,10 +195,8 @@ def _of_the_whole(document: Document, retention_days: int, lines: _Lines) -> Ite
                 "RETENTION_DAYS lets older records be deleted"
             )
             yield ("objective", number, "period"), said
-    for number, rule in enumerate(document.rules):
-        if 0 < retention_days * 86_400 < rule.long:
-            said = f"long: found {rule.long} seconds, expected at most {retention_days} days (RETENTION_DAYS)"
-            yield ("rule", number, "long"), said
+    if retention_days:
+        yield from _longer_than_kept(document, retention_days)
     names = [objective.name for objective in document.objectives]
     for number, maintenance in enumerate(document.maintenance):
         for glob in maintenance.objectives:
@@ -201,13 +205,33 @@ def _of_the_whole(document: Document, retention_days: int, lines: _Lines) -> Ite
                 yield ("maintenance", number, "objectives"), said
 
 
+def _longer_than_kept(document: Document, days: int) -> Iterator[tuple[Place, str]]:
+    """Windows that reach behind the records that are kept: rules that would not see, or never fire."""
+    kept = days * 86_400
+    windows = [
+        *(("rule", number, "long", rule.long) for number, rule in enumerate(document.rules)),
+        *(("latency", number, "window", slow.window) for number, slow in enumerate(document.latency)),
+    ]
+    for table, number, key, seconds in windows:
+        if seconds > kept:
+            said = f"{key}: found {seconds} seconds, expected at most {days} days (RETENTION_DAYS)"
+            yield (table, number, key), said
+    for number, silent in enumerate(document.silent):
+        if silent.after >= kept:  # nobody would be known who had requests before that
+            said = f"after: found {silent.after} seconds, expected less than {days} days (RETENTION_DAYS)"
+            yield ("silent", number, "after"), said
+
+
 def _where(file: str, content: Any, lines: _Lines, place: Place, said: str) -> str:
     """The problem behind its file, line and table."""
-    line = lines.of(place)
-    at = file if line is None else f"{file}, line {line}"
+    at = _at(file, lines.of(place))
     if len(place) < 2 or not isinstance(place[1], int):
         return f"{at}: {said}"
     table = content[place[0]][place[1]]
     name = table.get("name") if isinstance(table, dict) else None
     called = repr(name) if isinstance(name, str) and name else place[1] + 1
     return f"{at}: {place[0]} {called}: {said}"
+
+
+def _at(file: str, line: int | None) -> str:
+    return file if line is None else f"{file}, line {line}"

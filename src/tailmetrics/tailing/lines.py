@@ -33,7 +33,8 @@ _DEEPEST_COMPRESSED = 64 * 1024 * 1024  # bytes that are decompressed to come to
 _FEW_BYTES = 64 * 1024  # that nearly every line has
 _HEADER_BYTES = 4 * 1024 * 1024  # before a line in which its directives are looked for
 
-_Key = tuple[datetime, int, str]  # time without a zone, status and path of a request
+# Time without a zone, customer, path, status and duration of a request.
+_Key = tuple[datetime, str, str, int, float | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +44,10 @@ class LoggedRequest:
     source_id: str
     offset: int
     time: datetime
+    customer_id: str
     path: str
     status_code: int
+    duration: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,8 +194,8 @@ class _Log:
         """What is read of bytes, by the offset."""
         log_format = self._format.of_source(self._path, self._written_ns, header)
         records = log_format.parse(data, offset).records
-        rows = records.select("offset", "timestamp", "status_code", "path").iter_rows()
-        return {at: (moment, status, path) for at, moment, status, path in rows}
+        columns = ("offset", "timestamp", "customer_id", "path", "status_code", "duration")
+        return {at: tuple(key) for at, *key in records.select(columns).iter_rows()}
 
     def _header(self, offset: int) -> bytes:
         """The directives in force at an offset, as far as the beginning and what is just before it tell."""
@@ -271,7 +274,8 @@ def _frame(read: Callable[[int, int], bytes], offset: int, framing: Framing, lon
 
 
 def _key(request: LoggedRequest) -> _Key:
-    return request.time.astimezone(timezone.utc).replace(tzinfo=None), request.status_code, request.path
+    time = request.time.astimezone(timezone.utc).replace(tzinfo=None)
+    return time, request.customer_id, request.path, request.status_code, request.duration
 
 
 def _shown(frame: bytes) -> Line:

@@ -97,24 +97,23 @@ def _rows(page: pl.DataFrame, parameters: RequestsParameters, services: Services
     sources = _sources(set(page["source"]), services) if page.height else {}
     failed = FAILURE_RULES[parameters.failures]
     requests = [
-        Logged(source, offset, moment, path, status)
-        for moment, path, status, source, offset in page.select(
-            "timestamp", "path", "status_code", "source", "offset"
+        Logged(*row)
+        for row in page.select(
+            "source", "offset", "timestamp", "customer_id", "path", "status_code", "duration"
         ).iter_rows()
     ]
     lines = None
     if parameters.lines:
         reader = LineReader(services.settings.log_paths, resolve_node_id(services.settings))
         lines = reader.read(requests, sources)
-    others = page.select("customer_id", "duration").iter_rows()
-    for place, (each, (customer_id, duration)) in enumerate(zip(requests, others, strict=True)):
+    for place, each in enumerate(requests):
         source = sources.get(each.source_id)
         row: LoggedRequest = {
             "time": "",
-            "customer_id": customer_id,
+            "customer_id": each.customer_id,
             "path": each.path,
             "status_code": each.status_code,
-            "duration": duration,
+            "duration": each.duration,
             "failed": failed(each.status_code),
             "source_id": each.source_id,
             "source": None if source is None else source.path,
