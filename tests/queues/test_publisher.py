@@ -117,6 +117,7 @@ def test_a_wrong_address_is_explained_with_an_example_that_can_be_read(tmp_path:
     result = run("publish", "a.log", "--to", "http://localhost/?queue=x")
     expected = "--to: found the scheme 'http', expected amqp://user:password@host:5672/vhost?queue=logs"
     assert (result.exit_code, expected in result.stderr) == (78, True)
+    assert " or kafka://user:password@host:9092,host2:9092/topic" in result.stderr
 
 
 def test_publish_names_a_file_that_is_missing_before_anything_is_sent(tmp_path: Path, queue: Queue) -> None:

@@ -190,6 +190,12 @@ def test_a_copy_that_is_killed_again_and_again_goes_on(
     assert done[-1] == SUMMARY.records + SUMMARY.rejects
 
 
+def test_of_a_copy_the_logs_are_as_many_as_of_the_first_store(full: Store, ask: Ask[Any]) -> None:
+    first, second = InMemoryStore(), InMemoryStore()
+    ask(copy(full, first, "the old one", shown))
+    assert ask(copy(first, second, "the new one", shown)).sources == SUMMARY.sources
+
+
 def test_records_keep_their_sources_and_offsets_but_where_the_source_was_forgotten(
     full: Store, ask: Ask[Any]
 ) -> None:

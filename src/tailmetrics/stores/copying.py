@@ -115,7 +115,7 @@ async def copy(origin: Store, target: Store, origin_name: str, on_progress: OnPr
         progress.records - progress.refused,
         progress.rejects,
         contents.blanks,
-        len(contents.sources),
+        sum(source.node_id != COPIES_NODE for source in contents.sources.values()),
         expired=max(0, contents.records - progress.records),  # InfluxDB counts none of forgotten messages
         refused=progress.refused,
         kept_notes=kept_notes,

@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from tailmetrics.errors import SettingsError
 from tailmetrics.urls.hosts import bracketed
+from tailmetrics.urls.kafka import EXAMPLE as TOPIC_EXAMPLE
 from tailmetrics.urls.kafka import KafkaUrl, entries, is_kafka
 from tailmetrics.urls.secrets import masked
 
@@ -163,7 +164,8 @@ class QueueUrl:
         """
         scheme, separator, _ = url.partition("://")
         if scheme.lower() not in _PORTS or not separator:
-            raise _wrong(setting, f"the scheme {scheme!r}" if separator and scheme.isalnum() else "no URL")
+            found = f"the scheme {scheme!r}" if separator and scheme.isalnum() else "no URL"
+            raise _wrong(setting, found, f"{EXAMPLE} or {TOPIC_EXAMPLE}")
         try:
             parts = urlsplit(url)
             port = parts.port
@@ -204,9 +206,9 @@ class QueueUrl:
         )
 
 
-def _wrong(setting: str, found: str) -> SettingsError:
+def _wrong(setting: str, found: str, expected: str = EXAMPLE) -> SettingsError:
     problem = (
-        f"{setting}: found {found}, expected {EXAMPLE}, with &first_line=name when messages begin with the "
+        f"{setting}: found {found}, expected {expected}, with &first_line=name when messages begin with the "
         "name of their log; in the user, the password and names / ? # , @ : [ ] and % are written as "
         "%2F %3F %23 %2C %40 %3A %5B %5D and %25"
     )
