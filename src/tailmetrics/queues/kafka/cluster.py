@@ -10,11 +10,11 @@ from tailmetrics.errors import QueueError, TopicMissing
 from tailmetrics.queues.kafka.client import (
     REQUEST_SECONDS,
     configuration,
-    meaning,
     missing_topic,
     require_client,
     translated,
 )
+from tailmetrics.queues.kafka.complaints import Complaints
 from tailmetrics.sources import MESSAGES_NODE, Checkpoint, Source, fingerprint, packed
 from tailmetrics.urls import KafkaUrl
 
@@ -104,13 +104,11 @@ def readable_partitions(url: KafkaUrl) -> int:
     from confluent_kafka import Consumer, TopicPartition  # noqa: PLC0415  # an extra
 
     require_client()
-    heard: list[KafkaError] = []
+    complaints = Complaints(url)
     try:
-        places = sorted(Cluster(url, heard.append).places())
-    except QueueError:
-        if heard and (why := meaning(url, heard[0])).is_final:
-            raise why from None
-        raise
+        places = sorted(Cluster(url, complaints.note).places())
+    except QueueError as error:
+        raise complaints.explained(error) from None
     values = configuration(url, "check") | {"group.id": url.group, "enable.auto.commit": False}
     with translated(url):
         consumer = Consumer(values)
