@@ -19,9 +19,9 @@ from tailmetrics.objectives.definitions import Receiver
 from tailmetrics.objectives.notifications import mail
 from tailmetrics.objectives.notifications.message import Message
 from tailmetrics.objectives.notifications.outbox import Entry, Outcome
+from tests.certificates import made_in
 from tests.integration.running import free_port
 from tests.objectives.notifications.builders import NOW, make_alert
-from tests.stores.influxdb.certificates import made_in
 
 MESSAGE = Message.of(
     Entry.of("ops", [make_alert("Zoë\r\nBcc: x@example.com", summary="äöü\nnext")], NOW),

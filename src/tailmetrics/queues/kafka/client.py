@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tailmetrics.errors import QueueError, SettingsError, TopicMissing
+from tailmetrics.queues.kafka.tls import tls_problem
 from tailmetrics.urls import KafkaUrl
 
 if TYPE_CHECKING:
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
 REQUEST_SECONDS: Final = 5.0
 _RECONNECT_MS = 5_000  # the longest pause before a broker is tried again
+_HOW_LONG: Final = re.compile(r" \(after \d+ms in state [^)]*\)")
 _logger = logging.getLogger("confluent_kafka")
 
 
@@ -36,7 +39,7 @@ def configuration(url: KafkaUrl, purpose: str) -> dict[str, Any]:
     values: dict[str, Any] = {
         "bootstrap.servers": url.bootstrap,
         "client.id": f"tailmetrics-{purpose}",
-        "security.protocol": f"{'SASL_' if url.sasl else ''}{'SSL' if url.tls else 'PLAINTEXT'}",
+        "security.protocol": _protocol(url),
         "reconnect.backoff.max.ms": _RECONNECT_MS,
         "logger": _logger,
     }
@@ -66,7 +69,7 @@ def translated(url: KafkaUrl, topic: str = "") -> Iterator[None]:
     except KafkaException as error:
         raise meaning(url, error.args[0], topic) from None
     except TimeoutError:  # of an answer that is waited for
-        raise QueueError(f"{url}: {away_text('no answer')}", is_final=False) from None
+        raise QueueError(f"{url}: {away_text(url, 'no answer')}", is_final=False) from None
     except ValueError as error:  # of a topic's name
         raise QueueError(f"{url}: {error}") from None
 
@@ -75,7 +78,7 @@ def meaning(url: KafkaUrl, error: KafkaError, topic: str = "") -> QueueError:
     """What an error of the client is, and what to do; `topic` is the one that was asked for."""
     from confluent_kafka import KafkaError as Kind  # noqa: PLC0415  # an extra
 
-    name = topic or url.topic
+    name, reason = topic or url.topic, reason_of(error)
     texts = {
         Kind.TOPIC_AUTHORIZATION_FAILED: f"the user may not use the topic {name!r}; give it the rights to "
         "read and describe (or write) it: kafka-acls.sh --add",
@@ -83,20 +86,20 @@ def meaning(url: KafkaUrl, error: KafkaError, topic: str = "") -> QueueError:
         "to read it (kafka-acls.sh --add --group), or name another with group=",
         Kind.CLUSTER_AUTHORIZATION_FAILED: "the user may not use this cluster; give it rights: "
         "kafka-acls.sh --add",
-        Kind._AUTHENTICATION: "the brokers refuse the user, the password or the way to sign in "
-        f"({url.sasl or 'none'}); correct them in the URL, or sasl=",
+        Kind._AUTHENTICATION: "the brokers refuse the user, the password or the way to sign in, "
+        f"{url.sasl or 'none'} ({reason}); correct them in the URL, or sasl=",
         Kind.SASL_AUTHENTICATION_FAILED: "the brokers refuse the user or the password in the URL",
         Kind.UNSUPPORTED_SASL_MECHANISM: f"the brokers do not know {url.sasl}; set sasl= to what they do",
-        Kind._SSL: f"TLS fails ({error.str()}); look at tls=, ca_file=, certificate_file= and key_file=",
+        Kind._SSL: f"TLS fails ({reason}); look at tls=, ca_file=, certificate_file= and key_file=",
     }
     if error.code() in {Kind.UNKNOWN_TOPIC_OR_PART, Kind._UNKNOWN_TOPIC, Kind._UNKNOWN_PARTITION}:
         return TopicMissing(f"{url}: {missing_topic(name)}")
-    if text := texts.get(error.code()):
+    if text := tls_problem(url, reason) or texts.get(error.code()):
         return QueueError(f"{url}: {text}")
     away = {Kind._ALL_BROKERS_DOWN, Kind._TRANSPORT, Kind._RESOLVE, Kind._TIMED_OUT, Kind.NETWORK_EXCEPTION}
     if error.code() in away:
-        return QueueError(f"{url}: {away_text(error.str())}", is_final=False)
-    return QueueError(f"{url}: {error.name()}: {error.str()}", is_final=not error.retriable())
+        return QueueError(f"{url}: {away_text(url, reason)}", is_final=False)
+    return QueueError(f"{url}: {error.name()}: {reason}", is_final=not error.retriable())
 
 
 def missing_topic(name: str) -> str:
@@ -106,8 +109,20 @@ def missing_topic(name: str) -> str:
     )
 
 
-def away_text(reason: str) -> str:
-    return f"the brokers cannot be reached ({reason}); are they running there?"
+def away_text(url: KafkaUrl, reason: str) -> str:
+    return (
+        f"the brokers cannot be reached ({reason}); are they running there, and is that a listener for "
+        f"{_protocol(url)} (as the user and tls= in the URL have it)?"
+    )
+
+
+def reason_of(error: KafkaError) -> str:
+    """What the client says of an error, without what is another each time."""
+    return _HOW_LONG.sub("", error.str())
+
+
+def _protocol(url: KafkaUrl) -> str:
+    return f"{'SASL_' if url.sasl else ''}{'SSL' if url.tls else 'PLAINTEXT'}"
 
 
 def _password_of(url: KafkaUrl) -> str:

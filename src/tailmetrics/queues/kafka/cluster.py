@@ -11,11 +11,11 @@ from tailmetrics.errors import QueueError, TopicMissing
 from tailmetrics.queues.kafka.client import (
     REQUEST_SECONDS,
     configuration,
-    meaning,
     missing_topic,
     require_client,
     translated,
 )
+from tailmetrics.queues.kafka.complaints import Complaints
 from tailmetrics.sources import MESSAGES_NODE, Checkpoint, Source, fingerprint, packed
 from tailmetrics.urls import KafkaUrl
 
@@ -108,13 +108,11 @@ def readable_partitions(url: KafkaUrl) -> int:
     from confluent_kafka import Consumer, TopicPartition  # noqa: PLC0415  # an extra
 
     require_client()
-    heard: list[KafkaError] = []
+    complaints = Complaints(url)
     try:
-        places = sorted(Cluster(url, heard.append).places())
-    except QueueError:
-        if heard and (why := meaning(url, heard[0])).is_final:
-            raise why from None
-        raise
+        places = sorted(Cluster(url, complaints.note).places())
+    except QueueError as error:
+        raise complaints.explained(error) from None
     answers: list[KafkaError | None] = []
     values = configuration(url, "check") | {"group.id": url.group, "enable.auto.commit": False}
     with translated(url):

@@ -11,6 +11,7 @@ from tailmetrics.errors import PositionConflict, QueueError, TopicMissing
 from tailmetrics.queues.kafka.assignment import CLAIM_AGAIN_SECONDS, MEND_SECONDS, Assignment
 from tailmetrics.queues.kafka.client import configuration, meaning, translated
 from tailmetrics.queues.kafka.cluster import Cluster
+from tailmetrics.queues.kafka.complaints import Complaints
 from tailmetrics.queues.kafka.fetched import Event, by_partition, events_in
 from tailmetrics.queues.kafka.inbox import Inbox
 from tailmetrics.queues.kafka.partition import AssignedPartition
@@ -61,7 +62,8 @@ class TopicConsumer:
         self._stopping = False
         self._error: QueueError | None = QueueError(f"{topic.url}: not connected yet", is_final=False)
         self._was_seen = False  # since the start
-        self._heard: QueueError | None = None  # from the client, between two looks
+        self._said: set[str] = set()  # since the topic was read: the brokers may each say it in turn
+        self._complaints = Complaints(topic.url)
         # By topic, until it gives something: the client says it once, and describing may be allowed.
         self._refused: dict[str, QueueError] = {}
         self._consumer: Consumer | None = None
@@ -144,7 +146,7 @@ class TopicConsumer:
         try:
             consume_again(
                 self._consume,
-                lambda error: self._note(self._reason(error)),
+                lambda error: self._note(self._complaints.explained(error)),
                 self._changed,
                 lambda: self._stopping,
                 _LONGEST_RETRY_SECONDS,
@@ -156,7 +158,7 @@ class TopicConsumer:
     def _consume(self) -> None:
         from confluent_kafka import Consumer  # noqa: PLC0415  # an extra
 
-        self._heard = None
+        self._complaints.forget()
         self._refused.clear()
         recreated = RecreatedTopics()
         values = _settings(self._url) | {"error_cb": self._hear} | recreated.settings
@@ -283,32 +285,33 @@ class TopicConsumer:
         """Note what the client says, but not of single brokers of which there may be others."""
         from confluent_kafka import KafkaError as Kind  # noqa: PLC0415  # an extra
 
-        if error.code() in {Kind._TRANSPORT, Kind._RESOLVE, Kind._TIMED_OUT, Kind._MAX_POLL_EXCEEDED}:
+        if error.code() == Kind._MAX_POLL_EXCEEDED:
             return
-        self._heard = meaning(self._url, error)
-        self._note(self._heard)
+        self._complaints.note(error)
+        found = meaning(self._url, error)
+        if found.is_final or error.code() not in {Kind._TRANSPORT, Kind._RESOLVE, Kind._TIMED_OUT}:
+            self._note(self._complaints.explained(found))
 
     def _look_whether_mended(self, cluster: Cluster) -> None:
         if self._error is None or time.monotonic() < self._next_look:
             return
         self._next_look = time.monotonic() + MEND_SECONDS
-        heard, self._heard = self._heard, None
+        is_refused = self._complaints.is_refusal
+        self._complaints.forget()
         try:
             cluster.places()
         except QueueError as error:
-            self._note(self._reason(error))
+            self._note(self._complaints.explained(error))
         else:
-            if heard is None or not heard.is_final:
+            if not is_refused:
                 self._note(next(iter(self._refused.values()), None))
 
-    def _reason(self, error: QueueError) -> QueueError:
-        """What the client said meanwhile, where that says more."""
-        return self._heard if self._heard is not None and self._heard.is_final else error
-
     def _note(self, error: QueueError | None) -> None:
-        if error is not None and str(error) != str(self._error):
+        if error is not None and str(error) not in self._said:
+            self._said.add(str(error))
             log.warning("a topic cannot be read, trying again", error=str(error))
         elif error is None and self._error is not None:
+            self._said.clear()
             log.info("a topic is read", path=str(self._url))
         with self._changed:
             self._error = error

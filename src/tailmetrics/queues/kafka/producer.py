@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tailmetrics.errors import QueueError
 from tailmetrics.queues.kafka.client import configuration, meaning, translated
-from tailmetrics.queues.kafka.topic import Complaints, Topic, TopicAdmin
+from tailmetrics.queues.kafka.complaints import Complaints
+from tailmetrics.queues.kafka.topic import Topic, TopicAdmin
 from tailmetrics.urls import KafkaUrl
 
 if TYPE_CHECKING:

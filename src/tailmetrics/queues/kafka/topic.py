@@ -9,25 +9,21 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from tailmetrics.errors import QueueError
 from tailmetrics.queues.kafka.client import (
     REQUEST_SECONDS,
-    away_text,
     configuration,
-    meaning,
     require_client,
     translated,
 )
+from tailmetrics.queues.kafka.complaints import Complaints
 from tailmetrics.urls import KafkaUrl
 
 if TYPE_CHECKING:
-    from confluent_kafka import KafkaError
     from confluent_kafka.admin import AdminClient
 
 _Answer = TypeVar("_Answer")
 
 _TURN_SECONDS = 0.1
-_REASON_SECONDS = 1.0
 _USUAL_MOST_BYTES = 1_048_588  # that a broker takes as one message, where it may not be asked
 
 
@@ -42,44 +38,6 @@ class Topic:
     topic_id: str
     partitions: int
     most_bytes: int
-
-
-class Complaints:
-    """What a client says by itself of the brokers, in its words and in ours."""
-
-    def __init__(self, url: KafkaUrl) -> None:
-        self._url = url
-        self._reason = ""
-        self._refusal: QueueError | None = None
-        self._away_since: float | None = None
-
-    def note(self, error: KafkaError) -> None:
-        """As the client's `error_cb`."""
-        from confluent_kafka import KafkaError as Kind  # noqa: PLC0415  # an extra
-
-        found = meaning(self._url, error)
-        if error.code() == Kind._ALL_BROKERS_DOWN:
-            self._away_since = self._away_since or time.monotonic()
-        elif found.is_final:
-            self._refusal = found
-        else:
-            self._reason = error.str()
-
-    def forget(self) -> None:
-        self._refusal = self._away_since = None
-
-    def check(self) -> None:
-        """Raise what has kept the client from its work since `forget`: not one broker of several.
-
-        Those that refuse a user are away at first, and say why a moment later.
-        """
-        if self._refusal is not None:
-            raise self._refusal
-        if self._away_since is not None and time.monotonic() - self._away_since > _REASON_SECONDS:
-            raise self.away()
-
-    def away(self, otherwise: str = "no answer") -> QueueError:
-        return QueueError(f"{self._url}: {away_text(self._reason or otherwise)}", is_final=False)
 
 
 class TopicAdmin:
