@@ -161,6 +161,15 @@ def test_an_entry_that_is_refused_is_tried_again_slowly_while_others_are_deliver
     ]
 
 
+def test_how_often_a_receiver_was_away_does_not_put_off_what_it_refuses_first() -> None:
+    outbox = tried(failed(told(make_alert()), 5, NOW), REFUSED, NOW + 300 * SECOND)
+    assert outbox.due(NOW + 599 * SECOND) == ()
+    assert len(outbox.due(NOW + 600 * SECOND)) == 1
+    outbox = tried(outbox, REFUSED, NOW + 600 * SECOND)
+    assert outbox.due(NOW + 1199 * SECOND) == ()
+    assert len(outbox.due(NOW + 1200 * SECOND)) == 1
+
+
 def failed(outbox: Outbox, times: int, now: datetime) -> Outbox:
     """After so many attempts at the webhook, five minutes apart, the last one then."""
     for number in range(times):

@@ -52,6 +52,7 @@ class Entry:
     attempts: int = 0
     not_before: datetime | None = None  # of its own, after it was refused
     refusal: str = ""
+    refusals: int = 0  # of the attempts
 
     @classmethod
     def of(cls, receiver: str, alerts: Sequence[Alert], now: datetime) -> Entry:
@@ -71,6 +72,7 @@ class Entry:
             attempts=0,
             not_before=None,
             refusal="",
+            refusals=0,
         )
 
 
@@ -301,8 +303,13 @@ def _is_ahead(moment: datetime | None, now: datetime, retry: tuple[timedelta, ti
 def _tried(entry: Entry, refusal: str | None, now: datetime) -> Entry:
     if refusal is None:
         return replace(entry, attempts=entry.attempts + 1)
-    not_before = now + _back_off(entry.attempts, *_REFUSED_RETRY)
-    return replace(entry, attempts=entry.attempts + 1, not_before=not_before, refusal=refusal)
+    return replace(
+        entry,
+        attempts=entry.attempts + 1,
+        not_before=now + _back_off(entry.refusals, *_REFUSED_RETRY),
+        refusal=refusal,
+        refusals=entry.refusals + 1,
+    )
 
 
 _ADAPTER: Final = TypeAdapter(Outbox)
