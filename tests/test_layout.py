@@ -87,7 +87,6 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
         "stores/server_store.py",
     ),
     "stores/test_contract_counts.py": (
-        "stores/clickhouse/counts_query.py",
         "stores/duckdb/queries/counts_query.py",
         "stores/sql/counts_query.py",
     ),
