@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import socket
 import threading
 import webbrowser
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
 from tailmetrics.api.app import create_app, create_probes_app
 from tailmetrics.api.server import HttpServer, Listener
-from tailmetrics.errors import SettingsError, TailmetricsError
+from tailmetrics.errors import SettingsError, StoreError, TailmetricsError
 from tailmetrics.ingest.dataflow import ChunkParser, Parser
 from tailmetrics.ingest.share_locks import joining
 from tailmetrics.ingest.shipping.carrying import ChunkCarrier
@@ -88,9 +89,20 @@ def run_ship(settings: Settings) -> int:
     own = settings.model_copy(update={"store_url": settings.ship_store_url})
 
     def opened() -> Store:
-        return shipping_store(open_store(own), url, resolve_node_id(own))
+        store = open_store(own)
+        _refuse_records(store, own)
+        return shipping_store(store, url, resolve_node_id(own))
 
     return _run_dataflow(own, opened, ChunkCarrier)
+
+
+def _refuse_records(store: Store, settings: Settings) -> None:
+    """Raises SettingsError: whoever reads logs into that store would take what was shipped for read."""
+    with suppress(StoreError):  # one that is away is waited for
+        if records := asyncio.run(store.status()).records:
+            store.close()
+            found = f"found records in {settings.store} ({records:,}), expected a store of positions only"
+            raise SettingsError([f"SHIP_STORE_URL: {found}"])
 
 
 def _run_dataflow(

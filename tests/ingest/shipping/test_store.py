@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import shutil
 from collections.abc import Iterator, Sequence
@@ -14,8 +15,10 @@ from tailmetrics.errors import SettingsError, StoreUnavailable
 from tailmetrics.service import run_ship
 from tailmetrics.settings import load_settings
 from tailmetrics.sources import Batch
+from tailmetrics.stores import open_store
 from tailmetrics.stores.in_memory import InMemoryStore, Memory
 from tests import servers
+from tests.builders import at, batch_of, source_of
 from tests.ingest.shipping.shipping import SECONDS, Ship, await_lines, shipping
 from tests.integration.running import await_that
 from tests.kafka import Kafka
@@ -83,6 +86,17 @@ def test_each_file_is_in_one_partition_though_others_are_added(tmp_path: Path, k
     places = {(message.key(), message.partition()) for message in kafka.messages(topic)}
     assert len(places) == 8
     assert {partition for _, partition in places} <= set(range(4))
+
+
+def test_that_another_topic_gets_no_lines_that_were_sent_before_is_said(tmp_path: Path, kafka: Kafka) -> None:
+    said = []
+    for begin in (0, 10):
+        topic = kafka.new_topic(1)
+        append(tmp_path / "a.log", lines(begin, begin + 10))
+        with capture_logs() as logged, shipping(tmp_path, kafka.url(topic)):
+            await_that(lambda topic=topic: bool(list(kafka.messages(topic))), SECONDS)
+        said.append(any("another topic" in line["event"] for line in logged))
+    assert said == [False, True]
 
 
 def test_what_a_reader_stores_is_what_stands_in_the_files_once(
@@ -222,6 +236,18 @@ def test_what_cannot_be_shipped_is_said(values: dict[str, str], said: str) -> No
     ship_to = {"ship_to": "kafka://b/t"} if values else {}
     with pytest.raises(SettingsError, match=said):
         run_ship(load_settings(None, **values, **ship_to))
+
+
+def test_a_store_of_records_is_refused(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/records.sqlite"
+    with contextlib.closing(open_store(load_settings(None, store_url=url))) as store:
+        batch = batch_of(store.register(source_of()), [(at("2024-10-01 00:00:00"), "a", "/", 200, 1.0)])
+        store.write([batch])
+    settings = load_settings(None, ship_to="kafka://b/t", ship_store_url=url, metrics_port=0)
+    with pytest.raises(
+        SettingsError, match=r"SHIP_STORE_URL: found records in .* \(1\), expected a store of"
+    ):
+        run_ship(settings)
 
 
 def test_many_topics_are_refused() -> None:

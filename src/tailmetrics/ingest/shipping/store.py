@@ -20,7 +20,10 @@ from tailmetrics.sources import Batch, Source
 from tailmetrics.status import SourceStatus
 from tailmetrics.stores import Store
 from tailmetrics.stores.base import COMMIT_LINES
+from tailmetrics.telemetry.log import EventLog
 from tailmetrics.urls import KafkaUrl
+
+log = EventLog()
 
 _NOTE: Final = "shipping"
 _COMMIT_LINES: Final = 8 * COMMIT_LINES  # nothing waits for a commit, which takes as long for few as for many
@@ -102,6 +105,8 @@ class _ShippingStore:
             is_known = name in partitions
             partitions.setdefault(name, topic.partitions)
             if is_known or await self._store.keep_note(_NOTE, json.dumps(kept), note.version):
+                if not is_known and len(partitions) > 1:
+                    log.warning("another topic than before, files go on where they were", topic_id=name)
                 return Fixed(salt, partitions[name])
 
 
