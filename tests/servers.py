@@ -152,6 +152,9 @@ class PostgreSQL(Server):
             "unix_socket_directories": str(self.folder),
             "fsync": self.durability,
             "full_page_writes": self.durability,
+            "wal_level": "minimal",
+            "max_wal_senders": "0",
+            "autovacuum": "off",  # of a thousand databases that are left it would look at ten a second
             "max_connections": "60",
             "shared_buffers": "64MB",
         }
@@ -204,7 +207,9 @@ class MariaDB(Server):
             f"--pid-file={self.folder}/pid",
             f"--port={self.port}",
             "--bind-address=127.0.0.1",
-            "--innodb-flush-log-at-trx-commit=2",  # survives the end of the process
+            "--innodb-flush-log-at-trx-commit=2",  # survives the end of the process, not of the machine
+            "--innodb-flush-method=nosync",
+            "--debug-no-sync",
             "--innodb-buffer-pool-size=64M",
             "--skip-name-resolve",
             "--max-connections=60",
