@@ -8,6 +8,10 @@ from hypothesis import strategies as st
 # How long one example takes says nothing: what reads it starts threads on a machine that may be busy.
 unhurried = settings(deadline=None, max_examples=50)
 
+# Of what is asked of each of many formats, which share most of their code: many more at night.
+few_of_each = settings(deadline=None, max_examples=20)
+many_of_each = settings(deadline=None, max_examples=500)
+
 GOOD = "2024-10-01 00:00:01 cust_39 /api/v1/resource3 200 0.388"
 
 _dates = st.sampled_from(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import polars as pl
 import pytest
 from hypothesis import assume, given
@@ -16,7 +18,7 @@ from tailmetrics.records import RECORD_SCHEMA, REJECT_SCHEMA
 from tailmetrics.settings import LogPath, Settings
 from tests.builders import format_options
 
-from .logs import GOOD, logs_of, request_lines, unhurried
+from .logs import GOOD, few_of_each, logs_of, many_of_each, request_lines
 from .reference import lines_of
 
 PATTERN = (
@@ -86,14 +88,8 @@ def test_lines_that_begin_like_a_compressed_file_are_rejects(name: str, beginnin
     assert (parsed.records.height, parsed.rejects["offset"].to_list()) == (0, [0, len(beginning) + 3])
 
 
-@in_every_format
-@pytest.mark.slow
-@unhurried
-@given(data=st.data(), offset=st.sampled_from([0, 10**12]))
-def test_every_line_is_a_record_a_reject_or_blank_at_its_offset(
-    name: str, data: st.DataObject, offset: int
-) -> None:
-    log = data.draw(any_logs(name))
+def check_offsets(name: str, data: st.DataObject) -> None:
+    log, offset = data.draw(any_logs(name)), data.draw(st.sampled_from([0, 10**12]))
     parsed = opened(name).parse(log, offset)
     offsets = [at for at, _ in lines_of(log, offset)]
     found = parsed.records["offset"].to_list() + parsed.rejects["offset"].to_list()
@@ -102,11 +98,7 @@ def test_every_line_is_a_record_a_reject_or_blank_at_its_offset(
     assert set(found) <= set(offsets)
 
 
-@in_every_format
-@pytest.mark.slow
-@unhurried
-@given(data=st.data())
-def test_records_and_rejects_have_their_schema_and_rise_by_offset(name: str, data: st.DataObject) -> None:
+def check_schema(name: str, data: st.DataObject) -> None:
     parsed = opened(name).parse(data.draw(any_logs(name)), 0)
     assert (parsed.records.schema, parsed.rejects.schema) == (RECORD_SCHEMA, REJECT_SCHEMA)
     assert parsed.records["offset"].is_sorted()
@@ -115,11 +107,7 @@ def test_records_and_rejects_have_their_schema_and_rise_by_offset(name: str, dat
     assert parsed.rejects.null_count().sum_horizontal().item() == 0
 
 
-@in_every_format
-@pytest.mark.slow
-@unhurried
-@given(data=st.data())
-def test_a_log_in_two_pieces_is_the_same_as_in_one(name: str, data: st.DataObject) -> None:
+def check_pieces(name: str, data: st.DataObject) -> None:
     log = data.draw(any_logs(name))
     cut = framing_of(name).whole(log[: data.draw(st.integers(0, len(log)))])
     read = opened(name).of_source("x", 0, b"")
@@ -132,6 +120,42 @@ def test_a_log_in_two_pieces_is_the_same_as_in_one(name: str, data: st.DataObjec
 
 
 @in_every_format
+@pytest.mark.slow
+@few_of_each
+@given(data=st.data())
+def test_every_line_is_a_record_a_reject_or_blank_at_its_offset(name: str, data: st.DataObject) -> None:
+    check_offsets(name, data)
+
+
+@in_every_format
+@pytest.mark.slow
+@few_of_each
+@given(data=st.data())
+def test_records_and_rejects_have_their_schema_and_rise_by_offset(name: str, data: st.DataObject) -> None:
+    check_schema(name, data)
+
+
+@in_every_format
+@pytest.mark.slow
+@few_of_each
+@given(data=st.data())
+def test_a_log_in_two_pieces_is_the_same_as_in_one(name: str, data: st.DataObject) -> None:
+    check_pieces(name, data)
+
+
+@in_every_format
+@pytest.mark.parametrize("check", [check_offsets, check_schema, check_pieces])
+@pytest.mark.nightly
+@pytest.mark.timeout(3600)
+@many_of_each
+@given(data=st.data())
+def test_five_hundred_logs(
+    name: str, check: Callable[[str, st.DataObject], None], data: st.DataObject
+) -> None:
+    check(name, data)
+
+
+@in_every_format
 def test_ends_of_either_kind_make_the_same_records(name: str) -> None:
     read = opened(name)
     lines = [LINES[name].encode()] * 3
@@ -141,7 +165,7 @@ def test_ends_of_either_kind_make_the_same_records(name: str) -> None:
 
 @in_every_format
 @pytest.mark.slow
-@unhurried
+@few_of_each
 @given(beginning=st.binary(max_size=400), offset=st.sampled_from([0, 99]))
 def test_the_beginning_of_a_line_that_is_too_long_is_one_reject(
     name: str, beginning: bytes, offset: int

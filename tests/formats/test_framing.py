@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from tailmetrics.formats.framing import BLOCKS, LINES, framing_of, opens_block
 from tailmetrics.sources import CHUNK_LINES
 
-from .logs import unhurried
+from .logs import few_of_each, unhurried
 from .test_formats import any_logs, in_every_format
 
 
 @in_every_format
-@unhurried
+@few_of_each
 @given(data=st.data())
 def test_what_was_read_before_does_not_count_to_what_is_whole(name: str, data: st.DataObject) -> None:
     before, log = data.draw(any_logs(name)), data.draw(any_logs(name))

@@ -13,7 +13,7 @@ from tailmetrics.formats.nginx import nginx_format
 from tailmetrics.formats.templates.format import TemplateFormat, template_format
 from tests.builders import format_options
 
-from ..logs import unhurried
+from ..logs import few_of_each, many_of_each
 from .access_logs import TEMPLATES, lines_of
 
 LIMITED = {"max_line_bytes": 2000, "log_timezone": "Europe/Berlin"}
@@ -41,18 +41,33 @@ def assert_read_as_by_the_rules(read: TemplateFormat, log: bytes) -> None:
     assert both.blanks == rules.blanks
 
 
-@pytest.mark.parametrize("name", FORMATS)
-@unhurried
-@given(data=st.data(), few_lines=st.sampled_from([0, 64]))
-def test_lines_are_read_by_their_bytes_as_by_the_rules(
-    name: str, data: st.DataObject, few_lines: int
-) -> None:
+def check_some_lines(name: str, data: st.DataObject, few_lines: int) -> None:
     names = list(TEMPLATES)[:4] + list(TEMPLATES)[-3:-1] if name.startswith("nginx") else [name]
     names = [*names, "vhost"] if name == "nginx" else names
     line = st.sampled_from(names).flatmap(lambda each: lines_of(TEMPLATES[each]))
     log = "\n".join(data.draw(st.lists(line, min_size=1, max_size=8))).encode()
     with mock.patch("tailmetrics.formats.text.FEW_LINES", few_lines):
         assert_read_as_by_the_rules(FORMATS[name], log)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@few_of_each
+@given(data=st.data(), few_lines=st.sampled_from([0, 64]))
+def test_lines_are_read_by_their_bytes_as_by_the_rules(
+    name: str, data: st.DataObject, few_lines: int
+) -> None:
+    check_some_lines(name, data, few_lines)
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("name", FORMATS)
+@many_of_each
+@given(data=st.data(), few_lines=st.sampled_from([0, 64]))
+def test_five_hundred_logs_are_read_by_their_bytes_as_by_the_rules(
+    name: str, data: st.DataObject, few_lines: int
+) -> None:
+    check_some_lines(name, data, few_lines)
 
 
 def test_lines_that_differ_from_the_first_are_read_all_the_same() -> None:
