@@ -118,9 +118,9 @@ def test_what_goes_on_ends_when_the_process_that_started_it_ended_before_it_look
 
 
 def test_generate_goes_on_while_the_process_that_started_it_does() -> None:
-    arguments = ["--file", "x.log", "--interval", "0.2", "--max-logs", "40", "--parent-pid", str(os.getpid())]
+    arguments = ["--file", "x.log", "--interval", "0.2", "--max-logs", "10", "--parent-pid", str(os.getpid())]
     done = subprocess.run([sys.executable, "-m", "tailmetrics", "generate", *arguments], check=False)
-    assert (done.returncode, Path("x.log").read_text().count("\n")) == (0, 40)
+    assert (done.returncode, Path("x.log").read_text().count("\n")) == (0, 10)
 
 
 def test_the_first_table_of_the_sources_is_written_in_its_zone_and_format(
