@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
-from xdist.remote import Producer
-from xdist.scheduler import Scheduling
 
 from tests import servers
 from tests.kafka import Kafka, shared
 from tests.paths import ROOT
-from tests.scheduling import LongestFirst
+
+if TYPE_CHECKING:
+    from xdist.remote import Producer
+    from xdist.scheduler import Scheduling
 
 # What starts a server or a browser, by the name of a fixture or of a store that a test is run with.
 NEEDS = {
@@ -53,6 +56,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling | None:
+    from tests.scheduling import LongestFirst  # noqa: PLC0415  # pytest rewrites plugins as it imports them
+
     return LongestFirst(config, log) if config.getoption("dist") == "loadfile" else None
 
 
