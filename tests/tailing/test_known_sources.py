@@ -49,13 +49,6 @@ def test_a_source_is_found_by_its_first_bytes_as_they_are_after_it_grew(tmp_path
         assert [source.position for source in sources.with_head_of(opened)] == [4]
 
 
-def test_a_source_of_which_nothing_is_known_is_found_by_no_content(tmp_path: Path) -> None:
-    append(tmp_path / "x.log", "a")
-    sources = known(source_of(b""))
-    with contextlib.closing(open_log(str(tmp_path / "x.log"))) as opened:
-        assert not sources.with_content_of(opened)
-
-
 def test_a_late_commit_does_not_set_a_source_back() -> None:
     sources = known(source_of(b"a\nb\n"))
     sources.advance("x.log 0", source_of(b"a\n").checkpoint, "x.log")

@@ -15,6 +15,7 @@ import pytest
 
 from tailmetrics.tailing.identity import start_at
 from tailmetrics.tailing.log_file import open_log
+from tailmetrics.tailing.matching import Matcher
 from tests.tailing.following import (
     Following,
     append,
@@ -86,6 +87,30 @@ def test_lines_read_between_the_copy_and_the_truncation(log, follow, pattern):
     following.settle()
     following.restart()
     assert following.settle() == as_bytes(numbered(0, 130))
+
+
+def test_lines_of_a_log_that_was_empty_when_it_was_found_are_not_read_from_its_copy_too(
+    log, follow, monkeypatch
+):
+    append(log, "lost")
+    following = follow(log.parent / "x*.log")
+    by_inode = Matcher.by_inode
+
+    def truncated_before(*arguments, **named):
+        os.truncate(log, 0)
+        return by_inode(*arguments, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Matcher, "by_inode", truncated_before)
+        following.settle()
+    following.store_is_away = True
+    append(log, *numbered(0, 50))
+    following.settle()
+    copy_truncate(log, log.with_name("x-20241012.log"))
+    append(log, *numbered(50, 400))
+    following.settle()
+    following.store_comes_back()
+    assert sorted(following.settle()) == sorted(as_bytes(numbered(0, 400)))
 
 
 def test_a_rotated_file_that_begins_like_its_successor_is_told_from_it(log, follow):

@@ -109,7 +109,7 @@ class KnownSources:
         """Sources that begin like a file."""
         beginning = file.read(0, max(self._by_head, default=0))
         for length, sources in self._by_head.items():
-            if 0 < length <= len(beginning):  # with nothing every file begins
+            if length <= len(beginning):
                 for source_id in sources.get(fingerprint(beginning[:length]), set()) - besides:
                     yield self._sources[source_id]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Set
 from dataclasses import replace
 from pathlib import Path
 
@@ -63,7 +64,7 @@ class Matcher:
         if self.is_copy_of_followed(opened, path, name_counts=name_counts):
             return None
         elsewhere = self._followers.intact(self._names.family(path))
-        for source in self._known.with_content_of(opened, elsewhere):
+        for source in self._with_content_of(opened, elsewhere):
             if name_counts and are_other_runs(path, source.path):
                 continue
             if self._is_free(source) and not _is_there(source):
@@ -128,7 +129,7 @@ class Matcher:
         size = opened.size()
         found = [
             source
-            for source in self._known.with_content_of(opened)
+            for source in self._with_content_of(opened)
             if not name_counts or Path(name).name == Path(source.path).name
         ]
         if not found:
@@ -156,7 +157,7 @@ class Matcher:
         """The source of a file by its inode, or of its content when that file is gone."""
         source = self.by_inode(opened, path, name_counts=True)
         if source is None:
-            known = self._known.with_content_of(opened)
+            known = self._with_content_of(opened)
             source = next(
                 (each for each in known if not are_other_runs(path, each.path) and not _is_there(each)), None
             )
@@ -164,7 +165,7 @@ class Matcher:
 
     def _of_finished(self, opened: LogFile, path: str) -> Source:
         """The source of a file by its inode or, whatever its name, by that whose bytes it has most of."""
-        known = self._known.with_content_of(opened)
+        known = self._with_content_of(opened)
         own = next((source for source in known if self._is_free(source) and _is_of(source, opened)), None)
         size = opened.size()
         for source in known:
@@ -212,10 +213,23 @@ class Matcher:
 
         All that is known of that are its first bytes, and many logs may have the same header.
         """
-        for source in self._known.with_content_of(opened):
+        for source in self._with_content_of(opened):
             if source.position or self._is_free(source) or self._names.is_rotation_of(path, source.path):
                 return source
         return None
+
+    def _with_content_of(self, opened: LogFile, besides: Set[str] = frozenset()) -> list[Source]:
+        """The known sources whose bytes a file has, but none that was empty when it was read last.
+
+        With nothing every file begins. Of one that is being read, or was, more will be known soon.
+        """
+        return [
+            source
+            for source in self._known.with_content_of(opened, besides)
+            if source.checkpoint.head_length
+            or not self._is_free(source)
+            or self._orphans.get(source.source_id) is not None
+        ]
 
     def _is_free(self, source: Source) -> bool:
         """Whether nobody reads it."""
@@ -249,7 +263,7 @@ class Matcher:
 
         A log that is followed may be a stranger with the same first lines, and each goes on in its own way.
         """
-        for source in self._known.with_content_of(opened):
+        for source in self._with_content_of(opened):
             if source.position < HEAD_BYTES or self._names.format_of(source.path):
                 continue
             if self._is_free(source) and (original := _intact(source)) is not None:
