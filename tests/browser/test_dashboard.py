@@ -213,6 +213,23 @@ class TestLive:
 
         page.get_by_role("button", name="Resume").click()
         expect(figure(page, "total_requests")).to_have_text("10")
+
+    def test_chosen_windows_stay_chosen_when_lines_come(self, visitor: Visitor, own: Service) -> None:
+        log = own.folder / "requests.log"
+        log.write_text(lines(customers=1))
+        own.start()
+        own.await_total(55)
+        page = visitor.open(own, "/?range=all")
+        expect(figure(page, "total_requests")).to_have_text("55")
+        chart = page.locator("#chart-requests [role=slider]")
+        chart.focus()
+        page.keyboard.press("Home")
+        for _ in range(2):
+            page.keyboard.press("Shift+ArrowRight")
+        chosen = chart.get_attribute("aria-valuetext")
+        append(log, lines(customers=2, minutes=1))
+        expect(figure(page, "total_requests")).to_have_text("57")
+        expect(chart).to_have_attribute("aria-valuetext", chosen or "")
         feed_is(page, "live")
 
     def test_focus_stays_where_it_is_when_figures_change(self, visitor: Visitor, own: Service) -> None:

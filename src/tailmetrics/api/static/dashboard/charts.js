@@ -91,13 +91,15 @@ class Chart {
     const times = [stats.from, stats.to].map((time) => Date.parse(time) / 1000);
     const isMoved = times[0] !== this.#shown.from;
     this.#shown = { tz: stats.tz, from: times[0], to: times[1], marks: this.#marks };
-    if (this.#at !== null) this.#at = Math.min(this.#at, this.#windows.length - 1);
-    this.#other = null;
+    const kept = (at) => (at === null ? null : Math.min(at, this.#windows.length - 1));
+    this.#at = kept(this.#at);
+    this.#other = isMoved ? null : kept(this.#other);
     if (isMoved) this.#plot?.setSelect(NOTHING, false);
     if (this.#plot === null) this.#draw();
     else this.#plot.setData(this.#data());
     this.#parts.area.setAttribute("aria-valuemax", String(Math.max(0, this.#windows.length - 1)));
-    this.#read(this.#at);
+    if (this.#other === null) this.#read(this.#at);
+    else this.#choose(this.#at, this.#other);
     // The table can wait until there is time for it.
     cancelIdleCallback(this.#later);
     this.#later = requestIdleCallback(() => this.#tabulate(), { timeout: 1000 });
