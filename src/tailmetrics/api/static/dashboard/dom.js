@@ -31,8 +31,10 @@ export function replace(node, ...children) {
   node.replaceChildren(...children);
 }
 
-// The same for what is replaced while somebody may be in it: the focus goes to what says the same.
+// The same for what is replaced while somebody may be in it: the focus goes to what says the same. What is as it
+// was stays, or a click that has begun would be lost.
 export function renew(node, ...children) {
+  if (node.innerHTML === children.map((child) => child.outerHTML).join("")) return;
   const focused = node.contains(document.activeElement) ? document.activeElement : null;
   node.replaceChildren(...children);
   if (focused === null) return;
