@@ -305,7 +305,7 @@ class Supervisor:
             shares = [run.inputs.tailer.logs.share_of(status.path) for status in statuses]
             for share in held:
                 yield (
-                    f"{node_id} {share + 1}",
+                    _processor(node_id, share),
                     [
                         status
                         for status, its_share in zip(statuses, shares, strict=True)
@@ -353,9 +353,14 @@ class Supervisor:
                     job.fail(reason)
 
 
+def _processor(node_id: str, share: int) -> str:
+    """The name under which whoever has a share reports its sources."""
+    return f"{node_id} {share + 1}"
+
+
 def _take_back(store: Store, node_id: str, shares: ShareLocks | None) -> None:
     """Say nothing of any source any more, so that the store's own positions count, and it is at rest."""
-    names = [node_id] if shares is None else [f"{node_id} {share + 1}" for share in shares.held]
+    names = [node_id] if shares is None else [_processor(node_id, share) for share in shares.held]
     with contextlib.suppress(StoreError):
         for name in names:
             store.report(name, [])
