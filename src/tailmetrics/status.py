@@ -101,22 +101,24 @@ def stored_statuses(sources: Iterable[Source]) -> tuple[SourceStatus, ...]:
 
     By path; of messages of queues and of shipped files nothing, as there may be any number.
     """
-    return tuple(
-        SourceStatus(
-            source_id=source.source_id,
-            path=source.path,
-            device=source.device,
-            inode=source.inode,
-            epoch=source.epoch,
-            position=unpacked(source.position)[0] if source.is_message else source.position,
-            size=unpacked(source.position)[0] if source.is_message else source.position,
-            lag_bytes=0,
-            lag_seconds=0.0,
-            state="stored",
-            updated_at=source.committed_at,
-        )
-        for source in sorted(sources, key=lambda source: (source.path, source.source_id))
-        if not source.is_message or is_kafka(source.path)
+    listed = [source for source in sources if not source.is_message or is_kafka(source.path)]
+    return tuple(map(_stored_status, sorted(listed, key=lambda source: (source.path, source.source_id))))
+
+
+def _stored_status(source: Source) -> SourceStatus:
+    position = unpacked(source.position)[0] if source.is_message else source.position
+    return SourceStatus(
+        source_id=source.source_id,
+        path=source.path,
+        device=source.device,
+        inode=source.inode,
+        epoch=source.epoch,
+        position=position,
+        size=position,
+        lag_bytes=0,
+        lag_seconds=0.0,
+        state="stored",
+        updated_at=source.committed_at,
     )
 
 
