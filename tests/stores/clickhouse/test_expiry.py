@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -19,12 +19,24 @@ from tests.stores.conftest import Ask
 
 pytestmark = pytest.mark.servers
 
+Pair = tuple[ClickHouseStore, ClickHouseStore]
+
 NOW = datetime.now(timezone.utc).replace(microsecond=0)
 EARLIER = "seen_us = seen_us - 691200000000"  # by eight days
 
 
 def line(days_ago: float) -> Record:
     return (NOW - timedelta(days=days_ago), "a", "/", 200, 0.1)
+
+
+@pytest.fixture
+def keeping(store: ClickHouseStore, settings: Settings) -> Iterator[Pair]:
+    """Two of the same store, who both keep a week."""
+    week = settings.model_copy(update={"retention_days": 7})
+    one, other = ClickHouseStore(week), ClickHouseStore(week)
+    yield one, other
+    one.close()
+    other.close()
 
 
 class TestRetention:
@@ -56,11 +68,10 @@ class TestRetention:
         assert tables.offsets(source.source_id) == [0]
 
     def test_of_two_who_would_delete_the_same_one_does_and_it_counts_once(
-        self, store: ClickHouseStore, settings: Settings, ask: Ask[Any], monkeypatch: pytest.MonkeyPatch
+        self, store: ClickHouseStore, keeping: Pair, ask: Ask[Any], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         store.write([batch_of(store.register(source_of()), [line(9), line(1)])])
-        keeping = settings.model_copy(update={"retention_days": 7})
-        one, other = ClickHouseStore(keeping), ClickHouseStore(keeping)
+        one, other = keeping
         delete = one._connection.delete
 
         def while_other_expires(table: str, where: str) -> None:
@@ -71,20 +82,17 @@ class TestRetention:
         one._writer._expiry.expire()
         assert ask(one.status()).records == 1
         assert ask(one.note_names()) == []
-        one.close()
-        other.close()
 
     def test_a_delete_that_fails_fails_no_commit_and_is_ended_later_by_another_one(
         self,
         store: ClickHouseStore,
-        settings: Settings,
+        keeping: Pair,
         tables: Tables,
         ask: Ask[Any],
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         source = store.register(source_of())
-        keeping = settings.model_copy(update={"retention_days": 7})
-        one, other = ClickHouseStore(keeping), ClickHouseStore(keeping)
+        one, other = keeping
         store.write([batch_of(source, [line(9), line(1)])])
         delete = one._connection.delete
 
@@ -100,8 +108,6 @@ class TestRetention:
         other._writer._expiry.expire()
         assert ask(other.status()).records == 1
         assert ask(other.changes(mark)).spans != ()
-        one.close()
-        other.close()
 
     @pytest.mark.parametrize(
         ("is_made", "ended_by"),
@@ -115,7 +121,7 @@ class TestRetention:
     def test_rejects_whose_writer_dies_at_their_delete_count_once(
         self,
         store: ClickHouseStore,
-        settings: Settings,
+        keeping: Pair,
         tables: Tables,
         ask: Ask[Any],
         monkeypatch: pytest.MonkeyPatch,
@@ -128,8 +134,7 @@ class TestRetention:
         store.write([batch])
         tables.rows(f"ALTER TABLE rejects UPDATE {EARLIER} WHERE 1 SETTINGS mutations_sync = 2")
         store.write([batch_of(moved(source, batch), rejects=[("r", "3")])])
-        keeping = settings.model_copy(update={"retention_days": 7})
-        one, other = ClickHouseStore(keeping), ClickHouseStore(keeping)
+        one, other = keeping
         delete = one._connection.delete
 
         def killed(table: str, where: str) -> None:
@@ -144,8 +149,6 @@ class TestRetention:
         ended_by(other)
         assert tables.rejects(source.source_id) == [2 * LINE_BYTES]
         assert ask(store.status()).rejects == ask(store.rejects(RejectsQuery())).total == 1
-        one.close()
-        other.close()
 
     def test_no_commit_waits_for_it_but_the_end_does(
         self,
