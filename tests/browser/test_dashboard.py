@@ -214,6 +214,24 @@ class TestLive:
         page.get_by_role("button", name="Resume").click()
         expect(figure(page, "total_requests")).to_have_text("10")
 
+    def test_what_is_shown_again_and_is_the_same_is_not_replaced_under_a_click(
+        self, visitor: Visitor, shop: Service
+    ) -> None:
+        page = visitor.open(shop)
+        found = page.evaluate(
+            """async () => {
+              const { element, renew } = await import("/static/dashboard/dom.js");
+              const list = element("ul");
+              const shown = (text) => {
+                renew(list, element("li", {}, element("a", { href: "#" }, text)));
+                return list.firstChild;
+              };
+              const [first, same, other] = [shown("one"), shown("one"), shown("two")];
+              return [first === same, other.textContent];
+            }"""
+        )
+        assert found == [True, "two"]
+
     def test_chosen_windows_stay_chosen_when_lines_come(self, visitor: Visitor, own: Service) -> None:
         log = own.folder / "requests.log"
         log.write_text(lines(customers=1))
