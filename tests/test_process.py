@@ -52,6 +52,22 @@ def page_faults(**environment: str) -> int:
     return int(run.stdout)
 
 
+def test_messages_that_are_taken_from_a_topic_at_once_are_not_looked_through_for_garbage() -> None:
+    # In a process of its own, as what is there is taken to stay; and twice, as those before are there yet.
+    program = (
+        "import gc\n"
+        "from tailmetrics.process import defer_garbage_collection, resume_garbage_collection\n"
+        "from tailmetrics.queues.kafka.consumer import _MESSAGES_AT_ONCE\n"
+        "defer_garbage_collection()\n"
+        "resume_garbage_collection()\n"
+        "assert gc.isenabled()\n"
+        "before = gc.get_stats()[0]['collections']\n"
+        "messages = [[] for _ in range(2 * _MESSAGES_AT_ONCE)]\n"
+        "assert gc.get_stats()[0]['collections'] == before\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
 @with_glibc
 def test_arrays_find_the_memory_of_those_before_them() -> None:
     assert page_faults() < PAGES_OF_A_TURN

@@ -30,8 +30,10 @@ _MOST_OPEN_FILES = 65_536  # asked for; more would serve nothing
 _MOST_CONNECTIONS = 1000
 _OPEN_BESIDES = 256  # by the store, the queues, loads, and for a moment to compare files
 
-_USUAL = gc.get_threshold()
 _OBJECTS_OF_A_START = 1_000_000  # so many new ones until the first look
+# Python's own 700 are fewer than the messages that are taken from a topic at once: to look through these time
+# and again takes as long as to make them.
+_NEW_OBJECTS = 10_000
 
 _TURN_SECONDS = 0.001
 _clock_of_thread = getattr(time, "pthread_getcpuclockid", None)  # not every system has it
@@ -41,7 +43,7 @@ _PARENT_GRACE_SECONDS = 4.0  # from its end to ours, however long that takes
 
 
 def keep_freed_memory() -> None:
-    """Have the C library keep some of the memory that arrays leave.
+    """Have the C library keep some of the memory that arrays and inserts leave.
 
     glibc gives it back to the system, and gets it again, page by page, for the next question. That is a
     quarter of the time of a question about 200,000 rows. Other C libraries are left as they are, and so is
@@ -107,7 +109,7 @@ def resume_garbage_collection() -> None:
     """For what goes on for long: what is there after `defer_garbage_collection` is taken to stay."""
     if gc.get_threshold()[0] == _OBJECTS_OF_A_START:
         gc.freeze()
-        gc.set_threshold(*_USUAL)
+        gc.set_threshold(_NEW_OBJECTS)
 
 
 def take_short_turns() -> None:

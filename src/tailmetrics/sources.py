@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal, Protocol
@@ -171,9 +172,9 @@ class Partition:
 class Messages:
     """Messages of one partition in their order, `offsets` those in Kafka, and the offset `end` behind them.
 
-    The lines before them are at the position `start`, and all values are `size` bytes. `headers` are those of
-    each message, None where none has any; `keys` are there where they are asked for. `more` and `written_ns`
-    are as of a LineChunk.
+    `data` are their values, `lengths` bytes long, as `ended` puts them. The lines before them are at the
+    position `start`. `headers` are those of each message, None where none has any; `keys` are there where
+    they are asked for. `more` and `written_ns` are as of a LineChunk.
     """
 
     partition: Partition
@@ -181,13 +182,34 @@ class Messages:
     topic: str
     start: int
     end: int
-    values: list[bytes]
+    data: bytes
+    lengths: npt.NDArray[np.int64]
     offsets: npt.NDArray[np.int64]
     headers: list[list[tuple[str, bytes | None]] | None] | None
     keys: list[bytes | None] | None
-    size: int
     more: bool
     written_ns: int
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all values."""
+        return len(self.data) - len(self)
+
+    @property
+    def values(self) -> list[bytes]:
+        ends = np.cumsum(self.lengths + 1) - 1
+        return [
+            self.data[end - length : end]
+            for end, length in zip(ends.tolist(), self.lengths.tolist(), strict=True)
+        ]
+
+
+def ended(values: Sequence[bytes]) -> tuple[bytes, npt.NDArray[np.int64]]:
+    """Values one after the other, a line feed behind each, and the length of each without it."""
+    return b"\n".join((*values, b"")), np.fromiter(map(len, values), np.int64, len(values))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import pytest
 
 from tailmetrics.errors import PositionConflict
 from tailmetrics.ingest.committer import Committer
+from tailmetrics.ingest.partitions import Partitions
 from tailmetrics.records import ParsedLines, no_lines
 from tailmetrics.settings import load_settings
 from tailmetrics.sources import Batch, Checkpoint, Partition, Source, packed
@@ -101,6 +102,20 @@ def offsets(memory: Memory, name: str = "f") -> list[int]:
 def test_a_claim_registers_the_partition_and_tells_where_the_store_is(memory: Memory) -> None:
     reader, _ = committed(InMemoryStore(memory), [step("claim"), batch(0, 3), step("claim")])
     assert reader.told == [("claimed", 0), ("claimed", packed(3))]
+
+
+def test_claims_that_come_together_are_registered_at_once(memory: Memory) -> None:
+    registered: list[int] = []
+
+    class Counting(InMemoryStore):
+        def register_all(self, sources: Sequence[Source]) -> None:
+            registered.append(len(sources))
+            super().register_all(sources)
+
+    reader = Reader()
+    Partitions(Counting(memory), reader).step([step("claim"), step("claim"), step("handover"), step("claim")])
+    assert registered == [2, 1]
+    assert [word for word, _ in reader.told] == ["claimed", "claimed", "handed over", "claimed"]
 
 
 def test_a_handover_lets_go_of_the_partition_and_its_files(memory: Memory) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
@@ -97,19 +98,29 @@ class Partitions:
         if self._forgotten and isinstance(self._store, Leasing):
             self._store.release(self._forgotten)
         self._forgotten.clear()
-        for batch in steps:
-            if batch.partition is None or self._reader is None:
-                continue
-            source = batch.partition.source
-            if batch.step == "claim":
-                self._store.register_all([source])
-                position = self._store.position(source.source_id)
-                self._reader.claimed(batch.partition, source.position if position is None else position)
+        if self._reader is None:
+            return
+        for word, alike in itertools.groupby(steps, lambda batch: batch.step):
+            partitions = [batch.partition for batch in alike if batch.partition is not None]
+            if word == "claim":
+                self._claim(partitions, self._reader)
             else:
-                files = self._files.pop(source.source_id, {})
-                if isinstance(self._store, Leasing):
-                    self._store.release([source.source_id, *files])
-                self._reader.handed_over(batch.partition)
+                self._hand_over(partitions, self._reader)
+
+    def _claim(self, partitions: Sequence[Partition], reader: PartitionReader) -> None:
+        # Registered at once: a start would wait for as many commits as it has partitions.
+        self._store.register_all([partition.source for partition in partitions])
+        for partition in partitions:
+            position = self._store.position(partition.source.source_id)
+            reader.claimed(partition, partition.source.position if position is None else position)
+
+    def _hand_over(self, partitions: Sequence[Partition], reader: PartitionReader) -> None:
+        for partition in partitions:
+            source_id = partition.source.source_id
+            files = self._files.pop(source_id, {})
+            if isinstance(self._store, Leasing):
+                self._store.release([source_id, *files])
+            reader.handed_over(partition)
 
     def _settled(self, part: Batch, known: dict[str, int], positions: dict[str, int]) -> Batch | None:
         source_id = part.source_id

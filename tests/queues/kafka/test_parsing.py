@@ -12,7 +12,7 @@ from tailmetrics.formats import open_by_line
 from tailmetrics.queues.kafka.parsing import batch_of
 from tailmetrics.records import ParsedLines
 from tailmetrics.settings import load_settings
-from tailmetrics.sources import Batch, Checkpoint, Messages, Partition, Source, packed, unpacked
+from tailmetrics.sources import Batch, Checkpoint, Messages, Partition, Source, ended, packed, unpacked
 
 LINE = b"2024-11-06 06:33:33 %s /a 200 0.5"
 
@@ -28,17 +28,18 @@ def parsed(
 ) -> Batch:
     offsets = offsets or range(len(values))
     source = Source("id", "queue-x", 0, 0, 0, "kafka://b/t/0", Checkpoint(0, 0, "", 0, ""))
+    data, lengths = ended(values)
     chunk = Messages(
         partition=Partition(source, 1),
         log_format=load_settings(None, **settings).format_options(name),
         topic="t",
         start=packed(offsets[0]),
         end=offsets[-1] + 1,
-        values=list(values),
+        data=data,
+        lengths=lengths,
         offsets=np.array(offsets, np.int64),
         headers=headers,
         keys=keys,
-        size=sum(map(len, values)),
         more=False,
         written_ns=1,
     )

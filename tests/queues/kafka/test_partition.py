@@ -115,7 +115,7 @@ def test_messages_without_values_fill_the_inbox_by_their_number_keys_and_headers
         assert inbox._bytes == 0
         return full
 
-    assert is_full(100_000, None, None)
+    assert is_full(500_000, None, None)
     assert not is_full(1000, None, None)
     assert is_full(1000, b"k" * 10_000, None)
     assert is_full(1000, None, [("h", b"v" * 10_000)])

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import timedelta
+
 import polars as pl
 import pytest
 
@@ -24,7 +26,19 @@ class TestRecordRows:
         expected = record_rows([batch_of(source_of(), lines)]).cast(
             {"customer_id": pl.String, "path": pl.String, "source": pl.String, "offset": pl.String}
         )
-        assert found == expected.select("customer_id", "path", "source", "offset").rows()
+        assert sorted(found) == sorted(expected.select("customer_id", "path", "source", "offset").rows())
+
+    def test_rows_come_in_the_order_of_the_table_those_of_one_time_as_they_came(self) -> None:
+        lines: list[Record] = [
+            (NOON + timedelta(seconds=number * 7 % 5), f"cust_{number * 11 % 12}", "/p", 200, 0.1)
+            for number in range(300)
+        ]
+        first, second = source_of(), source_of("b")
+        rows = record_rows([batch_of(first, lines), batch_of(second, lines)])
+        came = rows.with_columns(pl.col("source") != first.source_id)
+        key = [pl.col("customer_id").cast(pl.String), "time_us"]
+        assert came["customer_id"].cast(pl.String).head(40).unique().to_list() == ["cust_0"]
+        assert came.equals(came.sort(*key, "source", "offset"))
 
     def test_texts_that_differ_stay_as_they_are(self) -> None:
         lines: list[Record] = [(NOON, f"cust_{number}", f"/{number}", 200, 0.1) for number in range(100)]

@@ -55,7 +55,7 @@ def events_in(messages: Sequence[Message]) -> tuple[list[Message], list[Event]]:
     from confluent_kafka import Message  # noqa: PLC0415  # an extra
 
     errors = list(map(Message.error, messages))
-    if not any(error is not None for error in errors):  # which the client cannot compare
+    if not any(errors):  # one that is there is true
         return list(messages), []
     said = [
         Event((message.topic() or "", _number(message.partition())), _number(message.offset()), error)
@@ -90,7 +90,7 @@ def _of_topic(topic: str, messages: Sequence[Message], *, with_keys: bool) -> It
     count = len(messages)
     numbers: npt.NDArray[np.int32] = np.fromiter(map(Message.partition, messages), np.int32, count)
     values: list[Any] = list(map(Message.value, messages))
-    if None in values:
+    if not all(values):
         values = [value or b"" for value in values]  # of a key that was deleted
     headers = list(map(Message.headers, messages))
     has_headers = headers.count(None) < count

@@ -11,7 +11,7 @@ import numpy as np
 from tailmetrics.sources import CHUNK_LINES, Messages, PartitionStep
 
 MOST_WAITING_BYTES = 8 * 1024 * 1024
-_OBJECT_BYTES = 100  # of a message, or of a header, besides what is in it
+_OBJECT_BYTES = 100  # of a key or a header, besides what is in it
 
 
 class Inbox:
@@ -57,9 +57,9 @@ class Inbox:
         if not isinstance(first, Messages):
             return first
         together = [first]
-        size, count = first.size, len(first.values)
+        size, count = first.size, len(first)
         while pieces and isinstance(piece := pieces[0], Messages) and piece.partition == first.partition:
-            size, count = size + piece.size, count + len(piece.values)
+            size, count = size + piece.size, count + len(piece)
             if size > self._chunk_bytes or count > CHUNK_LINES:
                 break
             together.append(piece)
@@ -98,17 +98,17 @@ def _joined(pieces: list[Messages]) -> Messages:
     first, last = pieces[0], pieces[-1]
     headers = keys = None
     if any(piece.headers for piece in pieces):
-        headers = [each for piece in pieces for each in piece.headers or [None] * len(piece.values)]
+        headers = [each for piece in pieces for each in piece.headers or [None] * len(piece)]
     if first.keys is not None:
         keys = [each for piece in pieces for each in piece.keys or ()]
     return replace(
         last,
         start=first.start,
-        values=[value for piece in pieces for value in piece.values],
+        data=b"".join([piece.data for piece in pieces]),
+        lengths=np.concatenate([piece.lengths for piece in pieces]),
         offsets=np.concatenate([piece.offsets for piece in pieces]),
         headers=headers,
         keys=keys,
-        size=sum(piece.size for piece in pieces),
     )
 
 
@@ -116,8 +116,8 @@ def _size_of(chunk: Messages | PartitionStep) -> int:
     """About the bytes of memory that a chunk takes."""
     if not isinstance(chunk, Messages):
         return 0
-    size = chunk.size + _OBJECT_BYTES * len(chunk.values)
-    size += sum(map(len, filter(None, chunk.keys or ())))
+    size = len(chunk.data) + chunk.lengths.nbytes + chunk.offsets.nbytes
+    size += sum(_OBJECT_BYTES + len(key) for key in filter(None, chunk.keys or ()))
     for each in filter(None, chunk.headers or ()):
         size += sum(_OBJECT_BYTES + len(name) + len(value or b"") for name, value in each)
     return size

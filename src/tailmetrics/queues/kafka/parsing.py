@@ -18,7 +18,7 @@ from tailmetrics.formats.lines import BYTE_ORDER_MARK, LF, Lines, split
 from tailmetrics.queues.kafka.shipped import FILE, HOST, SOURCE, batches_of, problem_of
 from tailmetrics.records import REJECT_LINE_BYTES, REJECT_SCHEMA, ParsedLines, no_lines, no_records
 from tailmetrics.settings import FormatOptions
-from tailmetrics.sources import LINE_BITS, MOST_LINES_OF_MESSAGE, Batch, Checkpoint, Messages, packed
+from tailmetrics.sources import LINE_BITS, MOST_LINES_OF_MESSAGE, Batch, Checkpoint, Messages, ended, packed
 
 Headers = list[tuple[str, bytes | None]] | None
 FormatOf = Callable[[FormatOptions], LineFormat]
@@ -39,7 +39,7 @@ def batch_of(chunk: Messages, format_of: FormatOf) -> Batch:
             plain = _only(chunk, ~is_shipped)
             readable, unread = _readable(_only(chunk, is_shipped))
             shipped = tuple(batches_of(readable, format_of, _told))
-    parsed = _parsed(plain, format_of) if plain.values else no_lines()
+    parsed = _parsed(plain, format_of) if len(plain) else no_lines()
     if unread:
         parsed = replace(parsed, rejects=pl.concat([parsed.rejects, _rejects(unread)]).sort("offset"))
     return Batch(
@@ -71,13 +71,19 @@ def _readable(chunk: Messages) -> tuple[Messages, list[tuple[int, str, bytes]]]:
 
 
 def _only(chunk: Messages, chosen: npt.NDArray[np.bool_]) -> Messages:
+    values = chunk.values
     places = np.flatnonzero(chosen).tolist()
-    values = [chunk.values[place] for place in places]
+    return _at(chunk, places, [values[place] for place in places])
+
+
+def _at(chunk: Messages, places: list[int], values: list[bytes]) -> Messages:
+    """The messages at some places, which have these values."""
+    data, lengths = ended(values)
     return replace(
         chunk,
-        values=values,
-        size=sum(map(len, values)),
-        offsets=chunk.offsets[chosen],
+        data=data,
+        lengths=lengths,
+        offsets=chunk.offsets[places],
         headers=chunk.headers and [chunk.headers[place] for place in places],
         keys=chunk.keys and [chunk.keys[place] for place in places],
     )
@@ -85,20 +91,20 @@ def _only(chunk: Messages, chosen: npt.NDArray[np.bool_]) -> Messages:
 
 def _parsed(chunk: Messages, format_of: FormatOf) -> ParsedLines:
     read = format_of(chunk.log_format).of_source(chunk.partition.source.path, chunk.written_ns)
-    if chunk.size > MOST_LINES_OF_MESSAGE and max(map(len, chunk.values)) > MOST_LINES_OF_MESSAGE:
+    if chunk.size > MOST_LINES_OF_MESSAGE and chunk.lengths.max() > MOST_LINES_OF_MESSAGE:
         many = np.array([value.count(b"\n") > MOST_LINES_OF_MESSAGE for value in chunk.values])
         if many.any():
             parsed = _together([_parsed(_only(chunk, ~many), format_of)]) if not many.all() else no_lines()
             rejects = pl.concat([parsed.rejects, _too_many(_only(chunk, many))]).sort("offset")
             return ParsedLines(parsed.records, rejects, parsed.blanks)
-    joined = _joined(chunk.values)
+    joined = _joined(chunk)
     if not _is_whole_by_itself(chunk.log_format.name, joined.data):
         return read.parse_lines(_lines(chunk, joined))
     # What a line means may depend on lines before it: on those of its message, then, and of no other.
     parts = []
-    for place in range(len(chunk.values)):
-        one = _only(chunk, np.arange(len(chunk.values)) == place)
-        parts.append(read.parse_lines(_lines(one, _joined(one.values))))
+    for place, value in enumerate(chunk.values):
+        one = _at(chunk, [place], [value])
+        parts.append(read.parse_lines(_lines(one, _joined(one))))
     return _together(parts)
 
 
@@ -116,12 +122,11 @@ class _Joined:
     starts: npt.NDArray[np.int64]
 
 
-def _joined(values: Sequence[bytes]) -> _Joined:
-    data = b"\n".join((*values, b""))
-    if BYTE_ORDER_MARK in data and any(value.startswith(BYTE_ORDER_MARK) for value in values):
-        values = [value.removeprefix(BYTE_ORDER_MARK) for value in values]
-        data = b"\n".join((*values, b""))
-    lengths = np.fromiter(map(len, values), np.int64, len(values)) + 1
+def _joined(chunk: Messages) -> _Joined:
+    data, lengths = chunk.data, chunk.lengths
+    if BYTE_ORDER_MARK in data:
+        data, lengths = ended([value.removeprefix(BYTE_ORDER_MARK) for value in chunk.values])
+    lengths = lengths + 1
     ends = np.cumsum(lengths)
     array = np.frombuffer(data, np.uint8)
     is_ended = (lengths > 1) & (array[ends - 2] == LF)
@@ -130,7 +135,7 @@ def _joined(values: Sequence[bytes]) -> _Joined:
         kept[ends[is_ended] - 1] = False
         data = array[kept].tobytes()
         ends = np.cumsum(lengths - is_ended)
-    starts = np.zeros(len(values), np.int64)
+    starts = np.zeros(len(chunk), np.int64)
     starts[1:] = ends[:-1]
     return _Joined(data, starts)
 
@@ -138,8 +143,8 @@ def _joined(values: Sequence[bytes]) -> _Joined:
 def _lines(chunk: Messages, joined: _Joined) -> Lines:
     """The lines, each with its place in Kafka as its offset, and what the messages tell of it."""
     lines = split(joined.data, 1)  # a byte order mark at 0 would be left out
-    told = _told(chunk.log_format, chunk.topic, chunk.headers, chunk.keys, len(chunk.values))
-    if len(lines) == len(chunk.values):
+    told = _told(chunk.log_format, chunk.topic, chunk.headers, chunk.keys, len(chunk))
+    if len(lines) == len(chunk):
         return replace(lines, offsets=chunk.offsets << LINE_BITS, told=told)
     firsts = np.searchsorted(lines.starts, joined.starts)
     counts = np.diff(firsts, append=len(lines))

@@ -8,7 +8,7 @@ from typing import Literal
 from tailmetrics.queues.kafka.cluster import Place
 from tailmetrics.queues.kafka.fetched import Fetched
 from tailmetrics.settings import FormatOptions
-from tailmetrics.sources import Messages, Partition, Source, packed, unpacked
+from tailmetrics.sources import Messages, Partition, Source, ended, packed, unpacked
 from tailmetrics.status import SourceStatus
 from tailmetrics.telemetry.log import EventLog
 
@@ -132,8 +132,9 @@ class AssignedPartition:
             return None
         end = int(fetched.offsets[-1]) + 1
         self._note_missing(end - self._read_to - len(fetched.values))
-        size = sum(map(len, fetched.values))
-        self._mean_bytes = size / len(fetched.values)
+        # One by one they are in the processor's cache now, and would not be when they are read.
+        data, lengths = ended(fetched.values)
+        self._mean_bytes = float(lengths.mean())
         self._newest_ms = fetched.written_ms
         chunk = Messages(
             partition=self.partition,
@@ -141,11 +142,11 @@ class AssignedPartition:
             topic=self.place[0],
             start=self._next,
             end=end,
-            values=fetched.values,
+            data=data,
+            lengths=lengths,
             offsets=fetched.offsets,
             headers=fetched.headers,
             keys=fetched.keys,
-            size=size,
             more=end < self.high,
             written_ns=fetched.written_ms * 1_000_000,
         )

@@ -11,7 +11,7 @@ import json
 import secrets
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, timezone
 from typing import Any, Final
 
@@ -339,11 +339,15 @@ def place_of_row(row: tuple[Any, ...]) -> Place:
 
 def text_of(source: Source) -> str:
     """What is kept of a source beside its id and node."""
-    said: dict[str, Any] = asdict(source)
+    said = _fields_of(source)  # not asdict, which copies times at length: each commit says many sources
     del said["source_id"], said["node_id"]
     for name in ("committed_at", "followed_since"):
         said[name] = None if said[name] is None else to_us(said[name])
-    return json.dumps(said, separators=(",", ":"))
+    return json.dumps({**said, "checkpoint": _fields_of(source.checkpoint)}, separators=(",", ":"))
+
+
+def _fields_of(of: Source | Checkpoint) -> dict[str, Any]:
+    return {each.name: getattr(of, each.name) for each in fields(of)}
 
 
 def source_of(source_id: str, node_id: str, text: str) -> Source:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+import numpy as np
 import polars as pl
 
 from tailmetrics.sources import Batch
@@ -34,7 +35,10 @@ _REJECT: dict[str, pl.DataType] = {
 
 
 def record_rows(batches: Sequence[Batch]) -> pl.DataFrame:
-    """The records of batches, without the commit that they are of."""
+    """The records of batches as they are inserted, without the commit that they are of."""
+    sources = list(dict.fromkeys(batch.source_id for batch in batches))
+    many = sum(batch.parsed.records.height for batch in batches)
+    source = pl.Enum(sources) if len(sources) * _REPEATS <= many else pl.String()
     rows = pl.concat(
         [
             batch.parsed.records.select(
@@ -43,23 +47,33 @@ def record_rows(batches: Sequence[Batch]) -> pl.DataFrame:
                 "path",
                 "status_code",
                 "duration",
-                pl.lit(batch.source_id).alias("source"),
+                pl.lit(batch.source_id, source).alias("source"),
                 "offset",
             )
             for batch in batches
         ],
-        rechunk=False,
     )
-    return _shortened(rows)
+    return _arranged(_shortened(rows))
 
 
 def _shortened(rows: pl.DataFrame) -> pl.DataFrame:
     """The same rows, texts that repeat as numbers: half the bytes, and a third less work for the server."""
-    for name in ("customer_id", "path", "source"):
+    for name in ("customer_id", "path"):
         texts = rows[name].unique()
         if texts.len() * _REPEATS <= rows.height:
-            rows = rows.with_columns(pl.col(name).cast(pl.Enum(texts)))
+            rows = rows.with_columns(pl.col(name).cast(pl.Enum(texts.sort())))
     return rows
+
+
+def _arranged(rows: pl.DataFrame) -> pl.DataFrame:
+    """The same rows in the table's order, where customers repeat.
+
+    The server would compare each customer with others, character by character; here they are numbers.
+    """
+    if rows["customer_id"].dtype == pl.String:
+        return rows
+    order = np.lexsort((rows["time_us"].to_numpy(), rows["customer_id"].to_physical().to_numpy()))
+    return rows[pl.Series(order, dtype=pl.UInt32)]
 
 
 def reject_rows(batches: Sequence[Batch]) -> pl.DataFrame:

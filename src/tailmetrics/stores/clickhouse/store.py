@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import polars as pl
 
 from tailmetrics.errors import StoreUnavailable
+from tailmetrics.process import keep_freed_memory
 from tailmetrics.settings import Settings
 from tailmetrics.sources import Batch
 from tailmetrics.stats import RecordsQuery, StoreStatus
@@ -42,6 +43,7 @@ class ClickHouseStore(ServerStore):
     def __init__(self, settings: Settings, *, creates: bool = True) -> None:
         """Make the tables where there are none, if it `creates` them. Raises SchemaMismatch or StoreError."""
         super().__init__()
+        keep_freed_memory()
         self._address = Address.of(settings.store)
         self._connection = Connection(self._address)
         self._writer = ClickHouseWriter(self._connection, settings)
