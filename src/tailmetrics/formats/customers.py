@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import polars as pl
 
 from tailmetrics.formats.fields import MISSING
@@ -9,6 +11,8 @@ from tailmetrics.formats.paths import customer_regex
 
 # What fields begin with that no line has, but what carried it: a message of Kafka, or an envelope.
 _OF_CARRIERS = ("kafka:", "envelope:")
+# What logs write for nobody; Apache writes quotes for who gave an empty name.
+NOBODY: Final = (*MISSING, '""')
 
 
 def is_told(name: str) -> bool:
@@ -33,6 +37,6 @@ def chosen(fields: pl.DataFrame, preference: tuple[str, ...]) -> pl.Series:
             choices.append(pl.col("path").str.extract(customer_regex(name), 1))
         elif name in fields.columns:
             field = pl.col(name)
-            choices.append(pl.when(~field.is_in(MISSING)).then(field))
+            choices.append(pl.when(~field.is_in(NOBODY)).then(field))
     customer = pl.coalesce(*choices, pl.lit(None, pl.String())).alias("customer_id")
     return fields.with_columns(customer)["customer_id"]

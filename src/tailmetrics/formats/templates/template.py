@@ -48,6 +48,7 @@ class Role(str, Enum):
     STATUS = "status_code"
     DURATION = "duration"
     TRAILING = "trailing"  # a duration if it is a decimal: nobody said what it is
+    BEHIND = "behind"  # a further time, of servers behind, which is no longer than that of the request
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +163,8 @@ def _pattern(template: Template, index: int) -> str:
     stop = template.stop(index)
     escaped = re.escape(stop) if stop != " " else ""
     if part.kind is Kind.WORD:
-        return f"[^ {escaped}]*"
+        # An address with a comma is the first of several.
+        return f"[^ ,{escaped}]*" if part.role is Role.ADDRESS else f"[^ {escaped}]*"
     if part.kind is Kind.STRFTIME:
         return f"[^ {escaped}]*(?: [^ {escaped}]*){{{part.unit.count(' ')}}}"
     if part.kind is Kind.LIST:
