@@ -121,7 +121,7 @@ _TRAEFIK = ObjectLog(
     '"RequestPath":"/cart?item=7","StartUTC":"2024-10-01T00:00:01.123456789Z","level":"info","msg":"",'
     '"time":"2024-10-01T00:00:01Z"}',
     keys={
-        "timestamp": ("StartUTC", "time", "StartLocal"),
+        "timestamp": ("StartUTC", "StartLocal", "time"),
         "path": ("RequestPath",),
         "status_code": ("DownstreamStatus",),
         "duration": ("Duration",),

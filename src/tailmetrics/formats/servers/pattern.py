@@ -23,9 +23,13 @@ QUOTED: Final = r'(?:[^"\\]|\\.)*'
 # There is one way to go on at each place, so no line takes long to match.
 RAW: Final = r'(?:[^"]|"[^ ]|" [^"])*'
 # Who and when in the common log format.
-CLF: Final = r"(?P<address>[^ ]*) [^ ]+ (?P<user>[^ ]+(?: [^ \[][^ ]*)*) \[(?P<timestamp>[0-9]{2}/[^\]]*)\] "
-# A request line; some servers write - for the protocol that they did not see.
-_REQUEST = r"\A[A-Za-z-]+ ([^ ]+)(?: (?:HTTP/[0-9.]+|-))?\z"
+CLF: Final = (
+    r"(?P<address>[^ ,]*)(?:, ?[^ ,]+)* - (?P<user>-|(?:[^ -]|-[^ ])[^ ]*(?: [^ \[][^ ]*)*) "
+    r"\[(?P<timestamp>[0-9]{2}/[^\]]*)\] "
+)
+# A request line; some servers write - or nothing for the protocol that they did not see.
+_REQUEST = r"\A[A-Za-z-]+ ([^ ]+)(?: (?:HTTP/[0-9.]+|-)?)?\z"
+_SPACED_REQUEST = r"\A[A-Za-z]+ ([^ ].*) HTTP/[0-9.]+\z"
 _URL = r"\A[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?@]*@)?(?P<host>\[[^\]]*\]|[^/?:]*)(?::[0-9]*)?(?P<path>.*)\z"
 _UNKNOWN = (*MISSING, "-1")
 _LONGEST_CLAIMED = 2048  # characters: matching may take time with the square of them
@@ -137,7 +141,8 @@ def _target(groups: list[str], otherwise: str) -> pl.Expr:
     """What is asked for, or all that was logged of what is no HTTP request."""
     if "target" in groups:
         return pl.col("target").alias("path")
-    request = pl.col("request").str.extract(_REQUEST, 1)
+    line = pl.col("request")
+    request = pl.coalesce(line.str.extract(_REQUEST, 1), line.str.extract(_SPACED_REQUEST, 1))
     asked = pl.when(request != "-").then(request)
     return pl.coalesce(asked, pl.col(otherwise).replace("", "-"), pl.lit("-")).alias("path")
 

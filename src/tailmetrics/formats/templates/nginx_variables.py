@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from tailmetrics.errors import FormatError
-from tailmetrics.formats.templates.parts import template_of
+from tailmetrics.formats.templates.parts import template_of, with_client
 from tailmetrics.formats.templates.template import Field, Kind, Literal, Part, Role, Template
 
 _FIELDS = {
@@ -89,7 +89,7 @@ def from_nginx(text: str) -> Template:
         parts.append(_field(variable[1] or variable[2], variable.start() + 1))
         at = variable.end()
     parts.append(Literal(rest[at:]))
-    return template_of(_with_client(parts), escapes=not escape or escape[1] != "none")
+    return template_of(with_client(parts), escapes=not escape or escape[1] != "none")
 
 
 def _unquoted(words: str) -> str:
@@ -117,13 +117,3 @@ def _field(name: str, column: int) -> Field:
     named = [*_FIELDS, *" ".join((_LISTS, _WORDS, _TEXTS)).split()]
     known = ", ".join(f"${each}" for each in sorted([*named, *(f"{each}NAME" for each in _PREFIXES.split())]))
     raise FormatError(f"log_format: found ${name} at column {column}, expected one of {known}")
-
-
-def _with_client(parts: list[Part]) -> list[Part]:
-    """X-Forwarded-For tells the client where a log has it before the address."""
-    for index, part in enumerate(parts):
-        if isinstance(part, Field) and part.role is Role.ADDRESS:
-            break
-        if isinstance(part, Field) and part.name.endswith("x_forwarded_for"):
-            return [*parts[:index], Field(part.name, part.kind, Role.ADDRESS), *parts[index + 1 :]]
-    return parts

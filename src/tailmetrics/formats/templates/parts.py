@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -10,6 +11,8 @@ from tailmetrics.formats.templates.template import Field, Kind, Literal, Part, R
 
 # Of several fields with one of these roles that one counts whose unit is the finest.
 _UNITS = ("us", "ms", "s")
+# As nginx and Apache name the header.
+_IS_FORWARDED = re.compile(r"x[_-]forwarded[_-]for(?:\}i)?\Z", re.IGNORECASE)
 
 
 def template_of(parts: Sequence[Part], *, escapes: bool = True) -> Template:
@@ -88,3 +91,13 @@ def _one_duration(parts: Sequence[Part]) -> list[Part]:
         replace(part, role=None) if isinstance(part, Field) and part in durations and part != chosen else part
         for part in parts
     ]
+
+
+def with_client(parts: Sequence[Part]) -> list[Part]:
+    """X-Forwarded-For tells the client where a log has it before the address."""
+    for index, part in enumerate(parts):
+        if isinstance(part, Field) and part.role is Role.ADDRESS:
+            break
+        if isinstance(part, Field) and _IS_FORWARDED.search(part.name):
+            return [*parts[:index], Field(part.name, part.kind, Role.ADDRESS), *parts[index + 1 :]]
+    return list(parts)

@@ -169,10 +169,13 @@ def _pattern(template: Template, index: int) -> str:
         return f"[^ {escaped}]*(?: [^ {escaped}]*){{{part.unit.count(' ')}}}"
     if part.kind is Kind.LIST:
         item = f"[^ ,{escaped}]+"
-        return f"(?:{item}(?:(?:, | : ){item})*)?"
+        return f"(?:{item}(?:(?:, ?| : ){item})*)?"
     if part.kind is Kind.QUOTED:
         return QUOTED_TEXT
     if part.kind is Kind.TIME:
         is_of_time = stop in _CHARACTERS_OF_TIME or stop.isalnum()  # nothing, at the end of the line, is too
         return f".{{{_CLF_BYTES}}}" if is_of_time else f"[^{escaped}]*"
+    if part.role is Role.USER and stop == " ":
+        # A dash and more words are none: then there are more words before than the template has.
+        return "(?:-|[^ -].*?|-[^ ].*?)?"
     return ".*?" if part.kind is Kind.TEXT and stop else ".*"
