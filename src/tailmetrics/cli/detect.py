@@ -203,7 +203,7 @@ def _read(file: str, trial: Trial, decided_by: str, *, is_found: bool) -> Detect
 
 
 def _undecided(file: str, log_format: FormatOptions, head: bytes, problem: str) -> Detection:
-    from tailmetrics.formats.detection import nearest
+    from tailmetrics.formats.detection import nearest, suggestions
     from tailmetrics.settings.names import TEMPLATE_NAMES
 
     first = next(filter(None, map(bytes.strip, head.splitlines())), b"").decode("utf-8", "backslashreplace")
@@ -217,7 +217,8 @@ def _undecided(file: str, log_format: FormatOptions, head: bytes, problem: str) 
         timezone=log_format.zone,
         problem=problem,
         nearest=tuple(nearest(first)),
-        settings=(
+        settings=suggestions(first)
+        or (
             "LOG_FORMAT=NAME, one of docs/formats.md",
             f"LOG_FORMAT=SERVER:FORMAT, with the format string of {', '.join(TEMPLATE_NAMES)}",
             "LOG_FORMAT=regex and LOG_REGEX=PATTERN, with a named group for each field",

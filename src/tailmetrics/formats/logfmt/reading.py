@@ -141,16 +141,36 @@ def _any_of(keys: Sequence[str]) -> str:
     return f"(?=(?:{_CLAIMED_PAIR}[ \\t]+)*(?:{'|'.join(keys)})=)"
 
 
+# The time may be that of what a line is wrapped in.
 _CLAIMED = re.compile(
-    f"{_any_of(USUAL['timestamp'])}{_any_of(USUAL['status_code'])}"
+    f"{_any_of(USUAL['status_code'])}(?:{_any_of(USUAL['timestamp'])}|{_any_of(USUAL['path'])})"
     rf"{_CLAIMED_PAIR}(?:[ \t]+{_CLAIMED_PAIR}){{2,}}[ \t]*\Z"
 )
+
+_LOGRAGE = re.compile(r"(?=.*\bcontroller=)(?=.*\baction=).*\bduration=([0-9.]+)(?: |\Z)")
+
+
+def is_pairs(line: str) -> bool:
+    """Whether a line has the shape of the format, though its durations may be of an unknown unit."""
+    return _CLAIMED.match(line) is not None
+
+
+def of_unknown_unit(line: str) -> str:
+    """Why a line is not taken for one whose durations are in seconds; empty where it may be one."""
+    found = _LOGRAGE.match(line)
+    if not found or not is_pairs(line):
+        return ""
+    return (
+        f"found duration={found[1]} beside controller=, as lograge writes milliseconds, expected "
+        "LOG_DURATION_UNIT=ms with LOG_FORMAT=logfmt"
+    )
+
 
 KIND: Final = Kind(
     name=NAME,
     title="logfmt: pairs of key=value",
     example='ts=2024-10-01T00:00:01Z level=info tenant=acme path="/a b" status=200 duration=0.316',
-    claims=lambda line: _CLAIMED.match(line) is not None,
+    claims=lambda line: is_pairs(line) and not of_unknown_unit(line),
     open=_open,
     customer=CUSTOMER,
 )
