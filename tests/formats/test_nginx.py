@@ -223,6 +223,11 @@ def test_two_decimals_are_the_gzip_ratio_and_no_duration(end: str) -> None:
     assert record(COMBINED + end)[4] is None
 
 
+@pytest.mark.parametrize("end", [" 0.25", ' "0.25"', ' "-" 0.25'])
+def test_two_decimals_below_one_are_no_ratio(end: str) -> None:
+    assert record(COMBINED + end)[4] == 0.25
+
+
 def test_two_decimals_are_a_duration_where_its_unit_is_set() -> None:
     assert record(f"{COMBINED} 1.45", log_duration_unit="s")[4] == 1.45
 

@@ -44,8 +44,8 @@ _TRAILER = rf"\A [^ ]*(?: {_QUOTED} {_QUOTED})?((?:{_WORD})*)\z"
 _WITH_NAME = rf'(?: [^ "]+:)? [^ "]*{_QUOTED}'
 _UNIT = "[mnuµ]?s"
 _DOTTED = r"(?:[0-9]+\.[0-9]*|\.[0-9]+)"
-# Two decimals are those of nginx's $gzip_ratio: its times have three, and those of other servers more.
-_NO_RATIO = r"(?:[0-9]+\.(?:[0-9]?|[0-9]{3,})|\.(?:[0-9]|[0-9]{3,}))"
+# 1.00 and more with two decimals is nginx's $gzip_ratio: its times have three, those of other servers more.
+_NO_RATIO = r"(?:[0-9]+\.(?:[0-9]?|[0-9]{3,})|0*\.[0-9]+)"
 _RATIO = r"\A[0-9]*\.[0-9]{2}\z"
 _NAMED_TIME = rf'\A(?:{_WORD})*? (?:rt|request_time)[=: ]"?([0-9][^ "]*)'
 _NAMED_UNKNOWN = rf'\A(?:{_WORD})*? (?:rt|request_time)="?([^ "]+)'

@@ -72,7 +72,7 @@ def test_five_hundred_logs_are_read_by_their_bytes_as_by_the_rules(
 
 def test_lines_that_differ_from_the_first_are_read_all_the_same() -> None:
     line = '::1 - bob [10/Oct/2024:13:55:36 +0000] "GET / HTTP/1.1" 200 612 "-" "curl"'
-    lines = [line, f"{line} 0.5", "garbage", "", f'{line} "10.0.0.1" 0.250 0.200', f"{line} rt=0.125"]
+    lines = [line, f"{line} 0.5", "garbage", "", f'{line} "10.0.0.1" 0.25 0.2', f"{line} rt=0.125"]
     parsed = nginx_format(format_options("nginx")).parse("\n".join(lines).encode(), 0)
     assert parsed.records["duration"].to_list() == [None, 0.5, 0.25, 0.125]
     assert (parsed.rejects.height, parsed.blanks) == (1, 1)

@@ -137,17 +137,20 @@ def _open(options: FormatOptions) -> TextFormat:
 _CLAIMED_PAIR = rf'[A-Za-z_@][\w.@/-]*=(?:{_QUOTED}|[^ \t"]*)'
 
 
+_WHO = [key for name in CUSTOMER for key in USUAL.get(name, (name,))]
+
+
 def _any_of(keys: Sequence[str]) -> str:
     return f"(?=(?:{_CLAIMED_PAIR}[ \\t]+)*(?:{'|'.join(keys)})=)"
 
 
-# The time may be that of what a line is wrapped in.
+# The time may be that of what a line is wrapped in; then more has to tell that it is a request.
 _CLAIMED = re.compile(
-    f"{_any_of(USUAL['status_code'])}(?:{_any_of(USUAL['timestamp'])}|{_any_of(USUAL['path'])})"
+    f"{_any_of(USUAL['status_code'])}(?:{_any_of(USUAL['timestamp'])}|{_any_of(USUAL['path'])}{_any_of(_WHO)})"
     rf"{_CLAIMED_PAIR}(?:[ \t]+{_CLAIMED_PAIR}){{2,}}[ \t]*\Z"
 )
 
-_LOGRAGE = re.compile(r"(?=.*\bcontroller=)(?=.*\baction=).*\bduration=([0-9.]+)(?: |\Z)")
+_LOGRAGE = re.compile(r"(?=.*\bstatus=)(?=.*\b(?:controller|view)=).*\bduration=([0-9.]+)(?: |\Z)")
 
 
 def is_pairs(line: str) -> bool:
@@ -158,10 +161,10 @@ def is_pairs(line: str) -> bool:
 def of_unknown_unit(line: str) -> str:
     """Why a line is not taken for one whose durations are in seconds; empty where it may be one."""
     found = _LOGRAGE.match(line)
-    if not found or not is_pairs(line):
+    if not found:
         return ""
     return (
-        f"found duration={found[1]} beside controller=, as lograge writes milliseconds, expected "
+        f"found duration={found[1]} as lograge writes milliseconds, expected "
         "LOG_DURATION_UNIT=ms with LOG_FORMAT=logfmt"
     )
 

@@ -137,11 +137,11 @@ class CleanRecords:
             proven &= (ends - begins <= WORD) | ~decimals(words, np.full_like(ends, WORD))[1]
             fits &= _have_dot(words, ends - begins)
             if not field.unit:
-                fits &= ~_have_two_decimals(spans, ends)
+                fits &= (values < 1) | ~_have_two_decimals(spans, ends)
         else:
             proven &= fits
             if not field.unit:
-                proven &= ~_have_two_decimals(spans, ends)
+                proven &= (values < 1) | ~_have_two_decimals(spans, ends)
                 whole = np.flatnonzero(values == np.floor(values))
                 proven[whole] &= _have_dot(words[whole], (ends - begins)[whole])
         if self._behind is not None:

@@ -7,6 +7,7 @@ ngx_http_core_module" (embedded variables) and "Module ngx_http_upstream_module"
 from __future__ import annotations
 
 import re
+from difflib import get_close_matches
 
 from tailmetrics.errors import FormatError
 from tailmetrics.formats.templates.parts import template_of, with_client
@@ -17,6 +18,7 @@ _FIELDS = {
     "time_iso8601": (Kind.WORD, Role.TIMESTAMP, ""),
     "msec": (Kind.WORD, Role.TIMESTAMP, "s"),
     "remote_addr": (Kind.WORD, Role.ADDRESS, ""),
+    "http_x_real_ip": (Kind.WORD, Role.ADDRESS, ""),
     "realip_remote_addr": (Kind.WORD, Role.ADDRESS, ""),
     "proxy_protocol_addr": (Kind.WORD, Role.ADDRESS, ""),
     "http_x_forwarded_for": (Kind.LIST, None, ""),
@@ -82,6 +84,7 @@ def from_nginx(text: str) -> Template:
     rest = rest[escape.end() :] if escape else rest
     if is_directive or rest.lstrip()[:1] == "'":
         rest = _unquoted(rest)
+    rest = rest.replace(r"\t", "\t")
     parts: list[Part] = []
     at = 0
     for variable in _VARIABLE.finditer(rest):
@@ -116,4 +119,8 @@ def _field(name: str, column: int) -> Field:
         return Field(name, Kind.TEXT)
     named = [*_FIELDS, *" ".join((_LISTS, _WORDS, _TEXTS)).split()]
     known = ", ".join(f"${each}" for each in sorted([*named, *(f"{each}NAME" for each in _PREFIXES.split())]))
-    raise FormatError(f"log_format: found ${name} at column {column}, expected one of {known}")
+    alike = "".join(f"${each}, or another " for each in get_close_matches(name, named, n=1))
+    raise FormatError(
+        f"log_format: found ${name} at column {column}, expected {alike}one of {known}; in place of a "
+        "variable of your own (set, map) write one that is like it, as $http_NAME"
+    )
