@@ -93,6 +93,17 @@ def test_a_tab_may_be_written_as_nginx_has_it() -> None:
     assert from_nginx(r"$remote_addr\t$status").parts == from_nginx("$remote_addr\t$status").parts
 
 
+@pytest.mark.parametrize("forwarded", ["198.51.100.1", "198.51.100.1, 10.0.0.2"])
+@pytest.mark.parametrize("quotes", ['"', ""])
+def test_of_forwarded_addresses_that_tell_the_customer_the_first_counts(forwarded: str, quotes: str) -> None:
+    options = format_options("nginx", log_customer=("http_x_forwarded_for", "address"))
+    read = template_format(
+        from_nginx(f"$remote_addr [$time_local] $uri $status {quotes}$http_x_forwarded_for{quotes}"), options
+    )
+    line = f"10.0.0.9 [10/Oct/2024:13:55:36 +0000] /a 200 {quotes}{forwarded}{quotes}"
+    assert read.parse(line.encode(), 0).records["customer_id"].to_list() == ["198.51.100.1"]
+
+
 def test_the_client_may_be_told_by_a_header_of_its_own() -> None:
     read = template_format(
         from_nginx("$http_x_real_ip $remote_addr [$time_local] $uri $status"), format_options("nginx")

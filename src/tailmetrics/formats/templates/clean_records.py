@@ -96,7 +96,7 @@ class CleanRecords:
         for field in reversed(self._customers):
             place = spans.fields[field.name]
             is_there = ~_is_missing(spans, place)
-            if field.role is Role.ADDRESS and field.kind in (Kind.QUOTED, Kind.TEXT, Kind.REST):
+            if field.has_addresses and field.kind is not Kind.LIST:
                 proven &= ~is_there | (_until(spans, place[0], b',"') == place[1])
             if is_there.all():
                 begins, ends = place

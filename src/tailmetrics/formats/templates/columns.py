@@ -66,7 +66,7 @@ def _first_told(fields: Sequence[Field]) -> pl.Expr:
     texts = []
     for field in fields:
         text = pl.col(field.name)
-        if field.role is Role.ADDRESS and field.kind is not Kind.WORD:
+        if field.has_addresses:
             text = text.str.extract(r"\A([^,]*)")
         texts.append(pl.when(~text.is_in(NOBODY)).then(text))
     return pl.coalesce(texts)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 
 from tailmetrics.errors import FormatError
+from tailmetrics.formats.customers import is_forwarded
 from tailmetrics.formats.templates.template import Field, Kind, Literal, Part, Role, Template
 
 # Of several fields with one of these roles that one counts whose unit is the finest.
 _UNITS = ("us", "ms", "s")
-# As nginx and Apache name the header.
-_IS_FORWARDED = re.compile(r"x[_-]forwarded[_-]for(?:\}i)?\Z", re.IGNORECASE)
 
 
 def template_of(parts: Sequence[Part], *, escapes: bool = True) -> Template:
@@ -98,6 +96,6 @@ def with_client(parts: Sequence[Part]) -> list[Part]:
     for index, part in enumerate(parts):
         if isinstance(part, Field) and part.role is Role.ADDRESS:
             break
-        if isinstance(part, Field) and _IS_FORWARDED.search(part.name):
+        if isinstance(part, Field) and is_forwarded(part.name):
             return [*parts[:index], Field(part.name, part.kind, Role.ADDRESS), *parts[index + 1 :]]
     return list(parts)

@@ -14,6 +14,8 @@ from functools import cached_property, lru_cache
 
 import polars as pl
 
+from tailmetrics.formats.customers import is_forwarded
+
 QUOTED_TEXT = r'(?:[^"\\]|\\.)*'
 _CLF_BYTES = len("10/Oct/2024:13:55:36 +0000")
 _CHARACTERS_OF_TIME = " /:+-"
@@ -70,6 +72,11 @@ class Field:
     kind: Kind
     role: Role | None = None
     unit: str = ""
+
+    @property
+    def has_addresses(self) -> bool:
+        """Whether it may hold several addresses, of which the first is the client's."""
+        return self.kind is not Kind.WORD and (self.role is Role.ADDRESS or is_forwarded(self.name))
 
 
 Part = Literal | Field
@@ -177,5 +184,5 @@ def _pattern(template: Template, index: int) -> str:
         return f".{{{_CLF_BYTES}}}" if is_of_time else f"[^{escaped}]*"
     if part.role is Role.USER and stop == " ":
         # A dash and more words are none: then there are more words before than the template has.
-        return "(?:-|[^ -].*?|-[^ ].*?)?"
+        return "(?:-|[^ -].*?|-[^ ].*?)??"
     return ".*?" if part.kind is Kind.TEXT and stop else ".*"
