@@ -13,6 +13,7 @@ from tailmetrics.formats.fields import MISSING, PROBLEM
 from tailmetrics.formats.kinds import Kind, never_claims
 from tailmetrics.formats.reasons import found_instead
 from tailmetrics.formats.rules import Rules
+from tailmetrics.formats.templates.columns import or_else
 from tailmetrics.formats.text import TextFormat
 from tailmetrics.formats.timestamps import Parse, TimestampReader
 from tailmetrics.settings import FormatOptions
@@ -104,7 +105,7 @@ class _Extract:
     def __call__(self, text: pl.Series) -> pl.DataFrame:
         log = self._log
         found = text.str.extract_groups(log.whole_line).struct.unnest().with_columns(line=text)
-        found = found.with_columns(_target(found.columns, log.path_otherwise))
+        found = found.with_columns(_target(found, log.path_otherwise))
         found = found.with_columns(_without_host(found))
         duration = _duration([name for name in found.columns if name.startswith("duration")])
         raw = found.with_columns(
@@ -137,13 +138,13 @@ def _is_whole(duration: pl.Expr) -> pl.Expr:
     return duration.str.contains(r"\A[0-9]+\z")
 
 
-def _target(groups: list[str], otherwise: str) -> pl.Expr:
+def _target(found: pl.DataFrame, otherwise: str) -> pl.Expr:
     """What is asked for, or all that was logged of what is no HTTP request."""
-    if "target" in groups:
+    if "target" in found.columns:
         return pl.col("target").alias("path")
-    line = pl.col("request")
-    request = pl.coalesce(line.str.extract(_REQUEST, 1), line.str.extract(_SPACED_REQUEST, 1))
-    asked = pl.when(request != "-").then(request)
+    line = found["request"]
+    request = or_else(line.str.extract(_REQUEST), line, lambda text: text.str.extract(_SPACED_REQUEST))
+    asked = pl.when(pl.lit(request) != "-").then(pl.lit(request))
     return pl.coalesce(asked, pl.col(otherwise).replace("", "-"), pl.lit("-")).alias("path")
 
 
