@@ -141,6 +141,24 @@ def test_detect_reads_standard_input(run: Run, packed: Callable[[bytes], bytes])
     assert (found["file"], found["format"], found["rejects"]) == ("-", "requests", 0)
 
 
+def test_of_an_object_of_no_known_format_its_keys_tell_the_settings(run: Run) -> None:
+    line = '{"time":"2024-10-01T00:00:01Z","host":"a","uri":"/","status":200,"latency_ms":1}\n'
+    (found,) = json.loads(run("detect", "-", "--json", input=line).stdout)["files"]
+    fields = "timestamp=time,customer_id=host,path=uri,status_code=status,duration=latency_ms"
+    assert found["settings"] == [f"LOG_JSON_FIELDS={fields}", "LOG_DURATION_UNIT=ms"]
+
+
+def test_who_has_no_customer_is_told_what_to_set(run: Run) -> None:
+    found = only(run("detect", "-", "--json", input="ts=1727740801 path=/a status=200 org=a\n"))
+    assert (found["format"], found["rejects"]) == ("logfmt", 1)
+    assert any(setting.startswith("LOG_CUSTOMER=FIELD") for setting in found["settings"])
+
+
+def test_text_in_utf_16_is_refused(run: Run) -> None:
+    result = run("detect", "-", input=NGINX.encode("utf-16"))
+    assert (result.exit_code, "found text in UTF-16, and not UTF-8, expected" in result.stderr) == (66, True)
+
+
 def test_what_holds_no_lines_is_refused(run: Run) -> None:
     result = run("detect", "-", input=zipped(b"line\n"))
     assert (result.exit_code, "found a zip archive, expected lines" in result.stderr) == (66, True)

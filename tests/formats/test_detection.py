@@ -131,3 +131,41 @@ def test_of_an_object_the_nearest_format_is_told_with_the_field_that_it_lacks() 
 )
 def test_the_head_of_a_log_begins_behind_first_lines_that_are_longer(log: bytes, expected: bytes) -> None:
     assert head_of(lambda offset, length: log[offset : offset + length]) == expected
+
+
+PINO = (
+    '{"level":30,"time":1709619915123,"hostname":"web1","req":{"url":"/a?b","headers":{"host":"a.example"}},'
+    '"res":{"statusCode":200},"responseTime":12,"msg":"request completed"}'
+)
+
+
+@pytest.mark.parametrize("line", [PINO, f"2024-03-05T06:25:15.1Z stdout F {PINO}"])
+def test_of_an_object_of_no_known_format_its_keys_suggest_the_settings(line: str) -> None:
+    fields = "timestamp=time,customer_id=req.headers.host,path=req.url,status_code=res.statusCode"
+    expected = f"LOG_JSON_FIELDS={fields},duration=responseTime, LOG_DURATION_UNIT=ms"
+    with pytest.raises(UndecidedFormat) as raised:
+        name_of(line)
+    assert str(raised.value).endswith(f"its keys suggest LOG_FORMAT=json with {expected}")
+
+
+def test_what_is_inside_of_a_wrapped_line_is_told_when_it_is_of_no_known_format() -> None:
+    line = "Oct 10 13:55:36 web1 nginx: hello"
+    with pytest.raises(UndecidedFormat, match=r"found 'hello' inside of syslog, .*LOG_FORMAT=syslog:FORMAT$"):
+        name_of(line)
+
+
+def test_what_is_ambiguous_is_told_of_a_wrapped_line_too() -> None:
+    with pytest.raises(UndecidedFormat, match="a whole number behind the combined format"):
+        name_of(f"Oct 10 13:55:36 web1 httpd: {COMBINED.removesuffix(' 0.123')} 152340")
+
+
+def test_milliseconds_of_lograge_are_refused_until_their_unit_is_set() -> None:
+    line = "method=GET path=/a controller=Home action=index status=200 duration=12.34 time=1709619915 user=a"
+    with pytest.raises(UndecidedFormat, match=r"duration=12.34 .* LOG_DURATION_UNIT=ms with"):
+        name_of(line)
+    assert name_of(line, log_duration_unit="ms") == "logfmt"
+
+
+def test_the_time_of_pairs_may_be_that_of_what_they_are_wrapped_in() -> None:
+    inside = "level=info path=/a status=200 duration=12ms host=a.example\\n"
+    assert name_of(f'{{"log":"{inside}","stream":"stdout","time":"2024-12-26T16:22:13Z"}}') == "docker"

@@ -216,3 +216,68 @@ def test_a_whole_number_is_no_duration_unless_its_unit_is_known(end: str) -> Non
 )
 def test_a_line_that_ends_early_behind_its_status_is_a_record(cut: str) -> None:
     assert record(COMBINED.removesuffix(cut))[1:5] == ("bob", "/a/b", 200, None)
+
+
+@pytest.mark.parametrize("end", [" 1.45", ' "1.45"', ' "-" 1.45', ' "-" "1.45"', " -"])
+def test_two_decimals_are_the_gzip_ratio_and_no_duration(end: str) -> None:
+    assert record(COMBINED + end)[4] is None
+
+
+@pytest.mark.parametrize("end", [" 0.25", ' "0.25"', ' "-" 0.25'])
+def test_two_decimals_below_one_are_no_ratio(end: str) -> None:
+    assert record(COMBINED + end)[4] == 0.25
+
+
+def test_two_decimals_are_a_duration_where_its_unit_is_set() -> None:
+    assert record(f"{COMBINED} 1.45", log_duration_unit="s")[4] == 1.45
+
+
+def test_the_request_time_is_found_behind_the_gzip_ratio() -> None:
+    assert record(f"{COMBINED} 1.45 0.009")[4] == 0.009
+
+
+@pytest.mark.parametrize("end", [" 3.125 ms", ' "-" 3.125 ms', " - 3.125 ms"])
+def test_a_unit_may_be_a_word_of_its_own(end: str) -> None:
+    assert record(COMBINED + end)[4] == 0.003125
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        " 0.006 0.009",
+        ' "10.0.0.1:80" 200 0.006 0.009',
+        ' "10.0.0.1:80" "200" "0.006" "0.009"',
+        " -, 0.006 0.009",
+        " 0.009 0.009 1709619917.123",
+        " upstream_response_time 0.006 msec 1709619917.123 request_time 0.009",
+        ' 0.006 rt="0.009"',
+    ],
+)
+def test_the_request_time_is_told_from_that_of_the_servers_behind(end: str) -> None:
+    assert record(COMBINED + end)[4] == 0.009
+
+
+@pytest.mark.parametrize("end", [" 0.009 0.010", ' "0.009" "0.010"', " 0.009 0.006, 0.002"])
+def test_of_times_that_are_alike_the_first_is_that_of_the_request(end: str) -> None:
+    assert record(COMBINED + end)[4] == 0.009
+
+
+@pytest.mark.parametrize("unit", ["", "us"])
+@pytest.mark.parametrize("end", [" 340 5123", ' "-" 340 5123'])
+def test_of_several_whole_numbers_nobody_can_tell_the_duration(end: str, unit: str) -> None:
+    [reason] = nginx(log_duration_unit=unit).parse((COMBINED + end).encode(), 0).rejects["reason"].to_list()
+    assert reason.startswith("duration: found '340 5123', several whole numbers, expected LOG_FORMAT=")
+
+
+def test_who_has_an_empty_name_is_told_by_the_address() -> None:
+    assert record(COMBINED.replace("bob", '""'))[1] == "203.0.113.9"
+
+
+@pytest.mark.parametrize("addresses", ["198.51.100.1, 10.0.0.1", "198.51.100.1,10.0.0.1"])
+def test_of_forwarded_addresses_the_first_is_the_client(addresses: str) -> None:
+    assert record(COMBINED.replace("203.0.113.9 - bob", f"{addresses} - -"))[1] == "198.51.100.1"
+
+
+def test_quoted_words_before_the_address_are_no_customer() -> None:
+    line = f'shop.example:80 "10.5.1.2, 10.5.1.3, 10.5.1.4" {COMBINED}'
+    assert nginx().parse(line.encode(), 0).records.is_empty()

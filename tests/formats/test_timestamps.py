@@ -46,6 +46,7 @@ def read(texts: list[str], zone: str = "UTC", pattern: str = "") -> list[datetim
         ("Tue, 01 Oct 2024 00:00:01 GMT", "2024-10-01 00:00:01"),
         ("Mon, 01 Oct 2024 00:00:01 GMT", "2024-10-01 00:00:01"),
         ("1 Oct 2024 02:00:01 +0200", "2024-10-01 00:00:01"),
+        ("01/Oct/2024 00:00:01", "2024-10-01 00:00:01"),
     ],
 )
 def test_a_time_is_read_by_its_shape(text: str, utc: str) -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tailmetrics.settings import FormatOptions, Settings
     from tailmetrics.tailing.trial import Trial
 
+_NOBODY = "customer_id: found nothing"
 _MOST_SHOWN = 10  # lines, and rejects
 _PACKED_BYTES = 4 * 1024 * 1024  # of a compressed log so many hold the first lines
 
@@ -172,6 +173,9 @@ def _read(file: str, trial: Trial, decided_by: str, *, is_found: bool) -> Detect
         hints.append(f"LOG_DURATION_UNIT=ms, us or ns, as half of the durations are above {median} s")
     if trial.is_mostly_rejects and (likely := trial.likely_name):
         hints.append(f"LOG_FORMAT={likely}, as the lines are of that format")
+    nobody = int(parsed.rejects["reason"].str.starts_with(_NOBODY).sum())
+    if nobody > parsed.records.height:
+        hints.append(f"LOG_CUSTOMER=FIELD, one that the lines have: they have no {', '.join(customer)}")
     return Detection(
         file=file,
         format=log_format.name,
@@ -203,7 +207,7 @@ def _read(file: str, trial: Trial, decided_by: str, *, is_found: bool) -> Detect
 
 
 def _undecided(file: str, log_format: FormatOptions, head: bytes, problem: str) -> Detection:
-    from tailmetrics.formats.detection import nearest
+    from tailmetrics.formats.detection import nearest, suggestions
     from tailmetrics.settings.names import TEMPLATE_NAMES
 
     first = next(filter(None, map(bytes.strip, head.splitlines())), b"").decode("utf-8", "backslashreplace")
@@ -217,7 +221,8 @@ def _undecided(file: str, log_format: FormatOptions, head: bytes, problem: str) 
         timezone=log_format.zone,
         problem=problem,
         nearest=tuple(nearest(first)),
-        settings=(
+        settings=suggestions(first)
+        or (
             "LOG_FORMAT=NAME, one of docs/formats.md",
             f"LOG_FORMAT=SERVER:FORMAT, with the format string of {', '.join(TEMPLATE_NAMES)}",
             "LOG_FORMAT=regex and LOG_REGEX=PATTERN, with a named group for each field",

@@ -8,7 +8,8 @@ import polars as pl
 
 from tailmetrics.formats.json.kinds import described_by
 from tailmetrics.formats.kinds import Kind, never_claims
-from tailmetrics.formats.templates.access_logs import ambiguity
+from tailmetrics.formats.logfmt.reading import is_pairs
+from tailmetrics.formats.templates.access_logs import numbered_format
 from tailmetrics.settings import FormatOptions
 from tailmetrics.settings.logs import DEFAULT_JSON_FIELDS
 
@@ -42,9 +43,14 @@ def _described(kinds: Mapping[str, Kind], options: FormatOptions) -> dict[str, C
     if options.json_fields != DEFAULT_JSON_FIELDS:
         described["json"] = described_by(options.json_fields)
     if options.duration_unit:
-        is_combined = kinds["combined"].claims
-        described["combined"] = lambda line: is_combined(line) or bool(ambiguity(line))
+        for name in ("combined", "vhost_combined"):
+            described[name] = _numbered(kinds[name], name)
+        described["logfmt"] = is_pairs
     return described
+
+
+def _numbered(kind: Kind, name: str) -> Claims:
+    return lambda line: kind.claims(line) or numbered_format(line) == name
 
 
 def _matches(pattern: str) -> Claims:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
 import polars as pl
 
 from tailmetrics.formats.fields import MISSING
@@ -9,6 +12,17 @@ from tailmetrics.formats.paths import customer_regex
 
 # What fields begin with that no line has, but what carried it: a message of Kafka, or an envelope.
 _OF_CARRIERS = ("kafka:", "envelope:")
+# What logs write for nobody; Apache writes quotes for who gave an empty name.
+_FIRST = r"\A([^,]*)"
+NOBODY: Final = (*MISSING, '""')
+
+
+_FORWARDED = re.compile(r"x[_-]forwarded[_-]for(?:\}i)?\Z", re.IGNORECASE)  # as servers name the header
+
+
+def is_forwarded(name: str) -> bool:
+    """Whether a field holds the addresses that a request came by, of which the first is the client's."""
+    return _FORWARDED.search(name) is not None
 
 
 def is_told(name: str) -> bool:
@@ -32,7 +46,7 @@ def chosen(fields: pl.DataFrame, preference: tuple[str, ...]) -> pl.Series:
         if name.startswith("/"):
             choices.append(pl.col("path").str.extract(customer_regex(name), 1))
         elif name in fields.columns:
-            field = pl.col(name)
-            choices.append(pl.when(~field.is_in(MISSING)).then(field))
+            field = pl.col(name).str.extract(_FIRST, 1) if is_forwarded(name) else pl.col(name)
+            choices.append(pl.when(~field.is_in(NOBODY)).then(field))
     customer = pl.coalesce(*choices, pl.lit(None, pl.String())).alias("customer_id")
     return fields.with_columns(customer)["customer_id"]

@@ -16,7 +16,9 @@ from tailmetrics.errors import UndecidedFormat
 from tailmetrics.formats import KINDS
 from tailmetrics.formats.claims import claims_of
 from tailmetrics.formats.json.kinds import lacking
+from tailmetrics.formats.json.suggest import suggested
 from tailmetrics.formats.lines import BYTE_ORDER_MARK
+from tailmetrics.formats.logfmt.reading import of_unknown_unit
 from tailmetrics.formats.templates.access_logs import ambiguity
 from tailmetrics.formats.wrappers import inner_text, wrapper_of
 from tailmetrics.formats.wrappers.envelope import ENVELOPE
@@ -91,7 +93,7 @@ def decided(head: bytes, options: FormatOptions, *, is_whole: bool) -> FormatOpt
             return replace(options, name=best[0][0])
     if not looked_at and not is_whole:
         return None
-    raise UndecidedFormat(_why(lines, names))
+    raise UndecidedFormat(_why(lines, names, is_inside=requests_found))
 
 
 def of_whole(head: bytes, options: FormatOptions) -> FormatOptions:
@@ -130,11 +132,19 @@ def _lines(head: bytes, *, is_whole: bool) -> Iterator[str]:
             yield text
 
 
-def _why(lines: list[str], names: Counter[str]) -> str:
+def suggestions(line: str) -> tuple[str, ...]:
+    """Settings that may read an object, or the one inside of a line, by the names of its keys."""
+    return suggested(line) or suggested(inner_text(line))
+
+
+def _why(lines: list[str], names: Counter[str], *, is_inside: bool) -> str:
+    """Why lines decide nothing; `is_inside` is whether a known one is in any of those that are wrapped."""
     advice = "name it with LOG_FORMAT, or as FORMAT=PATH in LOG_FILE_PATH"
     if not lines:
         return f"format: found no line, expected one of a known format; {advice}"
     best = names.most_common(_SHOWN)
+    if best and not is_inside and (line := next(filter(wrapper_of, lines), None)):
+        return _why_inside(line, best[0][0])
     if len(best) > 1 and best[0][1] == best[1][1]:
         return (
             f"format: found lines that {best[0][0]} and {best[1][0]} read alike, expected those of one; "
@@ -145,11 +155,24 @@ def _why(lines: list[str], names: Counter[str]) -> str:
             f"format: found {best[0][1]} of {len(lines)} lines of {best[0][0]}, expected more than half "
             f"to be of one format; {advice}"
         )
-    if ambiguous := ambiguity(lines[0]):
+    return _why_not(lines[0], "", advice)
+
+
+def _why_inside(line: str, wrapper: str) -> str:
+    """Why the line inside of a wrapped one is of no known format, or the object of what has a message too."""
+    if wrapper == ENVELOPE.name and suggested(line):
+        return _why_not(line, "", "")
+    return _why_not(inner_text(line), f" inside of {wrapper}", f"name it as LOG_FORMAT={wrapper}:FORMAT")
+
+
+def _why_not(line: str, where: str, advice: str) -> str:
+    if ambiguous := ambiguity(line) or of_unknown_unit(line):
         return f"format: {ambiguous}"
-    near = ", then ".join(map(str, nearest(lines[0])))
+    if settings := suggestions(line):
+        advice = f"its keys suggest LOG_FORMAT=json with {', '.join(settings)}"
+    near = ", then ".join(map(str, nearest(line)))
     return (
-        f"format: found {lines[0][:80]!r}, expected a line of a known format"
+        f"format: found {line[:80]!r}{where}, expected a line of a known format"
         + (f"; nearest: {near}" if near else "")
         + f"; {advice}"
     )

@@ -15,6 +15,7 @@ from tailmetrics.formats.templates.columns import CUSTOMER, all_unescaped, or_el
 from tailmetrics.formats.templates.format import TemplateFormat
 from tailmetrics.formats.templates.template import QUOTED_TEXT, Field, Kind, Literal, Part, Role, Template
 from tailmetrics.formats.text import Extract
+from tailmetrics.records import MAX_DURATION_SECONDS
 from tailmetrics.settings import FormatOptions
 
 _EXPECTED = (
@@ -25,10 +26,10 @@ _SPACED_USER = r"(?P<user>-|[^ -][^ ]*(?: [^ ]+)*|-[^ ]+(?: [^ ]+)*)"
 # Who asks: an address, `-` and a user, who may have spaces. Before them may be the addresses that
 # X-Forwarded-For told, of which the first is the client's, or the name of a server and its port.
 _WHO = (
-    r"(?P<address>[^ ]*) [^ ]* (?P<user>[^ ]*)",
-    rf"(?P<address>[^ ]*) - {_SPACED_USER}",
-    rf"(?P<address>[^ ,]+)(?:, [^ ,]+)+ - {_SPACED_USER}",
-    rf"(?P<host>[^ :]+):[^ ]+ (?P<address>[^ ]+) [^ ]+ {_SPACED_USER}",
+    r"(?P<address>[^ ,]*) [^ ]* (?P<user>[^ ]*)",
+    rf"(?P<address>[^ ,]*) - {_SPACED_USER}",
+    rf"(?P<address>[^ ,]+)(?:, ?[^ ,]+)+ - {_SPACED_USER}",
+    rf'(?P<host>[^ :,"]+):[^ ,"]+ (?P<address>[^ ,"]+) [^ ,"]+ {_SPACED_USER}',
     (
         r"(?P<host>[^ :,]*\.[^ :,]*[A-Za-z][^ :,]*) (?P<address>[0-9A-Fa-f]*[.:][0-9A-Fa-f.:]*) [^ ]+ "
         rf"{_SPACED_USER}"
@@ -40,9 +41,17 @@ _COLUMNS = ("host", "address", "user", "timestamp", "request", "status_code", "r
 _WORD = rf' (?:[^ "]*{_QUOTED}|[^ "]*)'
 _AGENT = rf'\A [^ ]* {_QUOTED} "({QUOTED_TEXT})"'
 _TRAILER = rf"\A [^ ]*(?: {_QUOTED} {_QUOTED})?((?:{_WORD})*)\z"
+_WITH_NAME = rf'(?: [^ "]+:)? [^ "]*{_QUOTED}'
+_UNIT = "[mnuµ]?s"
 _DOTTED = r"(?:[0-9]+\.[0-9]*|\.[0-9]+)"
-_DECIMAL = rf"(?:{_DOTTED}|[0-9]+[eE])[0-9eE+-]*(?: ?[mnuµ]?s)?|[0-9]+[mnuµ]?s"
+# 1.00 and more with two decimals is nginx's $gzip_ratio: its times have three, those of other servers more.
+_NO_RATIO = r"(?:[0-9]+\.(?:[0-9]?|[0-9]{3,})|0*\.[0-9]+)"
+_RATIO = r"\A[0-9]*\.[0-9]{2}\z"
+_NAMED_TIME = rf'\A(?:{_WORD})*? (?:rt|request_time)[=: ]"?([0-9][^ "]*)'
+_NAMED_UNKNOWN = rf'\A(?:{_WORD})*? (?:rt|request_time)="?([^ "]+)'
+_SLACK_SECONDS = 0.0015  # by which rounding may make the time of servers behind longer than the request's
 _NEEDS_UNIT = "a whole number of an unknown unit, expected LOG_DURATION_UNIT (us for Apache's %D)"
+_NEEDS_NAMES = "several whole numbers, expected LOG_FORMAT='apache:…' with the server's own LogFormat"
 
 
 def nginx_format(options: FormatOptions, customer: tuple[str, ...] = CUSTOMER) -> TemplateFormat:
@@ -69,7 +78,7 @@ def extract_by(unit: str, wanted: Sequence[str]) -> Extract:
             "duration",
             pl.coalesce(
                 pl.when(pl.col("timestamp").is_null()).then(problem),
-                pl.lit(None) if unit else _unknown_unit(pl.col("duration")),
+                _unknown_unit(pl.col("duration"), unit),
             ).alias(PROBLEM),
             *(name for name in ("host", "address", "user") if name in wanted),
             *agent,
@@ -79,10 +88,18 @@ def extract_by(unit: str, wanted: Sequence[str]) -> Extract:
     return extract
 
 
-def _unknown_unit(text: pl.Expr) -> pl.Expr:
-    """The reason of those that are whole numbers; null for others."""
-    problem = pl.format(f"duration: found '{{}}', {_NEEDS_UNIT}", text)
-    return pl.when(text.str.contains(r"\A[0-9]+\z")).then(problem)
+def _unknown_unit(text: pl.Expr, unit: str) -> pl.Expr:
+    """The reason of those that are whole numbers of which nobody can tell what they are; null for others."""
+    several = pl.when(text.str.contains(r"\A[0-9]+ ")).then(_problem_of(text, _NEEDS_NAMES))
+    if unit:
+        return several
+    return pl.coalesce(
+        several, pl.when(text.str.contains(r"\A[0-9]+\z")).then(_problem_of(text, _NEEDS_UNIT))
+    )
+
+
+def _problem_of(text: pl.Expr, problem: str) -> pl.Expr:
+    return pl.format(f"duration: found '{{}}', {problem}", text)
 
 
 def _found(text: pl.Series) -> pl.DataFrame:
@@ -107,28 +124,50 @@ def _by(who: str, text: pl.Series) -> pl.DataFrame:
 def _duration(rest: pl.Series, unit: str) -> pl.Series:
     """The text that is most likely the request time.
 
-    It is the first bare word that is a decimal, else what is called rt, else the first whole number, and
-    where no bare word is, the first decimal in quotes. A single bare word has to be a duration.
+    It is what is called so, else the first bare word that is a decimal, else the whole number, and where no
+    bare word is, the first decimal in quotes. A single bare word has to be a duration.
     """
     trailer = rest.str.extract(_TRAILER)
     trailer = trailer.set(trailer == "", None)
-    return or_else(trailer.str.extract(rf"\A ({_DOTTED})\z"), trailer, lambda text: _odd_duration(text, unit))
+    only = trailer.str.extract(rf"\A ({_DOTTED if unit else _NO_RATIO})\z")
+    return or_else(only, trailer, lambda text: _odd_duration(text, unit))
 
 
 def _odd_duration(trailer: pl.Series, unit: str) -> pl.Series:
-    bare = trailer.str.replace_all(rf' [^ "]*{_QUOTED}', "")
-    decimal = rf"(?:{_DECIMAL}|[0-9]+)" if unit else rf"(?:{_DECIMAL})"
-    lone = bare.str.extract(r"\A ([^ =]+)\z")
-    quoted = trailer.str.extract(rf'\A(?:{_WORD})*? "({_DOTTED})"(?: |\z)')
+    # Each word with its spaces, and with its unit.
+    bare = (
+        trailer.str.replace_all(_WITH_NAME, "")
+        .str.replace(rf"([0-9]) ({_UNIT})( |\z)", "$1$2$3")
+        .str.replace_all(" ", "  ", literal=True)
+    )
+    dotted = _DOTTED if unit else _NO_RATIO
+    decimal = rf"(?:(?:{_DOTTED}|[0-9]+)(?:[eE][0-9+-]*(?:{_UNIT})?|{_UNIT})|{dotted})"
+    lone = bare.str.extract(r"\A  ([^ =]+)\z")
+    numbers = bare.str.extract_all(r" [0-9]+(?: |\z)").list.eval(pl.element().str.strip_chars(" "))
     return pl.select(
         pl.coalesce(
-            bare.str.extract(rf" ({decimal})(?: |\z)"),
-            trailer.str.extract(rf'\A(?:{_WORD})*? (?:rt|request_time)="?([^ "]+)'),
-            bare.str.extract(r" ([0-9]+)(?: |\z)"),
-            pl.when(bare == "").then(quoted),
-            pl.when(~lone.is_in(["-", ".", "p"])).then(lone),
+            trailer.str.extract(_NAMED_TIME),
+            _of_request(bare.str.extract_all(rf" {decimal}(?: |\z)"), unit),
+            trailer.str.extract(_NAMED_UNKNOWN),
+            pl.when(numbers.list.len() > 0).then(numbers.list.join(" ")),
+            pl.when(bare == "").then(_of_request(trailer.str.extract_all(rf' "{dotted}"'), unit)),
+            pl.when(~lone.is_in(["-", ".", "p"]) & ~lone.str.contains(_RATIO)).then(lone),
         ).replace("-", None)
     ).to_series()
+
+
+def _of_request(times: pl.Series, unit: str) -> pl.Series:
+    """The first of the times, or a longer one: servers behind take no longer than the request does."""
+    first = times.list.first().str.strip_chars(' "')
+    if unit or not (several := (times.list.len() > 1).arg_true()).len():
+        return first
+    texts = times.gather(several).list.eval(pl.element().str.strip_chars(' "'))
+    number = pl.element().cast(pl.Float64, strict=False)
+    # Since 1970 no request takes.
+    numbers = texts.list.eval(pl.when(number <= MAX_DURATION_SECONDS).then(number))
+    longest = texts.list.get(numbers.list.arg_max(), null_on_oob=True)
+    is_longer = numbers.list.max() > numbers.list.first().fill_null(-1) + _SLACK_SECONDS
+    return first.scatter(several, longest.zip_with(is_longer & longest.is_not_null(), texts.list.first()))
 
 
 _COMMON: tuple[Part, ...] = (
@@ -171,7 +210,7 @@ def _templates(unit: str) -> list[Template]:
         for name in ("uct", "uht", "urt")
         for part in (Literal(f'{" " if name == "uct" else chr(34) + " "}{name}="'), Field(name, Kind.QUOTED))
     )
-    bare = Literal(" "), Field("upstream_response_time", Kind.WORD)
+    bare = Literal(" "), Field("upstream_response_time", Kind.WORD, Role.BEHIND)
     return [
         Template((*_COMBINED, Literal('" rt='), request_time, *upstream, Literal('"'))),
         Template(

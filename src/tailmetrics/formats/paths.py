@@ -21,6 +21,8 @@ _BOT = (
 _UUID = r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}"
 # A part of a path that is a number, a UUID, or 16 and more hexadecimal digits.
 _ID_PART = rf"/(?:[0-9]+|{_UUID}|[0-9a-fA-F]{{16,}})(/|\z)"
+_PROTOCOL: Final = " HTTP/"
+_REQUEST_LINE = r"\A[A-Z][A-Z_-]* +([^ ].*?) +HTTP/[0-9.]+ *\z"
 _PLACEHOLDER = re.compile(r"\{[^{}/]*\}")
 _CUSTOMER = "{customer}"
 
@@ -77,6 +79,15 @@ class PathRules:
         for regex, pattern in reversed(self._templates):
             result = pl.when(without_query(text).str.contains(regex)).then(pl.lit(pattern)).otherwise(result)
         return pl.select(result).to_series()
+
+
+def target_of(path: pl.Series) -> pl.Series:
+    """What is asked for, of paths that are whole request lines; other paths as they are."""
+    places = path.str.contains(_PROTOCOL, literal=True).fill_null(value=False).arg_true()
+    if places.is_empty():
+        return path
+    lines = path.gather(places)
+    return path.clone().scatter(places, lines.str.replace(_REQUEST_LINE, "$1"))
 
 
 def without_query(path: pl.Expr) -> pl.Expr:

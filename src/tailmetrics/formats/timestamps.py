@@ -23,6 +23,8 @@ _CLOCK = r"[0-9]{2}:[0-9]{2}:[0-5][0-9]"  # chrono would take second 60 for the 
 _PLAIN = rf"\A[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}} {_CLOCK}(?:\.[0-9]{{1,9}})?\z"
 _ISO = rf"\A[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}[Tt ]{_CLOCK}(?:[.,][0-9]{{1,9}})?(?: ?(?:[Zz]|{_OFFSET}))?\z"
 _NGINX = rf"\A[0-9]{{2}}/[A-Z][a-z]{{2}}/[0-9]{{4}}:{_CLOCK} [+-](?:[01][0-9]|2[0-3])[0-5][0-9]\z"
+# As Python's own servers write it, in the zone of their machine.
+_PYTHON = rf"\A[0-9]{{2}}/[A-Z][a-z]{{2}}/[0-9]{{4}} {_CLOCK}\z"
 _EPOCH = r"\A-?[0-9]{1,19}(?:\.[0-9]+)?\z"
 # Since 1970, by their size: milliseconds from this on, then microseconds, then nanoseconds.
 _MILLISECONDS_FROM, _MICROSECONDS_FROM, _NANOSECONDS_FROM = 10**11, 10**14, 10**17
@@ -228,7 +230,18 @@ def _epoch(text: pl.Series) -> pl.DataFrame:
     return pl.select(time=time, zoned=time.is_not_null())
 
 
-_SHAPES: Final = ((_ISO, _iso), (_NGINX, _nginx), (_EPOCH, _epoch), (_RFC_2822, _rfc_2822))
+def _python(text: pl.Series) -> pl.DataFrame:
+    time = text.str.to_datetime("%d/%b/%Y %H:%M:%S", time_unit="us", strict=False)
+    return pl.select(time=time, zoned=pl.repeat(False, len(text)))
+
+
+_SHAPES: Final = (
+    (_ISO, _iso),
+    (_NGINX, _nginx),
+    (_EPOCH, _epoch),
+    (_RFC_2822, _rfc_2822),
+    (_PYTHON, _python),
+)
 
 
 def _calendar(text: pl.Expr) -> pl.Expr:

@@ -195,6 +195,7 @@ _ONLY_KNOWN = (
     ("an lzma file", re.compile(rb"\x5d\0\0[\0-\xff]{2}"), (".lzma",)),
     ("a snappy file", re.compile(rb"\xff\x06\0\0sNaPpY"), (".sz", ".snappy")),
     ("a brotli file", None, (".br",)),
+    ("text in UTF-16, and not UTF-8", re.compile(rb"\xff\xfe|\xfe\xff"), ()),
 )
 
 

@@ -79,6 +79,17 @@ def test_values_may_be_numbers_or_text(changes: dict[str, object], column: str, 
     assert json_lines().parse(line_of(**changes).encode(), 0).records[column].to_list() == [value]
 
 
+@pytest.mark.parametrize("slash", ["/", r"\/"])
+@pytest.mark.parametrize(
+    "request_line", ["GET /api?key=1 HTTP/1.1", "GET /api HTTP/2", "POST  /api  HTTP/1.0 "]
+)
+def test_a_request_line_tells_the_path(request_line: str, slash: str) -> None:
+    lines = "\n".join([line_of(path=request_line).replace("/", slash), line_of()])
+    assert json_lines().parse(lines.encode(), 0).records["path"].to_list() == ["/api", "/api"]
+    of_path = json_lines(log_customer="/{customer}").parse(lines.encode(), 0)
+    assert of_path.records["customer_id"].to_list() == ["api", "api"]
+
+
 def test_without_a_duration_it_is_null() -> None:
     line = json.dumps({key: value for key, value in GOOD.items() if key != "duration"})
     assert json_lines().parse(line.encode(), 0).records["duration"].to_list() == [None]

@@ -115,3 +115,14 @@ def test_a_line_of_uvicorn_without_a_time_is_refused_with_what_to_do() -> None:
             "%(asctime)s before %(levelprefix)s in the access format of its --log-config"
         )
     ]
+
+
+@pytest.mark.parametrize("name", ["gunicorn", "tomcat"])
+def test_of_forwarded_addresses_the_first_is_the_client(name: str) -> None:
+    line = GUNICORN.replace("192.0.2.1 - bob", "198.51.100.1, 10.0.0.1 - -")
+    assert row(name, line)[0] == "198.51.100.1"
+
+
+@pytest.mark.parametrize("name", ["gunicorn", "tomcat"])
+def test_words_too_many_before_the_time_are_no_customer(name: str) -> None:
+    assert reasons(name, f"shop.example 10.0.0.1 {GUNICORN}")[0].startswith("line: found ")

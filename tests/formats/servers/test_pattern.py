@@ -93,7 +93,8 @@ def brute_force(log: ServerLog, line: str) -> Brute | None:
     target: str = groups.get("target") or ""
     if "target" not in groups:
         request = groups["request"]
-        asked = re.fullmatch(r"[A-Za-z-]+ ([^ ]+)( (HTTP/[0-9.]+|-))?", request or "")
+        asked = re.fullmatch(r"[A-Za-z-]+ ([^ ]+)( (HTTP/[0-9.]+|-)?)?", request or "")
+        asked = asked or re.fullmatch(r"[A-Za-z]+ ([^ ].*) HTTP/[0-9.]+", request or "")
         target = asked[1] if asked and asked[1] != "-" else (groups[log.path_otherwise] or "-")
     url = re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*://([^/?@]*@)?(\[[^\]]*\]|[^/?:]*)(:[0-9]*)?(.*)", target)
     if url:
@@ -105,7 +106,7 @@ def brute_force(log: ServerLog, line: str) -> Brute | None:
         target, *texts = map(unescaped, (target, *texts))
     elif log.name == "gunicorn":
         target, *texts = (text.replace('\\"', '"') for text in (target, *texts))
-    customer = next((text for text in texts if text not in ("", "-")), None)
+    customer = next((text for text in texts if text not in ("", "-", '""')), None)
     path = target.split("?")[0] or ("/" if target else "")
     status = log.status_names.get(groups["status_code"], groups["status_code"])
     parts = [value for name, value in groups.items() if name.startswith("duration")]

@@ -46,6 +46,10 @@ FEB = "2009-02-06 12:14:14.655000"
             ("192.0.2.1", "/a", 0, 0.007, UTC),
         ),
         (
+            f'192.0.2.1 - - {TRAEFIK_TIME} "GET /a HTTP/1.1" 200 8 - "Mobile" 5 "a" "http://10.0.0.1" 7ms',
+            ("192.0.2.1", "/a", 200, 0.007, UTC),
+        ),
+        (
             f'192.0.2.1 - - {TRAEFIK_TIME} "GET /" HTTP/1.1" 400 0 "-" "-" 5 "a@docker" "-" 7ms',
             ("192.0.2.1", '/"', 400, 0.007, UTC),
         ),
@@ -81,7 +85,7 @@ def test_lines_of_traefik(line: str, expected: Row) -> None:
         ),
         (
             HAPROXY.replace('HTTP/1.1"', ""),
-            ("10.0.1.2", "GET /index.html ", 200, 0.109, FEB),
+            ("10.0.1.2", "/index.html", 200, 0.109, FEB),
         ),
         (
             HAPROXY + " 0/0000000000000000/0/0/0 1wt.eu/TLSv1.3/TLS_AES_256_GCM_SHA384",

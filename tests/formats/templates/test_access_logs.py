@@ -55,6 +55,12 @@ def test_a_log_is_told_by_its_lines(log: str, name: str) -> None:
         (f"{COMBINED} rt=5", "nginx"),
         (f'{COMBINED} request_time="0.5" urt="-"', "nginx"),
         (f"10.0.0.2, {COMBINED}", "nginx"),
+        (f"10.0.0.2,10.0.0.1,{COMBINED}", "nginx"),
+        (f"{COMBINED} 1.45", "nginx"),
+        (f'{COMBINED} kong_request_id: "5a1b"', "nginx"),
+        (f"{COMMON} 0.0123", "common"),
+        (f'shop.example {COMBINED} "10.0.0.1:80"', "vhost_combined"),
+        (f'shop.example:443 {COMBINED} "-" 0.005', "vhost_combined"),
         (f"10.0.0.2, {COMBINED} 0.5", "nginx"),
     ],
 )
@@ -68,6 +74,9 @@ def test_one_kind_claims_a_line_whatever_its_values_are(line: str, name: str) ->
         f"{COMMON} 152340",
         f"{COMBINED} 152340",
         f'{COMBINED} "-" 152340',
+        f"{COMBINED} 340 5123",
+        f"{COMMON} 0.12",
+        f"shop.example:443 {COMBINED} 152340",
         f"{COMBINED} 10.0.0.1:8080 5",
         f"web1 {COMBINED}",
         f"Oct 10 13:55:36 web1 nginx: {COMBINED}",
@@ -80,12 +89,33 @@ def test_what_may_be_read_in_several_ways_is_claimed_by_none(line: str) -> None:
 def test_a_whole_number_behind_the_agent_is_refused_with_what_to_set() -> None:
     log = (DATA / "logs" / "apache_D_us.log").read_bytes()
     expected = (
-        "a whole number behind the combined format: Apache's %D is in µs, %T in s: LOG_FORMAT=combined with "
-        "LOG_DURATION_UNIT=us, or LOG_FORMAT='apache:…%D'"
+        "a whole number behind the combined format: Apache's %D is in µs, %T in s, Tomcat's and Jetty's in "
+        "ms: LOG_FORMAT=combined with LOG_DURATION_UNIT=us, s or ms, or LOG_FORMAT='apache:…%D'"
     )
     with pytest.raises(UndecidedFormat) as raised:
         name_of(log)
     assert str(raised.value).endswith(expected)
+
+
+def test_of_several_whole_numbers_the_servers_own_format_is_asked_for() -> None:
+    with pytest.raises(UndecidedFormat, match=r"several whole numbers behind .* LOG_FORMAT='apache:"):
+        name_of(f"{COMBINED} 340 5123\n".encode(), log_duration_unit="us")
+
+
+@pytest.mark.parametrize("site", ["shop.example:443", "shop.example"])
+def test_a_whole_number_behind_a_site_is_refused_until_its_unit_is_set(site: str) -> None:
+    line = f"{site} {COMBINED} 152340\n".encode()
+    with pytest.raises(UndecidedFormat, match="LOG_FORMAT=vhost_combined with LOG_DURATION_UNIT="):
+        name_of(line)
+    name = name_of(line, log_duration_unit="us")
+    assert name == "vhost_combined"
+    parsed = open_format(format_options(name, log_duration_unit="us")).parse(line, 0)
+    assert parsed.records["duration"].to_list() == [0.15234]
+
+
+def test_words_with_names_behind_the_agent_are_no_duration() -> None:
+    line = f'{COMBINED} kong_request_id: "5a1b"'.encode()
+    assert open_format(format_options("nginx")).parse(line, 0).records["duration"].to_list() == [None]
 
 
 def test_the_unit_that_is_set_makes_of_a_whole_number_a_duration() -> None:

@@ -65,3 +65,30 @@ def test_an_unknown_directive_is_named_with_its_place_and_those_there_are(
 def test_a_time_that_tells_no_day_is_refused() -> None:
     with pytest.raises(FormatError, match="strftime format that tells year, month and day"):
         template_format(from_apache("%{%H:%M}t %h %U %s"), format_options("apache"))
+
+
+@pytest.mark.parametrize(
+    ("who", "customer"),
+    [
+        ("198.51.100.1 10.0.0.9 -", "198.51.100.1"),
+        ("198.51.100.1, 10.0.0.2 10.0.0.9 -", "198.51.100.1"),
+        ("198.51.100.1,10.0.0.2 10.0.0.9 -", "198.51.100.1"),
+        ("- 10.0.0.9 -", "10.0.0.9"),
+    ],
+)
+def test_forwarded_addresses_before_the_address_tell_the_client(who: str, customer: str) -> None:
+    log_format = '%{X-Forwarded-For}i %h %l %u %t "%r" %>s %b'
+    assert record(log_format, f'{who} - {TIME} "GET /a?b HTTP/1.1" 200 12')[1] == customer
+
+
+@pytest.mark.parametrize("who", ["a b - -", '"198.51.100.1, 10.0.0.2" 10.0.0.9 - -'])
+def test_words_too_many_are_no_customer(who: str) -> None:
+    read = template_format(from_apache('%h %l %u %t "%r" %>s %b'), format_options("apache"))
+    parsed = read.parse(f'{who} {TIME} "GET /a?b HTTP/1.1" 200 12'.encode(), 0)
+    assert parsed.rejects["reason"].to_list()[0].startswith("line: found ")
+
+
+@pytest.mark.parametrize("behind", ["", " timed"])
+def test_the_quoted_text_of_a_directive_will_do(behind: str) -> None:
+    log_format = rf'"%h %l %u %t \"%r\" %>s %b %D"{behind}'
+    assert record(log_format, f'::1 - - {TIME} "GET /a?b HTTP/1.1" 200 12 500000')[4] == 0.5

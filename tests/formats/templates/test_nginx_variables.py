@@ -82,6 +82,37 @@ def test_an_unknown_variable_is_named_with_its_place_and_those_there_are() -> No
         from_nginx("$remote_addr $nonsense")
 
 
+def test_of_variables_that_are_alike_the_nearest_is_told_first() -> None:
+    with pytest.raises(
+        FormatError, match=r"\$time_locl at column 2, expected \$time_local, or another one of"
+    ):
+        from_nginx("[$time_locl]")
+
+
+def test_a_tab_may_be_written_as_nginx_has_it() -> None:
+    assert from_nginx(r"$remote_addr\t$status").parts == from_nginx("$remote_addr\t$status").parts
+
+
+@pytest.mark.parametrize("forwarded", ["198.51.100.1", "198.51.100.1, 10.0.0.2"])
+@pytest.mark.parametrize("quotes", ['"', ""])
+def test_of_forwarded_addresses_that_tell_the_customer_the_first_counts(forwarded: str, quotes: str) -> None:
+    options = format_options("nginx", log_customer=("http_x_forwarded_for", "address"))
+    read = template_format(
+        from_nginx(f"$remote_addr [$time_local] $uri $status {quotes}$http_x_forwarded_for{quotes}"), options
+    )
+    line = f"10.0.0.9 [10/Oct/2024:13:55:36 +0000] /a 200 {quotes}{forwarded}{quotes}"
+    assert read.parse(line.encode(), 0).records["customer_id"].to_list() == ["198.51.100.1"]
+
+
+def test_the_client_may_be_told_by_a_header_of_its_own() -> None:
+    read = template_format(
+        from_nginx("$http_x_real_ip $remote_addr [$time_local] $uri $status"), format_options("nginx")
+    )
+    lines = [f"{who} 10.0.0.9 [10/Oct/2024:13:55:36 +0000] /a 200" for who in ("198.51.100.1", "-")]
+    parsed = read.parse("\n".join(lines).encode(), 0)
+    assert parsed.records["customer_id"].to_list() == ["198.51.100.1", "10.0.0.9"]
+
+
 def test_two_variables_with_nothing_between_them_are_refused() -> None:
     with pytest.raises(FormatError, match=r"^found remote_addr and status with nothing between them"):
         from_nginx("$remote_addr$status")

@@ -392,3 +392,14 @@ def test_a_log_in_two_pieces_with_the_header_between_is_the_same(
     assert first.records.rows() + second.records.rows() == whole.records.rows()
     assert first.rejects.rows() + second.rejects.rows() == whole.rejects.rows()
     assert first.blanks + second.blanks == whole.blanks
+
+
+def test_of_forwarded_addresses_that_tell_the_customer_the_first_counts() -> None:
+    log = (
+        "#Fields: date time c-ip cs-uri-stem sc-status X-Forwarded-For\n"
+        "2024-03-05 22:00:34 10.0.0.9 /a 200 198.51.100.1,+10.0.0.2\n"
+        "2024-03-05 22:00:34 10.0.0.9 /a 200 -\n"
+    )
+    options = format_options("iis", log_customer=("X-Forwarded-For", "c-ip"))
+    records = open_format(options).of_source("/x", 0).parse(log.encode(), 0).records
+    assert records["customer_id"].to_list() == ["198.51.100.1", "10.0.0.9"]

@@ -121,7 +121,7 @@ _TRAEFIK = ObjectLog(
     '"RequestPath":"/cart?item=7","StartUTC":"2024-10-01T00:00:01.123456789Z","level":"info","msg":"",'
     '"time":"2024-10-01T00:00:01Z"}',
     keys={
-        "timestamp": ("StartUTC", "time", "StartLocal"),
+        "timestamp": ("StartUTC", "StartLocal", "time"),
         "path": ("RequestPath",),
         "status_code": ("DownstreamStatus",),
         "duration": ("Duration",),
@@ -214,7 +214,7 @@ def described_by(field_map: str) -> Callable[[str], bool]:
     log = _log_of(field_map, _NEEDED_AS_MAPPED)
 
     def described(line: str) -> bool:
-        found = _object_in(line)
+        found = object_in(line)
         return found is not None and log.claims(found)
 
     return described
@@ -222,7 +222,7 @@ def described_by(field_map: str) -> Callable[[str], bool]:
 
 def lacking(line: str) -> list[tuple[str, str]]:
     """Of an object, the formats that lack least of it, each with the first field that is not there."""
-    found = _object_in(line)
+    found = object_in(line)
     if found is None:
         return []
     of_logs = [(log.name, log.missing(found)) for log in _LOGS]
@@ -233,7 +233,8 @@ def lacking(line: str) -> list[tuple[str, str]]:
 
 # All kinds are asked of one line, and then of the next.
 @lru_cache(maxsize=2)
-def _object_in(line: str) -> dict[str, Any] | None:
+def object_in(line: str) -> dict[str, Any] | None:
+    """The object that a line is; None where it is none."""
     if not line.lstrip().startswith("{"):
         return None
     try:
@@ -246,7 +247,7 @@ def _object_in(line: str) -> dict[str, Any] | None:
 @lru_cache(maxsize=2)
 def _name_of(line: str) -> str | None:
     """The first kind that claims a line."""
-    found = _object_in(line)
+    found = object_in(line)
     return next((log.name for log in _LOGS if log.claims(found)), None) if found else None
 
 

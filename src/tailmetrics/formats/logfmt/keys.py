@@ -17,7 +17,7 @@ _UNITS: Final = ("seconds", "s", "ms", "us", "ns")
 # What logs usually call each field, in order of preference.
 USUAL: Final[Mapping[str, tuple[str, ...]]] = {
     "timestamp": ("ts", "time", "timestamp", "t", "@timestamp"),
-    "path": ("path", "uri", "url", "request_uri"),
+    "path": ("path", "uri", "url", "request_uri", "request"),
     "status_code": ("status", "status_code", "code"),
     "duration": (*_DURATIONS, *(f"{name}_{unit}" for name in _DURATIONS for unit in _UNITS)),
     "customer_id": ("customer_id",),

@@ -19,6 +19,7 @@ import polars as pl
 from tailmetrics.formats.fields import MISSING, PROBLEM
 from tailmetrics.formats.kinds import Kind
 from tailmetrics.formats.logfmt.keys import CUSTOMER, USUAL, is_mapped, keys_of, unit_of
+from tailmetrics.formats.paths import target_of
 from tailmetrics.formats.reasons import found_instead
 from tailmetrics.formats.rules import Rules
 from tailmetrics.formats.text import TextFormat
@@ -50,6 +51,8 @@ def extract(text: pl.Series, keys: Mapping[str, Sequence[str]]) -> pl.DataFrame:
         for name, choices in keys.items()
         if (chosen := [key for key in choices if key in values])
     }
+    if "path" in fields:
+        fields["path"] = target_of(fields["path"])
     problem = pl.when(~fits).then(found_instead("line", pl.lit(text), "pairs such as key=value"))
     missing = [name for name in keys if name not in fields]
     return pl.select(
@@ -134,20 +137,43 @@ def _open(options: FormatOptions) -> TextFormat:
 _CLAIMED_PAIR = rf'[A-Za-z_@][\w.@/-]*=(?:{_QUOTED}|[^ \t"]*)'
 
 
+_WHO = [key for name in CUSTOMER for key in USUAL.get(name, (name,))]
+
+
 def _any_of(keys: Sequence[str]) -> str:
     return f"(?=(?:{_CLAIMED_PAIR}[ \\t]+)*(?:{'|'.join(keys)})=)"
 
 
+# The time may be that of what a line is wrapped in; then more has to tell that it is a request.
 _CLAIMED = re.compile(
-    f"{_any_of(USUAL['timestamp'])}{_any_of(USUAL['status_code'])}"
+    f"{_any_of(USUAL['status_code'])}(?:{_any_of(USUAL['timestamp'])}|{_any_of(USUAL['path'])}{_any_of(_WHO)})"
     rf"{_CLAIMED_PAIR}(?:[ \t]+{_CLAIMED_PAIR}){{2,}}[ \t]*\Z"
 )
+
+_LOGRAGE = re.compile(r"(?=.*\bstatus=)(?=.*\b(?:controller|view)=).*\bduration=([0-9.]+)(?: |\Z)")
+
+
+def is_pairs(line: str) -> bool:
+    """Whether a line has the shape of the format, though its durations may be of an unknown unit."""
+    return _CLAIMED.match(line) is not None
+
+
+def of_unknown_unit(line: str) -> str:
+    """Why a line is not taken for one whose durations are in seconds; empty where it may be one."""
+    found = _LOGRAGE.match(line)
+    if not found:
+        return ""
+    return (
+        f"found duration={found[1]} as lograge writes milliseconds, expected "
+        "LOG_DURATION_UNIT=ms with LOG_FORMAT=logfmt"
+    )
+
 
 KIND: Final = Kind(
     name=NAME,
     title="logfmt: pairs of key=value",
     example='ts=2024-10-01T00:00:01Z level=info tenant=acme path="/a b" status=200 duration=0.316',
-    claims=lambda line: _CLAIMED.match(line) is not None,
+    claims=lambda line: is_pairs(line) and not of_unknown_unit(line),
     open=_open,
     customer=CUSTOMER,
 )

@@ -13,6 +13,7 @@ from tailmetrics.formats.fields import MISSING, PROBLEM
 from tailmetrics.formats.kinds import Kind, never_claims
 from tailmetrics.formats.reasons import found_instead
 from tailmetrics.formats.rules import Rules
+from tailmetrics.formats.templates.columns import or_else
 from tailmetrics.formats.text import TextFormat
 from tailmetrics.formats.timestamps import Parse, TimestampReader
 from tailmetrics.settings import FormatOptions
@@ -23,9 +24,13 @@ QUOTED: Final = r'(?:[^"\\]|\\.)*'
 # There is one way to go on at each place, so no line takes long to match.
 RAW: Final = r'(?:[^"]|"[^ ]|" [^"])*'
 # Who and when in the common log format.
-CLF: Final = r"(?P<address>[^ ]*) [^ ]+ (?P<user>[^ ]+(?: [^ \[][^ ]*)*) \[(?P<timestamp>[0-9]{2}/[^\]]*)\] "
-# A request line; some servers write - for the protocol that they did not see.
-_REQUEST = r"\A[A-Za-z-]+ ([^ ]+)(?: (?:HTTP/[0-9.]+|-))?\z"
+CLF: Final = (
+    r"(?P<address>[^ ,]*)(?:, ?[^ ,]+)* - (?P<user>-|(?:[^ -]|-[^ ])[^ ]*(?: [^ \[][^ ]*)*) "
+    r"\[(?P<timestamp>[0-9]{2}/[^\]]*)\] "
+)
+# A request line; some servers write - or nothing for the protocol that they did not see.
+_REQUEST = r"\A[A-Za-z-]+ ([^ ]+)(?: (?:HTTP/[0-9.]+|-)?)?\z"
+_SPACED_REQUEST = r"\A[A-Za-z]+ ([^ ].*) HTTP/[0-9.]+\z"
 _URL = r"\A[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?@]*@)?(?P<host>\[[^\]]*\]|[^/?:]*)(?::[0-9]*)?(?P<path>.*)\z"
 _UNKNOWN = (*MISSING, "-1")
 _LONGEST_CLAIMED = 2048  # characters: matching may take time with the square of them
@@ -100,7 +105,7 @@ class _Extract:
     def __call__(self, text: pl.Series) -> pl.DataFrame:
         log = self._log
         found = text.str.extract_groups(log.whole_line).struct.unnest().with_columns(line=text)
-        found = found.with_columns(_target(found.columns, log.path_otherwise))
+        found = found.with_columns(_target(found, log.path_otherwise))
         found = found.with_columns(_without_host(found))
         duration = _duration([name for name in found.columns if name.startswith("duration")])
         raw = found.with_columns(
@@ -133,12 +138,13 @@ def _is_whole(duration: pl.Expr) -> pl.Expr:
     return duration.str.contains(r"\A[0-9]+\z")
 
 
-def _target(groups: list[str], otherwise: str) -> pl.Expr:
+def _target(found: pl.DataFrame, otherwise: str) -> pl.Expr:
     """What is asked for, or all that was logged of what is no HTTP request."""
-    if "target" in groups:
+    if "target" in found.columns:
         return pl.col("target").alias("path")
-    request = pl.col("request").str.extract(_REQUEST, 1)
-    asked = pl.when(request != "-").then(request)
+    line = found["request"]
+    request = or_else(line.str.extract(_REQUEST), line, lambda text: text.str.extract(_SPACED_REQUEST))
+    asked = pl.when(pl.lit(request) != "-").then(pl.lit(request))
     return pl.coalesce(asked, pl.col(otherwise).replace("", "-"), pl.lit("-")).alias("path")
 
 

@@ -28,8 +28,8 @@ _TRAEFIK = ServerLog(
         '17 "web@docker" "http://172.17.0.2:80" 12ms'
     ),
     pattern=(
-        rf'{CLF}"(?P<request>.*?)" (?P<status_code>[0-9]{{1,3}}|-) (?:[0-9]+|-) "{RAW}" '
-        r'"(?P<agent>.*)" (?:[0-9]+|-) (?:"(?P<router>[^"]*)"|-) (?:"[^"]*"|-) (?P<duration>[0-9]+)ms'
+        rf'{CLF}"(?P<request>.*?)" (?P<status_code>[0-9]{{1,3}}|-) (?:[0-9]+|-) (?:"{RAW}"|-) '
+        r'(?:"(?P<agent>.*)"|-) (?:[0-9]+|-) (?:"(?P<router>[^"]*)"|-) (?:"[^"]*"|-) (?P<duration>[0-9]+)ms'
     ),
     expected='address - user [time] "request" status bytes "referer" "agent" number "router" "server" 0ms',
     unit="ms",

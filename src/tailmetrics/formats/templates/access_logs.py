@@ -26,42 +26,70 @@ _QUOTED = f'"{QUOTED_TEXT}"'
 _USER = r"(?P<user>[^ ]+|(?<= - )[^ -][^\[]*?)"
 _ADDRESS = r"(?P<address>[^ ,]+)"
 _CLIENT = rf"{_ADDRESS} (?P<ident>[^ ]+) {_USER}"
-_FORWARDED = rf"{_ADDRESS}(?:, [^ ,]+)+ (?P<ident>-) {_USER}"
+_FORWARDED = rf"{_ADDRESS}(?:, ?[^ ,]+)+ (?P<ident>-) {_USER}"
 _SITE = rf"(?P<host>[^ :,]+):(?P<port>\d+) (?P<address>[^ ,-][^ ,]*) (?P<ident>[^ ]+) {_USER}"
 _REQUEST = (
     rf' \[(?P<timestamp>\d{{1,2}}/[^\]]*)\] "(?P<request>{QUOTED_TEXT})" (?P<status_code>[^ "]+) '
     r'(?P<bytes>[^ "]+)'
 )
 _AGENT = rf' "(?P<referer>{QUOTED_TEXT})" "(?P<agent>{QUOTED_TEXT})"'
-_COMMON = rf"\A{_CLIENT}{_REQUEST}\Z"
+_COMMON = rf"\A{_CLIENT}{_REQUEST}(?: (?P<duration>\d+\.\d{{3,}}))?\Z"
 _COMBINED = rf"\A{_CLIENT}{_REQUEST}{_AGENT}\Z"
-_VHOST_COMBINED = rf"\A{_SITE}{_REQUEST}(?:{_AGENT})?\Z"
+_TRAILER = rf'(?P<duration>(?: (?:[^ "]+: )?(?:[^ "\[]*{_QUOTED}|[^ "\[]+))*)'
+_VHOST_COMBINED = rf"\A{_SITE}{_REQUEST}(?:{_AGENT}{_TRAILER})?\Z"
 # Without a port a name with dots, and an address of numbers behind it, tell the site from other words.
 _NO_PORT = (
     r"(?P<host>[^ :,]*\.[^ :,]*[A-Za-z][^ :,]*) (?P<address>[0-9A-Fa-f]*[.:][0-9A-Fa-f.:]*) (?P<ident>[^ ]+) "
 )
-_VHOST_WITHOUT_PORT = re.compile(rf"\A{_NO_PORT}{_USER}{_REQUEST}(?:{_AGENT})?\Z")
-_TRAILER = rf'(?P<duration>(?: (?:[^ "\[]*{_QUOTED}|[^ "\[]+))*)'
+_VHOST_WITHOUT_PORT = re.compile(rf"\A{_NO_PORT}{_USER}{_REQUEST}(?:{_AGENT}{_TRAILER})?\Z")
 _NGINX = rf"\A{_CLIENT}{_REQUEST}{_AGENT}{_TRAILER}\Z"
 _TRAILED = re.compile(_NGINX)
 _WITH_PORT = re.compile(_VHOST_COMBINED)
 _OF_CLIENT = re.compile(rf"\A{_CLIENT}{_REQUEST}")
 _FORWARDED_FIRST = re.compile(rf"\A{_FORWARDED}{_REQUEST}{_AGENT}{_TRAILER}\Z")
-_NUMBERED = re.compile(rf"\A{_CLIENT}{_REQUEST}(?:{_AGENT}(?: {_QUOTED})*)? \d+\Z")
+_NUMBERS = rf"{_REQUEST}(?:{_AGENT}(?: {_QUOTED})*)? (?P<numbers>\d+(?: \d+)*)\Z"
+_NUMBERED = tuple(
+    (name, re.compile(rf"\A{who}{_NUMBERS}"))
+    for name, who in (
+        ("vhost_combined", _SITE),
+        ("combined", _CLIENT),
+        ("vhost_combined", f"{_NO_PORT}{_USER}"),
+    )
+)
 _OF_TRAEFIK = re.compile(rf" \d+ {_QUOTED} {_QUOTED} \d+ms\Z")
-_WORDS = re.compile(rf' ([^ "]*{_QUOTED}|[^ "]+)')
+_WORDS = re.compile(rf' ((?:[^ "]+: )?[^ "]*{_QUOTED}|[^ "]+)')
 _TIME = re.compile(r'(?:[\w.-]+=)?"?(?:\d+\.\d*|\.\d+|\d+[mnuµ]?s)"?\Z|(?:rt|request_time)=')
 _SHOWN_CHARACTERS = 40
 
 
 def ambiguity(line: str) -> str:
     """Why a line that is nearly of these formats is of none of them; empty when it is not."""
-    if not _NUMBERED.match(line):
-        return ""
-    return (
-        f"found {line[-_SHOWN_CHARACTERS:]!r}, a whole number behind the combined format: Apache's %D is in "
-        "µs, %T in s: LOG_FORMAT=combined with LOG_DURATION_UNIT=us, or LOG_FORMAT='apache:…%D'"
-    )
+    name, numbers = _numbers(line)
+    found = f"found {line[-_SHOWN_CHARACTERS:]!r}, "
+    if len(numbers) > 1:
+        return (
+            f"{found}several whole numbers behind the {name} format, of which nobody can tell what they are: "
+            "LOG_FORMAT='apache:…' with the server's own LogFormat, as '… %I %O' or '… %T %D'"
+        )
+    if numbers:
+        return (
+            f"{found}a whole number behind the {name} format: Apache's %D is in µs, %T in s, Tomcat's and "
+            f"Jetty's in ms: LOG_FORMAT={name} with LOG_DURATION_UNIT=us, s or ms, or LOG_FORMAT='apache:…%D'"
+        )
+    return ""
+
+
+def numbered_format(line: str) -> str:
+    """The format of a line with one whole number behind it, whose unit it does not tell; else empty."""
+    name, numbers = _numbers(line)
+    return name if len(numbers) == 1 else ""
+
+
+def _numbers(line: str) -> tuple[str, list[str]]:
+    for name, pattern in _NUMBERED:
+        if match := pattern.match(line):
+            return name, match["numbers"].split()
+    return "", []
 
 
 def template_kind(name: str) -> Kind | None:
@@ -89,15 +117,23 @@ def _claims(pattern: str) -> Callable[[str], bool]:
 def _claims_nginx(line: str) -> bool:
     """Behind the combined format are texts in quotes or a time that is told as such, or both."""
     if match := _TRAILED.match(line):
-        words = _WORDS.findall(match["duration"])
-        if not words or _OF_TRAEFIK.match(match["duration"]):
-            return False
-        return any(map(_TIME.match, words)) or all(word == "-" or word.endswith('"') for word in words)
+        return bool(match["duration"]) and _is_told(match["duration"])
     return _FORWARDED_FIRST.match(line) is not None
 
 
 def _claims_vhost(line: str) -> bool:
-    return bool(_WITH_PORT.match(line) or (_VHOST_WITHOUT_PORT.match(line) and not _OF_CLIENT.match(line)))
+    match = _WITH_PORT.match(line)
+    if match is None and not _OF_CLIENT.match(line):
+        match = _VHOST_WITHOUT_PORT.match(line)
+    return match is not None and (not match["duration"] or _is_told(match["duration"]))
+
+
+def _is_told(trailer: str) -> bool:
+    """Whether what is behind the agent tells which of its words is a time, or that none is."""
+    words = _WORDS.findall(trailer)
+    if _OF_TRAEFIK.match(trailer):
+        return False
+    return any(map(_TIME.match, words)) or all(word == "-" or word.endswith('"') for word in words)
 
 
 def _open_nginx(options: FormatOptions) -> LineFormat:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 
 from tailmetrics.errors import FormatError
-from tailmetrics.formats.templates.parts import template_of
+from tailmetrics.formats.templates.parts import template_of, with_client
 from tailmetrics.formats.templates.template import Field, Kind, Literal, Part, Role, Template
 
 _FIELDS = {
@@ -34,15 +34,16 @@ _UNITS = ("s", "ms", "us")
 _EPOCH = {"sec": "s", "msec": "ms", "usec": "us"}
 _FRACTIONS = {"msec_frac": "%3f", "usec_frac": "%6f"}
 _DIRECTIVE = re.compile(r"%(?:[<>]|!?\d+(?:,\d+)*)*(?:\{([^}]*)\})?[<>]?(\^\w\w|[A-Za-z%])")
+_QUOTED = re.compile(r'\s*"((?:[^"\\]|\\.)*)"(?:\s+[\w-]+)?\s*\Z')
 _LOG_FORMAT = re.compile(r'\s*(?:LogFormat|CustomLog\s+\S+)\s+"((?:[^"\\]|\\.)*)"', re.IGNORECASE)
 
 
 def from_apache(text: str) -> Template:
-    """The template of a `LogFormat`, whole (`LogFormat "…" name`) or what is between its quotes.
+    """The template of a `LogFormat`, whole (`LogFormat "…" name`), its quoted text, or what is between these.
 
     Raises FormatError when a directive is unknown.
     """
-    directive = _LOG_FORMAT.match(text)
+    directive = _LOG_FORMAT.match(text) or _QUOTED.match(text)
     rest = re.sub(
         r'\\(["\\t])',
         lambda escape: "\t" if escape[1] == "t" else escape[1],
@@ -58,7 +59,7 @@ def from_apache(text: str) -> Template:
         parts += _parts(found[2], found[1], found[0], percent)
         at = found.end()
     parts.append(Literal(rest[at:]))
-    return template_of(_one_time(parts))
+    return template_of(with_client(_one_time(parts)))
 
 
 def _parts(letter: str, argument: str | None, directive: str, at: int) -> list[Part]:
@@ -73,6 +74,8 @@ def _parts(letter: str, argument: str | None, directive: str, at: int) -> list[P
         return [Field(name, *_FIELDS[letter])]
     if letter in _WORDS:
         return [Field(name, Kind.WORD)]
+    if name.lower() == "{x-forwarded-for}i":
+        return [Field(name, Kind.LIST)]
     if name.lower() == "{user-agent}i":
         return [Field(name, Kind.TEXT, Role.AGENT)]
     if letter in _TEXTS or (letter in _WITH_NAME and argument):

@@ -20,7 +20,7 @@ from tailmetrics.formats.units import PER_SECOND
 from tailmetrics.records import MAX_CUSTOMER_ID_CHARACTERS, RECORD_SCHEMA, no_records
 
 _PROTOCOL = b" HTTP/0.0"  # with any digits
-_ZERO, _DASH, _QUESTION = (ord(character) for character in "0-?")
+_ZERO, _DASH, _DOT, _QUESTION = (ord(character) for character in "0-.?")
 
 
 class CleanRecords:
@@ -41,7 +41,8 @@ class CleanRecords:
             raise ValueError("such a template has no rules")
         self._timestamp, self._status, self._path = timestamp, status, path
         self._duration = template.first(Role.DURATION, Role.TRAILING)
-        fields = timestamp, status, path, *self._customers, self._duration, self._agent
+        self._behind = template.first(Role.BEHIND)
+        fields = timestamp, status, path, *self._customers, self._duration, self._behind, self._agent
         self._wanted = frozenset(field.name for field in fields if field)
 
     def read(self, marks: Marks) -> tuple[pl.DataFrame, Bools]:
@@ -95,7 +96,7 @@ class CleanRecords:
         for field in reversed(self._customers):
             place = spans.fields[field.name]
             is_there = ~_is_missing(spans, place)
-            if field.role is Role.ADDRESS and field.kind in (Kind.QUOTED, Kind.TEXT, Kind.REST):
+            if field.has_addresses and field.kind is not Kind.LIST:
                 proven &= ~is_there | (_until(spans, place[0], b',"') == place[1])
             if is_there.all():
                 begins, ends = place
@@ -127,8 +128,7 @@ class CleanRecords:
         if field is None:
             return pl.repeat(None, len(proven), dtype=pl.Float64(), eager=True)
         begins, ends = spans.fields[field.name]
-        words = words_at(spans.text, np.maximum(ends - WORD, 0), "<u8")
-        values, fits = decimals(words, ends - begins)
+        words, values, fits = _numbers(spans, (begins, ends))
         proven &= ends >= WORD
         if field.role is Role.DURATION:
             proven &= fits | _is_missing(spans, (begins, ends))
@@ -136,15 +136,39 @@ class CleanRecords:
             # Another quoted text is no duration; of a long one the end may look like one.
             proven &= (ends - begins <= WORD) | ~decimals(words, np.full_like(ends, WORD))[1]
             fits &= _have_dot(words, ends - begins)
+            if not field.unit:
+                fits &= (values < 1) | ~_have_two_decimals(spans, ends)
         else:
             proven &= fits
             if not field.unit:
+                proven &= (values < 1) | ~_have_two_decimals(spans, ends)
                 whole = np.flatnonzero(values == np.floor(values))
                 proven[whole] &= _have_dot(words[whole], (ends - begins)[whole])
+        if self._behind is not None:
+            proven &= _is_no_more(spans, spans.fields[self._behind.name], values)
         scale = PER_SECOND[self._rules.unit]
         scaled: Doubles = values if scale == 1 else values / scale
         duration = pl.Series(scaled)
         return duration if fits.all() else duration.set(pl.Series(~fits), None)
+
+
+def _is_no_more(spans: Spans, place: Place, values: Doubles) -> Bools:
+    """Where the time of the servers behind is unknown, or surely no longer than that of the request."""
+    _, others, fits = _numbers(spans, place)
+    is_less: Bools = fits & (others <= values)
+    return is_less | _is_missing(spans, place)
+
+
+def _numbers(spans: Spans, place: Place) -> tuple[Words, Doubles, Bools]:
+    """The last bytes of short texts, their values, and which of them are decimal numbers."""
+    begins, ends = place
+    words = words_at(spans.text, np.maximum(ends - WORD, 0), "<u8")
+    return words, *decimals(words, ends - begins)
+
+
+def _have_two_decimals(spans: Spans, ends: Integers) -> Bools:
+    has_two: Bools = spans.array[np.maximum(ends - 3, 0)] == _DOT
+    return has_two
 
 
 def _have_dot(words: Words, lengths: Integers) -> Bools:

@@ -9,8 +9,8 @@ from typing import Final
 import polars as pl
 
 from tailmetrics.errors import FormatError
-from tailmetrics.formats.customers import is_told
-from tailmetrics.formats.fields import MISSING, PROBLEM, RAW_SCHEMA
+from tailmetrics.formats.customers import NOBODY, is_told
+from tailmetrics.formats.fields import PROBLEM, RAW_SCHEMA
 from tailmetrics.formats.rules import Rules
 from tailmetrics.formats.templates.template import Field, Kind, Role, Template
 from tailmetrics.formats.text import Extract
@@ -66,9 +66,9 @@ def _first_told(fields: Sequence[Field]) -> pl.Expr:
     texts = []
     for field in fields:
         text = pl.col(field.name)
-        if field.role is Role.ADDRESS and field.kind is not Kind.WORD:
+        if field.has_addresses:
             text = text.str.extract(r"\A([^,]*)")
-        texts.append(pl.when(~text.is_in(MISSING)).then(text))
+        texts.append(pl.when(~text.is_in(NOBODY)).then(text))
     return pl.coalesce(texts)
 
 

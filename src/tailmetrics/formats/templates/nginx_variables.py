@@ -7,9 +7,10 @@ ngx_http_core_module" (embedded variables) and "Module ngx_http_upstream_module"
 from __future__ import annotations
 
 import re
+from difflib import get_close_matches
 
 from tailmetrics.errors import FormatError
-from tailmetrics.formats.templates.parts import template_of
+from tailmetrics.formats.templates.parts import template_of, with_client
 from tailmetrics.formats.templates.template import Field, Kind, Literal, Part, Role, Template
 
 _FIELDS = {
@@ -17,6 +18,7 @@ _FIELDS = {
     "time_iso8601": (Kind.WORD, Role.TIMESTAMP, ""),
     "msec": (Kind.WORD, Role.TIMESTAMP, "s"),
     "remote_addr": (Kind.WORD, Role.ADDRESS, ""),
+    "http_x_real_ip": (Kind.WORD, Role.ADDRESS, ""),
     "realip_remote_addr": (Kind.WORD, Role.ADDRESS, ""),
     "proxy_protocol_addr": (Kind.WORD, Role.ADDRESS, ""),
     "http_x_forwarded_for": (Kind.LIST, None, ""),
@@ -82,6 +84,7 @@ def from_nginx(text: str) -> Template:
     rest = rest[escape.end() :] if escape else rest
     if is_directive or rest.lstrip()[:1] == "'":
         rest = _unquoted(rest)
+    rest = rest.replace(r"\t", "\t")
     parts: list[Part] = []
     at = 0
     for variable in _VARIABLE.finditer(rest):
@@ -89,7 +92,7 @@ def from_nginx(text: str) -> Template:
         parts.append(_field(variable[1] or variable[2], variable.start() + 1))
         at = variable.end()
     parts.append(Literal(rest[at:]))
-    return template_of(_with_client(parts), escapes=not escape or escape[1] != "none")
+    return template_of(with_client(parts), escapes=not escape or escape[1] != "none")
 
 
 def _unquoted(words: str) -> str:
@@ -116,14 +119,8 @@ def _field(name: str, column: int) -> Field:
         return Field(name, Kind.TEXT)
     named = [*_FIELDS, *" ".join((_LISTS, _WORDS, _TEXTS)).split()]
     known = ", ".join(f"${each}" for each in sorted([*named, *(f"{each}NAME" for each in _PREFIXES.split())]))
-    raise FormatError(f"log_format: found ${name} at column {column}, expected one of {known}")
-
-
-def _with_client(parts: list[Part]) -> list[Part]:
-    """X-Forwarded-For tells the client where a log has it before the address."""
-    for index, part in enumerate(parts):
-        if isinstance(part, Field) and part.role is Role.ADDRESS:
-            break
-        if isinstance(part, Field) and part.name.endswith("x_forwarded_for"):
-            return [*parts[:index], Field(part.name, part.kind, Role.ADDRESS), *parts[index + 1 :]]
-    return parts
+    alike = "".join(f"${each}, or another " for each in get_close_matches(name, named, n=1))
+    raise FormatError(
+        f"log_format: found ${name} at column {column}, expected {alike}one of {known}; in place of a "
+        "variable of your own (set, map) write one that is like it, as $http_NAME"
+    )

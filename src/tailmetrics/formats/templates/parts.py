@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from tailmetrics.errors import FormatError
+from tailmetrics.formats.customers import is_forwarded
 from tailmetrics.formats.templates.template import Field, Kind, Literal, Part, Role, Template
 
 # Of several fields with one of these roles that one counts whose unit is the finest.
@@ -88,3 +89,13 @@ def _one_duration(parts: Sequence[Part]) -> list[Part]:
         replace(part, role=None) if isinstance(part, Field) and part in durations and part != chosen else part
         for part in parts
     ]
+
+
+def with_client(parts: Sequence[Part]) -> list[Part]:
+    """X-Forwarded-For tells the client where a log has it before the address."""
+    for index, part in enumerate(parts):
+        if isinstance(part, Field) and part.role is Role.ADDRESS:
+            break
+        if isinstance(part, Field) and is_forwarded(part.name):
+            return [*parts[:index], Field(part.name, part.kind, Role.ADDRESS), *parts[index + 1 :]]
+    return list(parts)

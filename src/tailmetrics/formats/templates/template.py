@@ -14,6 +14,8 @@ from functools import cached_property, lru_cache
 
 import polars as pl
 
+from tailmetrics.formats.customers import is_forwarded
+
 QUOTED_TEXT = r'(?:[^"\\]|\\.)*'
 _CLF_BYTES = len("10/Oct/2024:13:55:36 +0000")
 _CHARACTERS_OF_TIME = " /:+-"
@@ -48,6 +50,7 @@ class Role(str, Enum):
     STATUS = "status_code"
     DURATION = "duration"
     TRAILING = "trailing"  # a duration if it is a decimal: nobody said what it is
+    BEHIND = "behind"  # a further time, of servers behind, which is no longer than that of the request
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,11 @@ class Field:
     kind: Kind
     role: Role | None = None
     unit: str = ""
+
+    @property
+    def has_addresses(self) -> bool:
+        """Whether it may hold several addresses, of which the first is the client's."""
+        return self.kind is not Kind.WORD and (self.role is Role.ADDRESS or is_forwarded(self.name))
 
 
 Part = Literal | Field
@@ -162,15 +170,19 @@ def _pattern(template: Template, index: int) -> str:
     stop = template.stop(index)
     escaped = re.escape(stop) if stop != " " else ""
     if part.kind is Kind.WORD:
-        return f"[^ {escaped}]*"
+        # An address with a comma is the first of several.
+        return f"[^ ,{escaped}]*" if part.role is Role.ADDRESS else f"[^ {escaped}]*"
     if part.kind is Kind.STRFTIME:
         return f"[^ {escaped}]*(?: [^ {escaped}]*){{{part.unit.count(' ')}}}"
     if part.kind is Kind.LIST:
         item = f"[^ ,{escaped}]+"
-        return f"(?:{item}(?:(?:, | : ){item})*)?"
+        return f"(?:{item}(?:(?:, ?| : ){item})*)?"
     if part.kind is Kind.QUOTED:
         return QUOTED_TEXT
     if part.kind is Kind.TIME:
         is_of_time = stop in _CHARACTERS_OF_TIME or stop.isalnum()  # nothing, at the end of the line, is too
         return f".{{{_CLF_BYTES}}}" if is_of_time else f"[^{escaped}]*"
+    if part.role is Role.USER and stop == " ":
+        # A dash and more words are none: then there are more words before than the template has.
+        return "(?:-|[^ -].*?|-[^ ].*?)??"
     return ".*?" if part.kind is Kind.TEXT and stop else ".*"

@@ -1,0 +1,139 @@
+"""What is suggested for the objects of programs that are no formats of their own, and how it reads them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tailmetrics.formats import open_format
+from tailmetrics.formats.json.suggest import suggested
+from tests.builders import format_options
+
+TIME = "2024-03-05T06:25:15Z"
+OBJECTS = {
+    "nginx": (
+        {
+            "time_local": "05/Mar/2024:06:25:15 +0000",
+            "remote_addr": "203.0.113.7",
+            "remote_user": "",
+            "request": "GET /a?b HTTP/1.1",
+            "status": "200",
+            "request_time": "0.012",
+        },
+        "203.0.113.7",
+    ),
+    "pino-http": (
+        {
+            "time": 1709619915000,
+            "hostname": "web1",
+            "req": {"method": "GET", "url": "/a?b", "headers": {"host": "shop.example"}},
+            "res": {"statusCode": 200},
+            "responseTime": 12,
+        },
+        "shop.example",
+    ),
+    "Cloudflare": (
+        {
+            "ClientIP": "203.0.113.7",
+            "ClientRequestHost": "shop.example",
+            "ClientRequestURI": "/a?b",
+            "EdgeResponseStatus": 200,
+            "EdgeStartTimestamp": TIME,
+            "EdgeTimeToFirstByteMs": 12,
+            "OriginResponseStatus": 0,
+        },
+        "shop.example",
+    ),
+    "GitLab": (
+        {
+            "path": "/a",
+            "status": 200,
+            "time": TIME,
+            "remote_ip": "203.0.113.7",
+            "username": "bob",
+            "db_duration_s": 0.5,
+            "duration_s": 0.012,
+        },
+        "bob",
+    ),
+    "Fastly": (
+        {
+            "timestamp": TIME,
+            "client_ip": "203.0.113.7",
+            "url": "/a?b",
+            "response_status": 200,
+            "elapsed_usec": 12000,
+        },
+        "203.0.113.7",
+    ),
+    "Google Cloud": (
+        {
+            "httpRequest": {
+                "latency": "0.012s",
+                "remoteIp": "203.0.113.7",
+                "requestUrl": "/a?b",
+                "status": 200,
+            },
+            "timestamp": TIME,
+        },
+        "203.0.113.7",
+    ),
+    "Istio": (
+        {
+            "authority": "shop.example",
+            "duration": 12,
+            "path": "/a?b",
+            "response_code": 200,
+            "response_flags": "-",
+            "start_time": TIME,
+        },
+        "shop.example",
+    ),
+    "Azure": (
+        {
+            "timeStamp": TIME,
+            "properties": {
+                "clientIP": "203.0.113.7",
+                "requestUri": "/a",
+                "httpStatus": 200,
+                "timeTaken": 0.012,
+            },
+        },
+        "203.0.113.7",
+    ),
+    "Echo": (
+        {
+            "time": TIME,
+            "remote_ip": "203.0.113.7",
+            "host": "shop.example",
+            "uri": "/a?b",
+            "status": 200,
+            "latency": 12000000,
+            "latency_human": "12ms",
+        },
+        "shop.example",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OBJECTS)
+def test_what_is_suggested_reads_the_object_of_a_program(name: str) -> None:
+    found, customer = OBJECTS[name]
+    line = json.dumps(found)
+    settings = dict(setting.lower().split("=", 1) for setting in suggested(line))
+    fields = suggested(line)[0].split("=", 1)[1]
+    options = format_options("json", **(settings | {"log_json_fields": fields}))
+    parsed = open_format(options).parse(line.encode(), 0)
+    assert parsed.rejects["reason"].to_list() == []
+    assert parsed.records.row(0)[1:5] == (customer, "/a", 200, 0.012)
+
+
+@pytest.mark.parametrize("line", ["hello", "[1]", "{}", '{"path":"/a","level":"info"}', '{"status":200}'])
+def test_of_what_tells_no_request_nothing_is_suggested(line: str) -> None:
+    assert suggested(line) == ()
+
+
+def test_a_unit_that_nobody_can_tell_is_asked_for() -> None:
+    line = '{"time":"2024-03-05T06:25:15Z","host":"a","path":"/","status":200,"duration":12}'
+    assert suggested(line)[1] == "LOG_DURATION_UNIT=ms, us or ns, unless duration is in seconds"
