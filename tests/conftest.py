@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -30,8 +33,18 @@ NEEDS = {
 }
 
 
-# Folders whose tests start processes, one after the other.
-SLOW_FOLDERS = tuple(ROOT / "tests" / name for name in ("faults", "integration", "stack"))
+# Whose tests have a mark all together; they are not even imported by a run that leaves the mark out.
+MARKED = {
+    ROOT
+    / "tests"
+    / "api"
+    / "http"
+    / "test_openapi_answers.py": "slow",  # whose cases take seconds to be collected
+    ROOT / "tests" / "browser": "browser",
+    ROOT / "tests" / "faults": "slow",  # here and below processes are started, one after the other
+    ROOT / "tests" / "integration": "slow",
+    ROOT / "tests" / "stack": "slow",
+}
 
 # The contract once more: of DuckDB in its way of writing a bulk, of PostgreSQL with blocks made of all.
 SLOW_STORES = {"duckdb-numbered", "postgresql-summarized"}
@@ -43,11 +56,31 @@ def _used_by(item: pytest.Item) -> set[str]:
     return {*getattr(item, "fixturenames", ()), *(value for value in parameters if isinstance(value, str))}
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """What is collected stays to the end: no garbage is looked for in it, now or later."""
+    gc.disable()
+    result = yield
+    gc.enable()
+    gc.freeze()
+    return result
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    mark = MARKED.get(collection_path)
+    return True if mark and f"not {mark}" in config.getoption("markexpr") else None
+
+
+def pytest_collectstart(collector: pytest.Collector) -> None:
+    if mark := MARKED.get(collector.path):
+        collector.add_marker(mark)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         used = _used_by(item)
-        if used & SLOW_STORES or any(folder in item.path.parents for folder in SLOW_FOLDERS):
+        if used & SLOW_STORES:
             item.add_marker("slow")
         for mark, names in NEEDS.items():
             if used & names:

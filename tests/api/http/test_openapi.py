@@ -5,14 +5,10 @@ from typing import Any
 
 import httpx
 import pytest
-import schemathesis
-from schemathesis.config import GenerationConfig, ProjectConfig, ProjectsConfig, SchemathesisConfig
-from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from tailmetrics.api.app import create_app
-from tailmetrics.settings import Settings, load_settings
+from tailmetrics.settings import Settings
 from tailmetrics.stores import Store
-from tailmetrics.stores.in_memory import InMemoryStore
 from tailmetrics.telemetry.metrics import Metrics
 from tests.api.conftest import settings_in
 from tests.api.serving import serving
@@ -23,22 +19,6 @@ METHODS = ("get", "post")
 @pytest.fixture(scope="module")
 def document(client: httpx.Client) -> dict[str, Any]:
     return client.get("/openapi.json").json()
-
-
-def schema() -> schemathesis.BaseSchema:
-    """The document as schemathesis reads it; it is needed before any fixture is."""
-    generation = GenerationConfig(max_examples=50, deterministic=True, database="none")
-    project = ProjectConfig(generation=generation)
-    config = SchemathesisConfig(seed=1, projects=ProjectsConfig(default=project))
-    app = create_app(load_settings(None), InMemoryStore(), None, Metrics())
-    return schemathesis.openapi.from_dict(app.openapi(), config=config)
-
-
-@pytest.mark.slow
-@schema().parametrize()
-def test_answers_are_as_the_document_says(case: schemathesis.Case, client: httpx.Client) -> None:
-    # What one parameter may be can depend on another, which a schema cannot say.
-    case.call_and_validate(base_url=str(client.base_url), excluded_checks=[positive_data_acceptance])
 
 
 def operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
