@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing
 from datetime import datetime
 from typing import TypeVar
@@ -41,9 +41,18 @@ from tailmetrics.stores.results import (
     trends_of,
 )
 from tailmetrics.stores.summaries.base import BlockKey, Summarized
-from tailmetrics.stores.summaries.block import TOTALS, Part, Unpacked, durations_in, names_in, unpacked
+from tailmetrics.stores.summaries.block import (
+    TOTALS,
+    Part,
+    Unpacked,
+    counts_in,
+    durations_in,
+    names_in,
+    unpacked,
+)
 from tailmetrics.stores.summaries.durations import Durations, joined, latencies_by, summed
 from tailmetrics.stores.summaries.manifest import ALWAYS, BlockRef, State, united, within
+from tailmetrics.stores.summaries.numbers import Numbered, added_up
 from tailmetrics.stores.summaries.plan import Cells, Chosen, Plan, planned
 from tailmetrics.stores.windowing import (
     Span,
@@ -59,6 +68,7 @@ _Result = TypeVar("_Result")
 
 _COUNT = pl.col("count").sum()
 _ROWS_A_PASS = 2_000_000  # of durations, in memory together
+_BYTES_A_PORTION = 2_000_000  # of blocks, in which a count takes two or three
 _LATENCIES = ("average", "median", "p99")
 
 
@@ -221,14 +231,15 @@ async def _series(
         return same
 
     def in_windows(frame: pl.DataFrame) -> pl.DataFrame:
-        return frame.with_columns(window=windows(frame["time"].to_numpy()))
+        window = pl.Series("window", windows(frame["time"].to_numpy()))
+        return pl.DataFrame([window, *frame])
 
     def reduced(counts: pl.DataFrame, durations: Durations) -> tuple[pl.DataFrame, Durations]:
-        counted = in_windows(counts).group_by("window", "status_code").agg(_COUNT)
-        timed = Durations(in_windows(durations.frame), durations.unit)
-        if 2 * timed.frame["window"].n_unique() <= timed.frame["time"].n_unique():
-            return counted, summed(timed, ["window"])
-        return counted, Durations(timed.frame.drop("time"), timed.unit)
+        counted = added_up(in_windows(counts), ["window", "status_code"])
+        timed = in_windows(durations.frame)
+        if 2 * timed["window"].n_unique() <= timed["time"].n_unique():
+            return counted, Durations(added_up(timed, ["window", "value"]), durations.unit)
+        return counted, Durations(timed.drop("time"), durations.unit)
 
     def of_block(part: Unpacked, cells: Times | None) -> tuple[pl.DataFrame, Durations]:
         return reduced(
@@ -255,27 +266,55 @@ async def _counts(
 ) -> pl.DataFrame:
     """Requests by keys, the first of which is that of the part's names, from blocks and from rows."""
     name, *others = keys
-    ids = _Ids(wanted)
-
-    def by_keys(codes: Times, frame: pl.DataFrame) -> pl.DataFrame:
-        coded = frame.with_columns(code=codes, **columns).filter(pl.col("code") >= 0)
-        return coded.group_by("code", *others).agg(pl.col("count").cast(pl.Int64).sum())
-
-    def of_block(unpacked: Unpacked, cells: Times | None) -> pl.DataFrame:
-        rows = chosen(unpacked.counts, cells)
-        return by_keys(ids.codes(unpacked.names)[rows["number"].to_numpy()], rows)
-
     # With times of their own requests have to be told apart by cells.
     parts = [part if columns else part_of(ref, cells, part) for ref, cells in plan.blocks]
-    found = await _of_blocks(store, parts, plan, of_block)
-    for frame in rows:
-        names = frame[name].unique()
-        found.append(by_keys(ids.codes(names)[_places(frame[name], names)], frame))
-    if not found:
-        kinds = {"customer_id": pl.String, "path": pl.String, "status_code": pl.Int16}
-        return pl.DataFrame(schema={key: kinds.get(key, pl.Int64) for key in (*keys, "count")})
-    together = pl.concat(found, how="vertical_relaxed").group_by("code", *others).agg(_COUNT)
-    return together.with_columns(ids.known.gather(together["code"]).alias(name)).drop("code")
+    packed = await mixed(store, [(ref, each) for (ref, _), each in zip(plan.blocks, parts, strict=True)])
+
+    def counts() -> pl.DataFrame:
+        ids = Numbered(wanted)
+        kinds = {"status_code": pl.Int16()}
+        found = [pl.DataFrame(schema={key: kinds.get(key, pl.Int64()) for key in ("code", *others, "count")})]
+
+        def add_up(frames: Sequence[pl.DataFrame]) -> None:
+            together = pl.concat(frames, how="vertical_relaxed").filter(pl.col("code") >= 0)
+            found.append(added_up(together.with_columns(**columns), ["code", *others]))
+
+        for some in _portions(plan.blocks, packed):
+            read = [counts_in(data, ref.start_us) for (ref, _), data in some]
+            numbers = ids.of([names for names, _ in read])
+            add_up(
+                [
+                    _coded(chosen(rows, cells), codes, ("time", "status_code", "count"))
+                    for ((_, cells), _), (_, rows), codes in zip(some, read, numbers, strict=True)
+                ]
+            )
+        for frame in rows:
+            [codes] = ids.of([frame[name]])
+            add_up([frame.with_columns(code=codes)])
+        summed = added_up(pl.concat(found, how="vertical_relaxed"), ["code", *others])
+        return summed.with_columns(ids.known.gather(summed["code"]).alias(name)).drop("code")
+
+    return await asyncio.to_thread(counts)
+
+
+def _portions(blocks: Sequence[Chosen], packed: Sequence[bytes]) -> Iterator[list[tuple[Chosen, bytes]]]:
+    """Blocks with their bytes, so many at once that what is in them is in memory together."""
+    some: list[tuple[Chosen, bytes]] = []
+    for each in zip(blocks, packed, strict=True):
+        some.append(each)
+        if sum(len(data) for _, data in some) > _BYTES_A_PORTION:
+            yield some
+            some = []
+    if some:
+        yield some
+
+
+def _coded(rows: pl.DataFrame, codes: Times, columns: Sequence[str]) -> pl.DataFrame:
+    """Columns of rows, and the `code` of each name for its `number` in a block."""
+    # Of what is there, without a query: there are many small frames.
+    return pl.DataFrame(
+        [pl.Series("code", codes[rows["number"].to_numpy()]), *(rows[name] for name in columns)]
+    )
 
 
 async def _read(
@@ -317,21 +356,19 @@ def _latencies_of(
     of_requests: Sequence[Durations],
 ) -> pl.DataFrame:
     """The latencies of some customers."""
-    codes = {name: code for code, name in enumerate(ids)}
+    numbered = Numbered(ids)
     found: list[Durations] = []
-    for (ref, cells), names, data in blocks:
-        numbers = names.is_in(ids.implode()).arg_true().to_numpy().astype(np.int64)
+    for ((ref, cells), _, data), codes in zip(
+        blocks, numbered.of([names for _, names, _ in blocks]), strict=True
+    ):
+        numbers = np.flatnonzero(codes >= 0)
         if len(numbers):
-            part = durations_in(data, ref.start_us, None if len(numbers) == len(names) else numbers)
-            rows = chosen(part.frame, cells)
-            of_names = np.zeros(len(names), np.int64)
-            of_names[numbers] = [codes[name] for name in names.gather(numbers)]
-            code = pl.Series("code", of_names[rows["number"].to_numpy()])
-            found.append(Durations(pl.DataFrame([code, rows["value"], rows["count"]]), part.unit))
+            part = durations_in(data, ref.start_us, None if len(numbers) == len(codes) else numbers)
+            found.append(Durations(_coded(chosen(part.frame, cells), codes, ("value", "count")), part.unit))
     for each in of_requests:
-        rows = each.frame.filter(pl.col("customer_id").is_in(ids.implode()))
-        code = pl.Series("code", [codes[name] for name in rows["customer_id"]], pl.Int64)
-        found.append(Durations(pl.DataFrame([code, rows["value"], rows["count"]]), each.unit))
+        [codes] = numbered.of([each.frame["customer_id"]])
+        rows = each.frame.with_columns(code=codes).filter(pl.col("code") >= 0)
+        found.append(Durations(rows.select("code", "value", "count"), each.unit))
     if not found:
         return pl.DataFrame(schema={"customer_id": pl.String, **dict.fromkeys(_LATENCIES, pl.Float64)})
     latencies = latencies_by(joined(found), "code")
@@ -351,35 +388,6 @@ async def mixed(store: Summarized, wanted: Sequence[tuple[BlockRef, Part]]) -> l
         refs = [ref for ref, each in wanted if each == part]
         found |= {ref.key: data for ref, data in zip(refs, await store.parts(refs, part), strict=True)}
     return [found[ref.key] for ref, _ in wanted]
-
-
-class _Ids:
-    """Numbers for names: those that are wanted, or all that come (None)."""
-
-    def __init__(self, wanted: pl.Series | None) -> None:
-        self._codes = {} if wanted is None else {name: code for code, name in enumerate(wanted)}
-        self._is_open = wanted is None
-
-    @property
-    def known(self) -> pl.Series:
-        """The names in the order of their numbers."""
-        return pl.Series(list(self._codes), dtype=pl.String)
-
-    def codes(self, names: pl.Series) -> Times:
-        """The numbers of names, -1 for those that are not wanted."""
-        known = self._codes
-        if self._is_open:
-            for name in names:
-                known.setdefault(name, len(known))
-        return np.array([known.get(name, -1) for name in names], np.int64)
-
-
-def _places(column: pl.Series, names: pl.Series) -> Times:
-    """Where each text of a column stands in `names`."""
-    places = pl.DataFrame({"name": names, "place": pl.int_range(len(names), dtype=pl.Int64, eager=True)})
-    texts = column.alias("name").to_frame()
-    found: Times = texts.join(places, on="name", how="left", maintain_order="left")["place"].to_numpy()
-    return found
 
 
 async def _of_blocks(
