@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from tailmetrics.stores.base import Changes
+from tailmetrics.stores.influxdb.influxql import Shortcut
 from tailmetrics.stores.influxdb.reader import InfluxDBReader
 from tailmetrics.stores.influxdb.server import Server
 from tailmetrics.stores.influxdb.summaries import InfluxDBSummaries
@@ -24,6 +25,7 @@ class EmptyBucket:
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.deleted: list[tuple[str, int, int]] = []
+        self.shortcut = Shortcut()
 
     async def run(self, text: str, params: Any) -> dict[str, Any]:
         return {}
@@ -59,6 +61,36 @@ def test_manifests_of_one_number_do_not_take_the_place_of_each_other(monkeypatch
     asyncio.run(summaries_in(bucket).sweep(Manifest(43), set()))
     [(_, first, stop)] = [each for each in bucket.deleted if "manifest" in each[0]]
     assert [first <= time < stop for time in bucket.times] == [True, True, False]
+
+
+class QuickBucket(EmptyBucket):
+    """A bucket whose server answers InfluxQL."""
+
+    def __init__(self, *pieces: str) -> None:
+        super().__init__()
+        self.shortcut.compared(same=True)
+        self.pieces = pieces
+
+    async def run_influxql(self, text: str) -> Any:
+        columns = ["time", "_value"]
+        series = [
+            {
+                "name": "manifest",
+                "tags": {"piece": str(place)},
+                "columns": columns,
+                "values": [[7_000, piece]],
+            }
+            for place, piece in enumerate(self.pieces)
+        ]
+        columns = ["time", "_value", "journal"]
+        entries = {"name": "journal", "columns": columns, "values": [[3, "[[3,4]]", "one"]]}
+        return {"results": [{"series": series}, {"series": [entries]}]}
+
+
+def test_a_state_that_is_asked_for_in_influxql() -> None:
+    text = Manifest(7, (), ((1, 2),), {"one": 2}).as_text()
+    state = asyncio.run(summaries_in(QuickBucket(text[:20], text[20:])).state())
+    assert (state.manifest.number, state.stale, state.included) == (7, [(1, 2), (3, 4)], {"one": 3})
 
 
 class Journals(EmptyBucket):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from datetime import datetime
 from typing import TypeVar
@@ -40,9 +40,8 @@ from tailmetrics.stores.results import (
     summary_of,
     trends_of,
 )
-from tailmetrics.stores.summaries.base import BlockKey, Summarized
+from tailmetrics.stores.summaries.base import Summarized
 from tailmetrics.stores.summaries.block import (
-    TOTALS,
     Part,
     Unpacked,
     counts_in,
@@ -51,8 +50,9 @@ from tailmetrics.stores.summaries.block import (
     unpacked,
 )
 from tailmetrics.stores.summaries.durations import Durations, joined, latencies_by, summed
-from tailmetrics.stores.summaries.manifest import ALWAYS, BlockRef, State, united, within
+from tailmetrics.stores.summaries.manifest import ALWAYS, State, united, within
 from tailmetrics.stores.summaries.numbers import Numbered, added_up
+from tailmetrics.stores.summaries.parts import chosen, coded, mixed, packed_parts, part_of, portions
 from tailmetrics.stores.summaries.plan import Cells, Chosen, Plan, planned
 from tailmetrics.stores.windowing import (
     Span,
@@ -68,7 +68,6 @@ _Result = TypeVar("_Result")
 
 _COUNT = pl.col("count").sum()
 _ROWS_A_PASS = 2_000_000  # of durations, in memory together
-_BYTES_A_PORTION = 2_000_000  # of blocks, in which a count takes two or three
 _LATENCIES = ("average", "median", "p99")
 
 
@@ -133,15 +132,19 @@ async def customers(store: Summarized, query: CustomersQuery) -> CustomersPage:
     state = await store.state()
     # Latencies have the same cells.
     plan = planned(state, "customers", *_bounds(query.start, query.end))
-    rows = await _read(store.requests(plan.spans, None), ["customer_id", "status_code", "duration"])
-    counts = await _counts(store, plan, "customers", ["customer_id", "status_code"], rows)
+    rows, packed, of_latencies = await asyncio.gather(
+        _read(store.requests(plan.spans, None), ["customer_id", "status_code", "duration"]),
+        packed_parts(store, plan, "customers"),
+        packed_parts(store, plan, "latencies"),
+    )
+    counts = await _counts(packed, plan, ["customer_id", "status_code"], rows)
     totals = _totals(counts, "customer_id", query.failures).filter(listed(query))
     by_latency = query.sort in _LATENCIES or query.limit > MAX_PAGE
     page = totals if by_latency else ranked(totals, query).slice(offset, query.limit)
     wanted = None if by_latency and not query.search else page["customer_id"]
     if not page.height:
         return CustomersPage((), totals.height, None)
-    found = await _latencies(store, plan, wanted, rows)
+    found = await _latencies(store, plan, of_latencies, wanted, rows)
     page = page.join(found, on="customer_id", how="left", maintain_order="left")
     if by_latency:
         page = ranked(page, query).slice(offset, query.limit)
@@ -154,7 +157,10 @@ async def breakdown(store: Summarized, query: BreakdownQuery) -> Breakdown:
     state = await store.state()
     plan = planned(state, "paths", *_bounds(query.start, query.end))
     keys = ["path", "status_code"]
-    counts = await _counts(store, plan, "paths", keys, await _read(store.paths(plan.spans), keys))
+    rows, packed = await asyncio.gather(
+        _read(store.paths(plan.spans), keys), packed_parts(store, plan, "paths")
+    )
+    counts = await _counts(packed, plan, keys, rows)
     paths = _totals(counts, "path", query.failures).sort("requests", "path", descending=[True, False])
     statuses = counts.group_by("status_code").agg(_COUNT.alias("requests")).sort("status_code")
     failed = FAILURE_RULES[query.failures]
@@ -185,9 +191,13 @@ async def by_part(store: Summarized, query: TrendsQuery | CountsQuery) -> pl.Dat
     stretch = {"stretch": (pl.col("time") - start) // length} if length else {}
     begins = {"time": (pl.col("time") - start) // length * length + start} if length else {}
     read = [*keys[:2], *(["time"] if length else [])]
-    rows = await _read(store.requests(plan.spans, ids), read, **begins)
+    rows, packed = await asyncio.gather(
+        _read(store.requests(plan.spans, ids), read, **begins),
+        # With times of their own requests have to be told apart by cells.
+        packed_parts(store, plan, "customers", in_cells=bool(stretch)),
+    )
     wanted = None if ids is None else pl.Series(ids)
-    found = await _counts(store, plan, "customers", keys, rows, wanted=wanted, **stretch)
+    found = await _counts(packed, plan, keys, rows, wanted=wanted, **stretch)
     failed = pl.when(FAILURE_RULES[query.failures](pl.col("status_code"))).then("count").otherwise(0)
     part = pl.col("stretch") if length else pl.lit(0, pl.Int64)
     return found.with_columns(part.alias("part"), failed.alias("failed"))
@@ -255,9 +265,8 @@ async def _series(
 
 
 async def _counts(
-    store: Summarized,
+    packed: Sequence[bytes],
     plan: Plan,
-    part: Part,
     keys: Sequence[str],
     rows: Sequence[pl.DataFrame],
     *,
@@ -266,9 +275,6 @@ async def _counts(
 ) -> pl.DataFrame:
     """Requests by keys, the first of which is that of the part's names, from blocks and from rows."""
     name, *others = keys
-    # With times of their own requests have to be told apart by cells.
-    parts = [part if columns else part_of(ref, cells, part) for ref, cells in plan.blocks]
-    packed = await mixed(store, [(ref, each) for (ref, _), each in zip(plan.blocks, parts, strict=True)])
 
     def counts() -> pl.DataFrame:
         ids = Numbered(wanted)
@@ -279,12 +285,12 @@ async def _counts(
             together = pl.concat(frames, how="vertical_relaxed").filter(pl.col("code") >= 0)
             found.append(added_up(together.with_columns(**columns), ["code", *others]))
 
-        for some in _portions(plan.blocks, packed):
+        for some in portions(plan.blocks, packed):
             read = [counts_in(data, ref.start_us) for (ref, _), data in some]
             numbers = ids.of([names for names, _ in read])
             add_up(
                 [
-                    _coded(chosen(rows, cells), codes, ("time", "status_code", "count"))
+                    coded(chosen(rows, cells), codes, ("time", "status_code", "count"))
                     for ((_, cells), _), (_, rows), codes in zip(some, read, numbers, strict=True)
                 ]
             )
@@ -297,26 +303,6 @@ async def _counts(
     return await asyncio.to_thread(counts)
 
 
-def _portions(blocks: Sequence[Chosen], packed: Sequence[bytes]) -> Iterator[list[tuple[Chosen, bytes]]]:
-    """Blocks with their bytes, so many at once that what is in them is in memory together."""
-    some: list[tuple[Chosen, bytes]] = []
-    for each in zip(blocks, packed, strict=True):
-        some.append(each)
-        if sum(len(data) for _, data in some) > _BYTES_A_PORTION:
-            yield some
-            some = []
-    if some:
-        yield some
-
-
-def _coded(rows: pl.DataFrame, codes: Times, columns: Sequence[str]) -> pl.DataFrame:
-    """Columns of rows, and the `code` of each name for its `number` in a block."""
-    # Of what is there, without a query: there are many small frames.
-    return pl.DataFrame(
-        [pl.Series("code", codes[rows["number"].to_numpy()]), *(rows[name] for name in columns)]
-    )
-
-
 async def _read(
     frames: AsyncGenerator[pl.DataFrame, None], keys: Sequence[str], **columns: pl.Expr
 ) -> list[pl.DataFrame]:
@@ -326,17 +312,20 @@ async def _read(
 
 
 async def _latencies(
-    store: Summarized, plan: Plan, wanted: pl.Series | None, rows: Sequence[pl.DataFrame]
+    store: Summarized,
+    plan: Plan,
+    packed: Sequence[bytes],
+    wanted: pl.Series | None,
+    rows: Sequence[pl.DataFrame],
 ) -> pl.DataFrame:
     """Columns `customer_id`, `average`, `median` and `p99`, of some customers or of all (None)."""
     refs = [ref for ref, _ in plan.blocks]
     named = await mixed(store, [(ref, part_of(ref, None, "customers")) for ref in refs])
-    parts = await mixed(store, [(ref, part_of(ref, cells, "latencies")) for ref, cells in plan.blocks])
 
     def latencies() -> pl.DataFrame:
         of_requests = [summed(_timed(frame), ["customer_id"]) for frame in rows]
         names = [names_in(data) for data in named]
-        blocks = list(zip(plan.blocks, names, parts, strict=True))
+        blocks = list(zip(plan.blocks, names, packed, strict=True))
         if wanted is not None:
             return _latencies_of(wanted, blocks, of_requests)
         # In passes, each of so many customers that their durations are in memory together.
@@ -364,7 +353,7 @@ def _latencies_of(
         numbers = np.flatnonzero(codes >= 0)
         if len(numbers):
             part = durations_in(data, ref.start_us, None if len(numbers) == len(codes) else numbers)
-            found.append(Durations(_coded(chosen(part.frame, cells), codes, ("value", "count")), part.unit))
+            found.append(Durations(coded(chosen(part.frame, cells), codes, ("value", "count")), part.unit))
     for each in of_requests:
         [codes] = numbered.of([each.frame["customer_id"]])
         rows = each.frame.with_columns(code=codes).filter(pl.col("code") >= 0)
@@ -373,21 +362,6 @@ def _latencies_of(
         return pl.DataFrame(schema={"customer_id": pl.String, **dict.fromkeys(_LATENCIES, pl.Float64)})
     latencies = latencies_by(joined(found), "code")
     return latencies.select(ids.gather(latencies["code"]).alias("customer_id"), *_LATENCIES)
-
-
-def part_of(ref: BlockRef, cells: Times | None, part: Part) -> Part:
-    """The part of a block, or its totals where they are kept, and all cells count."""
-    totals = TOTALS.get(part)
-    return totals if totals is not None and cells is None and totals in ref.sizes else part
-
-
-async def mixed(store: Summarized, wanted: Sequence[tuple[BlockRef, Part]]) -> list[bytes]:
-    """One part of each block, of some another one than of others."""
-    found: dict[BlockKey, bytes] = {}
-    for part in dict.fromkeys(part for _, part in wanted):
-        refs = [ref for ref, each in wanted if each == part]
-        found |= {ref.key: data for ref, data in zip(refs, await store.parts(refs, part), strict=True)}
-    return [found[ref.key] for ref, _ in wanted]
 
 
 async def _of_blocks(
@@ -403,10 +377,6 @@ async def _of_blocks(
         ]
 
     return await asyncio.to_thread(make)
-
-
-def chosen(frame: pl.DataFrame, cells: Times | None) -> pl.DataFrame:
-    return frame if cells is None else frame.filter(pl.col("time").is_in(pl.Series(cells).implode()))
 
 
 def _timed(requests: pl.DataFrame) -> Durations:
