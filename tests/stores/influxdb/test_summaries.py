@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from typing import Any, cast
 
 import polars as pl
@@ -13,8 +14,9 @@ from tailmetrics.stores.influxdb.influxql import Shortcut
 from tailmetrics.stores.influxdb.reader import InfluxDBReader
 from tailmetrics.stores.influxdb.server import Server
 from tailmetrics.stores.influxdb.summaries import InfluxDBSummaries
-from tailmetrics.stores.summaries.block import LEVELS, Level
+from tailmetrics.stores.summaries.block import DAY, LEVELS, Level
 from tailmetrics.stores.summaries.manifest import GENERATIONS, BlockRef, Manifest
+from tailmetrics.windows import to_us
 
 
 class EmptyBucket:
@@ -146,3 +148,29 @@ def test_the_last_piece_of_the_last_generation_is_before_the_next_block(level: L
     asyncio.run(summaries_in(bucket).keep_block(ref, {"series": bytes(180_000_000)}))
     assert len(bucket.times) == len(set(bucket.times)) == 4_000
     assert -level.length_us * 1_000 < min(bucket.times) < max(bucket.times) < 0
+
+
+class Kept(EmptyBucket):
+    """A bucket with blocks of days, whose only part is their own number."""
+
+    def __init__(self, days: int) -> None:
+        super().__init__()
+        self.refs = [
+            BlockRef(DAY, day * DAY.length_us, 5, 1, 0, 0, {"series": len(str(day))}) for day in range(days)
+        ]
+        self.read: list[int] = []
+
+    async def run(self, text: str, params: dict[str, Any]) -> dict[str, Any]:
+        low, high = (to_us(params[name]) // DAY.length_us for name in ("start_0", "stop_0"))
+        self.read.append(high - low)
+        times = [ref.start_us * 1_000 + ref.generation * 4096 for ref in self.refs[low:high]]
+        texts = [base64.b64encode(str(day).encode()).decode() for day in range(low, high)]
+        return {"0": pl.DataFrame({"_time": times, "_value": texts})}
+
+
+def test_blocks_of_many_bytes_are_not_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tailmetrics.stores.influxdb.summaries._BYTES_A_QUERY", 8)
+    bucket = Kept(14)
+    found = asyncio.run(summaries_in(bucket).parts(bucket.refs, "series"))
+    assert list(found) == [str(day).encode() for day in range(14)]
+    assert bucket.read == [8, 5, 1]  # days of two digits take two bytes

@@ -49,6 +49,7 @@ _TURNS = 1_000  # times of manifests with the same number
 _NEAR: Span = (NEAR_LOW_US, NEAR_HIGH_US)
 _SPANS_A_QUERY = 25
 _POINTS_A_QUERY = 200_000
+_BYTES_A_QUERY = 8_000_000  # of blocks
 _LENGTHS = {level.name: level.length_us * 1_000 for level in LEVELS}
 
 _STATE = """
@@ -149,6 +150,11 @@ class InfluxDBSummaries:
         return Changes(now, tuple(united(span for each in later for span in each.spans)))
 
     async def parts(self, refs: Sequence[BlockRef], part: Part) -> Sequence[bytes]:
+        # An answer takes several times the bytes of its blocks until these have been taken out of it.
+        read = [await self._parts(some, part) for some in _by_size(refs, part)]
+        return [data for some in read for data in some]
+
+    async def _parts(self, refs: Sequence[BlockRef], part: Part) -> list[bytes]:
         texts: list[str] = []
         params: dict[str, Any] = {"part": part}
         runs = list(_runs(refs))
@@ -305,6 +311,18 @@ class InfluxDBSummaries:
 
 def _length(spans: Sequence[Span]) -> int:
     return sum(high - low for low, high in spans)
+
+
+def _by_size(refs: Sequence[BlockRef], part: Part) -> Iterator[list[BlockRef]]:
+    """Blocks in groups of so many bytes, or of one."""
+    some: list[BlockRef] = []
+    for ref in refs:
+        if some and sum(each.sizes[part] for each in (*some, ref)) > _BYTES_A_QUERY:
+            yield some
+            some = []
+        some.append(ref)
+    if some:
+        yield some
 
 
 def _runs(refs: Sequence[BlockRef]) -> Iterator[list[BlockRef]]:
