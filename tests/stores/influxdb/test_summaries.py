@@ -28,6 +28,7 @@ class EmptyBucket:
         self.lines: list[str] = []
         self.deleted: list[tuple[str, int, int]] = []
         self.shortcut = Shortcut()
+        self.shortcut.refused()
 
     async def run(self, text: str, params: Any) -> dict[str, Any]:
         return {}
@@ -93,6 +94,19 @@ def test_a_state_that_is_asked_for_in_influxql() -> None:
     text = Manifest(7, (), ((1, 2),), {"one": 2}).as_text()
     state = asyncio.run(summaries_in(QuickBucket(text[:20], text[20:])).state())
     assert (state.manifest.number, state.stale, state.included) == (7, [(1, 2), (3, 4)], {"one": 3})
+
+
+def test_a_state_that_is_asked_for_first_looks_whether_influxql_is_to_be_trusted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bucket = QuickBucket(Manifest(7).as_text())
+    bucket.shortcut = Shortcut()
+
+    async def counted(reader: InfluxDBReader) -> None:
+        reader.shortcut.compared(same=True)
+
+    monkeypatch.setattr("tailmetrics.stores.influxdb.summaries.counted", counted)
+    assert asyncio.run(summaries_in(bucket).state()).manifest.number == 7
 
 
 class Journals(EmptyBucket):

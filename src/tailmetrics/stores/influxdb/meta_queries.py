@@ -127,7 +127,7 @@ async def ping(reader: InfluxDBReader) -> None:
 
 async def status(reader: InfluxDBReader) -> StoreStatus:
     """Counts are of all lines ever committed of the sources that are remembered. Raises StoreUnavailable."""
-    counts, reports = await _counted(reader)
+    counts, reports = await counted(reader)
     records, rejects, blanks = (counts.get(name, 0) for name in ("records", "rejects", "blanks"))
     version = f"{counts.get('commits', 0)}-{records}-{rejects}-{blanks}"
     sources = reported(reports, reader.heard)
@@ -138,8 +138,11 @@ async def status(reader: InfluxDBReader) -> StoreStatus:
     return StoreStatus(version, records, rejects, blanks, sources)
 
 
-async def _counted(reader: InfluxDBReader) -> tuple[dict[str, int], Tables | None]:
-    """The counts of all sources, and what processors report: asked for several times a second."""
+async def counted(reader: InfluxDBReader) -> tuple[dict[str, int], Tables | None]:
+    """The counts of all sources, and what processors report: asked for several times a second.
+
+    Whether InfluxQL is trusted is decided here.
+    """
     shortcut = reader.shortcut
     quick = await _counted_quickly(reader) if shortcut.is_trusted or shortcut.may_be_tried else None
     if quick is not None and shortcut.is_trusted:

@@ -23,6 +23,7 @@ from tailmetrics.stores.influxdb import flux, influxql
 from tailmetrics.stores.influxdb.csv import Tables
 from tailmetrics.stores.influxdb.flux import Asked
 from tailmetrics.stores.influxdb.line_protocol import point
+from tailmetrics.stores.influxdb.meta_queries import counted
 from tailmetrics.stores.influxdb.points_read import all_paths, all_requests, edges, far_requests
 from tailmetrics.stores.influxdb.reader import InfluxDBReader
 from tailmetrics.stores.influxdb.record_points import NEAR_HIGH_US, NEAR_LOW_US
@@ -245,6 +246,8 @@ class InfluxDBSummaries:
     async def _said(self) -> dict[str, Tables]:
         """The newest manifest, and journals."""
         reader = self._reader
+        if not reader.shortcut.is_trusted and reader.shortcut.may_be_tried:
+            await counted(reader)
         if reader.shortcut.is_trusted:
             found = await influxql.rows(
                 reader.run_influxql, reader.shortcut, _QUICK_MANIFEST, _QUICK_JOURNALS
