@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from tests import servers
 from tests.kafka import Kafka, shared
@@ -16,6 +17,10 @@ from tests.paths import ROOT
 if TYPE_CHECKING:
     from xdist.remote import Producer
     from xdist.scheduler import Scheduling
+
+# How long an example takes is the machine's matter.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 # What starts a server or a browser, by the name of a fixture or of a store that a test is run with.
 NEEDS = {

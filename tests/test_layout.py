@@ -65,10 +65,7 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
     "queues/kafka/test_producer.py": ("queues/kafka/topic.py",),
     "queues/test_publisher.py": ("cli/publish.py",),
     "stores/test_contract_notes.py": ("stores/clickhouse/notes.py",),
-    "stores/influxdb/test_flux.py": (
-        "stores/influxdb/counts_query.py",
-        "stores/influxdb/stats_query.py",
-    ),
+    "stores/influxdb/test_flux.py": ("stores/influxdb/stats_query.py",),
     "stores/test_record_pages.py": (
         "stores/clickhouse/records_query.py",
         "stores/influxdb/records_query.py",

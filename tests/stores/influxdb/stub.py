@@ -156,6 +156,9 @@ class _Handler(BaseHTTPRequestHandler):
         if path == "/ping":
             self._answer(self.stub.pings)
             return
+        if path == "/query":  # InfluxQL, of buckets that are no databases
+            self._answer(Answer(404, "database not found"))
+            return
         if self.stub.lookup is not None:
             self._answer(self.stub.lookup)
             return

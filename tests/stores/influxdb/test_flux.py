@@ -35,7 +35,6 @@ from tailmetrics.stats import (
 from tailmetrics.status import SourceStatus
 from tailmetrics.stores.cursors import cursor_to
 from tailmetrics.stores.influxdb import (
-    counts_query,
     filtered_query,
     leases,
     meta_queries,
@@ -43,6 +42,7 @@ from tailmetrics.stores.influxdb import (
     records_query,
     stats_query,
 )
+from tailmetrics.stores.influxdb.influxql import Shortcut
 from tailmetrics.stores.influxdb.summaries import InfluxDBSummaries
 from tailmetrics.stores.results import FAILURE_RULES
 from tailmetrics.stores.summaries.block import LEVELS
@@ -75,6 +75,8 @@ class RecordingReader:
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.heard: dict[str, tuple[float, float]] = {}
         self.oldest_us: int | None = None
+        self.shortcut = Shortcut()
+        self.shortcut.refused()
         self.stored: tuple[str, tuple[SourceStatus, ...]] = ("", ())
         self.answers: dict[str, pl.DataFrame] = {}
         keys = {"lane": ["lane"], "customer_id": ["a"], "status_code": ["200"]}
@@ -167,7 +169,7 @@ async def ask_everything(reader: Any, chance: random.Random) -> None:
             reader, StatsQuery(customer_id, every, start, end, zone, failures, only=a_filter(chance))
         ),
         records_query.requests(reader, RequestsQuery(customer_id, start, end, a_filter(chance))),
-        counts_query.breakdown(reader, BreakdownQuery(customer_id, start, end, failures)),
+        stats_query.breakdown(reader, BreakdownQuery(customer_id, start, end, failures)),
         ask_of_summaries(reader, [(to_us(first), to_us(min(first + span, moments[-1])))], ids),
         meta_queries.rejects(reader, RejectsQuery(after=chance.choice([None, cursor_to("rejects", 10)]))),
         meta_queries.status(reader),

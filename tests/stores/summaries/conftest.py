@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 
 from tailmetrics.stores.summaries import answers, block
-from tests.stores.summaries.fake import to_thread
+from tests.stores.summaries.fake import gather, to_thread
 
 
 @pytest.fixture(autouse=True)
 def _no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("asyncio.to_thread", to_thread)
+    monkeypatch.setattr("asyncio.gather", gather)
 
 
 @pytest.fixture(autouse=True)

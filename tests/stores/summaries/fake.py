@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import itertools
 import types
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Sequence
 from typing import Any, Generic, Literal, TypeVar
 
 import polars as pl
@@ -92,6 +92,11 @@ def finished(coroutine: Coroutine[Any, Any, _Result]) -> _Result:
 async def to_thread(function: Callable[..., _Result], *args: Any) -> _Result:
     """In place of asyncio.to_thread, where no event loop runs."""
     return function(*args)
+
+
+async def gather(*awaited: Awaitable[Any]) -> list[Any]:
+    """In place of asyncio.gather, one after the other."""
+    return [await each for each in awaited]
 
 
 def touched(records: Sequence[Record]) -> tuple[Span, ...]:

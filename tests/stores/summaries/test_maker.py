@@ -128,6 +128,13 @@ class TestLevels:
         assert made(store) == [("minute", at("2024-11-03T12:00"))]
         assert requests_in(store) == 3
 
+    def test_times_of_which_there_may_be_no_block_are_read_only_where_requests_are(self) -> None:
+        store = FakeKeeps(block_span=(to_us(at("2000-01-01")), to_us(at("2030-01-01"))))
+        commit(store, request(), request(at("2031-05-01")))
+        made(store)
+        day = to_us(at("2031-05-01"))
+        assert finished(store.state()).manifest.stale == ((day, day + DAY_US),)
+
 
 @given(states(), st.integers(-2 * DAY_US, 3 * DAY_US), st.integers(-100, 100), st.booleans())
 def test_all_that_is_stale_is_made_and_no_two_blocks_overlap(

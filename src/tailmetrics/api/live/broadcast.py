@@ -35,7 +35,7 @@ _COMPUTED_AT_ONCE = 2
 # The next look comes so late, of the time that nothing was committed; and so many times as late as it takes,
 # where the store is quiet: a server that is only looked at has next to nothing to do.
 _LATER_BY = 0.2
-_QUIET_REST = 50
+_QUIET_REST = 100
 
 Key = TypeVar("Key", bound=Hashable)
 

@@ -15,6 +15,7 @@ from tailmetrics.status import SourceStatus
 from tailmetrics.stores.influxdb.address import Address
 from tailmetrics.stores.influxdb.csv import Answer, Tables
 from tailmetrics.stores.influxdb.errors import errors_translated
+from tailmetrics.stores.influxdb.influxql import Shortcut, database_of
 from tailmetrics.stores.influxdb.server import CONNECT_SECONDS
 from tailmetrics.stores.loop_thread import LoopThread
 from tailmetrics.stores.results import took_too_long
@@ -49,6 +50,7 @@ class InfluxDBReader:
         self.oldest_us: int | None = None  # what is older has expired
         # Of what each processor said last of its sources: the time by its clock, and when it was heard here.
         self.heard: dict[str, tuple[float, float]] = {}
+        self.shortcut = Shortcut()
         # How far each file was in the store at a version, for want of a processor that says more.
         self.stored: tuple[str, tuple[SourceStatus, ...]] = ("", ())
         self.counted: tuple[float, int] | None = (
@@ -87,6 +89,19 @@ class InfluxDBReader:
         await reading
         answer.add(bytes(piece))
         return answer.tables()
+
+    async def run_influxql(self, text: str) -> Any:
+        """What the server answers to statements about the bucket that never expires, as it says it.
+
+        Raises StoreUnavailable, and StoreError where it does not answer them.
+        """
+        if self._client is None:
+            self._client = _client(self._address, self._timeout_seconds)
+        query = {**database_of(self.meta_bucket), "q": text, "epoch": "ns"}
+        with errors_translated(self._address):
+            return await self._client.api_client.call_api(  # type: ignore[no-untyped-call]
+                "/query", "GET", query_params=list(query.items()), response_type="object"
+            )
 
     def close(self) -> None:
         self.loop.end(self._close_client)

@@ -1,4 +1,4 @@
-"""Statistics from InfluxDB: totals computed by the server, windows from the points of their requests."""
+"""Statistics from InfluxDB: totals computed by the server, windows, paths and statuses from the points."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import polars as pl
 from tailmetrics.errors import UnknownCustomer
 from tailmetrics.stats import (
     MAX_WINDOWS,
+    Breakdown,
     BreakdownQuery,
     RequestsQuery,
     StatsAnswer,
@@ -20,6 +21,7 @@ from tailmetrics.stores.influxdb.flux import Asked
 from tailmetrics.stores.influxdb.points_read import all_requests, edges, failed, far_requests, merged
 from tailmetrics.stores.influxdb.reader import InfluxDBReader
 from tailmetrics.stores.results import (
+    breakdown_of,
     check_storable,
     result_in_one_window,
     result_of_rows,
@@ -46,6 +48,24 @@ async def stats(reader: InfluxDBReader, query: StatsQuery) -> StatsAnswer:
     if not answer.summary.total_requests:
         await check_known(reader, query.customer_id)
     return answer
+
+
+async def breakdown(reader: InfluxDBReader, query: BreakdownQuery) -> Breakdown:
+    """Raises UnknownCustomer and StoreUnavailable."""
+    asked = asked_of(reader, query)
+    statements = [
+        *flux.rows(asked, ["path"], ["_value", "status_code"], "path"),
+        *flux.far_rows(asked, ["path"]),
+    ]
+    found = await reader.run(flux.text_of(asked, statements), asked.params) if statements else {}
+    near = merged(found, "path", {"_value": pl.String(), "status_code": pl.Int16()}).rename(
+        {"_value": "path"}
+    )
+    rows = pl.concat([near, far_requests(found, asked).select("path", "status_code")])
+    if not rows.height:
+        await check_known(reader, query.customer_id)
+        return Breakdown()
+    return breakdown_of(query, rows)
 
 
 def asked_of(reader: InfluxDBReader, query: StatsQuery | BreakdownQuery | RequestsQuery) -> Asked:

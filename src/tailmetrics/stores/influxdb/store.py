@@ -31,7 +31,7 @@ from tailmetrics.stats import (
 )
 from tailmetrics.status import SourceStatus
 from tailmetrics.stores.base import COMMIT_LINES, READ_AHEAD, Changes, Note, asked
-from tailmetrics.stores.influxdb import counts_query, filtered_query, meta_queries, records_query, stats_query
+from tailmetrics.stores.influxdb import filtered_query, meta_queries, records_query, stats_query
 from tailmetrics.stores.influxdb.notes import InfluxDBNotes, names, note
 from tailmetrics.stores.influxdb.reader import InfluxDBReader
 from tailmetrics.stores.influxdb.server import CONNECT_SECONDS, Server
@@ -145,7 +145,7 @@ class InfluxDBStore:
             return await self._ask(lambda reader: filtered_query.breakdown(reader, query))
         if query.customer_id is None:
             return await self._ask(lambda _: answers.breakdown(self._reading(), query))
-        return await self._ask(lambda reader: counts_query.breakdown(reader, query))
+        return await self._ask(lambda reader: stats_query.breakdown(reader, query))
 
     async def customers(self, query: CustomersQuery) -> CustomersPage:
         if query.only != ALL_REQUESTS:

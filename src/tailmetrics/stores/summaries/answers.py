@@ -40,10 +40,19 @@ from tailmetrics.stores.results import (
     summary_of,
     trends_of,
 )
-from tailmetrics.stores.summaries.base import BlockKey, Summarized
-from tailmetrics.stores.summaries.block import TOTALS, Part, Unpacked, durations_in, names_in, unpacked
+from tailmetrics.stores.summaries.base import Summarized
+from tailmetrics.stores.summaries.block import (
+    Part,
+    Unpacked,
+    counts_in,
+    durations_in,
+    names_in,
+    unpacked,
+)
 from tailmetrics.stores.summaries.durations import Durations, joined, latencies_by, summed
-from tailmetrics.stores.summaries.manifest import ALWAYS, BlockRef, State, united, within
+from tailmetrics.stores.summaries.manifest import ALWAYS, State, united, within
+from tailmetrics.stores.summaries.numbers import Numbered, added_up
+from tailmetrics.stores.summaries.parts import chosen, coded, mixed, packed_parts, part_of, portions
 from tailmetrics.stores.summaries.plan import Cells, Chosen, Plan, planned
 from tailmetrics.stores.windowing import (
     Span,
@@ -123,15 +132,19 @@ async def customers(store: Summarized, query: CustomersQuery) -> CustomersPage:
     state = await store.state()
     # Latencies have the same cells.
     plan = planned(state, "customers", *_bounds(query.start, query.end))
-    rows = await _read(store.requests(plan.spans, None), ["customer_id", "status_code", "duration"])
-    counts = await _counts(store, plan, "customers", ["customer_id", "status_code"], rows)
+    rows, packed, of_latencies = await asyncio.gather(
+        _read(store.requests(plan.spans, None), ["customer_id", "status_code", "duration"]),
+        packed_parts(store, plan, "customers"),
+        packed_parts(store, plan, "latencies"),
+    )
+    counts = await _counts(packed, plan, ["customer_id", "status_code"], rows)
     totals = _totals(counts, "customer_id", query.failures).filter(listed(query))
     by_latency = query.sort in _LATENCIES or query.limit > MAX_PAGE
     page = totals if by_latency else ranked(totals, query).slice(offset, query.limit)
     wanted = None if by_latency and not query.search else page["customer_id"]
     if not page.height:
         return CustomersPage((), totals.height, None)
-    found = await _latencies(store, plan, wanted, rows)
+    found = await _latencies(store, plan, of_latencies, wanted, rows)
     page = page.join(found, on="customer_id", how="left", maintain_order="left")
     if by_latency:
         page = ranked(page, query).slice(offset, query.limit)
@@ -144,7 +157,10 @@ async def breakdown(store: Summarized, query: BreakdownQuery) -> Breakdown:
     state = await store.state()
     plan = planned(state, "paths", *_bounds(query.start, query.end))
     keys = ["path", "status_code"]
-    counts = await _counts(store, plan, "paths", keys, await _read(store.paths(plan.spans), keys))
+    rows, packed = await asyncio.gather(
+        _read(store.paths(plan.spans), keys), packed_parts(store, plan, "paths")
+    )
+    counts = await _counts(packed, plan, keys, rows)
     paths = _totals(counts, "path", query.failures).sort("requests", "path", descending=[True, False])
     statuses = counts.group_by("status_code").agg(_COUNT.alias("requests")).sort("status_code")
     failed = FAILURE_RULES[query.failures]
@@ -175,9 +191,13 @@ async def by_part(store: Summarized, query: TrendsQuery | CountsQuery) -> pl.Dat
     stretch = {"stretch": (pl.col("time") - start) // length} if length else {}
     begins = {"time": (pl.col("time") - start) // length * length + start} if length else {}
     read = [*keys[:2], *(["time"] if length else [])]
-    rows = await _read(store.requests(plan.spans, ids), read, **begins)
+    rows, packed = await asyncio.gather(
+        _read(store.requests(plan.spans, ids), read, **begins),
+        # With times of their own requests have to be told apart by cells.
+        packed_parts(store, plan, "customers", in_cells=bool(stretch)),
+    )
     wanted = None if ids is None else pl.Series(ids)
-    found = await _counts(store, plan, "customers", keys, rows, wanted=wanted, **stretch)
+    found = await _counts(packed, plan, keys, rows, wanted=wanted, **stretch)
     failed = pl.when(FAILURE_RULES[query.failures](pl.col("status_code"))).then("count").otherwise(0)
     part = pl.col("stretch") if length else pl.lit(0, pl.Int64)
     return found.with_columns(part.alias("part"), failed.alias("failed"))
@@ -221,14 +241,15 @@ async def _series(
         return same
 
     def in_windows(frame: pl.DataFrame) -> pl.DataFrame:
-        return frame.with_columns(window=windows(frame["time"].to_numpy()))
+        window = pl.Series("window", windows(frame["time"].to_numpy()))
+        return pl.DataFrame([window, *frame])
 
     def reduced(counts: pl.DataFrame, durations: Durations) -> tuple[pl.DataFrame, Durations]:
-        counted = in_windows(counts).group_by("window", "status_code").agg(_COUNT)
-        timed = Durations(in_windows(durations.frame), durations.unit)
-        if 2 * timed.frame["window"].n_unique() <= timed.frame["time"].n_unique():
-            return counted, summed(timed, ["window"])
-        return counted, Durations(timed.frame.drop("time"), timed.unit)
+        counted = added_up(in_windows(counts), ["window", "status_code"])
+        timed = in_windows(durations.frame)
+        if 2 * timed["window"].n_unique() <= timed["time"].n_unique():
+            return counted, Durations(added_up(timed, ["window", "value"]), durations.unit)
+        return counted, Durations(timed.drop("time"), durations.unit)
 
     def of_block(part: Unpacked, cells: Times | None) -> tuple[pl.DataFrame, Durations]:
         return reduced(
@@ -244,9 +265,8 @@ async def _series(
 
 
 async def _counts(
-    store: Summarized,
+    packed: Sequence[bytes],
     plan: Plan,
-    part: Part,
     keys: Sequence[str],
     rows: Sequence[pl.DataFrame],
     *,
@@ -255,27 +275,32 @@ async def _counts(
 ) -> pl.DataFrame:
     """Requests by keys, the first of which is that of the part's names, from blocks and from rows."""
     name, *others = keys
-    ids = _Ids(wanted)
 
-    def by_keys(codes: Times, frame: pl.DataFrame) -> pl.DataFrame:
-        coded = frame.with_columns(code=codes, **columns).filter(pl.col("code") >= 0)
-        return coded.group_by("code", *others).agg(pl.col("count").cast(pl.Int64).sum())
+    def counts() -> pl.DataFrame:
+        ids = Numbered(wanted)
+        kinds = {"status_code": pl.Int16()}
+        found = [pl.DataFrame(schema={key: kinds.get(key, pl.Int64()) for key in ("code", *others, "count")})]
 
-    def of_block(unpacked: Unpacked, cells: Times | None) -> pl.DataFrame:
-        rows = chosen(unpacked.counts, cells)
-        return by_keys(ids.codes(unpacked.names)[rows["number"].to_numpy()], rows)
+        def add_up(frames: Sequence[pl.DataFrame]) -> None:
+            together = pl.concat(frames, how="vertical_relaxed").filter(pl.col("code") >= 0)
+            found.append(added_up(together.with_columns(**columns), ["code", *others]))
 
-    # With times of their own requests have to be told apart by cells.
-    parts = [part if columns else part_of(ref, cells, part) for ref, cells in plan.blocks]
-    found = await _of_blocks(store, parts, plan, of_block)
-    for frame in rows:
-        names = frame[name].unique()
-        found.append(by_keys(ids.codes(names)[_places(frame[name], names)], frame))
-    if not found:
-        kinds = {"customer_id": pl.String, "path": pl.String, "status_code": pl.Int16}
-        return pl.DataFrame(schema={key: kinds.get(key, pl.Int64) for key in (*keys, "count")})
-    together = pl.concat(found, how="vertical_relaxed").group_by("code", *others).agg(_COUNT)
-    return together.with_columns(ids.known.gather(together["code"]).alias(name)).drop("code")
+        for some in portions(plan.blocks, packed):
+            read = [counts_in(data, ref.start_us) for (ref, _), data in some]
+            numbers = ids.of([names for names, _ in read])
+            add_up(
+                [
+                    coded(chosen(rows, cells), codes, ("time", "status_code", "count"))
+                    for ((_, cells), _), (_, rows), codes in zip(some, read, numbers, strict=True)
+                ]
+            )
+        for frame in rows:
+            [codes] = ids.of([frame[name]])
+            add_up([frame.with_columns(code=codes)])
+        summed = added_up(pl.concat(found, how="vertical_relaxed"), ["code", *others])
+        return summed.with_columns(ids.known.gather(summed["code"]).alias(name)).drop("code")
+
+    return await asyncio.to_thread(counts)
 
 
 async def _read(
@@ -287,17 +312,20 @@ async def _read(
 
 
 async def _latencies(
-    store: Summarized, plan: Plan, wanted: pl.Series | None, rows: Sequence[pl.DataFrame]
+    store: Summarized,
+    plan: Plan,
+    packed: Sequence[bytes],
+    wanted: pl.Series | None,
+    rows: Sequence[pl.DataFrame],
 ) -> pl.DataFrame:
     """Columns `customer_id`, `average`, `median` and `p99`, of some customers or of all (None)."""
     refs = [ref for ref, _ in plan.blocks]
     named = await mixed(store, [(ref, part_of(ref, None, "customers")) for ref in refs])
-    parts = await mixed(store, [(ref, part_of(ref, cells, "latencies")) for ref, cells in plan.blocks])
 
     def latencies() -> pl.DataFrame:
         of_requests = [summed(_timed(frame), ["customer_id"]) for frame in rows]
         names = [names_in(data) for data in named]
-        blocks = list(zip(plan.blocks, names, parts, strict=True))
+        blocks = list(zip(plan.blocks, names, packed, strict=True))
         if wanted is not None:
             return _latencies_of(wanted, blocks, of_requests)
         # In passes, each of so many customers that their durations are in memory together.
@@ -317,69 +345,23 @@ def _latencies_of(
     of_requests: Sequence[Durations],
 ) -> pl.DataFrame:
     """The latencies of some customers."""
-    codes = {name: code for code, name in enumerate(ids)}
+    numbered = Numbered(ids)
     found: list[Durations] = []
-    for (ref, cells), names, data in blocks:
-        numbers = names.is_in(ids.implode()).arg_true().to_numpy().astype(np.int64)
+    for ((ref, cells), _, data), codes in zip(
+        blocks, numbered.of([names for _, names, _ in blocks]), strict=True
+    ):
+        numbers = np.flatnonzero(codes >= 0)
         if len(numbers):
-            part = durations_in(data, ref.start_us, None if len(numbers) == len(names) else numbers)
-            rows = chosen(part.frame, cells)
-            of_names = np.zeros(len(names), np.int64)
-            of_names[numbers] = [codes[name] for name in names.gather(numbers)]
-            code = pl.Series("code", of_names[rows["number"].to_numpy()])
-            found.append(Durations(pl.DataFrame([code, rows["value"], rows["count"]]), part.unit))
+            part = durations_in(data, ref.start_us, None if len(numbers) == len(codes) else numbers)
+            found.append(Durations(coded(chosen(part.frame, cells), codes, ("value", "count")), part.unit))
     for each in of_requests:
-        rows = each.frame.filter(pl.col("customer_id").is_in(ids.implode()))
-        code = pl.Series("code", [codes[name] for name in rows["customer_id"]], pl.Int64)
-        found.append(Durations(pl.DataFrame([code, rows["value"], rows["count"]]), each.unit))
+        [codes] = numbered.of([each.frame["customer_id"]])
+        rows = each.frame.with_columns(code=codes).filter(pl.col("code") >= 0)
+        found.append(Durations(rows.select("code", "value", "count"), each.unit))
     if not found:
         return pl.DataFrame(schema={"customer_id": pl.String, **dict.fromkeys(_LATENCIES, pl.Float64)})
     latencies = latencies_by(joined(found), "code")
     return latencies.select(ids.gather(latencies["code"]).alias("customer_id"), *_LATENCIES)
-
-
-def part_of(ref: BlockRef, cells: Times | None, part: Part) -> Part:
-    """The part of a block, or its totals where they are kept, and all cells count."""
-    totals = TOTALS.get(part)
-    return totals if totals is not None and cells is None and totals in ref.sizes else part
-
-
-async def mixed(store: Summarized, wanted: Sequence[tuple[BlockRef, Part]]) -> list[bytes]:
-    """One part of each block, of some another one than of others."""
-    found: dict[BlockKey, bytes] = {}
-    for part in dict.fromkeys(part for _, part in wanted):
-        refs = [ref for ref, each in wanted if each == part]
-        found |= {ref.key: data for ref, data in zip(refs, await store.parts(refs, part), strict=True)}
-    return [found[ref.key] for ref, _ in wanted]
-
-
-class _Ids:
-    """Numbers for names: those that are wanted, or all that come (None)."""
-
-    def __init__(self, wanted: pl.Series | None) -> None:
-        self._codes = {} if wanted is None else {name: code for code, name in enumerate(wanted)}
-        self._is_open = wanted is None
-
-    @property
-    def known(self) -> pl.Series:
-        """The names in the order of their numbers."""
-        return pl.Series(list(self._codes), dtype=pl.String)
-
-    def codes(self, names: pl.Series) -> Times:
-        """The numbers of names, -1 for those that are not wanted."""
-        known = self._codes
-        if self._is_open:
-            for name in names:
-                known.setdefault(name, len(known))
-        return np.array([known.get(name, -1) for name in names], np.int64)
-
-
-def _places(column: pl.Series, names: pl.Series) -> Times:
-    """Where each text of a column stands in `names`."""
-    places = pl.DataFrame({"name": names, "place": pl.int_range(len(names), dtype=pl.Int64, eager=True)})
-    texts = column.alias("name").to_frame()
-    found: Times = texts.join(places, on="name", how="left", maintain_order="left")["place"].to_numpy()
-    return found
 
 
 async def _of_blocks(
@@ -395,10 +377,6 @@ async def _of_blocks(
         ]
 
     return await asyncio.to_thread(make)
-
-
-def chosen(frame: pl.DataFrame, cells: Times | None) -> pl.DataFrame:
-    return frame if cells is None else frame.filter(pl.col("time").is_in(pl.Series(cells).implode()))
 
 
 def _timed(requests: pl.DataFrame) -> Durations:

@@ -171,17 +171,18 @@ def packed(tables: Tables, start_us: int) -> dict[Part, bytes]:
 
 def unpacked(data: bytes, start_us: int) -> Unpacked:
     """A part from its bytes."""
-    _, (names, counts, *_) = _blobs(data)
-    return Unpacked(
-        pl.read_ipc_stream(names).to_series(),
-        _absolute(pl.read_ipc_stream(counts), start_us),
-        durations_in(data, start_us),
-    )
+    return Unpacked(*counts_in(data, start_us), durations_in(data, start_us))
 
 
 def names_in(data: bytes) -> pl.Series:
     """The names in a part, from its bytes."""
     return pl.read_ipc_stream(_blobs(data)[1][0]).to_series()
+
+
+def counts_in(data: bytes, start_us: int) -> tuple[pl.Series, pl.DataFrame]:
+    """The names in a part and its counts, from its bytes."""
+    _, (names, counts, *_) = _blobs(data)
+    return pl.read_ipc_stream(names).to_series(), _absolute(pl.read_ipc_stream(counts), start_us)
 
 
 def durations_in(data: bytes, start_us: int, numbers: Numbers | None = None) -> Durations:

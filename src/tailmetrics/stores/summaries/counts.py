@@ -10,16 +10,10 @@ import polars as pl
 
 from tailmetrics.stats import CountsQuery
 from tailmetrics.stores.base import COUNTS_SCHEMA
-from tailmetrics.stores.summaries.answers import (
-    asked_ids,
-    by_part,
-    chosen,
-    mixed,
-    part_of,
-    planned_in_parts,
-)
+from tailmetrics.stores.summaries.answers import asked_ids, by_part, planned_in_parts
 from tailmetrics.stores.summaries.base import Summarized
 from tailmetrics.stores.summaries.block import durations_in, names_in
+from tailmetrics.stores.summaries.parts import chosen, mixed, part_of
 from tailmetrics.stores.summaries.plan import Chosen
 from tailmetrics.windows import to_us
 

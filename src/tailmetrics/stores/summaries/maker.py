@@ -254,19 +254,17 @@ class Maker:
     async def _without_gaps(self, state: State) -> State:
         """The state without what is stale before the first request and after the last one of what is stale.
 
-        Looked up only for stretches so long that going through them day by day would take long.
+        Looked up only for stretches so long that going through them day by day would take long, and for times
+        of which there are no blocks: each question would look there.
         """
         stale = state.stale
         low, high = self._store.block_span
         living = within(stale, max(low, state.oldest_us), high)
         long = [span for span in living if span[1] - span[0] > _LONG_US]
-        if not long or not self._is_gap:
+        beyond = [*within(stale, ALWAYS[0], low), *within(stale, high, ALWAYS[1])]
+        if not (long or beyond) or not self._is_gap:
             return state
-        edges = await self._store.edges(long)
-        first, last = (
-            (0, 0) if edges is None else (edges[0] // DAY_US * DAY_US, edges[1] // DAY_US * DAY_US + DAY_US)
-        )
-        nothing = [part for span in long for part in without([span], [(first, last)])]
+        nothing = united([*await self._empty(long), *await self._empty(beyond)])
         # A block whose requests have all been deleted goes, too; one of which some are left is made anew.
         blocks = tuple(ref for ref in state.manifest.blocks if not _covered(ref, nothing))
         nothing = without(nothing, [(ref.start_us, ref.end_us) for ref in blocks])
@@ -275,6 +273,13 @@ class Maker:
         return replace(
             state, manifest=replace(state.manifest, blocks=blocks, stale=left, included=state.included)
         )
+
+    async def _empty(self, spans: Sequence[Span]) -> list[Span]:
+        """What of spans is on other days than the first and the last request in them, and those between."""
+        edges = await self._store.edges(spans) if spans else None
+        if edges is None:
+            return list(spans)
+        return without(spans, [(edges[0] // DAY_US * DAY_US, edges[1] // DAY_US * DAY_US + DAY_US)])
 
     async def _made(self, work: Work) -> tuple[BlockRef | None, dict[Part, bytes]]:
         """The block, None where it has no request, and its parts."""
