@@ -40,15 +40,11 @@ NEEDS = {
 
 # Whose tests have a mark all together; they are not even imported by a run that leaves the mark out.
 MARKED = {
-    ROOT
-    / "tests"
-    / "api"
-    / "http"
-    / "test_openapi_answers.py": "slow",  # whose cases take seconds to be collected
-    ROOT / "tests" / "browser": "browser",
-    ROOT / "tests" / "faults": "slow",  # here and below processes are started, one after the other
-    ROOT / "tests" / "integration": "slow",
-    ROOT / "tests" / "stack": "slow",
+    ROOT / "tests/api/http/test_openapi_answers.py": "slow",  # whose cases take seconds to be collected
+    ROOT / "tests/browser": "browser",
+    ROOT / "tests/faults": "slow",  # here and below processes are started, one after the other
+    ROOT / "tests/integration": "slow",
+    ROOT / "tests/stack": "slow",
 }
 
 # The contract once more: of DuckDB in its way of writing a bulk, of PostgreSQL with blocks made of all.
@@ -69,6 +65,11 @@ def pytest_collection() -> Iterator[None]:
     gc.enable()
     gc.freeze()
     return result
+
+
+def pytest_unconfigure() -> None:
+    # Or some libraries complain at the end about objects of theirs that are left.
+    gc.unfreeze()
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
