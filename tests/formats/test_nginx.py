@@ -223,6 +223,10 @@ def test_two_decimals_are_the_gzip_ratio_and_no_duration(end: str) -> None:
     assert record(COMBINED + end)[4] is None
 
 
+def test_a_request_time_that_is_unknown_is_not_that_of_the_servers_behind() -> None:
+    assert record(f'{COMBINED} rt=- urt="-" 0.005')[4] is None
+
+
 @pytest.mark.parametrize("end", [" 0.25", ' "0.25"', ' "-" 0.25'])
 def test_two_decimals_below_one_are_no_ratio(end: str) -> None:
     assert record(COMBINED + end)[4] == 0.25

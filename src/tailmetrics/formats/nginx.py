@@ -147,8 +147,8 @@ def _odd_duration(trailer: pl.Series, unit: str) -> pl.Series:
     return pl.select(
         pl.coalesce(
             trailer.str.extract(_NAMED_TIME),
-            _of_request(bare.str.extract_all(rf" {decimal}(?: |\z)"), unit),
             trailer.str.extract(_NAMED_UNKNOWN),
+            _of_request(bare.str.extract_all(rf" {decimal}(?: |\z)"), unit),
             pl.when(numbers.list.len() > 0).then(numbers.list.join(" ")),
             pl.when(bare == "").then(_of_request(trailer.str.extract_all(rf' "{dotted}"'), unit)),
             pl.when(~lone.is_in(["-", ".", "p"]) & ~lone.str.contains(_RATIO)).then(lone),
