@@ -11,6 +11,8 @@ if [ "${1:-}" = --fast ]; then
 fi
 
 prepare_environment test
+# The tests and what they start would be compiled anew in every process.
+unset PYTHONDONTWRITEBYTECODE
 
 step() {
     local tool=$1

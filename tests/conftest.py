@@ -106,6 +106,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def pytest_sessionfinish() -> None:
+    gc.unfreeze()
     servers.stop_all()
 
 

@@ -43,6 +43,7 @@ url_env = "TEAM_WEBHOOK"
 """
 
 OBJECTIVE = '[[objective]]\nname = "shop"\ntarget = 99.9\n'
+RECEIVER = '[[receiver]]\nname = "ops"\n'
 
 
 @pytest.fixture(autouse=True)
@@ -259,6 +260,39 @@ def test_a_secret_in_an_address_is_refused_and_not_shown(url: str) -> None:
     (problem,) = problems(f'[[receiver]]\nname = "team"\nkind = "webhook"\nurl = "{url}"')
     assert problem.startswith("line 4: receiver 'team': url: found '***', expected ")
     assert "s3cret" not in problem
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (f'{OBJECTIVE}paths = [""]', "line 4: objective 'shop': paths.0: found '', expected "),
+        (
+            f'{OBJECTIVE}exclude_paths = ["/a", ""]',
+            "line 4: objective 'shop': exclude_paths.1: found '', expected ",
+        ),
+        (f'{RECEIVER}kind = "webhook"\nurl_env = ""', "line 4: receiver 'ops': url_env: found '', expected "),
+        (
+            f'{RECEIVER}kind = "webhook"\nurl_file = ""',
+            "line 4: receiver 'ops': url_file: found '', expected ",
+        ),
+        (
+            f'{RECEIVER}kind = "webhook"\nurl = "https://a/"\ntemplate = ""',
+            "line 5: receiver 'ops': template: found '', expected ",
+        ),
+        (
+            f'{RECEIVER}kind = "command"\ncommand = [""]',
+            "line 4: receiver 'ops': command: found '' as the program, expected a program and its arguments",
+        ),
+    ],
+)
+def test_an_empty_text_that_names_nothing_is_refused(text: str, problem: str) -> None:
+    (found,) = problems(text)
+    assert found.startswith(problem)
+
+
+def test_an_argument_of_a_command_may_be_empty() -> None:
+    (receiver,) = read(f'{RECEIVER}kind = "command"\ncommand = ["tell", ""]').receivers
+    assert receiver.command == ("tell", "")
 
 
 def test_every_wrong_thing_is_told_at_once_from_the_first_line_on() -> None:

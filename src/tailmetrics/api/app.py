@@ -56,6 +56,7 @@ _ROUTERS = (
     badge.router,
     session.router,
     status_pages.router,
+    load_routes.router,
 )
 
 
@@ -93,7 +94,7 @@ def create_app(
         metrics=metrics,
         access=services.access,
     )
-    for router in (*_ROUTERS, load_routes.load_router()):
+    for router in _ROUTERS:
         app.include_router(router)
     live_routes.install(app, services)
     app.include_router(pages.router)

@@ -109,7 +109,8 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
 Moment = Annotated[datetime, BeforeValidator(_no_number), AfterValidator(_with_zone)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 MailAddress = Annotated[str, AfterValidator(_mail_address)]
-Globs = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
+Text = Annotated[str, Field(min_length=1)]
+Globs = Annotated[tuple[Text, ...], Field(min_length=1)]
 
 
 class Table(BaseModel):
@@ -131,8 +132,8 @@ class Objective(Table):
     kind: Literal["availability", "latency"] = "availability"
     failures: Failures = "4xx+5xx"
     limit_seconds: Positive | None = None
-    paths: tuple[str, ...] = ()
-    exclude_paths: tuple[str, ...] = ()
+    paths: tuple[Text, ...] = ()
+    exclude_paths: tuple[Text, ...] = ()
     target: Annotated[float, Field(strict=True), AfterValidator(_target)]
     period: Annotated[str, AfterValidator(_period)] = "30d"
     timezone: TimeZone = Field(default="UTC", validate_default=True)
@@ -263,17 +264,17 @@ class Receiver(Table):
     kind: Literal["alertmanager", "webhook", "email", "command"]
     severities: tuple[Severity, ...] = Field(default=("page", "ticket"), min_length=1)
     url: HttpUrl | None = None
-    url_env: str | None = None
-    url_file: str | None = None
-    header_env: str | None = None  # a whole header, such as "Authorization: Bearer …"
-    header_file: str | None = None
-    template: str | None = None  # of the webhook: json, slack (Mattermost too), teams, or a file
-    smtp_host: str | None = None
+    url_env: Text | None = None
+    url_file: Text | None = None
+    header_env: Text | None = None  # a whole header, such as "Authorization: Bearer …"
+    header_file: Text | None = None
+    template: Text | None = None  # of the webhook: json, slack (Mattermost too), teams, or a file
+    smtp_host: Text | None = None
     smtp_port: int = Field(default=587, ge=1, le=65_535, strict=True)
     smtp_security: Literal["starttls", "tls", "none"] = "starttls"
-    smtp_user: str | None = None
-    password_env: str | None = None
-    password_file: str | None = None
+    smtp_user: Text | None = None
+    password_env: Text | None = None
+    password_file: Text | None = None
     sender: MailAddress | None = None
     recipients: tuple[MailAddress, ...] = ()
     command: tuple[str, ...] = ()
@@ -287,6 +288,8 @@ class Receiver(Table):
         for key, expected in _NEEDED.items():
             if self.kind in _KEYS_OF_KINDS[key.partition("_")[0]] and not getattr(self, key):
                 raise ValueError(f"{key}: found none, expected {expected}, as the kind is {self.kind}")
+        if self.command and not self.command[0]:
+            raise ValueError(f"command: found '' as the program, expected {_NEEDED['command']}")
         return self
 
     @model_validator(mode="after")

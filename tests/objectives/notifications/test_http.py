@@ -121,6 +121,13 @@ def test_a_secret_that_is_none_is_told_and_not_shown(
     )
 
 
+@pytest.mark.parametrize("path", ["", "/", "/api/v2/alerts"])
+def test_the_query_of_an_alertmanagers_address_stays_behind_its_path(hook: Hook, path: str) -> None:
+    receiver = Receiver(name="am", kind="alertmanager", url=f"{hook.url}{path}?tenant=a/b&dry")
+    assert with_client(lambda client: http.post_alerts(client, receiver, [])).kind == "delivered"
+    assert hook.posts[0].path == "/notify/api/v2/alerts?tenant=a/b&dry"
+
+
 def test_alerts_go_to_the_api_of_an_alertmanager_whose_address_may_have_a_path(hook: Hook) -> None:
     receiver = Receiver(name="am", kind="alertmanager", url=f"{hook.url}/")
     told = [http.alertmanager_alert(make_alert(), "https://metrics.example.com", NOW)]

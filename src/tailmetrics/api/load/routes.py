@@ -30,6 +30,7 @@ from tailmetrics.tailing.discovery import find_files
 from tailmetrics.telemetry.log import EventLog
 
 log = EventLog()
+router = APIRouter(tags=["logs"])
 
 _FORM_SCHEMA = {
     "type": "object",
@@ -45,52 +46,36 @@ _FORM_SCHEMA = {
 }
 
 
-def load_router() -> APIRouter:
-    """The routes for loads."""
-    router = APIRouter(tags=["logs"])
-    router.add_api_route(
-        "/load",
-        load,
-        methods=["POST"],
-        summary="Load a finished log",
-        operation_id="load",
-        status_code=202,
-        dependencies=[Depends(only_parameters_of(LoadParameters))],
-        responses={
-            200: {"model": Loaded, "description": "With `wait`: every line is in the store."},
-            202: {
-                "model": LoadState,
-                "description": "A job was begun, which `Location` leads to.",
-                "headers": {"Location": {"schema": {"type": "string"}, "description": "The job."}},
-            },
-            **problem_responses(400, 404, 413, 415, 422, 503, 507),
+@router.post(
+    "/load",
+    summary="Load a finished log",
+    operation_id="load",
+    status_code=202,
+    dependencies=[Depends(only_parameters_of(LoadParameters))],
+    responses={
+        200: {"model": Loaded, "description": "With `wait`: every line is in the store."},
+        202: {
+            "model": LoadState,
+            "description": "A job was begun, which `Location` leads to.",
+            "headers": {"Location": {"schema": {"type": "string"}, "description": "The job."}},
         },
-        openapi_extra={
-            "requestBody": {
-                "required": False,
-                "description": "The log itself, also compressed, or a form with it as a file; without a "
-                "body the files of LOG_FILE_PATH and LOG_SOURCES are loaded.",
-                "content": {
-                    "text/plain": {
-                        "schema": {"type": "string"},
-                        "example": "2024-11-06 06:33:33 cust_40 /api/v1/resource1 400 0.316\n",
-                    },
-                    FORM_TYPE: {"schema": _FORM_SCHEMA},
+        **problem_responses(400, 404, 413, 415, 422, 503, 507),
+    },
+    openapi_extra={
+        "requestBody": {
+            "required": False,
+            "description": "The log itself, also compressed, or a form with it as a file; without a "
+            "body the files of LOG_FILE_PATH and LOG_SOURCES are loaded.",
+            "content": {
+                "text/plain": {
+                    "schema": {"type": "string"},
+                    "example": "2024-11-06 06:33:33 cust_40 /api/v1/resource1 400 0.316\n",
                 },
-            }
-        },
-    )
-    router.add_api_route(
-        "/load/{job}",
-        load_state,
-        methods=["GET"],
-        summary="How far a load is",
-        operation_id="load_state",
-        responses={200: {"model": LoadState}, **problem_responses(404, 422)},
-    )
-    return router
-
-
+                FORM_TYPE: {"schema": _FORM_SCHEMA},
+            },
+        }
+    },
+)
 async def load(
     request: Request, parameters: Annotated[LoadParameters, Query()], services: Context
 ) -> Response:
@@ -117,6 +102,12 @@ async def load(
     return response
 
 
+@router.get(
+    "/load/{job}",
+    summary="How far a load is",
+    operation_id="load_state",
+    responses={200: {"model": LoadState}, **problem_responses(404, 422)},
+)
 async def load_state(
     job: Annotated[str, PathParameter(description="What POST /load answered with as `job`.", max_length=64)],
     services: Context,

@@ -91,8 +91,10 @@ async def _post(
         hidden += [None if receiver.url else url, header]
         if header is not None:
             headers = {**headers, **_header(header)}
+        url, mark, query = url.partition("?")
         if not url.endswith(path):
             url = url.rstrip("/") + path
+        url += mark + query
         return await asyncio.wait_for(_answer(client, url, body, headers, hidden), TIMEOUT_SECONDS)
     except NotificationError as error:
         return Outcome("failed", str(error))
