@@ -67,7 +67,7 @@ from tailmetrics.windows import DAY_US, Grid, from_us, to_us
 _Result = TypeVar("_Result")
 
 _COUNT = pl.col("count").sum()
-_ROWS_A_PASS = 2_000_000  # of durations, in memory together
+_ROWS_A_PASS = 1_000_000  # of durations, in memory together
 _LATENCIES = ("average", "median", "p99")
 
 
