@@ -83,6 +83,8 @@ class Memory:
     commits: int = 0
     touched: list[tuple[Span, ...]] = field(default_factory=list)  # by each commit
     notes: dict[str, Note] = field(default_factory=dict)
+    # Of whoever writes: several stores may be open on it, as several processes are on a server.
+    lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
 
 class InMemoryStore:
@@ -107,7 +109,6 @@ class InMemoryStore:
         self.before_read = before_read
         self._memory = Memory() if memory is None else memory
         self._max_rejects_kept = max_rejects_kept
-        self._lock = threading.Lock()
         self._closed = False
 
     def sources(self, node_id: str | None) -> Sequence[Source]:
@@ -121,7 +122,7 @@ class InMemoryStore:
         return self._open().sources[source.source_id]
 
     def register_all(self, sources: Sequence[Source]) -> None:
-        with self._lock:
+        with self._memory.lock:
             memory, now = self._open(), datetime.now(timezone.utc)
             for source in sources:
                 since = source.followed_since or now
@@ -137,7 +138,7 @@ class InMemoryStore:
 
     def write(self, batches: Sequence[Batch]) -> None:
         self.before_write(batches)
-        with self._lock:
+        with self._memory.lock:
             memory, now = self._open(), datetime.now(timezone.utc)
             moved = _sources_after(batches, memory.sources, now)
             try:
@@ -158,7 +159,7 @@ class InMemoryStore:
             memory.touched.append(spans_touched([batch.parsed.records["timestamp"] for batch in batches]))
 
     def forget(self, source_ids: Sequence[str], *, with_records: bool = False) -> int:
-        with self._lock:
+        with self._memory.lock:
             memory = self._open()
             staying = {reject.source_id for _, reject in memory.rejects}
             if not with_records:
