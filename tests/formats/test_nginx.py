@@ -218,22 +218,24 @@ def test_a_line_that_ends_early_behind_its_status_is_a_record(cut: str) -> None:
     assert record(COMBINED.removesuffix(cut))[1:5] == ("bob", "/a/b", 200, None)
 
 
-@pytest.mark.parametrize("end", [" 1.45", ' "1.45"', ' "-" 1.45', ' "-" "1.45"', " -"])
-def test_two_decimals_are_the_gzip_ratio_and_no_duration(end: str) -> None:
+@pytest.mark.parametrize("end", [' "1.45"', ' "0.98"', ' "-" "1.45"', " -"])
+def test_two_decimals_in_quotes_are_the_gzip_ratio_and_no_duration(end: str) -> None:
     assert record(COMBINED + end)[4] is None
+
+
+@pytest.mark.parametrize(
+    ("end", "duration"), [(" 0.25", 0.25), (" 1.45", 1.45), (' "-" 0.25', 0.25), (' "-" 1.45', 1.45)]
+)
+def test_two_decimals_alone_are_a_duration_below_one_and_above(end: str, duration: float) -> None:
+    assert record(COMBINED + end)[4] == duration
 
 
 def test_a_request_time_that_is_unknown_is_not_that_of_the_servers_behind() -> None:
     assert record(f'{COMBINED} rt=- urt="-" 0.005')[4] is None
 
 
-@pytest.mark.parametrize("end", [" 0.25", ' "0.25"', ' "-" 0.25'])
-def test_two_decimals_below_one_are_no_ratio(end: str) -> None:
-    assert record(COMBINED + end)[4] == 0.25
-
-
 def test_two_decimals_are_a_duration_where_its_unit_is_set() -> None:
-    assert record(f"{COMBINED} 1.45", log_duration_unit="s")[4] == 1.45
+    assert record(f'{COMBINED} "1.45"', log_duration_unit="s")[4] == 1.45
 
 
 def test_the_request_time_is_found_behind_the_gzip_ratio() -> None:

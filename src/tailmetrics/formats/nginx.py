@@ -44,9 +44,10 @@ _TRAILER = rf"\A [^ ]*(?: {_QUOTED} {_QUOTED})?((?:{_WORD})*)\z"
 _WITH_NAME = rf'(?: [^ "]+:)? [^ "]*{_QUOTED}'
 _UNIT = "[mnuµ]?s"
 _DOTTED = r"(?:[0-9]+\.[0-9]*|\.[0-9]+)"
-# 1.00 and more with two decimals is nginx's $gzip_ratio: its times have three, those of other servers more.
+# Two decimals are nginx's $gzip_ratio in quotes, as its documentation logs it, and from 1.00 on beside other
+# words: its times have three, those of other servers more.
+_NO_RATIO_IN_QUOTES = r"[0-9]*\.(?:[0-9]?|[0-9]{3,})"
 _NO_RATIO = r"(?:[0-9]+\.(?:[0-9]?|[0-9]{3,})|0*\.[0-9]+)"
-_RATIO = r"\A[0-9]*\.[0-9]{2}\z"
 _NAMED_TIME = rf'\A(?:{_WORD})*? (?:rt|request_time)[=: ]"?([0-9][^ "]*)'
 _NAMED_UNKNOWN = rf'\A(?:{_WORD})*? (?:rt|request_time)="?([^ "]+)'
 _SLACK_SECONDS = 0.0015  # by which rounding may make the time of servers behind longer than the request's
@@ -129,7 +130,7 @@ def _duration(rest: pl.Series, unit: str) -> pl.Series:
     """
     trailer = rest.str.extract(_TRAILER)
     trailer = trailer.set(trailer == "", None)
-    only = trailer.str.extract(rf"\A ({_DOTTED if unit else _NO_RATIO})\z")
+    only = trailer.str.extract(rf"\A ({_DOTTED})\z")
     return or_else(only, trailer, lambda text: _odd_duration(text, unit))
 
 
@@ -140,7 +141,7 @@ def _odd_duration(trailer: pl.Series, unit: str) -> pl.Series:
         .str.replace(rf"([0-9]) ({_UNIT})( |\z)", "$1$2$3")
         .str.replace_all(" ", "  ", literal=True)
     )
-    dotted = _DOTTED if unit else _NO_RATIO
+    dotted, in_quotes = (_DOTTED, _DOTTED) if unit else (_NO_RATIO, _NO_RATIO_IN_QUOTES)
     decimal = rf"(?:(?:{_DOTTED}|[0-9]+)(?:[eE][0-9+-]*(?:{_UNIT})?|{_UNIT})|{dotted})"
     lone = bare.str.extract(r"\A  ([^ =]+)\z")
     numbers = bare.str.extract_all(r" [0-9]+(?: |\z)").list.eval(pl.element().str.strip_chars(" "))
@@ -150,8 +151,8 @@ def _odd_duration(trailer: pl.Series, unit: str) -> pl.Series:
             trailer.str.extract(_NAMED_UNKNOWN),
             _of_request(bare.str.extract_all(rf" {decimal}(?: |\z)"), unit),
             pl.when(numbers.list.len() > 0).then(numbers.list.join(" ")),
-            pl.when(bare == "").then(_of_request(trailer.str.extract_all(rf' "{dotted}"'), unit)),
-            pl.when(~lone.is_in(["-", ".", "p"]) & ~lone.str.contains(_RATIO)).then(lone),
+            pl.when(bare == "").then(_of_request(trailer.str.extract_all(rf' "{in_quotes}"'), unit)),
+            pl.when(~lone.is_in(["-", ".", "p"])).then(lone),
         ).replace("-", None)
     ).to_series()
 

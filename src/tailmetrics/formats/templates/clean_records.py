@@ -137,15 +137,15 @@ class CleanRecords:
             proven &= (ends - begins <= WORD) | ~decimals(words, np.full_like(ends, WORD))[1]
             fits &= _have_dot(words, ends - begins)
             if not field.unit:
-                fits &= (values < 1) | ~_have_two_decimals(spans, ends)
+                fits &= ~_have_two_decimals(spans, ends)
         else:
             proven &= fits
             if not field.unit:
-                proven &= (values < 1) | ~_have_two_decimals(spans, ends)
                 whole = np.flatnonzero(values == np.floor(values))
                 proven[whole] &= _have_dot(words[whole], (ends - begins)[whole])
         if self._behind is not None:
             proven &= _is_no_more(spans, spans.fields[self._behind.name], values)
+            proven &= (values < 1) | ~_have_two_decimals(spans, ends)
         scale = PER_SECOND[self._rules.unit]
         scaled: Doubles = values if scale == 1 else values / scale
         duration = pl.Series(scaled)
