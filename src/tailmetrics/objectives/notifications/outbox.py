@@ -14,7 +14,7 @@ from tailmetrics.objectives.alerts.alert import Alert, AlertKind, AlertState
 from tailmetrics.objectives.definitions import Receiver, Severity
 
 MOST_LISTED: Final = 10  # alerts of an entry; of the others only the number is kept
-MOST_WAITING: Final = 50  # entries of a receiver; then changes go into entries that wait already
+MOST_WAITING: Final = 200  # entries of a receiver; then changes go into entries that wait already
 GIVEN_UP_AFTER: Final = timedelta(days=3)
 _LEAST_ATTEMPTS = 5  # before that, as the days may be those for which a machine was off
 _FAILED_RETRY = (timedelta(seconds=5), timedelta(minutes=5))  # the first, and the longest
