@@ -19,10 +19,10 @@ _COLLECT = """
 import json
 import sys
 import pytest
-from tests.conftest import _used_by
 
 class Listing:
     def pytest_collection_finish(self, session):
+        from tests.conftest import _used_by  # which pytest has imported by now, after its plugins
         for item in session.items:
             marks = {mark.name for mark in item.iter_markers()}
             print("collected", json.dumps([item.originalname, sorted(marks), sorted(_used_by(item))]))
