@@ -126,7 +126,7 @@ def spans_touched(times: Sequence[pl.Series]) -> tuple[Span, ...]:
 
 
 def _distinct(numbers: Times) -> Times:
-    """Each of some numbers once, in order; lines are often of the minute of the line before, or of any minute."""
+    """Each of some numbers once, in order; most are like the one before, or all are near each other."""
     numbers = numbers[np.append(True, numbers[1:] != numbers[:-1])]
     low, high = numbers.min(), numbers.max()
     if high - low > _MOST_MARKED * len(numbers):
