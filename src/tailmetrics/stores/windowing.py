@@ -15,6 +15,7 @@ import polars as pl
 
 from tailmetrics.errors import QueryError
 from tailmetrics.stats import MAX_FILLED_WINDOWS, MAX_WINDOWS, StatsQuery
+from tailmetrics.stores.distinct import distinct, spread
 from tailmetrics.windows import DAY_US, Grid, Piece, count_windows, suitable_every, to_us
 
 Times = npt.NDArray[np.int64]
@@ -28,7 +29,7 @@ STRETCH_US = 366 * DAY_US
 _LONG_US = 20 * STRETCH_US
 _TOUCHED_US = (60_000_000, 3_600_000_000, DAY_US)  # a minute, an hour, a day
 _MOST_SPANS = 500  # of one commit, beyond which times are told in longer stretches
-_MOST_MARKED = 16  # times as many bytes as numbers: to mark them is a tenth of sorting them
+_MOST_MARKED = 16  # times as many bytes as there are numbers
 
 
 def short_spans(query: StatsQuery, edges: Span | None) -> list[Span] | None:
@@ -128,13 +129,7 @@ def spans_touched(times: Sequence[pl.Series]) -> tuple[Span, ...]:
 def _distinct(numbers: Times) -> Times:
     """Each of some numbers once, in order; most are like the one before, or all are near each other."""
     numbers = numbers[np.append(True, numbers[1:] != numbers[:-1])]
-    low, high = numbers.min(), numbers.max()
-    if high - low > _MOST_MARKED * len(numbers):
-        return np.unique(numbers)
-    marked = np.zeros(high - low + 1, np.bool_)
-    marked[numbers - low] = True
-    found: Times = np.flatnonzero(marked) + low
-    return found
+    return np.unique(numbers) if spread(numbers) > _MOST_MARKED * len(numbers) else distinct(numbers)
 
 
 def window_starts(times: Times, grid: Grid) -> Times:

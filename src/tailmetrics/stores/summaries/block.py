@@ -16,7 +16,8 @@ from typing import Any, Final, Literal
 import numpy as np
 import polars as pl
 
-from tailmetrics.stores.summaries.durations import Durations, Numbers, joined, summed
+from tailmetrics.stores.distinct import Numbers
+from tailmetrics.stores.summaries.durations import Durations, joined, summed
 
 MINUTE_US: Final = 60_000_000
 HOUR_US: Final = 60 * MINUTE_US

@@ -10,12 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from tailmetrics.stores.distinct import Numbers, ranked, spread
+
 _UNITS = (1_000, 1_000_000)  # logs write milliseconds or microseconds
 _NO_UNIT = 0
 _MOST_SECONDS = 2**53 / 1_000_000  # beyond which floats do not tell microseconds apart
 _DENSE_CELLS = 4_000_000
 
-Numbers = npt.NDArray[np.int64]
 Seconds = npt.NDArray[np.float64]
 
 # Of each key how many durations it has, and their sum; in the order of keys, then of values, the sum of the
@@ -103,14 +104,11 @@ def latencies_by(durations: Durations, key: str) -> pl.DataFrame:
 def _coded(column: pl.Series) -> tuple[pl.Series, Numbers]:
     """The keys that there are, in order, and the place of each row's among them."""
     codes = column.to_numpy().astype(np.int64, copy=False)
-    low, high = (int(codes.min()), int(codes.max())) if len(codes) else (0, 0)
-    if high - low > len(codes):
+    if spread(codes) > len(codes):
         keys = column.unique().sort()
         return keys, np.searchsorted(keys.to_numpy(), codes)
-    is_there = np.zeros(high - low + 1 if len(codes) else 0, np.bool_)
-    is_there[codes - low] = True
-    found = pl.Series(column.name, np.flatnonzero(is_there) + low, pl.Int64).cast(column.dtype)
-    return found, codes if not low and is_there.all() else (np.cumsum(is_there) - 1)[codes - low]
+    values, places = ranked(codes)
+    return pl.Series(column.name, values, pl.Int64).cast(column.dtype), places
 
 
 def _counted(codes: Numbers, keys: int, values: Any, most: int, counts: Numbers) -> _InOrder:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
-from tailmetrics.stores.summaries.durations import Numbers
+from tailmetrics.stores.distinct import Numbers, ranked, spread
 
 _MOST_CELLS = 4_000_000  # of sums that are kept for each combination of keys that there may be
 _WIDEST = 1_000_000  # from the least to the greatest value of a key that is looked up by a table
@@ -47,8 +47,8 @@ def added_up(rows: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
     if len(ranks) < len(found) or not 0 < cells <= _MOST_CELLS:
         return rows.group_by(keys).agg(pl.col("count").cast(pl.Int64).sum())
     places = np.zeros(rows.height, np.int64)
-    for values, ranked in ranks:
-        places = places * len(values) + ranked
+    for values, of_rows in ranks:
+        places = places * len(values) + of_rows
     # Nothing has to be hashed or sorted: a tenth of the time of grouping.
     sums = np.bincount(places, rows["count"].to_numpy(), cells)
     at = np.flatnonzero(sums)
@@ -67,13 +67,10 @@ def _ranked(column: pl.Series) -> tuple[Numbers, Numbers] | None:
     if not column.dtype.is_integer():
         return None
     values = column.to_numpy().astype(np.int64)
-    low, high = (int(values.min()), int(values.max())) if len(values) else (0, -1)
-    if high - low < _WIDEST:
-        is_there = np.zeros(high - low + 1, np.bool_)
-        is_there[values - low] = True
-        return np.flatnonzero(is_there) + low, (np.cumsum(is_there) - 1)[values - low]
+    if spread(values) < _WIDEST:
+        return ranked(values)
     changes = np.flatnonzero(np.diff(values)) + 1  # of times, which follow each other
     if len(changes) > _MOST_CHANGES:
         return None
-    kinds, ranked = np.unique(values[np.append(0, changes)], return_inverse=True)
-    return kinds, np.repeat(ranked, np.diff(np.concatenate(([0], changes, [len(values)]))))
+    kinds, places = np.unique(values[np.append(0, changes)], return_inverse=True)
+    return kinds, np.repeat(places, np.diff(np.concatenate(([0], changes, [len(values)]))))
