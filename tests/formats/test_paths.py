@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 from tailmetrics.errors import FormatError
-from tailmetrics.formats.paths import PathRules, customer_regex, target_of
+from tailmetrics.formats.paths import PathRules, customer_regex, without_method
 
 
 def kept(path: str, *patterns: str, keep_query: bool = False) -> str:
@@ -86,5 +86,5 @@ def test_what_is_excluded_is_told_by_path_and_agent(exclude: tuple[str, ...], ex
 
 def test_a_request_line_is_what_it_asks_for_and_any_other_path_stays() -> None:
     paths = ["GET /a b?c HTTP/1.1", "M-SEARCH * HTTP/1.1", "/x HTTP/1.1", "get /a HTTP/1.1", "GET /a", None]
-    found = target_of(pl.Series(paths)).to_list()
+    found = without_method(pl.Series(paths)).to_list()
     assert found == ["/a b?c", "*", "/x HTTP/1.1", "get /a HTTP/1.1", "GET /a", None]

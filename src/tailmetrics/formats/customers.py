@@ -12,17 +12,21 @@ from tailmetrics.formats.paths import customer_regex
 
 # What fields begin with that no line has, but what carried it: a message of Kafka, or an envelope.
 _OF_CARRIERS = ("kafka:", "envelope:")
-# What logs write for nobody; Apache writes quotes for who gave an empty name.
-_FIRST = r"\A([^,]*)"
-NOBODY: Final = (*MISSING, '""')
-
-
 _FORWARDED = re.compile(r"x[_-]forwarded[_-]for(?:\}i)?\Z", re.IGNORECASE)  # as servers name the header
+_FIRST_OF_LIST = r"\A([^,]*)"
+# What logs write for nobody; Apache writes quotes for who gave an empty name.
+_NOBODY: Final = (*MISSING, '""')
 
 
 def is_forwarded(name: str) -> bool:
     """Whether a field holds the addresses that a request came by, of which the first is the client's."""
     return _FORWARDED.search(name) is not None
+
+
+def named_by(text: pl.Expr, *, is_list: bool) -> pl.Expr:
+    """Who a field says that it is, the first where it `is_list`; null where it says nobody."""
+    name = text.str.extract(_FIRST_OF_LIST) if is_list else text
+    return pl.when(~name.is_in(_NOBODY)).then(name)
 
 
 def is_told(name: str) -> bool:
@@ -46,7 +50,6 @@ def chosen(fields: pl.DataFrame, preference: tuple[str, ...]) -> pl.Series:
         if name.startswith("/"):
             choices.append(pl.col("path").str.extract(customer_regex(name), 1))
         elif name in fields.columns:
-            field = pl.col(name).str.extract(_FIRST, 1) if is_forwarded(name) else pl.col(name)
-            choices.append(pl.when(~field.is_in(NOBODY)).then(field))
+            choices.append(named_by(pl.col(name), is_list=is_forwarded(name)))
     customer = pl.coalesce(*choices, pl.lit(None, pl.String())).alias("customer_id")
     return fields.with_columns(customer)["customer_id"]

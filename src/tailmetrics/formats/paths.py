@@ -81,7 +81,7 @@ class PathRules:
         return pl.select(result).to_series()
 
 
-def target_of(path: pl.Series) -> pl.Series:
+def without_method(path: pl.Series) -> pl.Series:
     """What is asked for, of paths that are whole request lines; other paths as they are."""
     places = path.str.contains(_PROTOCOL, literal=True).fill_null(value=False).arg_true()
     if places.is_empty():

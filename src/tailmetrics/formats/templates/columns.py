@@ -9,7 +9,7 @@ from typing import Final
 import polars as pl
 
 from tailmetrics.errors import FormatError
-from tailmetrics.formats.customers import NOBODY, is_told
+from tailmetrics.formats.customers import is_told, named_by
 from tailmetrics.formats.fields import PROBLEM, RAW_SCHEMA
 from tailmetrics.formats.rules import Rules
 from tailmetrics.formats.templates.template import Field, Kind, Role, Template
@@ -63,13 +63,7 @@ def extract_by(template: Template, rules: Rules) -> Extract:
 
 def _first_told(fields: Sequence[Field]) -> pl.Expr:
     """The first that is there; of a list, as X-Forwarded-For is one, its first."""
-    texts = []
-    for field in fields:
-        text = pl.col(field.name)
-        if field.has_addresses:
-            text = text.str.extract(r"\A([^,]*)")
-        texts.append(pl.when(~text.is_in(NOBODY)).then(text))
-    return pl.coalesce(texts)
+    return pl.coalesce([named_by(pl.col(field.name), is_list=field.has_addresses) for field in fields])
 
 
 def target_of(text: pl.Series, role: Role | None) -> pl.Series:
