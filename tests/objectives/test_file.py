@@ -265,7 +265,10 @@ def test_a_secret_in_an_address_is_refused_and_not_shown(url: str) -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        (f'{OBJECTIVE}paths = [""]', "line 4: objective 'shop': paths.0: found '', expected "),
+        (
+            f'{OBJECTIVE}paths = [""]',
+            "line 4: objective 'shop': paths.0: found '', expected a string with at least 1 character",
+        ),
         (
             f'{OBJECTIVE}exclude_paths = ["/a", ""]',
             "line 4: objective 'shop': exclude_paths.1: found '', expected ",

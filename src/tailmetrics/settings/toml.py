@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ else:
     import tomli as tomllib
 
 _MAX_BYTES = 1024 * 1024  # which take a third of a second
+_HOW_LONG = re.compile(r"^(string|tuple|list) should have ")  # as pydantic begins it
 
 
 def read_toml(setting: str, file: str) -> tuple[Mapping[str, Any], str]:
@@ -47,6 +49,7 @@ def sentence_of(problem: Any, key: str, known: Iterable[str], missing: str) -> s
     if problem["type"] == "tuple_type":
         reason = "a list such as ['a', 'b']"
     expected = (reason[0].lower() + reason[1:]).removeprefix("input should be ")
+    expected = _HOW_LONG.sub(r"a \1 with ", expected)
     return f"{key}: found {masked(repr(problem['input']))}, expected {expected}"
 
 
