@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from tailmetrics.stores.base import Changes
 from tailmetrics.stores.sql.schema import journal, store
 from tailmetrics.stores.summaries.manifest import spans_of_text
+from tailmetrics.stores.windowing import Span
 
 if TYPE_CHECKING:
     from tailmetrics.stores.sql.queries import Queries
 
+Fetch = Callable[[Any], Awaitable[Sequence[Any]]]
+
 
 async def changes(queries: Queries, mark: str | None) -> Changes:
-    """A mark is the number of a commit, with the store that it is of.
-
-    The journal loses its oldest entries, a minute or longer after a manifest included them: nobody knows any
-    more when there is none up to the first commit behind the mark.
-    """
+    """A mark is the number of a commit, with the store that it is of."""
     [(store_id, commits)] = await queries.fetch(sa.select(store.c.store_id, store.c.commits))
     now = f"{store_id}-{commits}"
     if mark == now:
@@ -27,10 +27,17 @@ async def changes(queries: Queries, mark: str | None) -> Changes:
     before, _, number = (mark or "").rpartition("-")
     if before != store_id or not number.isdecimal() or int(number) > commits:
         return Changes(now, None)
-    place = int(number)
-    oldest = (await queries.fetch(sa.select(sa.func.min(journal.c.place))))[0][0]
+    return Changes(now, await touched_since(queries.fetch, int(number)))
+
+
+async def touched_since(fetch: Fetch, place: int) -> tuple[Span, ...] | None:
+    """What commits behind one touched; None where the journal has lost some of it.
+
+    It loses its oldest entries, a minute or longer after a manifest included them: nobody knows any more when
+    there is none up to the first commit behind the place.
+    """
+    oldest = (await fetch(sa.select(sa.func.min(journal.c.place))))[0][0]
     if oldest is None or oldest > place + 1:
-        return Changes(now, None)
+        return None
     touched = sa.select(journal.c.spans).where(journal.c.place > place).order_by(journal.c.place)
-    spans = [span for (text,) in await queries.fetch(touched) for span in spans_of_text(text)]
-    return Changes(now, tuple(spans))
+    return tuple(span for (text,) in await fetch(touched) for span in spans_of_text(text))

@@ -15,7 +15,7 @@ from tailmetrics.stores.results import FAILURE_RULES, can_be_stored
 from tailmetrics.stores.sql.aggregates import us
 from tailmetrics.stores.sql.filtering import is_selected
 from tailmetrics.stores.sql.schema import records
-from tailmetrics.stores.sql.summaries import selected
+from tailmetrics.stores.sql.selected import selected
 from tailmetrics.stores.summaries.block import HOUR_US
 from tailmetrics.windows import to_us
 

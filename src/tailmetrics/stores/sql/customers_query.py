@@ -13,7 +13,7 @@ from tailmetrics.stores.results import can_be_stored, customers_page, listed, ra
 from tailmetrics.stores.sql.aggregates import aggregates_of, counts_of
 from tailmetrics.stores.sql.filtering import is_selected
 from tailmetrics.stores.sql.schema import records
-from tailmetrics.stores.sql.summaries import selected
+from tailmetrics.stores.sql.selected import selected
 from tailmetrics.stores.summaries.manifest import ALWAYS
 from tailmetrics.windows import to_us
 

@@ -48,6 +48,7 @@ from tailmetrics.stores.results import (
 )
 from tailmetrics.stores.sql import counts_query, customers_query, filtering
 from tailmetrics.stores.sql.aggregates import aggregates_of, counts_of, failed_of, us, window_key
+from tailmetrics.stores.sql.recent import RecentRequests
 from tailmetrics.stores.sql.schema import customers, records, rejects, reports, sources, store
 from tailmetrics.stores.sql.summaries import SqlSummarized
 from tailmetrics.stores.sql.writer import source_of
@@ -74,9 +75,9 @@ _FEW_CUSTOMERS = 1000
 class Queries:
     """The queries over one connection, all answered from the state after the same commit."""
 
-    def __init__(self, connection: AsyncConnection, cache: BlockCache) -> None:
+    def __init__(self, connection: AsyncConnection, cache: BlockCache, recent: RecentRequests) -> None:
         self._connection = connection
-        self._summaries = Reading(SqlSummarized(lambda: contextlib.nullcontext(connection)), cache)
+        self._summaries = Reading(SqlSummarized(lambda: contextlib.nullcontext(connection), recent), cache)
         self.is_postgresql = connection.dialect.name == "postgresql"
 
     async def stats(self, query: StatsQuery) -> StatsAnswer:

@@ -25,6 +25,7 @@ from tailmetrics.stores.sql import notes, records_query, schema
 from tailmetrics.stores.sql.changes import changes
 from tailmetrics.stores.sql.dialect import Database, errors_translated, parameters_refused
 from tailmetrics.stores.sql.queries import Queries
+from tailmetrics.stores.sql.recent import RecentRequests
 from tailmetrics.stores.sql.summaries import SqlSummaries
 from tailmetrics.stores.sql.writer import SqlWriter
 from tailmetrics.stores.summaries.maker import Making
@@ -65,6 +66,7 @@ class SqlStore(ServerStore):
         self._closed = False
         self._summaries = SqlSummaries(self._reading, self._engine, self._database)
         self._cache = BlockCache()
+        self._recent = RecentRequests()
         self._loop = LoopThread("sql-queries", self._database.name)
         self._making = Making(self._loop, self._summaries)
         try:
@@ -174,7 +176,7 @@ class SqlStore(ServerStore):
     async def _run(self, query: Callable[[Queries], Coroutine[Any, Any, _Result]]) -> _Result:
         async with self._reading() as connection:
             driver = (await connection.get_raw_connection()).driver_connection
-            work = asyncio.ensure_future(query(Queries(connection, self._cache)))
+            work = asyncio.ensure_future(query(Queries(connection, self._cache, self._recent)))
             try:
                 await asyncio.wait({work}, timeout=self._timeout_seconds)
                 if work.done():
