@@ -26,9 +26,9 @@ REFRESH_SECONDS = 10.0  # ranges move with the clock, also while nothing is comm
 
 # A view rests so many times as long as it takes to compute, and longer when there are many. Some of its rest
 # it may take later: commits that come now and then are to show at once on a busy machine, too.
-_REST = 4
+_REST = 3
 _REST_OF_EACH_VIEW = 2
-_OWED_SECONDS = 1.0
+_OWED_SECONDS = 1.5
 _REFRESH_REST = 300  # times as long as computing took, while nothing is committed
 _COMPUTED_AT_ONCE = 2
 
