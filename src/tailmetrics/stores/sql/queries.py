@@ -76,7 +76,7 @@ class Queries:
     """The queries over one connection, all answered from the state after the same commit."""
 
     def __init__(self, connection: AsyncConnection, cache: BlockCache, recent: RecentRequests) -> None:
-        self._connection = connection
+        self.connection = connection
         self._summaries = Reading(SqlSummarized(lambda: contextlib.nullcontext(connection), recent), cache)
         self.is_postgresql = connection.dialect.name == "postgresql"
 
@@ -99,7 +99,7 @@ class Queries:
     async def customers(self, query: CustomersQuery) -> CustomersPage:
         """Raises QueryError for a wrong cursor."""
         if query.only != ALL_REQUESTS:
-            return await customers_query.customers(self._connection, query)
+            return await customers_query.customers(self.connection, query)
         return await answers.customers(self._summaries, query)
 
     async def breakdown(self, query: BreakdownQuery) -> Breakdown:
@@ -134,7 +134,7 @@ class Queries:
     async def counts(self, query: CountsQuery) -> pl.DataFrame:
         if counts_query.is_in_blocks(query):
             return await summary_counts.counts(self._summaries, query)
-        return await counts_query.counts(self._connection, query)
+        return await counts_query.counts(self.connection, query)
 
     async def span(self) -> tuple[datetime, datetime] | None:
         return await answers.span(self._summaries)
@@ -199,7 +199,7 @@ class Queries:
 
     async def fetch(self, statement: Any) -> Sequence[Any]:
         """All rows that a statement gives."""
-        rows: Sequence[Any] = (await self._connection.execute(statement)).all()
+        rows: Sequence[Any] = (await self.connection.execute(statement)).all()
         return rows
 
     def _aggregates(
@@ -209,7 +209,7 @@ class Queries:
 
     def is_selected(self, only: RequestFilter) -> sa.ColumnElement[bool]:
         """A condition for what a filter selects."""
-        return filtering.is_selected(only, self._connection.dialect)
+        return filtering.is_selected(only, self.connection.dialect)
 
     async def selected(self, query: StatsQuery | BreakdownQuery | RequestsQuery) -> sa.ColumnElement[bool]:
         """A condition for the requests that a query is about. Raises UnknownCustomer."""
@@ -307,7 +307,7 @@ class Queries:
         self, where: sa.ColumnElement[bool], query: BreakdownQuery
     ) -> tuple[tuple[PathCount, ...], int]:
         key: sa.ColumnElement[Any] = records.c.path
-        if self._connection.dialect.name in {"mysql", "mariadb"}:
+        if self.connection.dialect.name in {"mysql", "mariadb"}:
             key = sa.func.md5(key)  # they group by sorting, and sort by the first KiB only
         matching = (
             sa.select(key.label("key"), records.c.path, failed_of(query.failures))

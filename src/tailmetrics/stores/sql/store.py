@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import threading
 import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import polars as pl
@@ -40,6 +42,14 @@ _POOL_SAYS_SECONDS = 0.5
 _STOP_SECONDS = 2.0  # for a statement that was told to end
 
 
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """The connection of a snapshot, whose questions take turns."""
+
+    queries: Queries
+    turn: asyncio.Lock
+
+
 class SqlStore(ServerStore):
     """A Store in a database.
 
@@ -69,6 +79,7 @@ class SqlStore(ServerStore):
         self._recent = RecentRequests()
         self._loop = LoopThread("sql-queries", self._database.name)
         self._making = Making(self._loop, self._summaries)
+        self._held: _Held | None = None
         try:
             self._prepare()
         except StoreUnavailable:
@@ -102,6 +113,17 @@ class SqlStore(ServerStore):
         return await asyncio.to_thread(
             self._write, lambda _: notes.keep_note(self._engine, name, text, version)
         )
+
+    @contextlib.asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[SqlStore]:
+        self.check_present()
+        async with contextlib.AsyncExitStack() as stack:
+            inside = contextlib.AsyncExitStack()
+            stack.push_async_callback(lambda: self._in_loop(inside.aclose()))
+            connection = await self._in_loop(inside.enter_async_context(self._reading()))
+            pinned = copy.copy(self)
+            pinned._held = _Held(self._queries(connection), asyncio.Lock())
+            yield pinned
 
     async def status(self) -> StoreStatus:
         self.check_present()
@@ -165,7 +187,10 @@ class SqlStore(ServerStore):
 
     async def _ask(self, query: Callable[[Queries], Coroutine[Any, Any, _Result]]) -> _Result:
         """The result of a query; it is stopped when its time is over or nobody waits for it any more."""
-        running = self._loop.run(self._run(query))
+        return await self._in_loop(self._run(query))
+
+    async def _in_loop(self, work: Coroutine[Any, Any, _Result]) -> _Result:
+        running = self._loop.run(work)
         try:
             return await asyncio.wrap_future(running)
         except asyncio.CancelledError:
@@ -174,17 +199,30 @@ class SqlStore(ServerStore):
             raise
 
     async def _run(self, query: Callable[[Queries], Coroutine[Any, Any, _Result]]) -> _Result:
+        if self._held is not None:
+            async with self._held.turn:
+                with errors_translated(self._database):
+                    return await self._answer(self._held.queries, query)
         async with self._reading() as connection:
-            driver = (await connection.get_raw_connection()).driver_connection
-            work = asyncio.ensure_future(query(Queries(connection, self._cache, self._recent)))
-            try:
-                await asyncio.wait({work}, timeout=self._timeout_seconds)
-                if work.done():
-                    return work.result()
-                raise took_too_long(self._timeout_seconds)
-            finally:
-                if not work.done():
-                    await self._stop(work, connection.engine, driver)
+            return await self._answer(self._queries(connection), query)
+
+    def _queries(self, connection: AsyncConnection) -> Queries:
+        return Queries(connection, self._cache, self._recent)
+
+    async def _answer(
+        self, queries: Queries, query: Callable[[Queries], Coroutine[Any, Any, _Result]]
+    ) -> _Result:
+        connection = queries.connection
+        driver = (await connection.get_raw_connection()).driver_connection
+        work = asyncio.ensure_future(query(queries))
+        try:
+            await asyncio.wait({work}, timeout=self._timeout_seconds)
+            if work.done():
+                return work.result()
+            raise took_too_long(self._timeout_seconds)
+        finally:
+            if not work.done():
+                await self._stop(work, connection.engine, driver)
 
     @contextlib.asynccontextmanager
     async def _reading(self) -> AsyncIterator[AsyncConnection]:

@@ -247,7 +247,7 @@ async def _series(
     def reduced(counts: pl.DataFrame, durations: Durations) -> tuple[pl.DataFrame, Durations]:
         counted = added_up(in_windows(counts), ["window", "status_code"])
         timed = in_windows(durations.frame)
-        if 2 * timed["window"].n_unique() <= timed["time"].n_unique():
+        if 2 * _stretches(timed["window"]) <= _stretches(timed["time"]):
             return counted, Durations(added_up(timed, ["window", "value"]), durations.unit)
         return counted, Durations(timed.drop("time"), durations.unit)
 
@@ -383,6 +383,11 @@ def _timed(requests: pl.DataFrame) -> Durations:
     """The durations of requests that have one."""
     timed = requests.filter(pl.col("duration").is_not_null()).rename({"duration": "value"})
     return Durations.of(timed)
+
+
+def _stretches(column: pl.Series) -> int:
+    """How many values there are, each counted again where it comes back; most columns are in order."""
+    return int(np.count_nonzero(np.diff(column.to_numpy()))) + 1
 
 
 def _together(found: Sequence[tuple[pl.DataFrame, Durations]]) -> tuple[pl.DataFrame, Durations]:
