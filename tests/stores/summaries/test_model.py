@@ -362,7 +362,7 @@ class History:
             summary = expected_summary([row for row in rows if row[1] == customer_id], query.failures)
             if summary.total_requests >= query.min_requests:
                 expected[customer_id] = summary
-        page = self.answer(lambda store: answers.customers(store, query))
+        page = self.answer(lambda store: answers.customers(store, query, self.cache.sums))
         assert page.total == len(expected)
         assert len(page.customers) == min(query.limit, len(expected))
         for customer in page.customers:

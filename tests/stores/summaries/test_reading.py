@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import polars as pl
+
 from tailmetrics.stores.summaries.block import MINUTE, MINUTE_US, Part
+from tailmetrics.stores.summaries.durations import Durations
 from tailmetrics.stores.summaries.manifest import BlockRef, Manifest
-from tailmetrics.stores.summaries.reading import BlockCache, Reading
+from tailmetrics.stores.summaries.reading import BlockCache, KeptSums, Reading
 from tests.stores.summaries.fake import FakeKeeps, finished
 
 
@@ -68,3 +71,37 @@ def test_all_questions_of_a_reading_are_of_one_state() -> None:
     finished(store.keep_manifest(Manifest(7)))
     assert finished(reading.state()).manifest.number == 0
     assert finished(Reading(store, BlockCache()).state()).manifest.number == 7
+
+
+class Sums:
+    """Sums of so many rows as are asked for, of twice as many, and what was asked for."""
+
+    def __init__(self, most_rows: int) -> None:
+        self.kept = KeptSums(most_rows)
+        self.made: list[int] = []
+
+    def of(self, rows: int) -> int:
+        def make() -> Durations:
+            self.made.append(rows)
+            return Durations(pl.DataFrame({"code": 0, "value": [*range(rows)] * 2, "count": 1}), 1_000)
+
+        return self.kept.of(rows, make).frame.height
+
+
+def test_a_sum_is_made_once() -> None:
+    sums = Sums(10)
+    assert [sums.of(rows) for rows in (3, 4, 3)] == [3, 4, 3]
+    assert sums.made == [3, 4]
+
+
+def test_the_sum_that_was_asked_for_longest_ago_makes_room() -> None:
+    sums = Sums(10)
+    for rows in (3, 4, 3, 5, 3, 4):
+        sums.of(rows)
+    assert sums.made == [3, 4, 5, 4]
+
+
+def test_what_is_too_large_is_read_each_time_and_added_up_once() -> None:
+    sums = Sums(10)
+    assert [sums.of(rows) for rows in (3, 11, 11, 3)] == [3, 11, 22, 3]
+    assert sums.made == [3, 11, 11]

@@ -150,7 +150,7 @@ class InfluxDBStore:
     async def customers(self, query: CustomersQuery) -> CustomersPage:
         if query.only != ALL_REQUESTS:
             return await self._ask(lambda reader: filtered_query.customers(reader, query))
-        return await self._ask(lambda _: answers.customers(self._reading(), query))
+        return await self._ask(lambda _: answers.customers(self._reading(), query, self._cache.sums))
 
     async def trends(self, query: TrendsQuery) -> Sequence[Trend]:
         if query.only != ALL_REQUESTS:

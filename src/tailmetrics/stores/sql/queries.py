@@ -78,6 +78,7 @@ class Queries:
     def __init__(self, connection: AsyncConnection, cache: BlockCache, recent: RecentRequests) -> None:
         self.connection = connection
         self._summaries = Reading(SqlSummarized(lambda: contextlib.nullcontext(connection), recent), cache)
+        self._sums = cache.sums
         self.is_postgresql = connection.dialect.name == "postgresql"
 
     async def stats(self, query: StatsQuery) -> StatsAnswer:
@@ -100,7 +101,7 @@ class Queries:
         """Raises QueryError for a wrong cursor."""
         if query.only != ALL_REQUESTS:
             return await customers_query.customers(self.connection, query)
-        return await answers.customers(self._summaries, query)
+        return await answers.customers(self._summaries, query, self._sums)
 
     async def breakdown(self, query: BreakdownQuery) -> Breakdown:
         """Raises UnknownCustomer."""

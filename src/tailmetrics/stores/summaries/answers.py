@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from datetime import datetime
@@ -42,6 +43,7 @@ from tailmetrics.stores.results import (
 )
 from tailmetrics.stores.summaries.base import Summarized
 from tailmetrics.stores.summaries.block import (
+    DAY,
     Part,
     Unpacked,
     counts_in,
@@ -54,6 +56,7 @@ from tailmetrics.stores.summaries.manifest import ALWAYS, State, united, within
 from tailmetrics.stores.summaries.numbers import Numbered, added_up
 from tailmetrics.stores.summaries.parts import chosen, coded, mixed, packed_parts, part_of, portions
 from tailmetrics.stores.summaries.plan import Cells, Chosen, Plan, planned
+from tailmetrics.stores.summaries.reading import KeptSums
 from tailmetrics.stores.windowing import (
     Span,
     Times,
@@ -69,6 +72,10 @@ _Result = TypeVar("_Result")
 _COUNT = pl.col("count").sum()
 _ROWS_A_PASS = 1_000_000  # of durations, in memory together
 _LATENCIES = ("average", "median", "p99")
+
+_NONE = Durations(pl.DataFrame(schema={"code": pl.Int64, "value": pl.Int64, "count": pl.Int64}), 1_000)
+
+_Named = tuple[Chosen, pl.Series, bytes]  # a block with the names in it, and its part of latencies
 
 
 async def span_us(store: Summarized, state: State, within_us: Span = ALWAYS) -> Span | None:
@@ -124,7 +131,7 @@ async def stats(store: Summarized, query: StatsQuery) -> StatsAnswer | None:
     return await asyncio.to_thread(_in_windows, query, grid, counts, durations)
 
 
-async def customers(store: Summarized, query: CustomersQuery) -> CustomersPage:
+async def customers(store: Summarized, query: CustomersQuery, sums: KeptSums | None = None) -> CustomersPage:
     """Raises QueryError for a wrong cursor."""
     offset = place_of("customers", query.after, 0)
     if query.search and not can_be_stored(query.search):
@@ -144,7 +151,7 @@ async def customers(store: Summarized, query: CustomersQuery) -> CustomersPage:
     wanted = None if by_latency and not query.search else page["customer_id"]
     if not page.height:
         return CustomersPage((), totals.height, None)
-    found = await _latencies(store, plan, of_latencies, wanted, rows)
+    found = await _latencies(store, plan, of_latencies, wanted, rows, sums=sums)
     page = page.join(found, on="customer_id", how="left", maintain_order="left")
     if by_latency:
         page = ranked(page, query).slice(offset, query.limit)
@@ -317,6 +324,8 @@ async def _latencies(
     packed: Sequence[bytes],
     wanted: pl.Series | None,
     rows: Sequence[pl.DataFrame],
+    *,
+    sums: KeptSums | None,
 ) -> pl.DataFrame:
     """Columns `customer_id`, `average`, `median` and `p99`, of some customers or of all (None)."""
     refs = [ref for ref, _ in plan.blocks]
@@ -327,41 +336,52 @@ async def _latencies(
         names = [names_in(data) for data in named]
         blocks = list(zip(plan.blocks, names, packed, strict=True))
         if wanted is not None:
-            return _latencies_of(wanted, blocks, of_requests)
+            return _latencies_of(wanted, blocks, of_requests, sums)
         # In passes, each of so many customers that their durations are in memory together.
         of_all = [pl.Series(dtype=pl.String), *names, *(each.frame["customer_id"] for each in of_requests)]
         ids = pl.concat([series.alias("id") for series in of_all]).unique().sort()
         passes = max(1, sum(ref.records for ref in refs) // _ROWS_A_PASS)
         length = max(1, -(-len(ids) // passes))
         begins = range(0, max(1, len(ids)), length)
-        return pl.concat([_latencies_of(ids[low : low + length], blocks, of_requests) for low in begins])
+        return pl.concat(
+            [_latencies_of(ids[low : low + length], blocks, of_requests, sums) for low in begins]
+        )
 
     return await asyncio.to_thread(latencies)
 
 
 def _latencies_of(
-    ids: pl.Series,
-    blocks: Sequence[tuple[Chosen, pl.Series, bytes]],
-    of_requests: Sequence[Durations],
+    ids: pl.Series, blocks: Sequence[_Named], of_requests: Sequence[Durations], sums: KeptSums | None
 ) -> pl.DataFrame:
     """The latencies of some customers."""
-    numbered = Numbered(ids)
-    found: list[Durations] = []
-    for ((ref, cells), _, data), codes in zip(
-        blocks, numbered.of([names for _, names, _ in blocks]), strict=True
-    ):
-        numbers = np.flatnonzero(codes >= 0)
-        if len(numbers):
-            part = durations_in(data, ref.start_us, None if len(numbers) == len(codes) else numbers)
-            found.append(Durations(coded(chosen(part.frame, cells), codes, ("value", "count")), part.unit))
+    # Days that are over are asked for again and again, and are most of what there is to add up.
+    is_over = [sums is not None and ref.level is DAY and cells is None for (ref, cells), *_ in blocks]
+    over = list(itertools.compress(blocks, is_over))
+    found = _durations_of(ids, [block for block, is_in in zip(blocks, is_over, strict=True) if not is_in])
+    if sums is not None and over:
+        # With sizes, as BlockCache has them.
+        key = (tuple(ids), *((ref.key, len(data)) for (ref, _), _, data in over))
+        found.append(sums.of(key, lambda: joined([_NONE, *_durations_of(ids, over)])))
     for each in of_requests:
-        [codes] = numbered.of([each.frame["customer_id"]])
+        [codes] = Numbered(ids).of([each.frame["customer_id"]])
         rows = each.frame.with_columns(code=codes).filter(pl.col("code") >= 0)
         found.append(Durations(rows.select("code", "value", "count"), each.unit))
     if not found:
         return pl.DataFrame(schema={"customer_id": pl.String, **dict.fromkeys(_LATENCIES, pl.Float64)})
     latencies = latencies_by(joined(found), "code")
     return latencies.select(ids.gather(latencies["code"]).alias("customer_id"), *_LATENCIES)
+
+
+def _durations_of(ids: pl.Series, blocks: Sequence[_Named]) -> list[Durations]:
+    """The durations of customers in each block, by the place of a customer among them as `code`."""
+    found: list[Durations] = []
+    codes_of_blocks = Numbered(ids).of([names for _, names, _ in blocks])
+    for ((ref, cells), _, data), codes in zip(blocks, codes_of_blocks, strict=True):
+        numbers = np.flatnonzero(codes >= 0)
+        if len(numbers):
+            part = durations_in(data, ref.start_us, None if len(numbers) == len(codes) else numbers)
+            found.append(Durations(coded(chosen(part.frame, cells), codes, ("value", "count")), part.unit))
+    return found
 
 
 async def _of_blocks(

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Hashable, Sequence
 
 import polars as pl
 
 from tailmetrics.stores.summaries.base import BlockKey, Summarized
 from tailmetrics.stores.summaries.block import Part
+from tailmetrics.stores.summaries.durations import Durations, summed
 from tailmetrics.stores.summaries.manifest import BlockRef, State
 from tailmetrics.stores.windowing import Span
 
 _CACHE_BYTES = 32_000_000
+_MOST_ROWS = 300_000  # of some 20 bytes
+_MOST_SUMS = 100
 
 
 class BlockCache:
@@ -23,6 +27,7 @@ class BlockCache:
         self._bytes = 0
         # With sizes, as a generation may come again in the end.
         self._parts: OrderedDict[tuple[BlockKey, Part, int], bytes] = OrderedDict()
+        self.sums = KeptSums()
 
     def get(self, ref: BlockRef, part: Part) -> bytes | None:
         key = (ref.key, part, ref.sizes[part])
@@ -40,6 +45,37 @@ class BlockCache:
         while self._bytes > self._most_bytes:
             _, oldest = self._parts.popitem(last=False)
             self._bytes -= len(oldest)
+
+
+class KeptSums:
+    """Durations of several blocks added up, those that were asked for last; these blocks never change."""
+
+    def __init__(self, most_rows: int = _MOST_ROWS) -> None:
+        self._most_rows = most_rows
+        self._lock = threading.Lock()
+        self._sums: OrderedDict[Hashable, Durations | None] = OrderedDict()  # None for what is too large
+
+    def of(self, key: Hashable, read: Callable[[], Durations]) -> Durations:
+        """What is read, by `code`; added up, unless that is too large to be kept."""
+        with self._lock:
+            is_known = key in self._sums
+            if is_known:
+                self._sums.move_to_end(key)
+                kept = self._sums[key]
+                if kept is not None:
+                    return kept
+        durations = read()
+        if is_known:
+            return durations
+        made = summed(durations, ["code"])
+        with self._lock:
+            self._sums[key] = made if made.frame.height <= self._most_rows else None
+            while len(self._sums) > _MOST_SUMS or self._rows() > self._most_rows:
+                self._sums.popitem(last=False)
+        return made
+
+    def _rows(self) -> int:
+        return sum(each.frame.height for each in self._sums.values() if each is not None)
 
 
 class Reading:
