@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from datetime import datetime
@@ -70,7 +71,8 @@ from tailmetrics.windows import DAY_US, Grid, from_us, to_us
 _Result = TypeVar("_Result")
 
 _COUNT = pl.col("count").sum()
-_ROWS_A_PASS = 1_000_000  # of durations, in memory together
+_ROWS_A_PASS = 900_000  # of durations, in memory together
+_MOST_KEPT = 100  # customers, a page of them, whose sums stay in memory
 _LATENCIES = ("average", "median", "p99")
 
 _NONE = Durations(pl.DataFrame(schema={"code": pl.Int64, "value": pl.Int64, "count": pl.Int64}), 1_000)
@@ -335,17 +337,21 @@ async def _latencies(
         of_requests = [summed(_timed(frame), ["customer_id"]) for frame in rows]
         names = [names_in(data) for data in named]
         blocks = list(zip(plan.blocks, names, packed, strict=True))
-        if wanted is not None:
-            return _latencies_of(wanted, blocks, of_requests, sums)
+        if wanted is None:
+            all_names = [
+                pl.Series(dtype=pl.String),
+                *names,
+                *(each.frame["customer_id"] for each in of_requests),
+            ]
+            ids = pl.concat([series.alias("id") for series in all_names]).unique().sort()
+        else:
+            ids = wanted
         # In passes, each of so many customers that their durations are in memory together.
-        of_all = [pl.Series(dtype=pl.String), *names, *(each.frame["customer_id"] for each in of_requests)]
-        ids = pl.concat([series.alias("id") for series in of_all]).unique().sort()
-        passes = max(1, sum(ref.records for ref in refs) // _ROWS_A_PASS)
-        length = max(1, -(-len(ids) // passes))
-        begins = range(0, max(1, len(ids)), length)
-        return pl.concat(
-            [_latencies_of(ids[low : low + length], blocks, of_requests, sums) for low in begins]
-        )
+        share = len(ids) / max(1, len(ids), *map(len, names))
+        passes = max(1, math.ceil(share * sum(ref.records for ref in refs) / _ROWS_A_PASS))
+        length = max(1, math.ceil(len(ids) / passes))
+        some = (ids[low : low + length] for low in range(0, max(1, len(ids)), length))
+        return pl.concat([_latencies_of(each, blocks, of_requests, sums) for each in some])
 
     return await asyncio.to_thread(latencies)
 
@@ -354,8 +360,9 @@ def _latencies_of(
     ids: pl.Series, blocks: Sequence[_Named], of_requests: Sequence[Durations], sums: KeptSums | None
 ) -> pl.DataFrame:
     """The latencies of some customers."""
-    # Days that are over are asked for again and again, and are most of what there is to add up.
-    is_over = [sums is not None and ref.level is DAY and cells is None for (ref, cells), *_ in blocks]
+    # Days that are over are asked for again and again, and are most of what there is to add up for a page.
+    keeps = sums is not None and len(ids) <= _MOST_KEPT
+    is_over = [keeps and ref.level is DAY and cells is None for (ref, cells), *_ in blocks]
     over = list(itertools.compress(blocks, is_over))
     found = _durations_of(ids, [block for block, is_in in zip(blocks, is_over, strict=True) if not is_in])
     if sums is not None and over:
