@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tailmetrics.errors import StoreGone, StoreUnavailable
+from tailmetrics.errors import StoreGone, StoreUnavailable, UnknownCustomer
 from tailmetrics.ingest.load import load_files
 from tailmetrics.ingest.supervisor import Supervisor
 from tailmetrics.settings import Settings
-from tailmetrics.stats import StatsQuery
+from tailmetrics.stats import CustomersQuery, StatsQuery
 from tailmetrics.stores import Store, open_store
 from tailmetrics.telemetry.metrics import Metrics
 from tests import servers
-from tests.builders import batch_of, source_of
+from tests.builders import batch_of, moved, source_of
 from tests.integration.running import await_that, free_port
 from tests.paths import DATA
 from tests.stores.conftest import Ask
@@ -168,3 +170,49 @@ def test_a_load_ends_with_what_to_do_when_tables_are_gone(settings: Settings, st
     run(settings, "DROP VIEW daily_stats", "DROP TABLE records")
     with pytest.raises(StoreGone, match=r"removed.*; put them back"):
         load_files(settings, [DATA / "requests-10k.log"], lambda _: None)
+
+
+def test_questions_of_a_snapshot_see_the_state_after_one_commit(store: Store, ask: Ask[Any]) -> None:
+    first = batch_of(store.register(source_of()), ONE)
+    store.write([first])
+    query = StatsQuery(None, DAILY)
+
+    async def totals() -> list[int]:
+        async with store.snapshot() as queries:
+            before = await queries.stats(query)
+            await asyncio.to_thread(store.write, [batch_of(moved(source_of(), first), ONE)])
+            again, page = await asyncio.gather(queries.stats(query), queries.customers(CustomersQuery()))
+        after = await store.stats(query)
+        answers = [each.summary for each in (before, again, *page.customers, after)]
+        return [summary.total_requests for summary in answers]
+
+    assert ask(totals()) == [1, 1, 1, 2]
+
+
+def test_a_snapshot_gives_its_connection_back_whatever_becomes_of_it(store: Store, ask: Ask[Any]) -> None:
+    async def abandoned() -> None:
+        async with store.snapshot() as queries:
+            with suppress(UnknownCustomer):
+                await queries.stats(StatsQuery("nobody", DAILY))
+            await asyncio.sleep(60)
+
+    async def all_of_them() -> int:
+        for number in range(30):  # there are eight connections
+            task = asyncio.create_task(abandoned())
+            await asyncio.sleep(number / 1000)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        async with store.snapshot() as queries:
+            return (await queries.customers(CustomersQuery())).total
+
+    assert ask(all_of_them()) == 0
+
+
+def test_a_snapshot_of_a_store_that_was_closed_is_refused(store: Store, ask: Ask[Any]) -> None:
+    async def opened() -> None:
+        async with store.snapshot():
+            pass
+
+    store.close()
+    with pytest.raises(StoreUnavailable, match="closed"):
+        ask(opened())

@@ -50,9 +50,8 @@ class RecentRequests:
         self._lock = asyncio.Lock()
         self._store_id, self._commits = "", -1
         self._positions: dict[int, int] = {}
-        self._minutes: OrderedDict[int, pl.DataFrame] = (
-            OrderedDict()
-        )  # by their starts (us), used last at the end
+        # By their starts (us), those that were used last at the end.
+        self._minutes: OrderedDict[int, pl.DataFrame] = OrderedDict()
 
     async def requests(
         self, connection: AsyncConnection, spans: Sequence[Span], *, keeps: bool
@@ -165,7 +164,6 @@ def _by_minute(frames: Sequence[pl.DataFrame]) -> dict[int, pl.DataFrame]:
     if not frames:
         return {}
     minute = pl.col("time") // MINUTE_US * MINUTE_US
-    found = (
-        pl.concat(frames).with_columns(minute=minute).partition_by("minute", as_dict=True, include_key=False)
-    )
-    return {int(start): frame for (start,), frame in found.items()}
+    requests = pl.concat(frames).with_columns(minute=minute)
+    found = requests.partition_by("minute", as_dict=True, include_key=False)
+    return {start: frame for (start,), frame in found.items()}
