@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from tailmetrics.settings import Settings
+from tailmetrics.stores.sql.store import SqlStore
+from tailmetrics.stores.sql.summaries import SqlSummaries
 from tests import servers
 from tests.stores.conftest import BACKENDS
 from tests.stores.sql.database import SERVERS
@@ -20,3 +22,8 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
 @pytest.fixture(params=sorted(SERVERS))
 def server(request: pytest.FixtureRequest) -> servers.Server:
     return SERVERS[request.param]()
+
+
+@pytest.fixture
+def summaries(store: SqlStore) -> SqlSummaries:
+    return SqlSummaries(store._reading, store._engine, store._database)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import sqlalchemy as sa
 
 from tailmetrics.settings import Settings, load_settings
+from tailmetrics.stores.sql.store import SqlStore
 from tailmetrics.windows import parse_every
 from tests import servers
 from tests.builders import Record, at
@@ -24,6 +25,11 @@ TOLD_SECONDS = 5.0
 
 def settings_of(url: str, **changes: Any) -> Settings:
     return load_settings(None, store_url=url, **changes)
+
+
+def done(store: SqlStore, work: Coroutine[Any, Any, Any]) -> Any:
+    """What a coroutine gives in the loop of a store."""
+    return store._loop.run(work).result(60)
 
 
 def run(settings: Settings, *statements: str) -> list[Any]:

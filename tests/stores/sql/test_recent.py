@@ -22,7 +22,7 @@ from tailmetrics.stores.sql.store import SqlStore
 from tailmetrics.stores.summaries.reading import BlockCache
 from tests.builders import Record, batch_of, moved, source_of
 from tests.stores.conftest import Ask
-from tests.stores.sql.database import NOON, WHOLE, settings_of
+from tests.stores.sql.database import NOON, WHOLE, done, settings_of
 
 pytestmark = pytest.mark.servers
 
@@ -32,13 +32,6 @@ RANGES: list[tuple[datetime | None, datetime | None]] = [
     (NOON + timedelta(seconds=10), NOON + timedelta(seconds=50)),
     (NOON - timedelta(hours=9), NOON + timedelta(minutes=2)),
 ]
-
-
-@pytest.fixture
-def store(settings: Settings) -> Store:
-    opened = open_store(settings)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture
@@ -153,7 +146,7 @@ def test_a_question_of_an_older_state_has_its_own_answer(store: SqlStore) -> Non
             again = await older.customers(CustomersQuery())
         return [number(page) for page in (before, now, again)]
 
-    assert store._loop.run(asked()).result(60) == [10, 15, 10]
+    assert done(store, asked()) == [10, 15, 10]
 
 
 @pytest.mark.parametrize("limit", ["_MOST_MINUTES", "_MOST_REQUESTS", "_MOST_SOURCES", "_MOST_MOVED"])

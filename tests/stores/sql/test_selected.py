@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
 
 import polars as pl
 import pytest
 
-from tailmetrics.settings import Settings
-from tailmetrics.stores import Store, open_store
+from tailmetrics.stores import Store
 from tailmetrics.stores.sql import selected as module
 from tailmetrics.stores.sql.store import SqlStore
 from tailmetrics.stores.sql.summaries import SqlSummaries
@@ -19,7 +17,7 @@ from tailmetrics.stores.summaries.manifest import ALWAYS
 from tailmetrics.stores.windowing import Span
 from tailmetrics.windows import to_us
 from tests.builders import Record, batch_of, source_of
-from tests.stores.sql.database import NOON
+from tests.stores.sql.database import NOON, done
 
 NOON_US = to_us(NOON)
 SPANS = {
@@ -28,22 +26,6 @@ SPANS = {
     "before": [(ALWAYS[0], NOON_US)],
     "within": [(NOON_US + 1, NOON_US + 8 * HOUR_US)],
 }
-
-
-@pytest.fixture
-def store(settings: Settings) -> Store:
-    opened = open_store(settings)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def summaries(store: SqlStore) -> SqlSummaries:
-    return SqlSummaries(store._reading, store._engine, store._database)
-
-
-def done(store: SqlStore, work: Coroutine[Any, Any, Any]) -> Any:
-    return store._loop.run(work).result(60)
 
 
 def hourly(store: Store, number: int = 10) -> list[int]:

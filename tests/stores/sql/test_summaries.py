@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -11,7 +10,7 @@ import pytest
 
 from tailmetrics.settings import Settings
 from tailmetrics.stats import CustomersQuery, StatsQuery
-from tailmetrics.stores import Store, open_store
+from tailmetrics.stores import open_store
 from tailmetrics.stores.sql import summaries as module
 from tailmetrics.stores.sql.store import SqlStore
 from tailmetrics.stores.sql.summaries import SqlSummaries
@@ -20,26 +19,10 @@ from tailmetrics.stores.summaries.manifest import ALWAYS, BlockRef, Manifest
 from tailmetrics.windows import to_us
 from tests.builders import at, batch_of, moved, source_of
 from tests.stores.conftest import Ask
-from tests.stores.sql.database import DAILY, NOON, ONE, run, settings_of
+from tests.stores.sql.database import DAILY, NOON, ONE, done, run, settings_of
 
 NOON_US = to_us(NOON)
 REF = BlockRef(DAY, 0, 7, 1, 0, 1, {"series": 3})
-
-
-@pytest.fixture
-def store(settings: Settings) -> Store:
-    opened = open_store(settings)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def summaries(store: SqlStore) -> SqlSummaries:
-    return SqlSummaries(store._reading, store._engine, store._database)
-
-
-def done(store: SqlStore, work: Coroutine[Any, Any, Any]) -> Any:
-    return store._loop.run(work).result(60)
 
 
 @pytest.mark.servers
