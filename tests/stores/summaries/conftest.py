@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tailmetrics.stores.summaries import answers, block
+from tailmetrics.stores.summaries import block, latencies
 from tests.stores.summaries.fake import gather, to_thread
 
 
@@ -18,4 +18,4 @@ def _no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
 def _few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests have few requests: what is done with many is done with few."""
     monkeypatch.setattr(block, "_CHUNK_ROWS", 5)
-    monkeypatch.setattr(answers, "_ROWS_A_PASS", 20)
+    monkeypatch.setattr(latencies, "_ROWS_A_PASS", 20)

@@ -22,7 +22,6 @@ from tailmetrics.stats import (
 from tailmetrics.stores.summaries import answers
 from tailmetrics.stores.summaries.base import BlocksGone
 from tailmetrics.stores.summaries.maker import Maker
-from tailmetrics.stores.summaries.reading import KeptSums
 from tailmetrics.windows import parse_every
 from tests.builders import Record, at
 from tests.stores.brute_force import (
@@ -156,19 +155,6 @@ class TestNothing:
 
 
 class TestPages:
-    def test_a_late_line_of_a_day_that_was_added_up_counts(self) -> None:
-        store, sums = summed_up(RECORDS), KeptSums()
-        query = CustomersQuery(sort="p99")
-        for late in range(3):
-            late_line: Record = (NOON - timedelta(days=20), "customer-1", "/", 200, 9.0 + late)
-            commit(store, [late_line])
-            for _ in range(2):
-                page = finished(answers.customers(store, query, sums))
-                for customer in page.customers:
-                    of_customer = [row for row in store.records.values() if row[1] == customer.customer_id]
-                    assert_same_summary(customer.summary, expected_summary(of_customer, query.failures))
-                finished(Maker(store, lambda: NOON).make_all())
-
     @pytest.mark.parametrize(
         "sort", ["customer_id", "requests", "failures", "uptime", "average", "median", "p99"]
     )

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
-import math
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from datetime import datetime
@@ -44,19 +42,17 @@ from tailmetrics.stores.results import (
 )
 from tailmetrics.stores.summaries.base import Summarized
 from tailmetrics.stores.summaries.block import (
-    DAY,
     Part,
     Unpacked,
     counts_in,
-    durations_in,
-    names_in,
     unpacked,
 )
-from tailmetrics.stores.summaries.durations import Durations, joined, latencies_by, summed
+from tailmetrics.stores.summaries.durations import Durations, durations_of, joined, latencies_by
+from tailmetrics.stores.summaries.latencies import LATENCIES, latencies_of
 from tailmetrics.stores.summaries.manifest import ALWAYS, State, united, within
 from tailmetrics.stores.summaries.numbers import Numbered, added_up
-from tailmetrics.stores.summaries.parts import chosen, coded, mixed, packed_parts, part_of, portions
-from tailmetrics.stores.summaries.plan import Cells, Chosen, Plan, planned
+from tailmetrics.stores.summaries.parts import chosen, coded, mixed, packed_parts, portions
+from tailmetrics.stores.summaries.plan import Cells, Plan, planned
 from tailmetrics.stores.summaries.reading import KeptSums
 from tailmetrics.stores.windowing import (
     Span,
@@ -71,13 +67,6 @@ from tailmetrics.windows import DAY_US, Grid, from_us, to_us
 _Result = TypeVar("_Result")
 
 _COUNT = pl.col("count").sum()
-_ROWS_A_PASS = 900_000  # of durations, in memory together
-_MOST_KEPT = 100  # customers, a page of them, whose sums stay in memory
-_LATENCIES = ("average", "median", "p99")
-
-_NONE = Durations(pl.DataFrame(schema={"code": pl.Int64, "value": pl.Int64, "count": pl.Int64}), 1_000)
-
-_Named = tuple[Chosen, pl.Series, bytes]  # a block with the names in it, and its part of latencies
 
 
 async def span_us(store: Summarized, state: State, within_us: Span = ALWAYS) -> Span | None:
@@ -148,16 +137,16 @@ async def customers(store: Summarized, query: CustomersQuery, sums: KeptSums | N
     )
     counts = await _counts(packed, plan, ["customer_id", "status_code"], rows)
     totals = _totals(counts, "customer_id", query.failures).filter(listed(query))
-    by_latency = query.sort in _LATENCIES or query.limit > MAX_PAGE
+    by_latency = query.sort in LATENCIES or query.limit > MAX_PAGE
     page = totals if by_latency else ranked(totals, query).slice(offset, query.limit)
     wanted = None if by_latency and not query.search else page["customer_id"]
     if not page.height:
         return CustomersPage((), totals.height, None)
-    found = await _latencies(store, plan, of_latencies, wanted, rows, sums=sums)
+    found = await latencies_of(store, plan, of_latencies, wanted, rows, sums=sums)
     page = page.join(found, on="customer_id", how="left", maintain_order="left")
     if by_latency:
         page = ranked(page, query).slice(offset, query.limit)
-    columns = ("customer_id", "requests", "failed", *_LATENCIES)
+    columns = ("customer_id", "requests", "failed", *LATENCIES)
     return customers_page(page.select(columns).iter_rows(), totals.height, offset)
 
 
@@ -269,7 +258,7 @@ async def _series(
     found = await _of_blocks(store, ["series" for _ in plan.blocks], plan, of_block)
     async with aclosing(store.requests(plan.spans, None)) as frames:
         async for frame in frames:
-            found.append(await asyncio.to_thread(reduced, frame, _timed(frame)))
+            found.append(await asyncio.to_thread(reduced, frame, durations_of(frame)))
     return _together(found)
 
 
@@ -320,77 +309,6 @@ async def _read(
         return [frame.with_columns(**columns).group_by(keys).agg(_COUNT) async for frame in frames]
 
 
-async def _latencies(
-    store: Summarized,
-    plan: Plan,
-    packed: Sequence[bytes],
-    wanted: pl.Series | None,
-    rows: Sequence[pl.DataFrame],
-    *,
-    sums: KeptSums | None,
-) -> pl.DataFrame:
-    """Columns `customer_id`, `average`, `median` and `p99`, of some customers or of all (None)."""
-    refs = [ref for ref, _ in plan.blocks]
-    named = await mixed(store, [(ref, part_of(ref, None, "customers")) for ref in refs])
-
-    def latencies() -> pl.DataFrame:
-        of_requests = [summed(_timed(frame), ["customer_id"]) for frame in rows]
-        names = [names_in(data) for data in named]
-        blocks = list(zip(plan.blocks, names, packed, strict=True))
-        if wanted is None:
-            all_names = [
-                pl.Series(dtype=pl.String),
-                *names,
-                *(each.frame["customer_id"] for each in of_requests),
-            ]
-            ids = pl.concat([series.alias("id") for series in all_names]).unique().sort()
-        else:
-            ids = wanted
-        # In passes, each of so many customers that their durations are in memory together.
-        share = len(ids) / max(1, len(ids), *map(len, names))
-        passes = max(1, math.ceil(share * sum(ref.records for ref in refs) / _ROWS_A_PASS))
-        length = max(1, math.ceil(len(ids) / passes))
-        some = (ids[low : low + length] for low in range(0, max(1, len(ids)), length))
-        return pl.concat([_latencies_of(each, blocks, of_requests, sums) for each in some])
-
-    return await asyncio.to_thread(latencies)
-
-
-def _latencies_of(
-    ids: pl.Series, blocks: Sequence[_Named], of_requests: Sequence[Durations], sums: KeptSums | None
-) -> pl.DataFrame:
-    """The latencies of some customers."""
-    # Days that are over are asked for again and again, and are most of what there is to add up for a page.
-    keeps = sums is not None and len(ids) <= _MOST_KEPT
-    is_over = [keeps and ref.level is DAY and cells is None for (ref, cells), *_ in blocks]
-    over = list(itertools.compress(blocks, is_over))
-    found = _durations_of(ids, [block for block, is_in in zip(blocks, is_over, strict=True) if not is_in])
-    if sums is not None and over:
-        # With sizes, as BlockCache has them.
-        key = (tuple(ids), *((ref.key, len(data)) for (ref, _), _, data in over))
-        found.append(sums.of(key, lambda: joined([_NONE, *_durations_of(ids, over)])))
-    for each in of_requests:
-        [codes] = Numbered(ids).of([each.frame["customer_id"]])
-        rows = each.frame.with_columns(code=codes).filter(pl.col("code") >= 0)
-        found.append(Durations(rows.select("code", "value", "count"), each.unit))
-    if not found:
-        return pl.DataFrame(schema={"customer_id": pl.String, **dict.fromkeys(_LATENCIES, pl.Float64)})
-    latencies = latencies_by(joined(found), "code")
-    return latencies.select(ids.gather(latencies["code"]).alias("customer_id"), *_LATENCIES)
-
-
-def _durations_of(ids: pl.Series, blocks: Sequence[_Named]) -> list[Durations]:
-    """The durations of customers in each block, by the place of a customer among them as `code`."""
-    found: list[Durations] = []
-    codes_of_blocks = Numbered(ids).of([names for _, names, _ in blocks])
-    for ((ref, cells), _, data), codes in zip(blocks, codes_of_blocks, strict=True):
-        numbers = np.flatnonzero(codes >= 0)
-        if len(numbers):
-            part = durations_in(data, ref.start_us, None if len(numbers) == len(codes) else numbers)
-            found.append(Durations(coded(chosen(part.frame, cells), codes, ("value", "count")), part.unit))
-    return found
-
-
 async def _of_blocks(
     store: Summarized, parts: Sequence[Part], plan: Plan, made: Callable[[Unpacked, Times | None], _Result]
 ) -> list[_Result]:
@@ -404,12 +322,6 @@ async def _of_blocks(
         ]
 
     return await asyncio.to_thread(make)
-
-
-def _timed(requests: pl.DataFrame) -> Durations:
-    """The durations of requests that have one."""
-    timed = requests.filter(pl.col("duration").is_not_null()).rename({"duration": "value"})
-    return Durations.of(timed)
 
 
 def _stretches(column: pl.Series) -> int:
@@ -438,7 +350,7 @@ def _summaries(counts: pl.DataFrame, durations: Durations, failures: Failures) -
     """The summary of each window, in their order."""
     totals = _totals(counts, "window", failures)
     rows = totals.join(latencies_by(durations, "window"), on="window", how="left").sort("window")
-    columns = ("window", "requests", "failed", *_LATENCIES)
+    columns = ("window", "requests", "failed", *LATENCIES)
     return {window: summary_of(*row) for window, *row in rows.select(columns).iter_rows()}
 
 

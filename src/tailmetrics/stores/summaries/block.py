@@ -186,8 +186,14 @@ def counts_in(data: bytes, start_us: int) -> tuple[pl.Series, pl.DataFrame]:
     return pl.read_ipc_stream(names).to_series(), _absolute(pl.read_ipc_stream(counts), start_us)
 
 
-def durations_in(data: bytes, start_us: int, numbers: Numbers | None = None) -> Durations:
-    """The durations in a part, from its bytes; of all, or of some numbers, in order."""
+def durations_in(
+    data: bytes, start_us: int, numbers: Numbers | None = None, last: dict[int, pl.DataFrame] | None = None
+) -> Durations:
+    """The durations in a part, from its bytes; of all, or of some numbers, in order.
+
+    `last` keeps the chunk that was read last, for who asks for the numbers that follow.
+    """
+    last = {} if last is None else last
     head, (_, _, *chunks) = _blobs(data)
     frames = []
     for place, chunk in enumerate(chunks):
@@ -198,7 +204,9 @@ def durations_in(data: bytes, start_us: int, numbers: Numbers | None = None) -> 
             wanted = numbers[np.searchsorted(numbers, first) : end]
             if not len(wanted):
                 continue
-        steps = pl.read_ipc_stream(chunk)
+        steps = last[place] if place in last else pl.read_ipc_stream(chunk)
+        last.clear()
+        last[place] = steps
         frames.append(_summed_steps(steps if wanted is None else _rows_of(steps, wanted)))
     if not frames:
         frames = [_summed_steps(pl.read_ipc_stream(chunks[0]).clear())]
