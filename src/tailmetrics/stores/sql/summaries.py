@@ -73,11 +73,15 @@ class SqlSummarized:
     async def requests(
         self, spans: Sequence[Span], customer_ids: Sequence[str] | None
     ) -> AsyncGenerator[pl.DataFrame, None]:
+        if not spans:
+            return
         async with self._reading() as connection:
             if self._recent is not None:
                 found = await self._recent.requests(connection, spans, keeps=customer_ids is None)
                 if found is not None:
-                    yield found if customer_ids is None else _of(found, customer_ids)
+                    requests = found if customer_ids is None else _of(found, customer_ids)
+                    if requests.height:
+                        yield requests
                     return
             chosen = await selected(connection, spans, customer_ids)
             async with aclosing(chosen.requests()) as frames:
