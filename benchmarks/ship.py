@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import resource
 import statistics
 import subprocess
@@ -46,9 +47,9 @@ def main() -> None:
         print(f"{arguments.lines:,} lines, {len(data) / 1e6:.0f} MB, {arguments.partitions} partitions")
         sides = {
             "plain, blocks": lambda: plain(kafka, arguments.partitions, blocks(data)),
-            "ship": lambda: ship(kafka, arguments.partitions, log, ""),
+            "ship": lambda: ship(kafka, arguments.partitions, log, arguments.lines, ""),
             "plain, lines": lambda: plain(kafka, arguments.partitions, data.splitlines(keepends=True)),
-            "ship ?lines=one": lambda: ship(kafka, arguments.partitions, log, "?lines=one"),
+            "ship ?lines=one": lambda: ship(kafka, arguments.partitions, log, arguments.lines, "?lines=one"),
         }
         if arguments.blocks:
             sides = dict(list(sides.items())[:2])
@@ -99,7 +100,7 @@ def plain(kafka: Kafka, partitions: int, messages: list[bytes]) -> tuple[float, 
     return seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def ship(kafka: Kafka, partitions: int, log: Path, parameters: str) -> tuple[float, float]:
+def ship(kafka: Kafka, partitions: int, log: Path, lines: int, parameters: str) -> tuple[float, float]:
     """Seconds, and seconds of CPU, from the log's appearing until all is in the topic, and that is stored."""
     topic = kafka.new_topic(partitions)
     with tempfile.TemporaryDirectory() as name:
@@ -115,10 +116,10 @@ def ship(kafka: Kafka, partitions: int, log: Path, parameters: str) -> tuple[flo
         }
         process = subprocess.Popen([sys.executable, "-m", "tailmetrics", "ship"], env=environment)
         try:
-            wait_until_read(port, 1)
+            wait_until_stored(port, 1)
             before, began = cpu_seconds(process.pid), time.perf_counter()
             os.link(log, folder / "requests.log")
-            wait_until_read(port, 2)
+            wait_until_stored(port, 1 + lines)
             seconds, cpu = time.perf_counter() - began, cpu_seconds(process.pid) - before
         finally:
             process.terminate()
@@ -127,16 +128,17 @@ def ship(kafka: Kafka, partitions: int, log: Path, parameters: str) -> tuple[flo
     return seconds, cpu
 
 
-def wait_until_read(port: int, files: int) -> None:
+def wait_until_stored(port: int, lines: int) -> None:
     deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
         try:
-            sources = httpx.get(f"http://127.0.0.1:{port}/ready", timeout=10).json()["sources"]
-        except (httpx.TransportError, ValueError):
-            sources = []
-        if len(sources) == files and all(each["size"] and not each["lag_bytes"] for each in sources):
+            metrics = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=10).text
+        except httpx.TransportError:
+            metrics = ""
+        stored = re.search(r"^tailmetrics_lines_total (\S+)", metrics, re.MULTILINE)
+        if stored is not None and float(stored[1]) == lines:
             return
-        time.sleep(0.1)
+        time.sleep(0.05)
     raise SystemExit("the log was not sent within five minutes")
 
 

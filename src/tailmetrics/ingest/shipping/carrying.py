@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
+import numpy as np
+
 from tailmetrics.ingest.dataflow import registering
 from tailmetrics.records import ParsedLines, no_records, no_rejects
 from tailmetrics.settings import Settings
@@ -19,6 +21,7 @@ from tailmetrics.sources import (
 )
 from tailmetrics.urls import KafkaUrl
 
+_LF: Final = 10
 _MESSAGE_BYTES: Final = 900  # that the client takes for one, with key and headers, besides lines and path
 
 
@@ -55,7 +58,7 @@ class ChunkCarrier:
             return registering(chunk)
         if isinstance(chunk, Acknowledgement | Messages | PartitionStep):
             raise TypeError("a message is none of a file")
-        count = chunk.data.count(b"\n") or 1
+        count = int(np.count_nonzero(np.frombuffer(chunk.data, np.uint8) == _LF)) or 1
         return Batch(
             source_id=chunk.source_id,
             path=chunk.path,
