@@ -194,9 +194,9 @@ _COMBINED: tuple[Part, ...] = (
     Field("http_user_agent", Kind.QUOTED, Role.AGENT),
 )
 _SITE: tuple[Part, ...] = (
-    Field("host", Kind.WORD, Role.HOST),
+    Field("host", Kind.NAME, Role.HOST),
     Literal(":"),
-    Field("port", Kind.WORD),
+    Field("port", Kind.NAME),
     Literal(" "),
 )
 

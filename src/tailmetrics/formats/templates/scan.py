@@ -191,7 +191,7 @@ class _Walk:
             self._go_to(self._until(space + stop) + 1)
             self.fits &= self.array[self.at - 1] == _SPACE
         stops = stop if field.kind is Kind.TEXT else space + (stop or _LINE_ENDS)
-        if field.kind is Kind.LIST or field.role is Role.ADDRESS:
+        if field.kind in {Kind.LIST, Kind.NAME} or field.role is Role.ADDRESS:
             stops += b","
         ends = self._until(stops)
         self.fits &= ends > self.at  # then a stop was found

@@ -26,6 +26,7 @@ class Kind(Enum):
     """What the text of a field may be; each ends where what follows it in the template begins."""
 
     WORD = "word"  # no space, nor the character with which the next literal begins
+    NAME = "name"  # a word without comma
     LIST = "list"  # words without comma, with ", " or " : " between them
     TEXT = "text"  # anything, as little as will do
     QUOTED = "quoted"  # between quotes, with a backslash before those that are part of it
@@ -169,9 +170,11 @@ def _pattern(template: Template, index: int) -> str:
         return re.escape(part.text)
     stop = template.stop(index)
     escaped = re.escape(stop) if stop != " " else ""
-    if part.kind is Kind.WORD:
+    if part.kind is Kind.NAME or (part.kind is Kind.WORD and part.role is Role.ADDRESS):
         # An address with a comma is the first of several.
-        return f"[^ ,{escaped}]*" if part.role is Role.ADDRESS else f"[^ {escaped}]*"
+        return f"[^ ,{escaped}]*"
+    if part.kind is Kind.WORD:
+        return f"[^ {escaped}]*"
     if part.kind is Kind.STRFTIME:
         return f"[^ {escaped}]*(?: [^ {escaped}]*){{{part.unit.count(' ')}}}"
     if part.kind is Kind.LIST:
