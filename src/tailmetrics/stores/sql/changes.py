@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
@@ -13,9 +12,9 @@ from tailmetrics.stores.summaries.manifest import spans_of_text
 from tailmetrics.stores.windowing import Span
 
 if TYPE_CHECKING:
-    from tailmetrics.stores.sql.queries import Queries
+    from sqlalchemy.ext.asyncio import AsyncConnection
 
-Fetch = Callable[[Any], Awaitable[Sequence[Any]]]
+    from tailmetrics.stores.sql.queries import Queries
 
 
 async def changes(queries: Queries, mark: str | None) -> Changes:
@@ -27,17 +26,17 @@ async def changes(queries: Queries, mark: str | None) -> Changes:
     before, _, number = (mark or "").rpartition("-")
     if before != store_id or not number.isdecimal() or int(number) > commits:
         return Changes(now, None)
-    return Changes(now, await touched_since(queries.fetch, int(number)))
+    return Changes(now, await touched_since(queries.connection, int(number)))
 
 
-async def touched_since(fetch: Fetch, place: int) -> tuple[Span, ...] | None:
+async def touched_since(connection: AsyncConnection, place: int) -> tuple[Span, ...] | None:
     """What commits behind one touched; None where the journal has lost some of it.
 
     It loses its oldest entries, a minute or longer after a manifest included them: nobody knows any more when
     there is none up to the first commit behind the place.
     """
-    oldest = (await fetch(sa.select(sa.func.min(journal.c.place))))[0][0]
+    oldest = await connection.scalar(sa.select(sa.func.min(journal.c.place)))
     if oldest is None or oldest > place + 1:
         return None
     touched = sa.select(journal.c.spans).where(journal.c.place > place).order_by(journal.c.place)
-    return tuple(span for (text,) in await fetch(touched) for span in spans_of_text(text))
+    return tuple(span for text in await connection.scalars(touched) for span in spans_of_text(text))

@@ -93,13 +93,9 @@ class RecentRequests:
 
     async def _add(self, connection: AsyncConnection, found: Sequence[Any], *, is_known: bool) -> None:
         """Add what is new of sources; minutes with other changes are given up."""
-
-        async def fetch(statement: Any) -> Sequence[Any]:
-            return (await connection.execute(statement)).all()
-
         if not is_known:
             self._minutes.clear()
-        spans = await touched_since(fetch, self._commits)
+        spans = await touched_since(connection, self._commits)
         touched = list(self._minutes)
         if spans is not None:
             apart = united(spans)

@@ -117,13 +117,14 @@ class SqlStore(ServerStore):
     @contextlib.asynccontextmanager
     async def snapshot(self) -> AsyncIterator[SqlStore]:
         self.check_present()
-        async with contextlib.AsyncExitStack() as stack:
-            inside = contextlib.AsyncExitStack()
-            stack.push_async_callback(lambda: self._in_loop(inside.aclose()))
-            connection = await self._in_loop(inside.enter_async_context(self._reading()))
+        opened = contextlib.AsyncExitStack()
+        try:
+            connection = await self._in_loop(opened.enter_async_context(self._reading()))
             pinned = copy.copy(self)
             pinned._held = _Held(self._queries(connection), asyncio.Lock())
             yield pinned
+        finally:
+            await self._in_loop(opened.aclose())
 
     async def status(self) -> StoreStatus:
         self.check_present()

@@ -47,7 +47,7 @@ from tailmetrics.stores.summaries.block import (
     counts_in,
     unpacked,
 )
-from tailmetrics.stores.summaries.durations import Durations, durations_of, joined, latencies_by
+from tailmetrics.stores.summaries.durations import Durations, joined, latencies_by, timed
 from tailmetrics.stores.summaries.latencies import LATENCIES, latencies_of
 from tailmetrics.stores.summaries.manifest import ALWAYS, State, united, within
 from tailmetrics.stores.summaries.numbers import Numbered, added_up
@@ -244,10 +244,10 @@ async def _series(
 
     def reduced(counts: pl.DataFrame, durations: Durations) -> tuple[pl.DataFrame, Durations]:
         counted = added_up(in_windows(counts), ["window", "status_code"])
-        timed = in_windows(durations.frame)
-        if 2 * _stretches(timed["window"]) <= _stretches(timed["time"]):
-            return counted, Durations(added_up(timed, ["window", "value"]), durations.unit)
-        return counted, Durations(timed.drop("time"), durations.unit)
+        each = in_windows(durations.frame)
+        if 2 * _stretches(each["window"]) <= _stretches(each["time"]):
+            return counted, Durations(added_up(each, ["window", "value"]), durations.unit)
+        return counted, Durations(each.drop("time"), durations.unit)
 
     def of_block(part: Unpacked, cells: Times | None) -> tuple[pl.DataFrame, Durations]:
         return reduced(
@@ -258,7 +258,7 @@ async def _series(
     found = await _of_blocks(store, ["series" for _ in plan.blocks], plan, of_block)
     async with aclosing(store.requests(plan.spans, None)) as frames:
         async for frame in frames:
-            found.append(await asyncio.to_thread(reduced, frame, durations_of(frame)))
+            found.append(await asyncio.to_thread(reduced, frame, Durations.of(timed(frame))))
     return _together(found)
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 
 from tailmetrics.stores.distinct import Numbers
-from tailmetrics.stores.summaries.durations import Durations, joined, summed
+from tailmetrics.stores.summaries.durations import Durations, joined, summed, timed
 
 MINUTE_US: Final = 60_000_000
 HOUR_US: Final = 60 * MINUTE_US
@@ -75,11 +75,11 @@ def tables_of(requests: pl.DataFrame, paths: pl.DataFrame, level: Level) -> Tabl
 
     Both have a `count`; durations are seconds, and null where there is none.
     """
-    timed = requests.filter(pl.col("duration").is_not_null()).rename({"duration": "value"})
+    with_value = timed(requests)
     of_customer = Durations.of(
-        _cells(timed, level.customer_cell_us).group_by("customer_id", "time", "value").agg(_COUNT)
+        _cells(with_value, level.customer_cell_us).group_by("customer_id", "time", "value").agg(_COUNT)
     )
-    of_all = Durations.of(_cells(timed, level.cell_us).group_by("time", "value").agg(_COUNT))
+    of_all = Durations.of(_cells(with_value, level.cell_us).group_by("time", "value").agg(_COUNT))
     return Tables(
         _cells(requests, level.cell_us).group_by("time", "status_code").agg(_COUNT),
         of_all,

@@ -57,9 +57,9 @@ class Durations:
         return self.frame.with_columns(pl.col("value").cast(pl.Int64) * (unit // self.unit))
 
 
-def durations_of(requests: pl.DataFrame) -> Durations:
-    """Those of requests (`duration` in seconds, or null) that have one."""
-    return Durations.of(requests.filter(pl.col("duration").is_not_null()).rename({"duration": "value"}))
+def timed(requests: pl.DataFrame) -> pl.DataFrame:
+    """The requests that have a `duration`, with that as their `value`."""
+    return requests.filter(pl.col("duration").is_not_null()).rename({"duration": "value"})
 
 
 def joined(parts: Sequence[Durations]) -> Durations:

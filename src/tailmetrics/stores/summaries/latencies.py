@@ -13,7 +13,7 @@ import polars as pl
 
 from tailmetrics.stores.summaries.base import Summarized
 from tailmetrics.stores.summaries.block import DAY, durations_in, names_in
-from tailmetrics.stores.summaries.durations import Durations, durations_of, joined, latencies_by, summed
+from tailmetrics.stores.summaries.durations import Durations, joined, latencies_by, summed, timed
 from tailmetrics.stores.summaries.numbers import Numbered
 from tailmetrics.stores.summaries.parts import chosen, coded, mixed, part_of
 from tailmetrics.stores.summaries.plan import Chosen, Plan
@@ -44,7 +44,7 @@ async def latencies_of(
     named = await mixed(store, [(ref, part_of(ref, None, "customers")) for ref in refs])
 
     def latencies() -> pl.DataFrame:
-        of_requests = [summed(durations_of(frame), ["customer_id"]) for frame in rows]
+        of_requests = [summed(Durations.of(timed(frame)), ["customer_id"]) for frame in rows]
         names = [names_in(data) for data in named]
         blocks: list[_Named] = [(*each, {}) for each in zip(plan.blocks, names, packed, strict=True)]
         if wanted is None:
