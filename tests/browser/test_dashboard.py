@@ -475,6 +475,22 @@ class TestLinks:
         text = started.value.path().read_text()
         assert [line.split(",")[0] for line in text.splitlines()[1:]] == rows(page)
 
+    def test_a_click_on_an_export_that_has_begun_outlasts_new_figures(
+        self, visitor: Visitor, own: Service
+    ) -> None:
+        log = own.folder / "requests.log"
+        log.write_text(lines(customers=5, minutes=1))
+        own.start()
+        own.await_total(5)
+        page = visitor.open(own, "/?range=24h&tz=UTC")
+        page.locator("#customers-exports").get_by_role("link", name="CSV").hover()
+        page.mouse.down()
+        append(log, lines(customers=5, minutes=1))
+        expect(figure(page, "total_requests")).to_have_text("10")
+        with page.expect_download() as started:
+            page.mouse.up()
+        assert started.value.suggested_filename == "customers.csv"
+
 
 class TestText:
     def test_text_of_logs_stays_text(self, visitor: Visitor, shop: Service) -> None:

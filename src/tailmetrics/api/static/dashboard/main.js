@@ -3,7 +3,7 @@
 import { Breakdown } from "./breakdown.js";
 import { makeControls, showControls } from "./controls.js";
 import { Customers } from "./customers.js";
-import { byId, element, followsInPlace, replace, setText } from "./dom.js";
+import { byId, element, followsInPlace, setText } from "./dom.js";
 import { Comparison } from "./compare.js";
 import { Feed } from "./feed.js";
 import * as format from "./format.js";
@@ -155,7 +155,7 @@ function receive(document) {
   if (empty === null) {
     figures.show(stats);
     drawCharts();
-    replaceExports();
+    showExports();
     byId("customers").hidden = view.customers === null;
     if (view.customers !== null) customers.show(view, state);
     breakdown.show(view, about(), figuresAddress(state, "breakdown", { from: stats.from, to: stats.to }), filterBy);
@@ -185,14 +185,23 @@ function filterBy(changes) {
   return { href: addressOf({ ...state, ...changes }), follow: () => go(changes, { deeper: true }) };
 }
 
-function replaceExports() {
-  const link = (what, kind, label) => element("a", { href: exportAddress(state, view, what, kind), download: `${what}.${kind}` }, label);
-  replace(statsExports, link("stats", "csv", "CSV"), " ", link("stats", "json", "JSON"));
+function showExports() {
+  renewExports(statsExports, "stats", ["CSV", "JSON"]);
   if (view.customers === null) return;
   const { customers: shown, total } = view.customers;
   const all = `${total > MOST_EXPORTED ? "first" : "all"} ${format.count(Math.min(total, MOST_EXPORTED))}`;
-  const labels = total > shown.length ? [`CSV of ${all}`, "JSON of this page"] : ["CSV", "JSON"];
-  replace(byId("customers-exports"), link("customers", "csv", labels[0]), " ", link("customers", "json", labels[1]));
+  renewExports(byId("customers-exports"), "customers", total > shown.length ? [`CSV of ${all}`, "JSON of this page"] : ["CSV", "JSON"]);
+}
+
+// Their addresses have the times of each new figures: the links stay, or a click that has begun would be lost.
+function renewExports(node, what, labels) {
+  if (!node.childElementCount) node.append(element("a"), " ", element("a"));
+  ["csv", "json"].forEach((kind, place) => {
+    const link = node.children[place];
+    link.href = exportAddress(state, view, what, kind);
+    link.download = `${what}.${kind}`;
+    setText(link, labels[place]);
+  });
 }
 
 function problem({ status, detail }) {
