@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,6 +56,16 @@ def _used_by(item: pytest.Item) -> set[str]:
     """The fixtures of a test, and the stores among its parameters."""
     parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
     return {*getattr(item, "fixturenames", ()), *(value for value in parameters if isinstance(value, str))}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol() -> Iterator[object]:
+    """A service that a test began within its process leaves its handlers of signals, as it would then end."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    result = yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+    return result
 
 
 @pytest.hookimpl(wrapper=True)
