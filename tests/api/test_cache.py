@@ -21,6 +21,7 @@ from tailmetrics.stores import Store
 from tailmetrics.stores.in_memory import InMemoryStore, Memory
 from tailmetrics.telemetry.metrics import Metrics
 from tests.api.conftest import settings_in
+from tests.api.fakes import FakeIngestion
 from tests.api.serving import serving
 from tests.builders import Record, at, batch_of, moved, source_of
 
@@ -83,7 +84,7 @@ def log(store: CountingStore) -> Log:
 
 @pytest.fixture
 def client(settings: Settings, store: CountingStore, log: Log) -> Iterator[httpx.Client]:
-    with serving(create_app(settings, store, None, Metrics())) as client:
+    with serving(create_app(settings, store, FakeIngestion(), Metrics())) as client:
         yield client
 
 
@@ -214,7 +215,7 @@ class TestWithAServer:
         self, tmp_path: Path, memory: Memory, log: Log, seconds: float, asked: int
     ) -> None:
         shared = CountingStore(memory, told=False)
-        app = create_app(settings_in(tmp_path, cache_seconds=seconds), shared, None, Metrics())
+        app = create_app(settings_in(tmp_path, cache_seconds=seconds), shared, FakeIngestion(), Metrics())
         with serving(app) as client:
             for _ in range(2):
                 requests_of(client, "/customers/a/stats")
@@ -224,7 +225,7 @@ class TestWithAServer:
         self, tmp_path: Path, memory: Memory, log: Log
     ) -> None:
         shared = CountingStore(memory, told=False)
-        app = create_app(settings_in(tmp_path, cache_seconds=1e-9), shared, None, Metrics())
+        app = create_app(settings_in(tmp_path, cache_seconds=1e-9), shared, FakeIngestion(), Metrics())
         with serving(app) as client:
             for _ in range(3):
                 requests_of(client, "/customers/a/stats")
@@ -235,7 +236,7 @@ class TestWithAServer:
     ) -> None:
         monkeypatch.setattr(versions, "LASTING_SECONDS", 1e-9)
         shared = CountingStore(memory, told=False)
-        app = create_app(settings_in(tmp_path), shared, None, Metrics())
+        app = create_app(settings_in(tmp_path), shared, FakeIngestion(), Metrics())
         with serving(app) as client:
             for _ in range(2):
                 requests_of(client, "/customers/a/stats")
@@ -246,7 +247,7 @@ class TestWithAServer:
         self, tmp_path: Path, memory: Memory, log: Log, path: str
     ) -> None:
         shared = CountingStore(memory, told=False)
-        app = create_app(settings_in(tmp_path, cache_seconds=1e-9), shared, None, Metrics())
+        app = create_app(settings_in(tmp_path, cache_seconds=1e-9), shared, FakeIngestion(), Metrics())
         with serving(app) as client:
             before, again = client.get(path), client.get(path)
             log.add("a")
@@ -258,7 +259,9 @@ class TestWithAServer:
         log.add("a")
         found = []
         for _ in range(2):
-            app = create_app(settings_in(tmp_path), CountingStore(memory, told=False), None, Metrics())
+            app = create_app(
+                settings_in(tmp_path), CountingStore(memory, told=False), FakeIngestion(), Metrics()
+            )
             with serving(app) as client:
                 headers = {"If-None-Match": found[0][1]} if found else {}
                 response = client.get("/customers/a/stats", headers={**headers, "Host": "localhost"})

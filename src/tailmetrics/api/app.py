@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import AsyncIterator
 from importlib.metadata import version
 
 from fastapi import FastAPI
@@ -17,6 +19,7 @@ from tailmetrics.api.http.middleware import HeadAsGet, QueryTiming, SecurityHead
 from tailmetrics.api.http.openapi import DESCRIPTION, DescribedFastAPI
 from tailmetrics.api.http.request_bodies import RequestBodies
 from tailmetrics.api.live import routes as live_routes
+from tailmetrics.api.live.view import viewed_once
 from tailmetrics.api.load import routes as load_routes
 from tailmetrics.api.load.uploads import remove_leftovers
 from tailmetrics.api.ports import Supervisor
@@ -79,7 +82,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,  # a slash may be the last character of a customer id
-        lifespan=evaluating,
+        lifespan=_running,
     )
     services = _services(settings, store, ingestion, metrics, objectives_file or ObjectivesFile(settings))
     if ingestion is not None:
@@ -110,6 +113,15 @@ def create_probes_app(settings: Settings, store: Store, ingestion: Supervisor, m
     app.add_middleware(TrailingSlash)
     app.include_router(probes.router)
     return app
+
+
+@contextlib.asynccontextmanager
+async def _running(app: FastAPI) -> AsyncIterator[None]:
+    """What goes on beside the answers; a store that this process writes to needs its time for that first."""
+    services = app.state.services
+    seen = viewed_once(services) if services.ingestion is None else contextlib.nullcontext()
+    async with seen, evaluating(app):
+        yield
 
 
 def _services(

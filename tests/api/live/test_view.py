@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -7,7 +8,10 @@ import pytest
 
 from tailmetrics.api.app import create_app
 from tailmetrics.api.live.view import MOST_WINDOWS
+from tailmetrics.errors import StoreUnavailable
+from tailmetrics.stats import CustomersPage, CustomersQuery, StoreStatus
 from tailmetrics.stores import open_store
+from tailmetrics.stores.in_memory import InMemoryStore
 from tailmetrics.telemetry.metrics import Metrics
 from tailmetrics.windows import parse_every, suitable_every
 from tests.api.conftest import settings_in
@@ -74,3 +78,24 @@ def test_an_empty_store_says_where_it_looks(tmp_path_factory: pytest.TempPathFac
     assert view["span"] is None
     assert view["looks"]["patterns"] == list(settings.log_file_path)
     assert [source["path"] for source in view["looks"]["sources"]] == ["data/requests.log"]
+
+
+def test_a_process_that_only_answers_has_computed_the_first_view_before_it_is_asked(tmp_path: Path) -> None:
+    asked = []
+
+    class Watched(InMemoryStore):
+        async def customers(self, query: CustomersQuery) -> CustomersPage:
+            asked.append(query)
+            return await super().customers(query)
+
+    with serving(create_app(settings_in(tmp_path), Watched(), None, Metrics())):
+        assert [query.limit for query in asked] == [50]
+
+
+def test_a_store_that_is_away_at_the_start_is_told_to_who_asks(tmp_path: Path) -> None:
+    class Away(InMemoryStore):
+        async def status(self) -> StoreStatus:
+            raise StoreUnavailable("the store is away")
+
+    with serving(create_app(settings_in(tmp_path), Away(), None, Metrics())) as client:
+        assert (client.get("/view").status_code, client.get("/health").status_code) == (503, 200)

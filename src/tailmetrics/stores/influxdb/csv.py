@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import polars as pl
@@ -19,6 +20,13 @@ _TYPES: dict[str, pl.DataType] = {
     "boolean": pl.Boolean(),
 }
 _TIMES = ("dateTime:RFC3339", "dateTime:RFC3339Nano")
+_FEW_BYTES = 2_000  # of rows that Python reads sooner than Polars begins
+_VALUES: dict[str, Callable[[str], object]] = {
+    "double": float,
+    "long": int,
+    "unsignedLong": int,
+    "boolean": "true".__eq__,
+}
 _HEAD_LINES = 4  # three annotations and the names of the columns
 _NARROW: dict[str, pl.DataType] = {
     "_measurement": pl.Categorical(),
@@ -82,20 +90,31 @@ class _Head:
             said = next(csv.DictReader(io.StringIO(rows.decode()), ["", *self.kinds]), {})
             raise StoreUnavailable(f"InfluxDB could not finish its answer: {said.get('error', 'unknown')}")
         kept = {name: kind for name, kind in self.kinds.items() if name not in ("result", "table")}
-        types = {
-            name: _NARROW.get(name) or _TYPES.get(kind, pl.String()) for name, kind in self.kinds.items()
-        }
-        frame = pl.read_csv(
-            rows,
-            has_header=False,
-            schema={"": pl.String(), **types},
-            columns=[place for place, name in enumerate(self.kinds, 1) if name in kept],
-            truncate_ragged_lines=True,
-        )
+        types = {name: _NARROW.get(name) or _TYPES.get(kind, pl.String()) for name, kind in kept.items()}
+        frame = (self._few if len(rows) <= _FEW_BYTES else self._many)(rows, types)
         texts = [name for name, kind in kept.items() if kind == "string" and name not in _NARROW]
         return frame.with_columns(
             *(nanoseconds(pl.col(name)).alias(name) for name, kind in kept.items() if kind in _TIMES),
             *(decoded(frame[name].fill_null(self.defaults[name])) for name in texts),
+        )
+
+    def _few(self, rows: bytes, types: Mapping[str, pl.DataType]) -> Tables:
+        read = csv.reader(io.StringIO(rows.decode(), newline=""))
+        _, *columns = zip(*(row for row in read if row), strict=True)
+        cells = dict(zip(self.kinds, columns, strict=True))
+        values = {
+            name: [_VALUES.get(self.kinds[name], str)(cell) if cell else None for cell in cells[name]]
+            for name in types
+        }
+        return pl.DataFrame([pl.Series(name, values[name]).cast(kind) for name, kind in types.items()])
+
+    def _many(self, rows: bytes, types: Mapping[str, pl.DataType]) -> Tables:
+        return pl.read_csv(
+            rows,
+            has_header=False,
+            schema={name: types.get(name, pl.String()) for name in ("", *self.kinds)},
+            columns=[place for place, name in enumerate(self.kinds, 1) if name in types],
+            truncate_ragged_lines=True,
         )
 
 

@@ -21,6 +21,7 @@ from tailmetrics.stores.influxdb.record_points import FAR, NEAR_HIGH_US, NEAR_LO
 from tailmetrics.windows import from_us, to_us
 
 _MOST_STATUS = 599
+_QUANTILES = {"median": "0.5", "p99": "0.99"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,22 +144,21 @@ def counts(asked: Asked, keys: Sequence[str], *fields: str) -> list[str]:
     return _of_each_tick(asked, fields or ("path",), [_group(keys), "count()"], "counts")
 
 
-def sums(asked: Asked) -> list[str]:
-    """Sums of durations, as results seconds_TICK."""
-    return _of_each_tick(asked, ["duration"], ["group()", "sum()"], "seconds")
+def of_durations(asked: Asked) -> list[str]:
+    """The sum of the durations, their median and 99th percentile, as the results seconds, median and p99.
 
-
-def quantiles(asked: Asked) -> list[str]:
-    """Median and 99th percentile of the durations, as results median and p99."""
+    Of the same rows: quantiles need them all, and a sum that storage finds takes a source of its own.
+    """
     steps = ["group()", _keep(["_value"])]
     rows = [_piped(asked.source(ticks, "duration"), steps) for ticks in asked.tick_groups]
     if not rows:
         return []
+    found = {name: f'quantile(q: {q}, method: "exact_mean")' for name, q in _QUANTILES.items()}
     return [
         f"durations = {_joined(rows)}",
         *(
-            f'durations\n    |> quantile(q: {q}, method: "exact_mean")\n    |> yield(name: "{name}")'
-            for name, q in (("median", "0.5"), ("p99", "0.99"))
+            _piped("durations", [step, f'yield(name: "{name}")'])
+            for name, step in {"seconds": "sum()", **found}.items()
         ),
     ]
 

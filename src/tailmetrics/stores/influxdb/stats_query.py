@@ -30,7 +30,7 @@ from tailmetrics.stores.results import (
 from tailmetrics.stores.windowing import check_filling, number_of_windows, too_many_windows
 from tailmetrics.windows import to_us
 
-_QUANTILES = ("median", "p99")
+_OF_DURATIONS = ("seconds", "median", "p99")
 _ROW = ("_measurement", "_field", "_time", "_value", "status_code")
 _STATUS_COUNTS: dict[str, pl.DataType] = {
     "status_code": pl.Int16(),
@@ -93,8 +93,7 @@ async def _by_the_server(reader: InfluxDBReader, query: StatsQuery, asked: Asked
         asked,
         [
             *flux.counts(asked, ["status_code", "_field"], "duration", "untimed"),
-            *flux.sums(asked),
-            *flux.quantiles(asked),
+            *flux.of_durations(asked),
             *(flux.edges(asked) if is_open else ()),
             *flux.far_rows(asked, ["duration"]),
         ],
@@ -103,12 +102,11 @@ async def _by_the_server(reader: InfluxDBReader, query: StatsQuery, asked: Asked
         return None
     statuses = merged(found, "counts", _STATUS_COUNTS)
     timed = int(statuses.filter(pl.col("_field") == "duration")["_value"].sum())
-    seconds = merged(found, "seconds", {"_value": pl.Float64()})["_value"]
-    median, p99 = (found[name]["_value"][0] if name in found else None for name in _QUANTILES)
+    seconds, median, p99 = (found[name]["_value"][0] if name in found else None for name in _OF_DURATIONS)
     total = summary_of(
         int(statuses["_value"].sum()),
         int(statuses.filter(failed(query.failures))["_value"].sum()),
-        float(seconds.sum()) / timed if timed else None,
+        seconds / timed if seconds is not None else None,
         median,
         p99,
     )
