@@ -59,7 +59,7 @@ class Answer:
         for block in blocks:
             self._read(block.lstrip(b"\r\n"))
         last = last.lstrip(b"\r\n")
-        is_whole = not last.startswith(b"#") or last.count(b"\r\n") > _HEAD_LINES
+        is_whole = not last.startswith(b"#") or len(last.split(b"\r\n", _HEAD_LINES + 1)) > _HEAD_LINES + 1
         self._rest = text[end:] if is_whole else last + text[end:]
         if is_whole:
             self._read(last)
@@ -127,16 +127,11 @@ def tables_of(answer: bytes) -> dict[str, Tables]:
 
 def _head_of(block: bytes) -> tuple[_Head, bytes]:
     """The head of a block, and the rows after it."""
-    notes: dict[str, list[str]] = {}
-    rest = block
-    while rest.startswith(b"#"):
-        line, _, rest = rest.partition(b"\n")
-        [row] = csv.reader([line.decode()])
-        notes[row[0].removeprefix("#")] = row[1:]
-    line, _, rest = rest.partition(b"\n")
-    names = next(csv.reader([line.decode()]))[1:]
+    *lines, rows = block.split(b"\n", _HEAD_LINES)
+    *annotations, (_, *names) = csv.reader(line.decode() for line in lines)
+    notes = {name.removeprefix("#"): values for name, *values in annotations}
     kinds = dict(zip(names, notes["datatype"], strict=True))
-    return _Head(kinds, dict(zip(names, notes["default"], strict=True))), rest
+    return _Head(kinds, dict(zip(names, notes["default"], strict=True))), rows
 
 
 def nanoseconds(text: pl.Expr) -> pl.Expr:
