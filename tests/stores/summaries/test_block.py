@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 
@@ -163,3 +164,34 @@ def test_a_block_with_very_many_paths_has_none_and_neither_has_what_is_made_of_i
     assert day.paths is None
     assert kept(day, 0).paths is None
     assert day.customers["count"].sum() == 5
+
+
+def test_a_block_of_an_earlier_version_is_read_as_it_was() -> None:
+    """Its keys are as they are, in minutes, and a column says where values are no steps."""
+    names = pl.DataFrame({"names": ["a", "b"]})
+    counts = pl.DataFrame(
+        {"number": [0, 1, 1], "time": [0, 0, 60], "status_code": [200, 200, 503], "count": [2, 1, 1]}
+    )
+    durations = pl.DataFrame(
+        {
+            "number": [0, 0, 1, 1],
+            "time": [0, 0, 0, 60],
+            "count": [1, 1, 1, 1],
+            "first": [True, False, True, True],
+            "low": pl.Series([100, 44, 44, 1], dtype=pl.UInt8),
+            "high": [0, 1, 1, 0],
+        }
+    )
+    blobs = [
+        frame.write_ipc_stream(None, compression="zstd").getvalue() for frame in (names, counts, durations)
+    ]
+    head = {"unit": 1_000, "sizes": [len(blob) for blob in blobs], "firsts": [0]}
+    part = unpacked(json.dumps(head).encode() + b"\n" + b"".join(blobs), DAY_US)
+    hour = DAY_US + HOUR_US
+    assert part.counts.rows() == [(0, DAY_US, 200, 2), (1, DAY_US, 200, 1), (1, hour, 503, 1)]
+    assert part.durations.frame.select("number", "time", "value", "count").rows() == [
+        (0, DAY_US, 100, 1),
+        (0, DAY_US, 400, 1),
+        (1, DAY_US, 300, 1),
+        (1, hour, 1, 1),
+    ]

@@ -151,7 +151,7 @@ def packed(tables: Tables, start_us: int) -> dict[Part, bytes]:
     customers = _numbered(tables.customers, "customer_id", ids)
     latencies = _numbered(tables.latencies.frame, "customer_id", ids)
     unit = tables.latencies.unit
-    nothing = Durations(pl.DataFrame(schema={"time": pl.Int64, "value": pl.Int64, "count": pl.Int64}), 1)
+    nothing = Durations(pl.DataFrame(), 1)
     parts: dict[Part, bytes] = {
         "series": _pack(Unpacked(no_names, tables.series, tables.seconds), start_us),
         "customers": _pack(Unpacked(ids, customers, nothing), start_us),
@@ -182,8 +182,9 @@ def names_in(data: bytes) -> pl.Series:
 
 def counts_in(data: bytes, start_us: int) -> tuple[pl.Series, pl.DataFrame]:
     """The names in a part and its counts, from its bytes."""
-    _, (names, counts, *_) = _blobs(data)
-    return pl.read_ipc_stream(names).to_series(), _absolute(pl.read_ipc_stream(counts), start_us)
+    head, (names, counts, *_) = _blobs(data)
+    rows = _with_keys(pl.read_ipc_stream(counts), 0, head)
+    return pl.read_ipc_stream(names).to_series(), _absolute(rows, start_us)
 
 
 def durations_in(
@@ -204,7 +205,7 @@ def durations_in(
             wanted = numbers[np.searchsorted(numbers, first) : end]
             if not len(wanted):
                 continue
-        steps = last[place] if place in last else pl.read_ipc_stream(chunk)
+        steps = last[place] if place in last else _with_keys(pl.read_ipc_stream(chunk), first, head)
         last.clear()
         last[place] = steps
         frames.append(_summed_steps(steps if wanted is None else _rows_of(steps, wanted)))
@@ -251,20 +252,21 @@ def _in_one_cell(frame: pl.DataFrame, start_us: int) -> pl.DataFrame:
 
 
 def _pack(part: Unpacked, start_us: int) -> bytes:
-    steps = _steps(_relative(part.durations.frame, start_us), part.durations.unit)
-    chunks = list(_chunks(steps))
+    counts = _relative(part.counts, start_us)
+    chunks = list(_chunks(_steps(_relative(part.durations.frame, start_us), part.durations.unit)))
+    firsts = [int(chunk["number"][0]) if _is_numbered(chunk) else 0 for chunk in chunks]
+    frames = [counts, *chunks]
+    cell = _cell_of(frames)
+    keyed = [_key_steps(frame, first, cell) for frame, first in zip(frames, [0, *firsts], strict=True)]
     blobs = []
-    for frame in (part.names.to_frame(), _relative(part.counts, start_us), *chunks):
+    for frame in (part.names.to_frame(), *keyed):
         buffer = io.BytesIO()
         # The format of a file would repeat the schema at its end.
         narrow = [column.shrink_dtype() if column.dtype.is_integer() else column for column in frame]
         pl.DataFrame(narrow).write_ipc_stream(buffer, compression="zstd")
         blobs.append(buffer.getvalue())
-    head = {
-        "unit": part.durations.unit,
-        "sizes": [len(blob) for blob in blobs],
-        "firsts": [chunk["number"][0] if _is_numbered(chunk) else 0 for chunk in chunks],
-    }
+    sizes = [len(blob) for blob in blobs]
+    head = {"unit": part.durations.unit, "sizes": sizes, "firsts": firsts, "cell": cell}
     return json.dumps(head).encode() + b"\n" + b"".join(blobs)
 
 
@@ -324,6 +326,42 @@ def _absolute(frame: pl.DataFrame, start_us: int) -> pl.DataFrame:
     return frame.replace_column(frame.get_column_index("time"), time)
 
 
+def _cell_of(frames: Sequence[pl.DataFrame]) -> int:
+    """The minutes of which all times are multiples."""
+    times = [frame["time"].to_numpy() for frame in frames if frame.width]
+    return int(np.gcd.reduce(np.concatenate([[0], *times]))) or 1
+
+
+def _key_steps(frame: pl.DataFrame, first: int, cell: int) -> pl.DataFrame:
+    """Numbers as steps from one to the next, from `first` on, and times as steps of cells within a number."""
+    if not frame.height:
+        return frame
+    time = frame["time"].to_numpy() // cell
+    steps = np.diff(time, prepend=0)
+    columns = {name: frame[name] for name in frame.columns}
+    if "number" in columns:
+        numbers = np.diff(frame["number"].to_numpy().astype(np.int64), prepend=first)
+        steps = np.where(numbers > 0, time, steps)
+        columns["number"] = pl.Series("number", numbers)
+    columns["time"] = pl.Series("time", steps)
+    return pl.DataFrame(list(columns.values()))
+
+
+def _with_keys(frame: pl.DataFrame, first: int, head: Mapping[str, Any]) -> pl.DataFrame:
+    """The frame of which `_key_steps` made steps; in older blocks keys are as they are."""
+    if not frame.height or "cell" not in head:
+        return frame
+    columns = {name: frame[name] for name in frame.columns}
+    starts = np.zeros(1, np.int64)
+    if "number" in columns:
+        numbers = frame["number"].to_numpy()
+        starts = np.union1d(starts, np.flatnonzero(numbers))
+        columns["number"] = pl.Series("number", first + np.cumsum(numbers, dtype=np.int32))
+    cells = _sums(frame["time"].to_numpy().astype(np.int32), starts)
+    columns["time"] = pl.Series("time", cells * head["cell"])
+    return pl.DataFrame(list(columns.values()))
+
+
 def _steps(frame: pl.DataFrame, unit: int) -> pl.DataFrame:
     """Values as the steps from one to the next of the same keys, the last eight bits of each apart.
 
@@ -332,23 +370,34 @@ def _steps(frame: pl.DataFrame, unit: int) -> pl.DataFrame:
     if not unit or not frame.height:
         return frame
     keys = _keys(frame)
-    value = pl.col("value")
-    is_first = pl.any_horizontal(pl.col(key) != pl.col(key).shift() for key in keys).fill_null(value=True)
-    steps = pl.when(is_first).then(value).otherwise(value - value.shift())
-    return frame.select(*keys, "count", first=is_first, low=(steps % _LOW).cast(pl.UInt8), high=steps // _LOW)
+    values = frame["value"].to_numpy()
+    steps = np.diff(values, prepend=0)
+    starts = _starts(frame)
+    steps[starts] = values[starts]
+    low, high = pl.Series("low", steps % _LOW, pl.UInt8), pl.Series("high", steps // _LOW)
+    return pl.DataFrame([*(frame[key] for key in keys), frame["count"], low, high])
 
 
 def _summed_steps(frame: pl.DataFrame) -> pl.DataFrame:
     """The values of which `_steps` made steps."""
-    if "first" not in frame.columns:
+    if "low" not in frame.columns:
         return frame
     high = frame["high"]
     # Of small values sums may go round, as only differences of them count.
     kind = pl.Int32 if high.dtype in (pl.Int8, pl.Int16) else pl.Int64
     steps = (high.cast(kind) * _LOW + frame["low"].cast(kind)).to_numpy()
-    through = np.cumsum(steps, dtype=steps.dtype)
-    starts = np.flatnonzero(frame["first"].to_numpy())
-    before = through[starts] - steps[starts]
-    lengths = np.diff(np.append(starts, len(steps)))
-    values = pl.Series("value", through - np.repeat(before, lengths))
+    values = pl.Series("value", _sums(steps, _starts(frame)))
     return pl.DataFrame([*(frame[key] for key in _keys(frame)), values, frame["count"]])
+
+
+def _starts(frame: pl.DataFrame) -> Numbers:
+    """The rows whose keys are not those of the row before."""
+    changes = [np.diff(frame[key].to_numpy()) != 0 for key in _keys(frame)]
+    return np.flatnonzero(np.append(frame.height > 0, np.logical_or.reduce(changes)))
+
+
+def _sums(steps: Numbers, starts: Numbers) -> Numbers:
+    """Steps added up, anew from each of `starts` on."""
+    through = np.cumsum(steps, dtype=steps.dtype)
+    before = through[starts] - steps[starts]
+    return through - np.repeat(before, np.diff(np.append(starts, len(steps))))
