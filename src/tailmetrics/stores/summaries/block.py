@@ -352,13 +352,16 @@ def _with_keys(frame: pl.DataFrame, first: int, head: Mapping[str, Any]) -> pl.D
     if not frame.height or "cell" not in head:
         return frame
     columns = {name: frame[name] for name in frame.columns}
-    starts = np.zeros(1, np.int64)
+    times = frame["time"].to_numpy()
+    is_start = np.zeros(len(times), np.bool_)
     if "number" in columns:
         numbers = frame["number"].to_numpy()
-        starts = np.union1d(starts, np.flatnonzero(numbers))
-        columns["number"] = pl.Series("number", first + np.cumsum(numbers, dtype=np.int32))
-    cells = _sums(frame["time"].to_numpy().astype(np.int32), starts)
-    columns["time"] = pl.Series("time", cells * head["cell"])
+        is_start = numbers != 0
+        columns["number"] = pl.Series("number", np.cumsum(numbers, dtype=np.int32) + np.int32(first))
+    if times.any():
+        is_start[0] = True
+        cells = _sums(times.astype(np.int32), np.flatnonzero(is_start))
+        columns["time"] = pl.Series("time", cells * np.int32(head["cell"]))
     return pl.DataFrame(list(columns.values()))
 
 
