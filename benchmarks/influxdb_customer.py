@@ -65,21 +65,17 @@ durations |> {quantile.format(0.99)} |> yield(name: "p99")
 """
 
 
+# What is asked of the service, and by hand for the answer (none for a page) and for rows.
 QUESTIONS = {
-    "no windows": (f"/stats?customer_id={CUSTOMER}&every=none&{RANGE}", [_ROWS, _aggregates("")]),
-    "daily": (
-        f"/stats?customer_id={CUSTOMER}&every=1d&{RANGE}",
-        [_ROWS, _aggregates(" |> window(every: 1d)")],
-    ),
+    "no windows": (f"/stats?customer_id={CUSTOMER}&every=none&{RANGE}", _aggregates(""), _ROWS),
+    "daily": (f"/stats?customer_id={CUSTOMER}&every=1d&{RANGE}", _aggregates(" |> window(every: 1d)"), _ROWS),
     "hourly": (
         f"/stats?customer_id={CUSTOMER}&every=1h&{RANGE}",
-        [_ROWS, _aggregates(" |> window(every: 1h)")],
+        _aggregates(" |> window(every: 1h)"),
+        _ROWS,
     ),
-    "breakdown": (f"/breakdown?customer_id={CUSTOMER}&{RANGE}", [_PATHS, _GROUPED_PATHS]),
-    "page": (
-        f"/view?customer_id={CUSTOMER}&every=auto&{RANGE}",
-        [f"{_EDGES}{_ROWS}{_PATHS}"],
-    ),
+    "breakdown": (f"/breakdown?customer_id={CUSTOMER}&{RANGE}", _GROUPED_PATHS, _PATHS),
+    "page": (f"/view?customer_id={CUSTOMER}&every=auto&{RANGE}", None, f"{_EDGES}{_ROWS}{_PATHS}"),
 }
 
 
@@ -138,15 +134,16 @@ def compare(bucket: str, rounds: int) -> None:
             service.client.get(path).raise_for_status()
 
         try:
-            for question, (path, texts) in QUESTIONS.items():
-                hands = [partial(by_hand, text) for text in texts]
-                own, *others = in_turn([partial(ours, path), *hands], rounds)
-                best = min(others)
-                print(
-                    f"{question:12} {own[0]:6.1f} ({own[1]:.1f}) ms, by hand {best[0]:6.1f} ({best[1]:.1f}): "
-                    f"{own[0] / best[0]:.2f} times ({own[1] / best[1]:.2f})",
-                    flush=True,
+            for question, (path, *texts) in QUESTIONS.items():
+                hands = {name: text for name, text in zip(("answer", "rows"), texts, strict=True) if text}
+                own, *others = in_turn(
+                    [partial(ours, path), *(partial(by_hand, text) for text in hands.values())], rounds
                 )
+                print(f"{question:12} {own[0]:6.1f} ({own[1]:.1f}) ms", end="")
+                for kind, (median, least) in zip(hands, others, strict=True):
+                    ratios = f"{own[0] / median:.2f} times ({own[1] / least:.2f})"
+                    print(f"; {kind} by hand {median:.1f} ({least:.1f}): {ratios}", end="")
+                print(flush=True)
         finally:
             service.end()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +11,10 @@ import pytest
 
 from tailmetrics.stats import CustomersQuery
 from tailmetrics.stores.summaries import answers, block, latencies
+from tailmetrics.stores.summaries.base import BlockKey
+from tailmetrics.stores.summaries.block import DAY, Part
 from tailmetrics.stores.summaries.maker import Maker
+from tailmetrics.stores.summaries.manifest import BlockRef
 from tailmetrics.stores.summaries.reading import KeptSums
 from tests.builders import Record, at
 from tests.stores.brute_force import assert_same_summary, expected_summary
@@ -102,3 +106,24 @@ def test_days_that_are_over_are_added_up_once(store: FakeKeeps, monkeypatch: pyt
     assert list(sums._sums.values()) == [kept]
     assert kept is not None
     assert kept.frame["count"].sum() == 180
+
+
+@pytest.mark.parametrize("rows", [1, 1_000_000], ids=["a customer a pass", "one pass"])
+def test_latencies_of_days_whose_sums_are_kept_are_not_read_again(
+    store: FakeKeeps, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    monkeypatch.setattr(latencies, "_ROWS_A_PASS", rows)
+    days_read: list[list[BlockKey]] = []
+    parts = FakeKeeps.parts
+
+    async def noted(store: FakeKeeps, refs: Sequence[BlockRef], part: Part) -> Sequence[bytes]:
+        if part.startswith("latenc"):
+            days_read[-1] += [ref.key for ref in refs if ref.level is DAY]
+        return await parts(store, refs, part)
+
+    monkeypatch.setattr(FakeKeeps, "parts", noted)
+    sums = KeptSums()
+    for _ in range(2):
+        days_read.append([])
+        check(store, sums)
+    assert [len(keys) for keys in days_read] == [3, 0]

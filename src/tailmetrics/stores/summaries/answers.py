@@ -128,12 +128,10 @@ async def customers(store: Summarized, query: CustomersQuery, sums: KeptSums | N
     if query.search and not can_be_stored(query.search):
         return CustomersPage((), 0, None)
     state = await store.state()
-    # Latencies have the same cells.
     plan = planned(state, "customers", *_bounds(query.start, query.end))
-    rows, packed, of_latencies = await asyncio.gather(
+    rows, packed = await asyncio.gather(
         _read(store.requests(plan.spans, None), ["customer_id", "status_code", "duration"]),
         packed_parts(store, plan, "customers"),
-        packed_parts(store, plan, "latencies"),
     )
     counts = await _counts(packed, plan, ["customer_id", "status_code"], rows)
     totals = _totals(counts, "customer_id", query.failures).filter(listed(query))
@@ -142,7 +140,7 @@ async def customers(store: Summarized, query: CustomersQuery, sums: KeptSums | N
     wanted = None if by_latency and not query.search else page["customer_id"]
     if not page.height:
         return CustomersPage((), totals.height, None)
-    found = await latencies_of(store, plan, of_latencies, wanted, rows, sums=sums)
+    found = await latencies_of(store, plan, wanted, rows, sums=sums)  # which have the same cells
     page = page.join(found, on="customer_id", how="left", maintain_order="left")
     if by_latency:
         page = ranked(page, query).slice(offset, query.limit)

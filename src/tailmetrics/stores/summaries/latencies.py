@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
 import polars as pl
 
-from tailmetrics.stores.summaries.base import Summarized
+from tailmetrics.stores.summaries.base import BlockKey, Summarized
 from tailmetrics.stores.summaries.block import DAY, durations_in, names_in
 from tailmetrics.stores.summaries.durations import Durations, joined, latencies_by, summed, timed
+from tailmetrics.stores.summaries.manifest import BlockRef
 from tailmetrics.stores.summaries.numbers import Numbered
 from tailmetrics.stores.summaries.parts import chosen, coded, mixed, part_of
 from tailmetrics.stores.summaries.plan import Chosen, Plan
@@ -33,53 +34,79 @@ _Named = tuple[Chosen, pl.Series, bytes, dict[int, pl.DataFrame]]
 async def latencies_of(
     store: Summarized,
     plan: Plan,
-    packed: Sequence[bytes],
     wanted: pl.Series | None,
     rows: Sequence[pl.DataFrame],
     *,
     sums: KeptSums | None,
 ) -> pl.DataFrame:
     """Columns `customer_id`, `average`, `median` and `p99`, of some customers or of all (None)."""
-    refs = [ref for ref, _ in plan.blocks]
-    named = await mixed(store, [(ref, part_of(ref, None, "customers")) for ref in refs])
+    named = await mixed(store, [(ref, part_of(ref, None, "customers")) for ref, _ in plan.blocks])
+    of_requests, names, groups = await asyncio.to_thread(_grouped, plan, named, wanted, rows)
+    # Days that are over are asked for again and again, and are most of what there is to add up for a page.
+    keeps = sums is not None and len(groups[0]) <= _MOST_KEPT
+    is_over = [keeps and ref.level is DAY and cells is None for ref, cells in plan.blocks]
+    over = tuple(_stored(ref) for (ref, _), is_in in zip(plan.blocks, is_over, strict=True) if is_in)
+    kept = [None if sums is None or not over else sums.get((tuple(ids), over)) for ids in groups]
+    is_read = [not is_in or None in kept for is_in in is_over]
+    packed = await mixed(
+        store,
+        [(ref, part_of(ref, cells, "latencies")) for ref, cells in itertools.compress(plan.blocks, is_read)],
+    )
 
     def latencies() -> pl.DataFrame:
-        of_requests = [summed(Durations.of(timed(frame)), ["customer_id"]) for frame in rows]
-        names = [names_in(data) for data in named]
-        blocks: list[_Named] = [(*each, {}) for each in zip(plan.blocks, names, packed, strict=True)]
-        if wanted is None:
-            beside = (each.frame["customer_id"] for each in of_requests)
-            of_all = [pl.Series(dtype=pl.String), *names, *beside]
-            ids = pl.concat([series.alias("id") for series in of_all]).unique().sort()
-        else:
-            ids = wanted
-        # In passes, each of so many customers that their durations are in memory together.
-        share = len(ids) / max(1, len(ids), *map(len, names))
-        passes = max(1, math.ceil(share * sum(ref.records for ref in refs) / _ROWS_A_PASS))
-        length = max(1, math.ceil(len(ids) / passes))
-        some = (ids[low : low + length] for low in range(0, max(1, len(ids)), length))
-        return pl.concat([_of_customers(each, blocks, of_requests, sums) for each in some])
+        parts = iter(packed)
+        beside: list[_Named] = []
+        days: list[_Named] = []
+        for each, of_block, is_in, is_there in zip(plan.blocks, names, is_over, is_read, strict=True):
+            if is_there:
+                (days if is_in else beside).append((each, of_block, next(parts), {}))
+
+        def of_group(ids: pl.Series, sum_of_days: Durations | None) -> pl.DataFrame:
+            found = _durations_of(ids, beside)
+            if sum_of_days is not None:
+                found.append(sum_of_days)
+            elif sums is not None and over:
+                key = (tuple(ids), over)
+                found.append(sums.of(key, lambda: joined([_NONE, *_durations_of(ids, days)])))
+            return _latencies(ids, [*found, *_of_rows(ids, of_requests)])
+
+        return pl.concat(itertools.starmap(of_group, zip(groups, kept, strict=True)))
 
     return await asyncio.to_thread(latencies)
 
 
-def _of_customers(
-    ids: pl.Series, blocks: Sequence[_Named], of_requests: Sequence[Durations], sums: KeptSums | None
-) -> pl.DataFrame:
-    """The latencies of some customers."""
-    # Days that are over are asked for again and again, and are most of what there is to add up for a page.
-    keeps = sums is not None and len(ids) <= _MOST_KEPT
-    is_over = [keeps and ref.level is DAY and cells is None for (ref, cells), *_ in blocks]
-    over = list(itertools.compress(blocks, is_over))
-    found = _durations_of(ids, [block for block, is_in in zip(blocks, is_over, strict=True) if not is_in])
-    if sums is not None and over:
-        # With sizes, as BlockCache has them.
-        key = (tuple(ids), *((ref.key, len(data)) for (ref, _), _, data, _ in over))
-        found.append(sums.of(key, lambda: joined([_NONE, *_durations_of(ids, over)])))
+def _stored(ref: BlockRef) -> tuple[BlockKey, int]:
+    """Which part of latencies it is; with its size, as a generation may come again in the end."""
+    return ref.key, ref.sizes[part_of(ref, None, "latencies")]
+
+
+def _grouped(
+    plan: Plan, named: Sequence[bytes], wanted: pl.Series | None, rows: Sequence[pl.DataFrame]
+) -> tuple[list[Durations], list[pl.Series], list[pl.Series]]:
+    """Durations of rows, names in blocks, and customers in groups whose durations are in memory together."""
+    of_requests = [summed(Durations.of(timed(frame)), ["customer_id"]) for frame in rows]
+    names = [names_in(data) for data in named]
+    if wanted is None:
+        beside = (each.frame["customer_id"] for each in of_requests)
+        of_all = [pl.Series(dtype=pl.String), *names, *beside]
+        ids = pl.concat([series.alias("id") for series in of_all]).unique().sort()
+    else:
+        ids = wanted
+    share = len(ids) / max(1, len(ids), *map(len, names))
+    passes = max(1, math.ceil(share * sum(ref.records for ref, _ in plan.blocks) / _ROWS_A_PASS))
+    length = max(1, math.ceil(len(ids) / passes))
+    return of_requests, names, [ids[low : low + length] for low in range(0, max(1, len(ids)), length)]
+
+
+def _of_rows(ids: pl.Series, of_requests: Sequence[Durations]) -> Iterator[Durations]:
+    """The durations of customers in requests beside the blocks, by `code`."""
     for each in of_requests:
         [codes] = Numbered(ids).of([each.frame["customer_id"]])
         rows = each.frame.with_columns(code=codes).filter(pl.col("code") >= 0)
-        found.append(Durations(rows.select("code", "value", "count"), each.unit))
+        yield Durations(rows.select("code", "value", "count"), each.unit)
+
+
+def _latencies(ids: pl.Series, found: Sequence[Durations]) -> pl.DataFrame:
     if not found:
         return pl.DataFrame(schema={"customer_id": pl.String, **dict.fromkeys(LATENCIES, pl.Float64)})
     latencies = latencies_by(joined(found), "code")

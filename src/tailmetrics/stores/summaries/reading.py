@@ -55,18 +55,21 @@ class KeptSums:
         self._lock = threading.Lock()
         self._sums: OrderedDict[Hashable, Durations | None] = OrderedDict()  # None for what is too large
 
+    def get(self, key: Hashable) -> Durations | None:
+        with self._lock:
+            if key in self._sums:
+                self._sums.move_to_end(key)
+            return self._sums.get(key)
+
     def of(self, key: Hashable, read: Callable[[], Durations]) -> Durations:
         """What is read, by `code`; added up, unless that is too large to be kept."""
-        with self._lock:
-            is_known = key in self._sums
-            if is_known:
-                self._sums.move_to_end(key)
-                kept = self._sums[key]
-                if kept is not None:
-                    return kept
+        kept = self.get(key)
+        if kept is not None:
+            return kept
         durations = read()
-        if is_known:
-            return durations
+        with self._lock:
+            if key in self._sums:
+                return durations
         made = summed(durations, ["code"])
         with self._lock:
             self._sums[key] = made if made.frame.height <= self._most_rows else None
