@@ -21,7 +21,11 @@ from tailmetrics.stores.influxdb.record_points import FAR, NEAR_HIGH_US, NEAR_LO
 from tailmetrics.windows import from_us, to_us
 
 _MOST_STATUS = 599
-_QUANTILES = {"median": "0.5", "p99": "0.99"}
+LATENCIES = {
+    "average": "mean()",
+    "median": 'quantile(q: 0.5, method: "exact_mean")',
+    "p99": 'quantile(q: 0.99, method: "exact_mean")',
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,22 +148,18 @@ def counts(asked: Asked, keys: Sequence[str], *fields: str) -> list[str]:
     return _of_each_tick(asked, fields or ("path",), [_group(keys), "count()"], "counts")
 
 
-def of_durations(asked: Asked) -> list[str]:
-    """The sum of the durations, their median and 99th percentile, as the results seconds, median and p99.
+def latencies(asked: Asked) -> list[str]:
+    """Average, median and 99th percentile of the durations, as results of these names.
 
-    Of the same rows: quantiles need them all, and a sum that storage finds takes a source of its own.
+    All of the same rows: quantiles need them, and a sum that storage finds takes a source of its own.
     """
     steps = ["group()", _keep(["_value"])]
     rows = [_piped(asked.source(ticks, "duration"), steps) for ticks in asked.tick_groups]
     if not rows:
         return []
-    found = {name: f'quantile(q: {q}, method: "exact_mean")' for name, q in _QUANTILES.items()}
     return [
         f"durations = {_joined(rows)}",
-        *(
-            _piped("durations", [step, f'yield(name: "{name}")'])
-            for name, step in {"seconds": "sum()", **found}.items()
-        ),
+        *(_piped("durations", [step, f'yield(name: "{name}")']) for name, step in LATENCIES.items()),
     ]
 
 

@@ -30,13 +30,8 @@ from tailmetrics.stores.results import (
 from tailmetrics.stores.windowing import check_filling, number_of_windows, too_many_windows
 from tailmetrics.windows import to_us
 
-_OF_DURATIONS = ("seconds", "median", "p99")
 _ROW = ("_measurement", "_field", "_time", "_value", "status_code")
-_STATUS_COUNTS: dict[str, pl.DataType] = {
-    "status_code": pl.Int16(),
-    "_field": pl.String(),
-    "_value": pl.Int64(),
-}
+_STATUS_COUNTS: dict[str, pl.DataType] = {"status_code": pl.Int16(), "_value": pl.Int64()}
 
 
 async def stats(reader: InfluxDBReader, query: StatsQuery) -> StatsAnswer:
@@ -93,7 +88,7 @@ async def _by_the_server(reader: InfluxDBReader, query: StatsQuery, asked: Asked
         asked,
         [
             *flux.counts(asked, ["status_code", "_field"], "duration", "untimed"),
-            *flux.of_durations(asked),
+            *flux.latencies(asked),
             *(flux.edges(asked) if is_open else ()),
             *flux.far_rows(asked, ["duration"]),
         ],
@@ -101,14 +96,10 @@ async def _by_the_server(reader: InfluxDBReader, query: StatsQuery, asked: Asked
     if far_requests(found, asked).height:
         return None
     statuses = merged(found, "counts", _STATUS_COUNTS)
-    timed = int(statuses.filter(pl.col("_field") == "duration")["_value"].sum())
-    seconds, median, p99 = (found[name]["_value"][0] if name in found else None for name in _OF_DURATIONS)
     total = summary_of(
         int(statuses["_value"].sum()),
         int(statuses.filter(failed(query.failures))["_value"].sum()),
-        seconds / timed if seconds is not None else None,
-        median,
-        p99,
+        *(found[name]["_value"][0] if name in found else None for name in flux.LATENCIES),
     )
     span = None
     if is_open and total.total_requests:
