@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 import pytest
 
 from tailmetrics.errors import StoreUnavailable
 from tailmetrics.settings import Settings, load_settings
+from tailmetrics.stores.clickhouse import connection, reader
 from tailmetrics.stores.clickhouse.store import ClickHouseStore
 from tests import servers
 from tests.builders import at, batch_of, source_of
@@ -22,6 +24,18 @@ class TestAway:
                 call()
             assert "secret" not in str(away.value)
         store.close()
+
+    @pytest.mark.timeout(30)
+    def test_a_server_that_says_nothing_is_away(self, monkeypatch: pytest.MonkeyPatch, ask: Ask[Any]) -> None:
+        for module in (connection, reader):
+            monkeypatch.setattr(module, "CONNECT_SECONDS", 1)
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            url = f"clickhouse://user:secret@127.0.0.1:{silent.getsockname()[1]}/logs"
+            store = ClickHouseStore(load_settings(None, store_url=url, query_timeout_seconds=60))
+            for call in (lambda: store.sources(None), lambda: ask(store.ping()), lambda: store.write([])):
+                with pytest.raises(StoreUnavailable, match="does not answer"):
+                    call()
+            store.close()
 
     @pytest.mark.servers
     def test_one_that_was_closed_answers_nothing(self, settings: Settings, ask: Ask[Any]) -> None:

@@ -13,7 +13,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from tailmetrics.stores.clickhouse import schema
-from tailmetrics.stores.clickhouse.address import Address
+from tailmetrics.stores.clickhouse.address import CONNECT_SECONDS, Address
 from tailmetrics.stores.clickhouse.errors import SYNTAX_ERROR, code_of, errors_translated
 
 WRITE_SECONDS: Final = 120.0  # the longest that a statement may take
@@ -132,6 +132,8 @@ class Connection:
     def _opened(self) -> Client:
         with self._lock:
             if self._client is None:
+                # A server that takes connections and says nothing is told of before a write's time is over.
+                get_client(**self.address.client_arguments(CONNECT_SECONDS), dedicated_pool=True).close()
                 arguments = self.address.client_arguments(WRITE_SECONDS)
                 self._client = get_client(**arguments, dedicated_pool=True)
             return self._client

@@ -15,8 +15,9 @@ from clickhouse_connect import get_async_client
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from tailmetrics.errors import StoreUnavailable
 from tailmetrics.stores.clickhouse import schema
-from tailmetrics.stores.clickhouse.address import Address
+from tailmetrics.stores.clickhouse.address import CONNECT_SECONDS, Address
 from tailmetrics.stores.clickhouse.errors import errors_translated
 from tailmetrics.stores.loop_thread import LoopThread
 from tailmetrics.stores.results import took_too_long
@@ -109,10 +110,17 @@ class ClickHouseReader:
         async with self._places:
             async with self._opening:
                 if self._client is None:
-                    with errors_translated(self.address):
-                        arguments = self.address.client_arguments(self._timeout_seconds)
-                        self._client = await get_async_client(**arguments)
+                    self._client = await self._opened()
             return await query(Statements(self, self._client, self._timeout_seconds))
+
+    async def _opened(self) -> AsyncClient:
+        arguments = self.address.client_arguments(self._timeout_seconds)
+        with errors_translated(self.address):
+            try:
+                return await asyncio.wait_for(get_async_client(**arguments), CONNECT_SECONDS)
+            except asyncio.TimeoutError as error:
+                text = f"{self.address} does not answer: it took a connection and said nothing"
+                raise StoreUnavailable(f"{text} for {CONNECT_SECONDS} s") from error
 
     async def _kill(self, query_id: str) -> None:
         if self._client is None:
