@@ -20,13 +20,14 @@ _TYPES: dict[str, pl.DataType] = {
     "boolean": pl.Boolean(),
 }
 _TIMES = ("dateTime:RFC3339", "dateTime:RFC3339Nano")
-_FEW_BYTES = 2_000  # of rows that Python reads sooner than Polars begins
+_FEW_BYTES = 20_000  # of rows that Python reads sooner than Polars begins
 _VALUES: dict[str, Callable[[str], object]] = {
     "double": float,
     "long": int,
     "unsignedLong": int,
     "boolean": "true".__eq__,
 }
+_NO_VALUES = ("result", "table", "_start", "_stop")  # columns that say which table a row is of
 _HEAD_LINES = 4  # three annotations and the names of the columns
 _NARROW: dict[str, pl.DataType] = {
     "_measurement": pl.Categorical(),
@@ -89,14 +90,15 @@ class _Head:
         if "error" in self.kinds:
             said = next(csv.DictReader(io.StringIO(rows.decode()), ["", *self.kinds]), {})
             raise StoreUnavailable(f"InfluxDB could not finish its answer: {said.get('error', 'unknown')}")
-        kept = {name: kind for name, kind in self.kinds.items() if name not in ("result", "table")}
+        kept = {name: kind for name, kind in self.kinds.items() if name not in _NO_VALUES}
         types = {name: _NARROW.get(name) or _TYPES.get(kind, pl.String()) for name, kind in kept.items()}
         frame = (self._few if len(rows) <= _FEW_BYTES else self._many)(rows, types)
         texts = [name for name, kind in kept.items() if kind == "string" and name not in _NARROW]
-        return frame.with_columns(
+        read = [
             *(nanoseconds(pl.col(name)).alias(name) for name, kind in kept.items() if kind in _TIMES),
             *(decoded(frame[name].fill_null(self.defaults[name])) for name in texts),
-        )
+        ]
+        return frame.with_columns(read) if read else frame
 
     def _few(self, rows: bytes, types: Mapping[str, pl.DataType]) -> Tables:
         read = csv.reader(io.StringIO(rows.decode(), newline=""))

@@ -45,14 +45,13 @@ def requests(found: dict[str, Tables], columns: Iterable[str] = ()) -> pl.DataFr
         )
         for table in near
     ]
-    return pl.concat([_no_requests(columns), *frames])
+    return pl.concat(frames) if frames else _no_requests(columns)
 
 
 def all_requests(found: dict[str, Tables], asked: Asked, columns: Sequence[str] = ()) -> pl.DataFrame:
     """Requests of all times as rows, with `columns`."""
-    near = requests(found, columns)
     # As one piece, whatever pieces they came in: an average depends on them in its last digits.
-    return pl.concat([near, far_requests(found, asked).select(near.columns)], rechunk=True)
+    return with_far(requests(found, columns), found, asked).rechunk()
 
 
 def all_paths(found: dict[str, Tables], asked: Asked, columns: Sequence[str] = ()) -> pl.DataFrame:
@@ -63,6 +62,12 @@ def all_paths(found: dict[str, Tables], asked: Asked, columns: Sequence[str] = (
     return pl.concat([far_requests(found, asked).select("time", "path", "status_code", *columns), *near])
 
 
+def with_far(near: pl.DataFrame, found: dict[str, Tables], asked: Asked) -> pl.DataFrame:
+    """Requests, and those in the range of times that InfluxDB cannot keep, with the same columns."""
+    far = far_requests(found, asked)
+    return pl.concat([near, far.select(near.columns)]) if far.height else near
+
+
 def far_requests(found: dict[str, Tables], asked: Asked) -> pl.DataFrame:
     """Requests in the range of times that InfluxDB cannot keep: as `requests`, with customers and paths.
 
@@ -71,7 +76,7 @@ def far_requests(found: dict[str, Tables], asked: Asked) -> pl.DataFrame:
     columns = ("customer_id", "path", "lane")
     times = found.get(f"us_{FAR}")
     if times is None:
-        return _no_requests(columns).with_columns(pl.lit(None, pl.Int64()).alias("_time"))
+        return _no_requests(columns, _time=pl.Int64())
     frame = times.rename({"_value": "time"})
     for field in ("duration", "path"):
         kind = pl.Float64() if field == "duration" else pl.String()
@@ -135,6 +140,6 @@ def logged_us() -> pl.Expr:
     return pl.col("_time") // tick_length() * (tick_length() // 1_000)
 
 
-def _no_requests(columns: Iterable[str]) -> pl.DataFrame:
+def _no_requests(columns: Iterable[str], **others: pl.DataType) -> pl.DataFrame:
     schema: dict[str, pl.DataType] = {"time": pl.Int64(), "status_code": pl.Int16(), "duration": pl.Float64()}
-    return pl.DataFrame(schema=schema | dict.fromkeys(columns, pl.String()))
+    return pl.DataFrame(schema=schema | dict.fromkeys(columns, pl.String()) | others)

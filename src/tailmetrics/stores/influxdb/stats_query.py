@@ -18,7 +18,14 @@ from tailmetrics.stats import (
 )
 from tailmetrics.stores.influxdb import flux
 from tailmetrics.stores.influxdb.flux import Asked
-from tailmetrics.stores.influxdb.points_read import all_requests, edges, failed, far_requests, merged
+from tailmetrics.stores.influxdb.points_read import (
+    all_requests,
+    edges,
+    failed,
+    far_requests,
+    merged,
+    with_far,
+)
 from tailmetrics.stores.influxdb.reader import InfluxDBReader
 from tailmetrics.stores.results import (
     breakdown_of,
@@ -56,7 +63,7 @@ async def breakdown(reader: InfluxDBReader, query: BreakdownQuery) -> Breakdown:
     near = merged(found, "path", {"_value": pl.String(), "status_code": pl.Int16()}).rename(
         {"_value": "path"}
     )
-    rows = pl.concat([near, far_requests(found, asked).select("path", "status_code")])
+    rows = with_far(near, found, asked)
     if not rows.height:
         await check_known(reader, query.customer_id)
         return Breakdown()
