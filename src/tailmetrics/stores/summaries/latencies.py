@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import math
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -44,35 +43,37 @@ async def latencies_of(
     of_requests, names, groups = await asyncio.to_thread(_grouped, plan, named, wanted, rows)
     # Days that are over are asked for again and again, and are most of what there is to add up for a page.
     keeps = sums is not None and len(groups[0]) <= _MOST_KEPT
-    is_over = [keeps and ref.level is DAY and cells is None for ref, cells in plan.blocks]
-    over = tuple(_stored(ref) for (ref, _), is_in in zip(plan.blocks, is_over, strict=True) if is_in)
-    kept = [None if sums is None or not over else sums.get((tuple(ids), over)) for ids in groups]
-    is_read = [not is_in or None in kept for is_in in is_over]
-    packed = await mixed(
-        store,
-        [(ref, part_of(ref, cells, "latencies")) for ref, cells in itertools.compress(plan.blocks, is_read)],
-    )
+    days: list[tuple[Chosen, pl.Series]] = []
+    beside: list[tuple[Chosen, pl.Series]] = []
+    for block, ids in zip(plan.blocks, names, strict=True):
+        (days if keeps and _is_whole_day(block) else beside).append((block, ids))
+    over = tuple(_stored(ref) for (ref, _), _ in days)
+    added = [sums.get((tuple(ids), over)) if sums is not None and days else None for ids in groups]
+    read = [*beside, *(days if None in added else ())]
+    packed = await mixed(store, [(ref, part_of(ref, cells, "latencies")) for (ref, cells), _ in read])
 
     def latencies() -> pl.DataFrame:
-        parts = iter(packed)
-        beside: list[_Named] = []
-        days: list[_Named] = []
-        for each, of_block, is_in, is_there in zip(plan.blocks, names, is_over, is_read, strict=True):
-            if is_there:
-                (days if is_in else beside).append((each, of_block, next(parts), {}))
+        blocks: list[_Named] = [(*block, data, {}) for block, data in zip(read, packed, strict=True)]
 
-        def of_group(ids: pl.Series, sum_of_days: Durations | None) -> pl.DataFrame:
-            found = _durations_of(ids, beside)
-            if sum_of_days is not None:
-                found.append(sum_of_days)
-            elif sums is not None and over:
+        def of_group(ids: pl.Series, of_days: Durations | None) -> pl.DataFrame:
+            found = _durations_of(ids, blocks[: len(beside)])
+            if of_days is not None:
+                found.append(of_days)
+            elif sums is not None and days:
                 key = (tuple(ids), over)
-                found.append(sums.of(key, lambda: joined([_NONE, *_durations_of(ids, days)])))
+                found.append(
+                    sums.of(key, lambda: joined([_NONE, *_durations_of(ids, blocks[len(beside) :])]))
+                )
             return _latencies(ids, [*found, *_of_rows(ids, of_requests)])
 
-        return pl.concat(itertools.starmap(of_group, zip(groups, kept, strict=True)))
+        return pl.concat(map(of_group, groups, added))
 
     return await asyncio.to_thread(latencies)
+
+
+def _is_whole_day(block: Chosen) -> bool:
+    ref, cells = block
+    return ref.level is DAY and cells is None
 
 
 def _stored(ref: BlockRef) -> tuple[BlockKey, int]:
