@@ -177,14 +177,14 @@ def unpacked(data: bytes, start_us: int) -> Unpacked:
 
 def names_in(data: bytes) -> pl.Series:
     """The names in a part, from its bytes."""
-    return pl.read_ipc_stream(_blobs(data)[1][0]).to_series()
+    return _frame(_blobs(data)[1][0]).to_series()
 
 
 def counts_in(data: bytes, start_us: int) -> tuple[pl.Series, pl.DataFrame]:
     """The names in a part and its counts, from its bytes."""
     head, (names, counts, *_) = _blobs(data)
-    rows = _with_keys(pl.read_ipc_stream(counts), 0, head)
-    return pl.read_ipc_stream(names).to_series(), _absolute(rows, start_us)
+    rows = _with_keys(_frame(counts), 0, head)
+    return _frame(names).to_series(), _absolute(rows, start_us)
 
 
 def durations_in(
@@ -205,12 +205,12 @@ def durations_in(
             wanted = numbers[np.searchsorted(numbers, first) : end]
             if not len(wanted):
                 continue
-        steps = last[place] if place in last else _with_keys(pl.read_ipc_stream(chunk), first, head)
+        steps = last[place] if place in last else _with_keys(_frame(chunk), first, head)
         last.clear()
         last[place] = steps
         frames.append(_summed_steps(steps if wanted is None else _rows_of(steps, wanted)))
     if not frames:
-        frames = [_summed_steps(pl.read_ipc_stream(chunks[0]).clear())]
+        frames = [_summed_steps(_frame(chunks[0]).clear())]
     return Durations(_absolute(pl.concat(frames, how="vertical_relaxed"), start_us), head["unit"])
 
 
@@ -298,11 +298,17 @@ def _rows_of(frame: pl.DataFrame, numbers: Numbers) -> pl.DataFrame:
     return frame[np.repeat(begins - before, lengths) + np.arange(lengths.sum())]
 
 
-def _blobs(data: bytes) -> tuple[dict[str, Any], list[bytes]]:
-    head, _, rest = data.partition(b"\n")
-    described = json.loads(head)
+def _blobs(data: bytes) -> tuple[dict[str, Any], list[memoryview]]:
+    """The head, and views of what it describes: of most parts little is read."""
+    end = data.index(b"\n")
+    described = json.loads(data[:end])
+    rest = memoryview(data)[end + 1 :]
     ends = list(itertools.accumulate(described["sizes"]))
     return described, [rest[begin:end] for begin, end in zip([0, *ends], ends, strict=False)]
+
+
+def _frame(blob: memoryview) -> pl.DataFrame:
+    return pl.read_ipc_stream(bytes(blob))
 
 
 def _keys(frame: pl.DataFrame) -> list[str]:
