@@ -20,6 +20,7 @@ import duckdb
 import pytest
 
 from tailmetrics.stores import backup as backups
+from tailmetrics.urls import FILE_STORE_SCHEMES, STORE_SCHEMES
 from tests.cli.running import LOG, Run
 from tests.integration.conftest import new_service
 from tests.integration.running import Service, await_that
@@ -127,20 +128,22 @@ def test_a_file_that_is_there_is_replaced_only_by_force(run: Run, stored: str, t
     assert "is the store itself" in run("backup", store, "--store-url", stored, "--force").stderr
 
 
-@pytest.mark.parametrize(
-    ("url", "words"),
-    [
-        ("postgresql://me:secret@host/shop", "pg_dump --format=custom and pg_restore"),
-        ("mysql://me:secret@host/shop", "mysqldump --single-transaction and mysql"),
-        ("mariadb://me:secret@host/shop", "mariadb-dump --single-transaction and mariadb"),
-        ("influxdb://host:8086/shop?org=shop", "influx backup and influx restore"),
-    ],
-)
+TOOLS = {
+    "postgresql": "pg_dump --format=custom and pg_restore",
+    "mysql": "mysqldump --single-transaction and mysql",
+    "mariadb": "mariadb-dump --single-transaction and mariadb",
+    "influxdb": "influx backup and influx restore",
+    "clickhouse": "BACKUP DATABASE and RESTORE DATABASE",
+}
+
+
+@pytest.mark.parametrize("scheme", [each for each in STORE_SCHEMES if each not in FILE_STORE_SCHEMES])
 @pytest.mark.parametrize("command", ["backup", "restore"])
-def test_a_server_is_left_to_its_own_tools(run: Run, command: str, url: str, words: str) -> None:
-    result = run(command, "backup", "--store-url", url)
+def test_a_server_is_left_to_its_own_tools(run: Run, command: str, scheme: str) -> None:
+    login = "" if scheme == "influxdb" else "me:secret@"
+    result = run(command, "backup", "--store-url", f"{scheme}://{login}host/shop")
     assert result.exit_code == 78
-    assert words in result.stderr
+    assert TOOLS[scheme] in result.stderr
     assert "secret" not in result.stderr
 
 

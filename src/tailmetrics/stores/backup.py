@@ -20,6 +20,7 @@ _SERVERS = {
     "mysql": "mysqldump --single-transaction and mysql",
     "mariadb": "mariadb-dump --single-transaction and mariadb",
     "influxdb": "influx backup and influx restore, with the service stopped",
+    "clickhouse": "BACKUP DATABASE and RESTORE DATABASE, with the service stopped",
 }
 # https://www.sqlite.org/fileformat.html, and what a DuckDB file has behind its first checksum.
 _MARKS = {"duckdb": (8, b"DUCK"), "sqlite": (0, b"SQLite format 3\0")}
