@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -32,6 +33,16 @@ def test_a_server_that_hangs_is_given_up_after_a_while(stub: Stub, monkeypatch: 
     store.write([batch_of(source, records(1))])
     store.close()
     assert paths(stub) == ["0"]
+
+
+@pytest.mark.timeout(20)
+def test_who_asks_for_access_is_told_soon_of_a_server_that_says_nothing(stub: Stub) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        asked = server.Server(settings_of_stub(stub, influxdb_url=url))
+        with pytest.raises(StoreUnavailable, match="does not answer"):
+            asked.check_access(writes=True)
+        asked.close()
 
 
 def test_what_is_too_large_is_written_by_halves(stub: Stub, store: InfluxDBStore, source: Source) -> None:

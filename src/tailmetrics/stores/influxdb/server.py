@@ -165,7 +165,7 @@ class Server:
 
     def check_access(self, *, writes: bool) -> None:
         """Raise StoreError where the token may not read both buckets or, with `writes`, not write them."""
-        self.prepare()
+        self.prepare(CONNECT_SECONDS)
         for bucket in (self.address.bucket, self.address.meta_bucket) if writes else ():
             with errors_translated(self.address):
                 self._send(bucket, b"")
