@@ -49,6 +49,7 @@ class Stub:
         self.writes: list[tuple[str, int, int]] = []  # bucket, status, lines
         self.sizes: list[int] = []
         self.retention_seconds = 0
+        self.meta_retention_seconds = 0
         self.has_buckets = True
         self.orgs = [{"id": "0123456789abcdef", "name": "org"}]
         self.made: list[dict[str, Any]] = []  # buckets
@@ -170,8 +171,9 @@ class _Handler(BaseHTTPRequestHandler):
             message = {"code": "not found", "message": f'bucket "{name}" not found'}
             self._send(404, json.dumps(message).encode())
             return
-        rules = [{"type": "expire", "everySeconds": self.stub.retention_seconds}]
-        bucket = {"id": "b", "name": name, "orgID": "o", "retentionRules": rules if name == "bucket" else []}
+        seconds = self.stub.retention_seconds if name == "bucket" else self.stub.meta_retention_seconds
+        rules = [{"type": "expire", "everySeconds": seconds}] if name == "bucket" or seconds else []
+        bucket = {"id": "b", "name": name, "orgID": "o", "retentionRules": rules}
         bucket["schemaType"] = self.stub.schema_type
         self._send(200, json.dumps({"buckets": [bucket]}).encode())
 

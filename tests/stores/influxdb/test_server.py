@@ -79,7 +79,7 @@ def test_a_bucket_with_another_retention_is_reported(stub: Stub, capsys: pytest.
     stub.retention_seconds = 7 * 86_400
     InfluxDBStore(settings_of_stub(stub, retention_days=30)).close()
     said = capsys.readouterr().out
-    assert "bucket_days=7" in said
+    assert "bucket_days=7.0" in said
     assert "retention_days=30" in said
 
 
@@ -141,6 +141,22 @@ def test_a_bucket_with_an_explicit_schema_is_refused_with_what_to_do(stub: Stub)
     store.close()
 
 
+def test_a_second_bucket_that_expires_is_refused_with_what_to_do(stub: Stub) -> None:
+    stub.meta_retention_seconds = 7 * 86_400
+    store = InfluxDBStore(settings_of_stub(stub))
+    with pytest.raises(StoreRefused, match=r"'bucket_meta' of 'org' with a retention of 7 days, .* 0"):
+        store.check_access(writes=False)
+    store.close()
+
+
+def test_an_address_that_answers_something_else_is_named(stub: Stub) -> None:
+    stub.lookup = Answer(200, "<html>Log in</html>")
+    store = InfluxDBStore(settings_of_stub(stub))
+    with pytest.raises(StoreRefused, match=r"INFLUXDB_URL: found http.*, .* expected InfluxDB 2"):
+        store.sources("node")
+    store.close()
+
+
 @pytest.mark.parametrize(
     ("lookup", "ping", "version"),
     [
@@ -174,6 +190,14 @@ def test_a_token_that_may_not_write_is_named_without_a_write(stub: Stub, store: 
     with pytest.raises(
         StoreRefused, match="INFLUXDB_TOKEN: it may not do that with bucket 'bucket' of 'org'"
     ):
+        store.check_access(writes=True)
+
+
+def test_a_token_that_may_not_write_the_second_bucket_is_told_of_that_one(
+    stub: Stub, store: InfluxDBStore
+) -> None:
+    stub.meta_answers.append(Answer(403, "insufficient permissions for write"))
+    with pytest.raises(StoreRefused, match="with bucket 'bucket_meta' of 'org'"):
         store.check_access(writes=True)
 
 

@@ -28,15 +28,15 @@ _OTHER_VERSIONS = {
 
 
 @contextlib.contextmanager
-def errors_translated(address: Address) -> Iterator[None]:
-    """Errors of the client as this package's."""
+def errors_translated(address: Address, bucket: str = "") -> Iterator[None]:
+    """Errors of the client as this package's, those of one bucket by its name."""
     try:
         yield
     except (ApiException, HTTPError, aiohttp.ClientError, OSError) as error:
-        raise translate(error, address) from error
+        raise translate(error, address, bucket) from error
 
 
-def translate(error: Exception, address: Address) -> StoreError:
+def translate(error: Exception, address: Address, bucket: str = "") -> StoreError:
     """What an error of the client means for whoever runs the service; it names the setting that is wrong.
 
     A wrong token, organisation or bucket is StoreRefused: those are mended at the server as often as here.
@@ -50,7 +50,7 @@ def translate(error: Exception, address: Address) -> StoreError:
     if other := unsupported(headers.get(VERSION), address):
         return other
     words = words_of(error)
-    text = _text_of(error.status, words, address)
+    text = _text_of(error.status, words, address, bucket or address.bucket)
     if error.status in (401, 403, 404) or 300 <= error.status < 400 or _NO_ORGANISATION in words:
         return StoreRefused(text)
     if error.status in (400, 422):
@@ -84,6 +84,23 @@ def explicit_schema(name: str, address: Address) -> StoreRefused:
     return StoreRefused(
         f"INFLUXDB_BUCKET: found {name!r} of {address.org!r} with an explicit schema, expected an implicit "
         "one: name another bucket, made without --schema-type explicit, as that of a bucket cannot be changed"
+    )
+
+
+def expiring(name: str, seconds: int, address: Address) -> StoreRefused:
+    """What is said of a bucket for positions and summaries that deletes what is old."""
+    return StoreRefused(
+        f"INFLUXDB_BUCKET: found {name!r} of {address.org!r} with a retention of {seconds / 86_400:g} days, "
+        "expected one that never expires, as it has the positions in all logs: influx bucket update "
+        f"--id ID --retention 0, with the ID that influx bucket list --name {name} tells"
+    )
+
+
+def no_influxdb(address: Address) -> StoreRefused:
+    """What is said of a server that answers something else."""
+    return StoreRefused(
+        f"INFLUXDB_URL: found {address.url}, which answers no list of buckets, expected InfluxDB 2; is it a "
+        "proxy, or a page to log in at?"
     )
 
 
@@ -128,19 +145,17 @@ def _without_answer(error: Exception, address: Address) -> StoreUnavailable:
     )
 
 
-def _text_of(status: int, words: str, address: Address) -> str:
+def _text_of(status: int, words: str, address: Address, bucket: str) -> str:
     if status == 401:
         return f"INFLUXDB_TOKEN: InfluxDB at {address.url} does not accept it ({words})"
     if status == 403:
-        return (
-            f"INFLUXDB_TOKEN: it may not do that with bucket {address.bucket!r} of {address.org!r} ({words})"
-        )
+        return f"INFLUXDB_TOKEN: it may not do that with bucket {bucket!r} of {address.org!r} ({words})"
     if _NO_ORGANISATION in words:
         return (
             f"INFLUXDB_ORG: found {address.org!r}, which {address.url} does not have or the token may not see"
         )
     if status == 404 and "bucket" in words:
-        return f"INFLUXDB_BUCKET: found {address.bucket!r}, which {address.org!r} does not have ({words})"
+        return f"INFLUXDB_BUCKET: found {bucket!r}, which {address.org!r} does not have ({words})"
     if status == 404 or 300 <= status < 400:
         return f"INFLUXDB_URL: found {address.url}, which answers {status} ({words}), expected InfluxDB 2"
     return f"InfluxDB at {address.url} answers {status}: {words}"

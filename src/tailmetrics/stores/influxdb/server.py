@@ -29,8 +29,10 @@ from tailmetrics.stores.influxdb.csv import Tables, tables_of
 from tailmetrics.stores.influxdb.errors import (
     VERSION,
     errors_translated,
+    expiring,
     explicit_schema,
     missing_bucket,
+    no_influxdb,
     unsupported,
     words_of,
 )
@@ -82,32 +84,33 @@ class Server:
         self._accepted: set[bytes] = set()
         self._accepted_before: set[bytes] = set()
 
-    def prepare(self, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
-        """Make sure once that both buckets are there; each request may take so long."""
+    def prepare(self) -> None:
+        """Make sure once that both buckets are there, of which the server is to tell soon."""
         if self._is_ready:
             return
-        found = self._bucket(self.address.bucket, self._wanted_days * 86_400, timeout_seconds)
-        self._bucket(self.address.meta_bucket, 0, timeout_seconds)
+        found = self._bucket(self.address.bucket, self._wanted_days * 86_400)
+        if expires := self._bucket(self.address.meta_bucket, 0):
+            raise expiring(self.address.meta_bucket, expires, self.address)
         self.retention_seconds = found
         if found != self._wanted_days * 86_400:
             log.warning(
                 "the bucket's retention differs from RETENTION_DAYS and is left as it is",
                 bucket=self.address.bucket,
-                bucket_days=found / 86_400,
+                bucket_days=round(found / 86_400, 3),
                 retention_days=self._wanted_days,
             )
         if found:
             log.info(
                 "the bucket deletes by itself what is older",
                 bucket=self.address.bucket,
-                bucket_days=found / 86_400,
+                bucket_days=round(found / 86_400, 3),
                 setting="RETENTION_DAYS, when the bucket was made",
             )
         self._is_ready = True
 
-    def oldest_us(self, timeout_seconds: float = TIMEOUT_SECONDS) -> int | None:
+    def oldest_us(self) -> int | None:
         """What is older than this the server does not keep; None when it keeps everything."""
-        self.prepare(timeout_seconds)
+        self.prepare()
         if not self.retention_seconds:
             return None
         return to_us(datetime.now(timezone.utc) - timedelta(seconds=self.retention_seconds))
@@ -145,7 +148,7 @@ class Server:
     def query_meta(self, text: str, params: dict[str, str]) -> dict[str, Tables]:
         """The rows that a Flux text gives of the bucket that never expires, by the names of their results."""
         self.prepare()
-        with errors_translated(self.address):
+        with errors_translated(self.address, self.address.meta_bucket):
             answer = self._client.query_api().query_raw(
                 text, params={"bucket": self.address.meta_bucket, **params}
             )
@@ -155,7 +158,7 @@ class Server:
     def delete_meta(self, predicate: str, start_ns: int | None = None, stop_ns: int | None = None) -> None:
         """Delete points of [start_ns, stop_ns), named by a predicate, from the bucket that never expires."""
         self.prepare()
-        with errors_translated(self.address):
+        with errors_translated(self.address, self.address.meta_bucket):
             self._client.delete_api().delete(
                 "1970-01-01T00:00:00Z" if start_ns is None else _rfc3339(start_ns),
                 "2262-01-01T00:00:00Z" if stop_ns is None else _rfc3339(stop_ns - 1),  # which it deletes, too
@@ -165,9 +168,9 @@ class Server:
 
     def check_access(self, *, writes: bool) -> None:
         """Raise StoreError where the token may not read both buckets or, with `writes`, not write them."""
-        self.prepare(CONNECT_SECONDS)
+        self.prepare()
         for bucket in (self.address.bucket, self.address.meta_bucket) if writes else ():
-            with errors_translated(self.address):
+            with errors_translated(self.address, bucket):
                 self._send(bucket, b"")
 
     def close(self) -> None:
@@ -182,7 +185,7 @@ class Server:
         if digest in self._accepted_before:
             self._accepted.add(digest)
             return []
-        with errors_translated(self.address):
+        with errors_translated(self.address, bucket):
             try:
                 self._send(bucket, text)
             except ApiException as error:
@@ -215,19 +218,21 @@ class Server:
             if other := unsupported(self._client.version(), self.address):
                 raise other from error
 
-    def _bucket(self, name: str, retention_seconds: int, timeout_seconds: float) -> int:
+    def _bucket(self, name: str, retention_seconds: int) -> int:
         """The retention in seconds (0: for ever) of a bucket, which is made when it is missing."""
         buckets = self._client.buckets_api()
-        with errors_translated(self.address):
+        with errors_translated(self.address, name):
             try:
                 found = buckets.find_buckets(  # type: ignore[no-untyped-call]
-                    org=self.address.org, name=name, _request_timeout=int(timeout_seconds * 1000)
+                    org=self.address.org, name=name, _request_timeout=int(CONNECT_SECONDS * 1000)
                 ).buckets
             except ApiException as error:
                 if error.status != 404 or "bucket" not in words_of(error):
                     self._refuse_other_versions(error)
                     raise
                 found = []
+            if found is None:
+                raise no_influxdb(self.address)
             if found:
                 if found[0].schema_type == "explicit":
                     raise explicit_schema(name, self.address)

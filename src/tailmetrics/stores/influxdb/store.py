@@ -34,7 +34,7 @@ from tailmetrics.stores.base import COMMIT_LINES, READ_AHEAD, Changes, Note, ask
 from tailmetrics.stores.influxdb import filtered_query, meta_queries, records_query, stats_query
 from tailmetrics.stores.influxdb.notes import InfluxDBNotes, names, note
 from tailmetrics.stores.influxdb.reader import InfluxDBReader
-from tailmetrics.stores.influxdb.server import CONNECT_SECONDS, Server
+from tailmetrics.stores.influxdb.server import Server
 from tailmetrics.stores.influxdb.summaries import InfluxDBSummaries
 from tailmetrics.stores.influxdb.writer import InfluxDBWriter
 from tailmetrics.stores.record_pages import pages
@@ -77,7 +77,7 @@ class InfluxDBStore:
         self._lock = threading.Lock()
         self._closed = False
         try:
-            self._server.prepare(CONNECT_SECONDS)
+            self._server.prepare()
         except StoreUnavailable as error:
             log.warning("the store is not ready", error=str(error))
         except BaseException:
@@ -215,7 +215,7 @@ class InfluxDBStore:
             self._making.finish()
 
     async def _ask(self, query: Callable[[InfluxDBReader], Coroutine[Any, Any, _Result]]) -> _Result:
-        self._reader.oldest_us = await asyncio.to_thread(self._server.oldest_us, CONNECT_SECONDS)
+        self._reader.oldest_us = await asyncio.to_thread(self._server.oldest_us)
         try:
             return await self._reader.ask(query)
         except BlocksGone:  # replaced while the question was under way: the next manifest names others
