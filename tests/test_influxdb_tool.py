@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Iterator
+
 import pytest
 from tools import influxdb_test
 
+from tests.integration.running import free_port
+
 
 @pytest.fixture
-def given(monkeypatch: pytest.MonkeyPatch) -> None:
+def given(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A server that runs; what is run does not ask it."""
     monkeypatch.setattr("sys.argv", ["influxdb_test"])
     for name in influxdb_test.GIVEN:
         monkeypatch.setenv(name, "given")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        monkeypatch.setenv("INFLUXDB_TEST_URL", f"http://127.0.0.1:{listener.getsockname()[1]}")
+        yield
 
 
 @pytest.mark.parametrize(
@@ -36,6 +44,23 @@ def test_it_passes_when_all_was_run_and_passed(
 def test_a_server_that_is_named_in_part_is_refused(given: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("INFLUXDB_TEST_TOKEN")
     with pytest.raises(SystemExit, match="expected INFLUXDB_TEST_TOKEN as well"):
+        influxdb_test.main()
+
+
+def test_a_server_that_is_named_where_nothing_listens_is_refused(
+    given: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INFLUXDB_TEST_URL", f"http://127.0.0.1:{free_port()}")
+    with pytest.raises(SystemExit, match=r"INFLUXDB_TEST_URL: found http.*, where nothing listens"):
+        influxdb_test.main()
+
+
+def test_a_program_that_is_no_influxd_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["influxdb_test"])
+    monkeypatch.setenv("INFLUXD", "/bin/true")
+    for name in influxdb_test.GIVEN:
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(SystemExit, match="Found /bin/true, which did not start"):
         influxdb_test.main()
 
 

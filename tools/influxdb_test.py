@@ -13,11 +13,13 @@ import contextlib
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from tests import servers
 from tests.paths import ROOT
@@ -33,6 +35,7 @@ PARTS: dict[str, list[str]] = {
     "benchmark": ["benchmarks/influxdb.py", "--lines", "100000", "--rounds", "1"],
 }
 GIVEN = ("INFLUXDB_TEST_URL", "INFLUXDB_TEST_TOKEN", "INFLUXDB_TEST_ORG")
+CONNECT_SECONDS = 5.0
 CLOSING_SECONDS = 60.0  # that a part takes to end what it has started
 
 
@@ -70,6 +73,7 @@ def server() -> Iterator[Mapping[str, str]]:
     if given:
         if missing := sorted({*GIVEN} - {*given}):
             raise SystemExit(f"Found {', '.join(given)}, expected {', '.join(missing)} as well.")
+        require_listener(os.environ[GIVEN[0]])
         yield os.environ
         return
     if servers.influxd() is None:
@@ -79,8 +83,26 @@ def server() -> Iterator[Mapping[str, str]]:
             "make influxdb-test INFLUXD=/path/to/influxd\n"
             f"or a server that runs, named by {', '.join(GIVEN)}."
         )
-    with servers.running(servers.InfluxDB) as started:
+    with contextlib.ExitStack() as stack:
+        try:
+            started = stack.enter_context(servers.running(servers.InfluxDB))
+        except RuntimeError as error:
+            raise SystemExit(
+                f"Found {servers.influxd()}, which did not start as InfluxDB 2 does:\n{error}"
+            ) from error
         yield {**os.environ, **dict(zip(GIVEN, (started.address, started.token, started.org), strict=True))}
+
+
+def require_listener(url: str) -> None:
+    """Raise SystemExit where nothing listens, as each test would tell it in its own way."""
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        socket.create_connection((parts.hostname or "", port), CONNECT_SECONDS).close()
+    except OSError as error:
+        raise SystemExit(
+            f"{GIVEN[0]}: found {url}, where nothing listens ({error}), expected an InfluxDB 2."
+        ) from error
 
 
 def run(part: str, environment: Mapping[str, str]) -> Outcome:
