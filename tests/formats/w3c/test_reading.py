@@ -64,7 +64,7 @@ def test_a_cloudfront_log_has_tabs_and_seconds_and_the_host_is_the_customer(name
 
 
 # From the documentation of IIS 6, of the Log Parser (IIS 5, where the time has no date), of IIS 10, the draft
-# of the format, and AWS's reference. What IIS leaves out is `-`.
+# of the format, AWS's reference, and Symantec's of ProxySG. What IIS leaves out is `-`.
 DOCUMENTED = [
     (
         (
@@ -110,6 +110,15 @@ DOCUMENTED = [
             '1996-01-12 12:21:16.25 GET /a 192.0.2.1 404 "a ""quoted"" agent" 0.5\n'
         ),
         (datetime.fromisoformat("1996-01-12 12:21:16.250000"), "192.0.2.1", "/a", 404, 0.5),
+    ),
+    (
+        (
+            "#Software: SGOS 6.7.4.141\n#Version: 1.0\n"
+            "#Fields: date time time-taken c-ip cs-username sc-status s-action cs-method cs-uri-path "
+            "cs(User-Agent)\n"
+            '2024-10-10 13:55:37 1500 203.0.113.9 - 503 TCP_MISS GET /b "Mozilla/5.0 (X11)"\n'
+        ),
+        (datetime.fromisoformat("2024-10-10 13:55:37"), "203.0.113.9", "/b", 503, 1.5),
     ),
     (
         (

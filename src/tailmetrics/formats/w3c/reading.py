@@ -25,7 +25,7 @@ from tailmetrics.formats.text import RuledFormat, too_long_line
 from tailmetrics.formats.timestamps import UTC, TimestampReader
 from tailmetrics.formats.w3c.columns import Columns
 from tailmetrics.formats.w3c.directives import are_directives, directives, merged
-from tailmetrics.formats.w3c.sections import CLOUDFRONT, IIS, PLAIN, Dialect, Section, section_of
+from tailmetrics.formats.w3c.sections import CLOUDFRONT, IIS, PLAIN, PROXYSG, Dialect, Section, section_of
 from tailmetrics.records import ParsedLines
 from tailmetrics.settings import FormatOptions
 
@@ -43,7 +43,7 @@ class W3cFormat:
         self._options = options
         self._dialect = dialect
         self._header = b""  # in force before the first line
-        self._rules = {each: _rules(options, each) for each in (PLAIN, IIS, CLOUDFRONT)}
+        self._rules = {each: _rules(options, each) for each in (PLAIN, IIS, PROXYSG, CLOUDFRONT)}
 
     def of_source(self, path: str, written_ns: int, header: bytes = b"") -> W3cFormat:  # noqa: ARG002  # its lines tell them
         source = copy.copy(self)

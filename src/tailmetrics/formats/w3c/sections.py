@@ -31,7 +31,9 @@ class Dialect:
 
 PLAIN: Final = Dialect()
 IIS: Final = Dialect(separator=" ", escapes="plus", unit="ms")
+PROXYSG: Final = Dialect(unit="ms")
 CLOUDFRONT: Final = Dialect(separator="\t", escapes="url", unit="s", customer=("host", "address"))
+_BY_SOFTWARE: Final = {b"Microsoft ": IIS, b"SGOS ": PROXYSG}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ def section_of(header: bytes, dialect: Dialect | None) -> Section:
 def _told(software: bytes, columns: dict[str, int]) -> Dialect:
     if _EDGE in columns:
         return CLOUDFRONT
-    return IIS if software.startswith(b"Microsoft ") else PLAIN
+    return next((each for name, each in _BY_SOFTWARE.items() if software.startswith(name)), PLAIN)
 
 
 def _date(text: bytes) -> str:
