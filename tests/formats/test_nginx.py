@@ -287,3 +287,30 @@ def test_of_forwarded_addresses_the_first_is_the_client(addresses: str) -> None:
 def test_quoted_words_before_the_address_are_no_customer() -> None:
     line = f'shop.example:80 "10.5.1.2, 10.5.1.3, 10.5.1.4" {COMBINED}'
     assert nginx().parse(line.encode(), 0).records.is_empty()
+
+
+@pytest.mark.parametrize(
+    ("end", "duration"),
+    [
+        (" duration=0.031", 0.031),
+        (" took=12ms", 0.012),
+        (" took=3.5 ms", 0.0035),
+        (" elapsed=152us", 0.000152),
+        (' response_time="0.25"', 0.25),
+        (" urt=0.020 total=0.031", 0.031),
+        (" urt=0.020 total_time=0.031 pipe=p", 0.031),
+        (" total=612 request_time=0.031", 0.031),
+        (" time=1728568536.123 latency=0.031", 0.031),
+        (" 0.031 total=612", 0.031),
+        (" duration=-", None),
+        (" urt=0.020", None),
+    ],
+)
+def test_what_is_called_the_time_of_the_request_is_the_duration(end: str, duration: float | None) -> None:
+    assert record(COMBINED + end)[4] == duration
+
+
+@pytest.mark.parametrize("end", [" time=15234", ' duration="15234"'])
+def test_a_whole_number_that_is_called_a_time_needs_a_unit(end: str) -> None:
+    assert "expected LOG_DURATION_UNIT" in nginx().parse((COMBINED + end).encode(), 0).rejects["reason"][0]
+    assert record(COMBINED + end, LOG_DURATION_UNIT="us")[4] == 0.015234

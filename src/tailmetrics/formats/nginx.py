@@ -42,14 +42,22 @@ _WORD = rf' (?:[^ "]*{_QUOTED}|[^ "]*)'
 _AGENT = rf'\A [^ ]* {_QUOTED} "({QUOTED_TEXT})"'
 _TRAILER = rf"\A [^ ]*(?: {_QUOTED} {_QUOTED})?((?:{_WORD})*)\z"
 _WITH_NAME = rf'(?: [^ "]+:)? [^ "]*{_QUOTED}'
-_UNIT = "[mnuµ]?s"
+_UNIT = "[mnuµμ]?s"
 _DOTTED = r"(?:[0-9]+\.[0-9]*|\.[0-9]+)"
 # Two decimals are nginx's $gzip_ratio in quotes, as its documentation logs it, and from 1.00 on beside other
 # words: its times have three, those of other servers more.
 _NO_RATIO_IN_QUOTES = r"[0-9]*\.(?:[0-9]?|[0-9]{3,})"
 _NO_RATIO = r"(?:[0-9]+\.(?:[0-9]?|[0-9]{3,})|0*\.[0-9]+)"
-_NAMED_TIME = rf'\A(?:{_WORD})*? (?:rt|request_time)[=: ]"?([0-9][^ "]*)'
-_NAMED_UNKNOWN = rf'\A(?:{_WORD})*? (?:rt|request_time)="?([^ "]+)'
+_OF_NGINX = "rt|request_time"
+# What plainly is called the time of the request; its times since 1970 have more digits.
+TIME_NAMES = f"{_OF_NGINX}|response_time|total_time|duration|latency|elapsed|took|total|time"
+_NAMED_TIME = rf'\A(?:{_WORD})*? (?:{_OF_NGINX})[=: ]"?([0-9][^ "]*)'
+_NAMED_UNKNOWN = rf'\A(?:{_WORD})*? (?:{_OF_NGINX})="?([^ "]+)'
+_CALLED_TIME = (
+    rf'\A(?:{_WORD})*? (?:{TIME_NAMES})="?'
+    rf"""((?:[0-9]{{1,9}}\.[0-9]*|\.[0-9]+|[0-9]+{_UNIT})(?:[eE][0-9+-]+)?(?:{_UNIT})?)(?:[" ]|\z)"""
+)
+_CALLED_WHOLE = rf'\A(?:{_WORD})*? (?:{TIME_NAMES})="?([0-9]{{1,9}})(?:[" ]|\z)'
 _SLACK_SECONDS = 0.0015  # by which rounding may make the time of servers behind longer than the request's
 _NEEDS_UNIT = "a whole number of an unknown unit, expected LOG_DURATION_UNIT (us for Apache's %D)"
 _NEEDS_NAMES = "several whole numbers, expected LOG_FORMAT='apache:…' with the server's own LogFormat"
@@ -135,12 +143,9 @@ def _duration(rest: pl.Series, unit: str) -> pl.Series:
 
 
 def _odd_duration(trailer: pl.Series, unit: str) -> pl.Series:
-    # Each word with its spaces, and with its unit.
-    bare = (
-        trailer.str.replace_all(_WITH_NAME, "")
-        .str.replace(rf"([0-9]) ({_UNIT})( |\z)", "$1$2$3")
-        .str.replace_all(" ", "  ", literal=True)
-    )
+    # Each word with its unit, and with its spaces.
+    trailer = trailer.str.replace_all(rf"([0-9]) ({_UNIT})( |\z)", "$1$2$3")
+    bare = trailer.str.replace_all(_WITH_NAME, "").str.replace_all(" ", "  ", literal=True)
     dotted, in_quotes = (_DOTTED, _DOTTED) if unit else (_NO_RATIO, _NO_RATIO_IN_QUOTES)
     decimal = rf"(?:(?:{_DOTTED}|[0-9]+)(?:[eE][0-9+-]*(?:{_UNIT})?|{_UNIT})|{dotted})"
     lone = bare.str.extract(r"\A  ([^ =]+)\z")
@@ -149,7 +154,9 @@ def _odd_duration(trailer: pl.Series, unit: str) -> pl.Series:
         pl.coalesce(
             trailer.str.extract(_NAMED_TIME),
             trailer.str.extract(_NAMED_UNKNOWN),
+            trailer.str.extract(_CALLED_TIME),
             _of_request(bare.str.extract_all(rf" {decimal}(?: |\z)"), unit),
+            trailer.str.extract(_CALLED_WHOLE),
             pl.when(numbers.list.len() > 0).then(numbers.list.join(" ")),
             pl.when(bare == "").then(_of_request(trailer.str.extract_all(rf' "{in_quotes}"'), unit)),
             pl.when(~lone.is_in(["-", ".", "p"])).then(lone),

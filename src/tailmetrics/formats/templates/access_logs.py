@@ -10,7 +10,7 @@ from tailmetrics.errors import FormatError
 from tailmetrics.formats import regex
 from tailmetrics.formats.base import LineFormat
 from tailmetrics.formats.kinds import Kind, never_claims
-from tailmetrics.formats.nginx import nginx_format
+from tailmetrics.formats.nginx import TIME_NAMES, nginx_format
 from tailmetrics.formats.rules import Rules
 from tailmetrics.formats.templates.apache_directives import from_apache
 from tailmetrics.formats.templates.columns import CUSTOMER
@@ -58,7 +58,9 @@ _NUMBERED = tuple(
 )
 _OF_TRAEFIK = re.compile(rf" \d+ {_QUOTED} {_QUOTED} \d+ms\Z")
 _WORDS = re.compile(rf' ((?:[^ "]+: )?[^ "]*{_QUOTED}|[^ "]+)')
-_TIME = re.compile(r'(?:[\w.-]+=)?"?(?:\d+\.\d*|\.\d+|\d+[mnuµ]?s)"?\Z|(?:rt|request_time)=')
+_AMOUNT = r"(?:(?:\d+\.\d*|\.\d+)(?:[mnuµμ]?s)?|\d+[mnuµμ]?s)"
+_TIME = re.compile(rf'(?:(?:{TIME_NAMES})=)?"?{_AMOUNT}"?\Z|(?:{TIME_NAMES})="?-"?\Z|(?:rt|request_time)=')
+_OTHER_TIME = re.compile(rf'[^ "]*[=:] ?"{_AMOUNT}"\Z')
 _SHOWN_CHARACTERS = 40
 
 
@@ -133,7 +135,9 @@ def _is_told(trailer: str) -> bool:
     words = _WORDS.findall(trailer)
     if _OF_TRAEFIK.match(trailer):
         return False
-    return any(map(_TIME.match, words)) or all(word == "-" or word.endswith('"') for word in words)
+    if any(map(_TIME.match, words)):
+        return True
+    return all(word == "-" or (word.endswith('"') and not _OTHER_TIME.match(word)) for word in words)
 
 
 def _open_nginx(options: FormatOptions) -> LineFormat:
