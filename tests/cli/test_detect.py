@@ -148,6 +148,20 @@ def test_of_an_object_of_no_known_format_its_keys_tell_the_settings(run: Run) ->
     assert found["settings"] == [f"LOG_JSON_FIELDS={fields}", "LOG_DURATION_UNIT=ms"]
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (
+            '{"time":1727740801,"host":"a","uri":"/","status":200,"latencyMs":1}\n',
+            "all of these settings tell it",
+        ),
+        ("nothing that is known\n", "one of these settings tells it"),
+    ],
+)
+def test_whether_one_setting_is_enough_or_all_are_needed_is_said(run: Run, line: str, said: str) -> None:
+    assert f"{said}:" in run("detect", "-", input=line).stdout
+
+
 def test_who_has_no_customer_is_told_what_to_set(run: Run) -> None:
     found = only(run("detect", "-", "--json", input="ts=1727740801 path=/a status=200 org=a\n"))
     assert (found["format"], found["rejects"]) == ("logfmt", 1)

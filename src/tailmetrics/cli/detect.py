@@ -52,7 +52,8 @@ class Detection:
     """What is known of a log by its first lines.
 
     `format` is None where they do not tell, as `problem` says. `customer` are fields in order of preference,
-    `unit` is that of durations without one, `settings` are lines to be written where something is to be set.
+    `unit` is that of durations without one, `settings` are lines to be written where something is to be set:
+    of an undecided log any of them, but what its keys suggest together.
     """
 
     file: str
@@ -70,6 +71,11 @@ class Detection:
     problem: str | None = None
     nearest: tuple[Nearest, ...] = ()
     settings: tuple[str, ...] = ()
+
+    @property
+    def needs_all_settings(self) -> bool:
+        """Whether one of the settings alone would not do."""
+        return len(self.settings) > 1 and not self.settings[0].startswith("LOG_FORMAT=")
 
 
 @options.command(

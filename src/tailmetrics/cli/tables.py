@@ -254,7 +254,8 @@ def print_detection(log: Detection) -> None:
         for near in log.nearest:
             nearest.add_row(near.name, near.field, Text(escaped(near.found)))
         print_rows(nearest)
-        _print_list("one of these settings tells it", log.settings)
+        which = "all of these settings tell" if log.needs_all_settings else "one of these settings tells"
+        _print_list(f"{which} it", log.settings)
         return
     print_text(
         f"{escaped(log.file)}: {escaped(log.format)}, {escaped(log.title)}; by {escaped(log.decided_by)}"
