@@ -3,7 +3,7 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from tailmetrics.formats.units import seconds
+from tailmetrics.formats.units import seconds, unit_of
 
 
 def read(text: str, unit: str = "s") -> float | None:
@@ -48,3 +48,11 @@ def test_of_many_numbers_each_is_the_nearest_double(unit: str, per_second: int) 
     texts = pl.DataFrame({"text": [str(number) for number in range(5000)]})
     read_at_once = texts.select(seconds(pl.col("text"), unit)).to_series().to_list()
     assert read_at_once == [number / per_second for number in range(5000)]
+
+
+@pytest.mark.parametrize(
+    ("key", "unit"),
+    [("duration_ms", "ms"), ("took_seconds", "s"), ("x_ns", "ns"), ("ms", ""), ("params", "")],
+)
+def test_the_end_of_a_name_tells_its_unit(key: str, unit: str) -> None:
+    assert unit_of(key) == unit

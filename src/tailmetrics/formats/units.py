@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import polars as pl
 
 IMPROBABLE_SECONDS: Final = 3600.0  # no half of all requests take longer
+NAMES: Final = ("duration", "latency", "elapsed", "took", "response_time", "request_time")
+UNITS_IN_NAMES: Final = ("seconds", "s", "ms", "us", "ns")
+# What logs call durations whose unit the name tells.
+NAMES_WITH_UNIT: Final = tuple(f"{name}_{unit}" for name in NAMES for unit in UNITS_IN_NAMES)
+_UNIT_OF_NAME = re.compile(rf".*_({'|'.join(UNITS_IN_NAMES)})")
 PER_SECOND: Final = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
 _NUMBER = r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _PLAIN = rf"\A{_NUMBER}\z"
@@ -14,6 +20,12 @@ _WITH_UNIT = rf"\A({_NUMBER}) ?(s|sec|ms|msec|us|usec|µs|μs|ns)\z"
 # As Go writes durations of a minute and more.
 _OF_MINUTES = r"\A(?:([0-9]+)h)?([0-9]+)m(?:([0-9]+(?:\.[0-9]+)?)s)?\z"
 _UNITS = {"sec": "s", "msec": "ms", "usec": "us", "µs": "us", "μs": "us"}
+
+
+def unit_of(key: str) -> str:
+    """The unit in which the name of a key says that its value is; empty where it says none."""
+    found = _UNIT_OF_NAME.fullmatch(key)
+    return found[1].removesuffix("econds") if found else ""
 
 
 def seconds(text: pl.Expr, unit: str) -> pl.Expr:

@@ -95,6 +95,46 @@ def test_without_a_duration_it_is_null() -> None:
     assert json_lines().parse(line.encode(), 0).records["duration"].to_list() == [None]
 
 
+@pytest.mark.parametrize("times", [1, 300])
+@pytest.mark.parametrize("by_shape", [True, False])
+@pytest.mark.parametrize(
+    ("changes", "seconds"),
+    [
+        ({"duration_ms": 316}, 0.316),
+        ({"duration_ms": "12.5"}, 0.0125),
+        ({"latency_ms": 12.5}, 0.0125),
+        ({"response_time_ms": 316}, 0.316),
+        ({"duration_us": 316}, 0.000316),
+        ({"duration_ns": 1e6}, 0.001),
+        ({"duration_seconds": 2}, 2.0),
+        ({"duration_s": 0.25}, 0.25),
+        ({"duration_ms": "1.5s"}, 1.5),
+        ({"duration_ms": None}, None),
+        ({"duration_ms": ""}, None),
+        ({"duration_ms": -1}, None),
+        ({"duration": "-", "took_ms": 12}, 0.012),
+        ({"duration": 2, "duration_ms": 2001}, 2.0),
+        ({"other_ms": 3}, None),
+    ],
+)
+def test_the_name_of_a_key_may_tell_the_unit_of_a_duration(
+    changes: dict[str, object], seconds: float | None, by_shape: bool, times: int
+) -> None:
+    line = json.dumps({key: value for key, value in GOOD.items() if key != "duration"} | changes)
+    data = f"{line}\n".encode() * times
+    parsed = (json_lines() if by_shape else json_lines(log_customer="/{customer},customer_id")).parse(data, 0)
+    assert parsed.records["duration"].to_list() == [seconds] * times
+
+
+@pytest.mark.parametrize("times", [1, 300])
+def test_the_name_of_a_key_of_ones_own_tells_its_unit(times: int) -> None:
+    field_map = "timestamp=t,customer_id=h,path=u,status_code=s,duration=d.took_ms"
+    line = '{"t":1727740801,"h":"a","u":"/","s":200,"d":{"took_ms":12}}\n'
+    for unit in ("", "ms"):
+        log = json_lines(log_json_fields=field_map, log_duration_unit=unit)
+        assert log.parse(line.encode() * times, 0).records["duration"].to_list() == [0.012] * times
+
+
 def test_keys_of_ones_own_go_into_objects() -> None:
     field_map = "timestamp=t, customer_id=user.id, path=http.request.path, status_code=http.status"
     line = '{"t":1727740801,"user":{"id":"a.b"},"http":{"status":200,"request":{"path":"/x"}}}'

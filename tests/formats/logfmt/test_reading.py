@@ -147,9 +147,10 @@ def test_what_is_no_request_is_a_reject_with_a_reason(line: str, reason: str) ->
         ("duration_s=2", 2.0),
         ("duration_ms=1.5s", 1.5),
         ("duration=- elapsed=2", 2.0),
+        ("duration_ms=-1", None),
     ],
 )
-def test_durations_are_in_the_unit_behind_them_or_of_their_key(pair: str, seconds: float) -> None:
+def test_durations_are_in_the_unit_behind_them_or_of_their_key(pair: str, seconds: float | None) -> None:
     assert row(f"{BASE} {pair}")[4] == seconds
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
@@ -13,23 +14,27 @@ import msgspec
 
 from tailmetrics.errors import FormatError
 from tailmetrics.formats.lines import Lines
+from tailmetrics.formats.units import unit_of
 
 SETTING: Final = "LOG_JSON_FIELDS"
 NULL: Final = msgspec.Raw(b"null")  # what a key that is not there has, too
 _MISSING: Final = frozenset((b"null", b'""', b'"-"'))
+_NUMBER = re.compile(rb'"?([0-9.][0-9.eE+-]*)"?')
 _OPEN, _CLOSE = b"{"[0], b"}"[0]
 _NOT_IN_KEYS = frozenset('"\\') | {chr(code) for code in range(32)}
 
 Object = TypeVar("Object")
 # The keys from the outermost object on to a value.
 Route = tuple[str, ...]
+Getter = Callable[[list[Any]], list[msgspec.Raw]]
 
 
 @dataclass(frozen=True)
 class JsonFields:
     """Column to keys in order of preference; a dot in a key goes into an object, else is part of the key.
 
-    A column has the first value that is neither null nor empty nor `-`, else the first that is not null.
+    A column has the first value that is neither null nor empty nor `-`, else the first that is not null. The
+    unit of a duration is that which the name of its key tells.
     Raises FormatError where one key is to hold a value and an object.
     """
 
@@ -47,6 +52,10 @@ class JsonFields:
     def routes(self, column: str) -> list[Route]:
         """In order of preference."""
         return routes_of(self.keys[column])
+
+    def unit(self, column: str, route: Route) -> str:
+        """The unit of what a route leads to; empty where it is none of its own."""
+        return unit_of(route[-1]) if column == "duration" else ""
 
 
 def routes_of(keys: Sequence[str]) -> list[Route]:
@@ -120,7 +129,7 @@ class Objects:
         self._encoder = msgspec.json.Encoder()
         self._nothing = level.nothing
         self._getters = {
-            column: [partial(level.values, route) for route in fields.routes(column)]
+            column: [_getter(level, route, fields.unit(column, route)) for route in fields.routes(column)]
             for column in fields.keys
         }
 
@@ -144,6 +153,15 @@ class Objects:
             for place, *choices in zip(rest, *further, strict=True):
                 values[place] = _preferred([values[place], *choices])
         return values
+
+
+def _with_unit(get: Getter, unit: str, objects: list[Any]) -> list[msgspec.Raw]:
+    """The values, of which numbers have the unit behind them."""
+    behind = unit.encode()
+    return [
+        msgspec.Raw(b'"%b%b"' % (number[1], behind)) if (number := _NUMBER.fullmatch(value)) else value
+        for value in get(objects)
+    ]
 
 
 def _preferred(values: Sequence[msgspec.Raw]) -> msgspec.Raw:
@@ -194,3 +212,8 @@ class _Level:
             return found
         level = self._inner[route[0]]
         return level.values(route[1:], [o if type(o) is level.kind else level.nothing for o in found])
+
+
+def _getter(level: _Level, route: Route, unit: str) -> Getter:
+    get = partial(level.values, route)
+    return partial(_with_unit, get, unit) if unit else get

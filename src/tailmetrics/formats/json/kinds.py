@@ -15,6 +15,7 @@ from tailmetrics.formats.json.reading import COLUMNS, MESSAGE, OPTIONAL, JsonFor
 from tailmetrics.formats.kinds import Kind
 from tailmetrics.formats.paths import AGENT
 from tailmetrics.formats.rules import Rules
+from tailmetrics.formats.units import NAMES, UNITS_IN_NAMES
 from tailmetrics.settings import FormatOptions
 from tailmetrics.settings.logs import DEFAULT_JSON_FIELDS
 
@@ -22,6 +23,11 @@ NAME: Final = "json"
 # The time may be that of what a line is wrapped in.
 _NEEDED: Final = (("customer_id",), ("path",), ("status_code",))
 _NEEDED_AS_MAPPED: Final = (("timestamp", "customer_id"), ("path",), ("status_code",))
+# Fewer than logfmt has: each key that is looked for takes a while, of objects that have it not, too.
+_DURATIONS_WITH_UNIT: Final = (
+    *(f"duration_{unit}" for unit in UNITS_IN_NAMES),
+    *(f"{name}_ms" for name in NAMES if name != "duration"),
+)
 _AGENT_KEYS = ("user_agent", "http_user_agent")
 
 Keys = Mapping[str, tuple[str, ...]]
@@ -189,7 +195,9 @@ def _log_of(
     optional: Sequence[str] = (*OPTIONAL, "customer_id"),
 ) -> ObjectLog:
     """Objects by a map as in LOG_JSON_FIELDS. Raises FormatError when it is no such map."""
-    keys = read_map(field_map, COLUMNS, optional).keys
+    keys = dict(read_map(field_map, COLUMNS, optional).keys)
+    if field_map == DEFAULT_JSON_FIELDS:
+        keys["duration"] += _DURATIONS_WITH_UNIT
     used = {key.partition(".")[0] for choices in keys.values() for key in choices}
     agent = tuple(key for key in _AGENT_KEYS if key not in used)
     return ObjectLog(

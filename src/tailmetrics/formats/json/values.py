@@ -33,7 +33,8 @@ _THREE_BYTES, _SPACE_BEHIND = np.uint32(0xFFFFFF), np.uint32(0x20 << 24)
 class Values:
     """Values of one column; value i without its quotes is `data[starts[i]:ends[i]]`.
 
-    `plain` tells which are numbers, or text without an escape. Around each value are at least HEAD_BYTES.
+    `plain` tells which are numbers, or text without an escape; `unit` is that of numbers, where the key tells
+    it. Around each value are at least HEAD_BYTES.
     """
 
     data: bytes
@@ -42,6 +43,7 @@ class Values:
     ends: Integers
     quoted: Bools
     plain: Bools
+    unit: str = ""
 
     @staticmethod
     def of(written: Iterable[msgspec.Raw]) -> Values:
@@ -76,7 +78,7 @@ class Values:
     def only(self, chosen: Bools) -> Values:
         """The values for which `chosen` is true."""
         starts, ends = self.starts[chosen], self.ends[chosen]
-        return Values(self.data, self.array, starts, ends, self.quoted[chosen], self.plain[chosen])
+        return Values(self.data, self.array, starts, ends, self.quoted[chosen], self.plain[chosen], self.unit)
 
     @property
     def lengths(self) -> Integers:
@@ -208,7 +210,7 @@ def _statuses(values: Values) -> tuple[pl.Series, Bools]:
 
 def _durations(values: Values, unit: str) -> tuple[pl.Series, Bools]:
     """Null where there is none, which is right too."""
-    lengths = values.lengths
+    lengths, unit = values.lengths, values.unit or unit
     duration, fits = decimals(words_at(values.data, values.ends - WORD, "<u8"), lengths)
     fits &= values.plain
     found = pl.Series(duration if unit == "s" else duration / PER_SECOND[unit])

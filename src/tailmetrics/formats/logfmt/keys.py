@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
 from tailmetrics.formats.json.keys import choices_of
 from tailmetrics.formats.paths import AGENT
+from tailmetrics.formats.units import NAMES, NAMES_WITH_UNIT
 from tailmetrics.settings import FormatOptions
 from tailmetrics.settings.logs import DEFAULT_JSON_FIELDS
 
 _COLUMNS: Final = ("timestamp", "customer_id", "path", "status_code", "duration")
-_DURATIONS: Final = ("duration", "latency", "elapsed", "took", "response_time", "request_time")
-_UNITS: Final = ("seconds", "s", "ms", "us", "ns")
 # What logs usually call each field, in order of preference.
 USUAL: Final[Mapping[str, tuple[str, ...]]] = {
     "timestamp": ("ts", "time", "timestamp", "t", "@timestamp"),
     "path": ("path", "uri", "url", "request_uri", "request"),
     "status_code": ("status", "status_code", "code"),
-    "duration": (*_DURATIONS, *(f"{name}_{unit}" for name in _DURATIONS for unit in _UNITS)),
+    "duration": (*NAMES, *NAMES_WITH_UNIT),
     "customer_id": ("customer_id",),
     "user": ("user", "user_id", "username", "remote_user"),
     "host": ("host", "vhost"),
@@ -27,7 +25,6 @@ USUAL: Final[Mapping[str, tuple[str, ...]]] = {
     AGENT: ("user_agent", "agent"),
 }
 CUSTOMER: Final = ("customer_id", "customer", "tenant", "user", "host", "address")
-_UNIT_OF_NAME = re.compile(rf".*_({'|'.join(_UNITS)})")
 
 
 def is_mapped(options: FormatOptions) -> bool:
@@ -42,9 +39,3 @@ def keys_of(options: FormatOptions, fields: Iterable[str]) -> dict[str, tuple[st
     """
     usual = {name: USUAL.get(name, (name,)) for name in (*_COLUMNS, *fields)}
     return usual | choices_of(options.json_fields, _COLUMNS) if is_mapped(options) else usual
-
-
-def unit_of(key: str) -> str | None:
-    """The unit in which the name of a key says that its value is."""
-    found = _UNIT_OF_NAME.fullmatch(key)
-    return found and found[1].removesuffix("econds")

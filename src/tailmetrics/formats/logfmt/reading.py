@@ -18,11 +18,12 @@ import polars as pl
 
 from tailmetrics.formats.fields import MISSING, PROBLEM
 from tailmetrics.formats.kinds import Kind
-from tailmetrics.formats.logfmt.keys import CUSTOMER, USUAL, is_mapped, keys_of, unit_of
+from tailmetrics.formats.logfmt.keys import CUSTOMER, USUAL, is_mapped, keys_of
 from tailmetrics.formats.paths import without_method
 from tailmetrics.formats.reasons import found_instead
 from tailmetrics.formats.rules import Rules
 from tailmetrics.formats.text import TextFormat
+from tailmetrics.formats.units import unit_of
 from tailmetrics.settings import FormatOptions
 
 NAME: Final = "logfmt"
@@ -30,7 +31,7 @@ _QUOTED = r'"(?:[^"\\]|\\.)*"'
 _PAIR = rf'[^ \t"=]*={_QUOTED}'
 _WELL_QUOTED = rf'\A[ \t]*(?:(?:{_PAIR}|[^ \t"]*)(?:[ \t]+|\z))*\z'
 _TOKEN = rf'{_PAIR}|[^ \t"]+'
-_NUMBER = r"\A[0-9.eE+-]+\z"
+_NUMBER = r"\A[0-9.][0-9.eE+-]*\z"
 # No line that may be a record has a NUL: around pairs it is what no quoted value can contain.
 _BETWEEN = "\0"
 _SPACE, _TAB, _QUOTE = b' \t"'
@@ -123,7 +124,7 @@ def _first(choices: Sequence[pl.Series]) -> pl.Series:
 
 def _duration(text: pl.Series, key: str) -> pl.Series:
     """With the unit that the name of the key says, where no other is there; null where it is unknown."""
-    unit = pl.lit(unit_of(key) or "")
+    unit = pl.lit(unit_of(key))
     with_unit = pl.when(text.str.contains(_NUMBER)).then(text + unit).otherwise(text)
     return pl.select(pl.when(~text.is_in(MISSING)).then(with_unit)).to_series()
 
