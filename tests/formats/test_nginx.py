@@ -70,7 +70,13 @@ def test_the_customer_is_the_user_as_he_is_called_or_else_the_address(user: str,
         (r"GET /\x22a\x22 HTTP/1.1", '/"a"'),
         (r"GET /\"a\" HTTP/1.1", '/"a"'),
         ("OPTIONS * HTTP/1.1", "*"),
-        ("GET http://e.org/x?y HTTP/1.1", "http://e.org/x"),
+        ("GET http://e.org/x?y HTTP/1.1", "/x"),
+        ("GET https://bob:secret@e.org:443/x HTTP/1.1", "/x"),
+        ("GET http://e.org HTTP/1.1", "/"),
+        ("GET http://e.org?y HTTP/1.1", "/"),
+        ("GET /a?u=http://e.org/x HTTP/1.1", "/a"),
+        ("GET /http://e.org/x HTTP/1.1", "/http://e.org/x"),
+        ("CONNECT e.org:443 HTTP/1.1", "e.org:443"),
         ("GET /old", "/old"),
         ("GET ?x HTTP/1.1", "/"),
         (r"\x16\x03\x01\x00", r"\x16\x03\x01\x00"),
@@ -156,7 +162,7 @@ def test_the_name_of_a_server_before_the_address_is_no_customer() -> None:
 def test_what_bots_send_is_counted_by_what_was_logged_of_it() -> None:
     records, reasons = log("A_bots.log")
     paths = ["MGLNDD_192.0.2.1_443", "-", "User User", r"\x16\x03\x01\x02\x00\x01", "/index.html", "/a b/c d"]
-    paths += ["http://proxy.example/x", "//x/%2e%2e/", "/m", '/q"x', "/m", "/m", "/m"]
+    paths += ["/x", "//x/%2e%2e/", "/m", '/q"x', "/m", "/m", "/m"]
     assert [record[1] for record in records] == [*paths, "/m"]
     assert [record[0] for record in records] == ["192.0.2.9"] * 11 + [r"CORP\bob", "192.0.2.9", "192.0.2.9"]
     assert records[-1][2] == 0  # which had no answer
@@ -314,3 +320,9 @@ def test_what_is_called_the_time_of_the_request_is_the_duration(end: str, durati
 def test_a_whole_number_that_is_called_a_time_needs_a_unit(end: str) -> None:
     assert "expected LOG_DURATION_UNIT" in nginx().parse((COMBINED + end).encode(), 0).rejects["reason"][0]
     assert record(COMBINED + end, LOG_DURATION_UNIT="us")[4] == 0.015234
+
+
+@pytest.mark.parametrize("times", [1, 100])
+def test_of_urls_the_path_is_what_is_behind_the_host(times: int) -> None:
+    line = COMBINED.replace("GET /a", "GET http://e.org:8080/a") + "\n"
+    assert nginx().parse(line.encode() * times, 0).records["path"].to_list() == ["/a/b"] * times

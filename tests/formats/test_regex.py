@@ -80,5 +80,5 @@ def test_the_abbreviation_of_a_zone_in_a_time_is_its_offset() -> None:
 
 def test_a_request_line_tells_the_path() -> None:
     pattern = r'(?P<timestamp>\S+) (?P<customer_id>\S+) "(?P<path>[^"]*)" (?P<status_code>\d+)'
-    line = LINE.replace("/api", '"GET /api?key=1 HTTP/1.1"')
+    line = LINE.replace("/api", '"GET http://e.org/api?key=1 HTTP/1.1"')
     assert regex(pattern).parse(line.encode(), 0).records["path"].to_list() == ["/api"]

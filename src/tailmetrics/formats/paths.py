@@ -23,6 +23,7 @@ _UUID = r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}"
 _ID_PART = rf"/(?:[0-9]+|{_UUID}|[0-9a-fA-F]{{16,}})(/|\z)"
 _PROTOCOL: Final = " HTTP/"
 _REQUEST_LINE = r"\A[A-Z][A-Z_-]* +([^ ].*?) +HTTP/[0-9.]+ *\z"
+_URL = r"(?s)\A[A-Za-z][A-Za-z0-9+.-]*://[^/?]*/?(.*)\z"
 _PLACEHOLDER = re.compile(r"\{[^{}/]*\}")
 _CUSTOMER = "{customer}"
 
@@ -88,6 +89,15 @@ def without_method(path: pl.Series) -> pl.Series:
         return path
     lines = path.gather(places)
     return path.clone().scatter(places, lines.str.replace(_REQUEST_LINE, "$1"))
+
+
+def without_host(path: pl.Series) -> pl.Series:
+    """What is behind the host, of paths that are whole URLs; other paths as they are."""
+    places = (~path.str.starts_with("/")).fill_null(value=False).arg_true()
+    if places.is_empty():
+        return path
+    urls = path.gather(places)
+    return path.clone().scatter(places, urls.str.replace(_URL, "/$1"))
 
 
 def without_query(path: pl.Expr) -> pl.Expr:

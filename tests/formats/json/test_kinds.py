@@ -296,3 +296,8 @@ def test_agents_of_objects_are_found_where_they_usually_are(agent: str, user: st
     field_map = f"timestamp=t,customer_id={user},path=p,status_code=s"
     found = parsed("json", line, log_json_fields=field_map, log_exclude="bots")
     assert (found.records.height, found.blanks) == (1 - excluded, excluded)
+
+
+def test_of_a_whole_url_of_ecs_the_path_is_what_is_behind_the_host() -> None:
+    example = json.loads(KINDS["ecs"].example) | {"url": {"original": "https://shop.example:80/cart?item=7"}}
+    assert rows("ecs", json.dumps(example))[0][2] == "/cart"

@@ -96,6 +96,18 @@ def test_without_a_duration_it_is_null() -> None:
 
 
 @pytest.mark.parametrize("times", [1, 300])
+@pytest.mark.parametrize("customer", ["", "/{customer},customer_id"])
+@pytest.mark.parametrize("url", ["http://shop.example/cart?a", "GET https://shop.example:80/cart HTTP/1.1"])
+def test_of_a_url_the_path_is_what_is_behind_the_host(url: str, customer: str, times: int) -> None:
+    log = json_lines(log_customer=customer) if customer else json_lines()
+    data = (
+        f"{line_of(path=url)}\n".replace("://", ":\\/\\/").encode()
+        + f"{line_of(path=url)}\n".encode() * times
+    )
+    assert log.parse(data, 0).records["path"].to_list() == ["/cart"] * (times + 1)
+
+
+@pytest.mark.parametrize("times", [1, 300])
 @pytest.mark.parametrize("by_shape", [True, False])
 @pytest.mark.parametrize(
     ("changes", "seconds"),

@@ -287,5 +287,5 @@ def test_the_same_as_a_line_at_a_time_in_plain_python(lines: list[str]) -> None:
 
 
 def test_a_request_line_tells_the_path() -> None:
-    line = 'ts=1727740801 host=a.example request="GET /z?key=1 HTTP/1.1" status=200'
+    line = 'ts=1727740801 host=a.example request="GET https://e.org/z?key=1 HTTP/1.1" status=200'
     assert row(line)[2] == "/z"

@@ -412,3 +412,10 @@ def test_of_forwarded_addresses_that_tell_the_customer_the_first_counts() -> Non
     options = format_options("iis", log_customer=("X-Forwarded-For", "c-ip"))
     records = open_format(options).of_source("/x", 0).parse(log.encode(), 0).records
     assert records["customer_id"].to_list() == ["198.51.100.1", "10.0.0.9"]
+
+
+def test_of_a_url_the_path_is_what_is_behind_the_host() -> None:
+    parsed = parse(
+        "#Fields: date time c-ip cs-uri sc-status\n2024-01-13 00:34:23 a http://e.org:80/b?c 200\n"
+    )
+    assert parsed.records["path"].to_list() == ["/b"]

@@ -19,7 +19,7 @@ import polars as pl
 from tailmetrics.formats.fields import MISSING, PROBLEM
 from tailmetrics.formats.kinds import Kind
 from tailmetrics.formats.logfmt.keys import CUSTOMER, USUAL, is_mapped, keys_of
-from tailmetrics.formats.paths import without_method
+from tailmetrics.formats.paths import without_host, without_method
 from tailmetrics.formats.reasons import found_instead
 from tailmetrics.formats.rules import Rules
 from tailmetrics.formats.text import TextFormat
@@ -53,7 +53,7 @@ def extract(text: pl.Series, keys: Mapping[str, Sequence[str]]) -> pl.DataFrame:
         if (chosen := [key for key in choices if key in values])
     }
     if "path" in fields:
-        fields["path"] = without_method(fields["path"])
+        fields["path"] = without_host(without_method(fields["path"]))
     problem = pl.when(~fits).then(found_instead("line", pl.lit(text), "pairs such as key=value"))
     missing = [name for name in keys if name not in fields]
     return pl.select(

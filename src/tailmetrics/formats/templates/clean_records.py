@@ -20,7 +20,9 @@ from tailmetrics.formats.units import PER_SECOND
 from tailmetrics.records import MAX_CUSTOMER_ID_CHARACTERS, RECORD_SCHEMA, no_records
 
 _PROTOCOL = b" HTTP/0.0"  # with any digits
-_ZERO, _DASH, _DOT, _QUESTION = (ord(character) for character in "0-.?")
+_ZERO, _DASH, _DOT, _QUESTION, _SLASH, _COLON = (ord(character) for character in "0-.?/:")
+_HTTP, _HTTPS = (np.uint64(int.from_bytes(scheme, "little")) for scheme in (b"http://", b"https://"))
+_SEVEN_BYTES = np.uint64((1 << 56) - 1)
 
 
 class CleanRecords:
@@ -115,6 +117,7 @@ class CleanRecords:
             begins, ends = targets, np.maximum(ends - len(_PROTOCOL), 0)
             proven &= pairs(words_at(spans.text, ends, "<u8"), _PROTOCOL[:WORD])[1]
             proven &= spans.array[ends + WORD] - np.uint8(_ZERO) < 10
+        begins = _behind_host(spans, begins, proven)
         # A space in the target is left to the rules, and what is behind a query's beginning is no matter.
         ends_of_target = b" " if self._path.role is Role.REQUEST else b' "'
         stops = _until(spans, begins, ends_of_target + (b"" if self._rules.paths.keep_query else b"?"))
@@ -157,6 +160,24 @@ def _is_no_more(spans: Spans, place: Place, values: Doubles) -> Bools:
     _, others, fits = _numbers(spans, place)
     is_less: Bools = fits & (others <= values)
     return is_less | _is_missing(spans, place)
+
+
+def _behind_host(spans: Spans, begins: Integers, proven: Bools) -> Integers:
+    """Where the path begins of targets that may be URLs; those that are not plain are left to the rules."""
+    odd = np.flatnonzero(spans.array[begins] != _SLASH)
+    if not len(odd):
+        return begins
+    first = begins[odd]
+    ends = _until(spans, first, b':/? "')
+    is_url = spans.array[ends] == _COLON
+    words = words_at(spans.text, first, "<u8")
+    hosts = np.where(words == _HTTPS, first + 8, first + 7)
+    slashes = _until(spans, hosts, b'/? "')
+    is_plain = ((words == _HTTPS) | (words & _SEVEN_BYTES == _HTTP)) & (spans.array[slashes] == _SLASH)
+    proven[odd] &= np.where(is_url, is_plain, ends > first)
+    begins = begins.copy()
+    begins[odd] = np.where(is_url & is_plain, slashes, first)
+    return begins
 
 
 def _numbers(spans: Spans, place: Place) -> tuple[Words, Doubles, Bools]:

@@ -12,7 +12,7 @@ import polars as pl
 
 from tailmetrics.formats.fields import MISSING, PROBLEM
 from tailmetrics.formats.lines import Integers
-from tailmetrics.formats.paths import AGENT
+from tailmetrics.formats.paths import AGENT, without_host
 from tailmetrics.formats.w3c.sections import Dialect, Section
 
 # Columns that say the same, in order of preference.
@@ -59,7 +59,8 @@ class Columns:
             "duration": pl.when(~duration.is_in(MISSING)).then(duration),
             PROBLEM: problem,
         }
-        return table.select(**found).with_columns(**{name: self._unescaped(name) for name in names})
+        fields = table.select(**found).with_columns(**{name: self._unescaped(name) for name in names})
+        return fields.with_columns(without_host(fields["path"]))
 
     def _timestamp(self) -> pl.Expr:
         dates = self._of_line([section.date or None for section in self._sections], pl.String())
