@@ -189,6 +189,18 @@ def test_what_is_wrong_with_a_format_string_is_told_with_its_place(name: str, er
         open_format(format_options(name))
 
 
+@pytest.mark.parametrize("times", [1, 100])
+@pytest.mark.parametrize(
+    "name", ["auto", "vhost_combined", 'apache:%v:%p %h %l %u %t "%r" %>s %O "%{Referer}i" "%{User-Agent}i"']
+)
+def test_a_site_that_is_an_address_of_ipv6_is_cut_behind_its_brackets(name: str, times: int) -> None:
+    line = COMBINED.replace("203.0.113.9 - bob", "[2001:db8::2]:80 ::ffff:203.0.113.9 - -") + "\n"
+    options = of_whole(line.encode(), format_options(name, log_customer="host"))
+    log = f"shop.example:80 {COMBINED}\n{line * times}".encode()
+    customers = open_format(options).parse(log, 0).records["customer_id"].to_list()
+    assert customers == ["shop.example"] + ["[2001:db8::2]"] * times
+
+
 @pytest.mark.parametrize("site", ["shop.example:443", "shop.example"])
 @pytest.mark.parametrize("tail", ["", ' "-" "curl/8.5"'], ids=["common", "combined"])
 def test_a_site_before_the_line_is_the_customer(site: str, tail: str) -> None:

@@ -27,7 +27,9 @@ _USER = r"(?P<user>[^ ]+|(?<= - )[^ -][^\[]*?)"
 _ADDRESS = r"(?P<address>[^ ,]+)"
 _CLIENT = rf"{_ADDRESS} (?P<ident>[^ ]+) {_USER}"
 _FORWARDED = rf"{_ADDRESS}(?:, ?[^ ,]+)+ (?P<ident>-) {_USER}"
-_SITE = rf"(?P<host>[^ :,]+):(?P<port>\d+) (?P<address>[^ ,-][^ ,]*) (?P<ident>[^ ]+) {_USER}"
+_SITE = (
+    rf"(?P<host>\[[^] ,]+\]|[^ :,\[][^ :,]*):(?P<port>\d+) (?P<address>[^ ,-][^ ,]*) (?P<ident>[^ ]+) {_USER}"
+)
 _REQUEST = (
     rf' \[(?P<timestamp>\d{{1,2}}/[^\]]*)\] "(?P<request>{QUOTED_TEXT})" (?P<status_code>[^ "]+) '
     r'(?P<bytes>[^ "]+)'

@@ -30,7 +30,7 @@ from tailmetrics.formats.templates.template import Field, Kind, Literal, Role, T
 
 _FIRST_PRINTABLE = 0x20
 _BACKSLASH = b"\\"
-_QUOTE, _SPACE, _COMMA = (ord(character) for character in '" ,')
+_QUOTE, _SPACE, _COMMA, _BRACKET = (ord(character) for character in '" ,[')
 _FEW_BYTES = 3  # which are sooner compared one by one
 _BLOCK_BYTES = 1 << 18  # looked at in one go: what is made of so many stays near
 _LINE_ENDS = b"\n\r"
@@ -193,6 +193,8 @@ class _Walk:
         stops = stop if field.kind is Kind.TEXT else space + (stop or _LINE_ENDS)
         if field.kind in {Kind.LIST, Kind.NAME} or field.role is Role.ADDRESS:
             stops += b","
+        if field.role is Role.HOST and stop == b":":  # else an address in brackets ends at its first colon
+            self.fits &= self.array[self.at] != _BRACKET
         ends = self._until(stops)
         self.fits &= ends > self.at  # then a stop was found
         self._is_at_literal = stops == stop

@@ -170,6 +170,8 @@ def _pattern(template: Template, index: int) -> str:
         return re.escape(part.text)
     stop = template.stop(index)
     escaped = re.escape(stop) if stop != " " else ""
+    if part.role is Role.HOST and stop == ":":
+        return r"(?:\[[^] ,]*\]|[^ ,:\[][^ ,:]*|)"  # an address of IPv6 has colons itself, in brackets
     if part.kind is Kind.NAME or (part.kind is Kind.WORD and part.role is Role.ADDRESS):
         # An address with a comma is the first of several.
         return f"[^ ,{escaped}]*"
