@@ -14,6 +14,7 @@ from tailmetrics.formats.paths import customer_regex
 _OF_CARRIERS = ("kafka:", "envelope:")
 _FORWARDED = re.compile(r"x[_-]forwarded[_-]for(?:\}i)?\Z", re.IGNORECASE)  # as servers name the header
 _FIRST_OF_LIST = r"\A([^,]*)"
+_HOST_AND_PORT = r"\A([^:\[]+|\[[^\]]*\]):[0-9]+\z"
 # What logs write for nobody; Apache writes quotes for who gave an empty name.
 _NOBODY: Final = (*MISSING, '""')
 
@@ -27,6 +28,14 @@ def named_by(text: pl.Expr, *, is_list: bool) -> pl.Expr:
     """Who a field says that it is, the first where it `is_list`; null where it says nobody."""
     name = text.str.extract(_FIRST_OF_LIST) if is_list else text
     return pl.when(~name.is_in(_NOBODY)).then(name)
+
+
+def without_port(host: pl.Series) -> pl.Series:
+    """The names of hosts, or their addresses, of which those of IPv6 with a port are in brackets."""
+    places = host.str.contains(":", literal=True).fill_null(value=False).arg_true()
+    if places.is_empty():
+        return host
+    return host.clone().scatter(places, host.gather(places).str.replace(_HOST_AND_PORT, "$1"))
 
 
 def is_told(name: str) -> bool:

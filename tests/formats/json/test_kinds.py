@@ -301,3 +301,27 @@ def test_agents_of_objects_are_found_where_they_usually_are(agent: str, user: st
 def test_of_a_whole_url_of_ecs_the_path_is_what_is_behind_the_host() -> None:
     example = json.loads(KINDS["ecs"].example) | {"url": {"original": "https://shop.example:80/cart?item=7"}}
     assert rows("ecs", json.dumps(example))[0][2] == "/cart"
+
+
+@pytest.mark.parametrize("times", [1, 300])
+@pytest.mark.parametrize("customer", ["", "user,host", "/{customer}/x,host"])
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [
+        ("shop.example:8443", "shop.example"),
+        ("[2001:db8::2]:80", "[2001:db8::2]"),
+        ("shop.example", "shop.example"),
+        ("[::1]", "[::1]"),
+        ("", "2001:db8::1"),
+    ],
+)
+def test_the_port_of_a_host_is_left_out(host: str, name: str, customer: str, times: int) -> None:
+    request = {"host": host, "client_ip": "2001:db8::1", "uri": "/cart"}
+    line = json.dumps(json.loads(KINDS["caddy"].example) | {"request": request})
+    settings = {"log_customer": f"{customer},address"} if customer else {}
+    assert [row[1] for row in rows("caddy", *[line] * times, **settings)] == [name] * times
+
+
+def test_what_is_no_host_keeps_what_is_like_a_port() -> None:
+    line = KINDS["caddy"].example.replace('"user_id":""', '"user_id":"bob:12"')
+    assert rows("caddy", line, log_customer="user,host")[0][1] == "bob:12"

@@ -166,6 +166,7 @@ def test_the_setting_tells_the_unit_of_a_plain_duration() -> None:
         ("host=h user=u tenant=t", "t"),
         ("host=h user=u tenant=-", "u"),
         ("host=h user= ip=::1", "h"),
+        ("host=h:8443", "h"),
         ("ip=::1", "::1"),
     ],
 )

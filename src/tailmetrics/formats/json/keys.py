@@ -20,6 +20,7 @@ SETTING: Final = "LOG_JSON_FIELDS"
 NULL: Final = msgspec.Raw(b"null")  # what a key that is not there has, too
 _MISSING: Final = frozenset((b"null", b'""', b'"-"'))
 _NUMBER = re.compile(rb'"?([0-9.][0-9.eE+-]*)"?')
+_HOST_AND_PORT = re.compile(rb'"([^":\\\[]+|\[[^"\\\]]*\]):[0-9]+"')
 _OPEN, _CLOSE = b"{"[0], b"}"[0]
 _NOT_IN_KEYS = frozenset('"\\') | {chr(code) for code in range(32)}
 
@@ -34,11 +35,12 @@ class JsonFields:
     """Column to keys in order of preference; a dot in a key goes into an object, else is part of the key.
 
     A column has the first value that is neither null nor empty nor `-`, else the first that is not null. The
-    unit of a duration is that which the name of its key tells.
+    unit of a duration is that which the name of its key tells. Of the keys in `hosts` the port is left out.
     Raises FormatError where one key is to hold a value and an object.
     """
 
     keys: Mapping[str, tuple[str, ...]]
+    hosts: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         for key in (key for keys in self.keys.values() for key in keys):
@@ -56,6 +58,9 @@ class JsonFields:
     def unit(self, column: str, route: Route) -> str:
         """The unit of what a route leads to; empty where it is none of its own."""
         return unit_of(route[-1]) if column == "duration" else ""
+
+    def is_host(self, route: Route) -> bool:
+        return ".".join(route) in self.hosts
 
 
 def routes_of(keys: Sequence[str]) -> list[Route]:
@@ -129,7 +134,7 @@ class Objects:
         self._encoder = msgspec.json.Encoder()
         self._nothing = level.nothing
         self._getters = {
-            column: [_getter(level, route, fields.unit(column, route)) for route in fields.routes(column)]
+            column: [_getter(level, fields, column, route) for route in fields.routes(column)]
             for column in fields.keys
         }
 
@@ -160,6 +165,14 @@ def _with_unit(get: Getter, unit: str, objects: list[Any]) -> list[msgspec.Raw]:
     behind = unit.encode()
     return [
         msgspec.Raw(b'"%b%b"' % (number[1], behind)) if (number := _NUMBER.fullmatch(value)) else value
+        for value in get(objects)
+    ]
+
+
+def _without_port(get: Getter, objects: list[Any]) -> list[msgspec.Raw]:
+    """The values, as customers.without_port has their texts."""
+    return [
+        msgspec.Raw(b'"%b"' % host[1]) if (host := _HOST_AND_PORT.fullmatch(value)) else value
         for value in get(objects)
     ]
 
@@ -214,6 +227,9 @@ class _Level:
         return level.values(route[1:], [o if type(o) is level.kind else level.nothing for o in found])
 
 
-def _getter(level: _Level, route: Route, unit: str) -> Getter:
+def _getter(level: _Level, fields: JsonFields, column: str, route: Route) -> Getter:
     get = partial(level.values, route)
+    if fields.is_host(route):
+        return partial(_without_port, get)
+    unit = fields.unit(column, route)
     return partial(_with_unit, get, unit) if unit else get

@@ -88,7 +88,8 @@ class ObjectLog:
             fields[AGENT] = agent
         if self.message:
             fields[MESSAGE] = ("msg",)
-        return JsonFormat(JsonFields(fields), rules, options.max_line_bytes, self.message)
+        hosts = frozenset(self.keys.get("host", ()))
+        return JsonFormat(JsonFields(fields, hosts), rules, options.max_line_bytes, self.message)
 
     def _keys_of(self, name: str) -> tuple[str, ...]:
         """None where the log has an object for a value, or a value for an object: other logs are meant."""

@@ -198,8 +198,8 @@ class _Text:
             for rank, number in enumerate(_present(shape, fields, column)):
                 begins, ends = edges[2 * number], edges[2 * number + 1]
                 found = Values.unescaped(self._data, self._array, begins, ends, shape.quoted[number])
-                if (route := shape.routes[number]) and (unit := fields.unit(column, route)):
-                    found = replace(found, unit=unit)
+                if route := shape.routes[number]:
+                    found = replace(found, unit=fields.unit(column, route), is_host=fields.is_host(route))
                 if rank == 0:
                     values[column] = found
                 else:  # which of them it is, the lines tell one by one

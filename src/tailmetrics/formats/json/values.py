@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from tailmetrics.formats import fields
+from tailmetrics.formats.customers import without_port
 from tailmetrics.formats.digits import WORD, decimals, pairs, words_at
 from tailmetrics.formats.fields import MAX_STATUS, MIN_STATUS
 from tailmetrics.formats.json.iso import HEAD_BYTES, iso_times
@@ -34,7 +35,7 @@ class Values:
     """Values of one column; value i without its quotes is `data[starts[i]:ends[i]]`.
 
     `plain` tells which are numbers, or text without an escape; `unit` is that of numbers, where the key tells
-    it. Around each value are at least HEAD_BYTES.
+    it, and `is_host` whether these are hosts, whose ports are left out. Around each are at least HEAD_BYTES.
     """
 
     data: bytes
@@ -44,6 +45,7 @@ class Values:
     quoted: Bools
     plain: Bools
     unit: str = ""
+    is_host: bool = False
 
     @staticmethod
     def of(written: Iterable[msgspec.Raw]) -> Values:
@@ -78,7 +80,7 @@ class Values:
     def only(self, chosen: Bools) -> Values:
         """The values for which `chosen` is true."""
         starts, ends = self.starts[chosen], self.ends[chosen]
-        return Values(self.data, self.array, starts, ends, self.quoted[chosen], self.plain[chosen], self.unit)
+        return replace(self, starts=starts, ends=ends, quoted=self.quoted[chosen], plain=self.plain[chosen])
 
     @property
     def lengths(self) -> Integers:
@@ -175,7 +177,7 @@ def _customers(values: Values) -> tuple[pl.Series, Bools]:
     texts, proven = _by_rule(values, fits, fields.customer_id)
     short = np.flatnonzero(lengths == 1)
     proven[short] &= values.array[values.starts[short]] != _MINUS
-    return texts, proven
+    return without_port(texts) if values.is_host else texts, proven
 
 
 def _paths(values: Values) -> tuple[pl.Series, Bools]:

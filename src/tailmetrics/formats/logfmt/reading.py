@@ -16,6 +16,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
+from tailmetrics.formats.customers import without_port
 from tailmetrics.formats.fields import MISSING, PROBLEM
 from tailmetrics.formats.kinds import Kind
 from tailmetrics.formats.logfmt.keys import CUSTOMER, USUAL, is_mapped, keys_of
@@ -54,6 +55,8 @@ def extract(text: pl.Series, keys: Mapping[str, Sequence[str]]) -> pl.DataFrame:
     }
     if "path" in fields:
         fields["path"] = without_host(without_method(fields["path"]))
+    if "host" in fields:
+        fields["host"] = without_port(fields["host"])
     problem = pl.when(~fits).then(found_instead("line", pl.lit(text), "pairs such as key=value"))
     missing = [name for name in keys if name not in fields]
     return pl.select(
