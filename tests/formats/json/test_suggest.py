@@ -102,6 +102,30 @@ OBJECTS = {
         },
         "203.0.113.7",
     ),
+    "Serilog": (
+        {
+            "@t": TIME,
+            "ClientIp": "203.0.113.7",
+            "RequestPath": "/a",
+            "StatusCode": 200,
+            "ElapsedMs": 12,
+        },
+        "203.0.113.7",
+    ),
+    "Kong": (
+        {
+            "started_at": 1709619915000,
+            "client_ip": "203.0.113.7",
+            "request": {"uri": "/a?b"},
+            "response": {"status": 200},
+            "took_ms": 12,
+        },
+        "203.0.113.7",
+    ),
+    "a date": (
+        {"date": TIME, "user": "bob", "url": "/a", "status": 200, "took_ms": 12},
+        "bob",
+    ),
     "Echo": (
         {
             "time": TIME,
@@ -137,3 +161,10 @@ def test_of_what_tells_no_request_nothing_is_suggested(line: str) -> None:
 def test_a_unit_that_nobody_can_tell_is_asked_for() -> None:
     line = '{"time":"2024-03-05T06:25:15Z","host":"a","path":"/","status":200,"duration":12}'
     assert suggested(line)[1] == "LOG_DURATION_UNIT=ms, us or ns, unless duration is in seconds"
+
+
+@pytest.mark.parametrize("left_out", ["time", "user", "path", "status"])
+def test_nothing_is_suggested_without_a_key_for_all_that_a_request_needs(left_out: str) -> None:
+    found = {"time": TIME, "user": "bob", "path": "/a", "status": 200, "duration": 12}
+    assert suggested(json.dumps(found))
+    assert not suggested(json.dumps({key: value for key, value in found.items() if key != left_out}))

@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from tailmetrics.formats.json.kinds import object_in
+from tailmetrics.formats.json.reading import OPTIONAL
 
 _DEEPEST = 4  # keys, one in the other
 _TIMES = (
-    "timestamp @timestamp time ts datetime timelocal timeiso8601 edgestarttimestamp requesttime starttime t"
+    "timestamp @timestamp time ts datetime timelocal timeiso8601 edgestarttimestamp requesttime starttime "
+    "startedat t @t date"
 )
 _PATHS = "requesturi clientrequesturi uri path requestpath url requesturl urlpath target request requestline"
 _STATUSES = (
@@ -52,7 +54,7 @@ _WITH_UNIT = re.compile(r"[0-9.]+ ?[a-zµ]+\Z")
 
 
 def suggested(line: str) -> tuple[str, ...]:
-    """Settings that may read the object of a line; none where no keys are like those of a request."""
+    """Settings that may read the object of a line; none where no keys are like all that a request needs."""
     found = object_in(line)
     if found is None:
         return ()
@@ -64,7 +66,7 @@ def suggested(line: str) -> tuple[str, ...]:
         "status_code": _first(values, _STATUSES, _is_status),
         "duration": _first(values, _DURATIONS, _is_number),
     }
-    if not keys["path"] or not keys["status_code"]:
+    if not all(key for column, key in keys.items() if column not in OPTIONAL):
         return ()
     fields = ",".join(f"{column}={key}" for column, key in keys.items() if key)
     return (f"LOG_JSON_FIELDS={fields}", *_unit(keys["duration"], values, found))
