@@ -93,9 +93,10 @@ def without_method(path: pl.Series) -> pl.Series:
 
 def without_host(path: pl.Series) -> pl.Series:
     """What is behind the host, of paths that are whole URLs; other paths as they are."""
-    places = (~path.str.starts_with("/")).fill_null(value=False).arg_true()
-    if places.is_empty():
+    is_path = path.str.starts_with("/")
+    if is_path.all():  # or null
         return path
+    places = (~is_path).fill_null(value=False).arg_true()
     urls = path.gather(places)
     return path.clone().scatter(places, urls.str.replace(_URL, "/$1"))
 
