@@ -111,7 +111,15 @@ def test_buckets_that_are_missing_are_made(stub: Stub) -> None:
     ]
     records, meta = (bucket["retentionRules"] for bucket in stub.made)
     assert [rule["everySeconds"] for rule in records] == [7 * 86_400]
-    assert meta == []
+    assert [rule["everySeconds"] for rule in meta] == [0]
+
+
+def test_shards_of_the_second_bucket_are_longer_than_a_week(stub: Stub) -> None:
+    stub.has_buckets = False
+    InfluxDBStore(settings_of_stub(stub)).close()
+    [records], [meta] = (bucket["retentionRules"] for bucket in stub.made)
+    assert "shardGroupDurationSeconds" not in records
+    assert meta["shardGroupDurationSeconds"] == 90 * 86_400
 
 
 def test_a_bucket_that_another_process_makes_meanwhile_is_no_error(stub: Stub) -> None:

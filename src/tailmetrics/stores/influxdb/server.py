@@ -45,6 +45,8 @@ MAX_BODY_BYTES = 10_000_000  # of one request, before it is compressed
 LINES_A_REQUEST = 25_000
 TIMEOUT_SECONDS = 30.0
 CONNECT_SECONDS = 2.0  # at start and before each query, so that a wrong address is named within five
+# Of the second bucket, which has little of each week, and a hundred small files for each shard.
+_META_SHARD_SECONDS = 90 * 86_400
 _POSTS_AT_ONCE = 2
 _GZIP_LEVEL = 1
 
@@ -239,9 +241,12 @@ class Server:
                 return sum(rule.every_seconds for rule in found[0].retention_rules)
             if not self._creates:
                 raise no_store(f"{self.address.url}: it has no bucket {name!r}")
-            rules = [BucketRetentionRules(every_seconds=retention_seconds)] if retention_seconds else []  # type: ignore[no-untyped-call]
+            shards = _META_SHARD_SECONDS if name == self.address.meta_bucket else None
+            rule = BucketRetentionRules(  # type: ignore[no-untyped-call]
+                every_seconds=retention_seconds, shard_group_duration_seconds=shards
+            )
             try:
-                buckets.create_bucket(bucket_name=name, retention_rules=rules, org=self.address.org)
+                buckets.create_bucket(bucket_name=name, retention_rules=rule, org=self.address.org)
                 log.info("bucket made", bucket=name, retention_days=retention_seconds / 86_400)
             except ApiException as error:
                 if error.status in (401, 403, 404):
