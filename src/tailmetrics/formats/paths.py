@@ -21,7 +21,6 @@ _BOT = (
 _UUID = r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}"
 # A part of a path that is a number, a UUID, or 16 and more hexadecimal digits.
 _ID_PART = rf"/(?:[0-9]+|{_UUID}|[0-9a-fA-F]{{16,}})(/|\z)"
-_PROTOCOL: Final = " HTTP/"
 _REQUEST_LINE = r"\A[A-Z][A-Z_-]* +([^ ].*?) +HTTP/[0-9.]+ *\z"
 _URL = r"(?s)\A[A-Za-z][A-Za-z0-9+.-]*://[^/?]*/?(.*)\z"
 _PLACEHOLDER = re.compile(r"\{[^{}/]*\}")
@@ -82,23 +81,14 @@ class PathRules:
         return pl.select(result).to_series()
 
 
-def without_method(path: pl.Series) -> pl.Series:
-    """What is asked for, of paths that are whole request lines; other paths as they are."""
-    places = path.str.contains(_PROTOCOL, literal=True).fill_null(value=False).arg_true()
-    if places.is_empty():
-        return path
-    lines = path.gather(places)
-    return path.clone().scatter(places, lines.str.replace(_REQUEST_LINE, "$1"))
-
-
-def without_host(path: pl.Series) -> pl.Series:
-    """What is behind the host, of paths that are whole URLs; other paths as they are."""
-    is_path = path.str.starts_with("/")
+def asked_for(logged: pl.Series) -> pl.Series:
+    """The path of a request line, or of a URL; what is neither stays."""
+    is_path = logged.str.starts_with("/")
     if is_path.all():  # or null
-        return path
+        return logged
     places = (~is_path).fill_null(value=False).arg_true()
-    urls = path.gather(places)
-    return path.clone().scatter(places, urls.str.replace(_URL, "/$1"))
+    others = logged.gather(places).str.replace(_REQUEST_LINE, "$1").str.replace(_URL, "/$1")
+    return logged.clone().scatter(places, others)
 
 
 def without_query(path: pl.Expr) -> pl.Expr:

@@ -9,7 +9,7 @@ import polars as pl
 from tailmetrics.errors import FormatError
 from tailmetrics.formats.fields import PROBLEM
 from tailmetrics.formats.kinds import Kind, never_claims
-from tailmetrics.formats.paths import without_host, without_method
+from tailmetrics.formats.paths import asked_for
 from tailmetrics.formats.reasons import found_instead
 from tailmetrics.formats.rules import Rules
 from tailmetrics.formats.text import Extract, TextFormat
@@ -39,7 +39,7 @@ def extract_by(setting: str, pattern: str) -> Extract:
         matched = pl.any_horizontal(pl.col(groups).is_not_null())
         duration = pl.col(_DURATION) if _DURATION in groups else pl.lit(None, pl.String())
         problem = found_instead("line", pl.lit(text), f"a match of {setting}")
-        found = found.with_columns(without_host(without_method(found["path"])))
+        found = found.with_columns(asked_for(found["path"]))
         return found.select(
             *_REQUIRED,
             duration.alias(_DURATION),

@@ -17,7 +17,7 @@ from tailmetrics.formats.json.keys import NULL, JsonFields, Objects
 from tailmetrics.formats.json.shape import FEW_LINES, Shapes
 from tailmetrics.formats.json.values import Values, records_of, status_text
 from tailmetrics.formats.lines import Bools, Integers, Lines, lines_of, odd_lines, split
-from tailmetrics.formats.paths import AGENT, without_host, without_method
+from tailmetrics.formats.paths import AGENT, asked_for
 from tailmetrics.formats.reasons import SHOWN_CHARACTERS, found_instead
 from tailmetrics.formats.rules import Rules
 from tailmetrics.formats.text import PASSED_OVER, Extract, TextFormat, with_others
@@ -26,7 +26,6 @@ from tailmetrics.records import REJECT_SCHEMA, ParsedLines, no_records, no_rejec
 COLUMNS: Final = tuple(name for name in RAW_SCHEMA if name != PROBLEM)
 OPTIONAL: Final = ("duration",)
 MESSAGE: Final = "_message"  # a field by which requests are told from what else is in the log
-_PROTOCOL: Final = b"HTTP"  # perhaps with an escaped slash behind it
 _LONGEST_DAMAGED = 4096  # bytes
 _SURROGATE = r"\\u[dD][89a-fA-F]"
 # Escapes one after the other: a whole pair, else (as the group) half of one, else any other.
@@ -69,9 +68,7 @@ class JsonFormat:
         clean = (lines.lengths > 0) & (lines.lengths <= self._max_line_bytes) & ~odd_lines(lines)
         records = self._clean_records(lines if clean.all() else lines.only(clean), clean)
         logged = records.height
-        if _PROTOCOL in lines.data:
-            records = records.with_columns(without_method(records["path"]))
-        records = records.with_columns(without_host(records["path"]))
+        records = records.with_columns(asked_for(records["path"]))
         may_have_queries = b"?" in lines.data or b"\\" in lines.data
         records = self._rules.applied(records, may_have_queries=may_have_queries)
         excluded = logged - records.height
@@ -173,7 +170,7 @@ def extract_by(fields: JsonFields, message: str = "") -> Extract:
         has_half = pl.any_horizontal(pl.col(columns).str.contains("\0", literal=True))
         half = "line: found {}, which is half of a surrogate pair, expected whole characters"
         found = found.with_columns(
-            without_host(without_method(found["path"])),
+            asked_for(found["path"]),
             status_text(found["status_code"]).alias("status_code"),
             pl.when(~pl.col("duration").is_in(MISSING)).then("duration"),
             pl.when(~pl.Series(is_object))

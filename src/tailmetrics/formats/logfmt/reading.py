@@ -20,7 +20,7 @@ from tailmetrics.formats.customers import without_port
 from tailmetrics.formats.fields import MISSING, PROBLEM
 from tailmetrics.formats.kinds import Kind
 from tailmetrics.formats.logfmt.keys import CUSTOMER, USUAL, is_mapped, keys_of
-from tailmetrics.formats.paths import without_host, without_method
+from tailmetrics.formats.paths import asked_for
 from tailmetrics.formats.reasons import found_instead
 from tailmetrics.formats.rules import Rules
 from tailmetrics.formats.text import TextFormat
@@ -54,7 +54,7 @@ def extract(text: pl.Series, keys: Mapping[str, Sequence[str]]) -> pl.DataFrame:
         if (chosen := [key for key in choices if key in values])
     }
     if "path" in fields:
-        fields["path"] = without_host(without_method(fields["path"]))
+        fields["path"] = asked_for(fields["path"])
     if "host" in fields:
         fields["host"] = without_port(fields["host"])
     problem = pl.when(~fits).then(found_instead("line", pl.lit(text), "pairs such as key=value"))

@@ -11,7 +11,7 @@ import polars as pl
 from tailmetrics.errors import FormatError
 from tailmetrics.formats.customers import is_told, named_by
 from tailmetrics.formats.fields import PROBLEM, RAW_SCHEMA
-from tailmetrics.formats.paths import without_host
+from tailmetrics.formats.paths import asked_for
 from tailmetrics.formats.rules import Rules
 from tailmetrics.formats.templates.template import Field, Kind, Role, Template
 from tailmetrics.formats.text import Extract
@@ -71,7 +71,7 @@ def target_of(text: pl.Series, role: Role | None) -> pl.Series:
     """The target with its query, without a host; of what is no HTTP request all that was logged, or `-`."""
     if role is Role.REQUEST:
         text = or_else(text.str.extract(_USUAL_REQUEST), text, _odd_target)
-    return without_host(text.replace("", "-"))
+    return asked_for(text.replace("", "-"))
 
 
 def _odd_target(text: pl.Series) -> pl.Series:

@@ -12,7 +12,7 @@ import polars as pl
 
 from tailmetrics.formats.fields import MISSING, PROBLEM
 from tailmetrics.formats.lines import Integers
-from tailmetrics.formats.paths import AGENT, without_host
+from tailmetrics.formats.paths import AGENT, asked_for
 from tailmetrics.formats.w3c.sections import Dialect, Section
 
 # Columns that say the same, in order of preference.
@@ -60,7 +60,7 @@ class Columns:
             PROBLEM: problem,
         }
         fields = table.select(**found).with_columns(**{name: self._unescaped(name) for name in names})
-        return fields.with_columns(without_host(fields["path"]))
+        return fields.with_columns(asked_for(fields["path"]))
 
     def _timestamp(self) -> pl.Expr:
         dates = self._of_line([section.date or None for section in self._sections], pl.String())
