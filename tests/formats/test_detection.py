@@ -212,6 +212,17 @@ def test_a_format_whose_lines_begin_with_a_time_is_no_wrapped_line(line: str) ->
     assert name_of(line) in {kind.name, "syslog"}
 
 
+def test_of_an_address_in_front_it_is_not_told_to_leave_it_out() -> None:
+    with pytest.raises(UndecidedFormat) as raised:
+        name_of(f"198.51.100.7 15234 {COMBINED.partition(' ')[2]}")
+    assert "written without" not in str(raised.value)
+
+
+def test_blocks_of_lines_decide_nothing_inside_of_a_wrapper() -> None:
+    with pytest.raises(UndecidedFormat, match="LOG_FORMAT=cri:FORMAT"):
+        name_of(cri("# Test: apples"), cri("# Result: PASS"))
+
+
 def test_of_a_line_behind_strange_words_it_is_told_to_leave_them_out() -> None:
     with pytest.raises(UndecidedFormat, match=r"behind 'web-1 nginx ' it is of the format nginx: .*stern"):
         name_of(f"web-1 nginx {COMBINED}")

@@ -24,7 +24,7 @@ from tailmetrics.formats.templates.access_logs import ambiguity, numbered_format
 from tailmetrics.formats.wrappers import LIKE_FORMATS, unwrapped, wrapper_of
 from tailmetrics.formats.wrappers.prefixed import PREFIXED
 from tailmetrics.settings import FormatOptions
-from tailmetrics.settings.names import AUTO
+from tailmetrics.settings.names import AUTO, RESULTS
 
 HEAD_BYTES: Final = 64 * 1024  # so much of the beginning decides
 _LONGEST_LINE = 64 * 1024 * 1024
@@ -36,6 +36,7 @@ _DEEPEST_READ = 2  # wrappers, one in the other
 _DEEPEST = 3  # of which it is told how they can be read
 _MOST_WORDS = 8  # in front of a line that is of a format without them
 _WORD = re.compile(r"[^ \t]+[ \t]+")
+_ADDRESS = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+|[0-9a-f]*:[0-9a-f]*::?[0-9a-f]+[ ,]")
 _ADVICE = "name it with LOG_FORMAT, or as FORMAT=PATH in LOG_FILE_PATH"
 _GROUP = re.compile(r"\(\?P<(\w+)>")
 
@@ -157,7 +158,9 @@ def _claimed(line: str, claims: Mapping[str, Claims]) -> tuple[list[str], int]:
         wrapper = wrapper_of(line)
         # An object that tells a request may have a message too, and a line of a format begin with a time.
         if wrapper is None or wrapper in LIKE_FORMATS:
-            claimed = [name for name, claim in claims.items() if claim(line)]
+            claimed = [
+                name for name, claim in claims.items() if claim(line) and not (depth and name == RESULTS)
+            ]
             if claimed or wrapper is None:
                 return claimed, depth
         if depth < _DEEPEST_READ:
@@ -236,6 +239,8 @@ def _behind(line: str) -> str:
     """What is to be done with a line that is of a format but for some words in front of it."""
     words = list(_WORD.finditer(line, 0, _SHOWN_OF_OBJECT * 4))[:_MOST_WORDS]
     for word in words:
+        if _ADDRESS.search(line, 0, word.end()):
+            break  # it is a field of the line, which tells the customer
         rest = line[word.end() :]
         name = next((kind.name for kind in KINDS.values() if kind.claims(rest)), numbered_format(rest))
         name = name or ("json" if suggested(rest) else "")
