@@ -223,9 +223,10 @@ def test_blocks_of_lines_decide_nothing_inside_of_a_wrapper() -> None:
         name_of(cri("# Test: apples"), cri("# Result: PASS"))
 
 
-def test_of_a_line_behind_strange_words_it_is_told_to_leave_them_out() -> None:
-    with pytest.raises(UndecidedFormat, match=r"behind 'web-1 nginx ' it is of the format nginx: .*stern"):
-        name_of(f"web-1 nginx {COMBINED}")
+@pytest.mark.parametrize("words", ["web-1 nginx ", "2024-12-26 16:22:13,123 DEBG web stdout output: "])
+def test_of_a_line_behind_strange_words_it_is_told_to_leave_them_out(words: str) -> None:
+    with pytest.raises(UndecidedFormat, match=f"behind '{words}' it is of the format nginx: .*stern"):
+        name_of(f"{words}{COMBINED}")
 
 
 def test_what_is_inside_of_a_wrapped_line_is_told_when_it_is_of_no_known_format() -> None:

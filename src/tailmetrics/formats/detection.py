@@ -36,7 +36,7 @@ _DEEPEST_READ = 2  # wrappers, one in the other
 _DEEPEST = 3  # of which it is told how they can be read
 _MOST_WORDS = 8  # in front of a line that is of a format without them
 _WORD = re.compile(r"[^ \t]+[ \t]+")
-_ADDRESS = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+|[0-9a-f]*:[0-9a-f]*::?[0-9a-f]+[ ,]")
+_ADDRESS = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+|[0-9a-f]+::|(?:[0-9a-f]+:){4}")
 _ADVICE = "name it with LOG_FORMAT, or as FORMAT=PATH in LOG_FILE_PATH"
 _GROUP = re.compile(r"\(\?P<(\w+)>")
 

@@ -56,7 +56,7 @@ OTHERS = [
 
 @pytest.mark.parametrize(("line", "inner", "time"), LINES)
 def test_a_line_is_what_is_behind_the_name_or_time(line: str, inner: str, time: str | None) -> None:
-    assert PREFIXED.wraps(line)
+    assert PREFIXED.wraps(line) is bool(inner)
     assert PREFIXED.unwrap(pl.Series([line])).rows() == [(inner, None, None, False, time)]
 
 

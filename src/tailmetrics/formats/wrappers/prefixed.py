@@ -44,11 +44,17 @@ def unwrap(text: pl.Series) -> pl.DataFrame:
     )
 
 
+def _wraps(line: str) -> bool:
+    # A time alone may be the first part of a line.
+    head = _SHAPE.match(line)
+    return head is not None and bool(line[head.end() :].strip()) and _STRANGE_SHAPE.match(line) is None
+
+
 PREFIXED: Final = Wrapper(
     name="prefixed",
     expected="a time, the name of a container and a bar, or [pod/…] before the line, as docker compose logs "
     "and kubectl logs --timestamps or --prefix write them",
-    wraps=lambda line: _SHAPE.match(line) is not None and _STRANGE_SHAPE.match(line) is None,
+    wraps=_wraps,
     unwrap=unwrap,
     timed="docker compose logs --timestamps, or kubectl logs --timestamps",
 )
