@@ -33,7 +33,7 @@ class Wrapper:
     `expected` says what its lines are. `wraps` tells of one line whether it has the shape of the wrapper, as
     strictly as a kind claims lines. `unwrap` makes a frame of UNWRAPPED_SCHEMA of texts. `may_have_parts` is
     quick, and false only of whole lines none of which goes on in another. `told` are fields of LOG_CUSTOMER
-    that the wrapper tells, as text.
+    that the wrapper tells, as text. `timed` is how the wrapper is had with a time, where it may have none.
     """
 
     name: str
@@ -42,3 +42,4 @@ class Wrapper:
     unwrap: Callable[[pl.Series], pl.DataFrame]
     may_have_parts: Callable[[bytes], bool] = no_parts
     told: Callable[[pl.Series, Sequence[str]], pl.DataFrame] | None = None
+    timed: str = ""
