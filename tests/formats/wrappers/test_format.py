@@ -195,9 +195,18 @@ def test_the_time_may_be_told_by_the_outer_one_of_two_wrappers() -> None:
     assert [str(time) for time in parsed.records["timestamp"]] == ["2024-12-26 16:22:13.123456"]
 
 
+@pytest.mark.parametrize("head", ["Dec 26 16:22:13 web1 app:", "Dec 26 16:22:13"])
+def test_a_time_without_a_year_is_the_last_before_the_log_was_written(head: str) -> None:
+    line = f'{head} {{"customer_id":"c","path":"/","status_code":200}}'
+    written_ns = 1_735_776_000 * 10**9  # 2025-01-02
+    read = open_format(replace(format_options(wrapper_of(line) or ""), zone="Europe/Berlin"))
+    parsed = read.of_source("app.log", written_ns).parse(line.encode(), 0)
+    assert [str(time) for time in parsed.records["timestamp"]] == ["2024-12-26 15:22:13"]
+
+
 @pytest.mark.parametrize(
     ("line", "how"),
-    [("Dec 26 16:22:13 web1 app:", "journalctl -o short-iso"), ("web-1  |", "logs --timestamps")],
+    [("[    7.123456] web1 app:", "journalctl -o short-iso"), ("web-1  |", "logs --timestamps")],
 )
 def test_of_a_line_without_any_time_it_is_told_how_to_get_one(line: str, how: str) -> None:
     log = f'{line} {{"customer_id":"c","path":"/","status_code":200}}'

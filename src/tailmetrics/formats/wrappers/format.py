@@ -18,6 +18,7 @@ from tailmetrics.formats.kinds import Kind
 from tailmetrics.formats.lines import Integers, Lines, lines_of, split
 from tailmetrics.formats.reasons import found_instead
 from tailmetrics.formats.text import BLANK, kept_lines, text_of, too_long_line, unfit_lines
+from tailmetrics.formats.timestamps import lacks_year, with_year
 from tailmetrics.formats.wrappers import WRAPPERS
 from tailmetrics.formats.wrappers.mixed import MixedFormat, WhenNeeded, open_mixed
 from tailmetrics.formats.wrappers.parts import firsts_of
@@ -33,15 +34,19 @@ _SEVERAL_LINES = "line: found a line feed in what is inside, expected one line"
 
 @dataclass(frozen=True, slots=True)
 class WrappedFormat:
-    """Reads what is inside of lines by another format; rejects show the lines as they are in the log."""
+    """Reads what is inside of lines by another format; rejects show the lines as they are in the log.
+
+    `written_ns` is when the log was written to last, which tells the years of times that have none.
+    """
 
     wrapper: Wrapper
     inner: LineFormat
     max_line_bytes: int
     told_names: tuple[str, ...] = ()
+    written_ns: int = 0
 
     def of_source(self, path: str, written_ns: int, header: bytes = b"") -> WrappedFormat:
-        return replace(self, inner=self.inner.of_source(path, written_ns, header))
+        return replace(self, inner=self.inner.of_source(path, written_ns, header), written_ns=written_ns)
 
     def parse(self, data: bytes, offset: int) -> ParsedLines:
         return self.parse_lines(split(data, offset))
@@ -70,7 +75,7 @@ class WrappedFormat:
         reason, timed = pl.col("reason"), self.wrapper.timed
         if not timed:
             return reason
-        hint = f", or one of the year in front of the line ({timed})"
+        hint = f", or one in front of the line ({timed})"
         return pl.when(reason.str.starts_with(_NO_TIME)).then(reason + hint).otherwise(reason)
 
     def _told(self, lines: Lines, text: pl.Series, carried: Lines) -> pl.DataFrame | None:
@@ -87,8 +92,11 @@ class WrappedFormat:
     def _unwrapped(self, lines: Lines, text: pl.Series) -> pl.DataFrame:
         """What is inside of each line, parts as one with the first of them, or why there is nothing."""
         unwrapped = self.wrapper.unwrap(text)
-        if lines.times is not None:  # it may be told further out
-            unwrapped = unwrapped.with_columns(pl.coalesce(TIME, pl.lit(lines.times)).alias(TIME))
+        times = unwrapped[TIME]
+        if lines.times is not None:  # it may be told further out, and with the year
+            is_outer = (times.is_null() | lacks_year(times)) & lines.times.is_not_null()
+            times = lines.times.zip_with(is_outer, times)
+        unwrapped = unwrapped.with_columns(with_year(times, self.written_ns).alias(TIME))
         table = unwrapped.select(
             INNER,
             TIME,

@@ -22,10 +22,10 @@ _NAME = r"(?:(?:[0-9:]{8} )?(?:[0-9]+\|)?[A-Za-z0-9][A-Za-z0-9_.@/-]* *\| |\[pod
 _ZONE = r"(?: ?(?:Z|[+-][0-9]{2}:?[0-9]{2}))?"
 _DATE = rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}[T_ ][0-9]{{2}}:[0-9]{{2}}:[0-9]{{2}}(?:[.,][0-9]{{1,9}})?{_ZONE}"
 _SINCE_1970 = r"[0-9]{10}\.[0-9]{6}"
-# The year is not told, or how many leap seconds are counted: daemontools and s6 differ by these.
-_OTHER_TIMES = r"[A-Z][a-z]{2} [ 0-9][0-9] [0-9]{2}:[0-9]{2}:[0-9]{2}|@[0-9a-f]{24}"
+_WITHOUT_YEAR = r"[A-Z][a-z]{2} [ 0-9][0-9] [0-9]{2}:[0-9]{2}:[0-9]{2}"
+_TAI64N = r"@[0-9a-f]{24}"  # is not used: daemontools and s6 differ by leap seconds
 _BEHIND_TIME = r'(?::? {1,2}(?:\{(?:[A-Za-z_][A-Za-z0-9_]*="[^"]*"(?:, )?)*\} )?|\t[^\t ]*\t(?:[A-Z]+\t)?)'
-_TIMED = rf"(?:({_DATE}|{_SINCE_1970})|{_OTHER_TIMES}){_BEHIND_TIME}"
+_TIMED = rf"(?:({_DATE}|{_SINCE_1970}|{_WITHOUT_YEAR})|{_TAI64N}){_BEHIND_TIME}"
 # A time behind a name is a further wrapper, as it may be of the line itself.
 _HEAD = rf"\A{_COLOURS}(?:{_NAME}{_COLOURS}|{_TIMED})"
 # A word between the time and the address is that of who carried the line, and no site.

@@ -33,7 +33,7 @@ _LEVEL = (
     rf"\A(?:{_BSD}|{_ISO}|{_SINCE_1970}|{_OTHER_TIMES}) (?:[^ ]*[^ :] )?"
     "(?:DEBUG|INFO|WARN|WARNING|ERROR|CRITICAL|FATAL):"
 )
-_WITH_YEAR = rf"\A(?:{_PRIORITY}(?:1 )?)?({_ISO}|{_SINCE_1970}) "
+_TIME = rf"\A(?:{_PRIORITY}(?:1 )?)?({_BSD}|{_ISO}|{_SINCE_1970}) "
 _LEVEL_SHAPE = re.compile(_LEVEL)
 _SHAPE = re.compile(_HEAD.replace(r"\z", r"\Z").replace(r"\x{FEFF}", "\ufeff"))
 
@@ -46,7 +46,7 @@ def unwrap(text: pl.Series) -> pl.DataFrame:
         pl.lit(None, pl.String()).alias(PROBLEM),
         pl.lit(None, pl.String()).alias(STREAM),
         pl.lit(value=False).alias(GOES_ON),
-        pl.when(fits).then(whole.str.extract(_WITH_YEAR, 1)).alias(TIME),
+        pl.when(fits).then(whole.str.extract(_TIME, 1)).alias(TIME),
     )
 
 

@@ -11,7 +11,7 @@ import polars as pl
 INNER, PROBLEM, STREAM, GOES_ON, TIME = "inner", "problem", "stream", "goes_on", "time"
 # What a wrapper finds in the text of each line: what is inside (null where the line is not of the wrapper),
 # why it cannot be had from a line that is, the stream that it was written to, whether it goes on in the
-# next line of that stream, and when it was written (null where the year is not told).
+# next line of that stream, and when it was written, perhaps without the year (null where it is not told).
 UNWRAPPED_SCHEMA: Final = {
     INNER: pl.String(),
     PROBLEM: pl.String(),
