@@ -18,7 +18,7 @@ from tailmetrics.formats.claims import claims_of
 from tailmetrics.formats.json.kinds import lacking
 from tailmetrics.formats.json.suggest import suggested
 from tailmetrics.formats.lines import BYTE_ORDER_MARK
-from tailmetrics.formats.logfmt.reading import of_unknown_unit
+from tailmetrics.formats.logfmt import reading as logfmt
 from tailmetrics.formats.templates.access_logs import ambiguity
 from tailmetrics.formats.wrappers import inner_text, wrapper_of
 from tailmetrics.formats.wrappers.envelope import ENVELOPE
@@ -133,8 +133,9 @@ def _lines(head: bytes, *, is_whole: bool) -> Iterator[str]:
 
 
 def suggestions(line: str) -> tuple[str, ...]:
-    """Settings that may read an object, or the one inside of a line, by the names of its keys."""
-    return suggested(line) or suggested(inner_text(line))
+    """Settings that may read an object or pairs, or those inside of a line, by the names of its keys."""
+    inside = inner_text(line)
+    return suggested(line) or suggested(inside) or logfmt.suggested(inside)
 
 
 def _why(lines: list[str], names: Counter[str], *, is_inside: bool) -> str:
@@ -166,7 +167,7 @@ def _why_inside(line: str, wrapper: str) -> str:
 
 
 def _why_not(line: str, where: str, advice: str) -> str:
-    if ambiguous := ambiguity(line) or of_unknown_unit(line):
+    if ambiguous := ambiguity(line) or logfmt.of_unknown_unit(line):
         return f"format: {ambiguous}"
     if settings := suggestions(line):
         advice = f"its keys suggest LOG_FORMAT=json with {', '.join(settings)}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, PrivateAttr
 from pydantic.functional_validators import AfterValidator, field_validator, model_validator
@@ -19,9 +19,6 @@ from tailmetrics.settings.values import CommaSeparated, DurationUnit, LogEntries
 from tailmetrics.urls import KafkaUrl, QueueUrl, is_kafka, masked, parse_queue
 
 MIB = 1024 * 1024
-DEFAULT_JSON_FIELDS: Final = (
-    "timestamp=timestamp,customer_id=customer_id,path=path,status_code=status_code,duration=duration"
-)
 
 
 class LogSettings(BaseSettings):
@@ -65,10 +62,11 @@ class LogSettings(BaseSettings):
         "1970.",
     )
     log_json_fields: str = Field(
-        default=DEFAULT_JSON_FIELDS,
+        default="",
         description="For LOG_FORMAT=json: which key holds which column, column=key separated by commas; "
         "several keys in order of preference have a vertical bar between them, and a dot goes into an "
-        "object.",
+        "object; empty: timestamp, customer_id, path, status_code, and duration or one that tells its unit "
+        "as duration_ms.",
     )
     log_nginx_regex: str = Field(
         default="", description="For LOG_FORMAT=nginx: a pattern of one's own, with the groups of LOG_REGEX."
