@@ -247,6 +247,14 @@ def test_what_is_no_duration_of_the_request_does_not_count(others: dict[str, obj
     assert claiming(json.dumps(OWN | others)) == ["json"]
 
 
+@pytest.mark.parametrize("name", ["ecs", "otel"])
+def test_no_object_is_claimed_whose_duration_would_not_be_read(name: str) -> None:
+    line = KINDS[name].example.replace('"event":{"duration":12300000}', '"took_ms":12')
+    line = line.replace(',"http.server.request.duration":0.0123}}', '},"took_ms":12}')
+    assert "took_ms" in line
+    assert claiming(line) == []
+
+
 def test_caddy_called_its_duration_latency_once() -> None:
     line = KINDS["caddy"].example.replace('"duration"', '"latency"')
     assert claiming(line) == ["caddy"]

@@ -43,7 +43,7 @@ class ObjectLog:
     example: str
     keys: Keys
     needed: tuple[tuple[str, ...], ...] = (("timestamp",), ("path",), ("status_code",))
-    nowhere_else: tuple[str, ...] = ()
+    nowhere_else: tuple[str, ...] = ("duration",)
     message: str = ""
     customer: tuple[str, ...] = ("user", "address")
     unit: str | None = None
@@ -62,7 +62,7 @@ class ObjectLog:
     def missing(self, found: Mapping[str, Any]) -> list[str]:
         """The fields that an object does not have, and that are needed, or are there under another key."""
         needed = [names[0] for names in self.needed if not any(self._has(found, name) for name in names)]
-        return needed + [
+        return needed or [
             name for name in self.nowhere_else if not self._has(found, name) and column_called(name, found)
         ]
 
