@@ -19,7 +19,7 @@ from tailmetrics.formats.claims import Claims, claims_of
 from tailmetrics.formats.json.kinds import lacking
 from tailmetrics.formats.json.suggest import suggested
 from tailmetrics.formats.lines import BYTE_ORDER_MARK
-from tailmetrics.formats.logfmt.reading import of_unknown_unit
+from tailmetrics.formats.logfmt import reading as logfmt
 from tailmetrics.formats.templates.access_logs import ambiguity, numbered_format
 from tailmetrics.formats.wrappers import LIKE_FORMATS, unwrapped, wrapper_of
 from tailmetrics.formats.wrappers.prefixed import PREFIXED
@@ -142,9 +142,9 @@ def lines_in(head: bytes, *, is_whole: bool) -> Iterator[str]:
 
 
 def suggestions(lines: Iterable[str]) -> tuple[str, ...]:
-    """Settings that may read objects, or those inside of lines, by their keys' names."""
-    told = (suggested(_Told.of(line).text) for line in islice(lines, _MOST_TOLD))
-    return next(filter(None, told), ())
+    """Settings that may read objects or pairs, or those inside of lines, by their keys' names."""
+    texts = (_Told.of(line).text for line in islice(lines, _MOST_TOLD))
+    return next(filter(None, (suggested(text) or logfmt.suggested(text) for text in texts)), ())
 
 
 def innermost(line: str) -> str:
@@ -189,7 +189,7 @@ class _Told:
 
     @property
     def ambiguity(self) -> str:
-        return ambiguity(self.text) or of_unknown_unit(self.text)
+        return ambiguity(self.text) or logfmt.of_unknown_unit(self.text)
 
     @property
     def is_ready(self) -> bool:
