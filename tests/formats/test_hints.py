@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tailmetrics.formats import KINDS, open_format
@@ -33,3 +35,42 @@ def test_an_object_is_told_by_its_keys(indent: str) -> None:
     caddy = indent + KINDS["caddy"].example
     assert reasons("requests", caddy.encode())[0].endswith("; it is of the format caddy")
     assert reasons("caddy", caddy[:-1].encode())[0].endswith(", expected a JSON object")
+
+
+@pytest.mark.parametrize("wrapper", ["docker", "cri", "syslog", "journald", "envelope", "docker:json"])
+def test_a_line_that_nothing_wraps_is_a_reject_that_names_its_format(wrapper: str) -> None:
+    assert reasons(wrapper, COMBINED)[0].endswith("; it is of the format nginx")
+
+
+@pytest.mark.parametrize("name", ["nginx", "json", "requests", "cri", "logfmt"])
+def test_a_wrapped_line_is_a_reject_that_names_the_wrapper(name: str) -> None:
+    line = {"log": COMBINED.decode(), "stream": "stdout", "time": "2024-10-10T13:55:36.1Z"}
+    assert reasons(name, json.dumps(line, separators=(",", ":")).encode() + b"\n")[0].endswith(
+        "; it is of the format docker"
+    )
+
+
+def test_a_hint_about_what_is_inside_stands_alone() -> None:
+    line = {"log": COMBINED.decode(), "stream": "stdout", "time": "2024-10-10T13:55:36.1Z"}
+    reason = reasons("docker:json", json.dumps(line, separators=(",", ":")).encode() + b"\n")[0]
+    assert reason.count("it is of the format") == 1
+    assert reason.endswith("; it is of the format nginx")
+
+
+def test_an_unknown_line_inside_of_its_wrapper_has_no_hint() -> None:
+    line = {"log": "hello\n", "stream": "stdout", "time": "2024-10-10T13:55:36.1Z"}
+    assert (
+        "it is of the format"
+        not in reasons("docker", json.dumps(line, separators=(",", ":")).encode() + b"\n")[0]
+    )
+
+
+@pytest.mark.parametrize("name", ["w3c", "iis", "cloudfront"])
+def test_a_line_without_a_header_before_it_is_a_reject_that_names_its_format(name: str) -> None:
+    assert reasons(name, COMBINED)[0].endswith("; it is of the format nginx")
+
+
+def test_a_line_in_which_another_format_has_the_time_is_a_reject_that_names_it() -> None:
+    requests = b"2024-11-06 06:33:33 cust_40 /?a=1 200 0.316\n"
+    assert reasons("logfmt", requests)[0].endswith("; it is of the format requests")
+    assert reasons("caddy", KINDS["json"].example.encode())[0].endswith("; it is of the format json")

@@ -78,7 +78,7 @@ def decided(head: bytes, options: FormatOptions, *, is_whole: bool) -> FormatOpt
     for line in _lines(head, is_whole=is_whole):
         lines.append(line)
         wrapper = wrapper_of(line)
-        inside = inner_text(line)
+        inside = _inside(line)
         claimed = [name for name, claim in claims.items() if claim(inside)]
         if wrapper == ENVELOPE.name and (own := [name for name, claim in claims.items() if claim(line)]):
             wrapper, claimed = None, own  # an object that tells a request, and has a message too
@@ -134,7 +134,7 @@ def _lines(head: bytes, *, is_whole: bool) -> Iterator[str]:
 
 def suggestions(line: str) -> tuple[str, ...]:
     """Settings that may read an object, or the one inside of a line, by the names of its keys."""
-    return suggested(line) or suggested(inner_text(line))
+    return suggested(line) or suggested(_inside(line))
 
 
 def _why(lines: list[str], names: Counter[str], *, is_inside: bool) -> str:
@@ -162,7 +162,7 @@ def _why_inside(line: str, wrapper: str) -> str:
     """Why the line inside of a wrapped one is of no known format, or the object of what has a message too."""
     if wrapper == ENVELOPE.name and suggested(line):
         return _why_not(line, "", "")
-    return _why_not(inner_text(line), f" inside of {wrapper}", f"name it as LOG_FORMAT={wrapper}:FORMAT")
+    return _why_not(_inside(line), f" inside of {wrapper}", f"name it as LOG_FORMAT={wrapper}:FORMAT")
 
 
 def _why_not(line: str, where: str, advice: str) -> str:
@@ -176,6 +176,11 @@ def _why_not(line: str, where: str, advice: str) -> str:
         + (f"; nearest: {near}" if near else "")
         + f"; {advice}"
     )
+
+
+def _inside(line: str) -> str:
+    """What is inside of a line; of a damaged one, inside of which nothing can be read, all of it."""
+    return inner_text(line) or line
 
 
 def _read_of(pattern: str, line: str) -> tuple[int, str]:
