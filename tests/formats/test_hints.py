@@ -14,6 +14,11 @@ def reasons(name: str, data: bytes) -> list[str]:
     return open_format(format_options(name)).parse(data, 0).rejects["reason"].to_list()
 
 
+def docker(line: bytes) -> bytes:
+    fields = {"log": line.decode(), "stream": "stdout", "time": "2024-10-10T13:55:36.1Z"}
+    return json.dumps(fields, separators=(",", ":")).encode() + b"\n"
+
+
 def test_a_line_of_another_format_is_a_reject_that_names_it() -> None:
     read, unread = reasons("json", COMBINED + b"hello\n")
     assert read.endswith(", expected a JSON object; it is of the format nginx")
@@ -44,25 +49,17 @@ def test_a_line_that_nothing_wraps_is_a_reject_that_names_its_format(wrapper: st
 
 @pytest.mark.parametrize("name", ["nginx", "json", "requests", "cri", "logfmt"])
 def test_a_wrapped_line_is_a_reject_that_names_the_wrapper(name: str) -> None:
-    line = {"log": COMBINED.decode(), "stream": "stdout", "time": "2024-10-10T13:55:36.1Z"}
-    assert reasons(name, json.dumps(line, separators=(",", ":")).encode() + b"\n")[0].endswith(
-        "; it is of the format docker"
-    )
+    assert reasons(name, docker(COMBINED))[0].endswith("; it is of the format docker")
 
 
 def test_a_hint_about_what_is_inside_stands_alone() -> None:
-    line = {"log": COMBINED.decode(), "stream": "stdout", "time": "2024-10-10T13:55:36.1Z"}
-    reason = reasons("docker:json", json.dumps(line, separators=(",", ":")).encode() + b"\n")[0]
+    reason = reasons("docker:json", docker(COMBINED))[0]
     assert reason.count("it is of the format") == 1
     assert reason.endswith("; it is of the format nginx")
 
 
 def test_an_unknown_line_inside_of_its_wrapper_has_no_hint() -> None:
-    line = {"log": "hello\n", "stream": "stdout", "time": "2024-10-10T13:55:36.1Z"}
-    assert (
-        "it is of the format"
-        not in reasons("docker", json.dumps(line, separators=(",", ":")).encode() + b"\n")[0]
-    )
+    assert "it is of the format" not in reasons("docker", docker(b"hello\n"))[0]
 
 
 @pytest.mark.parametrize("name", ["w3c", "iis", "cloudfront"])
