@@ -129,6 +129,23 @@ class TestWarnings:
         finally:
             service.close()
 
+    def test_a_log_of_no_known_format_is_told_with_what_helps_and_how_the_others_are_read(
+        self, visitor: Visitor, tmp_path: Path
+    ) -> None:
+        (tmp_path / "a.log").write_text(self.COMBINED)
+        (tmp_path / "b.log").write_text("13:55:36 | c | /cart | 200\n")
+        service = Service(tmp_path, str(tmp_path / "?.log"), LOG_FORMAT="auto")
+        try:
+            service.start()
+            page = visitor.open(service, "/?range=all")
+            expect(page.locator("#warnings li")).to_contain_text("name it with LOG_FORMAT", timeout=5000)
+            expect(page.locator("#warnings .badge")).to_have_text("not read")
+            page.get_by_text("2 logs, and how each is read").click()
+            read = page.locator("#logs-list li").filter(has_text="a.log")
+            expect(read).to_contain_text("being read, 85 B, format combined")
+        finally:
+            service.close()
+
     def test_of_many_logs_a_few_are_told_and_where_all_are(self, visitor: Visitor, tmp_path: Path) -> None:
         for number in range(5):
             (tmp_path / f"{number}.log").write_text(self.COMBINED.replace("/<b>", f"/{number}"))

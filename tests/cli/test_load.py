@@ -86,6 +86,13 @@ def test_a_log_loaded_in_a_wrong_format_is_another_one_behind_an_empty_line(run:
     assert (wrong["totals"]["rejects"], right["totals"]["records"]) == (10_000, 10_000)
 
 
+def test_of_several_logs_the_one_of_no_known_format_is_named(run: Run) -> None:
+    Path("strange.log").write_text("10:00:00 | c | / | 200\n")
+    result = run("load", LOG, "strange.log")
+    assert "tailmetrics load: strange.log: format: found '10:00:00 | c" in result.stderr
+    assert result.exit_code == 66
+
+
 @pytest.mark.parametrize("options", [(), ("--json",)])
 def test_a_log_of_which_no_line_can_be_read_is_a_failure_told_with_reasons_and_what_helps(
     run: Run, options: tuple[str, ...]

@@ -280,3 +280,11 @@ def test_an_object_that_would_be_read_without_its_duration_is_refused_with_what_
 def test_the_time_of_pairs_may_be_that_of_what_they_are_wrapped_in() -> None:
     inside = "level=info path=/a status=200 duration=12ms host=a.example\\n"
     assert name_of(f'{{"log":"{inside}","stream":"stdout","time":"2024-12-26T16:22:13Z"}}') == "docker"
+
+
+def test_a_damaged_line_of_a_wrapper_decides_nothing() -> None:
+    line = '{"log":"\x01","stream":"stdout","time":"2024-12-26T16:22:13Z"}'
+    inside = COMBINED.replace('"', '\\"')
+    with pytest.raises(UndecidedFormat, match=r"inside of docker, .*LOG_FORMAT=docker:FORMAT$"):
+        name_of(line)
+    assert name_of(line, line.replace("\x01", f"{inside}\\n")) == "docker"

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tailmetrics.formats import KINDS, open_format
@@ -10,6 +12,11 @@ COMBINED = b'203.0.113.9 - - [10/Oct/2024:13:55:36 +0000] "GET /cart HTTP/1.1" 2
 
 def reasons(name: str, data: bytes) -> list[str]:
     return open_format(format_options(name)).parse(data, 0).rejects["reason"].to_list()
+
+
+def docker(line: bytes) -> bytes:
+    fields = {"log": line.decode(), "stream": "stdout", "time": "2024-10-10T13:55:36.1Z"}
+    return json.dumps(fields, separators=(",", ":")).encode() + b"\n"
 
 
 def test_a_line_of_another_format_is_a_reject_that_names_it() -> None:
@@ -33,3 +40,34 @@ def test_an_object_is_told_by_its_keys(indent: str) -> None:
     caddy = indent + KINDS["caddy"].example
     assert reasons("requests", caddy.encode())[0].endswith("; it is of the format caddy")
     assert reasons("caddy", caddy[:-1].encode())[0].endswith(", expected a JSON object")
+
+
+@pytest.mark.parametrize("wrapper", ["docker", "cri", "syslog", "journald", "envelope", "docker:json"])
+def test_a_line_that_nothing_wraps_is_a_reject_that_names_its_format(wrapper: str) -> None:
+    assert reasons(wrapper, COMBINED)[0].endswith("; it is of the format nginx")
+
+
+@pytest.mark.parametrize("name", ["nginx", "json", "requests", "cri", "logfmt"])
+def test_a_wrapped_line_is_a_reject_that_names_the_wrapper(name: str) -> None:
+    assert reasons(name, docker(COMBINED))[0].endswith("; it is of the format docker")
+
+
+def test_a_hint_about_what_is_inside_stands_alone() -> None:
+    reason = reasons("docker:json", docker(COMBINED))[0]
+    assert reason.count("it is of the format") == 1
+    assert reason.endswith("; it is of the format nginx")
+
+
+def test_an_unknown_line_inside_of_its_wrapper_has_no_hint() -> None:
+    assert "it is of the format" not in reasons("docker", docker(b"hello\n"))[0]
+
+
+@pytest.mark.parametrize("name", ["w3c", "iis", "cloudfront"])
+def test_a_line_without_a_header_before_it_is_a_reject_that_names_its_format(name: str) -> None:
+    assert reasons(name, COMBINED)[0].endswith("; it is of the format nginx")
+
+
+def test_a_line_in_which_another_format_has_the_time_is_a_reject_that_names_it() -> None:
+    requests = b"2024-11-06 06:33:33 cust_40 /?a=1 200 0.316\n"
+    assert reasons("logfmt", requests)[0].endswith("; it is of the format requests")
+    assert reasons("caddy", KINDS["json"].example.encode())[0].endswith("; it is of the format json")

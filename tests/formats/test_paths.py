@@ -100,3 +100,26 @@ def test_of_a_request_line_or_a_url_the_path_is_what_is_asked_for_and_any_other_
     others.append("GET http://e.org/")
     found = asked_for(pl.Series([*asked, *others, None])).to_list()
     assert found == [*asked.values(), *others, None]
+
+
+@pytest.mark.parametrize("pattern", ["/orders/:id", "/orders/*", "/orders/{id", "/orders/{id}/{", "/orders"])
+def test_a_pattern_that_would_change_nothing_is_refused(pattern: str) -> None:
+    with pytest.raises(
+        FormatError, match=r"^LOG_PATH_PATTERNS: found '/orders.*, expected auto, or a path with"
+    ):
+        kept("/", pattern)
+
+
+@pytest.mark.parametrize("entry", ["bot", "Bots", "health", "agents:curl*", "User-Agent:curl*", "agent:"])
+def test_what_is_to_be_excluded_and_would_never_be_found_is_refused(entry: str) -> None:
+    with pytest.raises(
+        FormatError, match=r"^LOG_EXCLUDE: found '.*', expected a glob of paths such as /health"
+    ):
+        PathRules(keep_query=False, patterns=(), exclude=("/health", entry))
+
+
+@pytest.mark.parametrize(
+    "entry", ["*", "-", "x.example:443", "localhost:443", "*health*", "img/*.png", "[a-c]"]
+)
+def test_what_a_path_may_be_is_excluded(entry: str) -> None:
+    assert not PathRules(keep_query=False, patterns=(), exclude=(entry,)).are_as_logged

@@ -125,7 +125,7 @@ KEYS = (
         ),
         ("duration_unit = 'min'", "duration_unit: found 'min', expected '', 's', 'ms', 'us' or 'ns'"),
         ("timestamp_format = 7", "timestamp_format: found 7, expected a valid string"),
-        ("keep_query = 3", "keep_query: found 3, expected a valid boolean, unable to interpret input"),
+        ("keep_query = 3", "keep_query: found 3, expected true or false"),
         (
             "json_fields = {path = 1}",
             "json_fields: found {'path': 1}, expected a key without a comma for each column",

@@ -75,7 +75,9 @@ def load(settings: Settings, *, files: tuple[Path, ...], as_json: bool) -> None:
         totals = {name: value for name, value in of_all.items() if name in LoadTotals.__annotations__}
         options.print_json({"files": documents, "totals": totals})
     if total.state == "failed":
-        options.say(str(total.error))
+        for file, each in zip(files, ended, strict=True):
+            if each.error is not None:
+                options.say(each.error if str(file) in each.error else f"{file}: {each.error}")
         sys.exit(Exit.NO_INPUT)
     if unread := [file for file, each in zip(files, ended, strict=True) if each.is_unread]:
         options.say(_how_to_read_again(unread))

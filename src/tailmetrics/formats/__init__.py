@@ -58,13 +58,13 @@ def open_format(options: FormatOptions) -> LineFormat:
     there is no such format, or when its options cannot be used.
     """
     if options.name.partition(":")[0] in WRAPPERS:
-        return open_wrapped(options, KINDS, open_format)
+        return WithHints(open_wrapped(options, KINDS, open_format), list(KINDS.values()))
     kind = KINDS.get(options.name) or access_logs.template_kind(options.name)
     if options.name == AUTO:
         return TextFormat(_nothing, Rules(options), options.max_line_bytes)
     if kind is None:
         raise FormatError(f"LOG_FORMAT: found {options.name!r}, expected {EXPECTED_FORMAT}")
-    return WithHints(kind.open(options), [other for other in KINDS.values() if other is not kind])
+    return WithHints(kind.open(options), list(KINDS.values()), kind)
 
 
 def open_by_line(options: FormatOptions) -> LineFormat:

@@ -178,13 +178,14 @@ class _Told:
     @classmethod
     def of(cls, line: str) -> _Told:
         told = cls((), line)
-        while (name := wrapper_of(told.text)) and len(told.wrappers) < _DEEPEST:
+        outer = ""
+        while outer != told.text and (name := wrapper_of(told.text)) and len(told.wrappers) < _DEEPEST:
             if name in LIKE_FORMATS and suggested(told.text):
                 break  # an object that tells a request, and has a message too
             inner = cls((*told.wrappers, name), unwrapped(told.text))
             if name == PREFIXED.name and not (inner.is_ready or wrapper_of(inner.text)):
                 break  # whatever begins with a time
-            told = inner
+            outer, told = told.text, inner
         return told
 
     @property

@@ -26,18 +26,27 @@ _REQUEST_LINE = r"\A[A-Z][A-Z_-]* +(?:([^ ].*?) +HTTP/[0-9.]+ *|(/[^ ]*))\z"
 _URL = r"(?s)\A[A-Za-z][A-Za-z0-9+.-]*://[^/?]*/?(.*)\z"
 _PLACEHOLDER = re.compile(r"\{[^{}/]*\}")
 _CUSTOMER = "{customer}"
+# Of LOG_EXCLUDE what was surely meant otherwise: a word alone, another prefix than agent:, none behind it.
+_NO_GLOB = re.compile(r"[\w-]*[A-Za-z][\w-]*(?::(?![0-9/]).*)?", re.DOTALL)
 
 
 class PathRules:
-    """What becomes of the paths of a log; patterns and globs are as in LOG_PATH_PATTERNS and LOG_EXCLUDE."""
+    """What becomes of the paths of a log; patterns and globs are as in LOG_PATH_PATTERNS and LOG_EXCLUDE.
+
+    Raises FormatError for those that are none.
+    """
 
     def __init__(self, *, keep_query: bool, patterns: tuple[str, ...], exclude: tuple[str, ...]) -> None:
         self.keep_query = keep_query
         self._templates = [(_regex(pattern), pattern) for pattern in patterns if pattern != AUTO]
         self._is_auto = AUTO in patterns
-        globs = [entry for entry in exclude if entry != BOTS and not entry.startswith(_AGENT_PREFIX)]
-        self._excluded = _any_of(globs)
         agents = [entry.removeprefix(_AGENT_PREFIX) for entry in exclude if entry.startswith(_AGENT_PREFIX)]
+        globs = [entry for entry in exclude if entry != BOTS and not entry.startswith(_AGENT_PREFIX)]
+        wrong = [_AGENT_PREFIX] if "" in agents else [glob for glob in globs if _NO_GLOB.fullmatch(glob)]
+        if wrong:
+            expected = f"a glob of paths such as /health* or *health*, {_AGENT_PREFIX}GLOB, or {BOTS}"
+            raise FormatError(f"LOG_EXCLUDE: found {wrong[0]!r}, expected {expected}")
+        self._excluded = _any_of(globs)
         bots = [_BOT] if BOTS in exclude else []
         self._agents = "|".join([*bots, *([f"(?:{_any_of(agents)})"] if agents else [])])
 
@@ -110,7 +119,8 @@ def customer_regex(pattern: str) -> str:
 
 
 def _regex(pattern: str) -> str:
-    if not pattern.startswith("/"):
+    literals, parts = _PLACEHOLDER.subn("", pattern)
+    if not (pattern.startswith("/") and parts) or "{" in literals or "}" in literals:
         raise FormatError(
             f"LOG_PATH_PATTERNS: found {pattern!r}, expected {AUTO}, or a path with parts in braces such "
             "as /orders/{id}"

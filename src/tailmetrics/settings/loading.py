@@ -45,6 +45,8 @@ def _sentence(problem: Any) -> str:
     key = str(problem["loc"][0]).upper() if problem["loc"] else ""
     if reason.startswith(key):
         return reason  # which is a sentence already
+    if problem["type"].startswith("bool"):
+        reason = "true or false"
     shown = "***" if "KEY" in key or "PASSWORD" in key or "TOKEN" in key else masked(repr(problem["input"]))
     expected = (reason[0].lower() + reason[1:]).removeprefix("input should be ")
     return f"{key}: found {shown}, expected {expected}"

@@ -46,6 +46,8 @@ def sentence_of(problem: Any, key: str, known: Iterable[str], missing: str) -> s
         return f"{key}: found none, expected {missing}"
     if not key or reason.startswith(f"{key}:"):
         return reason  # which is a sentence already
+    if problem["type"].startswith("bool"):
+        reason = "true or false"
     if problem["type"] == "tuple_type":
         reason = "a list such as ['a', 'b']"
     expected = (reason[0].lower() + reason[1:]).removeprefix("input should be ")

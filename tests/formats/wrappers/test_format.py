@@ -76,7 +76,7 @@ def test_a_line_that_is_not_wrapped_is_a_reject(name: str) -> None:
     (reject,) = parsed.rejects.rows()
     assert reject == (
         len(WRAPPED[name]) + 1,
-        f"line: found '{NGINX[:80]}…', expected {WRAPPERS[name].expected}",
+        f"line: found '{NGINX[:80]}…', expected {WRAPPERS[name].expected}; it is of the format nginx",
         NGINX,
     )
     assert parsed.records.height == 1

@@ -29,6 +29,6 @@ def wrapper_of(line: str) -> str | None:
 
 
 def unwrapped(line: str) -> str:
-    """What is inside of a line that is in a wrapper."""
-    inner: str = WRAPPERS[wrapper_of(line) or ""].unwrap(pl.Series([line]))[INNER][0]
-    return inner
+    """What is inside of a line that is in a wrapper; of a damaged one all of it."""
+    inner: str | None = WRAPPERS[wrapper_of(line) or ""].unwrap(pl.Series([line]))[INNER][0]
+    return line if inner is None else inner

@@ -7,7 +7,7 @@ import { byId, element, followsInPlace, setText } from "./dom.js";
 import { Comparison } from "./compare.js";
 import { Feed } from "./feed.js";
 import * as format from "./format.js";
-import { Figures, emptyOf, showEmpty, showRejects, showWarnings, unknownCustomer } from "./panels.js";
+import { Figures, emptyOf, showEmpty, showLogs, showRejects, showWarnings, unknownCustomer } from "./panels.js";
 import { MOST_EXPORTED, addressOf, exportAddress, figuresAddress, leastOf, mended, rangeOf, readState, viewParameters } from "./state.js";
 import { faultOf, sentence, summaryOf, titleOf, wrongOf } from "./words.js";
 import { depth, listenForBack, showFilters } from "./zoom.js";
@@ -149,7 +149,8 @@ function receive(document) {
   const first = view === null;
   view = document;
   const { stats } = view;
-  showWarnings(view.looks.warnings);
+  showWarnings(view.looks);
+  showLogs(view.looks.sources);
   const empty = emptyOf(view, state, go);
   showEmpty(empty);
   if (empty === null) {

@@ -5,6 +5,7 @@ import * as format from "./format.js";
 import { addressOf, rangeOf } from "./state.js";
 import { FIGURES, counted, stateOf } from "./words.js";
 
+const MOST_LOGS = 20;
 const MOST_WARNINGS = 3; // of many logs read in one wrong format each says the same
 
 export class Figures {
@@ -93,16 +94,35 @@ export function unknownCustomer(state, go) {
 }
 
 // Above everything else, as the figures below are not what the logs hold.
-export function showWarnings(warnings) {
+export function showWarnings({ sources, warnings }) {
+  const unread = sources.filter(({ state }) => state === "undecided");
+  const said = [
+    ...unread.map(({ path, last_error }) => ["not read", `${path}: ${last_error}`]),
+    ...warnings.map(({ format, text }) => [`read as ${format}`, text]),
+  ];
   const panel = byId("warnings");
-  panel.hidden = !warnings.length;
-  const shown = warnings.slice(0, MOST_WARNINGS).map(({ format, text }) => element("li", {}, element("span", { class: "badge" }, `read as ${format}`), " ", text));
-  const left = warnings.length - shown.length;
+  panel.hidden = !said.length;
+  const shown = said.slice(0, MOST_WARNINGS).map(([badge, text]) => element("li", {}, element("span", { class: "badge" }, badge), " ", text));
+  const left = said.length - shown.length;
   if (left > 0) shown.push(element("li", {}, `${counted(left, "more warning")}: `, element("a", { href: "/ready" }, "all of them")));
   // An update that says the same leaves what is there, and with it what is selected.
   const text = shown.map((part) => part.textContent).join("\n");
   if (panel.dataset.text !== text) replace(byId("warnings-list"), ...shown);
   panel.dataset.text = text;
+}
+
+// How each log is read, for who wants to know.
+export function showLogs(sources) {
+  byId("logs").hidden = !sources.length;
+  setText(byId("logs-summary"), `${counted(sources.length, "log")}, and how ${sources.length > 1 ? "each is" : "it is"} read`);
+  const shown = sources.slice(0, MOST_LOGS).map(seen);
+  const left = sources.length - shown.length;
+  if (left > 0) shown.push(element("li", {}, `${counted(left, "more log")}: `, element("a", { href: "/ready" }, "all of them")));
+  // Selected text and the focus stay while nothing else is said.
+  const text = shown.map((part) => part.textContent).join("\n");
+  const list = byId("logs-list");
+  if (list.dataset.text !== text) replace(list, ...shown);
+  list.dataset.text = text;
 }
 
 export function showEmpty(empty) {
@@ -131,6 +151,17 @@ function action(label, target, go) {
   return element("p", {}, link);
 }
 
+// What is known of one log.
+function seen(source) {
+  return element(
+    "li",
+    {},
+    element("code", {}, source.path),
+    `: ${stateOf(source)}${source.size ? `, ${format.bytes(source.size)}` : ""}${source.format ? `, format ${source.format}` : ""}`,
+    source.last_error ? `; ${source.last_error}` : "",
+  );
+}
+
 function waiting(view) {
   const { patterns, sources, ingestion } = view.looks;
   const parts = [element("p", {}, "This page fills by itself as soon as the first line is read. The service looks here:")];
@@ -138,21 +169,7 @@ function waiting(view) {
   parts.push(element("h3", {}, "What it sees"));
   if (!sources.length) parts.push(element("p", {}, "Nothing yet."));
   else {
-    parts.push(
-      element(
-        "ul",
-        {},
-        ...sources.map((source) =>
-          element(
-            "li",
-            {},
-            element("code", {}, source.path),
-            `: ${stateOf(source)}${source.size ? `, ${format.bytes(source.size)}` : ""}${source.format ? `, format ${source.format}` : ""}`,
-            source.last_error ? `; ${source.last_error}` : "",
-          ),
-        ),
-      ),
-    );
+    parts.push(element("ul", {}, ...sources.map(seen)));
   }
   if (view.rejects.total) {
     parts.push(
