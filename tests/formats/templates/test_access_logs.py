@@ -208,3 +208,55 @@ def test_a_site_before_the_line_is_the_customer(site: str, tail: str) -> None:
     log_format = of_whole(line.encode(), format_options("auto"))
     customer, path = open_format(log_format).parse(line.encode(), 0).records.row(0)[1:3]
     assert (log_format.name, customer, path) == ("vhost_combined", "shop.example", "/a")
+
+
+BEHIND_FILES = [
+    "access.log:203.0.113.9",
+    "/var/log/nginx/access.log:123:203.0.113.9",
+    "access.log-20241001.gz:203.0.113.9",
+    "access.log:2001:db8::1",
+    "access.log:::1",
+    "access.log:localhost",
+    "12:203.0.113.9",
+    "a:12:203.0.113.9",
+]
+ADDRESSES = [
+    "203.0.113.9",
+    "203.0.113.9:51206",
+    "2001:db8::1",
+    "::1",
+    "::ffff:203.0.113.9",
+    "fe80::1%eth0",
+    "[2001:db8::1]:51206",
+    "crawl-66-249-66-1.googlebot.example",
+    "localhost:8080",
+    "unix:",
+]
+
+
+@pytest.mark.parametrize("word", BEHIND_FILES)
+@pytest.mark.parametrize("behind", ["", ' "-" "curl/8.5"', ' "-" "curl/8.5" 0.123'])
+def test_what_grep_writes_before_a_line_is_no_part_of_the_customer(word: str, behind: str) -> None:
+    line = f"{COMMON}{behind}".replace("203.0.113.9 - bob", f"{word} - -")
+    with pytest.raises(UndecidedFormat, match="as grep writes them: use grep -h"):
+        name_of(line.encode())
+    for name in ("nginx", "combined", 'nginx:$remote_addr - $remote_user [$time_local] "$request" $status'):
+        text = line.partition(" 612")[0] if name.startswith("nginx:") else line
+        parsed = open_format(format_options(name)).parse(text.encode(), 0)
+        assert parsed.records.height == 0
+        assert "use grep -h" in parsed.rejects["reason"][0]
+
+
+@pytest.mark.parametrize("word", ["access.log:shop.example:443", "7:shop.example:443"])
+def test_what_grep_writes_before_a_site_is_no_part_of_it(word: str) -> None:
+    line = f"{word} {COMBINED.replace('bob', '-')}".encode()
+    with pytest.raises(UndecidedFormat, match="use grep -h"):
+        name_of(line)
+    assert open_format(format_options("vhost_combined")).parse(line, 0).records["customer_id"].to_list() == []
+
+
+@pytest.mark.parametrize("word", ADDRESSES)
+def test_an_address_with_colons_is_the_customer(word: str) -> None:
+    line = COMBINED.replace("203.0.113.9 - bob", f"{word} - -").encode()
+    parsed = open_format(format_options(name_of(line))).parse(line, 0)
+    assert parsed.records["customer_id"].to_list() == [word]

@@ -9,6 +9,7 @@ from typing import Final
 
 import polars as pl
 
+from tailmetrics.formats.customers import is_behind_file
 from tailmetrics.formats.fields import MISSING, PROBLEM
 from tailmetrics.formats.kinds import Kind, never_claims
 from tailmetrics.formats.reasons import found_instead
@@ -85,7 +86,9 @@ class ServerLog:
         )
 
     def _claims(self, line: str) -> bool:
-        return len(line) <= _LONGEST_CLAIMED and re.match(rf"\A{self.pattern}\Z", line) is not None
+        if len(line) > _LONGEST_CLAIMED or not (match := re.match(rf"\A{self.pattern}\Z", line)):
+            return False
+        return not is_behind_file(match.groupdict().get("address") or "")
 
     def _open(self, options: FormatOptions) -> TextFormat:
         reader = None

@@ -9,6 +9,7 @@ from typing import Final
 from tailmetrics.errors import FormatError
 from tailmetrics.formats import regex
 from tailmetrics.formats.base import LineFormat
+from tailmetrics.formats.customers import EXPECTED_ADDRESS, is_behind_file
 from tailmetrics.formats.kinds import Kind, never_claims
 from tailmetrics.formats.nginx import TIME_NAMES, nginx_format
 from tailmetrics.formats.rules import Rules
@@ -68,6 +69,8 @@ _SHOWN_CHARACTERS = 40
 
 def ambiguity(line: str) -> str:
     """Why a line that is nearly of these formats is of none of them; empty when it is not."""
+    if _is_behind_file(line):
+        return f"found {line[:_SHOWN_CHARACTERS]!r}, expected {EXPECTED_ADDRESS}"
     name, numbers = _numbers(line)
     found = f"found {line[-_SHOWN_CHARACTERS:]!r}, "
     if len(numbers) > 1:
@@ -81,6 +84,12 @@ def ambiguity(line: str) -> str:
             f"Jetty's in ms: LOG_FORMAT={name} with LOG_DURATION_UNIT=us, s or ms, or LOG_FORMAT='apache:…%D'"
         )
     return ""
+
+
+def _is_behind_file(line: str) -> bool:
+    """Whether a line is of these formats but for what grep wrote before it."""
+    colons = [match.end() for match in re.finditer(":", line.partition(" ")[0])]
+    return any(kind.claims(line[end:]) for end in colons for kind in KINDS)
 
 
 def numbered_format(line: str) -> str:
@@ -115,14 +124,19 @@ def template_kind(name: str) -> Kind | None:
 
 def _claims(pattern: str) -> Callable[[str], bool]:
     compiled = re.compile(pattern)
-    return lambda line: compiled.match(line) is not None
+    return lambda line: _is_asked_for(compiled.match(line))
+
+
+def _is_asked_for(match: re.Match[str] | None) -> bool:
+    """Whether a line matches, and has an address that grep put nothing before."""
+    return match is not None and not is_behind_file(match["address"])
 
 
 def _claims_nginx(line: str) -> bool:
     """Behind the combined format are texts in quotes or a time that is told as such, or both."""
     if match := _TRAILED.match(line):
-        return bool(match["duration"]) and _is_told(match["duration"])
-    return _FORWARDED_FIRST.match(line) is not None
+        return bool(match["duration"]) and _is_told(match["duration"]) and _is_asked_for(match)
+    return _is_asked_for(_FORWARDED_FIRST.match(line))
 
 
 def _claims_vhost(line: str) -> bool:

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from tailmetrics.formats.customers import may_be_behind_files
 from tailmetrics.formats.digits import WORD, Doubles, Words, decimals, last_bytes, pairs, until_any, words_at
 from tailmetrics.formats.fields import MAX_STATUS, MIN_STATUS
 from tailmetrics.formats.lines import Bools, Integers
@@ -36,6 +37,7 @@ class CleanRecords:
         self._rules = rules
         self._max_line_bytes = max_line_bytes
         self._customers = [field for name in rules.customer for field in template.find(name)]
+        self._has_addresses = any(field.role is Role.ADDRESS for field in self._customers)
         self._agent = template.first(Role.AGENT) if rules.paths.needs_agent else None
         timestamp, status = template.first(Role.TIMESTAMP), template.first(Role.STATUS)
         path = template.first(*PATHS)
@@ -83,6 +85,11 @@ class CleanRecords:
         if self._agent:
             agent = _only(spans.fields[self._agent.name], proven)
             records = records.with_columns(each_text(data, agent).alias(AGENT))
+        behind = may_be_behind_files(customer_id) if self._has_addresses else None
+        if behind is not None:
+            clean = clean.copy()
+            clean[clean] = ~behind.to_numpy()
+            records = records.filter(~behind)
         return records, clean
 
     def _times(self, spans: Spans) -> pl.Series:

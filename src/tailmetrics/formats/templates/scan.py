@@ -193,6 +193,8 @@ class _Walk:
         stops = stop if field.kind is Kind.TEXT else space + (stop or _LINE_ENDS)
         if field.kind in {Kind.LIST, Kind.NAME} or field.role is Role.ADDRESS:
             stops += b","
+        if field.kind is Kind.NAME and stop != b":":
+            stops += b":"
         if field.role is Role.HOST and stop == b":":  # else an address in brackets ends at its first colon
             self.fits &= self.array[self.at] != _BRACKET
         ends = self._until(stops)
