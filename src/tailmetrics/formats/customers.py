@@ -16,8 +16,8 @@ _OF_CARRIERS = ("kafka:", "envelope:")
 _FORWARDED = re.compile(r"x[_-]forwarded[_-]for(?:\}i)?\Z", re.IGNORECASE)  # as servers name the header
 _FIRST_OF_LIST = r"\A([^,]*)"
 _HOST_AND_PORT = r"\A([^:\[]+|\[[^\]]*\]):[0-9]+\z"
-# What grep writes before a line: the name of its file, its number, or both. An address of IPv6 has no more than
-# hexadecimal digits before its colons, and only a port follows the name of a host.
+# What grep writes before a line: the name of its file, its number, or both. An address of IPv6 has no more
+# than hexadecimal digits before its colons, and only a port follows the name of a host.
 _BEHIND_FILE: Final = (
     r"[^0-9A-Fa-f:.\[\]%].*:.*[^0-9]|\A(?:[0-9A-Za-z.]+:){1,2}[0-9]{1,3}(?:\.[0-9]{1,3}){3}\z"
 )

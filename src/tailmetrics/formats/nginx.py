@@ -29,7 +29,7 @@ _WHO = (
     r"(?P<address>[^ ,]*) [^ ]* (?P<user>[^ ]*)",
     rf"(?P<address>[^ ,]*) - {_SPACED_USER}",
     rf"(?P<address>[^ ,]+)(?:, ?[^ ,]+)+ - {_SPACED_USER}",
-    rf'(?P<host>\[[^] ,"]+\]|[^ :,"\[][^ :,"]*):[^ :,"]+ (?P<address>[^ ,"]+) [^ ,"]+ {_SPACED_USER}',
+    rf'(?P<host>\[[^] ,"]+\]|[^ :,"\[][^ :,"]*):[^ :,"]+ (?P<address>[^ ,"]+) [^ "]+ {_SPACED_USER}',
     (
         r"(?P<host>[^ :,]*\.[^ :,]*[A-Za-z][^ :,]*) (?P<address>[0-9A-Fa-f]*[.:][0-9A-Fa-f.:]*) [^ ]+ "
         rf"{_SPACED_USER}"
