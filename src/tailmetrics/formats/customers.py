@@ -21,6 +21,7 @@ _HOST_AND_PORT = r"\A([^:\[]+|\[[^\]]*\]):[0-9]+\z"
 _BEHIND_FILE: Final = (
     r"[^0-9A-Fa-f:.\[\]%].*:.*[^0-9]|\A(?:[0-9A-Za-z.]+:){1,2}[0-9]{1,3}(?:\.[0-9]{1,3}){3}\z"
 )
+_ADDRESS_AND_PORT: Final = r"\A(?:((?:[0-9]{1,3}\.){3}[0-9]{1,3})|\[([0-9A-Fa-f:.]+)\]):[0-9]{1,5}\z"
 _IS_BEHIND_FILE = re.compile(_BEHIND_FILE.replace(r"\z", r"\Z"))
 EXPECTED_ADDRESS: Final = (
     "an address without the name of a file or the number of a line before it, as grep writes them: use "
@@ -49,13 +50,19 @@ def without_port(host: pl.Series) -> pl.Series:
     return host.clone().scatter(places, host.gather(places).str.replace(_HOST_AND_PORT, "$1"))
 
 
-def may_be_behind_files(customer: pl.Series) -> pl.Series | None:
-    """Which customers may be addresses with what grep writes before a line; None where none is."""
-    with_colon = customer.str.contains(":", literal=True)
-    if not with_colon.any():
+def without_ports(address: pl.Series) -> pl.Series:
+    """The addresses without the ports that requests came from, each of which would be another customer."""
+    if not address.str.contains(":", literal=True).any():
+        return address
+    return address.str.replace(_ADDRESS_AND_PORT, "${1}${2}")
+
+
+def may_be_odd(customer: pl.Series) -> pl.Series | None:
+    """Which customers may be addresses with a port, or with what grep writes before a line; None: none is."""
+    if not customer.str.contains(":", literal=True).any():
         return None
-    behind = customer.str.contains(_BEHIND_FILE)
-    return behind if behind.any() else None
+    odd = customer.str.contains(f"{_BEHIND_FILE}|{_ADDRESS_AND_PORT}")
+    return odd if odd.any() else None
 
 
 def is_behind_file(address: str) -> bool:
@@ -65,8 +72,8 @@ def is_behind_file(address: str) -> bool:
 
 def problem_of_address(customer: pl.Series, address: pl.Series) -> pl.Expr:
     """Why an address is no customer; null where it is one, or where another field tells him."""
-    behind = may_be_behind_files(address.fill_null(""))
-    if behind is None:
+    behind = address.str.contains(_BEHIND_FILE)
+    if not behind.any():
         return pl.lit(None, pl.String())
     found = found_instead("customer_id", pl.lit(address), EXPECTED_ADDRESS)
     return pl.when(behind & (customer == address)).then(found)

@@ -20,6 +20,7 @@ from tailmetrics.formats.json.suggest import suggested
 from tailmetrics.formats.lines import BYTE_ORDER_MARK
 from tailmetrics.formats.logfmt.reading import of_unknown_unit
 from tailmetrics.formats.templates.access_logs import ambiguity
+from tailmetrics.formats.templates.suggest import suggested_template
 from tailmetrics.formats.wrappers import inner_text, wrapper_of
 from tailmetrics.formats.wrappers.envelope import ENVELOPE
 from tailmetrics.settings import FormatOptions
@@ -133,8 +134,10 @@ def _lines(head: bytes, *, is_whole: bool) -> Iterator[str]:
 
 
 def suggestions(line: str) -> tuple[str, ...]:
-    """Settings that may read an object, or the one inside of a line, by the names of its keys."""
-    return suggested(line) or suggested(inner_text(line))
+    """Settings that may read a line, or the one inside of it: by the keys of an object, or by its words."""
+    inside = inner_text(line)
+    template = suggested_template(inside)
+    return suggested(line) or suggested(inside) or ((template,) if template else ())
 
 
 def _why(lines: list[str], names: Counter[str], *, is_inside: bool) -> str:
@@ -169,7 +172,9 @@ def _why_not(line: str, where: str, advice: str) -> str:
     if ambiguous := ambiguity(line) or of_unknown_unit(line):
         return f"format: {ambiguous}"
     if settings := suggestions(line):
-        advice = f"its keys suggest LOG_FORMAT=json with {', '.join(settings)}"
+        is_template = settings[0].startswith("LOG_FORMAT=")
+        suggest = "words suggest" if is_template else "keys suggest LOG_FORMAT=json with"
+        advice = f"its {suggest} {', '.join(settings)}"
     near = ", then ".join(map(str, nearest(line)))
     return (
         f"format: found {line[:80]!r}{where}, expected a line of a known format"

@@ -63,6 +63,8 @@ class Rules:
 
     def prepared(self, raw: pl.DataFrame) -> pl.DataFrame:
         """The columns of fields.RAW_SCHEMA from what an Extract gave."""
+        if _ADDRESS in raw.columns:
+            raw = raw.with_columns(customers.without_ports(raw[_ADDRESS]))
         customer, problem = customers.chosen(raw, self.customer), pl.col(PROBLEM)
         if _ADDRESS in raw.columns:
             behind_file = customers.problem_of_address(customer, raw[_ADDRESS])

@@ -65,6 +65,9 @@ def test_a_log_is_told_by_its_lines(log: str, name: str) -> None:
         (f'shop.example {COMBINED} "10.0.0.1:80"', "vhost_combined"),
         (f'shop.example:443 {COMBINED} "-" 0.005', "vhost_combined"),
         (f"10.0.0.2, {COMBINED} 0.5", "nginx"),
+        (COMBINED.replace("10/Oct/2024:13:55:36 +0000", "2024-10-10T13:55:36+00:00"), "combined"),
+        (COMMON.replace("10/Oct/2024:13:55:36 +0000", "2024-10-10T13:55:36Z"), "common"),
+        (f"\x1b[32m{COMMON}\x1b[0m", "common"),
     ],
 )
 def test_one_kind_claims_a_line_whatever_its_values_are(line: str, name: str) -> None:
@@ -78,6 +81,7 @@ def test_one_kind_claims_a_line_whatever_its_values_are(line: str, name: str) ->
         f"{COMBINED} 152340",
         f'{COMBINED} "-" 152340',
         f"{COMBINED} 340 5123",
+        f"{COMBINED} 0.000123 15234",
         f"{COMBINED} urt=0.020",
         f'{COMBINED} urt="0.020"',
         f"{COMBINED} time=15234",
@@ -222,12 +226,10 @@ BEHIND_FILES = [
 ]
 ADDRESSES = [
     "203.0.113.9",
-    "203.0.113.9:51206",
     "2001:db8::1",
     "::1",
     "::ffff:203.0.113.9",
     "fe80::1%eth0",
-    "[2001:db8::1]:51206",
     "crawl-66-249-66-1.googlebot.example",
     "localhost:8080",
     "unix:",
@@ -260,3 +262,17 @@ def test_an_address_with_colons_is_the_customer(word: str) -> None:
     line = COMBINED.replace("203.0.113.9 - bob", f"{word} - -").encode()
     parsed = open_format(format_options(name_of(line))).parse(line, 0)
     assert parsed.records["customer_id"].to_list() == [word]
+
+
+@pytest.mark.parametrize(
+    ("word", "customer"),
+    [("203.0.113.9:51206", "203.0.113.9"), ("[2001:db8::1]:51206", "2001:db8::1")],
+)
+def test_the_port_that_a_request_came_from_is_no_part_of_the_customer(word: str, customer: str) -> None:
+    line = COMBINED.replace("203.0.113.9 - bob", f"{word} - -").encode()
+    parsed = open_format(format_options(name_of(line))).parse(line, 0)
+    assert parsed.records["customer_id"].to_list() == [customer]
+
+
+def test_a_site_in_quotes_is_no_name_of_it() -> None:
+    assert claiming(f'"shop.example" {COMBINED} 0.5') == []
