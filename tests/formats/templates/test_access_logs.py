@@ -276,3 +276,9 @@ def test_the_port_that_a_request_came_from_is_no_part_of_the_customer(word: str,
 
 def test_a_site_in_quotes_is_no_name_of_it() -> None:
     assert claiming(f'"shop.example" {COMBINED} 0.5') == []
+
+
+def test_a_time_before_a_line_is_no_name_of_a_file() -> None:
+    with pytest.raises(UndecidedFormat) as raised:
+        name_of(f"2024-10-10T13:55:36.123456789Z {COMBINED}".encode())
+    assert "grep" not in str(raised.value)

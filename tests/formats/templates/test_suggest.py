@@ -24,11 +24,15 @@ ISO_FIRST = f"{ISO} {COMBINED.replace('[10/Oct/2024:13:55:36 +0000] ', '')}"
         (f"{BARE_ISO} 0.123", 0.123),
         (ISO_FIRST, None),
         (COMBINED.replace(" 612 ", " 612 0.123 "), 0.123),
+        (ISO_FIRST.replace(ISO, "2024-10-10 13:55:36") + " 0.123", 0.123),
+        (ISO_FIRST.replace(ISO, "2024/10/10 13:55:36"), None),
+        (BARE_ISO.replace(ISO, "[2024-10-10 13:55:36]").replace("- - [", "["), None),
         (COMBINED.replace(" 612 ", " 612 0.120 0.123 "), 0.123),
         (
             COMBINED.replace("] ", "] shop.example:9080 ") + ' 10.0.0.1:80 200 0.120 "http://shop.example"',
             0.12,
         ),
+        (f"{ISO_FIRST.replace('- - ', '- ')} 0.123", 0.123),
         (f"{COMBINED} **0/15234**", 0.015234),
         (f"{COMBINED} 1/1215234", 1.215234),
         (f"{COMBINED} 0 15234", 0.015234),
@@ -52,7 +56,8 @@ def test_a_line_is_read_by_the_format_that_is_suggested_for_it(line: str, second
 
 
 @pytest.mark.parametrize(
-    "line", ["GET /a 200 1.234 ms - 12", "an error occurred", BEGINNING.partition("] ")[0]]
+    "line",
+    ["GET /a 200 1.234 ms - 12", "an error occurred", f"a.log:{COMBINED}", BEGINNING.partition("] ")[0]],
 )
 def test_nothing_is_suggested_for_what_tells_no_request(line: str) -> None:
     assert suggested_template(line) == ""
@@ -62,3 +67,19 @@ def test_the_time_is_asked_for_where_it_is_not_plain_which_word_it_is() -> None:
     assert suggested_template(f"{COMBINED} **15234**").endswith(
         "$request_time in place of what is its time in seconds, if it is logged"
     )
+
+
+@pytest.mark.parametrize("user", ["bob", "bob.smith"])
+def test_the_user_is_the_customer_of_a_format_that_is_suggested(user: str) -> None:
+    for line in (BARE_ISO, ISO_FIRST, f"2024/10/10 13:55:36 {COMBINED}"):
+        line_of_user = line.replace("- -", f"- {user}", 1)
+        name = suggested_template(line_of_user).partition("'")[2].rpartition("'")[0]
+        parsed = open_format(format_options(name)).parse(line_of_user.encode(), 0)
+        assert parsed.records["customer_id"].to_list() == [user]
+
+
+def test_addresses_that_were_forwarded_tell_the_client_of_a_format_that_is_suggested() -> None:
+    line = f'"198.51.100.7, 10.0.0.1" {BARE_ISO}'
+    name = suggested_template(line).partition("'")[2].rpartition("'")[0]
+    parsed = open_format(format_options(name)).parse(line.encode(), 0)
+    assert parsed.records["customer_id"].to_list() == ["198.51.100.7"]

@@ -67,6 +67,7 @@ _WORDS = re.compile(rf' ((?:[^ "]+: )?[^ "]*{_QUOTED}|[^ "]+)')
 _AMOUNT = r"(?:(?:\d+\.\d*|\.\d+)(?:[mnuµμ]?s)?|\d+[mnuµμ]?s)"
 _TIME = re.compile(rf'(?:(?:{TIME_NAMES})=)?"?{_AMOUNT}"?\Z|(?:{TIME_NAMES})="?-"?\Z|(?:rt|request_time)=')
 _OTHER_TIME = re.compile(rf'[^ "]*[=:] ?"{_AMOUNT}"\Z')
+_TIME_OF_DAY = re.compile(r"T\d\d:\d\d:\d\d")
 _SHOWN_CHARACTERS = 40
 
 
@@ -93,7 +94,10 @@ def ambiguity(line: str) -> str:
 
 def _is_behind_file(line: str) -> bool:
     """Whether a line is of these formats but for what grep wrote before it."""
-    colons = [match.end() for match in re.finditer(":", line.partition(" ")[0])]
+    first = line.partition(" ")[0]
+    if _TIME_OF_DAY.search(first):
+        return False
+    colons = [match.end() for match in re.finditer(":", first)]
     return any(kind.claims(line[end:]) for end in colons for kind in KINDS)
 
 

@@ -6,6 +6,7 @@ import re
 from typing import Final
 
 from tailmetrics.errors import FormatError
+from tailmetrics.formats.customers import is_behind_file
 from tailmetrics.formats.templates.apache_directives import from_apache
 from tailmetrics.formats.templates.nginx_variables import from_nginx
 from tailmetrics.formats.templates.template import QUOTED_TEXT
@@ -18,6 +19,7 @@ _NAME = r'[^ "=:\[]+(?:=|:[ ]?)'
 _WORD = re.compile(
     rf"""(?P<name>{_NAME}(?=["0-9-]))?(?P<open>["\[]?)(?:
     (?P<time_local>{_CLF})|(?P<time_iso8601>{_ISO})|(?P<msec>1\d{{9}}\.\d{{3}})
+    |(?P<dashed>\d{{4}}-\d\d-\d\d[ ]\d\d:\d\d:\d\d)|(?P<slashed>\d{{4}}/\d\d/\d\d[ ]\d\d:\d\d:\d\d)
     |(?P<request>[A-Z]+[ ][^ "]+[ ]HTTP/[0-9.]+)
     |(?P<remote_addr>{_ADDRESS})
     |(?P<status>[1-5]\d\d)
@@ -29,8 +31,11 @@ _WORD = re.compile(
     |(?P<word>[^ ]+)""",
     re.VERBOSE,
 )
-_ONCE: Final = ("time_local", "time_iso8601", "msec", "request", "remote_addr", "status", "seconds")
-_TIMES: Final = ("time_local", "time_iso8601", "msec")
+_TIMES: Final = ("time_local", "time_iso8601", "msec", "dashed", "slashed")
+_ONCE: Final = (*_TIMES, "request", "remote_addr", "status", "seconds")
+_FORWARDED = re.compile(rf"(?:{_ADDRESS}), ?(?:{_ADDRESS})")
+_STARTS_WITH_TIME = re.compile(rf"\[?{_ISO}")
+_STRFTIME = re.compile(r"\$(?:dashed|slashed)")  # times that only Apache's words describe
 _OF_APACHE: Final = {
     "remote_addr": "%h",
     "ident": "%l",
@@ -41,9 +46,15 @@ _OF_APACHE: Final = {
     "http_referer": "%{Referer}i",
     "http_user_agent": "%{User-Agent}i",
     "host": "%v",
+    "http_x_forwarded_for": "%{X-Forwarded-For}i",
     "server_port": "%p",
+    "request_time": "%T",
+    "dashed": "%{%Y-%m-%d %H:%M:%S}t",
+    "slashed": "%{%Y/%m/%d %H:%M:%S}t",
 }
 _CLOSE: Final = {"": "", '"': '"', "[": "]"}
+# Parts up to the next word, the space between them with them.
+_PARTS_OF_ADDRESS, _PARTS_OF_IDENT = 5, 2
 _MICROSECONDS = 1_000_000
 # Behind the rest: Apache's %T and %D in any dress, and Varnish's time to the first byte before %D.
 _SECONDS_AND_MICROSECONDS = re.compile(r" (\**)(\d+)([ /])(\d+)(\**)\Z")
@@ -52,12 +63,16 @@ _FIRST_BYTE = re.compile(r" (\d+\.\d{6}) (\d+)\Z")
 
 def suggested_template(line: str) -> str:
     """The setting with a format string that reads a line; empty where no time, request or status is seen."""
+    if is_behind_file(first := line.partition(" ")[0]) and not _STARTS_WITH_TIME.match(first):
+        return ""
     if (match := _FIRST_BYTE.search(line)) and float(match[1]) * _MICROSECONDS <= int(match[2]):
         return _of_apache(line[: match.start()], " %{Varnish:time_firstbyte}x %D", line)
     if (match := _SECONDS_AND_MICROSECONDS.search(line)) and int(match[2]) == int(match[4]) // _MICROSECONDS:
         return _of_apache(line[: match.start()], f" {match[1]}%T{match[3]}%D{match[5]}", line)
     parts = _parts(line)
     text = "".join(parts)
+    if _STRFTIME.search(text):
+        return _of_apache(line, "", line)
     try:
         fits = bool(parts) and from_nginx(text).fits(line)
     except FormatError:
@@ -74,7 +89,7 @@ def _of_apache(beginning: str, end: str, line: str) -> str:
     text = "".join(parts).replace("[$time_local]", "%t")
     text = re.sub(r"\$(\w+)", lambda name: _OF_APACHE.get(name[1], f"%{{{name[1]}}}i"), text) + end
     try:
-        fits = bool(parts) and "%t" in text and from_apache(text).fits(line)
+        fits = bool(parts) and from_apache(text).fits(line)
     except FormatError:
         return ""
     return f"LOG_FORMAT='apache:{text}'" if fits and "'" not in text else ""
@@ -122,6 +137,8 @@ def _variable(match: re.Match[str], seen: dict[str, int], place: int, *, is_long
         seen[kind] = place
         name = "request_time" if kind == "seconds" else kind
         return [match["name"] or "", opened, f"${name}", match["close"]]
+    if (match["word"] or match["site"]) and place == seen.get("ident", place) + _PARTS_OF_IDENT:
+        return ["$remote_user"]
     if match["site"] and "host" not in seen:
         seen["host"] = place
         return ["$host", *([":", "$server_port"] if match["port"] else [])]
@@ -130,16 +147,18 @@ def _variable(match: re.Match[str], seen: dict[str, int], place: int, *, is_long
 
 def _other(match: re.Match[str], seen: dict[str, int], place: int) -> list[str]:
     text = match[0]
-    if text == "-" and "remote_addr" in seen and not seen.keys() & {*_TIMES, "ident", "request"}:
+    if text == "-" and place == seen.get("remote_addr", place) + _PARTS_OF_ADDRESS:
+        if re.match(rf' (?:["\[]|{_ISO})', match.string[match.end() :]):
+            return ["$remote_user"]  # no other word is there that may be one
         seen["ident"] = place
         return ["-"]
-    if "ident" in seen and not seen.keys() & {"remote_user", "request", *_TIMES} and match["word"]:
-        seen["remote_user"] = place
-        return ["$remote_user"]
     if _is_bytes(text, seen):
         seen["bytes"] = place
         return ["$body_bytes_sent"]
     label = match["label"] or ""
+    if match["quoted"] and _FORWARDED.match(match["quoted"]) and "forwarded" not in seen:
+        seen["forwarded"] = place
+        return [label, '"', "$http_x_forwarded_for", '"']
     if match["quoted"] is not None and "status" in seen and not label:
         for name in ("http_referer", "http_user_agent"):
             if name not in seen:
