@@ -55,19 +55,17 @@ def test_a_server_that_is_named_where_nothing_listens_is_refused(
         influxdb_test.main()
 
 
-def test_a_program_that_is_no_influxd_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("influxd", "said"),
+    [
+        ("/bin/true", "Found /bin/true, which did not start"),
+        ("/nowhere/influxd", "Found no influxd at /nowhere/influxd, expected"),
+    ],
+)
+def test_what_is_no_influxd_is_named(monkeypatch: pytest.MonkeyPatch, influxd: str, said: str) -> None:
     monkeypatch.setattr("sys.argv", ["influxdb_test"])
-    monkeypatch.setenv("INFLUXD", "/bin/true")
+    monkeypatch.setenv("INFLUXD", influxd)
     for name in influxdb_test.GIVEN:
         monkeypatch.delenv(name, raising=False)
-    with pytest.raises(SystemExit, match="Found /bin/true, which did not start"):
-        influxdb_test.main()
-
-
-def test_without_an_influxd_it_says_how_to_name_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.argv", ["influxdb_test"])
-    monkeypatch.setenv("INFLUXD", "/nowhere/influxd")
-    for name in influxdb_test.GIVEN:
-        monkeypatch.delenv(name, raising=False)
-    with pytest.raises(SystemExit, match="Found no influxd at /nowhere/influxd, expected"):
+    with pytest.raises(SystemExit, match=said):
         influxdb_test.main()

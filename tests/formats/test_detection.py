@@ -1,15 +1,21 @@
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tailmetrics.errors import UndecidedFormat
-from tailmetrics.formats import KINDS, Kind
+from tailmetrics.formats import KINDS, Kind, open_format
 from tailmetrics.formats.detection import decided, head_of, is_of, nearest, of_whole
 from tailmetrics.formats.kinds import never_claims
 from tests.builders import format_options
 from tests.paths import ROOT
+
+from .wrappers.wrapping import cri, docker
 
 COMBINED = '203.0.113.9 - - [10/Oct/2024:13:55:36 +0000] "GET /cart HTTP/1.1" 200 612 "-" "curl/8.5" 0.123'
 REQUESTS = "2024-11-06 06:33:33 cust_40 /api/v1/resource1 400 0.316"
@@ -133,19 +139,94 @@ def test_the_head_of_a_log_begins_behind_first_lines_that_are_longer(log: bytes,
     assert head_of(lambda offset, length: log[offset : offset + length]) == expected
 
 
+CARRIED: dict[str, Callable[[str], str]] = {
+    "": str,
+    "docker:": docker,
+    "cri:": cri,
+    "syslog:": lambda line: f"Oct 10 13:55:36 web1 app[7]: {line}",
+    "journald:": lambda line: json.dumps({"__REALTIME_TIMESTAMP": "1728568536000000", "MESSAGE": line}),
+    "envelope:": lambda line: json.dumps({"message": line, "host": "web1"}),
+    "prefixed:": lambda line: f"web-1  | {line}",
+    "prefixed:prefixed:": lambda line: f"web-1  | 2024-10-10T13:55:36Z {line}",
+    "cri:syslog:": lambda line: cri(f"Oct 10 13:55:36 web1 app[7]: {line}"),
+    "envelope:docker:": lambda line: json.dumps({"message": docker(line), "host": "web1"}),
+    "envelope:cri:syslog:": lambda line: json.dumps({"log": cri(f"Oct 10 13:55:36 a: {line}"), "date": 1}),
+}
 PINO = (
     '{"level":30,"time":1709619915123,"hostname":"web1","req":{"url":"/a?b","headers":{"host":"a.example"}},'
     '"res":{"statusCode":200},"responseTime":12,"msg":"request completed"}'
 )
 
 
-@pytest.mark.parametrize("line", [PINO, f"2024-03-05T06:25:15.1Z stdout F {PINO}"])
-def test_of_an_object_of_no_known_format_its_keys_suggest_the_settings(line: str) -> None:
+@pytest.mark.parametrize("wrappers", CARRIED)
+def test_of_an_object_of_no_known_format_its_keys_suggest_the_settings(wrappers: str) -> None:
     fields = "timestamp=time,customer_id=req.headers.host,path=req.url,status_code=res.statusCode"
-    expected = f"LOG_JSON_FIELDS={fields},duration=responseTime, LOG_DURATION_UNIT=ms"
+    fields += ",duration=responseTime"
     with pytest.raises(UndecidedFormat) as raised:
-        name_of(line)
-    assert str(raised.value).endswith(f"its keys suggest LOG_FORMAT=json with {expected}")
+        name_of(CARRIED[wrappers](PINO))
+    expected = f"LOG_FORMAT={wrappers}json with LOG_JSON_FIELDS={fields}, LOG_DURATION_UNIT=ms"
+    assert str(raised.value).endswith(f"its keys suggest {expected}")
+
+
+@pytest.mark.parametrize("wrappers", CARRIED)
+@pytest.mark.parametrize(
+    ("line", "advice"),
+    [
+        (PINO, r"LOG_FORMAT=(\S+) with LOG_JSON_FIELDS=(\S+), LOG_DURATION_UNIT=(ms)"),
+        (f"{COMBINED.removesuffix(' 0.123')} 152340", "LOG_FORMAT=(.*?)() with LOG_DURATION_UNIT=(us)"),
+        (
+            "method=GET path=/a controller=Home status=200 duration=12.34 time=1709619915 user=a",
+            "LOG_(?=.*LOG_FORMAT=(.*))()DURATION_UNIT=(ms)",
+        ),
+    ],
+    ids=["an object", "a whole number", "lograge"],
+)
+def test_what_is_told_of_a_line_reads_it_when_it_is_written_so(wrappers: str, line: str, advice: str) -> None:
+    log = CARRIED[wrappers](line)
+    with pytest.raises(UndecidedFormat) as raised:
+        name_of(log)
+    found = re.search(advice, str(raised.value))
+    assert found is not None
+    settings = {"log_duration_unit": found[3]} | ({"log_json_fields": found[2]} if found[2] else {})
+    parsed = open_format(format_options(found[1], **settings)).parse(log.encode(), 0)
+    assert parsed.records.height == 1
+
+
+def test_an_object_that_is_no_request_does_not_hide_what_is_told_of_the_next() -> None:
+    with pytest.raises(UndecidedFormat, match="its keys suggest LOG_FORMAT=json with"):
+        name_of('{"level":30,"time":1709619915123,"hostname":"web1","msg":"listening"}', PINO)
+
+
+def test_objects_with_a_message_do_not_decide_for_requests_that_are_none() -> None:
+    noise = '{"time":"2024-10-01T00:00:01Z","hostname":"web1","msg":"listening"}'
+    request = '{"timestamp":"2024-10-01T00:00:01Z","customer_id":"c","path":"/","status_code":200}'
+    assert name_of(*[noise] * 3, *[request] * 4) == "json"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [KINDS["elb"].example, KINDS["requests"].example, KINDS["uvicorn"].example, KINDS["heroku"].example[7:]],
+)
+def test_a_format_whose_lines_begin_with_a_time_is_no_wrapped_line(line: str) -> None:
+    kind = next(kind for kind in KINDS.values() if kind.claims(line))
+    assert name_of(line) in {kind.name, "syslog"}
+
+
+def test_of_an_address_in_front_it_is_not_told_to_leave_it_out() -> None:
+    with pytest.raises(UndecidedFormat) as raised:
+        name_of(f"198.51.100.7 15234 {COMBINED.partition(' ')[2]}")
+    assert "written without" not in str(raised.value)
+
+
+def test_blocks_of_lines_decide_nothing_inside_of_a_wrapper() -> None:
+    with pytest.raises(UndecidedFormat, match="LOG_FORMAT=cri:FORMAT"):
+        name_of(cri("# Test: apples"), cri("# Result: PASS"))
+
+
+@pytest.mark.parametrize("words", ["web-1 nginx ", "2024-12-26 16:22:13,123 DEBG web stdout output: "])
+def test_of_a_line_behind_strange_words_it_is_told_to_leave_them_out(words: str) -> None:
+    with pytest.raises(UndecidedFormat, match=f"behind '{words}' it is of the format nginx: .*stern"):
+        name_of(f"{words}{COMBINED}")
 
 
 def test_what_is_inside_of_a_wrapped_line_is_told_when_it_is_of_no_known_format() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailmetrics.errors import FormatError
-from tailmetrics.formats.timestamps import reader, without_year
+from tailmetrics.formats.timestamps import reader, with_year
 
 from .logs import unhurried
 
@@ -162,19 +162,24 @@ def test_am_and_pm_are_no_zones() -> None:
 @pytest.mark.parametrize(
     ("text", "written", "time"),
     [
-        ("Dec 26 16:22:13", "2024-12-26T16:22:14", "2024-12-26 16:22:13"),
-        ("Dec 26 16:22:13", "2025-01-02T00:00:00", "2024-12-26 16:22:13"),
-        ("Jan  1 00:00:05", "2024-12-31T23:59:59", "2025-01-01 00:00:05"),
-        ("Jan 03 00:00:05", "2024-12-31T23:59:59", "2024-01-03 00:00:05"),
-        ("Feb 29 12:00:00", "2027-03-01T00:00:00", "2024-02-29 12:00:00"),
-        ("Feb 30 12:00:00", "2027-03-01T00:00:00", None),
-        ("Dec 26 16:22", "2024-12-26T16:22:14", None),
-        ("2024-12-26 16:22:13", "2024-12-26T16:22:14", None),
+        ("Dec 26 16:22:13", "2024-12-26T16:22:14", "2024-12-26T16:22:13"),
+        ("Dec 26 16:22:13", "2025-01-02T00:00:00", "2024-12-26T16:22:13"),
+        ("Dec 26 16:22:13.123456", "2025-01-02T00:00:00", "2024-12-26T16:22:13.123456"),
+        ("Jan  1 00:00:05", "2024-12-31T23:59:59", "2025-01-01T00:00:05"),
+        ("Jan 03 00:00:05", "2024-12-31T23:59:59", "2024-01-03T00:00:05"),
+        ("Feb 29 12:00:00", "2027-03-01T00:00:00", "2024-02-29T12:00:00"),
+        ("Feb 30 12:00:00", "2027-03-01T00:00:00", "Feb 30 12:00:00"),
+        ("Dec 26 16:22", "2024-12-26T16:22:14", "Dec 26 16:22"),
+        ("2024-12-26 16:22:13", "2024-12-26T16:22:14", "2024-12-26 16:22:13"),
     ],
 )
 def test_a_time_without_a_year_is_the_last_before_the_log_was_written(
-    text: str, written: str, time: str | None
+    text: str, written: str, time: str
 ) -> None:
     moment = datetime.fromisoformat(written).replace(tzinfo=timezone.utc)
-    found = without_year(pl.Series([text, "soon"]), int(moment.timestamp()) * 10**9)
-    assert found["time"].to_list() == [datetime.fromisoformat(time) if time else None, None]
+    found = with_year(pl.Series([text, "soon", None]), int(moment.timestamp()) * 10**9)
+    assert found.to_list() == [time, "soon", None]
+
+
+def test_a_log_that_claims_to_be_written_at_the_end_of_all_times_has_a_year() -> None:
+    assert with_year(pl.Series(["Dec 26 16:22:13"]), 10**30).to_list() == ["2261-12-26T16:22:13"]

@@ -213,10 +213,10 @@ def _read(file: str, trial: Trial, decided_by: str, *, is_found: bool) -> Detect
 
 
 def _undecided(file: str, log_format: FormatOptions, head: bytes, problem: str) -> Detection:
-    from tailmetrics.formats.detection import nearest, suggestions
+    from tailmetrics.formats.detection import innermost, lines_in, nearest, suggestions
     from tailmetrics.settings.names import TEMPLATE_NAMES
 
-    first = next(filter(None, map(bytes.strip, head.splitlines())), b"").decode("utf-8", "backslashreplace")
+    lines = list(lines_in(head, is_whole=True))
     return Detection(
         file=file,
         format=None,
@@ -226,8 +226,8 @@ def _undecided(file: str, log_format: FormatOptions, head: bytes, problem: str) 
         unit=log_format.duration_unit,
         timezone=log_format.zone,
         problem=problem,
-        nearest=tuple(nearest(first)),
-        settings=suggestions(first)
+        nearest=tuple(nearest(innermost(lines[0]))) if lines else (),
+        settings=suggestions(lines)
         or (
             "LOG_FORMAT=NAME, one of docs/formats.md",
             f"LOG_FORMAT=SERVER:FORMAT, with the format string of {', '.join(TEMPLATE_NAMES)}",

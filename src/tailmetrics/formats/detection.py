@@ -8,29 +8,37 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Final
 
 from tailmetrics.errors import UndecidedFormat
 from tailmetrics.formats import KINDS
-from tailmetrics.formats.claims import claims_of
+from tailmetrics.formats.claims import Claims, claims_of
 from tailmetrics.formats.json.kinds import lacking
 from tailmetrics.formats.json.suggest import suggested
 from tailmetrics.formats.lines import BYTE_ORDER_MARK
 from tailmetrics.formats.logfmt.reading import of_unknown_unit
-from tailmetrics.formats.templates.access_logs import ambiguity
+from tailmetrics.formats.templates.access_logs import ambiguity, numbered_format
 from tailmetrics.formats.templates.suggest import suggested_template
-from tailmetrics.formats.wrappers import inner_text, wrapper_of
-from tailmetrics.formats.wrappers.envelope import ENVELOPE
+from tailmetrics.formats.wrappers import LIKE_FORMATS, unwrapped, wrapper_of
+from tailmetrics.formats.wrappers.prefixed import PREFIXED
 from tailmetrics.settings import FormatOptions
-from tailmetrics.settings.names import AUTO
+from tailmetrics.settings.names import AUTO, RESULTS
 
 HEAD_BYTES: Final = 64 * 1024  # so much of the beginning decides
 _LONGEST_LINE = 64 * 1024 * 1024
 _MOST_LINES = 1000
 _SHOWN_OF_OBJECT = 60  # characters, as its keys tell what is missing
 _SHOWN = 2  # formats that an undecided line is nearest to
+_MOST_TOLD = 100  # lines of which one may tell what to set
+_DEEPEST_READ = 2  # wrappers, one in the other
+_DEEPEST = 3  # of which it is told how they can be read
+_MOST_WORDS = 8  # in front of a line that is of a format without them
+_WORD = re.compile(r"[^ \t]+[ \t]+")
+_ADDRESS = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+|[0-9a-f]+::|(?:[0-9a-f]+:){4}")
+_ADVICE = "name it with LOG_FORMAT, or as FORMAT=PATH in LOG_FILE_PATH"
 _GROUP = re.compile(r"\(\?P<(\w+)>")
 
 
@@ -74,27 +82,28 @@ def decided(head: bytes, options: FormatOptions, *, is_whole: bool) -> FormatOpt
     lines: list[str] = []
     names: Counter[str] = Counter()
     looked_at = 0
-    requests_found = False  # what wraps the lines of a program wraps those of others too
+    of_requests: set[str] = set()  # what wraps the lines of a program wraps those of others too
     claims = claims_of(KINDS, options)
-    for line in _lines(head, is_whole=is_whole):
+    for line in lines_in(head, is_whole=is_whole):
         lines.append(line)
         wrapper = wrapper_of(line)
-        inside = inner_text(line)
-        claimed = [name for name, claim in claims.items() if claim(inside)]
-        if wrapper == ENVELOPE.name and (own := [name for name, claim in claims.items() if claim(line)]):
-            wrapper, claimed = None, own  # an object that tells a request, and has a message too
+        claimed, depth = _claimed(line, claims)
+        if claimed and not depth:
+            wrapper = None
         if not claimed and line.startswith("#"):
             continue  # a comment, of which only some formats know what it means
         looked_at += 1
-        names.update([wrapper] if wrapper else claimed)
-        requests_found |= bool(claimed)
+        found = [wrapper] if wrapper else claimed
+        names.update(found)
+        if claimed:
+            of_requests.update(found)
         best = names.most_common(_SHOWN)
         is_most = best and best[0][1] * 2 > looked_at and (len(best) == 1 or best[0][1] > best[1][1])
-        if is_most and requests_found:
+        if is_most and best[0][0] in of_requests:
             return replace(options, name=best[0][0])
     if not looked_at and not is_whole:
         return None
-    raise UndecidedFormat(_why(lines, names, is_inside=requests_found))
+    raise UndecidedFormat(_why(lines, Counter({name: names[name] for name in of_requests})))
 
 
 def of_whole(head: bytes, options: FormatOptions) -> FormatOptions:
@@ -125,7 +134,7 @@ def nearest(line: str) -> list[Nearest]:
     return [each for _, each in found[:_SHOWN]]
 
 
-def _lines(head: bytes, *, is_whole: bool) -> Iterator[str]:
+def lines_in(head: bytes, *, is_whole: bool) -> Iterator[str]:
     whole = head if is_whole and len(head) < HEAD_BYTES else head[: head.rfind(b"\n") + 1]
     for line in whole.removeprefix(BYTE_ORDER_MARK).split(b"\n", _MOST_LINES)[:_MOST_LINES]:
         text = line.rstrip(b"\r").decode("utf-8", "backslashreplace")
@@ -133,54 +142,130 @@ def _lines(head: bytes, *, is_whole: bool) -> Iterator[str]:
             yield text
 
 
-def suggestions(line: str) -> tuple[str, ...]:
-    """Settings that may read a line, or the one inside of it: by the keys of an object, or by its words."""
-    inside = inner_text(line)
-    template = suggested_template(inside)
-    return suggested(line) or suggested(inside) or ((template,) if template else ())
+def suggestions(lines: Iterable[str]) -> tuple[str, ...]:
+    """Settings that may read lines, or what is inside of them: by keys of objects, else by their words."""
+    told = [_Told.of(line) for line in islice(lines, _MOST_TOLD)]
+    by_words = ((each.template,) if each.template else () for each in told)
+    return next(filter(None, (*(suggested(each.text) for each in told), *by_words)), ())
 
 
-def _why(lines: list[str], names: Counter[str], *, is_inside: bool) -> str:
-    """Why lines decide nothing; `is_inside` is whether a known one is in any of those that are wrapped."""
-    advice = "name it with LOG_FORMAT, or as FORMAT=PATH in LOG_FILE_PATH"
+def innermost(line: str) -> str:
+    """What is inside of a line, of all that it is wrapped in; else the line itself."""
+    return _Told.of(line).text
+
+
+def _claimed(line: str, claims: Mapping[str, Claims]) -> tuple[list[str], int]:
+    """The formats that claim a line, or what is inside of it, and in how many wrappers that is."""
+    for depth in range(_DEEPEST_READ + 1):
+        wrapper = wrapper_of(line)
+        # An object that tells a request may have a message too, and a line of a format begin with a time.
+        if wrapper is None or wrapper in LIKE_FORMATS:
+            claimed = [
+                name for name, claim in claims.items() if claim(line) and not (depth and name == RESULTS)
+            ]
+            if claimed or wrapper is None:
+                return claimed, depth
+        if depth < _DEEPEST_READ:
+            line = unwrapped(line)
+    return [], 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What is told of a line that decides nothing: `text` is that inside of the wrappers."""
+
+    wrappers: tuple[str, ...]
+    text: str
+
+    @classmethod
+    def of(cls, line: str) -> _Told:
+        told = cls((), line)
+        while (name := wrapper_of(told.text)) and len(told.wrappers) < _DEEPEST:
+            if name in LIKE_FORMATS and suggested(told.text):
+                break  # an object that tells a request, and has a message too
+            inner = cls((*told.wrappers, name), unwrapped(told.text))
+            if name == PREFIXED.name and not (inner.is_ready or wrapper_of(inner.text)):
+                break  # whatever begins with a time
+            told = inner
+        return told
+
+    @property
+    def ambiguity(self) -> str:
+        return ambiguity(self.text) or of_unknown_unit(self.text)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether what to set is known."""
+        return bool(self.ambiguity or suggested(self.text))
+
+    @property
+    def inside(self) -> str:
+        """What stands before a format that is inside of the wrappers."""
+        return "".join(f"{name}:" for name in self.wrappers)
+
+    @property
+    def template(self) -> str:
+        """The setting with a server's format string that reads the line, empty without one."""
+        return suggested_template(self.text).replace("LOG_FORMAT='", f"LOG_FORMAT='{self.inside}", 1)
+
+    @property
+    def reason(self) -> str:
+        inside = self.inside
+        if found := self.ambiguity:
+            return "format: " + re.sub("LOG_FORMAT=('?)", rf"LOG_FORMAT=\1{inside}", found)
+        where, advice = "", _ADVICE
+        if self.wrappers:
+            where, advice = f" inside of {self.wrappers[-1]}", f"name it as LOG_FORMAT={inside}FORMAT"
+        if settings := suggested(self.text):
+            advice = f"its keys suggest LOG_FORMAT={inside}json with {', '.join(settings)}"
+        elif behind := _behind(self.text):
+            advice = f"{behind}; else {advice}"
+        elif template := self.template:
+            advice = f"its words suggest {template}"
+        near = ", then ".join(map(str, nearest(self.text)))
+        return (
+            f"format: found {self.text[:80]!r}{where}, expected a line of a known format"
+            + (f"; nearest: {near}" if near else "")
+            + f"; {advice}"
+        )
+
+
+def _why(lines: list[str], names: Counter[str]) -> str:
+    """Why lines decide nothing; `names` are how many lines are of each format, or of what wraps some."""
     if not lines:
-        return f"format: found no line, expected one of a known format; {advice}"
+        return f"format: found no line, expected one of a known format; {_ADVICE}"
     best = names.most_common(_SHOWN)
-    if best and not is_inside and (line := next(filter(wrapper_of, lines), None)):
-        return _why_inside(line, best[0][0])
+    if not best:
+        told = [_Told.of(line) for line in lines[:_MOST_TOLD]]
+        return next((each for each in told if each.is_ready), told[0]).reason
     if len(best) > 1 and best[0][1] == best[1][1]:
         return (
             f"format: found lines that {best[0][0]} and {best[1][0]} read alike, expected those of one; "
-            f"{advice}"
+            f"{_ADVICE}"
         )
-    if best:
-        return (
-            f"format: found {best[0][1]} of {len(lines)} lines of {best[0][0]}, expected more than half "
-            f"to be of one format; {advice}"
-        )
-    return _why_not(lines[0], "", advice)
-
-
-def _why_inside(line: str, wrapper: str) -> str:
-    """Why the line inside of a wrapped one is of no known format, or the object of what has a message too."""
-    if wrapper == ENVELOPE.name and suggested(line):
-        return _why_not(line, "", "")
-    return _why_not(inner_text(line), f" inside of {wrapper}", f"name it as LOG_FORMAT={wrapper}:FORMAT")
-
-
-def _why_not(line: str, where: str, advice: str) -> str:
-    if ambiguous := ambiguity(line) or of_unknown_unit(line):
-        return f"format: {ambiguous}"
-    if settings := suggestions(line):
-        is_template = settings[0].startswith("LOG_FORMAT=")
-        suggest = "words suggest" if is_template else "keys suggest LOG_FORMAT=json with"
-        advice = f"its {suggest} {', '.join(settings)}"
-    near = ", then ".join(map(str, nearest(line)))
     return (
-        f"format: found {line[:80]!r}{where}, expected a line of a known format"
-        + (f"; nearest: {near}" if near else "")
-        + f"; {advice}"
+        f"format: found {best[0][1]} of {len(lines)} lines of {best[0][0]}, expected more than half "
+        f"to be of one format; {_ADVICE}"
     )
+
+
+def _behind(line: str) -> str:
+    """What is to be done with a line that is of a format but for some words in front of it."""
+    words = list(_WORD.finditer(line, 0, _SHOWN_OF_OBJECT * 4))[:_MOST_WORDS]
+    for word in words:
+        if _ADDRESS.search(line, 0, word.end()):
+            break  # it is a field of the line, which tells the customer
+        rest = line[word.end() :]
+        name = next((kind.name for kind in KINDS.values() if kind.claims(rest)), numbered_format(rest))
+        name = name or ("json" if suggested(rest) else "")
+        # Of which the first word may be anything.
+        if name and name != "vhost_combined":
+            return (
+                f"behind {line[: word.end()]!r} it is of the format {name}: have it written without that "
+                "(docker compose logs --no-log-prefix, kubectl logs without --prefix, stern --output raw, "
+                "journalctl --output cat, aws logs tail --format short)"
+            )
+    return ""
 
 
 def _read_of(pattern: str, line: str) -> tuple[int, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 import polars as pl
@@ -32,8 +32,9 @@ _WEEKDAY = r"\A[A-Z][a-z]{2}, "
 _RFC_2822 = (
     rf"\A(?:[A-Z][a-z]{{2}}, )?[0-9]{{1,2}} [A-Z][a-z]{{2}} [0-9]{{4}} {_CLOCK} (?:GMT|UTC|UT|Z|{_OFFSET})\z"
 )
-_WITHOUT_YEAR = rf"\A[A-Z][a-z]{{2}} [ 0-9]?[0-9] {_CLOCK}\z"
+_WITHOUT_YEAR = rf"\A[A-Z][a-z]{{2}} [ 0-9]?[0-9] {_CLOCK}(?:\.[0-9]{{1,9}})?\z"
 _LEAP_YEARS_APART = 8  # at most: 1900 was none
+_LATEST_NS = (1 << 63) - 1
 # Abbreviations that everybody reads alike; others, as IST or BST, are of several zones.
 _ABBREVIATIONS: Final = {
     **dict.fromkeys(("UTC", "GMT", "UT", "Z", "WET"), "+0000"),
@@ -160,24 +161,33 @@ def by_strftime(pattern: str) -> Parse:
     return parse
 
 
-def without_year(text: pl.Series, written_ns: int) -> pl.DataFrame:
-    """`Dec 26 16:22:13`, as syslog writes it, in the latest year that is at most a day after `written_ns`.
+def lacks_year(text: pl.Series) -> pl.Series:
+    """Which texts are times as `Dec 26 16:22:13`."""
+    return text.str.contains(_WITHOUT_YEAR).fill_null(value=False)
 
-    `written_ns` is when the source was written to last, in nanoseconds since 1970.
+
+def with_year(text: pl.Series, written_ns: int) -> pl.Series:
+    """`Dec 26 16:22:13` as ISO 8601, in the latest year in which it is at most a day after `written_ns`.
+
+    `written_ns` is when the source was written to last, in nanoseconds since 1970. Other texts stay, and all
+    where it is 0, as nobody knows then.
     """
-    written = pl.lit(EPOCH_START) + pl.duration(microseconds=written_ns // 1000)
-    fits = pl.select(pl.when(text.str.contains(_WITHOUT_YEAR)).then(text)).to_series()
-    year: int = pl.select((written + pl.duration(days=1)).dt.year()).item()
-    time = pl.repeat(None, len(text), dtype=_MICROSECONDS, eager=True)
+    places = lacks_year(text).arg_true()
+    if places.is_empty() or not written_ns:
+        return text
+    found = text.gather(places)
+    clock, fraction = found.str.extract(r"\A([^.]*)"), found.str.extract(r"(\..*)").fill_null("")
+    latest = EPOCH_START + timedelta(days=1, microseconds=min(written_ns, _LATEST_NS) // 1000)
+    time = pl.repeat(None, len(found), dtype=_MICROSECONDS, eager=True)
     for earlier in range(_LEAP_YEARS_APART + 1):
-        if time.null_count() == fits.null_count():
-            break
-        of_year = (f"{year - earlier:04} " + fits).str.to_datetime(
+        of_year = (f"{latest.year - earlier:04} " + clock).str.to_datetime(
             "%Y %b %e %H:%M:%S", time_unit="us", strict=False
         )
-        is_before = pl.lit(of_year) <= written + pl.duration(days=1)
-        time = pl.select(pl.coalesce(time, pl.when(is_before).then(of_year))).to_series()
-    return pl.select(time=time, zoned=pl.repeat(False, len(text)))
+        time = time.zip_with(time.is_not_null(), of_year.set(of_year > latest, None))
+        if not time.null_count():
+            break
+    iso = (time.dt.strftime("%Y-%m-%dT%H:%M:%S") + fraction).zip_with(time.is_not_null(), found)
+    return text.clone().scatter(places, iso)
 
 
 def _with_offset(text: pl.Series) -> pl.Series:

@@ -45,7 +45,7 @@ FORMAT_NAMES: Final = (
     RESULTS,
 )
 # What a line may be wrapped in; behind a colon the format of what is inside may follow.
-WRAPPER_NAMES: Final = ("docker", "cri", "syslog", "journald", "envelope")
+WRAPPER_NAMES: Final = ("docker", "cri", "syslog", "journald", "envelope", "prefixed")
 # Whose own format strings may follow, behind a colon.
 TEMPLATE_NAMES: Final = ("nginx", "apache")
 _ALIASES: Final = {"apache": "combined", "opentelemetry": "otel", "traefik-common": "traefik"}

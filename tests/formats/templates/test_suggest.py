@@ -83,3 +83,12 @@ def test_addresses_that_were_forwarded_tell_the_client_of_a_format_that_is_sugge
     name = suggested_template(line).partition("'")[2].rpartition("'")[0]
     parsed = open_format(format_options(name)).parse(line.encode(), 0)
     assert parsed.records["customer_id"].to_list() == ["198.51.100.7"]
+
+
+def test_of_a_line_that_is_wrapped_the_wrapper_is_named_before_the_format_string() -> None:
+    line = f"2024-10-10T13:55:36.123456789Z stdout F {COMBINED} **0/15234**".encode()
+    with pytest.raises(UndecidedFormat, match="LOG_FORMAT='cri:apache:") as raised:
+        decided(line, format_options("auto"), is_whole=True)
+    name = str(raised.value).partition("LOG_FORMAT='")[2].partition("'")[0]
+    parsed = open_format(format_options(name)).parse(line, 0)
+    assert parsed.records["duration"].to_list() == [0.015234]

@@ -45,12 +45,22 @@ RSYSLOG = {
 }
 RSYSLOG_ALL = {"msg": LINE, "hostname": "web1", "$!": {"metadata": {"filename": "/var/log/shop.log"}}}
 ALL = (FILEBEAT, FLUENT_BIT, VECTOR, RSYSLOG, RSYSLOG_ALL)
+WITHOUT_FILE = (
+    {"container_id": "a1", "container_name": "/web", "source": "stdout", "log": LINE},  # FireLens
+    {"insertId": "x", "textPayload": LINE, "timestamp": "2024-11-06T06:33:34Z", "logName": "a"},
+    {"insertId": "x", "jsonPayload": {"message": LINE}, "timestamp": "2024-11-06T06:33:34Z"},
+    {"labels": {"app": "web"}, "line": LINE, "timestamp": "2024-11-06T06:33:34Z"},  # logcli
+    {"timestamp": 1730874814123, "message": LINE, "ingestionTime": 1730874815000},  # CloudWatch
+    {"version": "1.1", "host": "web1", "short_message": LINE, "timestamp": 1730874814.1},  # GELF
+    {"event": {"line": LINE, "source": "stdout"}, "time": "1730874814.1", "host": "web1"},  # Splunk
+    {"message": LINE},
+)
 OTHERS = [
     "",
     "x",
     "{}",
     "[]",
-    '{"message":"x"}',
+    '{"message":"x","level":"info"}',
     '{"message":1,"host":"h"}',
     '{"host":"h"}',
     '{"message":"half \\ud800","host":"h"}',
@@ -72,7 +82,7 @@ def test_another_line_is_no_envelope(line: str) -> None:
     assert not ENVELOPE.wraps(line)
 
 
-@pytest.mark.parametrize("envelope", ALL)
+@pytest.mark.parametrize("envelope", ALL + WITHOUT_FILE)
 def test_a_log_of_envelopes_is_detected(envelope: dict[str, object]) -> None:
     found = detection.decided(json.dumps(envelope).encode() + b"\n", format_options("auto"), is_whole=True)
     assert found is not None

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tailmetrics.errors import FormatError
 from tailmetrics.formats import open_format
 from tailmetrics.formats.framing import framing_of
-from tailmetrics.formats.wrappers import WRAPPERS, inner_text, wrapper_of
+from tailmetrics.formats.wrappers import WRAPPERS, unwrapped, wrapper_of
 from tailmetrics.formats.wrappers.wrapper import no_parts
 from tailmetrics.settings.names import WRAPPER_NAMES
 from tailmetrics.tailing.log_file import PlainFile
@@ -34,6 +34,7 @@ WRAPPED = {
     + NGINX.replace("::1", "::2").replace('"', '\\"')
     + '"}',
     "envelope": json.dumps({"message": NGINX, "host": "web1"}),
+    "prefixed": f"2024-12-26T16:22:13.123456789Z {NGINX}",
 }
 in_every_wrapper = pytest.mark.parametrize("name", WRAPPERS)
 
@@ -45,13 +46,12 @@ def test_all_names_of_wrappers_have_one() -> None:
 @in_every_wrapper
 def test_a_wrapped_line_is_known_and_unwrapped(name: str) -> None:
     assert wrapper_of(WRAPPED[name]) == name
-    assert inner_text(WRAPPED[name]).endswith(NGINX[3:])
+    assert unwrapped(WRAPPED[name]).endswith(NGINX[3:])
 
 
-@pytest.mark.parametrize("line", ["", NGINX, REQUESTS, "{}"])
+@pytest.mark.parametrize("line", ["", NGINX, "2024-10-01", "{}"])
 def test_a_line_that_is_not_wrapped_is_in_no_wrapper(line: str) -> None:
     assert wrapper_of(line) is None
-    assert inner_text(line) == line
 
 
 def test_wrappers_that_keep_lines_whole_have_no_parts() -> None:
@@ -174,6 +174,45 @@ def test_one_wrapper_may_be_in_another() -> None:
     line = cri(WRAPPED["syslog"])
     parsed = open_format(format_options("cri:syslog:nginx")).parse(line.encode(), 0)
     assert parsed.records["customer_id"].to_list() == ["b"]
+
+
+@in_every_wrapper
+@pytest.mark.parametrize("inner", WRAPPERS)
+def test_a_line_may_be_in_two_wrappers_that_are_not_named(name: str, inner: str) -> None:
+    if name == inner != "prefixed":
+        return
+    line = WRAPPED[name].replace(
+        json.dumps(NGINX)[1:-1] if WRAPPED[name].startswith("{") else NGINX,
+        json.dumps(WRAPPED[inner])[1:-1] if WRAPPED[name].startswith("{") else WRAPPED[inner],
+    )
+    parsed = open_format(format_options(name)).parse(line.encode(), 0)
+    assert parsed.records["path"].to_list() == ["/a"]
+
+
+def test_the_time_may_be_told_by_the_outer_one_of_two_wrappers() -> None:
+    line = cri('Dec 26 16:22:13 web1 app: {"customer_id":"c","path":"/","status_code":200}')
+    parsed = open_format(format_options("cri")).parse(line.encode(), 0)
+    assert [str(time) for time in parsed.records["timestamp"]] == ["2024-12-26 16:22:13.123456"]
+
+
+@pytest.mark.parametrize("head", ["Dec 26 16:22:13 web1 app:", "Dec 26 16:22:13"])
+def test_a_time_without_a_year_is_the_last_before_the_log_was_written(head: str) -> None:
+    line = f'{head} {{"customer_id":"c","path":"/","status_code":200}}'
+    written_ns = 1_735_776_000 * 10**9  # 2025-01-02
+    read = open_format(replace(format_options(wrapper_of(line) or ""), zone="Europe/Berlin"))
+    parsed = read.of_source("app.log", written_ns).parse(line.encode(), 0)
+    assert [str(time) for time in parsed.records["timestamp"]] == ["2024-12-26 15:22:13"]
+
+
+@pytest.mark.parametrize(
+    ("line", "how"),
+    [("[    7.123456] web1 app:", "journalctl -o short-iso"), ("web-1  |", "logs --timestamps")],
+)
+def test_of_a_line_without_any_time_it_is_told_how_to_get_one(line: str, how: str) -> None:
+    log = f'{line} {{"customer_id":"c","path":"/","status_code":200}}'
+    name = wrapper_of(log)
+    parsed = open_format(format_options(name or "")).parse(log.encode(), 0)
+    assert how in parsed.rejects["reason"].item()
 
 
 @pytest.mark.parametrize(

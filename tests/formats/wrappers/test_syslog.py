@@ -35,6 +35,14 @@ LINES = [
     # https://www.rsyslog.com/doc/configuration/templates.html: RSYSLOG_FileFormat, RSYSLOG_ForwardFormat
     ("2024-12-26T16:22:13.123456+01:00 web1 nginx: a", "a"),
     ("<190>2024-12-26T16:22:13.123456+01:00 web1 nginx[7]: a", "a"),
+    # https://www.freedesktop.org/software/systemd/man/latest/journalctl.html#-o
+    ("Dec 26 16:22:13.123456 web1 nginx[7]: a", "a"),
+    ("2024-12-26T16:22:13+0100 web1 nginx[7]: a", "a"),
+    ("1735230133.123456 web1 nginx[7]: a", "a"),
+    ("Thu 2024-12-26 16:22:13 UTC web1 nginx[7]: a", "a"),
+    ("[    7.123456] web1 nginx[7]: a", "a"),
+    # As Papertrail shows it
+    ("Dec 26 16:22:13 web1 nginx:  a", "a"),
 ]
 OTHERS = [
     "",
@@ -47,14 +55,19 @@ OTHERS = [
     '<190>1 2024-12-26T16:22:13.1Z web1 nginx 123 - [a b="c] a',
     '192.0.2.1 - - [26/Dec/2024:16:22:13 +0000] "GET / HTTP/1.1" 200 1 "-" "a: b"',
     "2024-12-26T16:22:13.123Z stdout F a: b",
+    '2024-12-26T16:22:13Z {"customer_id": "c", "path": "/"}',
+    "2024-12-26T16:22:13Z INFO:     203.0.113.9:52044",
+    "Dec 26 16:22:13 {} INFO: a",
 ]
 
 
 @pytest.mark.parametrize(("line", "inner"), LINES)
 def test_a_line_of_syslog_is_its_message(line: str, inner: str) -> None:
-    time = next((part for part in re.split("[ >]", line) if part[4:5] == "-" and part[:4].isdigit()), None)
+    time = re.match(
+        r"(?:<[0-9]+>(?:1 )?)?([0-9]{4}-[^ ]+T[^ ]+|[0-9]{10}[.][0-9]+|[A-Z][a-z]{2} .[0-9] [^ ]+)", line
+    )
     assert SYSLOG.wraps(line)
-    assert SYSLOG.unwrap(pl.Series([line])).rows() == [(inner, None, None, False, time)]
+    assert SYSLOG.unwrap(pl.Series([line])).rows() == [(inner, None, None, False, time and time[1])]
 
 
 @pytest.mark.parametrize("line", OTHERS)

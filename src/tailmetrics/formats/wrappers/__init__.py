@@ -1,4 +1,4 @@
-"""Lines that were wrapped on their way: by Docker, Kubernetes, syslog, systemd or a shipper."""
+"""Lines that were wrapped on their way: by Docker, Kubernetes, syslog, systemd, a shipper or a command."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from tailmetrics.formats.wrappers.cri import CRI
 from tailmetrics.formats.wrappers.docker import DOCKER
 from tailmetrics.formats.wrappers.envelope import ENVELOPE
 from tailmetrics.formats.wrappers.journald import JOURNALD
+from tailmetrics.formats.wrappers.prefixed import PREFIXED
 from tailmetrics.formats.wrappers.syslog import SYSLOG
 from tailmetrics.formats.wrappers.wrapper import INNER, Wrapper
 
 WRAPPERS: Final[dict[str, Wrapper]] = {
-    wrapper.name: wrapper for wrapper in (DOCKER, CRI, SYSLOG, JOURNALD, ENVELOPE)
+    wrapper.name: wrapper for wrapper in (DOCKER, CRI, SYSLOG, JOURNALD, ENVELOPE, PREFIXED)
 }
+# Wrappers whose lines may also be of a format: what that claims is not taken out of them.
+LIKE_FORMATS: Final = frozenset((ENVELOPE.name, PREFIXED.name))
 
 
 @lru_cache(maxsize=2)  # one line is asked of, and then what is inside of it
@@ -25,10 +28,7 @@ def wrapper_of(line: str) -> str | None:
     return next((name for name, wrapper in WRAPPERS.items() if wrapper.wraps(line)), None)
 
 
-def inner_text(line: str) -> str:
-    """What is inside of a line, in an envelope of a line that may be wrapped too; else the line itself."""
-    name = wrapper_of(line)
-    if name is None:
-        return line
-    inner: str = WRAPPERS[name].unwrap(pl.Series([line]))[INNER][0]
-    return inner_text(inner) if name == ENVELOPE.name and wrapper_of(inner) != name else inner
+def unwrapped(line: str) -> str:
+    """What is inside of a line that is in a wrapper."""
+    inner: str = WRAPPERS[wrapper_of(line) or ""].unwrap(pl.Series([line]))[INNER][0]
+    return inner

@@ -1,9 +1,10 @@
-"""The formats `docker`, `cri`, `syslog`, `journald` and `envelope`: those of lines that are wrapped."""
+"""The formats `docker`, `cri`, `syslog` and so on: those of lines that are wrapped."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import polars as pl
@@ -17,29 +18,35 @@ from tailmetrics.formats.kinds import Kind
 from tailmetrics.formats.lines import Integers, Lines, lines_of, split
 from tailmetrics.formats.reasons import found_instead
 from tailmetrics.formats.text import BLANK, kept_lines, text_of, too_long_line, unfit_lines
+from tailmetrics.formats.timestamps import lacks_year, with_year
 from tailmetrics.formats.wrappers import WRAPPERS
-from tailmetrics.formats.wrappers.envelope import ENVELOPE
-from tailmetrics.formats.wrappers.mixed import MixedFormat, open_mixed
+from tailmetrics.formats.wrappers.mixed import MixedFormat, WhenNeeded, open_mixed
 from tailmetrics.formats.wrappers.parts import firsts_of
+from tailmetrics.formats.wrappers.prefixed import PREFIXED
 from tailmetrics.formats.wrappers.wrapper import GOES_ON, INNER, PROBLEM, STREAM, TIME, Wrapper
 from tailmetrics.records import REJECT_SCHEMA, ParsedLines
 from tailmetrics.settings import FormatOptions
 from tailmetrics.settings.names import AUTO
 
+_NO_TIME = "timestamp: found nothing"
 _SEVERAL_LINES = "line: found a line feed in what is inside, expected one line"
 
 
 @dataclass(frozen=True, slots=True)
 class WrappedFormat:
-    """Reads what is inside of lines by another format; rejects show the lines as they are in the log."""
+    """Reads what is inside of lines by another format; rejects show the lines as they are in the log.
+
+    `written_ns` is when the log was written to last, which tells the years of times that have none.
+    """
 
     wrapper: Wrapper
     inner: LineFormat
     max_line_bytes: int
     told_names: tuple[str, ...] = ()
+    written_ns: int = 0
 
     def of_source(self, path: str, written_ns: int, header: bytes = b"") -> WrappedFormat:
-        return replace(self, inner=self.inner.of_source(path, written_ns, header))
+        return replace(self, inner=self.inner.of_source(path, written_ns, header), written_ns=written_ns)
 
     def parse(self, data: bytes, offset: int) -> ParsedLines:
         return self.parse_lines(split(data, offset))
@@ -54,7 +61,7 @@ class WrappedFormat:
         parsed = self.inner.parse_lines(replace(carried, told=self._told(lines, text, carried)))
         rejects = table.filter(rejected).select(REJECT_SCHEMA.keys())
         if parsed.rejects.height:
-            reasons = parsed.rejects.select("offset", "reason")
+            reasons = parsed.rejects.select("offset", self._reason())
             shown = reasons.join(table.select("offset", "line"), on="offset", maintain_order="left")
             rejects = pl.concat([rejects, shown]).sort("offset")
         blanks = len(lines) - inner.height - int(rejected.sum()) + parsed.blanks
@@ -62,6 +69,14 @@ class WrappedFormat:
 
     def parse_too_long(self, data: bytes, offset: int) -> ParsedLines:
         return too_long_line(data, offset, self.max_line_bytes)
+
+    def _reason(self) -> pl.Expr:
+        """Why what is inside of a line is a reject, with what would tell its time."""
+        reason, timed = pl.col("reason"), self.wrapper.timed
+        if not timed:
+            return reason
+        hint = f", or one in front of the line ({timed})"
+        return pl.when(reason.str.starts_with(_NO_TIME)).then(reason + hint).otherwise(reason)
 
     def _told(self, lines: Lines, text: pl.Series, carried: Lines) -> pl.DataFrame | None:
         """What the wrapper, and what carried that, tells of the lines that are read on."""
@@ -77,6 +92,11 @@ class WrappedFormat:
     def _unwrapped(self, lines: Lines, text: pl.Series) -> pl.DataFrame:
         """What is inside of each line, parts as one with the first of them, or why there is nothing."""
         unwrapped = self.wrapper.unwrap(text)
+        times = unwrapped[TIME]
+        if lines.times is not None:  # it may be told further out, and with the year
+            is_outer = (times.is_null() | lacks_year(times)) & lines.times.is_not_null()
+            times = lines.times.zip_with(is_outer, times)
+        unwrapped = unwrapped.with_columns(with_year(times, self.written_ns).alias(TIME))
         table = unwrapped.select(
             INNER,
             TIME,
@@ -115,10 +135,19 @@ def open_wrapped(
     if inner not in ("", AUTO):
         read = open_format(replace(options, name=inner))
     else:
-        expected = f"a line of a known format inside of {name}, or LOG_FORMAT={name}:FORMAT for its own"
-        read = open_mixed([*_claiming(options, kinds), *_inside(wrapper, open_format)], options, expected)
-    told = tuple(told_names(options.customer))
-    return WrappedFormat(wrapper, read, options.max_line_bytes, told)
+        claiming = _claiming(options, kinds)
+        others = [
+            # Without a third wrapper in it.
+            _as_kind(other, lambda other: _opened(other, _open_inside(other, claiming, options), options))
+            for other in WRAPPERS.values()
+            if other is not wrapper or other is PREFIXED
+        ]
+        read = _open_inside(wrapper, [*claiming, *others], options)
+    return _opened(wrapper, read, options)
+
+
+def _opened(wrapper: Wrapper, inner: LineFormat, options: FormatOptions) -> WrappedFormat:
+    return WrappedFormat(wrapper, inner, options.max_line_bytes, tuple(told_names(options.customer)))
 
 
 def open_any(
@@ -128,23 +157,29 @@ def open_any(
 
     Raises FormatError when the options cannot be used.
     """
-    claiming = _claiming(options, kinds)
     expected = "a line of a known format; name it with LOG_FORMAT, or as FORMAT=URL in LOG_FILE_PATH"
-    wrapped = _wrapped(WRAPPERS.values(), open_format)
-    return open_mixed([*claiming, *wrapped], options, expected)
-
-
-def _inside(wrapper: Wrapper, open_format: Callable[[FormatOptions], LineFormat]) -> list[Kind]:
-    """The wrappers that lines inside of one may be in: an envelope carries lines as they are in files."""
-    if wrapper is not ENVELOPE:
-        return []
-    return _wrapped([each for each in WRAPPERS.values() if each is not wrapper], open_format)
-
-
-def _wrapped(wrappers: Iterable[Wrapper], open_format: Callable[[FormatOptions], LineFormat]) -> list[Kind]:
-    return [
-        Kind(name=each.name, title="", example="", claims=each.wraps, open=open_format) for each in wrappers
+    wrapped = [
+        _as_kind(each, lambda each: open_format(replace(options, name=each.name)))
+        for each in WRAPPERS.values()
     ]
+    return open_mixed([*_claiming(options, kinds), *wrapped], options, expected)
+
+
+def _as_kind(wrapper: Wrapper, opened: Callable[[Wrapper], LineFormat]) -> Kind:
+    """A wrapper as a kind of lines among others, with the same options, so that none is to be found wrong."""
+    return Kind(
+        name=wrapper.name,
+        title="",
+        example="",
+        claims=wrapper.wraps,
+        open=lambda _: WhenNeeded(partial(opened, wrapper)),
+    )
+
+
+def _open_inside(wrapper: Wrapper, kinds: Iterable[Kind], options: FormatOptions) -> MixedFormat:
+    name = wrapper.name
+    expected = f"a line of a known format inside of {name}, or LOG_FORMAT={name}:FORMAT for its own"
+    return open_mixed(kinds, options, expected)
 
 
 def _claiming(options: FormatOptions, kinds: Mapping[str, Kind]) -> list[Kind]:

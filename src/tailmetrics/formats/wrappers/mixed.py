@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 import polars as pl
@@ -55,6 +56,29 @@ class MixedFormat:
 
     def parse_too_long(self, data: bytes, offset: int) -> ParsedLines:
         return self._nobodys.parse_too_long(data, offset)
+
+
+class WhenNeeded:
+    """A format that is opened when its first line comes, as most of those that lines may be of never are."""
+
+    def __init__(self, opened: Callable[[], LineFormat]) -> None:
+        self._opened = opened
+
+    @cached_property
+    def _read(self) -> LineFormat:
+        return self._opened()
+
+    def of_source(self, path: str, written_ns: int, header: bytes = b"") -> WhenNeeded:
+        return WhenNeeded(lambda: self._read.of_source(path, written_ns, header))
+
+    def parse(self, data: bytes, offset: int) -> ParsedLines:
+        return self._read.parse(data, offset)
+
+    def parse_lines(self, lines: Lines) -> ParsedLines:
+        return self._read.parse_lines(lines)
+
+    def parse_too_long(self, data: bytes, offset: int) -> ParsedLines:
+        return self._read.parse_too_long(data, offset)
 
 
 def open_mixed(kinds: Iterable[Kind], options: FormatOptions, expected: str) -> MixedFormat:

@@ -11,7 +11,7 @@ import polars as pl
 INNER, PROBLEM, STREAM, GOES_ON, TIME = "inner", "problem", "stream", "goes_on", "time"
 # What a wrapper finds in the text of each line: what is inside (null where the line is not of the wrapper),
 # why it cannot be had from a line that is, the stream that it was written to, whether it goes on in the
-# next line of that stream, and when it was written (null where the year is not told).
+# next line of that stream, and when it was written, perhaps without the year (null where it is not told).
 UNWRAPPED_SCHEMA: Final = {
     INNER: pl.String(),
     PROBLEM: pl.String(),
@@ -33,7 +33,7 @@ class Wrapper:
     `expected` says what its lines are. `wraps` tells of one line whether it has the shape of the wrapper, as
     strictly as a kind claims lines. `unwrap` makes a frame of UNWRAPPED_SCHEMA of texts. `may_have_parts` is
     quick, and false only of whole lines none of which goes on in another. `told` are fields of LOG_CUSTOMER
-    that the wrapper tells, as text.
+    that the wrapper tells, as text. `timed` is how the wrapper is had with a time, where it may have none.
     """
 
     name: str
@@ -42,3 +42,4 @@ class Wrapper:
     unwrap: Callable[[pl.Series], pl.DataFrame]
     may_have_parts: Callable[[bytes], bool] = no_parts
     told: Callable[[pl.Series, Sequence[str]], pl.DataFrame] | None = None
+    timed: str = ""
