@@ -193,6 +193,14 @@ def test_check_shows_a_wrong_format_by_the_first_lines(run: Run) -> None:
     assert wrong.endswith("; by its lines it is requests")
 
 
+def test_check_tells_of_durations_that_a_named_format_does_not_read(run: Run) -> None:
+    line = '{"timestamp":1727740801,"customer_id":"a","path":"/","status_code":200,"tookMs":12}\n'
+    Path("a.log").write_text(line)
+    result = run("check", "--json", "--log-file-path", "a.log", "--log-format", "json")
+    fields = "timestamp=timestamp,customer_id=customer_id,path=path,status_code=status_code,duration=tookMs"
+    assert texts(result)["note lines"] == [f"a.log: no duration is read; LOG_JSON_FIELDS={fields} reads them"]
+
+
 def test_check_refuses_a_log_whose_format_cannot_be_told(run: Run) -> None:
     Path("a.log").write_text("nothing that is known\n")
     result = run("check", "--json", "--log-file-path", "a.log")

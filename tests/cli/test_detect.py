@@ -145,14 +145,14 @@ def test_of_an_object_of_no_known_format_its_keys_tell_the_settings(run: Run) ->
     line = '{"time":"2024-10-01T00:00:01Z","host":"a","uri":"/","status":200,"latency_ms":1}\n'
     (found,) = json.loads(run("detect", "-", "--json", input=line).stdout)["files"]
     fields = "timestamp=time,customer_id=host,path=uri,status_code=status,duration=latency_ms"
-    assert found["settings"] == [f"LOG_JSON_FIELDS={fields}", "LOG_DURATION_UNIT=ms"]
+    assert found["settings"] == [f"LOG_JSON_FIELDS={fields}"]
 
 
 @pytest.mark.parametrize(
     ("line", "said"),
     [
         (
-            '{"time":1727740801,"host":"a","uri":"/","status":200,"latencyMs":1}\n',
+            '{"time":1727740801,"host":"a","uri":"/","status":200,"latency":1,"latency_human":"1ns"}\n',
             "all of these settings tell it",
         ),
         ("nothing that is known\n", "one of these settings tells it"),
@@ -160,6 +160,14 @@ def test_of_an_object_of_no_known_format_its_keys_tell_the_settings(run: Run) ->
 )
 def test_whether_one_setting_is_enough_or_all_are_needed_is_said(run: Run, line: str, said: str) -> None:
     assert f"{said}:" in run("detect", "-", input=line).stdout
+
+
+def test_durations_that_a_named_format_does_not_read_are_told_of(run: Run) -> None:
+    line = '{"timestamp":1727740801,"customer_id":"a","path":"/","status_code":200,"latency":12}\n'
+    found = only(run("detect", "-", "--json", "--log-format", "json", input=line))
+    fields = "timestamp=timestamp,customer_id=customer_id,path=path,status_code=status_code,duration=latency"
+    assert (found["records"], len(found["settings"])) == (1, 1)
+    assert found["settings"][0].startswith(f"LOG_JSON_FIELDS={fields} with LOG_DURATION_UNIT=")
 
 
 def test_who_has_no_customer_is_told_what_to_set(run: Run) -> None:

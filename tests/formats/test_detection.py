@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tailmetrics.errors import UndecidedFormat
 from tailmetrics.formats import KINDS, Kind, open_format
-from tailmetrics.formats.detection import decided, head_of, is_of, nearest, of_whole
+from tailmetrics.formats.detection import decided, head_of, is_of, nearest, of_whole, suggestions
 from tailmetrics.formats.kinds import never_claims
 from tests.builders import format_options
 from tests.paths import ROOT
@@ -245,6 +245,36 @@ def test_milliseconds_of_lograge_are_refused_until_their_unit_is_set() -> None:
     with pytest.raises(UndecidedFormat, match=r"duration=12.34 .* LOG_DURATION_UNIT=ms with"):
         name_of(line)
     assert name_of(line, log_duration_unit="ms") == "logfmt"
+
+
+PAIRS = "ts=2024-10-01T00:00:01Z user=a path=/a status=200"
+
+
+@pytest.mark.parametrize("pair", ["duration=12", "latency=0", "responseTime=12", "timeTaken=0.5", "dur=12.5"])
+def test_pairs_whose_duration_is_of_an_unknown_unit_are_refused_until_it_is_set(pair: str) -> None:
+    line = f"{PAIRS} {pair}"
+    with pytest.raises(UndecidedFormat, match=r"expected LOG_DURATION_UNIT=s, ms, us or ns with"):
+        name_of(line)
+    assert suggestions([line]) == ("LOG_DURATION_UNIT=s, ms, us or ns",)
+    assert name_of(line, log_duration_unit="ms") == "logfmt"
+
+
+@pytest.mark.parametrize(
+    "pair",
+    ["duration=0.5", "latency=12ms", 'took="1.5 s"', "responseTimeMs=12", "response_ms=12", "dur=-", "n=1"],
+)
+def test_pairs_whose_duration_tells_its_unit_are_logfmt(pair: str) -> None:
+    assert name_of(f"{PAIRS} {pair}") == "logfmt"
+
+
+def test_an_object_that_would_be_read_without_its_duration_is_refused_with_what_reads_it() -> None:
+    line = '{"timestamp":1727740801,"customer_id":"a","path":"/","status_code":200,"latency":12}'
+    fields = "timestamp=timestamp,customer_id=customer_id,path=path,status_code=status_code,duration=latency"
+    with pytest.raises(
+        UndecidedFormat, match=rf"json \(fails at duration.*LOG_JSON_FIELDS={fields}, LOG_DUR"
+    ):
+        name_of(line)
+    assert name_of(line, log_json_fields=fields) == "json"
 
 
 def test_the_time_of_pairs_may_be_that_of_what_they_are_wrapped_in() -> None:

@@ -87,6 +87,7 @@ def test_what_is_excluded_is_told_by_path_and_agent(exclude: tuple[str, ...], ex
 def test_of_a_request_line_or_a_url_the_path_is_what_is_asked_for_and_any_other_text_stays() -> None:
     asked = {
         "GET /a b?c HTTP/1.1": "/a b?c",
+        "GET /a?b": "/a?b",
         "M-SEARCH * HTTP/1.1": "*",
         "GET http://e.org/a HTTP/1.1": "/a",
         "http://e.org/a?b": "/a?b",
@@ -95,7 +96,7 @@ def test_of_a_request_line_or_a_url_the_path_is_what_is_asked_for_and_any_other_
         "http://e.org?b": "/?b",
         "http://e.org/a\nb": "/a\nb",
     }
-    others = ["/x HTTP/1.1", "get /a HTTP/1.1", "GET /a", "/a?b=http://e.org/", "a", "e.org:443", "*", ""]
+    others = ["/x HTTP/1.1", "get /a HTTP/1.1", "GET /a b", "/a?b=http://e.org/", "a", "e.org:443", "*", ""]
     others.append("GET http://e.org/")
     found = asked_for(pl.Series([*asked, *others, None])).to_list()
     assert found == [*asked.values(), *others, None]

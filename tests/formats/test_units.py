@@ -3,7 +3,7 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from tailmetrics.formats.units import seconds, unit_of
+from tailmetrics.formats.units import NAMES, PER_SECOND, named_with, seconds, unit_of, without_unit
 
 
 def read(text: str, unit: str = "s") -> float | None:
@@ -52,7 +52,19 @@ def test_of_many_numbers_each_is_the_nearest_double(unit: str, per_second: int) 
 
 @pytest.mark.parametrize(
     ("key", "unit"),
-    [("duration_ms", "ms"), ("took_seconds", "s"), ("x_ns", "ns"), ("ms", ""), ("params", "")],
+    [
+        *[("duration_ms", "ms"), ("took_seconds", "s"), ("x_ns", "ns"), ("elapsed-micros", "us")],
+        *[("durationMs", "ms"), ("ElapsedMilliseconds", "ms"), ("tookS", "s"), ("latencyNanos", "ns")],
+        *[("ms", ""), ("_ms", ""), ("params", ""), ("items", ""), ("DNS", "")],
+    ],
 )
 def test_the_end_of_a_name_tells_its_unit(key: str, unit: str) -> None:
     assert unit_of(key) == unit
+
+
+@pytest.mark.parametrize("unit", PER_SECOND)
+def test_a_name_with_a_unit_tells_the_unit_and_the_name(unit: str) -> None:
+    for name in NAMES:
+        keys = named_with(name, unit)
+        assert {unit_of(key) for key in keys} == {unit}
+        assert {without_unit(key).replace("_", "").lower() for key in keys} == {name.replace("_", "")}

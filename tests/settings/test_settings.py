@@ -128,3 +128,8 @@ def test_what_a_node_keeps_is_beside_a_file_and_in_a_folder_of_its_own_for_a_ser
 def test_a_retention_beyond_any_calendar_is_refused() -> None:
     with pytest.raises(SettingsError, match=r"RETENTION_DAYS: found '?3650000'?, expected .*100000"):
         load_settings(None, retention_days=3_650_000)
+
+
+def test_the_keys_that_earlier_versions_wrote_out_are_the_default() -> None:
+    keys = "timestamp=timestamp,customer_id=customer_id,path=path,status_code=status_code,duration=duration"
+    assert load_settings(None, log_json_fields=keys).format_options("json").json_fields == ""

@@ -191,6 +191,8 @@ def _first_lines_of(file: FoundFile) -> Iterator[Finding]:
             "LOG_DURATION_UNIT says in which unit durations are"
         )
         yield Finding("note", "lines", text)
+    if lost := trial.settings_of_durations:
+        yield Finding("note", "lines", f"{file.path}: no duration is read; {' with '.join(lost)} reads them")
 
 
 def _finding_of(trial: Trial, file: FoundFile) -> Finding:

@@ -177,6 +177,8 @@ def _read(file: str, trial: Trial, decided_by: str, *, is_found: bool) -> Detect
     if trial.improbable_median is not None:
         median = f"{trial.improbable_median:,.0f}"
         hints.append(f"LOG_DURATION_UNIT=ms, us or ns, as half of the durations are above {median} s")
+    if lost := trial.settings_of_durations:
+        hints.append(f"{' with '.join(lost)}, as no duration is read")
     if trial.is_mostly_rejects and (likely := trial.likely_name):
         hints.append(f"LOG_FORMAT={likely}, as the lines are of that format")
     nobody = int(parsed.rejects["reason"].str.starts_with(_NOBODY).sum())

@@ -11,7 +11,6 @@ from tailmetrics.formats.kinds import Kind, never_claims
 from tailmetrics.formats.logfmt.reading import is_pairs
 from tailmetrics.formats.templates.access_logs import numbered_format
 from tailmetrics.settings import FormatOptions
-from tailmetrics.settings.logs import DEFAULT_JSON_FIELDS
 
 Claims = Callable[[str], bool]
 
@@ -40,7 +39,7 @@ def _described(kinds: Mapping[str, Kind], options: FormatOptions) -> dict[str, C
     for name, pattern in (("regex", options.regex), ("nginx", options.nginx_regex)):
         if pattern:
             described[name] = _matches(rf"\A(?:{pattern})\z")
-    if options.json_fields != DEFAULT_JSON_FIELDS:
+    if options.json_fields:
         described["json"] = described_by(options.json_fields)
     if options.duration_unit:
         for name in ("combined", "vhost_combined"):

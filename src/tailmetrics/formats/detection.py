@@ -19,7 +19,7 @@ from tailmetrics.formats.claims import Claims, claims_of
 from tailmetrics.formats.json.kinds import lacking
 from tailmetrics.formats.json.suggest import suggested
 from tailmetrics.formats.lines import BYTE_ORDER_MARK
-from tailmetrics.formats.logfmt.reading import of_unknown_unit
+from tailmetrics.formats.logfmt import reading as logfmt
 from tailmetrics.formats.templates.access_logs import ambiguity, numbered_format
 from tailmetrics.formats.templates.suggest import suggested_template
 from tailmetrics.formats.wrappers import LIKE_FORMATS, unwrapped, wrapper_of
@@ -143,10 +143,11 @@ def lines_in(head: bytes, *, is_whole: bool) -> Iterator[str]:
 
 
 def suggestions(lines: Iterable[str]) -> tuple[str, ...]:
-    """Settings that may read lines, or what is inside of them: by keys of objects, else by their words."""
+    """Settings that may read lines, or what is inside of them: by keys of objects or pairs, or by words."""
     told = [_Told.of(line) for line in islice(lines, _MOST_TOLD)]
+    by_keys = (suggested(each.text) or logfmt.suggested(each.text) for each in told)
     by_words = ((each.template,) if each.template else () for each in told)
-    return next(filter(None, (*(suggested(each.text) for each in told), *by_words)), ())
+    return next(filter(None, (*by_keys, *by_words)), ())
 
 
 def innermost(line: str) -> str:
@@ -191,7 +192,7 @@ class _Told:
 
     @property
     def ambiguity(self) -> str:
-        return ambiguity(self.text) or of_unknown_unit(self.text)
+        return ambiguity(self.text) or logfmt.of_unknown_unit(self.text)
 
     @property
     def is_ready(self) -> bool:

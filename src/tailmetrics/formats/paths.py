@@ -21,7 +21,8 @@ _BOT = (
 _UUID = r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}"
 # A part of a path that is a number, a UUID, or 16 and more hexadecimal digits.
 _ID_PART = rf"/(?:[0-9]+|{_UUID}|[0-9a-fA-F]{{16,}})(/|\z)"
-_REQUEST_LINE = r"\A[A-Z][A-Z_-]* +([^ ].*?) +HTTP/[0-9.]+ *\z"
+# Programs leave the version out, where a path plainly is what is behind the method.
+_REQUEST_LINE = r"\A[A-Z][A-Z_-]* +(?:([^ ].*?) +HTTP/[0-9.]+ *|(/[^ ]*))\z"
 _URL = r"(?s)\A[A-Za-z][A-Za-z0-9+.-]*://[^/?]*/?(.*)\z"
 _PLACEHOLDER = re.compile(r"\{[^{}/]*\}")
 _CUSTOMER = "{customer}"
@@ -87,7 +88,7 @@ def asked_for(logged: pl.Series) -> pl.Series:
     if is_path.all():  # or null
         return logged
     places = (~is_path).fill_null(value=False).arg_true()
-    others = logged.gather(places).str.replace(_REQUEST_LINE, "$1").str.replace(_URL, "/$1")
+    others = logged.gather(places).str.replace(_REQUEST_LINE, "$1$2").str.replace(_URL, "/$1")
     return logged.clone().scatter(places, others)
 
 

@@ -8,11 +8,20 @@ from typing import Final
 import polars as pl
 
 IMPROBABLE_SECONDS: Final = 3600.0  # no half of all requests take longer
-NAMES: Final = ("duration", "latency", "elapsed", "took", "response_time", "request_time")
-UNITS_IN_NAMES: Final = ("seconds", "s", "ms", "us", "ns")
-# What logs call durations whose unit the name tells.
-NAMES_WITH_UNIT: Final = tuple(f"{name}_{unit}" for name in NAMES for unit in UNITS_IN_NAMES)
-_UNIT_OF_NAME = re.compile(rf".*_({'|'.join(UNITS_IN_NAMES)})")
+# What logs call the time that a request took, as one writes it in snake_case.
+NAMES: Final = (
+    *("duration", "latency", "elapsed", "took", "response_time", "request_time"),
+    *("time_taken", "total_time", "elapsed_time", "time_elapsed", "request_duration", "processing_time"),
+    *("response_latency", "dur", "rt"),
+)
+_ENDS: Final = {
+    "s": ("s", "sec", "secs", "seconds"),
+    "ms": ("ms", "msec", "millis", "milliseconds"),
+    "us": ("us", "usec", "micros", "microseconds"),
+    "ns": ("ns", "nsec", "nanos", "nanoseconds"),
+}
+_UNIT_OF_END: Final = {end: unit for unit, ends in _ENDS.items() for end in ends}
+_END = re.compile(rf"(?:(?<=[^_-])[_-]|(?<=[a-z0-9])(?=[A-Z]))((?i:{'|'.join(_UNIT_OF_END)}))\Z")
 PER_SECOND: Final = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
 _NUMBER = r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _PLAIN = rf"\A{_NUMBER}\z"
@@ -24,8 +33,26 @@ _UNITS = {"sec": "s", "msec": "ms", "usec": "us", "µs": "us", "μs": "us"}
 
 def unit_of(key: str) -> str:
     """The unit in which the name of a key says that its value is; empty where it says none."""
-    found = _UNIT_OF_NAME.fullmatch(key)
-    return found[1].removesuffix("econds") if found else ""
+    found = _END.search(key)
+    return _UNIT_OF_END[found[1].lower()] if found else ""
+
+
+def without_unit(key: str) -> str:
+    """The name of a key without the unit that it tells."""
+    return _END.sub("", key)
+
+
+def camel_case(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(map(str.capitalize, others))
+
+
+def named_with(name: str, unit: str) -> tuple[str, ...]:
+    """How a name in snake_case is written, with a unit at its end, in both cases."""
+    ends = _ENDS[unit]
+    return tuple(
+        dict.fromkeys([*(f"{name}_{end}" for end in ends), *(camel_case(f"{name}_{end}") for end in ends)])
+    )
 
 
 def seconds(text: pl.Expr, unit: str) -> pl.Expr:

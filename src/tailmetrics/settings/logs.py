@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, PrivateAttr
 from pydantic.functional_validators import AfterValidator, field_validator, model_validator
@@ -19,7 +19,8 @@ from tailmetrics.settings.values import CommaSeparated, DurationUnit, LogEntries
 from tailmetrics.urls import KafkaUrl, QueueUrl, is_kafka, masked, parse_queue
 
 MIB = 1024 * 1024
-DEFAULT_JSON_FIELDS: Final = (
+# As .env.local wrote the default out in earlier versions.
+_WRITTEN_OUT = (
     "timestamp=timestamp,customer_id=customer_id,path=path,status_code=status_code,duration=duration"
 )
 
@@ -65,10 +66,11 @@ class LogSettings(BaseSettings):
         "1970.",
     )
     log_json_fields: str = Field(
-        default=DEFAULT_JSON_FIELDS,
+        default="",
         description="For LOG_FORMAT=json: which key holds which column, column=key separated by commas; "
         "several keys in order of preference have a vertical bar between them, and a dot goes into an "
-        "object.",
+        "object; empty: timestamp, customer_id, path, status_code, and duration or one that tells its unit "
+        "as duration_ms.",
     )
     log_nginx_regex: str = Field(
         default="", description="For LOG_FORMAT=nginx: a pattern of one's own, with the groups of LOG_REGEX."
@@ -102,6 +104,11 @@ class LogSettings(BaseSettings):
     chunk_bytes: int = Field(
         default=2 * MIB, ge=4096, le=64 * MIB, description="Bytes read from one file at a time, at most."
     )
+
+    @field_validator("log_json_fields")
+    @classmethod
+    def _no_default_written_out(cls, value: str) -> str:
+        return "" if value == _WRITTEN_OUT else value
 
     @field_validator("log_file_path")
     @classmethod

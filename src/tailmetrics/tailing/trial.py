@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from tailmetrics.formats import open_format
-from tailmetrics.formats.detection import HEAD_BYTES, decided, of_whole
+from tailmetrics.formats.detection import HEAD_BYTES, decided, of_whole, suggestions
 from tailmetrics.formats.framing import framing_of
+from tailmetrics.formats.json import kinds as json_kinds
 from tailmetrics.formats.units import IMPROBABLE_SECONDS
 from tailmetrics.records import ParsedLines
 from tailmetrics.settings import FormatOptions
@@ -30,6 +31,15 @@ class Trial:
         """The median of the durations in seconds, when it is so long that their unit is probably another."""
         median = self.parsed.records["duration"].median()
         return median if isinstance(median, float) and median > IMPROBABLE_SECONDS else None
+
+    @property
+    def settings_of_durations(self) -> tuple[str, ...]:
+        """Settings that read the durations of objects, where these are under a key that is not looked at."""
+        if self.log_format.name != json_kinds.NAME or self.log_format.json_fields:
+            return ()
+        line = self.head.partition(b"\n")[0].decode("utf-8", "backslashreplace")
+        is_lost = (json_kinds.NAME, "duration") in json_kinds.lacking(line)
+        return suggestions([line]) if is_lost else ()
 
     @property
     def likely_name(self) -> str | None:

@@ -209,6 +209,58 @@ def test_attributes_of_opentelemetry_have_names_of_today_and_of_before() -> None
     assert [claiming(line) for line in lines] == [["otel"]] * 3 + [[]] * 2
 
 
+OWN = {"timestamp": 1727740801, "customer_id": "a", "path": "/a", "status_code": 200}
+
+
+@pytest.mark.parametrize("key", ["durationMs", "latencyMs", "responseTimeMs", "latency_ms"])
+@pytest.mark.parametrize("times", [1, 200])
+def test_a_duration_whose_key_tells_its_unit_is_read(key: str, times: int) -> None:
+    line = json.dumps(OWN | {key: 12})
+    assert claiming(line) == ["json"]
+    assert rows("json", *[line] * times) == [(TIME, "a", "/a", 200, 0.012)] * times
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        *["responseTime", "timeTaken", "totalTime", "request_time", "response_time", "latency", "elapsed"],
+        *["took", "Duration", "rt", "tookMs", "duration_millis", "response_ms"],
+    ],
+)
+def test_an_object_whose_duration_would_not_be_read_is_not_claimed(key: str) -> None:
+    assert claiming(json.dumps(OWN | {key: 12})) == []
+    assert claiming(json.dumps(OWN | {key: 12, "duration": 0.012})) == ["json"]
+
+
+@pytest.mark.parametrize("key", ["time", "@timestamp", "ts"])
+def test_an_object_whose_time_would_not_be_read_is_not_claimed(key: str) -> None:
+    line = json.dumps({name: value for name, value in OWN.items() if name != "timestamp"})
+    assert claiming(line) == ["json"]  # the time may be that of what the line is wrapped in
+    assert claiming(json.dumps(json.loads(line) | {key: "2024-10-01T00:00:01Z"})) == []
+
+
+@pytest.mark.parametrize(
+    "others",
+    [{"db": {"duration": 3}}, {"took": {"db": 3}}, {"elapsed": "soon"}, {"date": "today"}, {"latency": [1]}],
+)
+def test_what_is_no_duration_of_the_request_does_not_count(others: dict[str, object]) -> None:
+    assert claiming(json.dumps(OWN | others)) == ["json"]
+
+
+@pytest.mark.parametrize("name", ["ecs", "otel"])
+def test_no_object_is_claimed_whose_duration_would_not_be_read(name: str) -> None:
+    line = KINDS[name].example.replace('"event":{"duration":12300000}', '"took_ms":12')
+    line = line.replace(',"http.server.request.duration":0.0123}}', '},"took_ms":12}')
+    assert "took_ms" in line
+    assert claiming(line) == []
+
+
+def test_caddy_called_its_duration_latency_once() -> None:
+    line = KINDS["caddy"].example.replace('"duration"', '"latency"')
+    assert claiming(line) == ["caddy"]
+    assert [row[4] for row in rows("caddy", line)] == [0.0123]
+
+
 # Objects as LOG_JSON_FIELDS describes them
 
 

@@ -433,7 +433,6 @@ def test_a_damaged_line_costs_no_other(times: int) -> None:
 @pytest.mark.parametrize(
     "field_map",
     [
-        "",
         "timestamp=a",
         "timestamp=a,customer_id=b,path=c,status_code=d,host=e",
         "timestamp=a,customer_id=b,path=c,status_code=d,path=e",

@@ -122,6 +122,161 @@ OBJECTS = {
         },
         "203.0.113.7",
     ),
+    "Kong's file-log": (
+        {
+            "latencies": {"request": 12, "kong": 1, "proxy": 9},
+            "service": {"host": "up.example", "path": "/up"},
+            "request": {"uri": "/a?b", "headers": {"host": "shop.example"}},
+            "client_ip": "203.0.113.7",
+            "response": {"status": 200},
+            "started_at": 1709619915000,
+        },
+        "shop.example",
+    ),
+    "APISIX": (
+        {
+            "client_ip": "203.0.113.7",
+            "apisix_latency": 1.0,
+            "upstream_latency": 9,
+            "latency": 12.0,
+            "start_time": 1709619915000,
+            "request": {"uri": "/a?b", "headers": {"host": "shop.example"}},
+            "response": {"status": 200},
+        },
+        "shop.example",
+    ),
+    "express-winston": (
+        {
+            "meta": {
+                "req": {"url": "/a", "originalUrl": "/a?b", "headers": {"host": "shop.example"}},
+                "res": {"statusCode": 200},
+                "responseTime": 12,
+            },
+            "timestamp": TIME,
+        },
+        "shop.example",
+    ),
+    "restify": (
+        {
+            "_audit": True,
+            "remoteAddress": "203.0.113.7",
+            "req": {"url": "/a?b", "headers": {}},
+            "res": {"statusCode": 200},
+            "latency": 12,
+            "time": TIME,
+        },
+        "203.0.113.7",
+    ),
+    "structlog": (
+        {
+            "request": "GET /a?b",
+            "code": 200,
+            "user_id": None,
+            "ip": "203.0.113.7",
+            "timestamp": TIME,
+            "duration_ms": 12,
+        },
+        "203.0.113.7",
+    ),
+    "logstash-logback-encoder": (
+        {
+            "@timestamp": TIME,
+            "requested_uri": "/a",
+            "status_code": 200,
+            "remote_host": "203.0.113.7",
+            "elapsed_time": 12,
+        },
+        "203.0.113.7",
+    ),
+    "Serilog's middleware": (
+        {
+            "@t": TIME,
+            "@mt": "HTTP {RequestMethod} {RequestPath}",
+            "ClientIp": "203.0.113.7",
+            "RequestPath": "/a",
+            "StatusCode": 200,
+            "Elapsed": 12.0,
+        },
+        "203.0.113.7",
+    ),
+    "ASP.NET": (
+        {
+            "Timestamp": TIME,
+            "State": {"ElapsedMilliseconds": 12, "StatusCode": 200, "Host": "shop.example", "Path": "/a"},
+        },
+        "shop.example",
+    ),
+    "Azure's Front Door": (
+        {
+            "time": TIME,
+            "properties": {
+                "requestUri": "https://shop.example:443/a?b",
+                "clientIp": "203.0.113.7",
+                "timeTaken": "0.012",
+                "httpStatusCode": "200",
+                "hostName": "shop.example",
+            },
+        },
+        "shop.example",
+    ),
+    "Azure's App Service": (
+        {
+            "time": TIME,
+            "properties": {
+                "CsUriStem": "/a",
+                "CIp": "203.0.113.7",
+                "CsHost": "shop.example",
+                "ScStatus": 200,
+                "TimeTaken": 12,
+            },
+        },
+        "shop.example",
+    ),
+    "Envoy Gateway": (
+        {
+            ":authority": "shop.example",
+            "duration": 12,
+            "response_code": 200,
+            "response_flags": "-",
+            "start_time": TIME,
+            "x-envoy-origin-path": "/a?b",
+        },
+        "shop.example",
+    ),
+    "nginx, nested": (
+        {
+            "time": TIME,
+            "nginx": {
+                "remote_addr": "203.0.113.7",
+                "request": "GET /a HTTP/1.1",
+                "status": 200,
+                "request_time": 0.012,
+            },
+        },
+        "203.0.113.7",
+    ),
+    "keys that no map can name": (
+        {
+            "a,time": TIME,
+            "time": TIME,
+            "x|url": "/b",
+            "url": "/a",
+            "user": "bob",
+            "status": 200,
+            "took_ms": 12,
+        },
+        "bob",
+    ),
+    "CloudFront, of which no key has the whole time": (
+        {"time": "06:25:15", "date": TIME, "c-ip": "203.0.113.7", "cs-uri-stem": "/a", "sc-status": 200}
+        | {"time_taken_ms": 12},
+        "203.0.113.7",
+    ),
+    "what the request did too": (
+        {"db": {"duration_ms": 5}, "time": TIME, "user": "bob", "url": "/a", "status": 200}
+        | {"duration_ms": 12},
+        "bob",
+    ),
     "a date": (
         {"date": TIME, "user": "bob", "url": "/a", "status": 200, "took_ms": 12},
         "bob",
@@ -156,6 +311,17 @@ def test_what_is_suggested_reads_the_object_of_a_program(name: str) -> None:
 @pytest.mark.parametrize("line", ["hello", "[1]", "{}", '{"path":"/a","level":"info"}', '{"status":200}'])
 def test_of_what_tells_no_request_nothing_is_suggested(line: str) -> None:
     assert suggested(line) == ()
+
+
+def test_a_unit_that_the_key_tells_needs_no_setting() -> None:
+    line = json.dumps({"time": TIME, "user": "bob", "url": "/a", "status": 200, "timeTakenMs": 12})
+    assert len(suggested(line)) == 1
+
+
+@pytest.mark.parametrize(("value", "settings"), [(0.012, 1), ("0.012", 1), (12, 2), ("12", 2)])
+def test_a_request_time_is_that_of_nginx_when_it_has_a_point(value: object, settings: int) -> None:
+    line = json.dumps({"time": TIME, "user": "bob", "url": "/a", "status": 200, "request_time": value})
+    assert len(suggested(line)) == settings
 
 
 def test_a_unit_that_nobody_can_tell_is_asked_for() -> None:

@@ -147,6 +147,11 @@ def test_what_is_no_request_is_a_reject_with_a_reason(line: str, reason: str) ->
         ("duration_s=2", 2.0),
         ("duration_ms=1.5s", 1.5),
         ("duration=- elapsed=2", 2.0),
+        ("responseTimeMs=316", 0.316),
+        ("elapsed_millis=316", 0.316),
+        ("time_ms=316", 0.316),
+        ("dur=316ms", 0.316),
+        ("timeTaken=1.5s duration_us=1", 1.5),
         ("duration_ms=-1", None),
     ],
 )
@@ -176,6 +181,11 @@ def test_the_customer_is_the_first_of_the_usual_keys_that_says_something(pairs: 
 
 def test_any_key_may_tell_the_customer() -> None:
     assert row(f"{BASE} org=o", log_customer="shop,org")[1] == "o"
+
+
+@pytest.mark.parametrize("pairs", ["requestPath=/a statusCode=404", "request_path=/a http_status=404"])
+def test_paths_and_statuses_may_be_called_otherwise(pairs: str) -> None:
+    assert row(f"ts=2024-10-01T00:00:01Z tenant=acme {pairs}")[2:4] == ("/a", 404)
 
 
 def test_a_field_map_is_honoured() -> None:

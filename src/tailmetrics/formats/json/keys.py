@@ -6,7 +6,7 @@ import contextlib
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from operator import attrgetter
 from typing import Any, Final, TypeVar
 
@@ -123,6 +123,19 @@ def read_objects(
             found.append(nothing)
             others.append(place)
     return found, others
+
+
+# All kinds are asked of one line, and then of the next.
+@lru_cache(maxsize=2)
+def object_in(line: str) -> dict[str, Any] | None:
+    """The object that a line is; None where it is none."""
+    if not line.lstrip().startswith("{"):
+        return None
+    try:
+        found = msgspec.json.decode(line)
+    except (msgspec.MsgspecError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 class Objects:

@@ -7,26 +7,22 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Final
 
-import msgspec
-
 from tailmetrics.formats.customers import is_told
-from tailmetrics.formats.json.keys import JsonFields, read_map, routes_of
+from tailmetrics.formats.json.keys import JsonFields, object_in, read_map, routes_of
 from tailmetrics.formats.json.reading import COLUMNS, MESSAGE, OPTIONAL, JsonFormat
+from tailmetrics.formats.json.suggest import column_called
 from tailmetrics.formats.kinds import Kind
 from tailmetrics.formats.paths import AGENT
 from tailmetrics.formats.rules import Rules
-from tailmetrics.formats.units import NAMES, UNITS_IN_NAMES
 from tailmetrics.settings import FormatOptions
-from tailmetrics.settings.logs import DEFAULT_JSON_FIELDS
 
 NAME: Final = "json"
-# The time may be that of what a line is wrapped in.
-_NEEDED: Final = (("customer_id",), ("path",), ("status_code",))
 _NEEDED_AS_MAPPED: Final = (("timestamp", "customer_id"), ("path",), ("status_code",))
 # Fewer than logfmt has: each key that is looked for takes a while, of objects that have it not, too.
-_DURATIONS_WITH_UNIT: Final = (
-    *(f"duration_{unit}" for unit in UNITS_IN_NAMES),
-    *(f"{name}_ms" for name in NAMES if name != "duration"),
+_DURATIONS: Final = (
+    *("duration", "duration_s", "duration_seconds", "duration_us", "duration_ns"),
+    *("duration_ms", "latency_ms", "elapsed_ms", "took_ms", "response_time_ms", "request_time_ms"),
+    *("durationMs", "latencyMs", "responseTimeMs"),
 )
 _AGENT_KEYS = ("user_agent", "http_user_agent")
 
@@ -39,7 +35,7 @@ class ObjectLog:
 
     `keys` are those of each field in order of preference; every line has one for each of `needed`, fields of
     which each may stand for another. Where there is a `message`, lines with another under the key `msg` tell
-    no request.
+    no request. No line has one of `nowhere_else` under a key that is called so and is none of these.
     """
 
     name: str
@@ -47,14 +43,15 @@ class ObjectLog:
     example: str
     keys: Keys
     needed: tuple[tuple[str, ...], ...] = (("timestamp",), ("path",), ("status_code",))
+    nowhere_else: tuple[str, ...] = ("duration",)
     message: str = ""
     customer: tuple[str, ...] = ("user", "address")
     unit: str | None = None
-    _routes: Sequence[Sequence[tuple[str, ...]]] = field(init=False, default=())
+    _routes: Mapping[str, Sequence[tuple[str, ...]]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        keys = [[key for name in names for key in self.keys.get(name, ())] for names in self.needed]
-        object.__setattr__(self, "_routes", [routes_of(choices) for choices in keys])
+        routes = {name: routes_of(keys) for name, keys in self.keys.items()}
+        object.__setattr__(self, "_routes", routes)
 
     def claims(self, found: Mapping[str, Any]) -> bool:
         """Whether an object tells a request as this program writes it, whatever its values are."""
@@ -63,12 +60,14 @@ class ObjectLog:
         return not self.missing(found)
 
     def missing(self, found: Mapping[str, Any]) -> list[str]:
-        """The needed fields that an object does not have."""
-        return [
-            names[0]
-            for names, routes in zip(self.needed, self._routes, strict=True)
-            if not any(_is_there(found, route) for route in routes)
+        """The fields that an object does not have, and that are needed, or are there under another key."""
+        needed = [names[0] for names in self.needed if not any(self._has(found, name) for name in names)]
+        return needed or [
+            name for name in self.nowhere_else if not self._has(found, name) and column_called(name, found)
         ]
+
+    def _has(self, found: Mapping[str, Any], name: str) -> bool:
+        return any(_is_there(found, route) for route in self._routes.get(name, ()))
 
     def open(self, options: FormatOptions) -> JsonFormat:
         """The format as the options describe it. Raises FormatError when these cannot be used."""
@@ -109,7 +108,7 @@ _CADDY = ObjectLog(
         "timestamp": ("ts",),
         "path": ("request.uri",),
         "status_code": ("status",),
-        "duration": ("duration",),
+        "duration": ("duration", "latency"),  # latency up to 2.4
         "user": ("user_id",),
         "host": ("request.host",),
         "address": ("request.client_ip", "request.remote_ip"),
@@ -190,29 +189,35 @@ _OTEL = ObjectLog(
 )
 
 
-def _log_of(
-    field_map: str,
-    needed: tuple[tuple[str, ...], ...] = _NEEDED,
-    optional: Sequence[str] = (*OPTIONAL, "customer_id"),
-) -> ObjectLog:
+_JSON = ObjectLog(
+    name=NAME,
+    title="a JSON object a line, whose keys LOG_JSON_FIELDS names",
+    example='{"timestamp": "2024-10-01T00:00:01Z", "customer_id": "cust_40", "path": "/cart", '
+    '"status_code": 200, "duration": 0.316}',
+    keys={
+        AGENT: _AGENT_KEYS,
+        **{column: (column,) for column in COLUMNS},
+        "duration": _DURATIONS,
+    },
+    # The time may be that of what a line is wrapped in.
+    needed=(("customer_id",), ("path",), ("status_code",)),
+    nowhere_else=("timestamp", "duration"),
+    customer=("customer_id",),
+)
+_LOGS: Final = (_CADDY, _TRAEFIK, _ECS, _OTEL, _JSON)
+
+
+def _described(field_map: str, optional: Sequence[str]) -> ObjectLog:
     """Objects by a map as in LOG_JSON_FIELDS. Raises FormatError when it is no such map."""
-    keys = dict(read_map(field_map, COLUMNS, optional).keys)
-    if field_map == DEFAULT_JSON_FIELDS:
-        keys["duration"] += _DURATIONS_WITH_UNIT
+    keys = read_map(field_map, COLUMNS, optional).keys
     used = {key.partition(".")[0] for choices in keys.values() for key in choices}
     agent = tuple(key for key in _AGENT_KEYS if key not in used)
-    return ObjectLog(
-        name=NAME,
-        title="a JSON object a line, whose keys LOG_JSON_FIELDS names",
-        example='{"timestamp": "2024-10-01T00:00:01Z", "customer_id": "cust_40", "path": "/cart", '
-        '"status_code": 200, "duration": 0.316}',
+    return replace(
+        _JSON,
         keys={**({AGENT: agent} if agent else {}), **keys},
-        needed=needed,
-        customer=("customer_id",),
+        needed=_NEEDED_AS_MAPPED,
+        nowhere_else=(),
     )
-
-
-_LOGS: Final = (_CADDY, _TRAEFIK, _ECS, _OTEL, _log_of(DEFAULT_JSON_FIELDS))
 
 
 def described_by(field_map: str) -> Callable[[str], bool]:
@@ -220,7 +225,7 @@ def described_by(field_map: str) -> Callable[[str], bool]:
 
     Raises FormatError when it is no such map.
     """
-    log = _log_of(field_map, _NEEDED_AS_MAPPED)
+    log = _described(field_map, (*OPTIONAL, "customer_id"))
 
     def described(line: str) -> bool:
         found = object_in(line)
@@ -240,19 +245,6 @@ def lacking(line: str) -> list[tuple[str, str]]:
     return [(name, missing[0]) for name, missing in of_logs if missing]
 
 
-# All kinds are asked of one line, and then of the next.
-@lru_cache(maxsize=2)
-def object_in(line: str) -> dict[str, Any] | None:
-    """The object that a line is; None where it is none."""
-    if not line.lstrip().startswith("{"):
-        return None
-    try:
-        found = msgspec.json.decode(line)
-    except (msgspec.MsgspecError, RecursionError):
-        return None
-    return found if isinstance(found, dict) else None
-
-
 @lru_cache(maxsize=2)
 def _name_of(line: str) -> str | None:
     """The first kind that claims a line."""
@@ -270,8 +262,10 @@ def _is_there(found: Mapping[str, Any], route: tuple[str, ...]) -> bool:
 
 
 def _open_described(options: FormatOptions) -> JsonFormat:
+    if not options.json_fields:
+        return _JSON.open(options)
     optional = (*OPTIONAL, "customer_id") if options.customer else OPTIONAL
-    return _log_of(options.json_fields, optional=optional).open(options)
+    return _described(options.json_fields, optional).open(options)
 
 
 def _kind(log: ObjectLog) -> Kind:

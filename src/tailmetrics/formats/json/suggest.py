@@ -7,50 +7,69 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
-from tailmetrics.formats.json.kinds import object_in
+import polars as pl
+
+from tailmetrics.formats import timestamps
+from tailmetrics.formats.json.keys import object_in
 from tailmetrics.formats.json.reading import OPTIONAL
+from tailmetrics.formats.units import NAMES, seconds, unit_of, without_unit
 
 _DEEPEST = 4  # keys, one in the other
+# Names in order of preference: of keys, or with a dot of keys and what they are in.
 _TIMES = (
-    "timestamp @timestamp time ts datetime timelocal timeiso8601 edgestarttimestamp requesttime starttime "
-    "startedat t @t date"
+    "timestamp @timestamp time ts datetime timelocal timeiso8601 edgestarttimestamp requesttime "
+    "requesttimeepoch starttime startedat t @t date"
 )
-_PATHS = "requesturi clientrequesturi uri path requestpath url requesturl urlpath target request requestline"
+_PATHS = (
+    "originalurl requesturi requesteduri clientrequesturi uri path requestpath url requesturl urlpath target "
+    "request requestline httprequest csuristem xenvoyoriginpath requestedurl resourcepath"
+)
 _STATUSES = (
     "status statuscode responsestatus edgeresponsestatus responsecode responsestatuscode httpstatus "
-    "httpstatuscode code"
+    "httpstatuscode elbstatuscode scstatus code"
 )
-_DURATIONS = (
-    "requesttime duration latency elapsed responsetime timetaken took edgetimetofirstbyte responselatency "
-    "totaltime"
+_DURATIONS = " ".join(
+    (
+        "latencies.request requesttime",
+        *(name.replace("_", "") for name in NAMES),
+        "timetotal edgetimetofirstbyte responsems requestms totalms timems",
+    )
 )
-_USERS = "customerid customer tenant username user remoteuser clientusername"
-_HOSTS = "host httphost clientrequesthost requesthost authority vhost domain"
+_USERS = "customerid customer tenant username user userid remoteuser clientusername csusername"
+_HOSTS = (
+    "headers.host httphost clientrequesthost requesthost authority xhostheader originalhost "
+    "properties.hostname host vhost domain domainname cshost"
+)
 _ADDRESSES = (
-    "remoteaddr clientip remoteip clientaddr remoteaddress clientaddress ip sourceip downstreamremoteaddress"
+    "remoteaddr clientip remoteip clientaddr remoteaddress clientaddress ip sourceip downstreamremoteaddress "
+    "remotehost cip client.host"
 )
-_UNIT = re.compile(
-    r"(?:[_-]|(?<=[a-z0-9])(?=[A-Z]))((?i:ms|msec|millis|us|usec|micros|ns|nanos|s|sec|secs|seconds))\Z"
-)
-_UNITS: Final = {
-    **dict.fromkeys(("ms", "msec", "millis"), "ms"),
-    **dict.fromkeys(("us", "usec", "micros"), "us"),
-    **dict.fromkeys(("ns", "nanos"), "ns"),
-    **dict.fromkeys(("s", "sec", "secs", "seconds"), "s"),
-}
+_NAMES: Final = {"timestamp": _TIMES, "duration": _DURATIONS}
 # What else is in the objects of programs that name no unit, and which theirs is.
 _UNITS_OF_PROGRAMS: Final = (
     ("latency_human", "latency", "ns"),  # Echo
     ("response_flags", "duration", "ms"),  # Istio
     ("controller", "duration", "ms"),  # lograge
     ("res", "responseTime", "ms"),  # pino-http
+    ("meta.res", "meta.responseTime", "ms"),  # express-winston
+    ("_audit", "latency", "ms"),  # restify
     ("requestTime", "responseLatency", "ms"),  # Amazon API Gateway
+    ("requestTimeEpoch", "responseLatency", "ms"),
+    ("apisix_latency", "latency", "ms"),  # APISIX
+    ("latencies", "latencies.request", "ms"),  # Kong
+    ("@mt", "Elapsed", "ms"),  # Serilog
+    ("MessageTemplate", "Properties.Elapsed", "ms"),
+    ("requested_uri", "elapsed_time", "ms"),  # logstash-logback-encoder
+    ("properties.CsUriStem", "properties.TimeTaken", "ms"),  # Azure's App Service
+    ("properties", "properties.timeTaken", "s"),  # Azure's Application Gateway and Front Door
 )
-_SECONDS = ("request_time", "properties.timeTaken")  # of nginx, and of Azure's Application Gateway
-_REQUEST_LINE = re.compile(r"[A-Z]+ \S.* HTTP/[0-9.]+\Z")
-_WITH_UNIT = re.compile(r"[0-9.]+ ?[a-zµ]+\Z")
+_OF_NGINX = "request_time"  # in seconds, with a point
+_REQUEST_LINE = re.compile(r"[A-Z]+ \S.* HTTP/[0-9.]+\Z|[A-Z]+ /\S*\Z")
+_PLAIN_NUMBER = re.compile(r"[0-9.eE+-]*\Z")
+_NO_KEY = re.compile(r'[,|="\\\x00-\x1f]|\A[ .]|[ .]\Z|\.\.')  # of LOG_JSON_FIELDS
 
 
 def suggested(line: str) -> tuple[str, ...]:
@@ -58,18 +77,24 @@ def suggested(line: str) -> tuple[str, ...]:
     found = object_in(line)
     if found is None:
         return ()
-    values = dict(_values(found))
+    values = dict(sorted(_values(found), key=lambda each: each[0].count(".")))
     keys = {
         "timestamp": _first(values, _TIMES, _is_time),
         "customer_id": _customer(values),
         "path": _first(values, _PATHS, _is_path),
         "status_code": _first(values, _STATUSES, _is_status),
-        "duration": _first(values, _DURATIONS, _is_number),
+        "duration": _first(values, _DURATIONS, _is_duration),
     }
     if not all(key for column, key in keys.items() if column not in OPTIONAL):
         return ()
     fields = ",".join(f"{column}={key}" for column, key in keys.items() if key)
-    return (f"LOG_JSON_FIELDS={fields}", *_unit(keys["duration"], values, found))
+    return (f"LOG_JSON_FIELDS={fields}", *_unit(keys["duration"], values))
+
+
+def column_called(column: str, found: Mapping[str, Any]) -> str:
+    """The key of an object, and of none that is in it, that is called as a column is; empty where none is."""
+    values = {key: value for key, value in found.items() if not isinstance(value, dict | list)}
+    return _first(values, _NAMES[column], _FITS[column])
 
 
 def _values(found: Mapping[str, Any], before: str = "", depth: int = 1) -> Iterator[tuple[str, Any]]:
@@ -77,20 +102,30 @@ def _values(found: Mapping[str, Any], before: str = "", depth: int = 1) -> Itera
         if isinstance(value, dict):
             if depth < _DEEPEST:
                 yield from _values(value, f"{before}{key}.", depth + 1)
-        elif not isinstance(value, list):
+        elif not isinstance(value, list) and not _NO_KEY.search(key):
             yield before + key, value
 
 
 def _first(values: Mapping[str, Any], names: str, fits: Callable[[Any], bool]) -> str:
     """The first of the names under which a value fits, as its key is written; empty where none is."""
-    fitting = {_name_of(key): key for key in reversed(list(values)) if fits(values[key])}
-    return next((fitting[name] for name in names.split() if name in fitting), "")
+    called: dict[str, list[str]] = {}
+    for key in values:
+        for name in _names_of(key):
+            called.setdefault(name, []).append(key)
+    keys = (key for name in names.split() for key in called.get(name, ()))
+    return next((key for key in keys if fits(values[key])), "")
 
 
-def _name_of(key: str) -> str:
-    """The last part of a key, as anyone may write it."""
-    last = key.rpartition(".")[2]
-    return re.sub(r"[^a-z0-9@]", "", _UNIT.sub("", last).lower())
+@lru_cache(maxsize=1024)
+def _names_of(key: str) -> tuple[str, ...]:
+    """What a key may be called, as anyone may write it: with the unit and without, and what it is in."""
+    before, _, last = key.rpartition(".")
+    whole, name = _letters(last), _letters(without_unit(last))
+    return (name, whole, f"{_letters(before.rpartition('.')[2])}.{name}")
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"[^a-z0-9@]", "", name.lower())
 
 
 def _customer(values: Mapping[str, Any]) -> str:
@@ -100,27 +135,27 @@ def _customer(values: Mapping[str, Any]) -> str:
     return "|".join(filter(None, (user, host, address)))
 
 
-def _unit(key: str, values: Mapping[str, Any], found: Mapping[str, Any]) -> tuple[str, ...]:
-    if not key or _WITH_UNIT.match(str(values[key])):
+def _unit(key: str, values: Mapping[str, Any]) -> tuple[str, ...]:
+    if not key or unit_of(key) or not _PLAIN_NUMBER.match(str(values[key])):
         return ()
-    if named := _UNIT.search(key):
-        unit = _UNITS[named[1].lower()]
-    else:
-        of_programs = (unit for mark, name, unit in _UNITS_OF_PROGRAMS if mark in found and name == key)
-        unit = next(of_programs, "s" if key in _SECONDS else "")
+    there = {".".join(parts[:end]) for parts in (each.split(".") for each in values) for end in (1, 2)}
+    unit = next((unit for mark, name, unit in _UNITS_OF_PROGRAMS if mark in there and name == key), "")
+    if key.rpartition(".")[2] == _OF_NGINX and "." in str(values[key]):
+        unit = "s"
     if not unit:
         return (f"LOG_DURATION_UNIT=ms, us or ns, unless {key} is in seconds",)
     return () if unit == "s" else (f"LOG_DURATION_UNIT={unit}",)
 
 
 def _is_name(value: Any) -> bool:
-    return value is None or isinstance(value, str)
+    return value is None or (isinstance(value, str | int) and not isinstance(value, bool))
 
 
 def _is_time(value: Any) -> bool:
-    if isinstance(value, str):
-        return re.search(r"[0-9]:[0-9]{2}", value) is not None or value.replace(".", "").isdecimal()
-    return isinstance(value, int | float) and value > 10**9  # seconds since 1970
+    if isinstance(value, int | float):
+        return value > 10**9  # seconds since 1970
+    read = timestamps.reader(timestamps.UTC, "").read
+    return isinstance(value, str) and read(pl.Series([value])).item() is not None
 
 
 def _is_path(value: Any) -> bool:
@@ -136,7 +171,11 @@ def _is_status(value: Any) -> bool:
         return False
 
 
-def _is_number(value: Any) -> bool:
-    if isinstance(value, str):
-        return value in ("", "-") or re.match(r"[0-9.]+ ?[a-zµ]*\Z", value) is not None
-    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+def _is_duration(value: Any) -> bool:
+    if value is None or value in ("", "-"):
+        return True
+    text = str(value)
+    return not isinstance(value, bool) and pl.select(seconds(pl.lit(text), "s")).item() is not None
+
+
+_FITS: Final = {"timestamp": _is_time, "duration": _is_duration}

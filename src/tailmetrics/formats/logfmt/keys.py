@@ -7,17 +7,26 @@ from typing import Final
 
 from tailmetrics.formats.json.keys import choices_of
 from tailmetrics.formats.paths import AGENT
-from tailmetrics.formats.units import NAMES, NAMES_WITH_UNIT
+from tailmetrics.formats.units import NAMES, PER_SECOND, camel_case, named_with
 from tailmetrics.settings import FormatOptions
-from tailmetrics.settings.logs import DEFAULT_JSON_FIELDS
 
 _COLUMNS: Final = ("timestamp", "customer_id", "path", "status_code", "duration")
+IN_SECONDS: Final = ("duration", "latency", "elapsed", "took", "response_time", "request_time")
+# A name that no line has costs next to nothing.
+_DURATIONS: Final = tuple(dict.fromkeys((*NAMES, *map(camel_case, NAMES))))
+_DURATIONS_WITH_UNIT: Final = (
+    *(key for unit in PER_SECOND for name in NAMES for key in named_with(name, unit)),
+    *(key for name in ("response", "request", "total", "time") for key in named_with(name, "ms")),
+)
 # What logs usually call each field, in order of preference.
 USUAL: Final[Mapping[str, tuple[str, ...]]] = {
     "timestamp": ("ts", "time", "timestamp", "t", "@timestamp"),
-    "path": ("path", "uri", "url", "request_uri", "request"),
-    "status_code": ("status", "status_code", "code"),
-    "duration": (*NAMES, *NAMES_WITH_UNIT),
+    "path": ("path", "uri", "url", "request_uri", "request", "request_path", "requestPath", "requestUri"),
+    "status_code": (
+        *("status", "status_code", "code", "statusCode", "http_status", "httpStatus"),
+        *("response_status", "responseStatus", "response_code", "responseCode"),
+    ),
+    "duration": (*_DURATIONS, *_DURATIONS_WITH_UNIT),
     "customer_id": ("customer_id",),
     "user": ("user", "user_id", "username", "remote_user"),
     "host": ("host", "vhost"),
@@ -29,7 +38,7 @@ CUSTOMER: Final = ("customer_id", "customer", "tenant", "user", "host", "address
 
 def is_mapped(options: FormatOptions) -> bool:
     """Whether LOG_JSON_FIELDS says which keys hold which columns."""
-    return options.json_fields not in ("", DEFAULT_JSON_FIELDS)
+    return bool(options.json_fields)
 
 
 def keys_of(options: FormatOptions, fields: Iterable[str]) -> dict[str, tuple[str, ...]]:

@@ -19,7 +19,7 @@ import polars as pl
 from tailmetrics.formats.customers import without_port
 from tailmetrics.formats.fields import MISSING, PROBLEM
 from tailmetrics.formats.kinds import Kind
-from tailmetrics.formats.logfmt.keys import CUSTOMER, USUAL, is_mapped, keys_of
+from tailmetrics.formats.logfmt.keys import CUSTOMER, IN_SECONDS, USUAL, is_mapped, keys_of
 from tailmetrics.formats.paths import asked_for
 from tailmetrics.formats.reasons import found_instead
 from tailmetrics.formats.rules import Rules
@@ -154,7 +154,8 @@ _CLAIMED = re.compile(
     rf"{_CLAIMED_PAIR}(?:[ \t]+{_CLAIMED_PAIR}){{2,}}[ \t]*\Z"
 )
 
-_LOGRAGE = re.compile(r"(?=.*\bstatus=)(?=.*\b(?:controller|view)=).*\bduration=([0-9.]+)(?: |\Z)")
+_ANY_PAIR = re.compile(rf'(?:\A|[ \t])([A-Za-z_@][\w.@/-]*)=({_QUOTED}|[^ \t"]*)')
+_OF_LOGRAGE = ("controller", "view")
 
 
 def is_pairs(line: str) -> bool:
@@ -164,13 +165,37 @@ def is_pairs(line: str) -> bool:
 
 def of_unknown_unit(line: str) -> str:
     """Why a line is not taken for one whose durations are in seconds; empty where it may be one."""
-    found = _LOGRAGE.match(line)
-    if not found:
+    key, number, unit = _untold(line)
+    if not key:
         return ""
-    return (
-        f"found duration={found[1]} as lograge writes milliseconds, expected "
-        "LOG_DURATION_UNIT=ms with LOG_FORMAT=logfmt"
-    )
+    why = " as lograge writes milliseconds" if unit else ", a number of an unknown unit"
+    return f"found {key}={number}{why}, expected {_unit_setting(unit)} with LOG_FORMAT={NAME}"
+
+
+def suggested(line: str) -> tuple[str, ...]:
+    """Settings that read a line whose durations are of an unknown unit."""
+    key, _, unit = _untold(line)
+    return (_unit_setting(unit),) if key else ()
+
+
+def _unit_setting(unit: str) -> str:
+    return f"LOG_DURATION_UNIT={unit or 's, ms, us or ns'}"
+
+
+def _untold(line: str) -> tuple[str, str, str]:
+    """The key of a duration whose unit is not told, its number, and the unit that it likely is of."""
+    if not is_pairs(line):
+        return "", "", ""
+    pairs = {key: value.strip('"') for key, value in reversed(_ANY_PAIR.findall(line))}
+    key = next((key for key in USUAL["duration"] if pairs.get(key, "") not in MISSING), "")
+    number = pairs.get(key, "")
+    if not key or unit_of(key) or not re.search(_NUMBER.replace(r"\z", r"\Z"), number):
+        return "", "", ""
+    if key == "duration" and any(mark in pairs for mark in _OF_LOGRAGE):
+        return key, number, "ms"
+    # Whole numbers are seldom seconds, and decimals under other names may be anything.
+    is_in_seconds = key in IN_SECONDS and not number.isdecimal()
+    return ("", "", "") if is_in_seconds else (key, number, "")
 
 
 KIND: Final = Kind(
