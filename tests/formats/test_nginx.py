@@ -326,3 +326,42 @@ def test_a_whole_number_that_is_called_a_time_needs_a_unit(end: str) -> None:
 def test_of_urls_the_path_is_what_is_behind_the_host(times: int) -> None:
     line = COMBINED.replace("GET /a", "GET http://e.org:8080/a") + "\n"
     assert nginx().parse(line.encode() * times, 0).records["path"].to_list() == ["/a/b"] * times
+
+
+@pytest.mark.parametrize(
+    "request_line", ["\x1b[33mGET /a?b HTTP/1.1\x1b[0m", "\x1b[31m\x1b[1mGET /a HTTP/1.1\x1b[0m"]
+)
+def test_codes_of_colours_are_no_part_of_a_path(request_line: str) -> None:
+    line = f'127.0.0.1 - - [10/Oct/2024 13:55:36] "{request_line}" 404 -'
+    assert record(line)[1:4] == ("127.0.0.1", "/a", 404)
+    assert record(f"\x1b[32m{line}\x1b[0m")[1:4] == ("127.0.0.1", "/a", 404)
+
+
+@pytest.mark.parametrize(
+    ("end", "unit", "duration"),
+    [
+        (" 52.5200 13.4050", "", None),
+        (" 52.5200 -13.4050", "", None),
+        (" DE 52.5200 13.4050", "", None),
+        (" 52.52000 13.40500", "", None),
+        (" 0.1276 0.1276", "", None),
+        (' "52.5200" "13.4050"', "", None),
+        (" 52.5200 13.4050 0.123", "", 0.123),
+        (" 0.123 52.5200 13.4050", "", 0.123),
+        (' "-" 0.123 "52.5200" "13.4050"', "", 0.123),
+        (" 0.5200 0.4050", "s", 0.52),
+    ],
+)
+def test_latitude_and_longitude_are_no_durations(end: str, unit: str, duration: float | None) -> None:
+    lines = "\n".join([COMBINED + " 0.009 0.008", COMBINED + end]).encode()
+    parsed = nginx(log_duration_unit=unit).parse(lines, 0)
+    assert parsed.records["duration"].to_list() == [0.009, duration]
+
+
+@pytest.mark.parametrize("end", [" 0.000123 15234", ' "-" 0.000123 15234', " 1.000000 1"])
+def test_seconds_to_the_first_byte_are_not_those_of_the_request(end: str) -> None:
+    [reason] = nginx().parse((COMBINED + end).encode(), 0).rejects["reason"].to_list()
+    found = end.removeprefix(' "-"').strip()
+    assert reason.startswith(
+        f"duration: found '{found}', seconds before a whole number, expected LOG_FORMAT="
+    )

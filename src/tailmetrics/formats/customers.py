@@ -9,12 +9,24 @@ import polars as pl
 
 from tailmetrics.formats.fields import MISSING
 from tailmetrics.formats.paths import customer_regex
+from tailmetrics.formats.reasons import found_instead
 
 # What fields begin with that no line has, but what carried it: a message of Kafka, or an envelope.
 _OF_CARRIERS = ("kafka:", "envelope:")
 _FORWARDED = re.compile(r"x[_-]forwarded[_-]for(?:\}i)?\Z", re.IGNORECASE)  # as servers name the header
 _FIRST_OF_LIST = r"\A([^,]*)"
 _HOST_AND_PORT = r"\A([^:\[]+|\[[^\]]*\]):[0-9]+\z"
+# What grep writes before a line: the name of its file, its number, or both. An address of IPv6 has no more
+# than hexadecimal digits before its colons, and only a port follows the name of a host.
+_BEHIND_FILE: Final = (
+    r"[^0-9A-Fa-f:.\[\]%].*:.*[^0-9]|\A(?:[0-9A-Za-z.]+:){1,2}[0-9]{1,3}(?:\.[0-9]{1,3}){3}\z"
+)
+_ADDRESS_AND_PORT: Final = r"\A(?:((?:[0-9]{1,3}\.){3}[0-9]{1,3})|\[([0-9A-Fa-f:.]+)\]):[0-9]{1,5}\z"
+_IS_BEHIND_FILE = re.compile(_BEHIND_FILE.replace(r"\z", r"\Z"))
+EXPECTED_ADDRESS: Final = (
+    "an address without the name of a file or the number of a line before it, as grep writes them: use "
+    "grep -h without -n, or zgrep -h"
+)
 # What logs write for nobody; Apache writes quotes for who gave an empty name.
 _NOBODY: Final = (*MISSING, '""')
 
@@ -36,6 +48,35 @@ def without_port(host: pl.Series) -> pl.Series:
     if places.is_empty():
         return host
     return host.clone().scatter(places, host.gather(places).str.replace(_HOST_AND_PORT, "$1"))
+
+
+def without_ports(address: pl.Series) -> pl.Series:
+    """The addresses without the ports that requests came from, each of which would be another customer."""
+    if not address.str.contains(":", literal=True).any():
+        return address
+    return address.str.replace(_ADDRESS_AND_PORT, "${1}${2}")
+
+
+def may_be_odd(customer: pl.Series) -> pl.Series | None:
+    """Which customers may be addresses with a port, or with what grep writes before a line; None: none is."""
+    if not customer.str.contains(":", literal=True).any():
+        return None
+    odd = customer.str.contains(f"{_BEHIND_FILE}|{_ADDRESS_AND_PORT}")
+    return odd if odd.any() else None
+
+
+def is_behind_file(address: str) -> bool:
+    """Whether an address has before it what grep writes of the file that a line is of."""
+    return _IS_BEHIND_FILE.search(address) is not None
+
+
+def problem_of_address(customer: pl.Series, address: pl.Series) -> pl.Expr:
+    """Why an address is no customer; null where it is one, or where another field tells him."""
+    behind = address.str.contains(_BEHIND_FILE)
+    if not behind.any():
+        return pl.lit(None, pl.String())
+    found = found_instead("customer_id", pl.lit(address), EXPECTED_ADDRESS)
+    return pl.when(behind & (customer == address)).then(found)
 
 
 def is_told(name: str) -> bool:

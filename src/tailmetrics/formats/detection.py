@@ -21,6 +21,7 @@ from tailmetrics.formats.json.suggest import suggested
 from tailmetrics.formats.lines import BYTE_ORDER_MARK
 from tailmetrics.formats.logfmt import reading as logfmt
 from tailmetrics.formats.templates.access_logs import ambiguity, numbered_format
+from tailmetrics.formats.templates.suggest import suggested_template
 from tailmetrics.formats.wrappers import LIKE_FORMATS, unwrapped, wrapper_of
 from tailmetrics.formats.wrappers.prefixed import PREFIXED
 from tailmetrics.settings import FormatOptions
@@ -142,9 +143,11 @@ def lines_in(head: bytes, *, is_whole: bool) -> Iterator[str]:
 
 
 def suggestions(lines: Iterable[str]) -> tuple[str, ...]:
-    """Settings that may read objects or pairs, or those inside of lines, by their keys' names."""
-    texts = (_Told.of(line).text for line in islice(lines, _MOST_TOLD))
-    return next(filter(None, (suggested(text) or logfmt.suggested(text) for text in texts)), ())
+    """Settings that may read lines, or what is inside of them: by keys of objects or pairs, or by words."""
+    told = [_Told.of(line) for line in islice(lines, _MOST_TOLD)]
+    by_keys = (suggested(each.text) or logfmt.suggested(each.text) for each in told)
+    by_words = ((each.template,) if each.template else () for each in told)
+    return next(filter(None, (*by_keys, *by_words)), ())
 
 
 def innermost(line: str) -> str:
@@ -198,8 +201,18 @@ class _Told:
         return bool(self.ambiguity or suggested(self.text))
 
     @property
+    def inside(self) -> str:
+        """What stands before a format that is inside of the wrappers."""
+        return "".join(f"{name}:" for name in self.wrappers)
+
+    @property
+    def template(self) -> str:
+        """The setting with a server's format string that reads the line, empty without one."""
+        return suggested_template(self.text).replace("LOG_FORMAT='", f"LOG_FORMAT='{self.inside}", 1)
+
+    @property
     def reason(self) -> str:
-        inside = "".join(f"{name}:" for name in self.wrappers)
+        inside = self.inside
         if found := self.ambiguity:
             return "format: " + re.sub("LOG_FORMAT=('?)", rf"LOG_FORMAT=\1{inside}", found)
         where, advice = "", _ADVICE
@@ -209,6 +222,8 @@ class _Told:
             advice = f"its keys suggest LOG_FORMAT={inside}json with {', '.join(settings)}"
         elif behind := _behind(self.text):
             advice = f"{behind}; else {advice}"
+        elif template := self.template:
+            advice = f"its words suggest {template}"
         near = ", then ".join(map(str, nearest(self.text)))
         return (
             f"format: found {self.text[:80]!r}{where}, expected a line of a known format"

@@ -14,7 +14,7 @@ from tailmetrics.formats.rules import Rules
 from tailmetrics.formats.templates.columns import CUSTOMER, all_unescaped, or_else, target_of
 from tailmetrics.formats.templates.format import TemplateFormat
 from tailmetrics.formats.templates.template import QUOTED_TEXT, Field, Kind, Literal, Part, Role, Template
-from tailmetrics.formats.text import Extract
+from tailmetrics.formats.text import Extract, uncoloured
 from tailmetrics.records import MAX_DURATION_SECONDS
 from tailmetrics.settings import FormatOptions
 
@@ -29,9 +29,9 @@ _WHO = (
     r"(?P<address>[^ ,]*) [^ ]* (?P<user>[^ ]*)",
     rf"(?P<address>[^ ,]*) - {_SPACED_USER}",
     rf"(?P<address>[^ ,]+)(?:, ?[^ ,]+)+ - {_SPACED_USER}",
-    rf'(?P<host>\[[^] ,"]+\]|[^ :,"\[][^ :,"]*):[^ ,"]+ (?P<address>[^ ,"]+) [^ ,"]+ {_SPACED_USER}',
+    rf'(?P<host>\[[^] ,"]+\]|[^ :,"\[][^ :,"]*):[^ :,"]+ (?P<address>[^ ,"]+) [^ "]+ {_SPACED_USER}',
     (
-        r"(?P<host>[^ :,]*\.[^ :,]*[A-Za-z][^ :,]*) (?P<address>[0-9A-Fa-f]*[.:][0-9A-Fa-f.:]*) [^ ]+ "
+        r'(?P<host>[^ :,"]*\.[^ :,"]*[A-Za-z][^ :,"]*) (?P<address>[0-9A-Fa-f]*[.:][0-9A-Fa-f.:]*) [^ ]+ '
         rf"{_SPACED_USER}"
     ),
 )
@@ -58,8 +58,15 @@ _CALLED_TIME = (
     rf"""((?:[0-9]{{1,9}}\.[0-9]*|\.[0-9]+|[0-9]+{_UNIT})(?:[eE][0-9+-]+)?(?:{_UNIT})?)(?:[" ]|\z)"""
 )
 _CALLED_WHOLE = rf'\A(?:{_WORD})*? (?:{TIME_NAMES})="?([0-9]{{1,9}})(?:[" ]|\z)'
+# As nginx's modules for GeoIP write a latitude and a longitude; its times have three decimals.
+_COORDINATES = "|".join(
+    rf' "?-?[0-9]{{1,2}}\.[0-9]{{{n}}}"? "?-?[0-9]{{1,3}}\.[0-9]{{{n}}}(?:" | |"?\z)' for n in (4, 5)
+)
+# Varnish's time to the first byte, before the microseconds of the whole request, or any other number.
+FIRST_BYTE = r" [0-9]+\.[0-9]{6} +[0-9]+(?: |\z)"
 _SLACK_SECONDS = 0.0015  # by which rounding may make the time of servers behind longer than the request's
 _NEEDS_UNIT = "a whole number of an unknown unit, expected LOG_DURATION_UNIT (us for Apache's %D)"
+_NEEDS_FORMAT = "seconds before a whole number, expected LOG_FORMAT='apache:…' with the server's own format"
 _NEEDS_NAMES = "several whole numbers, expected LOG_FORMAT='apache:…' with the server's own LogFormat"
 
 
@@ -77,6 +84,7 @@ def extract_by(unit: str, wanted: Sequence[str]) -> Extract:
     """
 
     def extract(text: pl.Series) -> pl.DataFrame:
+        text = uncoloured(text)
         found = _found(text)
         problem = found_instead("line", pl.lit(text), _EXPECTED)
         agent = [pl.col("rest").str.extract(_AGENT).alias(AGENT)] if AGENT in wanted else []
@@ -100,10 +108,11 @@ def extract_by(unit: str, wanted: Sequence[str]) -> Extract:
 def _unknown_unit(text: pl.Expr, unit: str) -> pl.Expr:
     """The reason of those that are whole numbers of which nobody can tell what they are; null for others."""
     several = pl.when(text.str.contains(r"\A[0-9]+ ")).then(_problem_of(text, _NEEDS_NAMES))
+    first_byte = pl.when(text.str.contains(r"\A[0-9]+\.[0-9]+ ")).then(_problem_of(text, _NEEDS_FORMAT))
     if unit:
         return several
     return pl.coalesce(
-        several, pl.when(text.str.contains(r"\A[0-9]+\z")).then(_problem_of(text, _NEEDS_UNIT))
+        several, first_byte, pl.when(text.str.contains(r"\A[0-9]+\z")).then(_problem_of(text, _NEEDS_UNIT))
     )
 
 
@@ -143,6 +152,9 @@ def _duration(rest: pl.Series, unit: str) -> pl.Series:
 
 
 def _odd_duration(trailer: pl.Series, unit: str) -> pl.Series:
+    is_lone = ~trailer.str.strip_chars(" ").str.contains(" ", literal=True)
+    if not unit:
+        trailer = trailer.str.replace_all(_COORDINATES, " ").str.strip_chars_end(" ")
     # Each word with its unit, and with its spaces.
     trailer = trailer.str.replace_all(rf"([0-9]) ({_UNIT})( |\z)", "$1$2$3")
     bare = trailer.str.replace_all(_WITH_NAME, "").str.replace_all(" ", "  ", literal=True)
@@ -155,11 +167,12 @@ def _odd_duration(trailer: pl.Series, unit: str) -> pl.Series:
             trailer.str.extract(_NAMED_TIME),
             trailer.str.extract(_NAMED_UNKNOWN),
             trailer.str.extract(_CALLED_TIME),
+            None if unit else bare.str.extract(f"({FIRST_BYTE})").str.strip_chars(" ").str.replace("  ", " "),
             _of_request(bare.str.extract_all(rf" {decimal}(?: |\z)"), unit),
             trailer.str.extract(_CALLED_WHOLE),
             pl.when(numbers.list.len() > 0).then(numbers.list.join(" ")),
             pl.when(bare == "").then(_of_request(trailer.str.extract_all(rf' "{in_quotes}"'), unit)),
-            pl.when(~lone.is_in(["-", ".", "p"])).then(lone),
+            pl.when(pl.lit(is_lone) & ~lone.is_in(["-", ".", "p"])).then(lone),
         ).replace("-", None)
     ).to_series()
 

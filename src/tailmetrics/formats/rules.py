@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import polars as pl
 
 from tailmetrics.formats import customers, timestamps
@@ -9,6 +11,8 @@ from tailmetrics.formats.fields import PROBLEM
 from tailmetrics.formats.paths import AGENT, PathRules, customer_regex
 from tailmetrics.formats.timestamps import TimestampReader
 from tailmetrics.settings import FormatOptions
+
+_ADDRESS: Final = "address"  # the field that tells where a request came from
 
 
 class Rules:
@@ -59,11 +63,17 @@ class Rules:
 
     def prepared(self, raw: pl.DataFrame) -> pl.DataFrame:
         """The columns of fields.RAW_SCHEMA from what an Extract gave."""
+        if _ADDRESS in raw.columns:
+            raw = raw.with_columns(customers.without_ports(raw[_ADDRESS]))
+        customer, problem = customers.chosen(raw, self.customer), pl.col(PROBLEM)
+        if _ADDRESS in raw.columns:
+            behind_file = customers.problem_of_address(customer, raw[_ADDRESS])
+            problem = pl.coalesce(problem, behind_file).alias(PROBLEM)
         return raw.select(
             "timestamp",
-            customers.chosen(raw, self.customer),
+            customer,
             self.paths.kept(raw["path"]),
             "status_code",
             "duration",
-            PROBLEM,
+            problem,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Final
@@ -30,6 +31,7 @@ PASSED_OVER: Final = "passed_over"
 Extract = Callable[[pl.Series], pl.DataFrame]
 Place = tuple[Integers, Integers]  # where a text begins and ends in each line
 
+_COLOUR: Final = r"\x1b\[[0-9;]*m"
 BLANK: Final = r"\A\s*\z"
 FEW_LINES: Final = 64  # whose texts are quicker made one by one, as no other thread is let in meanwhile
 LINES_AT_ONCE = 1 << 16  # bounds the memory that texts and reasons of very short lines take
@@ -111,6 +113,16 @@ class TextFormat(RuledFormat):
 
     def fields_of(self, text: pl.Series, offsets: pl.Series) -> pl.DataFrame:  # noqa: ARG002  # its text tells everything
         return self._extract(text)
+
+
+def uncoloured(text: pl.Series) -> pl.Series:
+    """The texts without the codes by which terminals show them in colours."""
+    return text.str.replace_all(_COLOUR, "") if text.str.contains("\x1b", literal=True).any() else text
+
+
+def uncoloured_line(line: str) -> str:
+    """The same of one."""
+    return re.sub(_COLOUR, "", line)
 
 
 def with_others(records: pl.DataFrame, others: ParsedLines, excluded: int) -> ParsedLines:

@@ -160,4 +160,21 @@ HOSTILE_LINES = {
     "uvicorn": _lines(
         f'{_ISO} INFO:     {{address}}:52044 - "{{request}}" {{status}} OK', status="[accepted]"
     ),
+    "gin": _lines(
+        '[GIN] 2024/10/10 - 13:55:36 | {status} | {d} | {address} | GET      "/{word}"',
+        _behind_backslashes,
+        status="500",
+        duration=st.sampled_from(["1.234ms", "45µs", "1m2.5s", "0s"]),
+    ),
+    "chi": _lines(
+        '2024/10/10 13:55:36 "GET http://{host}/{word} HTTP/1.1" from {address} - {status} 12B in {d}',
+        status="500",
+        duration=st.sampled_from(["1.234ms", "45.1µs", "1m2.5s", "0s"]),
+    ),
+    "uwsgi": _lines(
+        "[pid: 7|app: 0|req: 1/1] {address} () {{40 vars in 500 bytes}} [Thu Oct 10 13:55:36 2024] "
+        "GET /{word} => generated 12 bytes in {d} (HTTP/1.1 {status}) 2 headers in 70 bytes (1 switches)",
+        status="500",
+        duration=st.sampled_from(["3 msecs", "3012 micros"]),
+    ),
 }

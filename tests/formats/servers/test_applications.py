@@ -126,3 +126,51 @@ def test_of_forwarded_addresses_the_first_is_the_client(name: str) -> None:
 @pytest.mark.parametrize("name", ["gunicorn", "tomcat"])
 def test_words_too_many_before_the_time_are_no_customer(name: str) -> None:
     assert reasons(name, f"shop.example 10.0.0.1 {GUNICORN}")[0].startswith("line: found ")
+
+
+GIN = '[GIN] 2024/10/10 - 13:55:36 | 200 |    1.234ms |     192.0.2.1 | GET      "/a?b"'
+CHI = '2024/10/10 13:55:36 "GET http://e.org/a?b HTTP/1.1" from 192.0.2.1:51206 - 200 12B in 1.234ms'
+UWSGI = (
+    "[pid: 7|app: 0|req: 1/1] 192.0.2.1 () {40 vars in 500 bytes} [Thu Oct 10 13:55:36 2024] GET /a?b => "
+    "generated 12 bytes in 3 msecs (HTTP/1.1 200) 2 headers in 70 bytes (1 switches on core 0)"
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "expected"),
+    [
+        ("gin", GIN, ("192.0.2.1", "/a", 200, 0.001234, UTC)),
+        (
+            "gin",
+            GIN.replace("| 200 |", "|\x1b[97;42m 404 \x1b[0m|").replace("1.234ms", "45.1µs"),
+            ("192.0.2.1", "/a", 404, 0.0000451, UTC),
+        ),
+        ("gin", GIN.replace("1.234ms", "1m2.5s").replace("192.0.2.1", "::1"), ("::1", "/a", 200, 62.5, UTC)),
+        (
+            "gin",
+            GIN.removeprefix("[GIN] ").replace("/a?b", r"/\"a"),
+            ("192.0.2.1", '/"a', 200, 0.001234, UTC),
+        ),
+        ("chi", CHI, ("192.0.2.1", "/a", 200, 0.001234, UTC)),
+        ("chi", CHI.replace("192.0.2.1", "[::1]"), ("::1", "/a", 200, 0.001234, UTC)),
+        ("chi", CHI.replace("192.0.2.1:51206", "2001:db8::1"), ("2001:db8::1", "/a", 200, 0.001234, UTC)),
+        ("chi", CHI.replace(' "GET', ' [web/AbC-000001] "GET'), ("192.0.2.1", "/a", 200, 0.001234, UTC)),
+        ("uwsgi", UWSGI, ("192.0.2.1", "/a", 200, 0.003, UTC)),
+        ("uwsgi", UWSGI.replace("3 msecs", "3012 micros"), ("192.0.2.1", "/a", 200, 0.003012, UTC)),
+        ("uwsgi", UWSGI.replace("3 msecs", "3 msecs via sendfile()"), ("192.0.2.1", "/a", 200, 0.003, UTC)),
+        ("uwsgi", UWSGI.replace("()", "(bob)", 1), ("bob", "/a", 200, 0.003, UTC)),
+    ],
+)
+def test_lines_of_gin_chi_and_uwsgi(name: str, line: str, expected: Row) -> None:
+    assert row(name, line) == expected
+
+
+@pytest.mark.parametrize(("name", "line"), [("gin", GIN), ("chi", CHI), ("uwsgi", UWSGI)])
+def test_their_times_are_in_the_zone_that_is_set(name: str, line: str) -> None:
+    assert row(name, line, log_timezone="Europe/Berlin")[4] == "2024-10-10 11:55:36"
+
+
+def test_lines_in_colours_are_read_as_those_without() -> None:
+    request = '"\x1b[1mGET / HTTP/1.1\x1b[0m" \x1b[32m200 OK\x1b[0m'
+    line = f"2024-03-12 09:44:22 \x1b[32mINFO\x1b[0m:     ::1:52044 - {request}"
+    assert row("uvicorn", line) == ("::1", "/", 200, None, "2024-03-12 09:44:22")

@@ -81,6 +81,7 @@ def test_a_time_is_read_by_a_format_of_ones_own() -> None:
 # Each line once more, with Python's regular expressions and plain arithmetic.
 
 Brute = tuple[str | None, str, str, float | None, datetime | None]
+_WRITTEN = {"m": 1 / 60, "s": 1, "ms": 1000, "msec": 1000, "µs": 1_000_000, "micro": 1_000_000}
 _UNITS = {"s": 1, "ms": 1000, "us": 1_000_000}
 
 
@@ -102,7 +103,7 @@ def brute_force(log: ServerLog, line: str) -> Brute | None:
         if groups.get("host") in (None, "", "-"):
             groups["host"] = url[2]
     texts = [groups.get(name) or "" for name in log.customer]
-    if log.name in ("ingress-nginx", "tomcat"):
+    if log.name in ("ingress-nginx", "tomcat", "gin"):
         target, *texts = map(unescaped, (target, *texts))
     elif log.name == "gunicorn":
         target, *texts = (text.replace('\\"', '"') for text in (target, *texts))
@@ -120,6 +121,8 @@ def seconds(log: ServerLog, parts: list[str | None]) -> float | None:
     unit = log.unit
     if log.unit_of_whole_numbers and "." not in str(told[0]):
         unit = log.unit_of_whole_numbers
+    if written := re.findall(r"([0-9.]+) ?(micro|msec|ms|µs|m|s)", str(told[0])):
+        return sum(float(number) / _WRITTEN[each] for number, each in written)
     if len(told) == 1:
         return float(str(told[0])) / _UNITS[unit]
     return round(sum(float(str(part)) for part in told), 6) / _UNITS[unit]
@@ -145,6 +148,9 @@ def time_of(text: str | None) -> datetime | None:
     if re.fullmatch(r"[0-9]+\.[0-9]+", text):
         whole, _, milliseconds = text.partition(".")
         time = datetime.fromtimestamp(int(whole), timezone.utc) + timedelta(milliseconds=int(milliseconds))
+    elif re.match(r"[0-9]{4}/|[A-Z]", text):
+        layout = "%a %b %d %H:%M:%S %Y" if text[0].isalpha() else "%Y/%m/%d %H:%M:%S"
+        time = datetime.strptime(text.replace(" - ", " "), layout)  # noqa: DTZ007  # in UTC here
     elif "/" in text:
         layout = "%d/%b/%Y:%H:%M:%S" + (".%f" if "." in text else " %z")
         time = datetime.strptime(text, layout)  # noqa: DTZ007  # a time without a zone is in UTC here

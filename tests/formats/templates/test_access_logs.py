@@ -7,6 +7,7 @@ import pytest
 from tailmetrics.errors import FormatError, UndecidedFormat
 from tailmetrics.formats import KINDS, open_format
 from tailmetrics.formats.detection import decided, of_whole
+from tailmetrics.formats.templates.access_logs import ambiguity
 from tests.builders import format_options
 from tests.paths import DATA
 
@@ -65,6 +66,9 @@ def test_a_log_is_told_by_its_lines(log: str, name: str) -> None:
         (f'shop.example {COMBINED} "10.0.0.1:80"', "vhost_combined"),
         (f'shop.example:443 {COMBINED} "-" 0.005', "vhost_combined"),
         (f"10.0.0.2, {COMBINED} 0.5", "nginx"),
+        (COMBINED.replace("10/Oct/2024:13:55:36 +0000", "2024-10-10T13:55:36+00:00"), "combined"),
+        (COMMON.replace("10/Oct/2024:13:55:36 +0000", "2024-10-10T13:55:36Z"), "common"),
+        (f"\x1b[32m{COMMON}\x1b[0m", "common"),
     ],
 )
 def test_one_kind_claims_a_line_whatever_its_values_are(line: str, name: str) -> None:
@@ -78,6 +82,7 @@ def test_one_kind_claims_a_line_whatever_its_values_are(line: str, name: str) ->
         f"{COMBINED} 152340",
         f'{COMBINED} "-" 152340',
         f"{COMBINED} 340 5123",
+        f"{COMBINED} 0.000123 15234",
         f"{COMBINED} urt=0.020",
         f'{COMBINED} urt="0.020"',
         f"{COMBINED} time=15234",
@@ -208,3 +213,71 @@ def test_a_site_before_the_line_is_the_customer(site: str, tail: str) -> None:
     log_format = of_whole(line.encode(), format_options("auto"))
     customer, path = open_format(log_format).parse(line.encode(), 0).records.row(0)[1:3]
     assert (log_format.name, customer, path) == ("vhost_combined", "shop.example", "/a")
+
+
+BEHIND_FILES = [
+    "access.log:203.0.113.9",
+    "/var/log/nginx/access.log:123:203.0.113.9",
+    "access.log-20241001.gz:203.0.113.9",
+    "access.log:2001:db8::1",
+    "access.log:::1",
+    "access.log:localhost",
+    "12:203.0.113.9",
+    "a:12:203.0.113.9",
+]
+ADDRESSES = [
+    "203.0.113.9",
+    "2001:db8::1",
+    "::1",
+    "::ffff:203.0.113.9",
+    "fe80::1%eth0",
+    "crawl-66-249-66-1.googlebot.example",
+    "localhost:8080",
+    "unix:",
+]
+
+
+@pytest.mark.parametrize("word", BEHIND_FILES)
+@pytest.mark.parametrize("behind", ["", ' "-" "curl/8.5"', ' "-" "curl/8.5" 0.123'])
+def test_what_grep_writes_before_a_line_is_no_part_of_the_customer(word: str, behind: str) -> None:
+    line = f"{COMMON}{behind}".replace("203.0.113.9 - bob", f"{word} - -")
+    with pytest.raises(UndecidedFormat, match="as grep writes them: use grep -h"):
+        name_of(line.encode())
+    for name in ("nginx", "combined", 'nginx:$remote_addr - $remote_user [$time_local] "$request" $status'):
+        text = line.partition(" 612")[0] if name.startswith("nginx:") else line
+        parsed = open_format(format_options(name)).parse(text.encode(), 0)
+        assert parsed.records.height == 0
+        assert "use grep -h" in parsed.rejects["reason"][0]
+
+
+@pytest.mark.parametrize("word", ["access.log:shop.example:443", "7:shop.example:443"])
+def test_what_grep_writes_before_a_site_is_no_part_of_it(word: str) -> None:
+    line = f"{word} {COMBINED.replace('bob', '-')}".encode()
+    with pytest.raises(UndecidedFormat, match="use grep -h"):
+        name_of(line)
+    assert open_format(format_options("vhost_combined")).parse(line, 0).records["customer_id"].to_list() == []
+
+
+@pytest.mark.parametrize("word", ADDRESSES)
+def test_an_address_with_colons_is_the_customer(word: str) -> None:
+    line = COMBINED.replace("203.0.113.9 - bob", f"{word} - -").encode()
+    parsed = open_format(format_options(name_of(line))).parse(line, 0)
+    assert parsed.records["customer_id"].to_list() == [word]
+
+
+@pytest.mark.parametrize(
+    ("word", "customer"),
+    [("203.0.113.9:51206", "203.0.113.9"), ("[2001:db8::1]:51206", "2001:db8::1")],
+)
+def test_the_port_that_a_request_came_from_is_no_part_of_the_customer(word: str, customer: str) -> None:
+    line = COMBINED.replace("203.0.113.9 - bob", f"{word} - -").encode()
+    parsed = open_format(format_options(name_of(line))).parse(line, 0)
+    assert parsed.records["customer_id"].to_list() == [customer]
+
+
+def test_a_site_in_quotes_is_no_name_of_it() -> None:
+    assert claiming(f'"shop.example" {COMBINED} 0.5') == []
+
+
+def test_a_time_before_a_line_is_no_name_of_a_file() -> None:
+    assert ambiguity(f"2024-10-10T13:55:36.123456789Z {COMBINED}") == ""

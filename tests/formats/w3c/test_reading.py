@@ -419,3 +419,22 @@ def test_of_a_url_the_path_is_what_is_behind_the_host() -> None:
         "#Fields: date time c-ip cs-uri sc-status\n2024-01-13 00:34:23 a http://e.org:80/b?c 200\n"
     )
     assert parsed.records["path"].to_list() == ["/b"]
+
+
+HTTPERR = """\
+#Software: Microsoft HTTP API 2.0
+#Version: 1.0
+#Date: 2024-10-01 00:00:00
+#Fields: date time c-ip c-port s-ip s-port cs-version cs-method cs-uri streamid sc-status s-siteid s-reason s-queuename
+2024-10-01 00:00:01 203.0.113.9 51206 10.0.0.1 80 - - - - - - Timer_ConnectionIdle -
+2024-10-01 00:00:02 203.0.113.9 51206 10.0.0.1 80 HTTP/1.1 GET /cart?x=1 - 503 1 AppOffline DefaultAppPool
+2024-10-01 00:00:03 203.0.113.9 51206 10.0.0.1 80 HTTP/1.1 GET / - - 1 Connection_Abandoned_By_ReqQueue DefaultAppPool
+2024-10-01 00:00:04 203.0.113.9 51206 10.0.0.1 80 HTTP/1.1 - - - 400 - Hostname -
+"""  # noqa: E501  # as http.sys writes it
+
+
+@pytest.mark.parametrize("name", ["iis", "w3c"])
+def test_connections_that_http_sys_closed_are_no_requests(name: str) -> None:
+    parsed = parse(HTTPERR, name)
+    assert parsed.records.select("path", "status_code").rows() == [("/cart", 503), ("/", 0), ("-", 400)]
+    assert (parsed.rejects.height, parsed.blanks) == (0, 5)

@@ -9,12 +9,13 @@ from typing import Final
 
 import polars as pl
 
+from tailmetrics.formats.customers import is_behind_file
 from tailmetrics.formats.fields import MISSING, PROBLEM
 from tailmetrics.formats.kinds import Kind, never_claims
 from tailmetrics.formats.reasons import found_instead
 from tailmetrics.formats.rules import Rules
 from tailmetrics.formats.templates.columns import or_else
-from tailmetrics.formats.text import TextFormat
+from tailmetrics.formats.text import TextFormat, uncoloured, uncoloured_line
 from tailmetrics.formats.timestamps import Parse, TimestampReader
 from tailmetrics.settings import FormatOptions
 
@@ -63,6 +64,7 @@ class ServerLog:
     path_otherwise: str = "request"  # the group that is the path of what is no HTTP request
     unescaped: Callable[[pl.Series], pl.Series] | None = None
     status_names: Mapping[str, str] = field(default_factory=dict)
+    unit_names: Mapping[str, str] = field(default_factory=dict)  # of durations, where no other log has them
     refused: tuple[tuple[pl.Expr, str], ...] = ()
     times: tuple[Parse, str] | None = None  # how its times are read, and how that is called
 
@@ -85,7 +87,12 @@ class ServerLog:
         )
 
     def _claims(self, line: str) -> bool:
-        return len(line) <= _LONGEST_CLAIMED and re.match(rf"\A{self.pattern}\Z", line) is not None
+        if len(line) > _LONGEST_CLAIMED or not (match := self._matched(line)):
+            return False
+        return not is_behind_file(match.groupdict().get("address") or "")
+
+    def _matched(self, line: str) -> re.Match[str] | None:
+        return re.match(rf"\A{self.pattern}\Z", uncoloured_line(line))
 
     def _open(self, options: FormatOptions) -> TextFormat:
         reader = None
@@ -103,13 +110,14 @@ class _Extract:
         self._whole_unit = duration_unit or log.unit_of_whole_numbers
 
     def __call__(self, text: pl.Series) -> pl.DataFrame:
-        log = self._log
+        log, text = self._log, uncoloured(text)
         found = text.str.extract_groups(log.whole_line).struct.unnest().with_columns(line=text)
         found = found.with_columns(_target(found, log.path_otherwise))
         found = found.with_columns(_without_host(found))
         duration = _duration([name for name in found.columns if name.startswith("duration")])
         raw = found.with_columns(
-            pl.col("status_code").replace(log.status_names), duration=duration
+            pl.col("status_code").replace(log.status_names),
+            duration=duration.str.replace_many(log.unit_names),
         ).with_columns(self._unit(), self._problem())
         if log.unescaped:
             texts = [name for name in ("path", "user") if name in raw.columns]

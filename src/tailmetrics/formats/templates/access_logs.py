@@ -9,15 +9,17 @@ from typing import Final
 from tailmetrics.errors import FormatError
 from tailmetrics.formats import regex
 from tailmetrics.formats.base import LineFormat
+from tailmetrics.formats.customers import EXPECTED_ADDRESS, is_behind_file
 from tailmetrics.formats.kinds import Kind, never_claims
-from tailmetrics.formats.nginx import TIME_NAMES, nginx_format
+from tailmetrics.formats.nginx import FIRST_BYTE, TIME_NAMES, nginx_format
 from tailmetrics.formats.rules import Rules
 from tailmetrics.formats.templates.apache_directives import from_apache
 from tailmetrics.formats.templates.columns import CUSTOMER
 from tailmetrics.formats.templates.format import template_format
 from tailmetrics.formats.templates.nginx_variables import from_nginx
+from tailmetrics.formats.templates.suggest import suggested_template
 from tailmetrics.formats.templates.template import QUOTED_TEXT
-from tailmetrics.formats.text import TextFormat
+from tailmetrics.formats.text import TextFormat, uncoloured_line
 from tailmetrics.settings import FormatOptions
 
 _SITE_CUSTOMER: Final = ("host", "address")
@@ -31,8 +33,8 @@ _SITE = (
     rf"(?P<host>\[[^] ,]+\]|[^ :,\[][^ :,]*):(?P<port>\d+) (?P<address>[^ ,-][^ ,]*) (?P<ident>[^ ]+) {_USER}"
 )
 _REQUEST = (
-    rf' \[(?P<timestamp>\d{{1,2}}/[^\]]*)\] "(?P<request>{QUOTED_TEXT})" (?P<status_code>[^ "]+) '
-    r'(?P<bytes>[^ "]+)'
+    rf' \[(?P<timestamp>(?:\d{{1,2}}/|\d{{4}}-)[^\]]*)\] "(?P<request>{QUOTED_TEXT})" '
+    r'(?P<status_code>[^ "]+) (?P<bytes>[^ "]+)'
 )
 _AGENT = rf' "(?P<referer>{QUOTED_TEXT})" "(?P<agent>{QUOTED_TEXT})"'
 _COMMON = rf"\A{_CLIENT}{_REQUEST}(?: (?P<duration>\d+\.\d{{3,}}))?\Z"
@@ -41,7 +43,8 @@ _TRAILER = rf'(?P<duration>(?: (?:[^ "]+: )?(?:[^ "\[]*{_QUOTED}|[^ "\[]+))*)'
 _VHOST_COMBINED = rf"\A{_SITE}{_REQUEST}(?:{_AGENT}{_TRAILER})?\Z"
 # Without a port a name with dots, and an address of numbers behind it, tell the site from other words.
 _NO_PORT = (
-    r"(?P<host>[^ :,]*\.[^ :,]*[A-Za-z][^ :,]*) (?P<address>[0-9A-Fa-f]*[.:][0-9A-Fa-f.:]*) (?P<ident>[^ ]+) "
+    r'(?P<host>[^ :,"]*\.[^ :,"]*[A-Za-z][^ :,"]*) (?P<address>[0-9A-Fa-f]*[.:][0-9A-Fa-f.:]*) '
+    r"(?P<ident>[^ ]+) "
 )
 _VHOST_WITHOUT_PORT = re.compile(rf"\A{_NO_PORT}{_USER}{_REQUEST}(?:{_AGENT}{_TRAILER})?\Z")
 _NGINX = rf"\A{_CLIENT}{_REQUEST}{_AGENT}{_TRAILER}\Z"
@@ -58,22 +61,28 @@ _NUMBERED = tuple(
         ("vhost_combined", f"{_NO_PORT}{_USER}"),
     )
 )
+_FIRST_BYTE = re.compile(FIRST_BYTE.replace(r"\z", r"\Z"))
 _OF_TRAEFIK = re.compile(rf" \d+ {_QUOTED} {_QUOTED} \d+ms\Z")
 _WORDS = re.compile(rf' ((?:[^ "]+: )?[^ "]*{_QUOTED}|[^ "]+)')
 _AMOUNT = r"(?:(?:\d+\.\d*|\.\d+)(?:[mnuµμ]?s)?|\d+[mnuµμ]?s)"
 _TIME = re.compile(rf'(?:(?:{TIME_NAMES})=)?"?{_AMOUNT}"?\Z|(?:{TIME_NAMES})="?-"?\Z|(?:rt|request_time)=')
 _OTHER_TIME = re.compile(rf'[^ "]*[=:] ?"{_AMOUNT}"\Z')
+_TIME_OF_DAY = re.compile(r"T\d\d:\d\d:\d\d")
 _SHOWN_CHARACTERS = 40
 
 
 def ambiguity(line: str) -> str:
     """Why a line that is nearly of these formats is of none of them; empty when it is not."""
+    if _is_behind_file(line):
+        return f"found {line[:_SHOWN_CHARACTERS]!r}, expected {EXPECTED_ADDRESS}"
     name, numbers = _numbers(line)
     found = f"found {line[-_SHOWN_CHARACTERS:]!r}, "
     if len(numbers) > 1:
+        template = suggested_template(line)
+        likely = f"{template} if they are seconds and microseconds, else " if "%T" in template else ""
         return (
             f"{found}several whole numbers behind the {name} format, of which nobody can tell what they are: "
-            "LOG_FORMAT='apache:…' with the server's own LogFormat, as '… %I %O' or '… %T %D'"
+            f"{likely}LOG_FORMAT='apache:…' with the server's own LogFormat, as '… %I %O' or '… %T %D'"
         )
     if numbers:
         return (
@@ -81,6 +90,15 @@ def ambiguity(line: str) -> str:
             f"Jetty's in ms: LOG_FORMAT={name} with LOG_DURATION_UNIT=us, s or ms, or LOG_FORMAT='apache:…%D'"
         )
     return ""
+
+
+def _is_behind_file(line: str) -> bool:
+    """Whether a line is of these formats but for what grep wrote before it."""
+    first = line.partition(" ")[0]
+    if _TIME_OF_DAY.search(first):
+        return False
+    colons = [match.end() for match in re.finditer(":", first)]
+    return any(kind.claims(line[end:]) for end in colons for kind in KINDS)
 
 
 def numbered_format(line: str) -> str:
@@ -115,17 +133,24 @@ def template_kind(name: str) -> Kind | None:
 
 def _claims(pattern: str) -> Callable[[str], bool]:
     compiled = re.compile(pattern)
-    return lambda line: compiled.match(line) is not None
+    return lambda line: _is_asked_for(compiled.match(uncoloured_line(line)))
+
+
+def _is_asked_for(match: re.Match[str] | None) -> bool:
+    """Whether a line matches, and has an address that grep put nothing before."""
+    return match is not None and not is_behind_file(match["address"])
 
 
 def _claims_nginx(line: str) -> bool:
     """Behind the combined format are texts in quotes or a time that is told as such, or both."""
+    line = uncoloured_line(line)
     if match := _TRAILED.match(line):
-        return bool(match["duration"]) and _is_told(match["duration"])
-    return _FORWARDED_FIRST.match(line) is not None
+        return bool(match["duration"]) and _is_told(match["duration"]) and _is_asked_for(match)
+    return _is_asked_for(_FORWARDED_FIRST.match(line))
 
 
 def _claims_vhost(line: str) -> bool:
+    line = uncoloured_line(line)
     match = _WITH_PORT.match(line)
     if match is None and not _OF_CLIENT.match(line):
         match = _VHOST_WITHOUT_PORT.match(line)
@@ -135,7 +160,7 @@ def _claims_vhost(line: str) -> bool:
 def _is_told(trailer: str) -> bool:
     """Whether what is behind the agent tells which of its words is a time, or that none is."""
     words = _WORDS.findall(trailer)
-    if _OF_TRAEFIK.match(trailer):
+    if _OF_TRAEFIK.match(trailer) or _FIRST_BYTE.search(trailer):
         return False
     if any(map(_TIME.match, words)):
         return True

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from tailmetrics.formats.customers import may_be_odd
 from tailmetrics.formats.digits import WORD, Doubles, Words, decimals, last_bytes, pairs, until_any, words_at
 from tailmetrics.formats.fields import MAX_STATUS, MIN_STATUS
 from tailmetrics.formats.lines import Bools, Integers
@@ -36,6 +37,7 @@ class CleanRecords:
         self._rules = rules
         self._max_line_bytes = max_line_bytes
         self._customers = [field for name in rules.customer for field in template.find(name)]
+        self._has_addresses = any(field.role is Role.ADDRESS for field in self._customers)
         self._agent = template.first(Role.AGENT) if rules.paths.needs_agent else None
         timestamp, status = template.first(Role.TIMESTAMP), template.first(Role.STATUS)
         path = template.first(*PATHS)
@@ -83,6 +85,11 @@ class CleanRecords:
         if self._agent:
             agent = _only(spans.fields[self._agent.name], proven)
             records = records.with_columns(each_text(data, agent).alias(AGENT))
+        odd = may_be_odd(customer_id) if self._has_addresses else None
+        if odd is not None:
+            clean = clean.copy()
+            clean[clean] = ~odd.to_numpy()
+            records = records.filter(~odd)
         return records, clean
 
     def _times(self, spans: Spans) -> pl.Series:
@@ -140,7 +147,7 @@ class CleanRecords:
             proven &= (ends - begins <= WORD) | ~decimals(words, np.full_like(ends, WORD))[1]
             fits &= _have_dot(words, ends - begins)
             if not field.unit:
-                fits &= ~_have_two_decimals(spans, ends)
+                fits &= ~_have_decimals(spans, ends, 2)
         else:
             proven &= fits
             if not field.unit:
@@ -148,7 +155,9 @@ class CleanRecords:
                 proven[whole] &= _have_dot(words[whole], (ends - begins)[whole])
         if self._behind is not None:
             proven &= _is_no_more(spans, spans.fields[self._behind.name], values)
-            proven &= (values < 1) | ~_have_two_decimals(spans, ends)
+            proven &= (values < 1) | ~_have_decimals(spans, ends, 2)
+            if not field.unit:  # else they may be no times
+                proven &= ~np.any([_have_decimals(spans, ends, count) for count in (4, 5, 6)], axis=0)
         scale = PER_SECOND[self._rules.unit]
         scaled: Doubles = values if scale == 1 else values / scale
         duration = pl.Series(scaled)
@@ -187,9 +196,9 @@ def _numbers(spans: Spans, place: Place) -> tuple[Words, Doubles, Bools]:
     return words, *decimals(words, ends - begins)
 
 
-def _have_two_decimals(spans: Spans, ends: Integers) -> Bools:
-    has_two: Bools = spans.array[np.maximum(ends - 3, 0)] == _DOT
-    return has_two
+def _have_decimals(spans: Spans, ends: Integers, count: int) -> Bools:
+    have: Bools = spans.array[np.maximum(ends - 1 - count, 0)] == _DOT
+    return have
 
 
 def _have_dot(words: Words, lengths: Integers) -> Bools:

@@ -191,9 +191,12 @@ class _Walk:
             self._go_to(self._until(space + stop) + 1)
             self.fits &= self.array[self.at - 1] == _SPACE
         stops = stop if field.kind is Kind.TEXT else space + (stop or _LINE_ENDS)
-        if field.kind in {Kind.LIST, Kind.NAME} or field.role is Role.ADDRESS:
+        is_site = field.role is Role.HOST and stop == b":"
+        if field.kind in {Kind.LIST, Kind.NAME} or field.role is Role.ADDRESS or is_site:
             stops += b","
-        if field.role is Role.HOST and stop == b":":  # else an address in brackets ends at its first colon
+        if field.kind is Kind.NAME and not is_site:
+            stops += b":"
+        if is_site:  # else an address in brackets ends at its first colon
             self.fits &= self.array[self.at] != _BRACKET
         ends = self._until(stops)
         self.fits &= ends > self.at  # then a stop was found

@@ -26,7 +26,7 @@ class Kind(Enum):
     """What the text of a field may be; each ends where what follows it in the template begins."""
 
     WORD = "word"  # no space, nor the character with which the next literal begins
-    NAME = "name"  # a word without comma
+    NAME = "name"  # a word without comma and colon
     LIST = "list"  # words without comma, with ", " or " : " between them
     TEXT = "text"  # anything, as little as will do
     QUOTED = "quoted"  # between quotes, with a backslash before those that are part of it
@@ -172,7 +172,9 @@ def _pattern(template: Template, index: int) -> str:
     escaped = re.escape(stop) if stop != " " else ""
     if part.role is Role.HOST and stop == ":":
         return r"(?:\[[^] ,]*\]|[^ ,:\[][^ ,:]*|)"  # an address of IPv6 has colons itself, in brackets
-    if part.kind is Kind.NAME or (part.kind is Kind.WORD and part.role is Role.ADDRESS):
+    if part.kind is Kind.NAME:
+        return f"[^ ,:{escaped}]*"
+    if part.kind is Kind.WORD and part.role is Role.ADDRESS:
         # An address with a comma is the first of several.
         return f"[^ ,{escaped}]*"
     if part.kind is Kind.WORD:

@@ -13,6 +13,7 @@ import polars as pl
 from tailmetrics.formats.fields import MISSING, PROBLEM
 from tailmetrics.formats.lines import Integers
 from tailmetrics.formats.paths import AGENT, asked_for
+from tailmetrics.formats.text import PASSED_OVER
 from tailmetrics.formats.w3c.sections import Dialect, Section
 
 # Columns that say the same, in order of preference.
@@ -58,9 +59,17 @@ class Columns:
             "status_code": self._cell("sc-status"),
             "duration": pl.when(~duration.is_in(MISSING)).then(duration),
             PROBLEM: problem,
+            PASSED_OVER: self._is_connection(),
         }
         fields = table.select(**found).with_columns(**{name: self._unescaped(name) for name in names})
         return fields.with_columns(asked_for(fields["path"]))
+
+    def _is_connection(self) -> pl.Expr:
+        """Whether a line tells why http.sys closed a connection on which nothing was asked for."""
+        if not self._has("s-reason"):
+            return pl.lit(value=False)
+        asked = [self._cell(name) for name in ("cs-method", "cs-uri", "sc-status")]
+        return pl.all_horizontal(self._cell("s-reason").is_not_null(), *(cell == "-" for cell in asked))
 
     def _timestamp(self) -> pl.Expr:
         dates = self._of_line([section.date or None for section in self._sections], pl.String())
