@@ -288,3 +288,18 @@ def test_a_damaged_line_of_a_wrapper_decides_nothing() -> None:
     with pytest.raises(UndecidedFormat, match=r"inside of docker, .*LOG_FORMAT=docker:FORMAT$"):
         name_of(line)
     assert name_of(line, line.replace("\x01", f"{inside}\\n")) == "docker"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "10/10/2024 13:55 GET /v?token=SECRET 200",
+        '{"uri": "/v?token=\\"SECRET", "status": 200}',
+        '203.0.113.9 - - [10/Oct/2024:13:55:36 +0000] "GET /v?token=SECRET HTTP/1.1" 200 612 123',
+        'ts=2024-10-01T00:00:01Z user=a path="/v?token=SECRET" status=200 duration=12',
+    ],
+)
+def test_why_a_log_is_undecided_shows_no_query(line: str) -> None:
+    with pytest.raises(UndecidedFormat) as error:
+        name_of(line)
+    assert "SECRET" not in str(error.value)

@@ -57,12 +57,9 @@ def without_ports(address: pl.Series) -> pl.Series:
     return address.str.replace(_ADDRESS_AND_PORT, "${1}${2}")
 
 
-def may_be_odd(customer: pl.Series) -> pl.Series | None:
-    """Which customers may be addresses with a port, or with what grep writes before a line; None: none is."""
-    if not customer.str.contains(":", literal=True).any():
-        return None
-    odd = customer.str.contains(f"{_BEHIND_FILE}|{_ADDRESS_AND_PORT}")
-    return odd if odd.any() else None
+def are_odd(customer: pl.Series) -> pl.Series:
+    """Which customers are addresses with a port, or with what grep writes before a line."""
+    return customer.str.contains(f"{_BEHIND_FILE}|{_ADDRESS_AND_PORT}")
 
 
 def is_behind_file(address: str) -> bool:

@@ -38,6 +38,7 @@ _DEEPEST = 3  # of which it is told how they can be read
 _MOST_WORDS = 8  # in front of a line that is of a format without them
 _WORD = re.compile(r"[^ \t]+[ \t]+")
 _ADDRESS = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+|[0-9a-f]+::|(?:[0-9a-f]+:){4}")
+_QUERY = re.compile(r'\?(?:\\.|[^\s"\\])+')  # everybody may see what is told, and they may hold secrets
 _ADVICE = "name it with LOG_FORMAT, or as FORMAT=PATH in LOG_FILE_PATH"
 _GROUP = re.compile(r"\(\?P<(\w+)>")
 
@@ -173,7 +174,7 @@ def _claimed(line: str, claims: Mapping[str, Claims]) -> tuple[list[str], int]:
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """What is told of a line that decides nothing: `text` is that inside of the wrappers."""
+    """What is told of a line that decides nothing: `text` is that inside of the wrappers, without queries."""
 
     wrappers: tuple[str, ...]
     text: str
@@ -189,7 +190,7 @@ class _Told:
             if name == PREFIXED.name and not (inner.is_ready or wrapper_of(inner.text)):
                 break  # whatever begins with a time
             outer, told = told.text, inner
-        return told
+        return replace(told, text=_QUERY.sub("?…", told.text))
 
     @property
     def ambiguity(self) -> str:

@@ -48,16 +48,24 @@ def words_at(text: bytes, positions: Integers, kind: npt.DTypeLike) -> Words:
     return rows[positions].view(layout)
 
 
-def until_any(words: Words, stops: bytes) -> Integers:
-    """How many bytes of each word, which has eight, are below the first of the stops; eight without one."""
+def marks_of(words: Words, stops: bytes) -> Words:
+    """Words whose lowest bit is in the byte of the first stop in each word; 0 without one.
+
+    Above it bytes may be marked that are none.
+    """
     found = np.zeros((), dtype=np.uint64)
     for stop in stops:
         others = words ^ np.uint64(stop * _ONES)
-        # The lowest bit that is found is that of a stop; above it others may be found.
         of_stop = others - _EVERY_BYTE
         of_stop &= np.invert(others, out=others)
         found = found | of_stop if found.ndim else of_stop
     found &= _TOP_BITS
+    return found
+
+
+def until_any(words: Words, stops: bytes) -> Integers:
+    """How many bytes of each word, which has eight, are below the first of the stops; eight without one."""
+    found = marks_of(words, stops)
     below = found - _ONE
     below &= np.invert(found, out=found)
     counts: Bytes = np.bitwise_count(below)
