@@ -289,6 +289,13 @@ def test_load_reads_standard_input_to_its_end(run: Run, packed) -> None:
     assert list(Path("data").glob(".load*")) == []
 
 
+@pytest.mark.parametrize("command", ["load", "report"])
+def test_standard_input_that_is_damaged_is_called_so(run: Run, command: str) -> None:
+    result = run(command, "-", input=gzip.compress(LOG.read_bytes())[:-8])
+    assert result.exit_code == 66
+    assert f"tailmetrics {command}: stdin: not a whole gzip file" in result.stderr
+
+
 @pytest.mark.parametrize("is_named", [False, True], ids=["the service", "its store"])
 def test_load_of_standard_input_through_the_service_is_known_by_its_content(
     run: Run, service: Service, monkeypatch: pytest.MonkeyPatch, is_named: bool

@@ -59,11 +59,11 @@ class PlainFile:
 class CompressedFile:
     """A compressed file that is complete. Reading goes forward fast and starts again when asked to go back.
 
-    Raises LoadError when the file is damaged, or not written to its end yet.
+    `name` is what it is called. Raises LoadError when the file is damaged, or not written to its end yet.
     """
 
-    def __init__(self, path: str, kind: Compression) -> None:
-        self._path = path
+    def __init__(self, path: str, kind: Compression, name: str = "") -> None:
+        self._name = name or path
         status = os.stat(path)  # noqa: PTH116
         self.key: Key = (status.st_dev, status.st_ino)
         self._stream = Decompressed(Path(path).open("rb"), kind)  # noqa: SIM115  # while it is followed
@@ -83,7 +83,7 @@ class CompressedFile:
             self._stream.seek(offset)
             return self._stream.read(length)
         except LoadError as error:
-            raise LoadError(f"{self._path}: {error}") from error
+            raise LoadError(f"{self._name}: {error}") from error
 
     def stamp(self) -> tuple[int, int]:
         return self.size(), self._modified_ns
@@ -113,7 +113,7 @@ def open_finished(path: str, name: str = "") -> LogFile:
 
 
 def _open(path: str, kind: Compression | None, name: str) -> LogFile:
-    file = PlainFile(path) if kind is None else CompressedFile(path, kind)
+    file = PlainFile(path) if kind is None else CompressedFile(path, kind, name)
     with contextlib.ExitStack() as closing:
         closing.callback(file.close)
         beginning = file.read(0, HEAD_BYTES)
