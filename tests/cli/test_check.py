@@ -201,6 +201,16 @@ def test_check_tells_of_durations_that_a_named_format_does_not_read(run: Run) ->
     assert texts(result)["note lines"] == [f"a.log: no duration is read; LOG_JSON_FIELDS={fields} reads them"]
 
 
+def test_check_tells_of_a_field_that_tells_no_customer(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOG_CUSTOMER", "tenant,customer_id")
+    Path("a.log").write_text(
+        '{"timestamp":1727740801,"customer_id":"a","path":"/","status_code":200,"duration":1}\n'
+    )
+    result = run("check", "--json", "--log-file-path", "a.log", "--log-format", "json")
+    said = "a.log: no first line tells a customer by tenant of LOG_CUSTOMER"
+    assert texts(result)["note lines"] == [said]
+
+
 def test_check_refuses_a_log_whose_format_cannot_be_told(run: Run) -> None:
     Path("a.log").write_text("nothing that is known\n")
     result = run("check", "--json", "--log-file-path", "a.log")

@@ -176,6 +176,12 @@ def test_who_has_no_customer_is_told_what_to_set(run: Run) -> None:
     assert any(setting.startswith("LOG_CUSTOMER=FIELD") for setting in found["settings"])
 
 
+def test_a_field_that_tells_no_customer_is_told_of(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOG_CUSTOMER", "usr,address")
+    found = only(run("detect", "-", "--json", input=NGINX))
+    assert found["settings"][-1].startswith("LOG_CUSTOMER without usr, or as the log names it: none")
+
+
 def test_text_in_utf_16_is_refused(run: Run) -> None:
     result = run("detect", "-", input=NGINX.encode("utf-16"))
     assert (result.exit_code, "found text in UTF-16, and not UTF-8, expected" in result.stderr) == (66, True)

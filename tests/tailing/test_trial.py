@@ -73,3 +73,33 @@ def test_half_of_the_durations_above_an_hour_are_improbable(
 def test_a_log_of_no_known_format_is_undecided() -> None:
     with pytest.raises(UndecidedFormat, match="found 'junk'"):
         trial_of(b"junk\n")
+
+
+NGINX = b'203.0.113.9 - - [10/Oct/2024:13:55:36 +0000] "GET /a HTTP/1.1" 200 5 "-" "curl" 0.1\n'
+
+
+@pytest.mark.parametrize(
+    ("customer", "silent"),
+    [
+        ("usr,address", ("usr",)),
+        ("user,address", ("user",)),
+        ("address,user", ("user",)),
+        ("/{customer}/b,address", ("/{customer}/b",)),
+        ("kafka:key,address", ()),
+        ("address", ()),
+        ("usr", ()),
+        ("", ()),
+    ],
+    ids=[
+        "misspelt",
+        "nobody-logged-in",
+        "a-later-one",
+        "part-of-a-path",
+        "told-by-a-message",
+        "one",
+        "none-at-all",
+        "default",
+    ],
+)
+def test_fields_that_tell_no_customer_are_known(customer: str, silent: tuple[str, ...]) -> None:
+    assert trial_of(NGINX * 2, log_customer=customer).silent_customers == silent

@@ -193,6 +193,9 @@ def _first_lines_of(file: FoundFile) -> Iterator[Finding]:
         yield Finding("note", "lines", text)
     if lost := trial.settings_of_durations:
         yield Finding("note", "lines", f"{file.path}: no duration is read; {' with '.join(lost)} reads them")
+    if silent := trial.silent_customers:
+        text = f"{file.path}: no first line tells a customer by {', '.join(silent)} of LOG_CUSTOMER"
+        yield Finding("note", "lines", text)
 
 
 def _finding_of(trial: Trial, file: FoundFile) -> Finding:

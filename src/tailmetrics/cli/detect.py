@@ -181,6 +181,11 @@ def _read(file: str, trial: Trial, decided_by: str, *, is_found: bool) -> Detect
         hints.append(f"{' with '.join(lost)}, as no duration is read")
     if trial.is_mostly_rejects and (likely := trial.likely_name):
         hints.append(f"LOG_FORMAT={likely}, as the lines are of that format")
+    if silent := trial.silent_customers:
+        hints.append(
+            f"LOG_CUSTOMER without {', '.join(silent)}, or as the log names it: none of these lines tells "
+            "a customer by that"
+        )
     nobody = int(parsed.rejects["reason"].str.starts_with(_NOBODY).sum())
     if nobody > parsed.records.height:
         hints.append(f"LOG_CUSTOMER=FIELD, one that the lines have: they have no {', '.join(customer)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from tailmetrics.formats import open_format
+from tailmetrics.formats.customers import is_told
 from tailmetrics.formats.detection import HEAD_BYTES, decided, of_whole, suggestions
 from tailmetrics.formats.framing import framing_of
 from tailmetrics.formats.json import kinds as json_kinds
@@ -19,6 +20,8 @@ class Trial:
     """What the lines of `head`, the beginning of a log, are in a format."""
 
     log_format: FormatOptions
+    path: str
+    written_ns: int
     head: bytes
     parsed: ParsedLines
 
@@ -42,10 +45,22 @@ class Trial:
         return suggestions([line]) if is_lost else ()
 
     @property
+    def silent_customers(self) -> tuple[str, ...]:
+        """Fields of LOG_CUSTOMER that say of no line who the customer is, while others do."""
+        names = self.log_format.customer if self.parsed.records.height else ()
+        return tuple(name for name in names if not is_told(name) and not self._tells(name))
+
+    @property
     def likely_name(self) -> str | None:
         """Another format that the lines have, None when they do not tell."""
         found = of_whole(self.head, replace(self.log_format, name=AUTO)).name
         return None if found in {AUTO, self.log_format.name} else found
+
+    def _tells(self, customer: str) -> bool:
+        read = open_format(replace(self.log_format, customer=(customer,))).of_source(
+            self.path, self.written_ns
+        )
+        return not read.parse(self.head, 0).records.is_empty()
 
     def line_number(self, offset: int) -> int:
         """The number of the line that begins at a byte of the log; the first one is 1."""
@@ -68,4 +83,4 @@ def tried(
     if not whole:
         return None
     read = open_format(log_format).of_source(path, written_ns)
-    return Trial(log_format, head[:whole], read.parse(head[:whole], 0))
+    return Trial(log_format, path, written_ns, head[:whole], read.parse(head[:whole], 0))
