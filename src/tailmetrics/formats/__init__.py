@@ -88,9 +88,9 @@ def open_entry(entry: LogPath) -> LineFormat:
 
 
 def kind_of(name: str) -> Kind | None:
-    """The kind that a name is about: of what is wrapped, and of a format string its server's."""
+    """The kind that a name is about: of what is wrapped that of what is inside."""
     inner = inner_format(name)
-    return KINDS.get(inner) or KINDS.get(inner.partition(":")[0])
+    return KINDS.get(inner) or access_logs.template_kind(inner)
 
 
 def _nothing(text: pl.Series) -> pl.DataFrame:

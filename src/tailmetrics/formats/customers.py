@@ -13,7 +13,7 @@ from tailmetrics.formats.reasons import found_instead
 
 # What fields begin with that no line has, but what carried it: a message of Kafka, or an envelope.
 _OF_CARRIERS = ("kafka:", "envelope:")
-_FORWARDED = re.compile(r"x[_-]forwarded[_-]for(?:\}i)?\Z", re.IGNORECASE)  # as servers name the header
+_FORWARDED = re.compile(r"x[_-]forwarded[_-]for(?:\}i|\))?\Z", re.IGNORECASE)  # as servers name the header
 _FIRST_OF_LIST = r"\A([^,]*)"
 _HOST_AND_PORT = r"\A([^:\[]+|\[[^\]]*\]):[0-9]+\z"
 # What grep writes before a line: the name of its file, its number, or both. An address of IPv6 has no more

@@ -44,7 +44,7 @@ class LogSettings(BaseSettings):
     log_format: Annotated[str, AfterValidator(canonical_format)] = Field(
         default=AUTO,
         description="Format of the lines: auto finds it by the first ones; a name of docs/formats.md, or a "
-        "server's own format string behind `nginx:` or `apache:`.",
+        "server's own format string behind `nginx:`, `apache:`, `envoy:` or `haproxy:`.",
     )
     log_timezone: TimeZone = Field(
         default="UTC", description="Time zone (IANA name) of timestamps that have none."

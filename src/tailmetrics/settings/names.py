@@ -47,7 +47,7 @@ FORMAT_NAMES: Final = (
 # What a line may be wrapped in; behind a colon the format of what is inside may follow.
 WRAPPER_NAMES: Final = ("docker", "cri", "syslog", "journald", "envelope", "prefixed")
 # Whose own format strings may follow, behind a colon.
-TEMPLATE_NAMES: Final = ("nginx", "apache")
+TEMPLATE_NAMES: Final = ("nginx", "apache", "envoy", "haproxy")
 _ALIASES: Final = {"apache": "combined", "opentelemetry": "otel", "traefik-common": "traefik"}
 EXPECTED_FORMAT: Final = (
     f"{AUTO}, one of {', '.join(FORMAT_NAMES)}, one of them behind {', '.join(WRAPPER_NAMES)} and a colon, "

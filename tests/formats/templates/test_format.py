@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from unittest import mock
 
 import pytest
@@ -31,6 +32,15 @@ FORMATS = {
     },
     **{name: nginx_format(format_options("nginx", **LIMITED, **given)) for name, given in SETTINGS.items()},
     "vhost": nginx_format(format_options("vhost_combined", **LIMITED), ("host", "address")),
+    **{
+        f"{name} by site": template_format(
+            TEMPLATES[name], format_options(name, **LIMITED, log_exclude="bots"), ("host", "address")
+        )
+        for name in ("envoy", "istio", "haproxy in words")
+    },
+    "haproxy by headers": template_format(
+        TEMPLATES["haproxy"], format_options("haproxy", **LIMITED, log_customer="hr,hs,address")
+    ),
 }
 
 
@@ -42,7 +52,11 @@ def assert_read_as_by_the_rules(read: TemplateFormat, log: bytes) -> None:
 
 
 def check_some_lines(name: str, data: st.DataObject, few_lines: int) -> None:
-    names = list(TEMPLATES)[:4] + list(TEMPLATES)[-3:-1] if name.startswith("nginx") else [name]
+    names = (
+        list(TEMPLATES)[:4] + list(TEMPLATES)[-3:-1]
+        if name.startswith("nginx")
+        else [re.sub(" by .*", "", name)]
+    )
     names = [*names, "vhost"] if name == "nginx" else names
     line = st.sampled_from(names).flatmap(lambda each: lines_of(TEMPLATES[each]))
     log = "\n".join(data.draw(st.lists(line, min_size=1, max_size=8))).encode()

@@ -15,14 +15,23 @@ from tailmetrics.formats.nginx import FIRST_BYTE, TIME_NAMES, nginx_format
 from tailmetrics.formats.rules import Rules
 from tailmetrics.formats.templates.apache_directives import from_apache
 from tailmetrics.formats.templates.columns import CUSTOMER
+from tailmetrics.formats.templates.envoy_operators import from_envoy
 from tailmetrics.formats.templates.format import template_format
+from tailmetrics.formats.templates.haproxy_variables import from_haproxy
 from tailmetrics.formats.templates.nginx_variables import from_nginx
 from tailmetrics.formats.templates.suggest import suggested_template
-from tailmetrics.formats.templates.template import QUOTED_TEXT
+from tailmetrics.formats.templates.template import QUOTED_TEXT, Role, Template
 from tailmetrics.formats.text import TextFormat, uncoloured_line
 from tailmetrics.settings import FormatOptions
 
 _SITE_CUSTOMER: Final = ("host", "address")
+# Whose own format strings are read, by what, and which fields tell the customer then.
+_SERVERS: Final[dict[str, tuple[Callable[[str], Template], tuple[str, ...]]]] = {
+    "nginx": (from_nginx, CUSTOMER),
+    "apache": (from_apache, CUSTOMER),
+    "envoy": (from_envoy, _SITE_CUSTOMER),
+    "haproxy": (from_haproxy, ("address",)),
+}
 _QUOTED = f'"{QUOTED_TEXT}"'
 # A user may have spaces only where it is sure where he begins.
 _USER = r"(?P<user>[^ ]+|(?<= - )[^ -][^\[]*?)"
@@ -117,18 +126,27 @@ def _numbers(line: str) -> tuple[str, list[str]]:
 def template_kind(name: str) -> Kind | None:
     """The kind that a server's own format string is, behind its name and a colon; None for other names."""
     server, _, text = name.partition(":")
-    read = {"nginx": from_nginx, "apache": from_apache}.get(server)
-    if not read or not text:
+    if server not in _SERVERS or not text:
         return None
+    read, customer = _SERVERS[server]
 
     def opened(options: FormatOptions) -> LineFormat:
         try:
-            return template_format(read(text), options)
+            return template_format(read(text), options, customer)
         except FormatError as error:
             raise FormatError(f"LOG_FORMAT: {error}") from None
 
     title = f"what {server} writes by a format string of your own"
-    return Kind(name, title, "", never_claims, opened, CUSTOMER)
+    return Kind(name, title, "", never_claims, opened, customer, _unit(read, text))
+
+
+def _unit(read: Callable[[str], Template], text: str) -> str | None:
+    """The unit of durations by a format string; None where it tells none, or is wrong."""
+    try:
+        duration = read(text).first(Role.DURATION)
+    except FormatError:
+        return None
+    return duration.unit if duration else None
 
 
 def _claims(pattern: str) -> Callable[[str], bool]:

@@ -47,6 +47,7 @@ class CleanRecords:
         self._rules = rules
         self._max_line_bytes = max_line_bytes
         self._customers = [field for name in rules.customer for field in template.find(name)]
+        self._has_connections = template.first(Role.PROTOCOL) is not None
         self._has_addresses = any(field.role is Role.ADDRESS for field in self._customers)
         self._agent = template.first(Role.AGENT) if rules.paths.needs_agent else None
         timestamp, status = template.first(Role.TIMESTAMP), template.first(Role.STATUS)
@@ -117,6 +118,8 @@ class CleanRecords:
         begins = ends = np.zeros(len(proven), dtype=np.int64)
         for field in reversed(self._customers):
             place = spans.fields[field.name]
+            if field.role is Role.HOST and field.kind is not Kind.NAME:
+                place = _without_port(spans, place, proven)
             is_there = ~_is_missing(spans, place)
             if field.has_addresses and field.kind is not Kind.LIST:
                 proven &= ~is_there | (_until(spans, place[0], b',"') == place[1])
@@ -130,6 +133,8 @@ class CleanRecords:
 
     def _target(self, spans: Spans, proven: Bools) -> Place:
         begins, ends = spans.fields[self._path.name]
+        if self._has_connections:
+            proven &= spans.array[begins] != _DASH
         if self._path.role is Role.REQUEST:
             proven &= ends - begins > len(_PROTOCOL)
             targets = _until(spans, begins, b" ") + 1
@@ -182,6 +187,19 @@ def _is_no_more(spans: Spans, place: Place, values: Doubles) -> Bools:
     _, others, fits = _numbers(spans, place)
     is_less: Bools = fits & (others <= values)
     return is_less | _is_missing(spans, place)
+
+
+def _without_port(spans: Spans, place: Place, proven: Bools) -> Place:
+    """Hosts without what is behind their first colon, where that is a number; other colons prove nothing."""
+    begins, ends = place
+    colons = _until(spans, begins, b': "\n')
+    has_colon = (colons < ends) & (spans.array[colons] == _COLON)
+    proven &= (colons > begins) | (begins == ends)
+    if not has_colon.any():
+        return place
+    words, _, fits = _numbers(spans, (colons + 1, ends))
+    proven &= ~has_colon | (fits & ~_have_dot(words, np.maximum(ends - colons - 1, 0)))
+    return begins, np.where(has_colon, colons, ends)
 
 
 def _behind_host(spans: Spans, begins: Integers, proven: Bools) -> Integers:

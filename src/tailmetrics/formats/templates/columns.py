@@ -9,9 +9,10 @@ from typing import Final
 import polars as pl
 
 from tailmetrics.errors import FormatError
-from tailmetrics.formats.customers import is_told, named_by
+from tailmetrics.formats.customers import is_told, named_by, without_port
 from tailmetrics.formats.fields import PROBLEM, RAW_SCHEMA
 from tailmetrics.formats.paths import asked_for
+from tailmetrics.formats.reasons import found_instead
 from tailmetrics.formats.rules import Rules
 from tailmetrics.formats.templates.template import Field, Kind, Role, Template
 from tailmetrics.formats.text import Extract
@@ -43,21 +44,34 @@ def extract_by(template: Template, rules: Rules) -> Extract:
             f"the request, the status and the customer ({', '.join(rules.customer)})"
         )
     fields = [timestamp, path, status, *(field for each in told.values() for field in each)]
+    asked = [template.first(role) for role in (Role.METHOD, Role.PROTOCOL)]
+    asked = asked if asked[-1] else []  # without a protocol nobody can tell a connection
+    fields += [field for field in asked if field]
     wanted = list(dict.fromkeys(field.name for field in (*fields, *([duration] if duration else []))))
 
     def extract(text: pl.Series) -> pl.DataFrame:
         found = template.extract(text, wanted)
         fits = found[timestamp.name].is_not_null()
         problems = [None if fit else template.failure(line) for fit, line in zip(fits, text, strict=True)]
-        raw = found.select(
+        is_request = [pl.col(field.name) != "-" for field in (path, *asked) if field]
+        no_request = found_instead("line", pl.lit(text), "an HTTP request, not a TCP connection")
+        raw = found.with_columns(
+            without_port(found[field.name]).alias(field.name)
+            for each in told.values()
+            for field in each
+            if field.role is Role.HOST
+        ).select(
             epoch_seconds(pl.col(timestamp.name), timestamp.unit).alias("timestamp"),
             target_of(found[path.name], path.role).alias("path"),
             pl.col(status.name).alias("status_code"),
             _duration(duration).alias("duration"),
-            pl.Series(PROBLEM, problems, pl.String()),
+            pl.coalesce(
+                pl.Series(PROBLEM, problems, pl.String()),
+                *([pl.when(~pl.any_horizontal(is_request)).then(no_request)] if asked else []),
+            ).alias(PROBLEM),
             *(_first_told(choices).alias(name) for name, choices in told.items() if choices),
         )
-        return all_unescaped(raw, told)
+        return all_unescaped(raw, told) if template.escapes else raw
 
     return extract
 
@@ -89,7 +103,10 @@ def or_else(found: pl.Series, text: pl.Series, find: Callable[[pl.Series], pl.Se
 def _duration(field: Field | None) -> pl.Expr:
     if field is None:
         return pl.lit(None, pl.String())
-    return pl.col(field.name) if field.kind is Kind.WORD else _sum(pl.col(field.name))
+    text = pl.col(field.name)
+    if field.kind is Kind.SIGNED:
+        return text.str.strip_prefix("+")
+    return text if field.kind is Kind.WORD else _sum(text)
 
 
 def _sum(text: pl.Expr) -> pl.Expr:

@@ -84,16 +84,18 @@ class TemplateFormat:
         return None
 
 
-def template_format(template: Template, options: FormatOptions) -> TemplateFormat:
+def template_format(
+    template: Template, options: FormatOptions, customer: tuple[str, ...] = CUSTOMER
+) -> TemplateFormat:
     """The format of one template, as a server's own words describe it.
 
-    The customer may be told by a field's name or role. Raises FormatError when the template lacks a field
-    that every record has, or has a time that tells no day.
+    `customer` are the fields that tell the customer by default; they are told by name or role. Raises
+    FormatError when the template lacks a field that every record has, or has a time that tells no day.
     """
     timestamp, duration = template.first(Role.TIMESTAMP), template.first(Role.DURATION)
     reader = None
     if timestamp and "%" in timestamp.unit:
         expected = f"a real time as {timestamp.unit}"
-        reader = TimestampReader(options.zone, by_strftime(timestamp.unit), expected)
-    rules = Rules(options, customer=CUSTOMER, unit=duration.unit if duration else None, reader=reader)
+        reader = TimestampReader(template.zone or options.zone, by_strftime(timestamp.unit), expected)
+    rules = Rules(options, customer=customer, unit=duration.unit if duration else None, reader=reader)
     return TemplateFormat(extract_by(template, rules), rules, [template], options.max_line_bytes)

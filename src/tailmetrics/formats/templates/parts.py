@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from tailmetrics.errors import FormatError
@@ -10,15 +10,17 @@ from tailmetrics.formats.customers import is_forwarded
 from tailmetrics.formats.templates.template import Field, Kind, Literal, Part, Role, Template
 
 # Of several fields with one of these roles that one counts whose unit is the finest.
-_UNITS = ("us", "ms", "s")
+_UNITS = ("ns", "us", "ms", "s")
 
 
-def template_of(parts: Sequence[Part], *, escapes: bool = True) -> Template:
-    """The template of these parts; `escapes` is whether a quote within quotes has a backslash before it.
+def template_of(parts: Sequence[Part], *, escapes: bool = True, zone: str = "") -> Template:
+    """The template of these parts, which are as the server writes them one after the other.
 
-    Raises FormatError when two fields stand together so that nobody can tell where the first one ends.
+    `escapes` is whether a quote within quotes has a backslash before it; `zone` is that of times which tell
+    none, empty for that of the settings. Raises FormatError when two fields stand together so that nobody can
+    tell where the first one ends.
     """
-    joined = _targets(_literals(parts))
+    joined = _targets(literals(parts))
     named: list[Part] = []
     seen: set[str] = set()
     for index, part in enumerate(joined):
@@ -26,7 +28,10 @@ def template_of(parts: Sequence[Part], *, escapes: bool = True) -> Template:
             named.append(part)
             continue
         following = joined[index + 1] if index + 1 < len(joined) else None
-        if isinstance(following, Field) and not (part.role is Role.HOST and _is_path(following)):
+        is_told_apart = part.kind is Kind.BRACES or (
+            part.role is Role.HOST and isinstance(following, Field) and _is_path(following)
+        )
+        if isinstance(following, Field) and not is_told_apart:
             raise FormatError(
                 f"found {part.name} and {following.name} with nothing between them, expected a character "
                 "that tells where the first one ends"
@@ -34,16 +39,49 @@ def template_of(parts: Sequence[Part], *, escapes: bool = True) -> Template:
         field = part
         if escapes and _is_quoted(joined, index):
             field = replace(part, kind=Kind.QUOTED)
-        elif isinstance(following, Field):
+        elif isinstance(following, Field) and part.kind is not Kind.BRACES:
             field = replace(part, kind=Kind.WORD)
         if field.name in seen:
             field = replace(field, name=f"{field.name} ({index})", role=None)
         seen.add(field.name)
         named.append(field)
-    return Template(tuple(_one_duration(named)))
+    return Template(tuple(_one_duration(named)), escapes, zone)
 
 
-def _literals(parts: Sequence[Part]) -> list[Part]:
+def without_quotes(
+    parts: Sequence[Part], may_have: Callable[[Field], bool], *, everywhere: bool = False
+) -> list[Part]:
+    """Texts that nothing is escaped in as plain ones, but for those that `may_have` quotes.
+
+    So what a client sends cannot pass for a field behind it. Those that are not in quotes are left as they
+    are, unless it is `everywhere`.
+    """
+    joined = literals(parts)
+    return [
+        replace(part, kind=Kind.TEXT if may_have(part) else Kind.PLAIN)
+        if isinstance(part, Field)
+        and (
+            (part.kind in (Kind.LIST, Kind.TEXT) and _is_quoted(joined, index))
+            or (part.kind is Kind.TEXT and everywhere)
+        )
+        else part
+        for index, part in enumerate(joined)
+    ]
+
+
+def best_of(parts: Sequence[Part], role: Role, names: Sequence[str]) -> list[Part]:
+    """Of the fields with a role only those keep it whose names begin with the first of these that any has."""
+    found = [part.name for part in parts if isinstance(part, Field) and part.role is role]
+    best = next((name for name in names if any(each.startswith(name) for each in found)), "")
+    return [
+        replace(part, role=None)
+        if isinstance(part, Field) and part.role is role and not part.name.startswith(best)
+        else part
+        for part in parts
+    ]
+
+
+def literals(parts: Sequence[Part]) -> list[Part]:
     """The same, with literals that follow each other as one, and without empty ones."""
     joined: list[Part] = []
     for part in parts:

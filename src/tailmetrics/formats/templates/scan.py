@@ -30,7 +30,8 @@ from tailmetrics.formats.templates.template import Field, Kind, Literal, Role, T
 
 _FIRST_PRINTABLE = 0x20
 _BACKSLASH = b"\\"
-_QUOTE, _SPACE, _COMMA, _BRACKET = (ord(character) for character in '" ,[')
+_QUOTE, _SPACE, _COMMA, _BRACKET, _COLON, _BRACE = (ord(character) for character in '" ,[:{')
+_BEHIND_PORT = b': ,|"[]/\t'  # a colon, and what is in no address
 _FEW_BYTES = 3  # which are sooner compared one by one
 _BLOCK_BYTES = 1 << 18  # looked at in one go: what is made of so many stays near
 _LINE_ENDS = b"\n\r"
@@ -122,6 +123,9 @@ def scan(template: Template, marks: Marks, wanted: frozenset[str], max_line_byte
             walk.literal(part.text.encode())
             continue
         begins = walk.at
+        if part.kind is Kind.BRACES:
+            fields[part.name] = walk.braces(part.unit.encode())
+            continue
         if part.kind is Kind.TIME:
             found = walk.time()
             times = found if part.role is Role.TIMESTAMP and times is None else times
@@ -173,6 +177,18 @@ class _Walk:
         self._go_to(self.at + TIME_BYTES)
         return times
 
+    def braces(self, behind: bytes) -> tuple[Integers, Integers]:
+        """Where what is in the braces begins and ends; where there are none, both are where they would be."""
+        is_there = self.array[self.at] == _BRACE
+        self.fits &= ~self._has(self.at, b'"{')
+        begins = self.at + is_there
+        ends = np.where(is_there, begins + self._to(begins, b"{}"), begins)
+        closing = b"}" + behind
+        self.fits &= ~is_there | self._has(ends, closing)
+        self._is_at_literal = False
+        self._go_to(np.where(is_there, ends + len(closing), self.at))
+        return begins, ends
+
     def field(self, field: Field, stop: bytes) -> None:
         if field.kind is Kind.QUOTED:
             self.fits &= self._marks[self._next_mark - 1] == self.at - 1
@@ -191,6 +207,8 @@ class _Walk:
             self._go_to(self._until(space + stop) + 1)
             self.fits &= self.array[self.at - 1] == _SPACE
         stops = stop if field.kind is Kind.TEXT else space + (stop or _LINE_ENDS)
+        if field.kind is Kind.PLAIN:
+            stops = stop if stop == b'"' else (stop or _LINE_ENDS) + b'"'
         is_site = field.role is Role.HOST and stop == b":"
         if field.kind in {Kind.LIST, Kind.NAME} or field.role is Role.ADDRESS or is_site:
             stops += b","
@@ -200,6 +218,10 @@ class _Walk:
             self.fits &= self.array[self.at] != _BRACKET
         ends = self._until(stops)
         self.fits &= ends > self.at  # then a stop was found
+        if field.role is Role.ADDRESS and stop == b":":  # of IPv6 it is only the first colon
+            port = ends + 1
+            behind = port + self._to(port, _BEHIND_PORT)
+            self.fits &= (behind > port) & (self.array[behind] != _COLON)
         self._is_at_literal = stops == stop
         if field.kind is Kind.LIST:
             self.fits &= self.array[ends] != _COMMA
@@ -214,8 +236,10 @@ class _Walk:
         return has_none
 
     def _until(self, stops: bytes) -> Integers:
-        words = words_at(self.text, self.at, "<u8")
-        return self.at + bytes_until(self.text, self.at, words, stops)
+        return self.at + self._to(self.at, stops)
+
+    def _to(self, positions: Integers, stops: bytes) -> Integers:
+        return bytes_until(self.text, positions, words_at(self.text, positions, "<u8"), stops)
 
     def _has(self, positions: Integers, expected: bytes) -> Bools:
         has: Bools = self.array[positions] == expected[0]

@@ -17,6 +17,9 @@ import polars as pl
 from tailmetrics.formats.customers import is_forwarded
 
 QUOTED_TEXT = r'(?:[^"\\]|\\.)*'
+_IN_BRACES = "[^{}]*"
+# An address and a port behind it: one of IPv6 has colons itself, without brackets.
+_BEFORE_PORT = "(?:[0-9A-Fa-f]*:[0-9A-Fa-f:.]*|[^ ,:]*)"
 _CLF_BYTES = len("10/Oct/2024:13:55:36 +0000")
 _CHARACTERS_OF_TIME = " /:+-"
 _SHOWN_CHARACTERS = 40
@@ -26,10 +29,13 @@ class Kind(Enum):
     """What the text of a field may be; each ends where what follows it in the template begins."""
 
     WORD = "word"  # no space, nor the character with which the next literal begins
+    SIGNED = "signed"  # a word that may have a plus sign before it, which says nothing
     NAME = "name"  # a word without comma and colon
     LIST = "list"  # words without comma, with ", " or " : " between them
     TEXT = "text"  # anything, as little as will do
     QUOTED = "quoted"  # between quotes, with a backslash before those that are part of it
+    PLAIN = "plain"  # anything but quotes, as little as will do
+    BRACES = "braces"  # between braces, or nothing, and then without what follows them
     TIME = "time"  # as 10/Oct/2024:13:55:36 +0000
     STRFTIME = "strftime"  # as many words as its format has
     REST = "rest"  # all up to the end of the line
@@ -48,10 +54,14 @@ class Role(str, Enum):
     TARGET = "target"  # path and query
     PATH = "path"
     QUERY = "query"
+    PROTOCOL = "protocol"  # a dash where a connection has no requests, as the method and the target then
     STATUS = "status_code"
     DURATION = "duration"
     TRAILING = "trailing"  # a duration if it is a decimal: nobody said what it is
     BEHIND = "behind"  # a further time, of servers behind, which is no longer than that of the request
+
+
+_BETWEEN = {Kind.QUOTED: QUOTED_TEXT, Kind.PLAIN: '[^"]*?'}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +75,9 @@ class Literal:
 class Field:
     """A field, by the name that its server gives it.
 
-    `unit` is that of a duration (s, ms, us, ns, or empty where nobody can know), and of a timestamp the unit
-    since 1970 (s, ms, us), a strftime format, or empty where its text tells its shape.
+    `unit` is that of a duration (s, ms, us, ns, or empty where nobody can know), of a timestamp the unit
+    since 1970 (s, ms, us), a strftime format, or empty where its text tells its shape, and of braces the text
+    behind them.
     """
 
     name: str
@@ -87,10 +98,14 @@ Part = Literal | Field
 class Template:
     """The parts of a line, in order. No two fields with one name, no two without a literal between them.
 
-    The one exception is a host before a path, which begins with a slash.
+    The exceptions are a host before a path, which begins with a slash, and whatever follows braces. `escapes`
+    is whether the server writes a backslash before quotes; `zone` is that of times which tell none, if it is
+    not that of the settings.
     """
 
     parts: tuple[Part, ...]
+    escapes: bool = True
+    zone: str = ""
 
     @cached_property
     def fields(self) -> tuple[Field, ...]:
@@ -160,14 +175,17 @@ def _whole(template: Template, wanted: frozenset[str]) -> str:
     for index, part in enumerate(template.parts):
         pattern = _pattern(template, index)
         is_wanted = isinstance(part, Field) and part.name in wanted
-        pieces.append(f"(?P<part{index}>{pattern})" if is_wanted else pattern)
+        inside = _IN_BRACES if isinstance(part, Field) and part.kind is Kind.BRACES else pattern
+        pieces.append(pattern.replace(inside, f"(?P<part{index}>{inside})") if is_wanted else pattern)
     return rf"\A{''.join(pieces)}\z"
 
 
 def _pattern(template: Template, index: int) -> str:
     part = template.parts[index]
     if isinstance(part, Literal):
-        return re.escape(part.text)
+        return re.escape(part.text) + ("?" if _may_be_cut(template, index) else "")
+    if part.kind is Kind.BRACES:
+        return rf'(?:"?\{{{_IN_BRACES}\}}"?{re.escape(part.unit)})?'
     stop = template.stop(index)
     escaped = re.escape(stop) if stop != " " else ""
     if part.role is Role.HOST and stop == ":":
@@ -176,16 +194,16 @@ def _pattern(template: Template, index: int) -> str:
         return f"[^ ,:{escaped}]*"
     if part.kind is Kind.WORD and part.role is Role.ADDRESS:
         # An address with a comma is the first of several.
-        return f"[^ ,{escaped}]*"
-    if part.kind is Kind.WORD:
+        return _BEFORE_PORT if stop == ":" else f"[^ ,{escaped}]*"
+    if part.kind in (Kind.WORD, Kind.SIGNED):
         return f"[^ {escaped}]*"
     if part.kind is Kind.STRFTIME:
         return f"[^ {escaped}]*(?: [^ {escaped}]*){{{part.unit.count(' ')}}}"
     if part.kind is Kind.LIST:
         item = f"[^ ,{escaped}]+"
         return f"(?:{item}(?:(?:, ?| : ){item})*)?"
-    if part.kind is Kind.QUOTED:
-        return QUOTED_TEXT
+    if part.kind in _BETWEEN:
+        return _BETWEEN[part.kind]
     if part.kind is Kind.TIME:
         is_of_time = stop in _CHARACTERS_OF_TIME or stop.isalnum()  # nothing, at the end of the line, is too
         return f".{{{_CLF_BYTES}}}" if is_of_time else f"[^{escaped}]*"
@@ -193,3 +211,12 @@ def _pattern(template: Template, index: int) -> str:
         # A dash and more words are none: then there are more words before than the template has.
         return "(?:-|[^ -].*?|-[^ ].*?)??"
     return ".*?" if part.kind is Kind.TEXT and stop else ".*"
+
+
+def _may_be_cut(template: Template, index: int) -> bool:
+    """Whether a literal is the quote behind a request at the end of a line, which HAProxy may cut off."""
+    before = template.parts[index - 1] if index and index + 1 == len(template.parts) else None
+    if not isinstance(before, Field) or before.kind is not Kind.PLAIN:
+        return False
+    is_request = before.role in (Role.REQUEST, Role.TARGET, Role.PATH)
+    return is_request and template.parts[index] == Literal('"')
