@@ -218,7 +218,7 @@ def test_a_wrong_pattern_of_a_table_is_told_with_the_table() -> None:
 
 @pytest.mark.parametrize(
     ("name", "kind"),
-    [("nginx", "nginx"), ("docker:json", "json"), ("nginx:$remote_addr", "nginx"), ("auto", None)],
+    [("nginx", "nginx"), ("docker:json", "json"), ("cri:nginx:$uri", "nginx:$uri"), ("auto", None)],
 )
 def test_the_kind_of_a_name_is_that_of_what_is_inside(name: str, kind: str | None) -> None:
     found = kind_of(name)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tailmetrics.errors import FormatError, UndecidedFormat
-from tailmetrics.formats import KINDS, open_format
+from tailmetrics.formats import KINDS, kind_of, open_format
 from tailmetrics.formats.detection import decided, of_whole
 from tailmetrics.formats.templates.access_logs import ambiguity
+from tailmetrics.settings import load_settings
 from tests.builders import format_options
 from tests.paths import DATA
 
@@ -186,6 +187,8 @@ def test_the_unit_of_a_directive_is_its_own() -> None:
     [
         ("nginx:$remote_addr $nonsense", r"log_format: found \$nonsense at column 14, expected one of "),
         ("apache:%h %y", "LogFormat: found %y at column 4, expected one of "),
+        ("envoy:%NOPE%", "access log format: found %NOPE% at column 1, expected "),
+        ("haproxy:%ci %yy", "log-format: found %yy at column 5, expected "),
         ("nginx:$remote_addr $status", "found a log format without time and request, expected "),
     ],
 )
@@ -281,3 +284,40 @@ def test_a_site_in_quotes_is_no_name_of_it() -> None:
 
 def test_a_time_before_a_line_is_no_name_of_a_file() -> None:
     assert ambiguity(f"2024-10-10T13:55:36.123456789Z {COMBINED}") == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        (
+            "syslog:haproxy:%ci:%cp [%tr] %{+Q}r %ST",
+            'Oct 10 13:55:36 web1 haproxy[9]: 203.0.113.9:5 [10/Oct/2024:13:55:36.000] "GET /a HTTP/1.1" 200',
+        ),
+        (
+            "cri:envoy:[%START_TIME%] %REQ(:AUTHORITY)% %PATH% %RESPONSE_CODE%\\n",
+            "2024-10-10T13:55:37Z stdout F [2024-10-10T13:55:36.000Z] 203.0.113.9:80 /a 200",
+        ),
+    ],
+)
+def test_a_format_string_may_be_that_of_what_is_wrapped(name: str, line: str) -> None:
+    (entry,) = load_settings(None, log_file_path=f"{name}=/var/log/a.log").log_entries
+    parsed = open_format(entry.log_format).parse(f"{line}\n".encode(), 0)
+    assert entry.pattern == "/var/log/a.log"
+    assert parsed.records.select("customer_id", "path", "status_code").rows() == [("203.0.113.9", "/a", 200)]
+
+
+@pytest.mark.parametrize(
+    ("name", "customer", "unit"),
+    [
+        ("envoy:%COMMON_DURATION(DS_RX_BEG:DS_TX_END:us)%", ("host", "address"), "us"),
+        ("syslog:haproxy:%Ta", ("address",), "ms"),
+        ("apache:%D", ("user", "address"), "us"),
+        ("apache:%y", ("user", "address"), None),
+    ],
+)
+def test_customer_and_unit_of_a_format_string_are_known(
+    name: str, customer: tuple[str, ...], unit: str | None
+) -> None:
+    kind = kind_of(name)
+    assert kind is not None
+    assert (kind.customer, kind.unit) == (customer, unit)

@@ -40,7 +40,7 @@ def test_clean_lines_have_the_fields_that_the_regular_expression_finds(
     for field in wanted:
         begins, stops = spans.fields[field]
         texts = [spans.text[begin:end].decode() for begin, end in zip(begins, stops, strict=True)]
-        assert texts == found[field].to_list()
+        assert texts == found[field].fill_null("").to_list()  # braces may be missing
 
 
 @pytest.mark.parametrize("name", GOOD)
