@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from tailmetrics.formats.customers import are_odd
+from tailmetrics.formats.customers import are_odd, is_host
 from tailmetrics.formats.digits import (
     WORD,
     Doubles,
@@ -47,7 +47,10 @@ class CleanRecords:
         self._rules = rules
         self._max_line_bytes = max_line_bytes
         self._customers = [field for name in rules.customer for field in template.find(name)]
-        self._has_addresses = any(field.role is Role.ADDRESS for field in self._customers)
+        self._may_have_ports = any(
+            field.role is Role.ADDRESS or (is_host(field.name) and field.kind is not Kind.NAME)
+            for field in self._customers
+        )
         self._agent = template.first(Role.AGENT) if rules.paths.needs_agent else None
         timestamp, status = template.first(Role.TIMESTAMP), template.first(Role.STATUS)
         path = template.first(*PATHS)
@@ -95,7 +98,7 @@ class CleanRecords:
         if self._agent:
             agent = _only(spans.fields[self._agent.name], proven)
             records = records.with_columns(each_text(data, agent).alias(AGENT))
-        suspects = _may_have_colons(spans, customer) if self._has_addresses else customer[0][:0]
+        suspects = _may_have_colons(spans, customer) if self._may_have_ports else customer[0][:0]
         odd = suspects[are_odd(customer_id.gather(suspects)).to_numpy()] if len(suspects) else suspects
         if len(odd):
             is_plain = np.ones(records.height, dtype=np.bool_)
