@@ -31,7 +31,7 @@ from tailmetrics.formats.units import PER_SECOND
 from tailmetrics.records import MAX_CUSTOMER_ID_CHARACTERS, RECORD_SCHEMA, no_records
 
 _PROTOCOL = b" HTTP/0.0"  # with any digits
-_ZERO, _DASH, _DOT, _QUESTION, _SLASH, _COLON = (ord(character) for character in "0-.?/:")
+_ZERO, _DASH, _DOT, _QUESTION, _SLASH, _COLON, _QUOTE, _LESS = (ord(character) for character in '0-.?/:"<')
 _HTTP, _HTTPS = (np.uint64(int.from_bytes(scheme, "little")) for scheme in (b"http://", b"https://"))
 _SEVEN_BYTES = np.uint64((1 << 56) - 1)
 
@@ -127,6 +127,9 @@ class CleanRecords:
                 begins, ends = place
             else:
                 begins, ends = np.where(is_there, place[0], begins), np.where(is_there, place[1], ends)
+        if any(field.is_name and field.kind is not Kind.QUOTED for field in self._customers):
+            first = spans.array[begins]
+            proven &= (first != _QUOTE) & (first != _LESS)
         lengths = ends - begins
         proven &= (lengths > 0) & (lengths <= MAX_CUSTOMER_ID_CHARACTERS)
         return begins, ends
@@ -167,6 +170,7 @@ class CleanRecords:
         else:
             proven &= fits
             if not field.unit:
+                proven &= (values < 1) | ~_have_decimals(spans, ends, 2)
                 whole = np.flatnonzero(values == np.floor(values))
                 proven[whole] &= _have_dot(words[whole], (ends - begins)[whole])
         if self._behind is not None:

@@ -79,6 +79,11 @@ class Field:
         """Whether it may hold several addresses, of which the first is the client's."""
         return self.kind is not Kind.WORD and (self.role is Role.ADDRESS or is_forwarded(self.name))
 
+    @property
+    def is_name(self) -> bool:
+        """Whether it says who asks, which some servers write in quotes that are no part of it."""
+        return self.role in (Role.ADDRESS, Role.USER)
+
 
 Part = Literal | Field
 
@@ -175,8 +180,8 @@ def _pattern(template: Template, index: int) -> str:
     if part.kind is Kind.NAME:
         return f"[^ ,:{escaped}]*"
     if part.kind is Kind.WORD and part.role is Role.ADDRESS:
-        # An address with a comma is the first of several.
-        return f"[^ ,{escaped}]*"
+        # An address with a comma is the first of several, and one behind < what syslog says of urgency.
+        return f"[^ ,<{escaped}]*"
     if part.kind is Kind.WORD:
         return f"[^ {escaped}]*"
     if part.kind is Kind.STRFTIME:
