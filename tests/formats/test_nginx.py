@@ -70,6 +70,8 @@ def test_the_customer_is_the_user_as_he_is_called_or_else_the_address(user: str,
         (r"GET /\x22a\x22 HTTP/1.1", '/"a"'),
         (r"GET /\"a\" HTTP/1.1", '/"a"'),
         ("OPTIONS * HTTP/1.1", "*"),
+        ("GET /a 2", "/a"),
+        ("GET /a?q=1 1.1", "/a"),
         ("GET http://e.org/x?y HTTP/1.1", "/x"),
         ("GET https://bob:secret@e.org:443/x HTTP/1.1", "/x"),
         ("GET http://e.org HTTP/1.1", "/"),
@@ -230,10 +232,62 @@ def test_two_decimals_in_quotes_are_the_gzip_ratio_and_no_duration(end: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("end", "duration"), [(" 0.25", 0.25), (" 1.45", 1.45), (' "-" 0.25', 0.25), (' "-" 1.45', 1.45)]
+    ("end", "duration"),
+    [(" 0.25", 0.25), (' "-" 0.25', 0.25), (" rt=1.45", 1.45), (' time=1.45 "-"', 1.45), (" 1.4", 1.4)],
 )
-def test_two_decimals_alone_are_a_duration_below_one_and_above(end: str, duration: float) -> None:
+def test_two_decimals_are_a_duration_below_one_or_behind_a_name(end: str, duration: float) -> None:
     assert record(COMBINED + end)[4] == duration
+
+
+@pytest.mark.parametrize("end", [" 1.45", ' "-" 1.45'])
+def test_two_decimals_alone_may_be_a_ratio_or_a_duration(end: str) -> None:
+    [reason] = nginx().parse((COMBINED + end).encode(), 0).rejects["reason"].to_list()
+    assert reason.startswith("duration: found '1.45', two decimals, which nginx's $gzip_ratio has and times")
+    assert record(COMBINED + end, log_duration_unit="s")[4] == 1.45
+
+
+@pytest.mark.parametrize(
+    ("address", "user", "customer"),
+    [('"203.0.113.9"', "-", "203.0.113.9"), ('"203.0.113.9"', '"bob"', "bob"), ("::1", '"-"', "::1")],
+)
+def test_quotes_around_who_asks_are_no_part_of_the_customer(address: str, user: str, customer: str) -> None:
+    assert record(COMBINED.replace("203.0.113.9 - bob", f"{address} - {user}"))[1] == customer
+
+
+def behind_site(line: str, **settings: str) -> tuple[object, ...]:
+    return open_format(format_options("vhost_combined", **settings)).parse(line.encode(), 0).records.row(0)
+
+
+@pytest.mark.parametrize("site", ["192.0.2.1", "_", "localhost", "shop", "shop.example", "shop.example:443"])
+def test_any_word_before_the_address_is_the_site_where_the_format_says_so(site: str) -> None:
+    assert behind_site(f"{site} {COMBINED}")[1] == site.partition(":")[0]
+
+
+@pytest.mark.parametrize("site", ["shop.example:443", "shop.example"])
+def test_behind_the_site_may_be_forwarded_addresses(site: str) -> None:
+    line = f"{site} 198.51.100.7, 10.0.0.1 - - {COMBINED.partition(' - bob ')[2]}"
+    assert behind_site(line)[1] == "shop.example"
+    assert behind_site(line, log_customer="address")[1] == "198.51.100.7"
+
+
+@pytest.mark.parametrize(
+    ("time", "utc"),
+    [
+        ("10/Oct/2024:13:55:36", "2024-10-10 11:55:36"),
+        ("10/Oct/2024 13:55:36", "2024-10-10 11:55:36"),
+        ("10/Oct/2024:13:55:36 UTC", "2024-10-10 13:55:36"),
+        ("10/Oct/2024:13:55:36 EST", "2024-10-10 18:55:36"),
+    ],
+)
+def test_a_time_without_an_offset_is_in_the_zone_of_its_name_or_of_the_log(time: str, utc: str) -> None:
+    line = COMBINED.replace("10/Oct/2024:13:55:36 +0000", time)
+    assert record(line, log_timezone="Europe/Berlin")[0] == datetime.fromisoformat(utc)
+
+
+@pytest.mark.parametrize("method", ["WSCONNECTING", "WSCONNECT", "WSDISCONNECT"])
+def test_what_daphne_logs_of_web_sockets_is_no_request(method: str) -> None:
+    parsed = nginx().parse(f'203.0.113.9 - - {TIME} "{method} /ws/" - -\n'.encode(), 0)
+    assert (parsed.records.height, parsed.rejects.height, parsed.blanks) == (0, 0, 1)
 
 
 def test_a_request_time_that_is_unknown_is_not_that_of_the_servers_behind() -> None:
@@ -279,6 +333,10 @@ def test_of_times_that_are_alike_the_first_is_that_of_the_request(end: str) -> N
 def test_of_several_whole_numbers_nobody_can_tell_the_duration(end: str, unit: str) -> None:
     [reason] = nginx(log_duration_unit=unit).parse((COMBINED + end).encode(), 0).rejects["reason"].to_list()
     assert reason.startswith("duration: found '340 5123', several whole numbers, expected LOG_FORMAT=")
+
+
+def test_what_syslog_says_of_urgency_is_no_part_of_the_address() -> None:
+    assert nginx().parse(f"<6>{COMBINED}".encode(), 0).records.is_empty()
 
 
 def test_who_has_an_empty_name_is_told_by_the_address() -> None:

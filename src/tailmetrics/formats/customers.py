@@ -14,6 +14,7 @@ from tailmetrics.formats.reasons import found_instead
 # What fields begin with that no line has, but what carried it: a message of Kafka, or an envelope.
 _OF_CARRIERS = ("kafka:", "envelope:")
 _FORWARDED = re.compile(r"x[_-]forwarded[_-]for(?:\}i|\))?\Z", re.IGNORECASE)  # as servers name the header
+_HOST = re.compile(r"(?<![a-z])host(?![a-z])", re.IGNORECASE)  # in names of fields, columns and headers
 _FIRST_OF_LIST = r"\A([^,]*)"
 _HOST_AND_PORT = r"\A([^:\[]+|\[[^\]]*\]):[0-9]+\z"
 # What grep writes before a line: the name of its file, its number, or both. An address of IPv6 has no more
@@ -34,6 +35,11 @@ _NOBODY: Final = (*MISSING, '""')
 def is_forwarded(name: str) -> bool:
     """Whether a field holds the addresses that a request came by, of which the first is the client's."""
     return _FORWARDED.search(name) is not None
+
+
+def is_host(name: str) -> bool:
+    """Whether a field holds the host that was asked for, as clients name it in a header."""
+    return _HOST.search(name) is not None
 
 
 def named_by(text: pl.Expr, *, is_list: bool) -> pl.Expr:
@@ -58,8 +64,8 @@ def without_ports(address: pl.Series) -> pl.Series:
 
 
 def are_odd(customer: pl.Series) -> pl.Series:
-    """Which customers are addresses with a port, or with what grep writes before a line."""
-    return customer.str.contains(f"{_BEHIND_FILE}|{_ADDRESS_AND_PORT}")
+    """Which customers are addresses or hosts with a port, or have before them what grep writes of a file."""
+    return customer.str.contains(f"{_BEHIND_FILE}|{_ADDRESS_AND_PORT}|{_HOST_AND_PORT}")
 
 
 def is_behind_file(address: str) -> bool:

@@ -11,10 +11,10 @@ from tailmetrics.formats.fields import PROBLEM
 from tailmetrics.formats.paths import AGENT
 from tailmetrics.formats.reasons import found_instead
 from tailmetrics.formats.rules import Rules
-from tailmetrics.formats.templates.columns import CUSTOMER, all_unescaped, or_else, target_of
+from tailmetrics.formats.templates.columns import CUSTOMER, all_unescaped, or_else, target_of, unquoted
 from tailmetrics.formats.templates.format import TemplateFormat
 from tailmetrics.formats.templates.template import QUOTED_TEXT, Field, Kind, Literal, Part, Role, Template
-from tailmetrics.formats.text import Extract, uncoloured
+from tailmetrics.formats.text import PASSED_OVER, Extract, uncoloured
 from tailmetrics.records import MAX_DURATION_SECONDS
 from tailmetrics.settings import FormatOptions
 
@@ -23,17 +23,19 @@ _EXPECTED = (
 )
 _QUOTED = f'"{QUOTED_TEXT}"'
 _SPACED_USER = r"(?P<user>-|[^ -][^ ]*(?: [^ ]+)*|-[^ ]+(?: [^ ]+)*)"
+_BY_NUMBERS = "(?P<address>[0-9A-Fa-f]*[.:][0-9A-Fa-f.:]*)"
+_MORE = r'(?:, ?[^ ,"]+)*'
 # Who asks: an address, `-` and a user, who may have spaces. Before them may be the addresses that
 # X-Forwarded-For told, of which the first is the client's, or the name of a server and its port.
 _WHO = (
-    r"(?P<address>[^ ,]*) [^ ]* (?P<user>[^ ]*)",
-    rf"(?P<address>[^ ,]*) - {_SPACED_USER}",
-    rf"(?P<address>[^ ,]+)(?:, ?[^ ,]+)+ - {_SPACED_USER}",
-    rf'(?P<host>\[[^] ,"]+\]|[^ :,"\[][^ :,"]*):[^ :,"]+ (?P<address>[^ ,"]+) [^ "]+ {_SPACED_USER}',
-    (
-        r'(?P<host>[^ :,"]*\.[^ :,"]*[A-Za-z][^ :,"]*) (?P<address>[0-9A-Fa-f]*[.:][0-9A-Fa-f.:]*) [^ ]+ '
-        rf"{_SPACED_USER}"
-    ),
+    r"(?P<address>[^ ,<]*) [^ ]* (?P<user>[^ ]*)",
+    rf"(?P<address>[^ ,<]*) - {_SPACED_USER}",
+    rf"(?P<address>[^ ,<]+)(?:, ?[^ ,]+)+ - {_SPACED_USER}",
+    rf'(?P<host>\[[^] ,"]+\]|[^ :,"\[][^ :,"]*):[^ :,"]+ (?P<address>[^ ,"]+){_MORE} [^ "]+ {_SPACED_USER}',
+    rf'(?P<host>[^ :,"]*\.[^ :,"]*[A-Za-z][^ :,"]*) {_BY_NUMBERS}{_MORE} [^ ]+ {_SPACED_USER}',
+)
+_BEHIND_SITE = (
+    rf'(?P<host>[^ :,"]+) {_BY_NUMBERS}{_MORE} [^ ]+ {_SPACED_USER}'  # of any name, as `_` or an address
 )
 _WHAT = rf' \[(?P<timestamp>[^\]]*)\] "(?P<request>{QUOTED_TEXT})" (?P<status_code>[^ ]*)(?P<rest>(?: .*)?)\z'
 _COLUMNS = ("host", "address", "user", "timestamp", "request", "status_code", "rest")
@@ -43,6 +45,8 @@ _AGENT = rf'\A [^ ]* {_QUOTED} "({QUOTED_TEXT})"'
 _TRAILER = rf"\A [^ ]*(?: {_QUOTED} {_QUOTED})?((?:{_WORD})*)\z"
 _WITH_NAME = rf'(?: [^ "]+:)? [^ "]*{_QUOTED}'
 _UNIT = "[mnuµμ]?s"
+# Alone it may be nginx's $gzip_ratio, as GitLab logs it, or a time; below 1.00 it is no ratio.
+RATIO_OR_TIME = r"[1-9][0-9]*\.[0-9]{2}"
 _DOTTED = r"(?:[0-9]+\.[0-9]*|\.[0-9]+)"
 # Two decimals are nginx's $gzip_ratio in quotes, as its documentation logs it, and from 1.00 on beside other
 # words: its times have three, those of other servers more.
@@ -64,40 +68,57 @@ _COORDINATES = "|".join(
 )
 # Varnish's time to the first byte, before the microseconds of the whole request, or any other number.
 FIRST_BYTE = r" [0-9]+\.[0-9]{6} +[0-9]+(?: |\z)"
+_NAMED_RATIO = rf'(?:{TIME_NAMES})[=: ]"?{RATIO_OR_TIME}(?:[" ]|\z)'
+_OF_SOCKET = r"\AWS(?:CONNECTING|CONNECT|DISCONNECT) "  # what Daphne logs of WebSockets beside requests
 _SLACK_SECONDS = 0.0015  # by which rounding may make the time of servers behind longer than the request's
 _NEEDS_UNIT = "a whole number of an unknown unit, expected LOG_DURATION_UNIT (us for Apache's %D)"
+_NEEDS_EITHER = (
+    "two decimals, which nginx's $gzip_ratio has and times may have, expected LOG_DURATION_UNIT=s if it is a "
+    "time, else LOG_FORMAT='nginx:…' with the server's own log_format"
+)
 _NEEDS_FORMAT = "seconds before a whole number, expected LOG_FORMAT='apache:…' with the server's own format"
 _NEEDS_NAMES = "several whole numbers, expected LOG_FORMAT='apache:…' with the server's own LogFormat"
 
 
-def nginx_format(options: FormatOptions, customer: tuple[str, ...] = CUSTOMER) -> TemplateFormat:
-    """The format; without the unit of durations in the options, whole numbers are refused."""
+def nginx_format(
+    options: FormatOptions, customer: tuple[str, ...] = CUSTOMER, *, is_behind_site: bool = False
+) -> TemplateFormat:
+    """The format; without the unit of durations in the options, whole numbers are refused.
+
+    `is_behind_site` says that a word before the address is the name of a site, whatever it looks like.
+    """
     rules = Rules(options, customer=customer, reader=timestamps.reader(options.zone, ""))
     unit = options.duration_unit
-    return TemplateFormat(extract_by(unit, rules.fields), rules, _templates(unit), options.max_line_bytes)
+    who = (*_WHO, _BEHIND_SITE) if is_behind_site else _WHO
+    return TemplateFormat(
+        _extract_by(unit, rules.fields, who), rules, _templates(unit), options.max_line_bytes
+    )
 
 
-def extract_by(unit: str, wanted: Sequence[str]) -> Extract:
+def _extract_by(unit: str, wanted: Sequence[str], who: Sequence[str]) -> Extract:
     """The fields of each line as text, and those of host, address, user and agent that are wanted.
+
+    `who` are the ways to tell who asks, in order of preference.
 
     The path is the target of the request; of what is no HTTP request it is all that was logged.
     """
 
     def extract(text: pl.Series) -> pl.DataFrame:
         text = uncoloured(text)
-        found = _found(text)
+        found = _found(text, who)
         problem = found_instead("line", pl.lit(text), _EXPECTED)
         agent = [pl.col("rest").str.extract(_AGENT).alias(AGENT)] if AGENT in wanted else []
+        problem_of_duration = _unknown_unit(pl.col("duration"), pl.col("rest"), unit)
         raw = found.with_columns(_duration(found["rest"], unit).alias("duration")).select(
             "timestamp",
             target_of(found["request"], Role.REQUEST).alias("path"),
             "status_code",
             "duration",
-            pl.coalesce(
-                pl.when(pl.col("timestamp").is_null()).then(problem),
-                _unknown_unit(pl.col("duration"), unit),
-            ).alias(PROBLEM),
-            *(name for name in ("host", "address", "user") if name in wanted),
+            pl.coalesce(pl.when(pl.col("timestamp").is_null()).then(problem), problem_of_duration).alias(
+                PROBLEM
+            ),
+            pl.col("request").str.contains(_OF_SOCKET).fill_null(value=False).alias(PASSED_OVER),
+            *(unquoted(pl.col(name)) for name in ("host", "address", "user") if name in wanted),
             *agent,
         )
         return all_unescaped(raw, wanted)
@@ -105,14 +126,18 @@ def extract_by(unit: str, wanted: Sequence[str]) -> Extract:
     return extract
 
 
-def _unknown_unit(text: pl.Expr, unit: str) -> pl.Expr:
-    """The reason of those that are whole numbers of which nobody can tell what they are; null for others."""
+def _unknown_unit(text: pl.Expr, rest: pl.Expr, unit: str) -> pl.Expr:
+    """The reason of those that are numbers of which nobody can tell what they are; null for others."""
     several = pl.when(text.str.contains(r"\A[0-9]+ ")).then(_problem_of(text, _NEEDS_NAMES))
     first_byte = pl.when(text.str.contains(r"\A[0-9]+\.[0-9]+ ")).then(_problem_of(text, _NEEDS_FORMAT))
     if unit:
         return several
+    is_either = text.str.contains(rf"\A{RATIO_OR_TIME}\z") & ~rest.str.contains(_NAMED_RATIO)
     return pl.coalesce(
-        several, first_byte, pl.when(text.str.contains(r"\A[0-9]+\z")).then(_problem_of(text, _NEEDS_UNIT))
+        several,
+        first_byte,
+        pl.when(text.str.contains(r"\A[0-9]+\z")).then(_problem_of(text, _NEEDS_UNIT)),
+        pl.when(is_either).then(_problem_of(text, _NEEDS_EITHER)),
     )
 
 
@@ -120,10 +145,10 @@ def _problem_of(text: pl.Expr, problem: str) -> pl.Expr:
     return pl.format(f"duration: found '{{}}', {problem}", text)
 
 
-def _found(text: pl.Series) -> pl.DataFrame:
+def _found(text: pl.Series, ways: Sequence[str]) -> pl.DataFrame:
     """The texts by the first of the ways to tell who asks that fits each line; null where none does."""
-    found = _by(_WHO[0], text)
-    for who in _WHO[1:]:
+    found = _by(ways[0], text)
+    for who in ways[1:]:
         others = found["timestamp"].is_null()
         if not others.any():
             break
@@ -172,6 +197,7 @@ def _odd_duration(trailer: pl.Series, unit: str) -> pl.Series:
             trailer.str.extract(_CALLED_WHOLE),
             pl.when(numbers.list.len() > 0).then(numbers.list.join(" ")),
             pl.when(bare == "").then(_of_request(trailer.str.extract_all(rf' "{in_quotes}"'), unit)),
+            bare.str.extract(rf"\A  ({RATIO_OR_TIME})\z"),
             pl.when(pl.lit(is_lone) & ~lone.is_in(["-", ".", "p"])).then(lone),
         ).replace("-", None)
     ).to_series()

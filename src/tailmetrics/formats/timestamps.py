@@ -23,8 +23,8 @@ _CLOCK = r"[0-9]{2}:[0-9]{2}:[0-5][0-9]"  # chrono would take second 60 for the 
 _PLAIN = rf"\A[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}} {_CLOCK}(?:\.[0-9]{{1,9}})?\z"
 _ISO = rf"\A[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}[Tt ]{_CLOCK}(?:[.,][0-9]{{1,9}})?(?: ?(?:[Zz]|{_OFFSET}))?\z"
 _NGINX = rf"\A[0-9]{{2}}/[A-Z][a-z]{{2}}/[0-9]{{4}}:{_CLOCK} [+-](?:[01][0-9]|2[0-3])[0-5][0-9]\z"
-# As Python's own servers write it, in the zone of their machine.
-_PYTHON = rf"\A[0-9]{{2}}/[A-Z][a-z]{{2}}/[0-9]{{4}} {_CLOCK}\z"
+# As servers in Python write it, in the zone of their machine, and in Ruby with the name of one.
+_PYTHON = rf"\A[0-9]{{2}}/[A-Z][a-z]{{2}}/[0-9]{{4}}[: ]{_CLOCK}\z"
 _EPOCH = r"\A-?[0-9]{1,19}(?:\.[0-9]+)?\z"
 # Since 1970, by their size: milliseconds from this on, then microseconds, then nanoseconds.
 _MILLISECONDS_FROM, _MICROSECONDS_FROM, _NANOSECONDS_FROM = 10**11, 10**14, 10**17
@@ -47,6 +47,7 @@ _ABBREVIATIONS: Final = {
     **dict.fromkeys(("MST", "PDT"), "-0700"),
     "PST": "-0800",
 }
+_NAMED_ZONE = rf"\A[0-9]{{2}}/[A-Z][a-z]{{2}}/[0-9]{{4}}:{_CLOCK} (?:{'|'.join(_ABBREVIATIONS)})\z"
 _ABBREVIATION = rf"(?:\A|[^A-Za-z])({'|'.join(_ABBREVIATIONS)})(?:[^A-Za-z]|\z)"
 
 # Text to `time` (naive, null where it cannot be read) and `zoned` (whether `time` is UTC already).
@@ -240,8 +241,13 @@ def _epoch(text: pl.Series) -> pl.DataFrame:
     return pl.select(time=time, zoned=time.is_not_null())
 
 
+def _named_zone(text: pl.Series) -> pl.DataFrame:
+    return _nginx(_with_offset(text))
+
+
 def _python(text: pl.Series) -> pl.DataFrame:
-    time = text.str.to_datetime("%d/%b/%Y %H:%M:%S", time_unit="us", strict=False)
+    spaced = text.str.replace(r"\A(.{11}):", "$1 ")
+    time = spaced.str.to_datetime("%d/%b/%Y %H:%M:%S", time_unit="us", strict=False)
     return pl.select(time=time, zoned=pl.repeat(False, len(text)))
 
 
@@ -251,6 +257,7 @@ _SHAPES: Final = (
     (_EPOCH, _epoch),
     (_RFC_2822, _rfc_2822),
     (_PYTHON, _python),
+    (_NAMED_ZONE, _named_zone),
 )
 
 

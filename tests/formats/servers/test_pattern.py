@@ -102,6 +102,8 @@ def brute_force(log: ServerLog, line: str) -> Brute | None:
         target = url[4] or "/"
         if groups.get("host") in (None, "", "-"):
             groups["host"] = url[2]
+    if "host" in groups:
+        groups["host"] = re.sub(r"\A([^:\[]+|\[[^\]]*\]):[0-9]+\Z", r"\1", groups["host"] or "")
     texts = [groups.get(name) or "" for name in log.customer]
     if log.name in ("ingress-nginx", "tomcat", "gin"):
         target, *texts = map(unescaped, (target, *texts))

@@ -64,6 +64,7 @@ def test_lines_of_traefik(line: str, expected: Row) -> None:
     [
         (HAPROXY, ("10.0.1.2", "/index.html", 200, 0.109, FEB)),
         (f"Feb  6 12:14:14 localhost {HAPROXY}", ("10.0.1.2", "/index.html", 200, 0.109, FEB)),
+        (f"<6>{HAPROXY.removeprefix('haproxy[14389]: ')}", ("10.0.1.2", "/index.html", 200, 0.109, FEB)),
         (
             HAPROXY.removeprefix("haproxy[14389]: ").replace(" {1wt.eu} {}", ""),
             ("10.0.1.2", "/index.html", 200, 0.109, FEB),
@@ -152,6 +153,13 @@ def test_a_header_that_haproxy_captured_may_be_the_customer() -> None:
             ("httpbin", "/status/418", 418, 0.004, "2020-11-25 21:26:18.409000"),
         ),
         (
+            (
+                '[2016-04-15T20:17:00.310Z] "GET /a HTTP/1.1" 200 - "-" "-" 0 612 12 11 "-" "curl/8.5" '
+                '"cc21" "shop.example" "10.0.0.1:80" outbound|80||x - 10.1.1.1:80 10.1.1.1:5 -'
+            ),
+            ("shop.example", "/a", 200, 0.012, ENVOY_TIME),
+        ),
+        (
             '[2016-04-15T20:17:00.310Z] "- - HTTP/1.1" 400 DPE 0 11 0 - "-" "-" "-" "-" "-"',
             None,
         ),
@@ -204,6 +212,18 @@ def test_a_tcp_connection_through_envoy_is_no_request() -> None:
 )
 def test_lines_of_squid(line: str, expected: Row) -> None:
     assert row("squid", line) == expected
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "1286536309.450 0 10.0.0.1 NONE_NONE/000 0 - error:transaction-end-before-headers - HIER_NONE/- -",
+        "1286536309.450 0 10.0.0.1 UDP_HIT/000 411 ICP_QUERY http://e.org/ - HIER_NONE/- -",
+    ],
+    ids=["nothing-asked", "by-another-cache"],
+)
+def test_what_is_no_request_of_squid_is_refused(line: str) -> None:
+    assert reasons("squid", line)[0].endswith("', expected an HTTP request")
 
 
 def ingress(who: str = "192.0.2.1 - -", request: str = "GET /a?b HTTP/1.1", end: str = "") -> str:

@@ -44,6 +44,8 @@ def test_a_log_is_told_by_its_lines(log: str, name: str) -> None:
     ("line", "name"),
     [
         (COMMON, "common"),
+        (f"{COMMON} ", "common"),
+        (f"{COMBINED} ", "combined"),
         (COMMON.replace("bob", "bob smith"), "common"),
         (COMBINED, "combined"),
         (COMBINED.replace(" 200 ", " 000 "), "combined"),
@@ -61,7 +63,10 @@ def test_a_log_is_told_by_its_lines(log: str, name: str) -> None:
         (f"shop.example:443 {COMBINED} took=1.2s", "vhost_combined"),
         (f"10.0.0.2, {COMBINED}", "nginx"),
         (f"10.0.0.2,10.0.0.1,{COMBINED}", "nginx"),
-        (f"{COMBINED} 1.45", "nginx"),
+        (f"{COMBINED} 0.45", "nginx"),
+        (f"_ {COMBINED}", "vhost_combined"),
+        (f"shop.example:443 198.51.100.7, {COMBINED}", "vhost_combined"),
+        (f"shop.example 198.51.100.7, {COMBINED}", "vhost_combined"),
         (f'{COMBINED} kong_request_id: "5a1b"', "nginx"),
         (f"{COMMON} 0.0123", "common"),
         (f'shop.example {COMBINED} "10.0.0.1:80"', "vhost_combined"),
@@ -98,11 +103,26 @@ def test_what_may_be_read_in_several_ways_is_claimed_by_none(line: str) -> None:
     assert claiming(line) == []
 
 
+@pytest.mark.parametrize("site", ["", "shop.example:443 "])
+def test_two_decimals_that_may_be_a_ratio_are_refused_with_what_to_set(site: str) -> None:
+    line = f"{site}{COMBINED} 3.98"
+    assert claiming(line) == []
+    name = "vhost_combined" if site else "combined"
+    assert f"LOG_FORMAT={name} with LOG_DURATION_UNIT=s if it is a time, else LOG_F" in ambiguity(line)
+    assert "$gzip_ratio'" in ambiguity(line)
+
+
+@pytest.mark.parametrize("end", ['"2.50" (0.012)', '"2.50" urt=0.010', '"2.50" D=45123'])
+def test_a_ratio_in_quotes_tells_no_time_of_the_words_beside_it(end: str) -> None:
+    assert claiming(f"{COMBINED} {end}") == []
+
+
 def test_a_whole_number_behind_the_agent_is_refused_with_what_to_set() -> None:
     log = (DATA / "logs" / "apache_D_us.log").read_bytes()
     expected = (
         "a whole number behind the combined format: Apache's %D is in µs, %T in s, Tomcat's and Jetty's in "
-        "ms: LOG_FORMAT=combined with LOG_DURATION_UNIT=us, s or ms, or LOG_FORMAT='apache:…%D'"
+        "ms: LOG_FORMAT=combined with LOG_DURATION_UNIT=us, s or ms, or LOG_FORMAT='apache:…' with "
+        "Apache's own LogFormat"
     )
     with pytest.raises(UndecidedFormat) as raised:
         name_of(log)

@@ -33,6 +33,18 @@ ISO_FIRST = f"{ISO} {COMBINED.replace('[10/Oct/2024:13:55:36 +0000] ', '')}"
             0.12,
         ),
         (f"{ISO_FIRST.replace('- - ', '- ')} 0.123", 0.123),
+        (f"{COMBINED} 3.98", None),
+        (f"10.0.0.5 {COMBINED}", None),
+        (COMBINED.replace(" - - [", " - HIT [").replace('"GET', 'shop.example "GET'), None),
+        (COMBINED.replace(" - - [", " 0.118 MISS [").replace('"GET', 'shop.example "GET'), 0.118),
+        ('203.0.113.9 -  10/Oct/2024:13:55:36 +0000 "GET /a" 200', None),
+        (
+            (
+                '[10/Oct/2024:13:55:36 +0000] - 200 200 - GET https shop.example "/a?b=1" '
+                '[Client 203.0.113.9] [Length 612] [Gzip 2.10] [Sent-to 10.0.0.1] "curl/8.5" "-"'
+            ),
+            None,
+        ),
         (f"{COMBINED} **0/15234**", 0.015234),
         (f"{COMBINED} 1/1215234", 1.215234),
         (f"{COMBINED} 0 15234", 0.015234),

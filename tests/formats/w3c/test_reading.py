@@ -189,12 +189,30 @@ def test_time_taken_of_iis_is_in_milliseconds() -> None:
     assert row(FIELDS, LINE, "iis", log_duration_unit="s")[4] == 0.002
 
 
+def test_a_header_without_a_software_is_known_by_columns_that_only_iis_has() -> None:
+    fields, line = f"{FIELDS} s-computername", f"{LINE} PC"
+    assert row(fields, line)[4] == 0.002
+    assert row(f"{fields}\n#Software: Apache Tomcat/9.0.85", line)[4] == 2
+
+
+def test_the_address_of_the_server_tells_no_dialect() -> None:
+    header = "#Fields: date time c-ip s-ip cs-method cs-uri-stem sc-status time-taken"
+    assert [name for name, kind in KINDS.items() if kind.claims(header)] == ["w3c"]
+
+
+@pytest.mark.parametrize("name", ["cs-host", "host"])
+def test_the_port_of_a_host_is_left_out(name: str) -> None:
+    found = row(f"{FIELDS} cs-host", f"{LINE} shop.example:8443", log_customer=name)
+    assert found[1] == "shop.example"
+
+
 def test_times_are_utc_whatever_the_zone_of_other_logs_is() -> None:
     assert row(FIELDS, LINE, log_timezone="Asia/Tokyo")[0] == datetime.fromisoformat("2024-01-13 00:32:17")
 
 
 def test_the_query_is_kept_where_it_is_wanted() -> None:
     assert row(FIELDS, LINE, log_keep_query=True)[2] == "/p?x=1"
+    assert row(FIELDS, LINE.replace("x=1", "?x=1"), log_keep_query=True)[2] == "/p?x=1"
     assert row(FIELDS, LINE.replace("x=1", "-"), log_keep_query=True)[2] == "/p"
 
 

@@ -39,8 +39,17 @@ LINES = [
     ("2024-12-26T16:22:13Z {} b", "b", "2024-12-26T16:22:13Z"),
     ('2024-12-26T16:22:13+00:00\tnginx.access\t{"a":1}', '{"a":1}', "2024-12-26T16:22:13+00:00"),
     ("2024-12-26T16:22:13.123Z\t8f2c1a0b-1111-2222\tINFO\ta", "a", "2024-12-26T16:22:13.123Z"),
+    # HAProxy's format short, Python's logging, Hypercorn and Gunicorn
+    ("<6>a", "a", None),
+    ("<134>2024-12-26T16:22:13Z a", "2024-12-26T16:22:13Z a", None),
+    ("INFO:werkzeug:a", "a", None),
+    ("[2024-12-26 16:22:13 +0100] [7] [INFO] a", "a", "2024-12-26 16:22:13 +0100"),
+    ("[2024-12-26 16:22:13,123] [INFO] a", "a", "2024-12-26 16:22:13,123"),
 ]
 OTHERS = [
+    "<6666>a",
+    "INFO: a",
+    "[2024-12-26 16:22:13 +0100] a",
     "",
     "a b",
     REQUEST,
@@ -68,7 +77,7 @@ def test_another_line_has_neither(line: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "prefix", ["web-1  | ", f"{TIME} ", f"web-1  | {TIME} ", "[pod/web/nginx] ", "Dec 26 16:22:13 "]
+    "prefix", ["web-1  | ", f"{TIME} ", f"web-1  | {TIME} ", "[pod/web/nginx] ", "Dec 26 16:22:13 ", "<6>"]
 )
 def test_a_log_of_such_lines_is_detected(prefix: str) -> None:
     found = decided(f"{prefix}{REQUEST}\n".encode(), format_options("auto"), is_whole=True)

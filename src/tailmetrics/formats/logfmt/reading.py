@@ -16,7 +16,6 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from tailmetrics.formats.customers import without_port
 from tailmetrics.formats.fields import MISSING, PROBLEM
 from tailmetrics.formats.kinds import Kind
 from tailmetrics.formats.logfmt.keys import CUSTOMER, IN_SECONDS, USUAL, is_mapped, keys_of
@@ -55,8 +54,6 @@ def extract(text: pl.Series, keys: Mapping[str, Sequence[str]]) -> pl.DataFrame:
     }
     if "path" in fields:
         fields["path"] = asked_for(fields["path"])
-    if "host" in fields:
-        fields["host"] = without_port(fields["host"])
     problem = pl.when(~fits).then(found_instead("line", pl.lit(text), "pairs such as key=value"))
     missing = [name for name in keys if name not in fields]
     return pl.select(

@@ -19,6 +19,10 @@ from tailmetrics.formats.servers.pattern import CLF, QUOTED, RAW, ServerLog
 from tailmetrics.formats.templates.columns import unescaped
 
 NO_HTTP: Final = pl.col("request").str.contains(r"\A- - - ?\z")
+# Of Squid: a connection that ended before it asked for anything, and what caches ask each other.
+_NOTHING_ASKED = (pl.col("target") == "error:transaction-end-before-headers") | pl.col(
+    "result"
+).str.starts_with("UDP_")
 
 _TRAEFIK = ServerLog(
     name="traefik",
@@ -44,7 +48,7 @@ _HAPROXY = ServerLog(
     ),
     pattern=(
         r'(?:[^"{]*haproxy(?:\[[0-9]+\])?: )?'
-        r"(?P<address>[^ ]+):[0-9]+ \[(?P<timestamp>[^\]]+)\] "
+        r"(?:<[0-9]{1,3}>)?(?P<address>[^ <]+):[0-9]+ \[(?P<timestamp>[^\]]+)\] "
         r"(?P<frontend_name>[^ ]+) (?P<backend_name>[^ /]+)/(?P<server_name>[^ ]+) "
         r"(?:\+?-?[0-9]+/){4}\+?(?P<duration>-?[0-9]+) (?P<status_code>-?[0-9]+) \+?[0-9]+ [^ ]+ [^ ]+ "
         r"(?P<termination_state>[A-Za-z-]{2,4}) (?:[0-9]+/){4}\+?[0-9]+ [0-9]+/[0-9]+ "
@@ -67,7 +71,7 @@ _ENVOY = ServerLog(
     pattern=(
         r'\[(?P<timestamp>[^\]]+)\] "(?P<request>.*?)" (?P<status_code>[0-9]{1,3}|-) '
         r"(?P<response_flags>[A-Za-z0-9_,-]+) "
-        r'(?:[^ "]+ [^ "]+ "[^"]*" )?'  # Istio's details of the response
+        r'(?:[^ "]+ [^ "]+ "[^"]*" |"[^"]*" (?:"[^"]*" )?)?'  # Istio's details, now and before
         r"(?:[0-9]+|-) (?:[0-9]+|-) (?P<duration>[0-9]+|-) [^ ]+ "
         rf'"(?P<address>[^",]*)(?:,{RAW})?" "(?P<agent>.*)" "[^"]*" "(?P<host>[^"]*?)(?::[0-9]+)?" "[^"]*"'
         r'(?: [^ "]+){0,7}'
@@ -90,11 +94,12 @@ _SQUID = ServerLog(
     ),
     pattern=(
         r"(?P<timestamp>[0-9]+\.[0-9]{3}) +(?P<duration>-?[0-9]+) (?P<address>[^ ]+) "
-        r"[A-Z_]+/(?P<status_code>[0-9]{3}|-) [0-9]+ [^ ]+ (?P<target>[^ ]+) (?P<user>[^ ]+) "
+        r"(?P<result>[A-Z_]+)/(?P<status_code>[0-9]{3}|-) [0-9]+ [^ ]+ (?P<target>[^ ]+) (?P<user>[^ ]+) "
         r"[A-Z_0-9]+/[^ ]+ [^ ]+(?: \[.*\])?"
     ),
     expected="time duration address result/status bytes method URL user hierarchy/peer type",
     unit="ms",
+    refused=((_NOTHING_ASKED, "an HTTP request"),),
 )
 
 _INGRESS_NGINX = ServerLog(

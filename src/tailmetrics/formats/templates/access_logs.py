@@ -11,7 +11,7 @@ from tailmetrics.formats import regex
 from tailmetrics.formats.base import LineFormat
 from tailmetrics.formats.customers import EXPECTED_ADDRESS, is_behind_file
 from tailmetrics.formats.kinds import Kind, never_claims
-from tailmetrics.formats.nginx import FIRST_BYTE, TIME_NAMES, nginx_format
+from tailmetrics.formats.nginx import FIRST_BYTE, RATIO_OR_TIME, TIME_NAMES, nginx_format
 from tailmetrics.formats.rules import Rules
 from tailmetrics.formats.templates.apache_directives import from_apache
 from tailmetrics.formats.templates.columns import CUSTOMER
@@ -35,25 +35,28 @@ _SERVERS: Final[dict[str, tuple[Callable[[str], Template], tuple[str, ...]]]] = 
 _QUOTED = f'"{QUOTED_TEXT}"'
 # A user may have spaces only where it is sure where he begins.
 _USER = r"(?P<user>[^ ]+|(?<= - )[^ -][^\[]*?)"
-_ADDRESS = r"(?P<address>[^ ,]+)"
+_ADDRESS = r"(?P<address>[^ ,<]+)"
 _CLIENT = rf"{_ADDRESS} (?P<ident>[^ ]+) {_USER}"
 _FORWARDED = rf"{_ADDRESS}(?:, ?[^ ,]+)+ (?P<ident>-) {_USER}"
+_MORE = "(?:, ?[^ ,]+)*"
 _SITE = (
-    rf"(?P<host>\[[^] ,]+\]|[^ :,\[][^ :,]*):(?P<port>\d+) (?P<address>[^ ,-][^ ,]*) (?P<ident>[^ ]+) {_USER}"
+    rf"(?P<host>\[[^] ,]+\]|[^ :,\[][^ :,]*):(?P<port>\d+) (?P<address>[^ ,-][^ ,]*){_MORE} "
+    rf"(?P<ident>[^ ]+) {_USER}"
 )
 _REQUEST = (
     rf' \[(?P<timestamp>(?:\d{{1,2}}/|\d{{4}}-)[^\]]*)\] "(?P<request>{QUOTED_TEXT})" '
     r'(?P<status_code>[^ "]+) (?P<bytes>[^ "]+)'
 )
 _AGENT = rf' "(?P<referer>{QUOTED_TEXT})" "(?P<agent>{QUOTED_TEXT})"'
-_COMMON = rf"\A{_CLIENT}{_REQUEST}(?: (?P<duration>\d+\.\d{{3,}}))?\Z"
-_COMBINED = rf"\A{_CLIENT}{_REQUEST}{_AGENT}\Z"
+_COMMON = rf"\A{_CLIENT}{_REQUEST}(?: (?P<duration>\d+\.\d{{3,}}))? ?\Z"
+_COMBINED = rf"\A{_CLIENT}{_REQUEST}{_AGENT} ?\Z"
 _TRAILER = rf'(?P<duration>(?: (?:[^ "]+: )?(?:[^ "\[]*{_QUOTED}|[^ "\[]+))*)'
 _VHOST_COMBINED = rf"\A{_SITE}{_REQUEST}(?:{_AGENT}{_TRAILER})?\Z"
-# Without a port a name with dots, and an address of numbers behind it, tell the site from other words.
+# Without a port a name with dots, or of nginx's default site, and an address of numbers behind it, tell the
+# site from other words.
 _NO_PORT = (
-    r'(?P<host>[^ :,"]*\.[^ :,"]*[A-Za-z][^ :,"]*) (?P<address>[0-9A-Fa-f]*[.:][0-9A-Fa-f.:]*) '
-    r"(?P<ident>[^ ]+) "
+    r'(?P<host>[^ :,"]*\.[^ :,"]*[A-Za-z][^ :,"]*|_|localhost) (?P<address>[0-9A-Fa-f]*[.:][0-9A-Fa-f.:]*)'
+    rf"{_MORE} (?P<ident>[^ ]+) "
 )
 _VHOST_WITHOUT_PORT = re.compile(rf"\A{_NO_PORT}{_USER}{_REQUEST}(?:{_AGENT}{_TRAILER})?\Z")
 _NGINX = rf"\A{_CLIENT}{_REQUEST}{_AGENT}{_TRAILER}\Z"
@@ -62,19 +65,19 @@ _WITH_PORT = re.compile(_VHOST_COMBINED)
 _OF_CLIENT = re.compile(rf"\A{_CLIENT}{_REQUEST}")
 _FORWARDED_FIRST = re.compile(rf"\A{_FORWARDED}{_REQUEST}{_AGENT}{_TRAILER}\Z")
 _NUMBERS = rf"{_REQUEST}(?:{_AGENT}(?: {_QUOTED})*)? (?P<numbers>\d+(?: \d+)*)\Z"
-_NUMBERED = tuple(
-    (name, re.compile(rf"\A{who}{_NUMBERS}"))
-    for name, who in (
-        ("vhost_combined", _SITE),
-        ("combined", _CLIENT),
-        ("vhost_combined", f"{_NO_PORT}{_USER}"),
-    )
-)
+_WHO = (("vhost_combined", _SITE), ("combined", _CLIENT), ("vhost_combined", f"{_NO_PORT}{_USER}"))
+_NUMBERED = tuple((name, re.compile(rf"\A{who}{_NUMBERS}")) for name, who in _WHO)
 _FIRST_BYTE = re.compile(FIRST_BYTE.replace(r"\z", r"\Z"))
 _OF_TRAEFIK = re.compile(rf" \d+ {_QUOTED} {_QUOTED} \d+ms\Z")
 _WORDS = re.compile(rf' ((?:[^ "]+: )?[^ "]*{_QUOTED}|[^ "]+)')
 _AMOUNT = r"(?:(?:\d+\.\d*|\.\d+)(?:[mnuµμ]?s)?|\d+[mnuµμ]?s)"
-_TIME = re.compile(rf'(?:(?:{TIME_NAMES})=)?"?{_AMOUNT}"?\Z|(?:{TIME_NAMES})="?-"?\Z|(?:rt|request_time)=')
+# Two decimals are a ratio in quotes, and may be one from 1.00 on.
+_BARE_TIME = rf'(?!{RATIO_OR_TIME}\Z)(?!"\d+\.\d\d"\Z)"?{_AMOUNT}"?\Z'
+_TIME = re.compile(rf'{_BARE_TIME}|(?:{TIME_NAMES})="?(?:{_AMOUNT}|-)"?\Z|(?:rt|request_time)=')
+_LONE_RATIO = tuple(
+    (name, re.compile(rf"\A{who}{_REQUEST}(?:{_AGENT}(?: {_QUOTED})*)? (?P<ratio>{RATIO_OR_TIME})\Z"))
+    for name, who in _WHO
+)
 _OTHER_TIME = re.compile(rf'[^ "]*[=:] ?"{_AMOUNT}"\Z')
 _TIME_OF_DAY = re.compile(r"T\d\d:\d\d:\d\d")
 _SHOWN_CHARACTERS = 40
@@ -86,6 +89,12 @@ def ambiguity(line: str) -> str:
         return f"found {line[:_SHOWN_CHARACTERS]!r}, expected {EXPECTED_ADDRESS}"
     name, numbers = _numbers(line)
     found = f"found {line[-_SHOWN_CHARACTERS:]!r}, "
+    if of_ratio := next((each for each, pattern in _LONE_RATIO if pattern.match(line)), ""):
+        template = suggested_template(line) or "LOG_FORMAT='nginx:…' with the server's own log_format"
+        return (
+            f"{found}two decimals behind the {of_ratio} format, which nginx's $gzip_ratio has and times may "
+            f"have: LOG_FORMAT={of_ratio} with LOG_DURATION_UNIT=s if it is a time, else {template}"
+        )
     if len(numbers) > 1:
         template = suggested_template(line)
         likely = f"{template} if they are seconds and microseconds, else " if "%T" in template else ""
@@ -96,7 +105,8 @@ def ambiguity(line: str) -> str:
     if numbers:
         return (
             f"{found}a whole number behind the {name} format: Apache's %D is in µs, %T in s, Tomcat's and "
-            f"Jetty's in ms: LOG_FORMAT={name} with LOG_DURATION_UNIT=us, s or ms, or LOG_FORMAT='apache:…%D'"
+            f"Jetty's in ms: LOG_FORMAT={name} with LOG_DURATION_UNIT=us, s or ms, or LOG_FORMAT='apache:…' "
+            "with Apache's own LogFormat"
         )
     return ""
 
@@ -193,7 +203,7 @@ def _open_nginx(options: FormatOptions) -> LineFormat:
 
 
 def _open_vhost_combined(options: FormatOptions) -> LineFormat:
-    return nginx_format(options, _SITE_CUSTOMER)
+    return nginx_format(options, _SITE_CUSTOMER, is_behind_site=True)
 
 
 _EXAMPLE = '203.0.113.9 - - [10/Oct/2024:13:55:36 +0000] "GET /cart HTTP/1.1" 200 612'

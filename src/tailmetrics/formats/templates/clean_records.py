@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from tailmetrics.formats.customers import are_odd
+from tailmetrics.formats.customers import are_odd, is_host
 from tailmetrics.formats.digits import (
     WORD,
     Doubles,
@@ -31,7 +31,7 @@ from tailmetrics.formats.units import PER_SECOND
 from tailmetrics.records import MAX_CUSTOMER_ID_CHARACTERS, RECORD_SCHEMA, no_records
 
 _PROTOCOL = b" HTTP/0.0"  # with any digits
-_ZERO, _DASH, _DOT, _QUESTION, _SLASH, _COLON = (ord(character) for character in "0-.?/:")
+_ZERO, _DASH, _DOT, _QUESTION, _SLASH, _COLON, _QUOTE, _LESS = (ord(character) for character in '0-.?/:"<')
 _HTTP, _HTTPS = (np.uint64(int.from_bytes(scheme, "little")) for scheme in (b"http://", b"https://"))
 _SEVEN_BYTES = np.uint64((1 << 56) - 1)
 
@@ -48,7 +48,10 @@ class CleanRecords:
         self._max_line_bytes = max_line_bytes
         self._customers = [field for name in rules.customer for field in template.find(name)]
         self._has_connections = template.first(Role.PROTOCOL) is not None
-        self._has_addresses = any(field.role is Role.ADDRESS for field in self._customers)
+        self._may_have_ports = any(
+            field.role is Role.ADDRESS or (is_host(field.name) and field.kind is not Kind.NAME)
+            for field in self._customers
+        )
         self._agent = template.first(Role.AGENT) if rules.paths.needs_agent else None
         timestamp, status = template.first(Role.TIMESTAMP), template.first(Role.STATUS)
         path = template.first(*PATHS)
@@ -96,7 +99,7 @@ class CleanRecords:
         if self._agent:
             agent = _only(spans.fields[self._agent.name], proven)
             records = records.with_columns(each_text(data, agent).alias(AGENT))
-        suspects = _may_have_colons(spans, customer) if self._has_addresses else customer[0][:0]
+        suspects = _may_have_colons(spans, customer) if self._may_have_ports else customer[0][:0]
         odd = suspects[are_odd(customer_id.gather(suspects)).to_numpy()] if len(suspects) else suspects
         if len(odd):
             is_plain = np.ones(records.height, dtype=np.bool_)
@@ -127,6 +130,9 @@ class CleanRecords:
                 begins, ends = place
             else:
                 begins, ends = np.where(is_there, place[0], begins), np.where(is_there, place[1], ends)
+        if any(field.is_name and field.kind is not Kind.QUOTED for field in self._customers):
+            first = spans.array[begins]
+            proven &= (first != _QUOTE) & (first != _LESS)
         lengths = ends - begins
         proven &= (lengths > 0) & (lengths <= MAX_CUSTOMER_ID_CHARACTERS)
         return begins, ends
@@ -169,6 +175,7 @@ class CleanRecords:
         else:
             proven &= fits
             if not field.unit:
+                proven &= (values < 1) | ~_have_decimals(spans, ends, 2)
                 whole = np.flatnonzero(values == np.floor(values))
                 proven[whole] &= _have_dot(words[whole], (ends - begins)[whole])
         if self._behind is not None:

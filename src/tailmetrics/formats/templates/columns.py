@@ -19,7 +19,8 @@ from tailmetrics.formats.text import Extract
 
 CUSTOMER: Final = ("user", "address")
 PATHS = (Role.REQUEST, Role.TARGET, Role.PATH)
-_REQUEST = r"\A[^ \\]+ +([^ ].*?) +HTTP/[0-9.]+(?:\\[nr]| )*\z"
+# Hypercorn writes the version alone.
+_REQUEST = r"\A[^ \\]+ +([^ ].*?) +(?:HTTP/[0-9.]+|1\.[01]|[23])(?:\\[nr]| )*\z"
 _OLD_REQUEST = r"\A[^ \\]+ +((?:/|[a-z]+://).*?)(?:\\[nr]| )*\z"  # of HTTP/0.9, which said no version
 _USUAL_REQUEST = r"\A[^ \\]+ ([^ \\]+) HTTP/[0-9.]+\z"
 
@@ -78,7 +79,15 @@ def extract_by(template: Template, rules: Rules) -> Extract:
 
 def _first_told(fields: Sequence[Field]) -> pl.Expr:
     """The first that is there; of a list, as X-Forwarded-For is one, its first."""
-    return pl.coalesce([named_by(pl.col(field.name), is_list=field.has_addresses) for field in fields])
+    texts = [unquoted(pl.col(field.name)) if field.is_name else pl.col(field.name) for field in fields]
+    return pl.coalesce(
+        [named_by(text, is_list=field.has_addresses) for text, field in zip(texts, fields, strict=True)]
+    )
+
+
+def unquoted(text: pl.Expr) -> pl.Expr:
+    """The texts without quotes around them, as Twisted writes addresses."""
+    return text.str.replace(r'\A"(.+)"\z', "$1")
 
 
 def target_of(text: pl.Series, role: Role | None) -> pl.Series:

@@ -35,6 +35,9 @@ _TIMES: Final = ("time_local", "time_iso8601", "msec", "dashed", "slashed")
 _ONCE: Final = (*_TIMES, "request", "remote_addr", "status", "seconds")
 _FORWARDED = re.compile(rf"(?:{_ADDRESS}), ?(?:{_ADDRESS})")
 _STARTS_WITH_TIME = re.compile(rf"\[?{_ISO}")
+_RATIO = re.compile(r"[1-9]\d*\.\d\d")  # which no time of nginx is
+_CACHE_STATE = re.compile("(?:HIT|MISS|BYPASS|EXPIRED|STALE|UPDATING|REVALIDATED|SCARCE)(?![^ ])")
+_ANOTHER_ADDRESS = re.compile(rf" (?:{_ADDRESS}) ")
 _STRFTIME = re.compile(r"\$(?:dashed|slashed)")  # times that only Apache's words describe
 _OF_APACHE: Final = {
     "remote_addr": "%h",
@@ -52,6 +55,23 @@ _OF_APACHE: Final = {
     "dashed": "%{%Y-%m-%d %H:%M:%S}t",
     "slashed": "%{%Y/%m/%d %H:%M:%S}t",
 }
+# Of php-fpm's default access.format, and of Nginx Proxy Manager.
+_WELL_KNOWN: Final = (
+    (
+        re.compile(rf'[^ ]+ - [^ ]* {_CLF} "[A-Z]+ [^" ]*" \d{{3}}\Z'),
+        "LOG_FORMAT='apache:%h - %u %{%d/%b/%Y:%H:%M:%S %z}t \"%m %U\" %>s'",
+    ),
+    (
+        re.compile(
+            r"\[[^\]]+\] [^ ]+ [^ ]+ [^ ]+ - [A-Z]+ [a-z]+ [^ ]+ \"[^\"]*\" \[Client [^\]]+\] \[Length "
+        ),
+        (
+            "LOG_FORMAT='nginx:[$time_local] $upstream_cache_status $upstream_status $status - "
+            '$request_method $scheme $host "$request_uri" [Client $remote_addr] [Length $body_bytes_sent] '
+            '[Gzip $gzip_ratio] [Sent-to $http_x] "$http_user_agent" "$http_referer"\''
+        ),
+    ),
+)
 _CLOSE: Final = {"": "", '"': '"', "[": "]"}
 # Parts up to the next word, the space between them with them.
 _PARTS_OF_ADDRESS, _PARTS_OF_IDENT = 5, 2
@@ -63,6 +83,9 @@ _FIRST_BYTE = re.compile(r" (\d+\.\d{6}) (\d+)\Z")
 
 def suggested_template(line: str) -> str:
     """The setting with a format string that reads a line; empty where no time, request or status is seen."""
+    for pattern, setting in _WELL_KNOWN:
+        if pattern.match(line):
+            return setting
     if is_behind_file(first := line.partition(" ")[0]) and not _STARTS_WITH_TIME.match(first):
         return ""
     if (match := _FIRST_BYTE.search(line)) and float(match[1]) * _MICROSECONDS <= int(match[2]):
@@ -124,6 +147,8 @@ def _longest(line: str) -> int:
 def _variable(match: re.Match[str], seen: dict[str, int], place: int, *, is_longest: bool) -> list[str]:
     """A word as a variable, with what is around it."""
     kind = next((name for name in _ONCE if match[name]), "")
+    if kind == "remote_addr" and _ANOTHER_ADDRESS.match(match.string, match.end()):
+        kind = ""  # of who handed the line on
     opened = match["open"] or ""
     if kind and match["close"] != _CLOSE[opened]:
         kind = ""
@@ -137,6 +162,9 @@ def _variable(match: re.Match[str], seen: dict[str, int], place: int, *, is_long
         seen[kind] = place
         name = "request_time" if kind == "seconds" else kind
         return [match["name"] or "", opened, f"${name}", match["close"]]
+    if _CACHE_STATE.match(match[0]) and "cache" not in seen:
+        seen["cache"] = place
+        return ["$upstream_cache_status"]
     if (match["word"] or match["site"]) and place == seen.get("ident", place) + _PARTS_OF_IDENT:
         return ["$remote_user"]
     if match["site"] and "host" not in seen:
@@ -147,6 +175,8 @@ def _variable(match: re.Match[str], seen: dict[str, int], place: int, *, is_long
 
 def _other(match: re.Match[str], seen: dict[str, int], place: int) -> list[str]:
     text = match[0]
+    if text == "-" and _CACHE_STATE.match(match.string, match.end() + 1):
+        return ["$upstream_response_time"]
     if text == "-" and place == seen.get("remote_addr", place) + _PARTS_OF_ADDRESS:
         if re.match(rf' (?:["\[]|{_ISO})', match.string[match.end() :]):
             return ["$remote_user"]  # no other word is there that may be one
@@ -170,6 +200,9 @@ def _other(match: re.Match[str], seen: dict[str, int], place: int) -> list[str]:
         return [label, '"', name, '"']
     if match["bracketed"] is not None:
         return ["[", name, "]"]
+    if _RATIO.fullmatch(text) and "gzip_ratio" not in seen:
+        seen["gzip_ratio"] = place
+        return ["$gzip_ratio"]
     label, is_named, _ = text.rpartition("=")
     return [f"{label}=", name] if is_named and label.isidentifier() else [name]
 

@@ -50,7 +50,7 @@ class Columns:
         names = dict.fromkeys(("path", *others))
         found = {name: self._field(name) for name in names}
         if with_query:
-            query = self._cell("cs-uri-query")
+            query = self._cell("cs-uri-query").str.strip_prefix("?")  # which some servers write, others not
             has_query = ~query.is_in(MISSING)
             found["path"] = pl.when(has_query).then(found["path"] + "?" + query).otherwise(found["path"])
         duration = self._cell("time-taken")

@@ -25,7 +25,16 @@ from tailmetrics.formats.text import RuledFormat, too_long_line
 from tailmetrics.formats.timestamps import UTC, TimestampReader
 from tailmetrics.formats.w3c.columns import Columns
 from tailmetrics.formats.w3c.directives import are_directives, directives, merged
-from tailmetrics.formats.w3c.sections import CLOUDFRONT, IIS, PLAIN, PROXYSG, Dialect, Section, section_of
+from tailmetrics.formats.w3c.sections import (
+    CLOUDFRONT,
+    IIS,
+    OF_IIS,
+    PLAIN,
+    PROXYSG,
+    Dialect,
+    Section,
+    section_of,
+)
 from tailmetrics.records import ParsedLines
 from tailmetrics.settings import FormatOptions
 
@@ -110,7 +119,7 @@ def _rules(options: FormatOptions, dialect: Dialect) -> Rules:
     return Rules(options, customer=dialect.customer, unit=dialect.unit, reader=_READER)
 
 
-_IIS_FIELDS = r".* (?:s-ip|s-sitename|s-computername|sc-substatus|sc-win32-status)\b"
+_IIS_FIELDS = rf".* (?:{'|'.join(OF_IIS)})\b"
 _EDGE_FIELD = r".* x-edge-location\b"
 _KNOWN_FIELD = r".* (?:time|date|c-ip|cs-method|cs-uri\S*|sc-status|time-taken)\b"
 _OF_IIS = re.compile(

@@ -34,6 +34,8 @@ IIS: Final = Dialect(separator=" ", escapes="plus", unit="ms")
 PROXYSG: Final = Dialect(unit="ms")
 CLOUDFRONT: Final = Dialect(separator="\t", escapes="url", unit="s", customer=("host", "address"))
 _BY_SOFTWARE: Final = {b"Microsoft ": IIS, b"SGOS ": PROXYSG}
+# Columns that only IIS has, and what takes after it, as ASP.NET Core's W3CLogger, which names no software.
+OF_IIS: Final = ("s-sitename", "s-computername", "sc-substatus", "sc-win32-status")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,8 @@ def section_of(header: bytes, dialect: Dialect | None) -> Section:
 def _told(software: bytes, columns: dict[str, int]) -> Dialect:
     if _EDGE in columns:
         return CLOUDFRONT
-    return next((each for name, each in _BY_SOFTWARE.items() if software.startswith(name)), PLAIN)
+    unnamed = PLAIN if software or columns.keys().isdisjoint(OF_IIS) else IIS
+    return next((each for name, each in _BY_SOFTWARE.items() if software.startswith(name)), unnamed)
 
 
 def _date(text: bytes) -> str:
