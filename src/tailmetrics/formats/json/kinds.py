@@ -10,7 +10,7 @@ from typing import Any, Final
 from tailmetrics.formats.customers import is_told
 from tailmetrics.formats.json.keys import JsonFields, object_in, read_map, routes_of
 from tailmetrics.formats.json.reading import COLUMNS, MESSAGE, OPTIONAL, JsonFormat
-from tailmetrics.formats.json.suggest import column_called
+from tailmetrics.formats.json.suggest import duration_called, time_called
 from tailmetrics.formats.kinds import Kind
 from tailmetrics.formats.paths import AGENT
 from tailmetrics.formats.rules import Rules
@@ -20,10 +20,19 @@ NAME: Final = "json"
 _NEEDED_AS_MAPPED: Final = (("timestamp", "customer_id"), ("path",), ("status_code",))
 # Fewer than logfmt has: each key that is looked for takes a while, of objects that have it not, too.
 _DURATIONS: Final = (
-    *("duration", "duration_s", "duration_seconds", "duration_us", "duration_ns"),
-    *("duration_ms", "latency_ms", "elapsed_ms", "took_ms", "response_time_ms", "request_time_ms"),
-    *("durationMs", "latencyMs", "responseTimeMs"),
+    *(
+        "duration_ms",
+        "durationMs",
+        "duration_s",
+        "duration_seconds",
+        "duration_us",
+        "duration_ns",
+        "duration",
+    ),
+    *("latency_ms", "elapsed_ms", "took_ms", "request_time_ms", "response_time_ms"),
+    *("latencyMs", "responseTimeMs"),
 )
+_CALLED: Final = {"timestamp": time_called, "duration": duration_called}
 _AGENT_KEYS = ("user_agent", "http_user_agent")
 
 Keys = Mapping[str, tuple[str, ...]]
@@ -63,7 +72,7 @@ class ObjectLog:
         """The fields that an object does not have, and that are needed, or are there under another key."""
         needed = [names[0] for names in self.needed if not any(self._has(found, name) for name in names)]
         return needed or [
-            name for name in self.nowhere_else if not self._has(found, name) and column_called(name, found)
+            name for name in self.nowhere_else if not self._has(found, name) and _CALLED[name](found)
         ]
 
     def _has(self, found: Mapping[str, Any], name: str) -> bool:
@@ -150,7 +159,8 @@ _ECS = ObjectLog(
         "timestamp": ("@timestamp",),
         "path": ("url.path", "url.original"),
         "status_code": ("http.response.status_code",),
-        "duration": ("event.duration",),
+        # Those of labels and of the response are what programs add.
+        "duration": ("event.duration", "labels.duration_ms", "http.response.duration_ms"),
         "user": ("user.name", "user.id"),
         "host": ("url.domain",),
         "address": ("client.ip", "client.address", "source.ip", "source.address"),
@@ -163,7 +173,7 @@ _ECS = ObjectLog(
 _OTEL_KEYS: Final = {
     "path": ("url.path", "http.target", "http.route"),
     "status_code": ("http.response.status_code", "http.status_code"),
-    "duration": ("http.server.request.duration",),
+    "duration": ("http.server.request.duration", "duration_ms"),
     "user": ("user.id", "enduser.id"),
     "host": ("server.address", "http.host", "net.host.name"),
     "address": ("client.address", "http.client_ip"),
