@@ -303,3 +303,58 @@ def test_why_a_log_is_undecided_shows_no_query(line: str) -> None:
     with pytest.raises(UndecidedFormat) as error:
         name_of(line)
     assert "SECRET" not in str(error.value)
+
+
+BESIDE = {
+    "combined": {
+        "level": "http",
+        "message": COMBINED.removesuffix(" 0.123"),
+        "timestamp": "2024-10-10T13:55:36Z",
+    },
+    "logfmt": {"time": "2024-10-10T13:55:36Z", "msg": "method=GET path=/cart status=200 ip=203.0.113.9"},
+}
+
+
+@pytest.mark.parametrize("inside", BESIDE)
+@pytest.mark.parametrize("other", [{"responseTime": 12.3}, {"event": {"duration": 12}}])
+def test_a_line_without_the_duration_beside_it_is_refused_with_what_reads_the_rest(
+    inside: str, other: dict[str, object]
+) -> None:
+    line = json.dumps(BESIDE[inside] | other)
+    with pytest.raises(
+        UndecidedFormat, match="beside a line without one.*LOG_FORMAT=envelope reads the line"
+    ):
+        name_of(line, json.dumps(BESIDE[inside] | other))
+    assert suggestions([line]) == ("LOG_FORMAT=envelope",)
+
+
+@pytest.mark.parametrize("inside", BESIDE)
+@pytest.mark.parametrize(
+    "other", [{}, {"uptime": 12}, {"upstream": {"duration": 12}}, {"timeout_ms": 5}, {"db_duration": 5}]
+)
+def test_a_line_beside_which_no_duration_is_decides(inside: str, other: dict[str, object]) -> None:
+    assert name_of(json.dumps(BESIDE[inside] | other)) == "envelope"
+
+
+def test_a_line_with_a_duration_of_its_own_decides_whatever_is_beside_it() -> None:
+    line = {"message": COMBINED, "timestamp": "2024-10-10T13:55:36Z", "duration_ms": 123}
+    assert name_of(json.dumps(line)) == "envelope"
+
+
+def test_an_object_that_tells_a_duration_beside_its_message_is_refused_with_what_reads_it() -> None:
+    line = {
+        "@timestamp": "2024-10-10T13:55:36.123Z",
+        "message": COMBINED.removesuffix(" 0.123"),
+        "status_code": 200,
+        "requested_uri": "/cart",
+        "remote_host": "203.0.113.9",
+        "elapsed_time": 12,
+    }
+    with pytest.raises(UndecidedFormat, match=r"duration=elapsed_time, LOG_DURATION_UNIT=ms$"):
+        name_of(json.dumps(line))
+
+
+def test_of_keys_among_which_none_tells_a_duration_that_is_told() -> None:
+    line = '{"time":"2024-10-10T13:55:36Z","path":"/","status":200,"client_ip":"203.0.113.9","Ta":12}'
+    with pytest.raises(UndecidedFormat, match="status_code=status; no key for the duration was found$"):
+        name_of(line)
