@@ -322,7 +322,7 @@ def test_a_line_without_the_duration_beside_it_is_refused_with_what_reads_the_re
 ) -> None:
     line = json.dumps(BESIDE[inside] | other)
     with pytest.raises(
-        UndecidedFormat, match="beside a line without one.*LOG_FORMAT=envelope reads the line"
+        UndecidedFormat, match=r"beside a line without one.*LOG_FORMAT=envelope reads the line"
     ):
         name_of(line, json.dumps(BESIDE[inside] | other))
     assert suggestions([line]) == ("LOG_FORMAT=envelope",)
@@ -356,5 +356,5 @@ def test_an_object_that_tells_a_duration_beside_its_message_is_refused_with_what
 
 def test_of_keys_among_which_none_tells_a_duration_that_is_told() -> None:
     line = '{"time":"2024-10-10T13:55:36Z","path":"/","status":200,"client_ip":"203.0.113.9","Ta":12}'
-    with pytest.raises(UndecidedFormat, match="status_code=status; no key for the duration was found$"):
+    with pytest.raises(UndecidedFormat, match=r"status_code=status; no key for the duration was found$"):
         name_of(line)

@@ -95,6 +95,37 @@ def test_a_request_of_caddy_may_be_written_in_other_ways(
 
 
 @pytest.mark.parametrize("times", [1, 200])
+@pytest.mark.parametrize("customer", ["", "/{customer},host"])
+@pytest.mark.parametrize(
+    ("unit", "duration", "seconds"),
+    [
+        ("ms", 12, 0.012),
+        ("ns", "12000000", 0.012),
+        ("ms", 0.5, 0.5),
+        ("ms", "12s", 12.0),
+        ("", "12s", 12.0),
+        ("", 0, 0.0),
+        ("", 2.0, 2.0),
+        ("", None, None),
+    ],
+)
+def test_whole_durations_of_caddy_are_in_the_unit_of_the_setting(
+    unit: str, duration: object, seconds: float | None, customer: str, times: int
+) -> None:
+    line = json.dumps(json.loads(CADDY) | {"duration": duration})
+    read = rows("caddy", *[line] * times, log_duration_unit=unit, log_customer=customer)
+    assert [row[4] for row in read] == [seconds] * times
+
+
+@pytest.mark.parametrize("times", [1, 200])
+def test_whole_durations_of_caddy_are_refused_without_a_unit(times: int) -> None:
+    line = json.dumps(json.loads(CADDY) | {"duration": 12})
+    found = parsed("caddy", *[CADDY, line] * times)
+    assert found.records.height == times
+    assert set(found.rejects["reason"]) == {"duration: found '12', expected a unit: set LOG_DURATION_UNIT"}
+
+
+@pytest.mark.parametrize("times", [1, 200])
 def test_lines_of_caddy_are_told_apart_however_many_there_are(times: int) -> None:
     other = CADDY.replace("handled request", "aborting with incomplete response")
     found = parsed("caddy", *[CADDY, other, '{"level":"info","ts":1,"msg":"serving"}', "{"] * times)

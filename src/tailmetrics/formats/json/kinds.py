@@ -45,6 +45,7 @@ class ObjectLog:
     `keys` are those of each field in order of preference; every line has one for each of `needed`, fields of
     which each may stand for another. Where there is a `message`, lines with another under the key `msg` tell
     no request. No line has one of `nowhere_else` under a key that is called so and is none of these.
+    `unit` is that of durations; with `asks_whole_unit` that of whole numbers is told by LOG_DURATION_UNIT.
     """
 
     name: str
@@ -56,6 +57,7 @@ class ObjectLog:
     message: str = ""
     customer: tuple[str, ...] = ("user", "address")
     unit: str | None = None
+    asks_whole_unit: bool = False
     _routes: Mapping[str, Sequence[tuple[str, ...]]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -97,7 +99,8 @@ class ObjectLog:
         if self.message:
             fields[MESSAGE] = ("msg",)
         hosts = frozenset(self.keys.get("host", ()))
-        return JsonFormat(JsonFields(fields, hosts), rules, options.max_line_bytes, self.message)
+        whole_unit = options.duration_unit if self.asks_whole_unit else None
+        return JsonFormat(JsonFields(fields, hosts), rules, options.max_line_bytes, self.message, whole_unit)
 
     def _keys_of(self, name: str) -> tuple[str, ...]:
         """None where the log has an object for a value, or a value for an object: other logs are meant."""
@@ -126,6 +129,7 @@ _CADDY = ObjectLog(
     message="handled request",
     customer=("host", "address"),
     unit="s",
+    asks_whole_unit=True,  # duration_format of its log encoder: decimals are s, whole numbers ms or ns
 )
 # https://doc.traefik.io/traefik/observability/access-logs/
 _TRAEFIK = ObjectLog(
