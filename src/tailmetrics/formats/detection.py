@@ -104,7 +104,8 @@ def decided(head: bytes, options: FormatOptions, *, is_whole: bool) -> FormatOpt
         best = names.most_common(_SHOWN)
         is_most = best and best[0][1] * 2 > looked_at and (len(best) == 1 or best[0][1] > best[1][1])
         if is_most and best[0][0] in of_requests:
-            return replace(options, name=best[0][0])
+            asks_unit = not any(map(logfmt.tells_seconds, lines))
+            return replace(options, name=best[0][0], asks_unit=asks_unit)
     if not looked_at and not is_whole:
         return None
     raise UndecidedFormat(_why(lines, Counter({name: names[name] for name in of_requests})))
@@ -211,7 +212,7 @@ class _Told:
 
     @property
     def ambiguity(self) -> str:
-        return ambiguity(self.text) or logfmt.of_unknown_unit(self.text)
+        return ambiguity(self.text) or logfmt.refused(self.text)
 
     @property
     def is_ready(self) -> bool:

@@ -248,6 +248,18 @@ def described_by(field_map: str) -> Callable[[str], bool]:
     return described
 
 
+def of_customer(names: Sequence[str]) -> Callable[[str], bool]:
+    """Whether a line is of `json` where LOG_CUSTOMER names the keys that may tell its customer."""
+    choices = ("path" if name.startswith("/") else name for name in names)  # which a part of the path tells
+    log = replace(_JSON, keys={**_JSON.keys, "customer_id": ("customer_id", *choices)})
+
+    def claimed(line: str) -> bool:
+        found = object_in(line)
+        return found is not None and _name_of(line) in (None, NAME) and log.claims(found)
+
+    return claimed
+
+
 def lacking(line: str) -> list[tuple[str, str]]:
     """Of an object, the formats that lack least of it, each with the first field that is not there."""
     found = object_in(line)
