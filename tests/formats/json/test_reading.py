@@ -125,7 +125,7 @@ def test_of_a_url_the_path_is_what_is_behind_the_host(url: str, customer: str, t
         ({"duration_ms": ""}, None),
         ({"duration_ms": -1}, None),
         ({"duration": "-", "took_ms": 12}, 0.012),
-        ({"duration": 2, "duration_ms": 2001}, 2.0),
+        ({"duration": 2, "duration_ms": 2001}, 2.001),
         ({"other_ms": 3}, None),
     ],
 )

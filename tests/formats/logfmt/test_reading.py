@@ -150,8 +150,10 @@ def test_what_is_no_request_is_a_reject_with_a_reason(line: str, reason: str) ->
         ("responseTimeMs=316", 0.316),
         ("elapsed_millis=316", 0.316),
         ("time_ms=316", 0.316),
+        ("request_time=0.3 response_time=0.1", 0.3),
+        ("duration=316 duration_ms=316", 0.316),
         ("dur=316ms", 0.316),
-        ("timeTaken=1.5s duration_us=1", 1.5),
+        ("timeTaken=1.5s duration_us=1", 1e-06),
         ("duration_ms=-1", None),
     ],
 )
