@@ -13,6 +13,8 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from tailmetrics.errors import FormatError
+from tailmetrics.formats.customers import is_forwarded, is_host
+from tailmetrics.formats.json.names import Naming, written_names
 from tailmetrics.formats.lines import Lines
 from tailmetrics.formats.units import unit_of
 
@@ -20,7 +22,7 @@ SETTING: Final = "LOG_JSON_FIELDS"
 NULL: Final = msgspec.Raw(b"null")  # what a key that is not there has, too
 _MISSING: Final = frozenset((b"null", b'""', b'"-"'))
 _NUMBER = re.compile(rb'"?([0-9.][0-9.eE+-]*)"?')
-_HOST_AND_PORT = re.compile(rb'"([^":\\\[]+|\[[^"\\\]]*\]):[0-9]+"')
+_NO_NAMES: Final = ("timestamp", "path", "status_code", "duration")  # columns that tell no customer
 _OPEN, _CLOSE = b"{"[0], b"}"[0]
 _NOT_IN_KEYS = frozenset('"\\') | {chr(code) for code in range(32)}
 
@@ -35,7 +37,8 @@ class JsonFields:
     """Column to keys in order of preference; a dot in a key goes into an object, else is part of the key.
 
     A column has the first value that is neither null nor empty nor `-`, else the first that is not null. The
-    unit of a duration is that which the name of its key tells. Of the keys in `hosts` the port is left out.
+    unit of a duration is that which the name of its key tells. Keys in `hosts` tell hosts, whatever they are
+    called.
     Raises FormatError where one key is to hold a value and an object.
     """
 
@@ -59,8 +62,11 @@ class JsonFields:
         """The unit of what a route leads to; empty where it is none of its own."""
         return unit_of(route[-1]) if column == "duration" else ""
 
-    def is_host(self, route: Route) -> bool:
-        return ".".join(route) in self.hosts
+    def naming(self, column: str, route: Route) -> Naming | None:
+        """How what a route leads to tells a customer; None where it is none."""
+        if column in _NO_NAMES:
+            return None
+        return Naming(".".join(route) in self.hosts or is_host(route[-1]), is_forwarded(route[-1]))
 
 
 def routes_of(keys: Sequence[str]) -> list[Route]:
@@ -182,14 +188,6 @@ def _with_unit(get: Getter, unit: str, objects: list[Any]) -> list[msgspec.Raw]:
     ]
 
 
-def _without_port(get: Getter, objects: list[Any]) -> list[msgspec.Raw]:
-    """The values, as customers.without_port has their texts."""
-    return [
-        msgspec.Raw(b'"%b"' % host[1]) if (host := _HOST_AND_PORT.fullmatch(value)) else value
-        for value in get(objects)
-    ]
-
-
 def _preferred(values: Sequence[msgspec.Raw]) -> msgspec.Raw:
     written = [(value, bytes(value)) for value in values]
     good = [value for value, text in written if text not in _MISSING]
@@ -242,7 +240,7 @@ class _Level:
 
 def _getter(level: _Level, fields: JsonFields, column: str, route: Route) -> Getter:
     get = partial(level.values, route)
-    if fields.is_host(route):
-        return partial(_without_port, get)
+    if naming := fields.naming(column, route):
+        return lambda objects: written_names(get(objects), naming)
     unit = fields.unit(column, route)
     return partial(_with_unit, get, unit) if unit else get

@@ -13,10 +13,10 @@ import numpy as np
 import polars as pl
 
 from tailmetrics.formats import fields
-from tailmetrics.formats.customers import without_port
 from tailmetrics.formats.digits import WORD, decimals, pairs, words_at
 from tailmetrics.formats.fields import MAX_STATUS, MIN_STATUS
 from tailmetrics.formats.json.iso import HEAD_BYTES, iso_times
+from tailmetrics.formats.json.names import Naming, names_in
 from tailmetrics.formats.lines import LF, Bools, Bytes, Integers
 from tailmetrics.formats.timestamps import EARLIEST, EPOCH_START, LATEST, UTC, TimestampReader
 from tailmetrics.formats.units import PER_SECOND
@@ -35,7 +35,8 @@ class Values:
     """Values of one column; value i without its quotes is `data[starts[i]:ends[i]]`.
 
     `plain` tells which are numbers, or text without an escape; `unit` is that of numbers, where the key tells
-    it, and `is_host` whether these are hosts, whose ports are left out. Around each are at least HEAD_BYTES.
+    it, and `naming` how customers are told that are still as they are logged. Around each are at least
+    HEAD_BYTES.
     """
 
     data: bytes
@@ -45,7 +46,7 @@ class Values:
     quoted: Bools
     plain: Bools
     unit: str = ""
-    is_host: bool = False
+    naming: Naming | None = None
 
     @staticmethod
     def of(written: Iterable[msgspec.Raw]) -> Values:
@@ -177,7 +178,12 @@ def _customers(values: Values) -> tuple[pl.Series, Bools]:
     texts, proven = _by_rule(values, fits, fields.customer_id)
     short = np.flatnonzero(lengths == 1)
     proven[short] &= values.array[values.starts[short]] != _MINUS
-    return without_port(texts) if values.is_host else texts, proven
+    if not values.naming:
+        return texts, proven
+    names = names_in(texts, values.naming)
+    if names is not texts:  # by another key, where this one tells nobody
+        proven &= ~names.is_in(fields.MISSING).fill_null(value=False).to_numpy()
+    return names, proven
 
 
 def _paths(values: Values) -> tuple[pl.Series, Bools]:
