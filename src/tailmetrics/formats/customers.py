@@ -78,7 +78,9 @@ def clients(address: pl.Series) -> pl.Series:
     """The addresses, of several the first, without the ports, each of which would be another customer."""
     if not have_marks(address):
         return address
-    return address.str.replace(_ADDRESSES, "$1").str.replace(_ADDRESS_AND_PORT, _ADDRESS)
+    if address.str.contains(",", literal=True).any():
+        address = address.str.replace(_ADDRESSES, "$1")
+    return address.str.replace(_ADDRESS_AND_PORT, _ADDRESS)
 
 
 def are_odd(customer: pl.Series) -> pl.Series:

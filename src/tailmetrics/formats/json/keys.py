@@ -21,6 +21,8 @@ from tailmetrics.formats.units import unit_of
 SETTING: Final = "LOG_JSON_FIELDS"
 NULL: Final = msgspec.Raw(b"null")  # what a key that is not there has, too
 _MISSING: Final = frozenset((b"null", b'""', b'"-"'))
+# Of a time also 0, which is an unknown one by OpenTelemetry (Logs Data Model) and as texts are written of it.
+_NO_TIME = re.compile(rb'null|"-?"|0|"0"|"(?:0001|1970)-01-01T00:00:00(?:\.0+)?(?:Z|[+-]00:00)"')
 _NUMBER = re.compile(rb'"?([0-9.][0-9.eE+-]*)"?')
 _NO_NAMES: Final = ("timestamp", "path", "status_code", "duration")  # columns that tell no customer
 _OPEN, _CLOSE = b"{"[0], b"}"[0]
@@ -36,7 +38,8 @@ Getter = Callable[[list[Any]], list[msgspec.Raw]]
 class JsonFields:
     """Column to keys in order of preference; a dot in a key goes into an object, else is part of the key.
 
-    A column has the first value that is neither null nor empty nor `-`, else the first that is not null. The
+    A column has the first value that is neither null nor empty nor `-`, and the time the first that is not 0
+    either; else the first that is not null. The
     unit of a duration is that which the name of its key tells. Keys in `hosts` tell hosts, whatever they are
     called.
     Raises FormatError where one key is to hold a value and an object.
@@ -171,11 +174,12 @@ class Objects:
         values = first(objects)
         if not others:
             return values
-        rest = [place for place, value in enumerate(values) if len(value) <= 4 and bytes(value) in _MISSING]
+        is_missing = _is_no_time if column == "timestamp" else _is_missing
+        rest = [place for place, value in enumerate(values) if is_missing(value)]
         if rest:
             further = [get([objects[place] for place in rest]) for get in others]
             for place, *choices in zip(rest, *further, strict=True):
-                values[place] = _preferred([values[place], *choices])
+                values[place] = _preferred([values[place], *choices], is_missing)
         return values
 
 
@@ -188,10 +192,17 @@ def _with_unit(get: Getter, unit: str, objects: list[Any]) -> list[msgspec.Raw]:
     ]
 
 
-def _preferred(values: Sequence[msgspec.Raw]) -> msgspec.Raw:
-    written = [(value, bytes(value)) for value in values]
-    good = [value for value, text in written if text not in _MISSING]
-    return next(iter(good + [value for value, text in written if text != b"null"]), NULL)
+def _is_missing(value: msgspec.Raw) -> bool:
+    return len(value) <= 4 and bytes(value) in _MISSING
+
+
+def _is_no_time(value: msgspec.Raw) -> bool:
+    return _NO_TIME.fullmatch(value) is not None
+
+
+def _preferred(values: Sequence[msgspec.Raw], is_missing: Callable[[msgspec.Raw], bool]) -> msgspec.Raw:
+    good = [value for value in values if not is_missing(value)]
+    return next(iter(good + [value for value in values if bytes(value) != b"null"]), NULL)
 
 
 def _tree(fields: JsonFields) -> dict[str, Any]:

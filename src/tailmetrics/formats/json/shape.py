@@ -207,7 +207,8 @@ class _Text:
                 if rank == 0:
                     values[column] = found
                 else:  # which of them it is, the lines tell one by one
-                    is_json &= ~values[column].missing()
+                    first = values[column]
+                    is_json &= ~(first.may_be_no_times() if column == "timestamp" else first.missing())
         if is_json.all():
             return places, values
         return places[is_json], {column: found.only(is_json) for column, found in values.items()}

@@ -23,6 +23,8 @@ from tailmetrics.formats.units import PER_SECOND
 from tailmetrics.records import MAX_CUSTOMER_ID_CHARACTERS, RECORD_SCHEMA
 
 _QUOTE, _BACKSLASH, _MINUS, _NINE, _NULL = b'"'[0], b"\\"[0], b"-"[0], b"9"[0], b"n"[0]
+_ZERO: Final = b"0"[0]
+_UNKNOWN_TIMES = np.frombuffer(b"0001-01-1970-01-", dtype="<u8")
 _PADDING: Final = b" " * HEAD_BYTES
 _MICROSECOND = timedelta(microseconds=1)
 _EARLIEST, _LATEST = ((limit - EPOCH_START) // _MICROSECOND for limit in (EARLIEST, LATEST))
@@ -93,6 +95,13 @@ class Values:
         null = ~self.quoted & (first == _NULL)
         missing: Bools = null | (self.quoted & ((lengths == 0) | ((lengths == 1) & (first == _MINUS))))
         return missing
+
+    def may_be_no_times(self) -> Bools:
+        """Missing, or perhaps times that tell that none is known, as keys.JsonFields has it."""
+        first = self.array[self.starts]
+        begins = words_at(self.data, self.starts, "<u8")
+        unknown: Bools = ((self.lengths == 1) & (first == _ZERO)) | np.isin(begins, _UNKNOWN_TIMES)
+        return unknown | self.missing()
 
     def texts(self, places: Integers | None = None) -> pl.Series:
         """The values as text, of all or some; null where one is neither text nor a number."""
