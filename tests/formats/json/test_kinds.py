@@ -240,6 +240,33 @@ def test_attributes_of_opentelemetry_have_names_of_today_and_of_before() -> None
     assert [claiming(line) for line in lines] == [["otel"]] * 3 + [[]] * 2
 
 
+@pytest.mark.parametrize("times", [1, 300])
+@pytest.mark.parametrize(
+    ("key", "nothing"),
+    [
+        ("timeUnixNano", "0"),
+        ("timeUnixNano", 0),
+        ("Timestamp", "0001-01-01T00:00:00Z"),
+        ("Timestamp", "1970-01-01T00:00:00.000000000Z"),
+        ("timestamp", "-"),
+    ],
+)
+def test_where_the_time_is_unknown_it_is_when_a_record_was_observed(
+    key: str, nothing: object, times: int
+) -> None:
+    example = json.loads(KINDS["otel"].example)
+    del example["timeUnixNano"]
+    line = json.dumps({key: nothing, "observedTimeUnixNano": "1727740801000000000"} | example)
+    assert [row[0] for row in rows("otel", *[line] * times)] == [TIME] * times
+
+
+@pytest.mark.parametrize("times", [1, 300])
+def test_an_empty_request_counts_as_in_text_formats(times: int) -> None:
+    line = json.dumps({"timestamp": "[01/Oct/2024:02:00:01 +0200]", "customer_id": "c", "path": ""})
+    line = line.replace("}", ', "status_code": "400"}')
+    assert rows("json", *[line] * times) == [(TIME, "c", "-", 400, None)] * times
+
+
 OWN = {"timestamp": 1727740801, "customer_id": "a", "path": "/a", "status_code": 200}
 
 

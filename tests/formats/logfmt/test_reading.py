@@ -267,6 +267,7 @@ def record_of(line: str) -> tuple[object, ...] | str | None:
     if status == "-":
         return "no answer"
     moment = _MOMENTS.get(time or "")
+    path = "-" if path == "" else path
     wrong = moment is None or status not in ("200", "404") or duration not in seconds
     if wrong or not customer or not path or any(ord(each) in (9, 0x85) for each in customer):
         return None

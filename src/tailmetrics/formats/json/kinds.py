@@ -123,7 +123,7 @@ _CADDY = ObjectLog(
         "duration": ("duration", "latency"),  # latency up to 2.4
         "user": ("user_id",),
         "host": ("request.host",),
-        "address": ("request.client_ip", "request.remote_ip"),
+        "address": ("request.client_ip", "request.remote_ip", "request.remote_addr"),
         AGENT: ("request.headers.User-Agent",),
     },
     message="handled request",
