@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailmetrics.errors import UndecidedFormat
-from tailmetrics.formats import KINDS, Kind, open_format
+from tailmetrics.formats import KINDS, Kind, open_by_line, open_format
 from tailmetrics.formats.detection import decided, head_of, is_of, nearest, of_whole, suggestions
 from tailmetrics.formats.kinds import never_claims
 from tests.builders import format_options
@@ -303,3 +303,159 @@ def test_why_a_log_is_undecided_shows_no_query(line: str) -> None:
     with pytest.raises(UndecidedFormat) as error:
         name_of(line)
     assert "SECRET" not in str(error.value)
+
+
+BESIDE = {
+    "combined": {
+        "level": "http",
+        "message": COMBINED.removesuffix(" 0.123"),
+        "timestamp": "2024-10-10T13:55:36Z",
+    },
+    "logfmt": {"time": "2024-10-10T13:55:36Z", "msg": "method=GET path=/cart status=200 ip=203.0.113.9"},
+}
+
+
+@pytest.mark.parametrize("inside", BESIDE)
+@pytest.mark.parametrize("other", [{"responseTime": 12.3}, {"event": {"duration": 12}}])
+def test_a_line_without_the_duration_beside_it_is_refused_with_what_reads_the_rest(
+    inside: str, other: dict[str, object]
+) -> None:
+    line = json.dumps(BESIDE[inside] | other)
+    with pytest.raises(
+        UndecidedFormat, match=r"beside a line without one.*LOG_FORMAT=envelope reads the line"
+    ):
+        name_of(line, json.dumps(BESIDE[inside] | other))
+    assert suggestions([line]) == ("LOG_FORMAT=envelope",)
+
+
+@pytest.mark.parametrize("inside", BESIDE)
+@pytest.mark.parametrize(
+    "other", [{}, {"uptime": 12}, {"upstream": {"duration": 12}}, {"timeout_ms": 5}, {"db_duration": 5}]
+)
+def test_a_line_beside_which_no_duration_is_decides(inside: str, other: dict[str, object]) -> None:
+    assert name_of(json.dumps(BESIDE[inside] | other)) == "envelope"
+
+
+def test_a_line_with_a_duration_of_its_own_decides_whatever_is_beside_it() -> None:
+    line = {"message": COMBINED, "timestamp": "2024-10-10T13:55:36Z", "duration_ms": 123}
+    assert name_of(json.dumps(line)) == "envelope"
+
+
+def test_an_object_that_tells_a_duration_beside_its_message_is_refused_with_what_reads_it() -> None:
+    line = {
+        "@timestamp": "2024-10-10T13:55:36.123Z",
+        "message": COMBINED.removesuffix(" 0.123"),
+        "status_code": 200,
+        "requested_uri": "/cart",
+        "remote_host": "203.0.113.9",
+        "elapsed_time": 12,
+    }
+    with pytest.raises(UndecidedFormat, match=r"duration=elapsed_time, LOG_DURATION_UNIT=ms$"):
+        name_of(json.dumps(line))
+
+
+def test_of_keys_among_which_none_tells_a_duration_that_is_told() -> None:
+    line = '{"time":"2024-10-10T13:55:36Z","path":"/","status":200,"client_ip":"203.0.113.9","Ta":12}'
+    with pytest.raises(UndecidedFormat, match=r"status_code=status; no key for the duration was found$"):
+        name_of(line)
+
+
+@pytest.mark.parametrize(
+    "pair", ["response-time=12ms", "execution_time=12", "http.duration=1.5ms", "latency_total=12"]
+)
+def test_pairs_whose_duration_is_under_another_key_are_refused_with_what_reads_it(pair: str) -> None:
+    line = f"{PAIRS} {pair}"
+    key = pair.partition("=")[0]
+    with pytest.raises(UndecidedFormat, match="under a key that is not looked at"):
+        name_of(line)
+    fields, *unit = (setting.split("=", 1)[1] for setting in suggestions([line]))
+    settings = {"log_json_fields": fields, "log_duration_unit": "ms" if unit else ""}
+    assert fields.endswith(f",duration={key}")
+    assert name_of(line, **settings) == "logfmt"
+    read = open_format(format_options("logfmt", **settings)).parse(line.encode(), 0).records
+    assert read["duration"].to_list() == [0.0015 if "1.5" in pair else 0.012]
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        *(
+            "upstream_latency=12",
+            "db.duration=12",
+            "view=12",
+            "queue_time=12",
+            "timeout=12",
+            "request_timeout=12",
+        ),
+        *(
+            "uptime=12",
+            "ttl=12",
+            "expires_ms=12",
+            "request_id=12",
+            "runtime=go1.22",
+            "took_over=1",
+            "duration=-",
+        ),
+    ],
+)
+def test_pairs_that_are_no_duration_of_the_request_change_nothing(pair: str) -> None:
+    assert name_of(f"{PAIRS} {pair}") == "logfmt"
+
+
+def read_of(*lines: str) -> tuple[list[float | None], list[str]]:
+    """The durations and the reasons of lines, in the format that is found."""
+    head = "".join(f"{line}\n" for line in lines).encode()
+    parsed = open_format(of_whole(head, AUTO)).parse(head, 0)
+    return parsed.records["duration"].to_list(), parsed.rejects["reason"].to_list()
+
+
+@pytest.mark.parametrize("first", ["n=1", "msg=started", "duration=-", "duration=5ms", "duration_us=5"])
+@pytest.mark.parametrize("pair", ["duration=12", "timeTaken=0.5", "duration=12.34 controller=Home"])
+def test_a_unit_that_no_first_line_tells_is_asked_for_when_a_duration_comes(first: str, pair: str) -> None:
+    number = pair.partition("=")[2].partition(" ")[0]
+    durations, reasons = read_of(f"{PAIRS} {first}", f"{PAIRS} {pair}", f"{PAIRS} duration=0 x=1")
+    assert len(durations) == 2
+    [reason] = reasons
+    assert reason.startswith(f"duration: found '{number}', expected a unit: set LOG_DURATION_UNIT=")
+
+
+@pytest.mark.parametrize("pair", ["duration=12ms", "duration=0.5", "duration_ms=12", "duration=0"])
+def test_a_duration_of_a_told_unit_is_read_behind_lines_without_one(pair: str) -> None:
+    assert read_of(f"{PAIRS} n=1", f"{PAIRS} {pair}")[1] == []
+
+
+def test_whole_numbers_are_seconds_where_a_decimal_showed_it_first() -> None:
+    assert read_of(f"{PAIRS} duration=0.5", f"{PAIRS} duration=2") == ([0.5, 2.0], [])
+
+
+def test_the_unit_of_pairs_is_asked_for_where_each_line_tells_its_format() -> None:
+    lines = f"{PAIRS} n=1\n{PAIRS} duration=12\n".encode()
+    assert open_by_line(AUTO).parse(lines, 0).records["duration"].to_list() == [None]
+
+
+DOTTED = "time=2024-10-01T00:00:01Z request.path=/a request.ip=::1 response.status=200 response.latency=12ms"
+FIELDS = "timestamp=time,path=request.path,status_code=response.status,duration=response.latency"
+
+
+@pytest.mark.parametrize("settings", [{}, {"log_duration_unit": "ms"}])
+def test_pairs_are_logfmt_when_they_have_the_keys_of_the_map(settings: dict[str, str]) -> None:
+    fields = f"{FIELDS},customer_id=request.ip"
+    assert name_of(DOTTED, log_json_fields=fields, **settings) == "logfmt"
+    with pytest.raises(UndecidedFormat):
+        name_of(DOTTED.replace("request.path", "path"), log_json_fields=fields, **settings)
+
+
+@pytest.mark.parametrize("customer", ["tenant.id", "nothing,tenant.id", "/{customer}"])
+def test_an_object_whose_customer_the_setting_names_is_json(customer: str) -> None:
+    line = '{"timestamp":1727740801,"tenant":{"id":"a"},"path":"/a/b","status_code":200,"duration":0.5}'
+    assert name_of(line, log_customer=customer) == "json"
+
+
+@pytest.mark.parametrize("name", ["caddy", "ecs", "otel", "traefik-json", "json"])
+def test_a_customer_of_the_settings_takes_no_object_from_a_server(name: str) -> None:
+    assert name_of(KINDS[name].example, log_customer="user,address,host,/{customer}") == name
+
+
+def test_an_object_without_the_customer_that_the_setting_names_is_refused() -> None:
+    with pytest.raises(UndecidedFormat):
+        name_of('{"timestamp":1727740801,"path":"/a","status_code":200}', log_customer="tenant.id")

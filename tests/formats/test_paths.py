@@ -95,8 +95,9 @@ def test_of_a_request_line_or_a_url_the_path_is_what_is_asked_for_and_any_other_
         "https://e.org": "/",
         "http://e.org?b": "/?b",
         "http://e.org/a\nb": "/a\nb",
+        "": "-",
     }
-    others = ["/x HTTP/1.1", "get /a HTTP/1.1", "GET /a b", "/a?b=http://e.org/", "a", "e.org:443", "*", ""]
+    others = ["/x HTTP/1.1", "get /a HTTP/1.1", "GET /a b", "/a?b=http://e.org/", "a", "e.org:443", "*", "-"]
     others.append("GET http://e.org/")
     found = asked_for(pl.Series([*asked, *others, None])).to_list()
     assert found == [*asked.values(), *others, None]

@@ -47,6 +47,13 @@ def read(texts: list[str], zone: str = "UTC", pattern: str = "") -> list[datetim
         ("Mon, 01 Oct 2024 00:00:01 GMT", "2024-10-01 00:00:01"),
         ("1 Oct 2024 02:00:01 +0200", "2024-10-01 00:00:01"),
         ("01/Oct/2024 00:00:01", "2024-10-01 00:00:01"),
+        ("[10/Oct/2024:13:55:36 -0700]", "2024-10-10 20:55:36"),
+        ("[2024-10-01T00:00:01.5+05:30]", "2024-09-30 18:30:01.5"),
+        ("[1727740801]", "2024-10-01 00:00:01"),
+        ("2024-10-01 00:00:01 UTC", "2024-10-01 00:00:01"),
+        ("2024-10-01 00:00:01.5 GMT", "2024-10-01 00:00:01.5"),
+        ("2024-10-01 02:00:01.123456789 +0200 CEST", "2024-10-01 00:00:01.123456"),
+        ("2024-10-01 00:00:01 +0000 UTC", "2024-10-01 00:00:01"),
     ],
 )
 def test_a_time_is_read_by_its_shape(text: str, utc: str) -> None:
@@ -74,6 +81,12 @@ def test_a_time_is_read_by_its_shape(text: str, utc: str) -> None:
         "Tue, 01 Oct 2024 00:00:01 PST",
         "Tue, 31 Feb 2024 00:00:01 GMT",
         "Tue, 01 Oct 2024 00:00:01",
+        "[10/Oct/2024:13:55:36 +0000",
+        "10/Oct/2024:13:55:36 +0000]",
+        "[[10/Oct/2024:13:55:36 +0000]]",
+        "[]",
+        "2024-10-01 00:00:01 PST",
+        "2024-10-01 00:00:01Z UTC",
         "٢٠٢٤-10-01T00:00:00Z",
     ],
 )
@@ -82,15 +95,16 @@ def test_what_is_no_time_is_null(text: str) -> None:
 
 
 def test_shapes_may_be_mixed() -> None:
-    texts = ["2024-10-01T00:00:01Z", "1727740801", "01/Oct/2024:02:00:01 +0200", "soon"]
+    texts = ["2024-10-01T00:00:01Z", "1727740801", "01/Oct/2024:02:00:01 +0200", "[1727740801]", "soon"]
     time = datetime.fromisoformat("2024-10-01 00:00:01")
-    assert read(texts) == [time, time, time, None]
+    assert read(texts) == [time, time, time, time, None]
 
 
 def test_only_a_time_without_a_zone_is_local() -> None:
-    texts = ["2024-10-01T00:00:01", "2024-10-01T00:00:01Z", "1727740801"]
-    utc = datetime.fromisoformat("2024-10-01 00:00:01")
-    assert read(texts, "America/New_York") == [datetime.fromisoformat("2024-10-01 04:00:01"), utc, utc]
+    texts = ["2024-10-01T00:00:01", "[2024-10-01T00:00:01]", "2024-10-01T00:00:01Z", "1727740801"]
+    texts.append("2024-10-01 00:00:01 UTC")
+    local, utc = (datetime.fromisoformat(f"2024-10-01 0{hour}:00:01") for hour in (4, 0))
+    assert read(texts, "America/New_York") == [local, local, utc, utc, utc]
 
 
 @unhurried

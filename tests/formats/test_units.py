@@ -3,7 +3,15 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from tailmetrics.formats.units import NAMES, PER_SECOND, named_with, seconds, unit_of, without_unit
+from tailmetrics.formats.units import (
+    NAMES,
+    PER_SECOND,
+    is_of_request,
+    named_with,
+    seconds,
+    unit_of,
+    without_unit,
+)
 
 
 def read(text: str, unit: str = "s") -> float | None:
@@ -55,11 +63,58 @@ def test_of_many_numbers_each_is_the_nearest_double(unit: str, per_second: int) 
     [
         *[("duration_ms", "ms"), ("took_seconds", "s"), ("x_ns", "ns"), ("elapsed-micros", "us")],
         *[("durationMs", "ms"), ("ElapsedMilliseconds", "ms"), ("tookS", "s"), ("latencyNanos", "ns")],
-        *[("ms", ""), ("_ms", ""), ("params", ""), ("items", ""), ("DNS", "")],
+        *[("_ms", ""), ("params", ""), ("items", ""), ("DNS", ""), ("times", ""), ("durations", "")],
+        *[("s", ""), ("ns", ""), ("us", ""), ("status", ""), ("latencys", ""), ("milliard", "")],
+        *[("ms", "ms"), ("msecs", "ms"), ("elapsed.ms", "ms"), ("duration(ms)", "ms"), ("took[us]", "us")],
+        *[("duration_msecs", "ms"), ("duration_usecs", "us"), ("duration_millisec", "ms")],
+        *[("elapsed_millisecs", "ms"), ("latency_micro", "us"), ("latency_milli", "ms"), ("dur_µs", "us")],
+        *[("latencyMicrosec", "us"), ("latencyMillisec", "ms"), ("duration_nanosec", "ns")],
+        *[("time_micro_seconds", "us"), ("timems", "ms"), ("responsetimems", "ms"), ("timesec", "s")],
     ],
 )
 def test_the_end_of_a_name_tells_its_unit(key: str, unit: str) -> None:
     assert unit_of(key) == unit
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        *("duration", "Latency", "responseTime", "response-time", "X-Response-Time", "execution_time", "rt"),
+        *("exec_time_ms", "duration_in_ms", "durationInMs", "responseTimeInMillis", "process_time"),
+        *("time_spent", "total_duration_ms", "resp_time", "runtime", "cost_ms", "service_time", "timing"),
+        *("server_duration", "request_latency", "latency_total", "ttlb", "time_to_serve", "msecs", "ms"),
+        *("elapsed.ms", "http.server.duration", "timing.duration_ms", "labels.duration_ms", "event.duration"),
+        *("attributes.http.server.request.duration", "http.response.duration_ms", "latency.total_ms"),
+        *("total_ms", "time_ms", "requesttimems", "nginx.request_time", "State.ElapsedMilliseconds"),
+    ],
+)
+def test_a_key_may_be_called_as_the_time_that_a_request_took(key: str) -> None:
+    assert is_of_request(key)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        *("upstream_response_time", "upstream.latency", "db.duration", "db_duration_ms", "view_duration"),
+        *("view", "queue_time_ms", "queue.duration", "timeout", "timeout_ms", "request_timeout_ms", "time"),
+        *("timestamp", "timestamp_ms", "uptime", "uptime_seconds", "ttl", "expires_ms", "id", "request_id"),
+        *("requests", "total", "costs", "cost", "status", "items", "start_time", "startTimeMs", "requests_s"),
+        *("time_to_first_byte_ms", "session_duration", "cache.latency_ms", "params", "dns_ms", "art", "cart"),
+        *(
+            "steps.db.duration_ms",
+            "request",
+            "response",
+            "response_s3",
+            "D",
+            "T",
+            "max_age_seconds",
+            "process",
+        ),
+        *("requestTimeEpoch", "s", "us", "ns", "user.ms", "execution", "server", "http.server"),
+    ],
+)
+def test_a_key_of_anything_else_is_not_called_so(key: str) -> None:
+    assert not is_of_request(key)
 
 
 @pytest.mark.parametrize("unit", PER_SECOND)

@@ -103,3 +103,42 @@ NGINX = b'203.0.113.9 - - [10/Oct/2024:13:55:36 +0000] "GET /a HTTP/1.1" 200 5 "
 )
 def test_fields_that_tell_no_customer_are_known(customer: str, silent: tuple[str, ...]) -> None:
     assert trial_of(NGINX * 2, log_customer=customer).silent_customers == silent
+
+
+OBJECT = '{"timestamp":"2024-10-01T00:00:01Z","customer_id":"a","path":"/","status_code":200}'
+ECS = (
+    '{"@timestamp":1727740801,"client":{"ip":"a"},"url":{"path":"/"},"http":{"response":{"status_code":200}}}'
+)
+OTEL = '{"timestamp":1727740801,"attributes":{"url.path":"/","http.status_code":200,"client.address":"a"}}'
+PAIRS = "ts=2024-10-01T00:00:01Z user=a path=/ status=200"
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "named"),
+    [("json", OBJECT, ()), ("ecs", ECS, ("LOG_FORMAT=json",)), ("otel", OTEL, ("LOG_FORMAT=json",))],
+)
+def test_a_duration_under_a_key_that_is_not_looked_at_is_told_with_what_reads_it(
+    name: str, line: str, named: tuple[str, ...]
+) -> None:
+    log = f'{line[:-1]},"timing":{{"duration_ms":5}}}}\n'
+    *others, fields = trial_of(log.encode(), name).settings_of_durations
+    assert (tuple(others), fields.rpartition(",duration=")[2]) == (named, "timing.duration_ms")
+
+
+def test_a_lost_duration_of_pairs_is_told_with_what_reads_it() -> None:
+    lost = trial_of(f"{PAIRS} execution_time=5ms\n".encode(), "logfmt").settings_of_durations
+    assert lost == (
+        "LOG_JSON_FIELDS=timestamp=ts,customer_id=user,path=path,status_code=status,duration=execution_time",
+    )
+
+
+def test_a_lost_duration_is_told_behind_lines_without_one() -> None:
+    log = f'{OBJECT}\n{OBJECT}\n{OBJECT[:-1]},"responseTime":12}}\n'
+    assert trial_of(log.encode()).settings_of_durations[0].endswith("duration=responseTime")
+
+
+@pytest.mark.parametrize(
+    "line", [OBJECT, ECS, PAIRS, f'{OBJECT[:-1]},"duration":1}}', f"{PAIRS} db_duration=5 timeout=5 uptime=5"]
+)
+def test_of_lines_that_lose_no_duration_none_is_told(line: str) -> None:
+    assert trial_of(f"{line}\n".encode()).settings_of_durations == ()

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 
 import polars as pl
 
-from tailmetrics.formats.json.kinds import described_by
+from tailmetrics.formats.json.kinds import described_by, of_customer
 from tailmetrics.formats.kinds import Kind, never_claims
-from tailmetrics.formats.logfmt.reading import is_pairs
+from tailmetrics.formats.logfmt import reading as logfmt
 from tailmetrics.formats.templates.access_logs import numbered_format
 from tailmetrics.settings import FormatOptions
 
@@ -39,12 +39,15 @@ def _described(kinds: Mapping[str, Kind], options: FormatOptions) -> dict[str, C
     for name, pattern in (("regex", options.regex), ("nginx", options.nginx_regex)):
         if pattern:
             described[name] = _matches(rf"\A(?:{pattern})\z")
-    if options.json_fields:
-        described["json"] = described_by(options.json_fields)
     if options.duration_unit:
         for name in ("combined", "vhost_combined"):
             described[name] = _numbered(kinds[name], name)
-        described["logfmt"] = is_pairs
+        described["logfmt"] = logfmt.is_pairs
+    if options.json_fields:
+        described["json"] = described_by(options.json_fields)
+        described["logfmt"] = logfmt.described_by(options)
+    elif options.customer:
+        described["json"] = of_customer(options.customer)
     return described
 
 

@@ -13,8 +13,9 @@ from tailmetrics.formats.reasons import found_instead
 
 # What fields begin with that no line has, but what carried it: a message of Kafka, or an envelope.
 _OF_CARRIERS = ("kafka:", "envelope:")
-_FORWARDED = re.compile(r"x[_-]forwarded[_-]for(?:\}i|\))?\Z", re.IGNORECASE)  # as servers name the header
-_HOST = re.compile(r"(?<![a-z])host(?![a-z])", re.IGNORECASE)  # in names of fields, columns and headers
+_FORWARDED = re.compile(r"x[_-]?forwarded[_-]?for(?:\}i|\))?\Z", re.IGNORECASE)  # as servers name the header
+# In names of fields, columns, headers and keys; that of the client is told by an address.
+_HOST = re.compile(r"(?i:(?<![a-z])(?:v?host|authority)(?![a-z]))|[a-z0-9](?<!lient)(?<!emote)Host(?![a-z])")
 _FIRST_OF_LIST = r"\A([^,]*)"
 _HOST_AND_PORT = r"\A([^:\[]+|\[[^\]]*\]):[0-9]+\z"
 # What grep writes before a line: the name of its file, its number, or both. An address of IPv6 has no more
@@ -23,6 +24,13 @@ _BEHIND_FILE: Final = (
     r"[^0-9A-Fa-f:.\[\]%].*:.*[^0-9]|\A(?:[0-9A-Za-z.]+:){1,2}[0-9]{1,3}(?:\.[0-9]{1,3}){3}\z"
 )
 _ADDRESS_AND_PORT: Final = r"\A(?:((?:[0-9]{1,3}\.){3}[0-9]{1,3})|\[([0-9A-Fa-f:.]+)\]):[0-9]{1,5}\z"
+_ADDRESS: Final = "${1}${2}"  # of what the pattern above finds
+_MARKS: Final = "[:,]"  # of an address with a port, and of several addresses
+# The first of addresses with commas between, with its port.
+_ADDRESSES: Final = (
+    r"(?s)\A((?:(?:[0-9]{1,3}\.){3}[0-9]{1,3}|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?"
+    r"|[0-9A-Fa-f]*:[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*) *,.*\z"
+)
 _IS_BEHIND_FILE = re.compile(_BEHIND_FILE.replace(r"\z", r"\Z"))
 EXPECTED_ADDRESS: Final = (
     "an address without the name of a file or the number of a line before it, as grep writes them: use "
@@ -42,9 +50,14 @@ def is_host(name: str) -> bool:
     return _HOST.search(name) is not None
 
 
+def first_of_list(text: pl.Series) -> pl.Series:
+    """Of each text what is before its first comma."""
+    return text.str.extract(_FIRST_OF_LIST)
+
+
 def named_by(text: pl.Expr, *, is_list: bool) -> pl.Expr:
-    """Who a field says that it is, the first where it `is_list`; null where it says nobody."""
-    name = text.str.extract(_FIRST_OF_LIST) if is_list else text
+    """Who a field says that it is, of a list the first without a port; null where it says nobody."""
+    name = text.str.extract(_FIRST_OF_LIST).str.replace(_ADDRESS_AND_PORT, _ADDRESS) if is_list else text
     return pl.when(~name.is_in(_NOBODY)).then(name)
 
 
@@ -56,11 +69,18 @@ def without_port(host: pl.Series) -> pl.Series:
     return host.clone().scatter(places, host.gather(places).str.replace(_HOST_AND_PORT, "$1"))
 
 
-def without_ports(address: pl.Series) -> pl.Series:
-    """The addresses without the ports that requests came from, each of which would be another customer."""
-    if not address.str.contains(":", literal=True).any():
+def have_marks(text: pl.Series) -> bool:
+    """Whether any text may be an address with a port, or a list of addresses."""
+    return bool(text.str.contains(_MARKS).any())
+
+
+def clients(address: pl.Series) -> pl.Series:
+    """The addresses, of several the first, without the ports, each of which would be another customer."""
+    if not have_marks(address):
         return address
-    return address.str.replace(_ADDRESS_AND_PORT, "${1}${2}")
+    if address.str.contains(",", literal=True).any():
+        address = address.str.replace(_ADDRESSES, "$1")
+    return address.str.replace(_ADDRESS_AND_PORT, _ADDRESS)
 
 
 def are_odd(customer: pl.Series) -> pl.Series:

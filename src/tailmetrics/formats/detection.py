@@ -14,10 +14,11 @@ from itertools import islice
 from typing import Final
 
 from tailmetrics.errors import UndecidedFormat
-from tailmetrics.formats import KINDS
+from tailmetrics.formats import KINDS, open_format
 from tailmetrics.formats.claims import Claims, claims_of
+from tailmetrics.formats.json.keys import object_in
 from tailmetrics.formats.json.kinds import lacking
-from tailmetrics.formats.json.suggest import suggested
+from tailmetrics.formats.json.suggest import duration_called, suggested
 from tailmetrics.formats.lines import BYTE_ORDER_MARK
 from tailmetrics.formats.logfmt import reading as logfmt
 from tailmetrics.formats.templates.access_logs import ambiguity, numbered_format
@@ -89,6 +90,8 @@ def decided(head: bytes, options: FormatOptions, *, is_whole: bool) -> FormatOpt
         lines.append(line)
         wrapper = wrapper_of(line)
         claimed, depth = _claimed(line, claims)
+        if wrapper and claimed and depth and _loses_duration(line, replace(options, name=wrapper)):
+            claimed, wrapper = [], None
         if claimed and not depth:
             wrapper = None
         if not claimed and line.startswith("#"):
@@ -101,7 +104,8 @@ def decided(head: bytes, options: FormatOptions, *, is_whole: bool) -> FormatOpt
         best = names.most_common(_SHOWN)
         is_most = best and best[0][1] * 2 > looked_at and (len(best) == 1 or best[0][1] > best[1][1])
         if is_most and best[0][0] in of_requests:
-            return replace(options, name=best[0][0])
+            asks_unit = not any(map(logfmt.tells_seconds, lines))
+            return replace(options, name=best[0][0], asks_unit=asks_unit)
     if not looked_at and not is_whole:
         return None
     raise UndecidedFormat(_why(lines, Counter({name: names[name] for name in of_requests})))
@@ -147,8 +151,9 @@ def suggestions(lines: Iterable[str]) -> tuple[str, ...]:
     """Settings that may read lines, or what is inside of them: by keys of objects or pairs, or by words."""
     told = [_Told.of(line) for line in islice(lines, _MOST_TOLD)]
     by_keys = (suggested(each.text) or logfmt.suggested(each.text) for each in told)
+    without = ((f"LOG_FORMAT={each.without_duration}",) if each.without_duration else () for each in told)
     by_words = ((each.template,) if each.template else () for each in told)
-    return next(filter(None, (*by_keys, *by_words)), ())
+    return next(filter(None, (*by_keys, *without, *by_words)), ())
 
 
 def innermost(line: str) -> str:
@@ -172,21 +177,34 @@ def _claimed(line: str, claims: Mapping[str, Claims]) -> tuple[list[str], int]:
     return [], 0
 
 
+def _loses_duration(line: str, wrapped: FormatOptions) -> bool:
+    """Whether an object that carries a line tells how long the request took, and what is inside does not."""
+    if not _Told.of(line).duration:
+        return False
+    return open_format(wrapped).parse(line.encode(), 0).records["duration"].drop_nulls().is_empty()
+
+
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """What is told of a line that decides nothing: `text` is that inside of the wrappers, without queries."""
+    """What is told of a line that decides nothing: `text` is that inside of the wrappers, without queries.
+
+    `duration` is the key under which an object that has a message tells one itself.
+    """
 
     wrappers: tuple[str, ...]
     text: str
+    duration: str = ""
 
     @classmethod
     def of(cls, line: str) -> _Told:
         told = cls((), line)
         outer = ""
         while outer != told.text and (name := wrapper_of(told.text)) and len(told.wrappers) < _DEEPEST:
+            key = told.duration or duration_called(object_in(told.text) or {})
             if name in LIKE_FORMATS and suggested(told.text):
+                told = replace(told, duration=key)
                 break  # an object that tells a request, and has a message too
-            inner = cls((*told.wrappers, name), unwrapped(told.text))
+            inner = cls((*told.wrappers, name), unwrapped(told.text), key)
             if name == PREFIXED.name and not (inner.is_ready or wrapper_of(inner.text)):
                 break  # whatever begins with a time
             outer, told = told.text, inner
@@ -194,12 +212,18 @@ class _Told:
 
     @property
     def ambiguity(self) -> str:
-        return ambiguity(self.text) or logfmt.of_unknown_unit(self.text)
+        return ambiguity(self.text) or logfmt.refused(self.text)
 
     @property
     def is_ready(self) -> bool:
         """Whether what to set is known."""
-        return bool(self.ambiguity or suggested(self.text))
+        return bool(self.ambiguity or suggested(self.text) or self.without_duration)
+
+    @property
+    def without_duration(self) -> str:
+        """The wrappers as which the line is read, though without the duration beside it; else empty."""
+        is_read = self.duration and any(kind.claims(self.text) for kind in KINDS.values())
+        return ":".join(self.wrappers) if is_read else ""
 
     @property
     def inside(self) -> str:
@@ -216,11 +240,18 @@ class _Told:
         inside = self.inside
         if found := self.ambiguity:
             return "format: " + re.sub("LOG_FORMAT=('?)", rf"LOG_FORMAT=\1{inside}", found)
+        if wrappers := self.without_duration:
+            return (
+                f"format: found a duration under {self.duration} beside a line without one, expected it in "
+                f"the line; LOG_FORMAT={wrappers} reads the line, and no duration"
+            )
         where, advice = "", _ADVICE
         if self.wrappers:
             where, advice = f" inside of {self.wrappers[-1]}", f"name it as LOG_FORMAT={inside}FORMAT"
         if settings := suggested(self.text):
             advice = f"its keys suggest LOG_FORMAT={inside}json with {', '.join(settings)}"
+            if ",duration=" not in settings[0]:
+                advice += "; no key for the duration was found"
         elif behind := _behind(self.text):
             advice = f"{behind}; else {advice}"
         elif template := self.template:

@@ -92,12 +92,14 @@ class PathRules:
 
 
 def asked_for(logged: pl.Series) -> pl.Series:
-    """The path of a request line, or of a URL; what is neither stays."""
+    """The path of a request line, or of a URL; `-` where nothing was asked for. What is neither stays."""
     is_path = logged.str.starts_with("/")
     if is_path.all():  # or null
         return logged
     places = (~is_path).fill_null(value=False).arg_true()
-    others = logged.gather(places).str.replace(_REQUEST_LINE, "$1$2").str.replace(_URL, "/$1")
+    others = (
+        logged.gather(places).str.replace(_REQUEST_LINE, "$1$2").str.replace(_URL, "/$1").replace("", "-")
+    )
     return logged.clone().scatter(places, others)
 
 

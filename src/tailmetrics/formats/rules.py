@@ -64,7 +64,7 @@ class Rules:
     def prepared(self, raw: pl.DataFrame) -> pl.DataFrame:
         """The columns of fields.RAW_SCHEMA from what an Extract gave."""
         if _ADDRESS in raw.columns:
-            raw = raw.with_columns(customers.without_ports(raw[_ADDRESS]))
+            raw = raw.with_columns(customers.clients(raw[_ADDRESS]))
         hosts = [name for name in self.customer if customers.is_host(name) and name in raw.columns]
         raw = raw.with_columns(customers.without_port(raw[name]) for name in hosts)
         customer, problem = customers.chosen(raw, self.customer), pl.col(PROBLEM)

@@ -20,11 +20,14 @@ EPOCH_START: Final = datetime.fromisoformat("1970-01-01")
 _MICROSECONDS = pl.Datetime("us")
 _OFFSET = r"[+-](?:[01][0-9]|2[0-3])(?::?[0-5][0-9])?"
 _CLOCK = r"[0-9]{2}:[0-9]{2}:[0-5][0-9]"  # chrono would take second 60 for the next minute
+# Go and Ruby write an abbreviation behind the offset, databases UTC alone.
+_ZONE = rf"(?: ?(?:[Zz]|{_OFFSET}(?: [A-Z]{{2,5}})?)| (?:UTC|GMT))?"
 _PLAIN = rf"\A[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}} {_CLOCK}(?:\.[0-9]{{1,9}})?\z"
-_ISO = rf"\A[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}[Tt ]{_CLOCK}(?:[.,][0-9]{{1,9}})?(?: ?(?:[Zz]|{_OFFSET}))?\z"
+_ISO = rf"\A[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}[Tt ]{_CLOCK}(?:[.,][0-9]{{1,9}})?{_ZONE}\z"
 _NGINX = rf"\A[0-9]{{2}}/[A-Z][a-z]{{2}}/[0-9]{{4}}:{_CLOCK} [+-](?:[01][0-9]|2[0-3])[0-5][0-9]\z"
 # As servers in Python write it, in the zone of their machine, and in Ruby with the name of one.
 _PYTHON = rf"\A[0-9]{{2}}/[A-Z][a-z]{{2}}/[0-9]{{4}}[: ]{_CLOCK}\z"
+_BRACKETED = r"\A\[[^\[\]]*\]\z"
 _EPOCH = r"\A-?[0-9]{1,19}(?:\.[0-9]+)?\z"
 # Since 1970, by their size: milliseconds from this on, then microseconds, then nanoseconds.
 _MILLISECONDS_FROM, _MICROSECONDS_FROM, _NANOSECONDS_FROM = 10**11, 10**14, 10**17
@@ -200,7 +203,7 @@ def _with_offset(text: pl.Series) -> pl.Series:
 
 def _iso(text: pl.Series) -> pl.DataFrame:
     rest = pl.lit(text).str.slice(19)
-    digits = rest.str.extract(r"[+-]([0-9:]+)\z", 1).str.replace(":", "", literal=True)
+    digits = rest.str.extract("[+-]([0-9:]+)", 1).str.replace(":", "", literal=True)
     number = digits.str.pad_end(4, "0").cast(pl.Int64).fill_null(0)
     minutes = number // 100 * 60 + number % 100
     ahead = pl.duration(
@@ -208,7 +211,7 @@ def _iso(text: pl.Series) -> pl.DataFrame:
     )
     return pl.select(
         time=_calendar(pl.lit(text)) + _fraction(rest) - ahead,
-        zoned=rest.str.contains("[Zz+-]").fill_null(value=False),
+        zoned=rest.str.contains("[Zz+-]|UTC|GMT").fill_null(value=False),
     )
 
 
@@ -251,6 +254,11 @@ def _python(text: pl.Series) -> pl.DataFrame:
     return pl.select(time=time, zoned=pl.repeat(False, len(text)))
 
 
+def _bracketed(text: pl.Series) -> pl.DataFrame:
+    """As Apache's %t has brackets of its own."""
+    return of_known_shape(text.str.slice(1).str.strip_suffix("]"))
+
+
 _SHAPES: Final = (
     (_ISO, _iso),
     (_NGINX, _nginx),
@@ -258,6 +266,7 @@ _SHAPES: Final = (
     (_RFC_2822, _rfc_2822),
     (_PYTHON, _python),
     (_NAMED_ZONE, _named_zone),
+    (_BRACKETED, _bracketed),
 )
 
 

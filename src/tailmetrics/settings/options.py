@@ -14,7 +14,8 @@ class FormatOptions:
 
     `name` is as canonical_format gives it, `zone` an IANA name, `duration_unit` that of durations written
     without one (s, ms, us or ns; empty: as the format says). `customer` are fields in order of preference;
-    empty: as the format says.
+    empty: as the format says. `asks_unit` says that the format was found, and that no line told the unit of
+    its durations: those that may be of any are refused, where the format knows of such.
     """
 
     name: str
@@ -30,6 +31,7 @@ class FormatOptions:
     path_patterns: tuple[str, ...]
     max_line_bytes: int
     chunk_bytes: int
+    asks_unit: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from tailmetrics.formats import open_format
 from tailmetrics.formats.customers import is_told
-from tailmetrics.formats.detection import HEAD_BYTES, decided, of_whole, suggestions
+from tailmetrics.formats.detection import HEAD_BYTES, decided, lines_in, of_whole, suggestions
 from tailmetrics.formats.framing import framing_of
-from tailmetrics.formats.json import kinds as json_kinds
+from tailmetrics.formats.json import kinds as json
+from tailmetrics.formats.logfmt import reading as logfmt
 from tailmetrics.formats.units import IMPROBABLE_SECONDS
 from tailmetrics.records import ParsedLines
 from tailmetrics.settings import FormatOptions
 from tailmetrics.settings.names import AUTO
+
+_MOST_LOOKED_AT = 100  # lines, for durations that are lost
+_MAPPED = (json.NAME, logfmt.NAME)  # formats that LOG_JSON_FIELDS is of
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +42,19 @@ class Trial:
 
     @property
     def settings_of_durations(self) -> tuple[str, ...]:
-        """Settings that read the durations of objects, where these are under a key that is not looked at."""
-        if self.log_format.name != json_kinds.NAME or self.log_format.json_fields:
+        """Settings that read durations of objects or pairs that are under a key which is not looked at."""
+        name = self.log_format.name
+        if self.log_format.json_fields or self.parsed.records["duration"].drop_nulls().len():
             return ()
-        line = self.head.partition(b"\n")[0].decode("utf-8", "backslashreplace")
-        is_lost = (json_kinds.NAME, "duration") in json_kinds.lacking(line)
-        return suggestions([line]) if is_lost else ()
+        lines = islice(lines_in(self.head, is_whole=True), _MOST_LOOKED_AT)
+        lost = [
+            line
+            for line in lines
+            if (name, "duration") in json.lacking(line)
+            or (name == logfmt.NAME and logfmt.loses_duration(line))
+        ]
+        settings = suggestions(lost[:1]) if lost else ()
+        return (f"LOG_FORMAT={json.NAME}", *settings) if settings and name not in _MAPPED else settings
 
     @property
     def silent_customers(self) -> tuple[str, ...]:

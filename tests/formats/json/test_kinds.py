@@ -95,6 +95,37 @@ def test_a_request_of_caddy_may_be_written_in_other_ways(
 
 
 @pytest.mark.parametrize("times", [1, 200])
+@pytest.mark.parametrize("customer", ["", "/{customer},host"])
+@pytest.mark.parametrize(
+    ("unit", "duration", "seconds"),
+    [
+        ("ms", 12, 0.012),
+        ("ns", "12000000", 0.012),
+        ("ms", 0.5, 0.5),
+        ("ms", "12s", 12.0),
+        ("", "12s", 12.0),
+        ("", 0, 0.0),
+        ("", 2.0, 2.0),
+        ("", None, None),
+    ],
+)
+def test_whole_durations_of_caddy_are_in_the_unit_of_the_setting(
+    unit: str, duration: object, seconds: float | None, customer: str, times: int
+) -> None:
+    line = json.dumps(json.loads(CADDY) | {"duration": duration})
+    read = rows("caddy", *[line] * times, log_duration_unit=unit, log_customer=customer)
+    assert [row[4] for row in read] == [seconds] * times
+
+
+@pytest.mark.parametrize("times", [1, 200])
+def test_whole_durations_of_caddy_are_refused_without_a_unit(times: int) -> None:
+    line = json.dumps(json.loads(CADDY) | {"duration": 12})
+    found = parsed("caddy", *[CADDY, line] * times)
+    assert found.records.height == times
+    assert set(found.rejects["reason"]) == {"duration: found '12', expected a unit: set LOG_DURATION_UNIT"}
+
+
+@pytest.mark.parametrize("times", [1, 200])
 def test_lines_of_caddy_are_told_apart_however_many_there_are(times: int) -> None:
     other = CADDY.replace("handled request", "aborting with incomplete response")
     found = parsed("caddy", *[CADDY, other, '{"level":"info","ts":1,"msg":"serving"}', "{"] * times)
@@ -207,6 +238,33 @@ def test_attributes_of_opentelemetry_have_names_of_today_and_of_before() -> None
     ]
     assert [reason.partition(":")[0] for reason in found.rejects["reason"]] == ["timestamp", "customer_id"]
     assert [claiming(line) for line in lines] == [["otel"]] * 3 + [[]] * 2
+
+
+@pytest.mark.parametrize("times", [1, 300])
+@pytest.mark.parametrize(
+    ("key", "nothing"),
+    [
+        ("timeUnixNano", "0"),
+        ("timeUnixNano", 0),
+        ("Timestamp", "0001-01-01T00:00:00Z"),
+        ("Timestamp", "1970-01-01T00:00:00.000000000Z"),
+        ("timestamp", "-"),
+    ],
+)
+def test_where_the_time_is_unknown_it_is_when_a_record_was_observed(
+    key: str, nothing: object, times: int
+) -> None:
+    example = json.loads(KINDS["otel"].example)
+    del example["timeUnixNano"]
+    line = json.dumps({key: nothing, "observedTimeUnixNano": "1727740801000000000"} | example)
+    assert [row[0] for row in rows("otel", *[line] * times)] == [TIME] * times
+
+
+@pytest.mark.parametrize("times", [1, 300])
+def test_an_empty_request_counts_as_in_text_formats(times: int) -> None:
+    line = json.dumps({"timestamp": "[01/Oct/2024:02:00:01 +0200]", "customer_id": "c", "path": ""})
+    line = line.replace("}", ', "status_code": "400"}')
+    assert rows("json", *[line] * times) == [(TIME, "c", "-", 400, None)] * times
 
 
 OWN = {"timestamp": 1727740801, "customer_id": "a", "path": "/a", "status_code": 200}
@@ -377,3 +435,61 @@ def test_the_port_of_a_host_is_left_out(host: str, name: str, customer: str, tim
 def test_what_is_no_host_keeps_what_is_like_a_port() -> None:
     line = KINDS["caddy"].example.replace('"user_id":""', '"user_id":"bob:12"')
     assert rows("caddy", line, log_customer="user,host")[0][1] == "bob:12"
+
+
+STANDARD = {"timestamp": 1727740801, "customer_id": "a", "path": "/", "status_code": 200}
+
+
+@pytest.mark.parametrize("name", ["json", "ecs", "otel"])
+@pytest.mark.parametrize(
+    "others",
+    [{"execution_time": 12}, {"X-Response-Time": "12ms"}, {"timing": {"duration": 12.3}}, {"labels.took": 1}],
+)
+def test_an_object_with_a_duration_under_another_key_is_nobodys(name: str, others: dict[str, object]) -> None:
+    example = without_duration(name)
+    assert claiming(json.dumps(example)) == [name]
+    assert claiming(json.dumps(example | others)) == []
+
+
+@pytest.mark.parametrize("name", ["json", "ecs", "otel", "caddy", "traefik-json"])
+@pytest.mark.parametrize(
+    "others",
+    [
+        {"upstream": {"duration": 1}, "db": {"duration_ms": 1}, "view": 1.5, "queue": {"latency": 1}},
+        {"timeout": 30, "timeout_ms": 30, "uptime": 5, "ttl": 60, "expires_ms": 5, "request_id": 7, "D": 1},
+    ],
+)
+def test_keys_that_are_no_durations_of_the_request_change_nothing(
+    name: str, others: dict[str, object]
+) -> None:
+    assert claiming(json.dumps(without_duration(name) | others)) == [name]
+
+
+def without_duration(name: str) -> dict[str, object]:
+    example: dict[str, object] = json.loads(KINDS[name].example)
+    attributes = example.get("attributes")
+    if isinstance(attributes, dict):
+        del attributes["http.server.request.duration"]
+    return {key: value for key, value in example.items() if key not in ("duration", "Duration", "event")}
+
+
+@pytest.mark.parametrize(
+    ("name", "others"),
+    [
+        ("ecs", {"labels": {"duration_ms": 12.5}}),
+        ("ecs", {"http.response.duration_ms": 12.5}),
+        ("otel", {"attributes.duration_ms": 12.5}),
+    ],
+)
+def test_durations_of_a_told_unit_are_read_where_programs_add_them(
+    name: str, others: dict[str, object]
+) -> None:
+    line = json.dumps(without_duration(name) | others)
+    assert claiming(line) == [name]
+    assert [row[4] for row in rows(name, line)] == [0.0125]
+
+
+@pytest.mark.parametrize("times", [1, 300])
+def test_a_duration_whose_key_tells_the_unit_comes_before_a_bare_one(times: int) -> None:
+    line = json.dumps(STANDARD | {"duration": 12, "duration_ms": 12})
+    assert [row[4] for row in rows("json", *[line] * times)] == [0.012] * times

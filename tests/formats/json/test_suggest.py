@@ -329,6 +329,95 @@ def test_a_unit_that_nobody_can_tell_is_asked_for() -> None:
     assert suggested(line)[1] == "LOG_DURATION_UNIT=ms, us or ns, unless duration is in seconds"
 
 
+BASE = {"time": TIME, "user": "bob", "url": "/a", "status": 200}
+
+
+def columns_of(found: dict[str, object]) -> dict[str, str]:
+    fields = suggested(json.dumps(found))[0].removeprefix("LOG_JSON_FIELDS=")
+    return dict(column.split("=", 1) for column in fields.split(","))
+
+
+@pytest.mark.parametrize(
+    ("others", "key"),
+    [
+        ({"db": {"duration": 5.1}, "elapsed_ms": 12.3}, "elapsed_ms"),
+        ({"upstream": {"latency": 0.1}, "total_time": 0.3}, "total_time"),
+        ({"timing": {"duration_ms": 5}, "elapsed": 12}, "elapsed"),
+        ({"duration": 12, "duration_ms": 12}, "duration_ms"),
+        ({"response_time": 0.1, "request_time": 0.3}, "request_time"),
+        ({"http": {"response": {"duration_ms": 5}}}, "http.response.duration_ms"),
+    ],
+)
+def test_of_several_durations_the_outermost_of_the_whole_request_is_suggested(
+    others: dict[str, object], key: str
+) -> None:
+    assert columns_of(BASE | others)["duration"] == key
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        {"upstream": {"duration": 5}, "db": {"latency": 5}, "queue": {"elapsed_ms": 5}, "view_duration": 5},
+        {"timeout_ms": 5, "uptime": 5, "ttl": 5, "expires_ms": 5, "duration_id": 5, "timestamp_ms": 5},
+        {"time_ms": 1709619915000, "request_time": 1709619915000, "time_s": 1709619915},
+        {"elapsed": True, "duration": "long", "latency": [5]},
+    ],
+)
+def test_what_is_no_duration_of_the_request_is_not_suggested(others: dict[str, object]) -> None:
+    assert "duration" not in columns_of(BASE | others)
+
+
+def test_no_key_is_suggested_for_time_and_duration() -> None:
+    found = columns_of(
+        {"user": "bob", "url": "/a", "status": 200, "requestTime": 1728568536, "responseTime": 1}
+    )
+    assert (found["timestamp"], found["duration"]) == ("requestTime", "responseTime")
+
+
+@pytest.mark.parametrize(("value", "settings"), [(205, 2), (0.205, 1), ("0.205", 1)])
+def test_a_time_taken_of_azure_is_in_seconds_when_it_has_a_point(value: object, settings: int) -> None:
+    properties = {"requestUri": "/a", "clientIP": "203.0.113.7", "httpStatus": 200, "timeTaken": value}
+    assert len(suggested(json.dumps({"time": TIME, "properties": properties}))) == settings
+
+
+@pytest.mark.parametrize("other", ["uri", "path"])
+def test_a_whole_request_line_is_suggested_before_other_paths(other: str) -> None:
+    found = {
+        "time": TIME,
+        "user": "bob",
+        "status": 200,
+        other: "/index.php",
+        "request": "GET /x?q=1 HTTP/1.1",
+    }
+    assert columns_of(found)["path"] == "request"
+
+
+@pytest.mark.parametrize(
+    "carried",
+    [
+        {"upstream": {"host": "10.0.0.1"}},
+        {"upstream.host": "10.0.0.1"},
+        {"@version": "1", "host": "web1"},
+        {"short_message": "x", "host": "web1"},
+    ],
+    ids=["upstream", "flat", "logstash", "gelf"],
+)
+def test_the_machine_that_answered_or_wrote_is_not_suggested_for_the_customer(
+    carried: dict[str, object],
+) -> None:
+    found = {"time": TIME, "url": "/a", "status": 200, "client_ip": "203.0.113.7"} | carried
+    assert columns_of(found)["customer_id"] == "client_ip"
+
+
+def test_a_time_of_haproxy_is_suggested_with_its_format() -> None:
+    found = BASE | {"time": "05/Mar/2024:06:25:15.250"}
+    line = json.dumps(found)
+    fields, time_format = (setting.split("=", 1)[1] for setting in suggested(line))
+    options = format_options("json", log_json_fields=fields, log_timestamp_format=time_format)
+    records = open_format(options).parse(line.encode(), 0).records
+    assert [time.isoformat() for time in records["timestamp"]] == ["2024-03-05T06:25:15.250000"]
+
+
 @pytest.mark.parametrize("left_out", ["time", "user", "path", "status"])
 def test_nothing_is_suggested_without_a_key_for_all_that_a_request_needs(left_out: str) -> None:
     found = {"time": TIME, "user": "bob", "path": "/a", "status": 200, "duration": 12}

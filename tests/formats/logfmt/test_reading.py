@@ -150,8 +150,10 @@ def test_what_is_no_request_is_a_reject_with_a_reason(line: str, reason: str) ->
         ("responseTimeMs=316", 0.316),
         ("elapsed_millis=316", 0.316),
         ("time_ms=316", 0.316),
+        ("request_time=0.3 response_time=0.1", 0.3),
+        ("duration=316 duration_ms=316", 0.316),
         ("dur=316ms", 0.316),
-        ("timeTaken=1.5s duration_us=1", 1.5),
+        ("timeTaken=1.5s duration_us=1", 1e-06),
         ("duration_ms=-1", None),
     ],
 )
@@ -265,6 +267,7 @@ def record_of(line: str) -> tuple[object, ...] | str | None:
     if status == "-":
         return "no answer"
     moment = _MOMENTS.get(time or "")
+    path = "-" if path == "" else path
     wrong = moment is None or status not in ("200", "404") or duration not in seconds
     if wrong or not customer or not path or any(ord(each) in (9, 0x85) for each in customer):
         return None

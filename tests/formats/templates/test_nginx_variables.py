@@ -93,7 +93,9 @@ def test_a_tab_may_be_written_as_nginx_has_it() -> None:
     assert from_nginx(r"$remote_addr\t$status").parts == from_nginx("$remote_addr\t$status").parts
 
 
-@pytest.mark.parametrize("forwarded", ["198.51.100.1", "198.51.100.1, 10.0.0.2"])
+@pytest.mark.parametrize(
+    "forwarded", ["198.51.100.1", "198.51.100.1, 10.0.0.2", "198.51.100.1:80", "198.51.100.1:80, 10.0.0.2:80"]
+)
 @pytest.mark.parametrize("quotes", ['"', ""])
 def test_of_forwarded_addresses_that_tell_the_customer_the_first_counts(forwarded: str, quotes: str) -> None:
     options = format_options("nginx", log_customer=("http_x_forwarded_for", "address"))

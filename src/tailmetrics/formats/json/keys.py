@@ -13,14 +13,18 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from tailmetrics.errors import FormatError
+from tailmetrics.formats.customers import is_forwarded, is_host
+from tailmetrics.formats.json.names import Naming, written_names
 from tailmetrics.formats.lines import Lines
 from tailmetrics.formats.units import unit_of
 
 SETTING: Final = "LOG_JSON_FIELDS"
 NULL: Final = msgspec.Raw(b"null")  # what a key that is not there has, too
 _MISSING: Final = frozenset((b"null", b'""', b'"-"'))
+# Of a time also 0, which is an unknown one by OpenTelemetry (Logs Data Model) and as texts are written of it.
+_NO_TIME = re.compile(rb'null|"-?"|0|"0"|"(?:0001|1970)-01-01T00:00:00(?:\.0+)?(?:Z|[+-]00:00)"')
 _NUMBER = re.compile(rb'"?([0-9.][0-9.eE+-]*)"?')
-_HOST_AND_PORT = re.compile(rb'"([^":\\\[]+|\[[^"\\\]]*\]):[0-9]+"')
+_NO_NAMES: Final = ("timestamp", "path", "status_code", "duration")  # columns that tell no customer
 _OPEN, _CLOSE = b"{"[0], b"}"[0]
 _NOT_IN_KEYS = frozenset('"\\') | {chr(code) for code in range(32)}
 
@@ -34,8 +38,10 @@ Getter = Callable[[list[Any]], list[msgspec.Raw]]
 class JsonFields:
     """Column to keys in order of preference; a dot in a key goes into an object, else is part of the key.
 
-    A column has the first value that is neither null nor empty nor `-`, else the first that is not null. The
-    unit of a duration is that which the name of its key tells. Of the keys in `hosts` the port is left out.
+    A column has the first value that is neither null nor empty nor `-`, and the time the first that is not 0
+    either; else the first that is not null. The
+    unit of a duration is that which the name of its key tells. Keys in `hosts` tell hosts, whatever they are
+    called.
     Raises FormatError where one key is to hold a value and an object.
     """
 
@@ -59,8 +65,11 @@ class JsonFields:
         """The unit of what a route leads to; empty where it is none of its own."""
         return unit_of(route[-1]) if column == "duration" else ""
 
-    def is_host(self, route: Route) -> bool:
-        return ".".join(route) in self.hosts
+    def naming(self, column: str, route: Route) -> Naming | None:
+        """How what a route leads to tells a customer; None where it is none."""
+        if column in _NO_NAMES:
+            return None
+        return Naming(".".join(route) in self.hosts or is_host(route[-1]), is_forwarded(route[-1]))
 
 
 def routes_of(keys: Sequence[str]) -> list[Route]:
@@ -165,11 +174,12 @@ class Objects:
         values = first(objects)
         if not others:
             return values
-        rest = [place for place, value in enumerate(values) if len(value) <= 4 and bytes(value) in _MISSING]
+        is_missing = _is_no_time if column == "timestamp" else _is_missing
+        rest = [place for place, value in enumerate(values) if is_missing(value)]
         if rest:
             further = [get([objects[place] for place in rest]) for get in others]
             for place, *choices in zip(rest, *further, strict=True):
-                values[place] = _preferred([values[place], *choices])
+                values[place] = _preferred([values[place], *choices], is_missing)
         return values
 
 
@@ -182,18 +192,17 @@ def _with_unit(get: Getter, unit: str, objects: list[Any]) -> list[msgspec.Raw]:
     ]
 
 
-def _without_port(get: Getter, objects: list[Any]) -> list[msgspec.Raw]:
-    """The values, as customers.without_port has their texts."""
-    return [
-        msgspec.Raw(b'"%b"' % host[1]) if (host := _HOST_AND_PORT.fullmatch(value)) else value
-        for value in get(objects)
-    ]
+def _is_missing(value: msgspec.Raw) -> bool:
+    return len(value) <= 4 and bytes(value) in _MISSING
 
 
-def _preferred(values: Sequence[msgspec.Raw]) -> msgspec.Raw:
-    written = [(value, bytes(value)) for value in values]
-    good = [value for value, text in written if text not in _MISSING]
-    return next(iter(good + [value for value, text in written if text != b"null"]), NULL)
+def _is_no_time(value: msgspec.Raw) -> bool:
+    return _NO_TIME.fullmatch(value) is not None
+
+
+def _preferred(values: Sequence[msgspec.Raw], is_missing: Callable[[msgspec.Raw], bool]) -> msgspec.Raw:
+    good = [value for value in values if not is_missing(value)]
+    return next(iter(good + [value for value in values if bytes(value) != b"null"]), NULL)
 
 
 def _tree(fields: JsonFields) -> dict[str, Any]:
@@ -242,7 +251,7 @@ class _Level:
 
 def _getter(level: _Level, fields: JsonFields, column: str, route: Route) -> Getter:
     get = partial(level.values, route)
-    if fields.is_host(route):
-        return partial(_without_port, get)
+    if naming := fields.naming(column, route):
+        return lambda objects: written_names(get(objects), naming)
     unit = fields.unit(column, route)
     return partial(_with_unit, get, unit) if unit else get

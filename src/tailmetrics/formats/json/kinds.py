@@ -10,7 +10,7 @@ from typing import Any, Final
 from tailmetrics.formats.customers import is_told
 from tailmetrics.formats.json.keys import JsonFields, object_in, read_map, routes_of
 from tailmetrics.formats.json.reading import COLUMNS, MESSAGE, OPTIONAL, JsonFormat
-from tailmetrics.formats.json.suggest import column_called
+from tailmetrics.formats.json.suggest import duration_called, time_called
 from tailmetrics.formats.kinds import Kind
 from tailmetrics.formats.paths import AGENT
 from tailmetrics.formats.rules import Rules
@@ -20,10 +20,19 @@ NAME: Final = "json"
 _NEEDED_AS_MAPPED: Final = (("timestamp", "customer_id"), ("path",), ("status_code",))
 # Fewer than logfmt has: each key that is looked for takes a while, of objects that have it not, too.
 _DURATIONS: Final = (
-    *("duration", "duration_s", "duration_seconds", "duration_us", "duration_ns"),
-    *("duration_ms", "latency_ms", "elapsed_ms", "took_ms", "response_time_ms", "request_time_ms"),
-    *("durationMs", "latencyMs", "responseTimeMs"),
+    *(
+        "duration_ms",
+        "durationMs",
+        "duration_s",
+        "duration_seconds",
+        "duration_us",
+        "duration_ns",
+        "duration",
+    ),
+    *("latency_ms", "elapsed_ms", "took_ms", "request_time_ms", "response_time_ms"),
+    *("latencyMs", "responseTimeMs"),
 )
+_CALLED: Final = {"timestamp": time_called, "duration": duration_called}
 _AGENT_KEYS = ("user_agent", "http_user_agent")
 
 Keys = Mapping[str, tuple[str, ...]]
@@ -36,6 +45,7 @@ class ObjectLog:
     `keys` are those of each field in order of preference; every line has one for each of `needed`, fields of
     which each may stand for another. Where there is a `message`, lines with another under the key `msg` tell
     no request. No line has one of `nowhere_else` under a key that is called so and is none of these.
+    `unit` is that of durations; with `asks_whole_unit` that of whole numbers is told by LOG_DURATION_UNIT.
     """
 
     name: str
@@ -47,6 +57,7 @@ class ObjectLog:
     message: str = ""
     customer: tuple[str, ...] = ("user", "address")
     unit: str | None = None
+    asks_whole_unit: bool = False
     _routes: Mapping[str, Sequence[tuple[str, ...]]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -63,7 +74,7 @@ class ObjectLog:
         """The fields that an object does not have, and that are needed, or are there under another key."""
         needed = [names[0] for names in self.needed if not any(self._has(found, name) for name in names)]
         return needed or [
-            name for name in self.nowhere_else if not self._has(found, name) and column_called(name, found)
+            name for name in self.nowhere_else if not self._has(found, name) and _CALLED[name](found)
         ]
 
     def _has(self, found: Mapping[str, Any], name: str) -> bool:
@@ -88,7 +99,8 @@ class ObjectLog:
         if self.message:
             fields[MESSAGE] = ("msg",)
         hosts = frozenset(self.keys.get("host", ()))
-        return JsonFormat(JsonFields(fields, hosts), rules, options.max_line_bytes, self.message)
+        whole_unit = options.duration_unit if self.asks_whole_unit else None
+        return JsonFormat(JsonFields(fields, hosts), rules, options.max_line_bytes, self.message, whole_unit)
 
     def _keys_of(self, name: str) -> tuple[str, ...]:
         """None where the log has an object for a value, or a value for an object: other logs are meant."""
@@ -111,12 +123,13 @@ _CADDY = ObjectLog(
         "duration": ("duration", "latency"),  # latency up to 2.4
         "user": ("user_id",),
         "host": ("request.host",),
-        "address": ("request.client_ip", "request.remote_ip"),
+        "address": ("request.client_ip", "request.remote_ip", "request.remote_addr"),
         AGENT: ("request.headers.User-Agent",),
     },
     message="handled request",
     customer=("host", "address"),
     unit="s",
+    asks_whole_unit=True,  # duration_format of its log encoder: decimals are s, whole numbers ms or ns
 )
 # https://doc.traefik.io/traefik/observability/access-logs/
 _TRAEFIK = ObjectLog(
@@ -150,7 +163,8 @@ _ECS = ObjectLog(
         "timestamp": ("@timestamp",),
         "path": ("url.path", "url.original"),
         "status_code": ("http.response.status_code",),
-        "duration": ("event.duration",),
+        # Those of labels and of the response are what programs add.
+        "duration": ("event.duration", "labels.duration_ms", "http.response.duration_ms"),
         "user": ("user.name", "user.id"),
         "host": ("url.domain",),
         "address": ("client.ip", "client.address", "source.ip", "source.address"),
@@ -163,7 +177,7 @@ _ECS = ObjectLog(
 _OTEL_KEYS: Final = {
     "path": ("url.path", "http.target", "http.route"),
     "status_code": ("http.response.status_code", "http.status_code"),
-    "duration": ("http.server.request.duration",),
+    "duration": ("http.server.request.duration", "duration_ms"),
     "user": ("user.id", "enduser.id"),
     "host": ("server.address", "http.host", "net.host.name"),
     "address": ("client.address", "http.client_ip"),
@@ -232,6 +246,18 @@ def described_by(field_map: str) -> Callable[[str], bool]:
         return found is not None and log.claims(found)
 
     return described
+
+
+def of_customer(names: Sequence[str]) -> Callable[[str], bool]:
+    """Whether a line is of `json` where LOG_CUSTOMER names the keys that may tell its customer."""
+    choices = ("path" if name.startswith("/") else name for name in names)  # which a part of the path tells
+    log = replace(_JSON, keys={**_JSON.keys, "customer_id": ("customer_id", *choices)})
+
+    def claimed(line: str) -> bool:
+        found = object_in(line)
+        return found is not None and _name_of(line) in (None, NAME) and log.claims(found)
+
+    return claimed
 
 
 def lacking(line: str) -> list[tuple[str, str]]:

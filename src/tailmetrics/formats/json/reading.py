@@ -27,6 +27,7 @@ COLUMNS: Final = tuple(name for name in RAW_SCHEMA if name != PROBLEM)
 OPTIONAL: Final = ("duration",)
 MESSAGE: Final = "_message"  # a field by which requests are told from what else is in the log
 _LONGEST_DAMAGED = 4096  # bytes
+_WHOLE = r"\A0*[1-9][0-9]*\z"
 _SURROGATE = r"\\u[dD][89a-fA-F]"
 # Escapes one after the other: a whole pair, else (as the group) half of one, else any other.
 _ESCAPE = re.compile(
@@ -39,17 +40,27 @@ class JsonFormat:
 
     `fields` tells the keys of each column, and of each further field that the rules need. Lines whose MESSAGE
     is there and is not `message` tell no request, and are counted as blank; where `message` is empty, all do.
+    `whole_unit` is that of durations without a point and a unit, where it is not that of others: without it
+    (when empty) such lines are refused.
     """
 
-    def __init__(self, fields: JsonFields, rules: Rules, max_line_bytes: int, message: str = "") -> None:
+    def __init__(
+        self,
+        fields: JsonFields,
+        rules: Rules,
+        max_line_bytes: int,
+        message: str = "",
+        whole_unit: str | None = None,
+    ) -> None:
         self._objects = Objects(fields)
         self._columns = [column for column in fields.keys if column in COLUMNS or column == MESSAGE]
         required = [column for column in self._columns if column not in OPTIONAL]
         self._shapes, self._alike = Shapes(fields, required), Shapes(fields, required)
         self._rules = rules
-        self._by_rules = TextFormat(extract_by(fields, message), rules, max_line_bytes)
+        self._by_rules = TextFormat(extract_by(fields, message, whole_unit), rules, max_line_bytes)
         self._max_line_bytes = max_line_bytes
         self._message = message
+        self._whole_unit = whole_unit
         # Else the customer or what is counted is told by more than one value.
         self._is_plain = rules.customer == ("customer_id",) and not rules.paths.needs_agent
 
@@ -144,14 +155,18 @@ class JsonFormat:
         if self._message:
             is_request = values[MESSAGE].texts() == self._message
             are_records &= is_request.fill_null(value=False).to_numpy()
+        if self._whole_unit is not None:
+            duration = records["duration"]
+            # Whether one is written as a whole number, is seen by the rules.
+            are_records &= ((duration % 1 != 0) | (duration == 0)).fill_null(value=True).to_numpy()
         proven[places] = are_records
         return records if are_records.all() else records.filter(are_records)
 
 
-def extract_by(fields: JsonFields, message: str = "") -> Extract:
+def extract_by(fields: JsonFields, message: str = "", whole_unit: str | None = None) -> Extract:
     """The columns of the fields as text, however they are written. A column that has no key is null.
 
-    Lines with another `message` are passed over, where one is given.
+    Lines with another `message` are passed over, where one is given. `whole_unit` is as of JsonFormat.
     """
     reader = Objects(fields)
     columns = (*COLUMNS, *(column for column in fields.keys if column not in COLUMNS))
@@ -181,6 +196,8 @@ def extract_by(fields: JsonFields, message: str = "") -> Extract:
             .then(found_instead("customer_id", pl.col("customer_id"), "text or a number"))
             .alias(PROBLEM),
         )
+        if whole_unit is not None:
+            found = _with_whole_unit(found, whole_unit)
         if AGENT in written:  # a header that may be there several times is an array
             found = found.with_columns(pl.col(AGENT).str.strip_prefix('["').str.strip_suffix('"]'))
         if message:
@@ -189,6 +206,15 @@ def extract_by(fields: JsonFields, message: str = "") -> Extract:
         return found
 
     return extract
+
+
+def _with_whole_unit(found: pl.DataFrame, unit: str) -> pl.DataFrame:
+    duration = pl.col("duration")
+    is_whole = duration.str.contains(_WHOLE)
+    if unit:
+        return found.with_columns(pl.when(is_whole).then(duration + pl.lit(unit)).otherwise(duration))
+    problem = found_instead("duration", duration, "a unit: set LOG_DURATION_UNIT")
+    return found.with_columns(pl.coalesce(PROBLEM, pl.when(is_whole).then(problem)).alias(PROBLEM))
 
 
 def _texts(values: Sequence[msgspec.Raw]) -> pl.Series:

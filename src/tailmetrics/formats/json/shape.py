@@ -199,11 +199,16 @@ class _Text:
                 begins, ends = edges[2 * number], edges[2 * number + 1]
                 found = Values.unescaped(self._data, self._array, begins, ends, shape.quoted[number])
                 if route := shape.routes[number]:
-                    found = replace(found, unit=fields.unit(column, route), is_host=fields.is_host(route))
+                    found = replace(
+                        found,
+                        unit=fields.unit(column, route),
+                        naming=fields.naming(column, route),
+                    )
                 if rank == 0:
                     values[column] = found
                 else:  # which of them it is, the lines tell one by one
-                    is_json &= ~values[column].missing()
+                    first = values[column]
+                    is_json &= ~(first.may_be_no_times() if column == "timestamp" else first.missing())
         if is_json.all():
             return places, values
         return places[is_json], {column: found.only(is_json) for column, found in values.items()}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final
 
 import polars as pl
@@ -15,13 +15,13 @@ import polars as pl
 from tailmetrics.formats import timestamps
 from tailmetrics.formats.json.keys import object_in
 from tailmetrics.formats.json.reading import OPTIONAL
-from tailmetrics.formats.units import NAMES, seconds, unit_of, without_unit
+from tailmetrics.formats.units import NAMES, PER_SECOND, is_of_request, seconds, unit_of, without_unit
 
 _DEEPEST = 4  # keys, one in the other
 # Names in order of preference: of keys, or with a dot of keys and what they are in.
 _TIMES = (
     "timestamp @timestamp time ts datetime timelocal timeiso8601 edgestarttimestamp requesttime "
-    "requesttimeepoch starttime startedat t @t date"
+    "requesttimeepoch starttime startedat timeunixnano observedtimeunixnano t @t date"
 )
 _PATHS = (
     "originalurl requesturi requesteduri clientrequesturi uri path requestpath url requesturl urlpath target "
@@ -31,12 +31,11 @@ _STATUSES = (
     "status statuscode responsestatus edgeresponsestatus responsecode responsestatuscode httpstatus "
     "httpstatuscode elbstatuscode scstatus code"
 )
-_DURATIONS = " ".join(
-    (
-        "latencies.request requesttime",
-        *(name.replace("_", "") for name in NAMES),
-        "timetotal edgetimetofirstbyte responsems requestms totalms timems",
-    )
+# The order of keys that units.is_of_request knows; those in _OTHER_DURATIONS it does not.
+_OTHER_DURATIONS = ("latencies.request", "edgetimetofirstbyte")
+_DURATIONS: Final = (
+    *(*_OTHER_DURATIONS, "requesttime"),
+    *(name.replace("_", "") for name in NAMES),
 )
 _USERS = "customerid customer tenant username user userid remoteuser clientusername csusername"
 _HOSTS = (
@@ -45,9 +44,8 @@ _HOSTS = (
 )
 _ADDRESSES = (
     "remoteaddr clientip remoteip clientaddr remoteaddress clientaddress ip sourceip downstreamremoteaddress "
-    "remotehost cip client.host"
+    "remotehost cip client.host client.address source.address"
 )
-_NAMES: Final = {"timestamp": _TIMES, "duration": _DURATIONS}
 # What else is in the objects of programs that name no unit, and which theirs is.
 _UNITS_OF_PROGRAMS: Final = (
     ("latency_human", "latency", "ns"),  # Echo
@@ -64,10 +62,18 @@ _UNITS_OF_PROGRAMS: Final = (
     ("MessageTemplate", "Properties.Elapsed", "ms"),
     ("requested_uri", "elapsed_time", "ms"),  # logstash-logback-encoder
     ("properties.CsUriStem", "properties.TimeTaken", "ms"),  # Azure's App Service
-    ("properties", "properties.timeTaken", "s"),  # Azure's Application Gateway and Front Door
+    ("attributes", "attributes.event.duration", "ns"),  # as Elastic Common Schema has it
+    ("attributes", "attributes.http.server.duration", "ms"),  # OpenTelemetry's metric up to 1.20
 )
-_OF_NGINX = "request_time"  # in seconds, with a point
+# In seconds where they have a point: nginx's, and those of Azure's Front Door and Application Gateway v2.
+_OF_SECONDS = ("request_time", "timeTaken")
+# Times that are no timestamps by their shape: HAProxy's.
+_TIME_FORMATS = ("%d/%b/%Y:%H:%M:%S.%f",)
+# What is in these is told of others than the client.
+_OF_OTHERS = re.compile(r"(?:^|[._])(?:upstream|backend|origin|service)[^.]*\.", re.IGNORECASE)
+_OF_CARRIERS = ("short_message", "@version")  # beside which `host` is the machine that wrote the line
 _REQUEST_LINE = re.compile(r"[A-Z]+ \S.* HTTP/[0-9.]+\Z|[A-Z]+ /\S*\Z")
+_LONGEST_SECONDS = 1e6  # else it is a time since 1970
 _PLAIN_NUMBER = re.compile(r"[0-9.eE+-]*\Z")
 _NO_KEY = re.compile(r'[,|="\\\x00-\x1f]|\A[ .]|[ .]\Z|\.\.')  # of LOG_JSON_FIELDS
 
@@ -78,23 +84,28 @@ def suggested(line: str) -> tuple[str, ...]:
     if found is None:
         return ()
     values = dict(sorted(_values(found), key=lambda each: each[0].count(".")))
+    time, time_format = _time(values)
     keys = {
-        "timestamp": _first(values, _TIMES, _is_time),
+        "timestamp": time,
         "customer_id": _customer(values),
-        "path": _first(values, _PATHS, _is_path),
+        "path": _first(values, _PATHS, _is_request_line) or _first(values, _PATHS, _is_path),
         "status_code": _first(values, _STATUSES, _is_status),
-        "duration": _first(values, _DURATIONS, _is_duration),
+        "duration": _duration({key: value for key, value in values.items() if key != time}),
     }
     if not all(key for column, key in keys.items() if column not in OPTIONAL):
         return ()
     fields = ",".join(f"{column}={key}" for column, key in keys.items() if key)
-    return (f"LOG_JSON_FIELDS={fields}", *_unit(keys["duration"], values))
+    return (f"LOG_JSON_FIELDS={fields}", *time_format, *_unit(keys["duration"], values))
 
 
-def column_called(column: str, found: Mapping[str, Any]) -> str:
-    """The key of an object, and of none that is in it, that is called as a column is; empty where none is."""
-    values = {key: value for key, value in found.items() if not isinstance(value, dict | list)}
-    return _first(values, _NAMES[column], _FITS[column])
+def time_called(found: Mapping[str, Any]) -> str:
+    """The key of an object, and of none that is in it, that is called as its time is; empty where none is."""
+    return _first(found, _TIMES, _is_time)
+
+
+def duration_called(found: Mapping[str, Any]) -> str:
+    """The key of an object, or of one that is in it, that is called as the time that the request took."""
+    return _duration(dict(_values(found)))
 
 
 def _values(found: Mapping[str, Any], before: str = "", depth: int = 1) -> Iterator[tuple[str, Any]]:
@@ -128,7 +139,41 @@ def _letters(name: str) -> str:
     return re.sub(r"[^a-z0-9@]", "", name.lower())
 
 
+def _time(values: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
+    """The key of the time, and the setting that it needs to be read."""
+    if key := _first(values, _TIMES, _is_time):
+        return key, ()
+    for written in _TIME_FORMATS:
+        read = timestamps.reader(timestamps.UTC, written).read
+        if key := _first(values, _TIMES, partial(_is_read, read)):
+            return key, (f"LOG_TIMESTAMP_FORMAT={written}",)
+    return "", ()
+
+
+def _duration(values: Mapping[str, Any]) -> str:
+    """The outermost key, of these the most usual one, and of these one that tells its unit."""
+    keys = [
+        key
+        for key, value in values.items()
+        if (is_of_request(key) or not set(_OTHER_DURATIONS).isdisjoint(_names_of(key)))
+        and _is_duration(value, unit_of(key))
+    ]
+
+    def rank(key: str) -> tuple[int, int, bool]:
+        names = _names_of(key)
+        usual = (place for place, name in enumerate(_DURATIONS) if name in names)
+        return key.count("."), next(usual, len(_DURATIONS)), not unit_of(key)
+
+    return min(keys, key=rank, default="")
+
+
 def _customer(values: Mapping[str, Any]) -> str:
+    is_carried = any(mark in values for mark in _OF_CARRIERS)
+    values = {
+        key: value
+        for key, value in values.items()
+        if not _OF_OTHERS.search(key) and not (key == "host" and is_carried)
+    }
     user = _first(values, _USERS, _is_name)
     address = _first(values, _ADDRESSES, _is_name)
     host = "" if user else _first(values, _HOSTS, _is_name)
@@ -140,7 +185,7 @@ def _unit(key: str, values: Mapping[str, Any]) -> tuple[str, ...]:
         return ()
     there = {".".join(parts[:end]) for parts in (each.split(".") for each in values) for end in (1, 2)}
     unit = next((unit for mark, name, unit in _UNITS_OF_PROGRAMS if mark in there and name == key), "")
-    if key.rpartition(".")[2] == _OF_NGINX and "." in str(values[key]):
+    if key.rpartition(".")[2] in _OF_SECONDS and "." in str(values[key]):
         unit = "s"
     if not unit:
         return (f"LOG_DURATION_UNIT=ms, us or ns, unless {key} is in seconds",)
@@ -154,14 +199,19 @@ def _is_name(value: Any) -> bool:
 def _is_time(value: Any) -> bool:
     if isinstance(value, int | float):
         return value > 10**9  # seconds since 1970
-    read = timestamps.reader(timestamps.UTC, "").read
+    return _is_read(timestamps.reader(timestamps.UTC, "").read, value)
+
+
+def _is_read(read: Callable[[pl.Series], pl.Series], value: Any) -> bool:
     return isinstance(value, str) and read(pl.Series([value])).item() is not None
 
 
+def _is_request_line(value: Any) -> bool:
+    return isinstance(value, str) and _REQUEST_LINE.match(value) is not None
+
+
 def _is_path(value: Any) -> bool:
-    return isinstance(value, str) and (
-        value.startswith(("/", "http://", "https://")) or _REQUEST_LINE.match(value) is not None
-    )
+    return isinstance(value, str) and value.startswith(("/", "http://", "https://"))
 
 
 def _is_status(value: Any) -> bool:
@@ -171,11 +221,9 @@ def _is_status(value: Any) -> bool:
         return False
 
 
-def _is_duration(value: Any) -> bool:
+def _is_duration(value: Any, unit: str) -> bool:
     if value is None or value in ("", "-"):
         return True
     text = str(value)
-    return not isinstance(value, bool) and pl.select(seconds(pl.lit(text), "s")).item() is not None
-
-
-_FITS: Final = {"timestamp": _is_time, "duration": _is_duration}
+    found = None if isinstance(value, bool) else pl.select(seconds(pl.lit(text), unit or "s")).item()
+    return found is not None and found < (_LONGEST_SECONDS if unit else _LONGEST_SECONDS * PER_SECOND["us"])

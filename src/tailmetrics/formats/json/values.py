@@ -13,16 +13,18 @@ import numpy as np
 import polars as pl
 
 from tailmetrics.formats import fields
-from tailmetrics.formats.customers import without_port
 from tailmetrics.formats.digits import WORD, decimals, pairs, words_at
 from tailmetrics.formats.fields import MAX_STATUS, MIN_STATUS
 from tailmetrics.formats.json.iso import HEAD_BYTES, iso_times
+from tailmetrics.formats.json.names import Naming, names_in
 from tailmetrics.formats.lines import LF, Bools, Bytes, Integers
 from tailmetrics.formats.timestamps import EARLIEST, EPOCH_START, LATEST, UTC, TimestampReader
 from tailmetrics.formats.units import PER_SECOND
 from tailmetrics.records import MAX_CUSTOMER_ID_CHARACTERS, RECORD_SCHEMA
 
 _QUOTE, _BACKSLASH, _MINUS, _NINE, _NULL = b'"'[0], b"\\"[0], b"-"[0], b"9"[0], b"n"[0]
+_ZERO: Final = b"0"[0]
+_UNKNOWN_TIMES = np.frombuffer(b"0001-01-1970-01-", dtype="<u8")
 _PADDING: Final = b" " * HEAD_BYTES
 _MICROSECOND = timedelta(microseconds=1)
 _EARLIEST, _LATEST = ((limit - EPOCH_START) // _MICROSECOND for limit in (EARLIEST, LATEST))
@@ -35,7 +37,8 @@ class Values:
     """Values of one column; value i without its quotes is `data[starts[i]:ends[i]]`.
 
     `plain` tells which are numbers, or text without an escape; `unit` is that of numbers, where the key tells
-    it, and `is_host` whether these are hosts, whose ports are left out. Around each are at least HEAD_BYTES.
+    it, and `naming` how customers are told that are still as they are logged. Around each are at least
+    HEAD_BYTES.
     """
 
     data: bytes
@@ -45,7 +48,7 @@ class Values:
     quoted: Bools
     plain: Bools
     unit: str = ""
-    is_host: bool = False
+    naming: Naming | None = None
 
     @staticmethod
     def of(written: Iterable[msgspec.Raw]) -> Values:
@@ -92,6 +95,13 @@ class Values:
         null = ~self.quoted & (first == _NULL)
         missing: Bools = null | (self.quoted & ((lengths == 0) | ((lengths == 1) & (first == _MINUS))))
         return missing
+
+    def may_be_no_times(self) -> Bools:
+        """Missing, or perhaps times that tell that none is known, as keys.JsonFields has it."""
+        first = self.array[self.starts]
+        begins = words_at(self.data, self.starts, "<u8")
+        unknown: Bools = ((self.lengths == 1) & (first == _ZERO)) | np.isin(begins, _UNKNOWN_TIMES)
+        return unknown | self.missing()
 
     def texts(self, places: Integers | None = None) -> pl.Series:
         """The values as text, of all or some; null where one is neither text nor a number."""
@@ -177,7 +187,12 @@ def _customers(values: Values) -> tuple[pl.Series, Bools]:
     texts, proven = _by_rule(values, fits, fields.customer_id)
     short = np.flatnonzero(lengths == 1)
     proven[short] &= values.array[values.starts[short]] != _MINUS
-    return without_port(texts) if values.is_host else texts, proven
+    if not values.naming:
+        return texts, proven
+    names = names_in(texts, values.naming)
+    if names is not texts:  # by another key, where this one tells nobody
+        proven &= ~names.is_in(fields.MISSING).fill_null(value=False).to_numpy()
+    return names, proven
 
 
 def _paths(values: Values) -> tuple[pl.Series, Bools]:

@@ -12,11 +12,19 @@ from tailmetrics.settings import FormatOptions
 
 _COLUMNS: Final = ("timestamp", "customer_id", "path", "status_code", "duration")
 IN_SECONDS: Final = ("duration", "latency", "elapsed", "took", "response_time", "request_time")
-# A name that no line has costs next to nothing.
-_DURATIONS: Final = tuple(dict.fromkeys((*NAMES, *map(camel_case, NAMES))))
-_DURATIONS_WITH_UNIT: Final = (
-    *(key for unit in PER_SECOND for name in NAMES for key in named_with(name, unit)),
-    *(key for name in ("response", "request", "total", "time") for key in named_with(name, "ms")),
+# A name that no line has costs next to nothing. One that tells its unit comes before the same without.
+_DURATIONS: Final = tuple(
+    dict.fromkeys(
+        key
+        for name in NAMES
+        for key in (
+            *(key for unit in PER_SECOND for key in named_with(name, unit)),
+            *(name, camel_case(name)),
+        )
+    )
+)
+_SELDOM_DURATIONS: Final = tuple(
+    key for name in ("response", "request", "total", "time") for key in named_with(name, "ms")
 )
 # What logs usually call each field, in order of preference.
 USUAL: Final[Mapping[str, tuple[str, ...]]] = {
@@ -26,7 +34,7 @@ USUAL: Final[Mapping[str, tuple[str, ...]]] = {
         *("status", "status_code", "code", "statusCode", "http_status", "httpStatus"),
         *("response_status", "responseStatus", "response_code", "responseCode"),
     ),
-    "duration": (*_DURATIONS, *_DURATIONS_WITH_UNIT),
+    "duration": (*_DURATIONS, *_SELDOM_DURATIONS),
     "customer_id": ("customer_id",),
     "user": ("user", "user_id", "username", "remote_user"),
     "host": ("host", "vhost"),

@@ -49,7 +49,9 @@ class CleanRecords:
         self._customers = [field for name in rules.customer for field in template.find(name)]
         self._has_connections = template.first(Role.PROTOCOL) is not None
         self._may_have_ports = any(
-            field.role is Role.ADDRESS or (is_host(field.name) and field.kind is not Kind.NAME)
+            field.role is Role.ADDRESS
+            or field.has_addresses
+            or (is_host(field.name) and field.kind is not Kind.NAME)
             for field in self._customers
         )
         self._agent = template.first(Role.AGENT) if rules.paths.needs_agent else None

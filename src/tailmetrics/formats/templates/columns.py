@@ -94,7 +94,7 @@ def target_of(text: pl.Series, role: Role | None) -> pl.Series:
     """The target with its query, without a host; of what is no HTTP request all that was logged, or `-`."""
     if role is Role.REQUEST:
         text = or_else(text.str.extract(_USUAL_REQUEST), text, _odd_target)
-    return asked_for(text.replace("", "-"))
+    return asked_for(text)
 
 
 def _odd_target(text: pl.Series) -> pl.Series:

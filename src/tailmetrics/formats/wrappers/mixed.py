@@ -92,7 +92,7 @@ def open_mixed(kinds: Iterable[Kind], options: FormatOptions, expected: str) -> 
         nothing = [pl.lit(None, dtype).alias(name) for name, dtype in RAW_SCHEMA.items() if name != PROBLEM]
         return pl.select(problem.alias(PROBLEM), *nothing)
 
-    formats = {kind: kind.open(replace(options, name=kind.name)) for kind in kinds}
+    formats = {kind: kind.open(replace(options, name=kind.name, asks_unit=True)) for kind in kinds}
     # Nothing is left out of what no kind claims.
     rules = Rules(replace(options, customer=(), exclude=()))
     return MixedFormat(formats, TextFormat(extract, rules, options.max_line_bytes))
