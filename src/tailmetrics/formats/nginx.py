@@ -11,7 +11,7 @@ from tailmetrics.formats.fields import PROBLEM
 from tailmetrics.formats.paths import AGENT
 from tailmetrics.formats.reasons import found_instead
 from tailmetrics.formats.rules import Rules
-from tailmetrics.formats.templates.columns import CUSTOMER, all_unescaped, or_else, target_of, unquoted
+from tailmetrics.formats.templates.columns import CUSTOMER, all_unescaped, bare_name, or_else, target_of
 from tailmetrics.formats.templates.format import TemplateFormat
 from tailmetrics.formats.templates.template import QUOTED_TEXT, Field, Kind, Literal, Part, Role, Template
 from tailmetrics.formats.text import PASSED_OVER, Extract, uncoloured
@@ -28,9 +28,9 @@ _MORE = r'(?:, ?[^ ,"]+)*'
 # Who asks: an address, `-` and a user, who may have spaces. Before them may be the addresses that
 # X-Forwarded-For told, of which the first is the client's, or the name of a server and its port.
 _WHO = (
-    r"(?P<address>[^ ,<]*) [^ ]* (?P<user>[^ ]*)",
-    rf"(?P<address>[^ ,<]*) - {_SPACED_USER}",
-    rf"(?P<address>[^ ,<]+)(?:, ?[^ ,]+)+ - {_SPACED_USER}",
+    r"(?P<address>[^ ,]*) [^ ]* (?P<user>[^ ]*)",
+    rf"(?P<address>[^ ,]*) - {_SPACED_USER}",
+    rf"(?P<address>[^ ,]+)(?:, ?[^ ,]+)+ - {_SPACED_USER}",
     rf'(?P<host>\[[^] ,"]+\]|[^ :,"\[][^ :,"]*):[^ :,"]+ (?P<address>[^ ,"]+){_MORE} [^ "]+ {_SPACED_USER}',
     rf'(?P<host>[^ :,"]*\.[^ :,"]*[A-Za-z][^ :,"]*) {_BY_NUMBERS}{_MORE} [^ ]+ {_SPACED_USER}',
 )
@@ -118,7 +118,7 @@ def _extract_by(unit: str, wanted: Sequence[str], who: Sequence[str]) -> Extract
                 PROBLEM
             ),
             pl.col("request").str.contains(_OF_SOCKET).fill_null(value=False).alias(PASSED_OVER),
-            *(unquoted(pl.col(name)) for name in ("host", "address", "user") if name in wanted),
+            *(bare_name(pl.col(name)) for name in ("host", "address", "user") if name in wanted),
             *agent,
         )
         return all_unescaped(raw, wanted)

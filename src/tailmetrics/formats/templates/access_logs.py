@@ -35,7 +35,7 @@ _SERVERS: Final[dict[str, tuple[Callable[[str], Template], tuple[str, ...]]]] = 
 _QUOTED = f'"{QUOTED_TEXT}"'
 # A user may have spaces only where it is sure where he begins.
 _USER = r"(?P<user>[^ ]+|(?<= - )[^ -][^\[]*?)"
-_ADDRESS = r"(?P<address>[^ ,<]+)"
+_ADDRESS = r"(?P<address>[^ ,<][^ ,]*)"
 _CLIENT = rf"{_ADDRESS} (?P<ident>[^ ]+) {_USER}"
 _FORWARDED = rf"{_ADDRESS}(?:, ?[^ ,]+)+ (?P<ident>-) {_USER}"
 _MORE = "(?:, ?[^ ,]+)*"

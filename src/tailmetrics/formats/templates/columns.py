@@ -79,15 +79,15 @@ def extract_by(template: Template, rules: Rules) -> Extract:
 
 def _first_told(fields: Sequence[Field]) -> pl.Expr:
     """The first that is there; of a list, as X-Forwarded-For is one, its first."""
-    texts = [unquoted(pl.col(field.name)) if field.is_name else pl.col(field.name) for field in fields]
+    texts = [bare_name(pl.col(field.name)) if field.is_name else pl.col(field.name) for field in fields]
     return pl.coalesce(
         [named_by(text, is_list=field.has_addresses) for text, field in zip(texts, fields, strict=True)]
     )
 
 
-def unquoted(text: pl.Expr) -> pl.Expr:
-    """The texts without quotes around them, as Twisted writes addresses."""
-    return text.str.replace(r'\A"(.+)"\z', "$1")
+def bare_name(text: pl.Expr) -> pl.Expr:
+    """Who asks, without quotes around him, as Twisted writes them, or a `<6>` before, as syslog has it."""
+    return text.str.replace(r"\A<[0-9]{1,3}>", "").str.replace(r'\A"(.+)"\z', "$1")
 
 
 def target_of(text: pl.Series, role: Role | None) -> pl.Series:

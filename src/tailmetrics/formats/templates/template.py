@@ -19,7 +19,7 @@ from tailmetrics.formats.customers import is_forwarded
 QUOTED_TEXT = r'(?:[^"\\]|\\.)*'
 _IN_BRACES = "[^{}]*"
 # An address and a port behind it: one of IPv6 has colons itself, without brackets.
-_BEFORE_PORT = "(?:[0-9A-Fa-f]*:[0-9A-Fa-f:.]*|[^ ,:<]*)"
+_BEFORE_PORT = "(?:[0-9A-Fa-f]*:[0-9A-Fa-f:.]*|[^ ,:]*)"
 _CLF_BYTES = len("10/Oct/2024:13:55:36 +0000")
 _CHARACTERS_OF_TIME = " /:+-"
 _SHOWN_CHARACTERS = 40
@@ -92,7 +92,7 @@ class Field:
 
     @property
     def is_name(self) -> bool:
-        """Whether it says who asks, which some servers write in quotes that are no part of it."""
+        """Whether it says who asks, which may be in quotes, or behind how urgent a line is."""
         return self.role in (Role.ADDRESS, Role.USER)
 
 
@@ -198,8 +198,8 @@ def _pattern(template: Template, index: int) -> str:
     if part.kind is Kind.NAME:
         return f"[^ ,:{escaped}]*"
     if part.kind is Kind.WORD and part.role is Role.ADDRESS:
-        # An address with a comma is the first of several, and one behind < what syslog says of urgency.
-        return _BEFORE_PORT if stop == ":" else f"[^ ,<{escaped}]*"
+        # An address with a comma is the first of several.
+        return _BEFORE_PORT if stop == ":" else f"[^ ,{escaped}]*"
     if part.kind in (Kind.WORD, Kind.SIGNED):
         return f"[^ {escaped}]*"
     if part.kind is Kind.STRFTIME:
