@@ -71,3 +71,8 @@ def test_a_line_in_which_another_format_has_the_time_is_a_reject_that_names_it()
     requests = b"2024-11-06 06:33:33 cust_40 /?a=1 200 0.316\n"
     assert reasons("logfmt", requests)[0].endswith("; it is of the format requests")
     assert reasons("caddy", KINDS["json"].example.encode())[0].endswith("; it is of the format json")
+
+
+def test_a_request_of_another_program_with_a_message_is_a_reject_that_names_its_format() -> None:
+    line = json.dumps(json.loads(KINDS["json"].example) | {"msg": "request"})
+    assert reasons("caddy", line.encode())[0].endswith("; it is of the format json")

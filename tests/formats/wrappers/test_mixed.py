@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from tailmetrics.formats import KINDS
+from tailmetrics.formats import KINDS, open_by_line
 from tailmetrics.formats.wrappers.mixed import open_mixed
 from tailmetrics.records import RECORD_SCHEMA, REJECT_SCHEMA
 from tests.builders import format_options
@@ -70,6 +72,15 @@ def test_a_log_in_two_pieces_is_the_same_as_in_one(lines: list[str], data: st.Da
     assert first.blanks + second.blanks == whole.blanks
     assert (whole.records.schema, whole.rejects.schema) == (RECORD_SCHEMA, REJECT_SCHEMA)
     assert whole.lines == len(lines)
+
+
+@pytest.mark.parametrize("name", ["json", "traefik-json", "ecs", "otel"])
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_request_with_a_message_is_read_beside_requests_of_caddy(name: str, is_first: bool) -> None:
+    caddy, other = KINDS["caddy"].example, json.loads(KINDS[name].example) | {"msg": "request"}
+    lines = [caddy, json.dumps(other)] if is_first else [json.dumps(other), caddy]
+    parsed = open_by_line(format_options("auto")).parse("".join(f"{line}\n" for line in lines).encode(), 0)
+    assert (parsed.records.height, parsed.rejects.height, parsed.blanks) == (2, 0, 0)
 
 
 def test_what_is_not_counted_is_not_counted_in_any_of_the_kinds() -> None:
