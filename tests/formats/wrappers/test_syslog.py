@@ -41,6 +41,14 @@ LINES = [
     ("1735230133.123456 web1 nginx[7]: a", "a"),
     ("Thu 2024-12-26 16:22:13 UTC web1 nginx[7]: a", "a"),
     ("[    7.123456] web1 nginx[7]: a", "a"),
+    # https://git.busybox.net/busybox/tree/sysklogd/syslogd.c, with facility and level; OpenWrt's logread
+    ("Dec 26 16:22:13 web1 local7.info nginx: 192.0.2.1 a: b", "192.0.2.1 a: b"),
+    ("Dec  6 16:22:13 web1 daemon.err nginx[7]: a", "a"),
+    ("Thu Dec 26 16:22:13 2024 daemon.info nginx[7]: a", "a"),
+    # JSON over syslog: https://www.rsyslog.com/doc/configuration/modules/mmjsonparse.html
+    ('Dec 26 16:22:13 web1 app[7]: @cee: {"a": 1}', '{"a": 1}'),
+    ('<190>1 2024-12-26T16:22:13Z web1 app 7 - - @cee:{"a": 1}', '{"a": 1}'),
+    ('2024-12-26T16:22:13+01:00 web1 app: @cee: {"a": 1}', '{"a": 1}'),
     # As Papertrail shows it
     ("Dec 26 16:22:13 web1 nginx:  a", "a"),
 ]
@@ -58,6 +66,7 @@ OTHERS = [
     '2024-12-26T16:22:13Z {"customer_id": "c", "path": "/"}',
     "2024-12-26T16:22:13Z INFO:     203.0.113.9:52044",
     "Dec 26 16:22:13 {} INFO: a",
+    "Dec 26 16:22:13 web1 local7.info a",
 ]
 
 
