@@ -41,6 +41,8 @@ LINES = [
     ("1735230133.123456 web1 nginx[7]: a", "a"),
     ("Thu 2024-12-26 16:22:13 UTC web1 nginx[7]: a", "a"),
     ("[    7.123456] web1 nginx[7]: a", "a"),
+    ("[    7.123456 <    0.000200 >] web1 nginx[7]: a", "a"),
+    ("[    7.123456 <             >] web1 nginx[7]: a", "a"),
     # https://git.busybox.net/busybox/tree/sysklogd/syslogd.c, with facility and level; OpenWrt's logread
     ("Dec 26 16:22:13 web1 local7.info nginx: 192.0.2.1 a: b", "192.0.2.1 a: b"),
     ("Dec  6 16:22:13 web1 daemon.err nginx[7]: a", "a"),

@@ -19,9 +19,10 @@ _PRIORITY = r"<[0-9]{1,3}>"
 _ISO = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?:Z|[+-][0-9]{2}:?[0-9]{2})"
 _SINCE_1970 = r"[0-9]{10}\.[0-9]{6}"
 _BSD = r"[A-Z][a-z]{2} [ 0-9][0-9] [0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{6})?"
-# journalctl's short-full, whose zone is an abbreviation, its short-monotonic, and OpenWrt's logread.
+# journalctl's short-full, whose zone is an abbreviation, short-monotonic and short-delta; OpenWrt's logread.
 _OTHER_TIMES = (
-    r"[A-Z][a-z]{2} [0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2} [A-Z0-9+-]+|\[ *[0-9]+\.[0-9]{6}\]"
+    r"[A-Z][a-z]{2} [0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2} [A-Z0-9+-]+"
+    r"|\[ *[0-9]+\.[0-9]{6}(?: <[ 0-9.]*>)?\]"
     rf"|[A-Z][a-z]{{2}} {_BSD} [0-9]{{4}}"
 )
 # nginx can be told to leave out the host. No name has a brace or quotes, as the first key of an object has.
