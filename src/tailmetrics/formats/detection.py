@@ -15,7 +15,6 @@ from typing import Final
 
 from tailmetrics.errors import UndecidedFormat
 from tailmetrics.formats import KINDS
-from tailmetrics.formats.carriers import how_to_leave_out, is_of_journal
 from tailmetrics.formats.claims import Claims, claims_of
 from tailmetrics.formats.json.kinds import lacking
 from tailmetrics.formats.json.suggest import suggested
@@ -24,6 +23,7 @@ from tailmetrics.formats.logfmt import reading as logfmt
 from tailmetrics.formats.templates.access_logs import ambiguity, numbered_format
 from tailmetrics.formats.templates.suggest import suggested_template
 from tailmetrics.formats.wrappers import LIKE_FORMATS, unwrapped, wrapper_of
+from tailmetrics.formats.wrappers.carriers import how_to_leave_out, is_of_journal
 from tailmetrics.formats.wrappers.prefixed import PREFIXED
 from tailmetrics.settings import FormatOptions
 from tailmetrics.settings.names import AUTO, RESULTS

@@ -81,6 +81,12 @@ def test_a_line_of_syslog_is_its_message(line: str, inner: str) -> None:
     assert SYSLOG.unwrap(pl.Series([line])).rows() == [(inner, None, None, False, time and time[1])]
 
 
+def test_a_message_that_stands_for_several_is_a_reject_that_tells_how_each_is_had() -> None:
+    line = "Dec 26 16:22:13 web1 nginx: message repeated 3 times: [ 192.0.2.1 - -]"
+    parsed = open_format(format_options("syslog")).parse(line.encode(), 0)
+    assert "$RepeatedMsgReduction off" in parsed.rejects["reason"].item()
+
+
 @pytest.mark.parametrize("line", OTHERS)
 def test_another_line_is_none_of_syslog(line: str) -> None:
     unwrapped = SYSLOG.unwrap(pl.Series([line]))

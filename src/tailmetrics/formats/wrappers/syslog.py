@@ -44,12 +44,18 @@ _LEVEL_SHAPE = re.compile(_LEVEL)
 _SHAPE = re.compile(_HEAD.replace(r"\z", r"\Z").replace(r"\x{FEFF}", "\ufeff"))
 
 
+_REPEATED = (
+    "line: found a message that stands for several, expected each ($RepeatedMsgReduction off in rsyslog)"
+)
+
+
 def unwrap(text: pl.Series) -> pl.DataFrame:
     whole = pl.lit(text)
     fits = pl.lit(text.str.contains(_HEAD) & ~text.str.contains(_LEVEL))
+    inner = pl.select(pl.when(fits).then(whole.str.replace(_HEAD, ""))).to_series()
     return pl.select(
-        pl.when(fits).then(whole.str.replace(_HEAD, "")).alias(INNER),
-        pl.lit(None, pl.String()).alias(PROBLEM),
+        pl.lit(inner).alias(INNER),
+        pl.when(inner.str.starts_with("message repeated ")).then(pl.lit(_REPEATED)).alias(PROBLEM),
         pl.lit(None, pl.String()).alias(STREAM),
         pl.lit(value=False).alias(GOES_ON),
         pl.when(fits).then(whole.str.extract(_TIME, 1)).alias(TIME),

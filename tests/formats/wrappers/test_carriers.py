@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tailmetrics.formats.carriers import how_to_leave_out, is_of_journal
+from tailmetrics.formats.wrappers.carriers import how_to_leave_out, is_of_journal
 
 
 @pytest.mark.parametrize(
