@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from tailmetrics.formats import KINDS, open_by_line
+from tailmetrics.formats.kinds import never_claims
 from tailmetrics.formats.wrappers.mixed import open_mixed
 from tailmetrics.records import RECORD_SCHEMA, REJECT_SCHEMA
 from tests.builders import format_options
@@ -81,6 +82,22 @@ def test_a_request_with_a_message_is_read_beside_requests_of_caddy(name: str, is
     lines = [caddy, json.dumps(other)] if is_first else [json.dumps(other), caddy]
     parsed = open_by_line(format_options("auto")).parse("".join(f"{line}\n" for line in lines).encode(), 0)
     assert (parsed.records.height, parsed.rejects.height, parsed.blanks) == (2, 0, 0)
+
+
+EXAMPLES = [
+    kind.example for kind in KINDS.values() if kind.claims is not never_claims and "\n" not in kind.example
+]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_lines_of_all_formats_are_read_beside_each_other_as_alone(order: int) -> None:
+    read = open_by_line(format_options("auto"))
+    lines = [f"{line}\n".encode() for line in EXAMPLES if line][::order]
+    offsets = [sum(map(len, lines[:place])) for place in range(len(lines))]
+    alone = [read.parse(line, offset).records for line, offset in zip(lines, offsets, strict=True)]
+    together = read.parse(b"".join(lines), 0)
+    assert_frame_equal(together.records, pl.concat(alone))
+    assert (together.records.height, together.rejects.height) == (len(lines), 0)
 
 
 PLAIN = '203.0.113.1 - bob [20/Nov/2026:11:00:01 +0100] "GET /cart HTTP/1.1" 200 612 "-" "curl/8.5"'
