@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tailmetrics.formats import framing
 from tailmetrics.formats.framing import framing_of
 from tailmetrics.formats.wrappers import WRAPPERS
 from tailmetrics.formats.wrappers.format import WrappedFormat
@@ -65,13 +66,14 @@ def test_a_line_is_whole_with_its_last_part(name: str, wrap: Wrap) -> None:
 
 @in_each
 def test_of_a_line_whose_parts_do_not_end_in_time_those_are_read_that_are_there(
-    name: str, wrap: Wrap
+    name: str, wrap: Wrap, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(framing, "CHUNK_LINES", 50)
     part = f"{wrap(full('a'), A, True)}\n".encode()
     whole = framing_of(name).whole
     assert whole(part * 3, 0, 4 * len(part)) == 0
     assert whole(part * 3 + b"{", 0, 3 * len(part) + 1) == 3 * len(part)
-    assert whole(part * (CHUNK_LINES + 2)) == CHUNK_LINES * len(part)
+    assert whole(part * 52) == 50 * len(part)
 
 
 def test_of_many_whole_lines_as_many_are_told_of_as_a_chunk_may_have() -> None:
