@@ -47,6 +47,8 @@ NO_LOGS = [
     ("x.log.lz4", b"\x04\x22\x4d\x18\x64\x40\xa7", "an lz4 file"),
     ("x.log.Z", b"\x1f\x9d\x90l\xd2\xb8", "a file of compress"),
     ("x.log.br", b"\x8b\x02\x80line\n\x03", "a brotli file"),
+    ("utf-16-le.log", "GET /cart\n".encode("utf-16-le"), "text in UTF-16, and not UTF-8"),
+    ("utf-16-be.log", "GET /cart\n".encode("utf-16-be"), "text in UTF-16, and not UTF-8"),
     ("x.tar", tarred(b"line\n"), "a tar archive"),
     ("x.tar.gz", gzip.compress(tarred(b"line\n")), "a tar archive"),
     ("x.tar.zst", zstd.compress(tarred(b"line\n")), "a tar archive"),

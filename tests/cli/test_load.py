@@ -117,6 +117,15 @@ def test_a_log_of_which_no_line_can_be_read_is_a_failure_told_with_reasons_and_w
         assert [file["warning"] for file in json.loads(result.stdout)["files"]] == hints
 
 
+@each_suffix
+def test_what_reads_a_compressed_log_again_unpacks_it(run: Run, suffix: str) -> None:
+    path = Path(f"x.log{suffix}")
+    path.write_bytes(COMPRESS[suffix](b"no request\n"))
+    told = run("load", path, "--log-format", "json").stderr
+    unpacks = {".gz": "zcat", ".xz": "xzcat", ".bz2": "bzcat", ".zst": "zstdcat"}
+    assert f"`(echo; {unpacks[suffix]} FILE) | tailmetrics load" in told
+
+
 @pytest.mark.slow
 def test_more_files_are_loaded_than_may_be_open_at_a_time() -> None:
     for number in range(300):

@@ -223,10 +223,36 @@ def test_blocks_of_lines_decide_nothing_inside_of_a_wrapper() -> None:
         name_of(cri("# Test: apples"), cri("# Result: PASS"))
 
 
-@pytest.mark.parametrize("words", ["web-1 nginx ", "2024-12-26 16:22:13,123 DEBG web stdout output: "])
-def test_of_a_line_behind_strange_words_it_is_told_to_leave_them_out(words: str) -> None:
-    with pytest.raises(UndecidedFormat, match=f"behind '{words}' it is of the format nginx: .*stern"):
+@pytest.mark.parametrize(
+    ("words", "remedy"),
+    [
+        ("web-1 nginx ", r" \(stern --output raw\);"),
+        ("2024-12-26 16:22:13,123 DEBG web stdout output: ", ";"),
+        (" ", r" \(rsyslog: %msg:2:\$% for %msg%\);"),
+    ],
+)
+def test_of_a_line_behind_strange_words_it_is_told_to_leave_them_out(words: str, remedy: str) -> None:
+    told = f"behind '{words}' it is of the format nginx: have it written without that{remedy}"
+    with pytest.raises(UndecidedFormat, match=told):
         name_of(f"{words}{COMBINED}")
+
+
+@pytest.mark.parametrize("blank", [b"\n", b" \r\n\t\n\n", b"\xef\xbb\xbf\n"])
+def test_a_whole_log_of_blank_lines_needs_no_format(blank: bytes) -> None:
+    options = decided(blank, AUTO, is_whole=True)
+    parsed = open_format(options or AUTO).parse(blank, 0)
+    assert (options, parsed.blanks, parsed.rejects.height) == (AUTO, blank.count(b"\n"), 0)
+
+
+def test_of_other_ways_of_journalctl_that_in_json_is_told() -> None:
+    with pytest.raises(UndecidedFormat, match=r"found '{', .*have them as `journalctl -o json`"):
+        name_of("{", '\t"__CURSOR" : "s=1",', '\t"MESSAGE" : "a"', "}")
+
+
+def test_of_words_that_tell_nothing_no_format_string_is_suggested() -> None:
+    with pytest.raises(UndecidedFormat) as raised:
+        name_of("\r".join([COMBINED] * 5))
+    assert "suggest" not in str(raised.value)
 
 
 def test_what_is_inside_of_a_wrapped_line_is_told_when_it_is_of_no_known_format() -> None:

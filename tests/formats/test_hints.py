@@ -58,6 +58,19 @@ def test_a_hint_about_what_is_inside_stands_alone() -> None:
     assert reason.endswith("; it is of the format nginx")
 
 
+@pytest.mark.parametrize("name", ["docker", "docker:json"])
+def test_the_wrapper_of_the_log_itself_is_no_hint(name: str) -> None:
+    line = docker(b'{"customer_id":"c","path":null,"status_code":200,"msg":"a"}\n')
+    untimed = docker(COMBINED.replace(b"10/Oct/2024:13:55:36 +0000", b"10/Oct/2024:13:99:36 +0000"))
+    assert not any("it is of the format docker" in reason for reason in reasons(name, line + untimed))
+
+
+def test_a_line_without_a_time_in_syslog_has_no_hint_of_syslog() -> None:
+    line = b'Oct 10 13:55:36 web1 app: {"customer_id":"c","path":"/","status_code":"x"}\n'
+    pairs = b"[    7.123456] web1 app: user=a path=/ status=200 duration=0.5\n"
+    assert not any("it is of the format syslog" in reason for reason in reasons("syslog", line + pairs))
+
+
 def test_an_unknown_line_inside_of_its_wrapper_has_no_hint() -> None:
     assert "it is of the format" not in reasons("docker", docker(b"hello\n"))[0]
 
@@ -71,3 +84,8 @@ def test_a_line_in_which_another_format_has_the_time_is_a_reject_that_names_it()
     requests = b"2024-11-06 06:33:33 cust_40 /?a=1 200 0.316\n"
     assert reasons("logfmt", requests)[0].endswith("; it is of the format requests")
     assert reasons("caddy", KINDS["json"].example.encode())[0].endswith("; it is of the format json")
+
+
+def test_a_request_of_another_program_with_a_message_is_a_reject_that_names_its_format() -> None:
+    line = json.dumps(json.loads(KINDS["json"].example) | {"msg": "request"})
+    assert reasons("caddy", line.encode())[0].endswith("; it is of the format json")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tailmetrics.ingest.load import load_files, load_jobs, total_progress
+from tailmetrics.ingest.load import load_files, load_jobs, total_progress, with_name
 from tailmetrics.status import LoadProgress
 from tests.builders import settings_of
 
@@ -48,6 +48,36 @@ def test_files_are_summed_and_one_that_vanishes_fails_alone(tmp_path: Path) -> N
     total = load_files(settings, [log, tmp_path / "missing.log"], lambda _: None)
     assert (total.state, total.lines, total.records, total.rejects, total.blanks) == ("failed", 3, 1, 1, 1)
     assert "missing.log" in str(total.error)
+
+
+def test_a_file_of_no_known_format_is_named_where_several_are_loaded(tmp_path: Path) -> None:
+    garbage, damaged = tmp_path / "garbage.log", tmp_path / "x.log.gz"
+    garbage.write_text("hello world\n")
+    damaged.write_bytes(b"\x1f\x8b")
+    settings = settings_of(tmp_path / "store.duckdb", log_format="auto")
+    first, second = str(load_files(settings, [garbage, damaged], lambda _: None).error).split("; /")
+    assert first.startswith(f"{garbage}: format: found 'hello world'")
+    assert second.startswith(f"{damaged}: not a whole gzip file"[1:])
+
+
+@pytest.mark.parametrize(
+    ("file", "error", "expected"),
+    [
+        ("a.log", "no room", "a.log: no room"),
+        ("a.log", "/x/a.log: no room", "/x/a.log: no room"),
+        ("-", "no-room", "-: no-room"),
+        ("-", "stdin: found a zip archive", "stdin: found a zip archive"),
+    ],
+)
+def test_a_file_is_named_once(file: str, error: str, expected: str) -> None:
+    assert with_name(error, Path(file)) == expected
+
+
+def test_a_log_of_blank_lines_is_loaded_like_an_empty_one(tmp_path: Path) -> None:
+    log = tmp_path / "x.log"
+    log.write_text("\n \n")
+    loaded = load_files(settings_of(tmp_path / "store.duckdb", log_format="auto"), [log], lambda _: None)
+    assert (loaded.state, loaded.blanks) == ("done", 2)
 
 
 def test_each_file_has_a_job_of_its_own(tmp_path: Path) -> None:

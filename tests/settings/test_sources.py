@@ -132,12 +132,15 @@ KEYS = (
         ),
         ("format = 'json'\npattern = 'x'", "pattern: found it with format 'json', expected regex or nginx"),
         ("customer = [1]", "customer.0: found 1, expected a valid string"),
+        (
+            "path = 'docker:nginx=c.log'",
+            "path: found 'docker:nginx=c.log', expected path = 'c.log' with format = 'docker:nginx'",
+        ),
     ],
 )
 def test_a_wrong_key_is_named_with_its_table(table: str, problem: str) -> None:
-    assert problems(f'[[source]]\npath = "a.log"\n[[source]]\npath = "b.log"\n{table}') == [
-        f"source 2: {problem}"
-    ]
+    path = "" if table.startswith("path") else 'path = "b.log"\n'
+    assert problems(f'[[source]]\npath = "a.log"\n[[source]]\n{path}{table}') == [f"source 2: {problem}"]
 
 
 def test_every_wrong_key_is_told_at_once() -> None:

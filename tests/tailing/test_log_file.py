@@ -85,6 +85,30 @@ def test_what_holds_no_lines_is_not_loaded_and_not_remembered(tmp_path, follow, 
     assert following.sources == {}
 
 
+@each_suffix
+def test_text_that_is_called_like_a_compressed_file_is_to_be_renamed(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"x.log{suffix}"
+    path.write_bytes(b"a request a line\n")
+    told = f"x.log{suffix}: found plain text, expected a {NAMES[suffix]} file as its name .*; rename it"
+    with pytest.raises(LoadError, match=told):
+        open_log(str(path))
+
+
+def test_a_compressed_file_that_is_called_like_one_of_another_kind_is_to_be_renamed(tmp_path: Path) -> None:
+    path = tmp_path / "x.log.gz"
+    path.write_bytes(COMPRESS[".bz2"](b"one\n"))
+    with pytest.raises(LoadError, match=r"found a bzip2 file, expected a gzip file .*; rename it"):
+        open_log(str(path))
+
+
+@pytest.mark.parametrize("content", [b"\x1f", b"\x1f\x8b", b"hello"])
+def test_what_has_too_few_bytes_to_be_known_is_not_whole(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "x.log.gz"
+    path.write_bytes(content)
+    with pytest.raises(LoadError, match="not a whole gzip file"):
+        open_log(str(path))
+
+
 @pytest.mark.skipif(shutil.which("xz") is None, reason="the standard library makes no file of many blocks")
 def test_the_size_in_an_xz_file_is_that_of_all_its_blocks(tmp_path: Path) -> None:
     path = tmp_path / "x.log.xz"

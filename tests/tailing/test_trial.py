@@ -36,6 +36,10 @@ def test_an_only_line_need_not_have_its_end_when_the_log_is_finished() -> None:
     assert tried(LINE[:-1], format_options("requests"), "/x.log", 0, is_finished=False) is None
 
 
+def test_a_log_of_blank_lines_alone_is_not_tried() -> None:
+    assert tried(b"\n \n", format_options("auto"), "/x.log", 0, is_finished=True) is None
+
+
 def test_a_beginning_without_any_line_end_is_not_tried() -> None:
     assert tried(b"x" * HEAD_BYTES, format_options("requests"), "/x.log", 0, is_finished=True) is None
 

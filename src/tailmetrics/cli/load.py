@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 STDIN = Path("-")
 _REFUSED_LOGS = (400, 413, 415, 422)  # statuses of the service, when it is up to the log
 _AWAY = (0, 503)  # of a service that may be asked again
+_CATS = {".gz": "zcat", ".xz": "xzcat", ".bz2": "bzcat", ".zst": "zstdcat"}
 _PIECE_BYTES = 1024 * 1024  # of a log that is sent, at a time
 
 
@@ -52,7 +53,7 @@ def load(settings: Settings, *, files: tuple[Path, ...], as_json: bool) -> None:
     how they are read; otherwise the store is written here.
     """
     from tailmetrics.cli import progress
-    from tailmetrics.ingest.load import total_progress
+    from tailmetrics.ingest.load import total_progress, with_name
 
     check_files(files, "loaded")
     ended = []
@@ -77,7 +78,7 @@ def load(settings: Settings, *, files: tuple[Path, ...], as_json: bool) -> None:
     if total.state == "failed":
         for file, each in zip(files, ended, strict=True):
             if each.error is not None:
-                options.say(each.error if str(file) in each.error else f"{file}: {each.error}")
+                options.say(with_name(each.error, file))
         sys.exit(Exit.NO_INPUT)
     if unread := [file for file, each in zip(files, ended, strict=True) if each.is_unread]:
         options.say(_how_to_read_again(unread))
@@ -125,9 +126,11 @@ def _resumable() -> Iterator[_Place]:
 def _how_to_read_again(unread: Sequence[Path]) -> str:
     """What to do with logs whose lines are all rejects, and count as loaded."""
     names = ", ".join(map(str, unread))
+    cat = " or ".join(dict.fromkeys(_CATS.get(file.suffix, "cat") for file in unread))
     return (
         f"no line of {names} could be read. What was read once is not read again: in its format (LOG_FORMAT) "
-        "it is another log behind an empty line, `(echo; cat FILE) | tailmetrics load --log-format FORMAT -`"
+        "it is another log behind an empty line, "
+        f"`(echo; {cat} FILE) | tailmetrics load --log-format FORMAT -`"
     )
 
 

@@ -57,8 +57,10 @@ def open_format(options: FormatOptions) -> LineFormat:
     That of `auto`, which is left where the lines do not tell, refuses each of them. Raises FormatError when
     there is no such format, or when its options cannot be used.
     """
-    if options.name.partition(":")[0] in WRAPPERS:
-        return WithHints(open_wrapped(options, KINDS, open_format), list(KINDS.values()))
+    wrapper = options.name.partition(":")[0]
+    if wrapper in WRAPPERS:
+        read = open_wrapped(options, KINDS, open_format)
+        return WithHints(read, list(KINDS.values()), wrapper=wrapper)
     kind = KINDS.get(options.name) or access_logs.template_kind(options.name)
     if options.name == AUTO:
         return TextFormat(_nothing, Rules(options), options.max_line_bytes)

@@ -24,6 +24,7 @@ from tailmetrics.formats.logfmt import reading as logfmt
 from tailmetrics.formats.templates.access_logs import ambiguity, numbered_format
 from tailmetrics.formats.templates.suggest import suggested_template
 from tailmetrics.formats.wrappers import LIKE_FORMATS, unwrapped, wrapper_of
+from tailmetrics.formats.wrappers.carriers import how_to_leave_out, is_of_journal
 from tailmetrics.formats.wrappers.prefixed import PREFIXED
 from tailmetrics.settings import FormatOptions
 from tailmetrics.settings.names import AUTO, RESULTS
@@ -37,6 +38,8 @@ _MOST_TOLD = 100  # lines of which one may tell what to set
 _DEEPEST_READ = 2  # wrappers, one in the other
 _DEEPEST = 3  # of which it is told how they can be read
 _MOST_WORDS = 8  # in front of a line that is of a format without them
+_UNNAMED = "$http_x"  # as a suggested format string calls what it does not know
+_MOST_UNNAMED = 12
 _WORD = re.compile(r"[^ \t]+[ \t]+")
 _ADDRESS = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+|[0-9a-f]+::|(?:[0-9a-f]+:){4}")
 _QUERY = re.compile(r'\?(?:\\.|[^\s"\\])+')  # everybody may see what is told, and they may hold secrets
@@ -75,12 +78,15 @@ def decided(head: bytes, options: FormatOptions, *, is_whole: bool) -> FormatOpt
     """The options with the format that the first lines are in; None when more of the log is needed.
 
     `head` are the first HEAD_BYTES of the log or fewer, `is_whole` says that no more will come. A format that
-    is named is not looked for. Raises UndecidedFormat when the lines that are there are of no format, or of
-    several alike.
+    is named is not looked for, nor one of a whole log that is blank. Raises UndecidedFormat when the lines
+    that are there are of no format, or of several alike.
     """
     if options.name != AUTO:
         return options
+    is_all = is_whole and len(head) < HEAD_BYTES
     is_whole = is_whole or len(head) >= HEAD_BYTES
+    if is_all and not head.removeprefix(BYTE_ORDER_MARK).strip():
+        return options  # no format is needed for blank lines
     lines: list[str] = []
     names: Counter[str] = Counter()
     looked_at = 0
@@ -233,7 +239,10 @@ class _Told:
     @property
     def template(self) -> str:
         """The setting with a server's format string that reads the line, empty without one."""
-        return suggested_template(self.text).replace("LOG_FORMAT='", f"LOG_FORMAT='{self.inside}", 1)
+        template = suggested_template(self.text)
+        if template.count(_UNNAMED) > _MOST_UNNAMED:
+            return ""  # of words that tell nothing anyone can make one
+        return template.replace("LOG_FORMAT='", f"LOG_FORMAT='{self.inside}", 1)
 
     @property
     def reason(self) -> str:
@@ -268,6 +277,10 @@ def _why(lines: list[str], names: Counter[str]) -> str:
     """Why lines decide nothing; `names` are how many lines are of each format, or of what wraps some."""
     if not lines:
         return f"format: found no line, expected one of a known format; {_ADVICE}"
+    if is_of_journal(lines):
+        return (
+            f"format: found {lines[0][:80]!r}, expected journalctl's lines; have them as `journalctl -o json`"
+        )
     best = names.most_common(_SHOWN)
     if not best:
         told = [_Told.of(line) for line in lines[:_MOST_TOLD]]
@@ -285,20 +298,18 @@ def _why(lines: list[str], names: Counter[str]) -> str:
 
 def _behind(line: str) -> str:
     """What is to be done with a line that is of a format but for some words in front of it."""
-    words = list(_WORD.finditer(line, 0, _SHOWN_OF_OBJECT * 4))[:_MOST_WORDS]
-    for word in words:
-        if _ADDRESS.search(line, 0, word.end()):
+    words = _WORD.finditer(line, 0, _SHOWN_OF_OBJECT * 4)
+    ends = [len(line) - len(line.lstrip(" \t")), *(word.end() for word in words)][: _MOST_WORDS + 1]
+    for end in filter(None, ends):
+        if _ADDRESS.search(line, 0, end):
             break  # it is a field of the line, which tells the customer
-        rest = line[word.end() :]
+        rest = line[end:]
         name = next((kind.name for kind in KINDS.values() if kind.claims(rest)), numbered_format(rest))
         name = name or ("json" if suggested(rest) else "")
         # Of which the first word may be anything.
         if name and name != "vhost_combined":
-            return (
-                f"behind {line[: word.end()]!r} it is of the format {name}: have it written without that "
-                "(docker compose logs --no-log-prefix, kubectl logs without --prefix, stern --output raw, "
-                "journalctl --output cat, aws logs tail --format short)"
-            )
+            written = f"have it written without that{how_to_leave_out(line[:end])}"
+            return f"behind {line[:end]!r} it is of the format {name}: {written}"
     return ""
 
 

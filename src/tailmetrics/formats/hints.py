@@ -18,12 +18,18 @@ _HINT = "; it is of the format "
 
 
 class WithHints:
-    """A format whose rejects name the format that would read them."""
+    """A format whose rejects name the format that would read them.
 
-    def __init__(self, inner: LineFormat, kinds: Sequence[Kind], own: Kind | None = None) -> None:
+    `own` is the kind of the log, or `wrapper` the name of what its lines are wrapped in.
+    """
+
+    def __init__(
+        self, inner: LineFormat, kinds: Sequence[Kind], own: Kind | None = None, wrapper: str = ""
+    ) -> None:
         self._inner = inner
         self._kinds = kinds
         self._own = own
+        self._wrapper = wrapper
         others = [kind for kind in kinds if kind is not own]
         # A damaged line costs as much as many right ones, so only who may know it is asked.
         self._of_objects = [kind for kind in others if kind.is_object]
@@ -31,7 +37,7 @@ class WithHints:
 
     def of_source(self, path: str, written_ns: int, header: bytes = b"") -> WithHints:
         inner = self._inner.of_source(path, written_ns, header)
-        return self if inner is self._inner else WithHints(inner, self._kinds, self._own)
+        return self if inner is self._inner else WithHints(inner, self._kinds, self._own, self._wrapper)
 
     def parse(self, data: bytes, offset: int) -> ParsedLines:
         return self._hinted(self._inner.parse(data, offset))
@@ -62,7 +68,7 @@ class WithHints:
                 others.insert(0, others.pop(place))  # which likely reads the next one too
                 return f"{_HINT}{kind.name}"
         wrapper = wrapper_of(line)
-        if wrapper is None:
+        if wrapper is None or wrapper == self._wrapper:
             return ""
         inside = unwrapped(line)
         return f"{_HINT}{wrapper}" if any(kind.claims(inside) for kind in self._kinds) else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -43,7 +44,13 @@ def load_files(
 
         for job in jobs:
             finish(job, lambda _: on_progress(total()))
-        return total()
+        loads = [job.progress() for job in jobs]
+        return total_progress(
+            [
+                replace(load, error=load.error and with_name(load.error, file))
+                for file, load in zip(files, loads, strict=True)
+            ]
+        )
 
 
 @contextlib.contextmanager
@@ -95,6 +102,12 @@ def finish(job: LoadJob, on_progress: Callable[[LoadProgress], None]) -> LoadPro
     while not job.wait(_PROGRESS_SECONDS):
         on_progress(job.progress())
     return job.progress()
+
+
+def with_name(error: str, file: Path) -> str:
+    """Why a load failed, behind the name of its file, or of standard input, unless it names that itself."""
+    is_named = str(file) in error if file != Path(STANDARD_INPUT) else error.startswith(f"{SPOOL_NAME}: ")
+    return error if is_named else f"{file}: {error}"
 
 
 def total_progress(loads: Sequence[LoadProgress]) -> LoadProgress:

@@ -12,7 +12,14 @@ from pydantic_settings import BaseSettings
 from typing_extensions import Self
 
 from tailmetrics.errors import SettingsError
-from tailmetrics.settings.names import AUTO, DEFAULT_LOG, REGEX, canonical_format, inner_format
+from tailmetrics.settings.names import (
+    AUTO,
+    DEFAULT_LOG,
+    REGEX,
+    canonical_format,
+    format_and_pattern,
+    inner_format,
+)
 from tailmetrics.settings.options import FormatOptions, LogPath, LogQueue, LogTopic, TopicOptions
 from tailmetrics.settings.sources import SourceTable, place, read_sources
 from tailmetrics.settings.values import CommaSeparated, DurationUnit, LogEntries, TimeZone, is_queue
@@ -116,7 +123,7 @@ class LogSettings(BaseSettings):
         if not value:
             raise ValueError("at least one path or glob")
         for number, entry in enumerate(value, 1):
-            _, pattern = _format_and_pattern(entry)
+            _, pattern = format_and_pattern(entry)
             setting = "LOG_FILE_PATH" if len(value) == 1 else f"LOG_FILE_PATH, entry {number}"
             try:
                 if is_queue(pattern):
@@ -185,7 +192,7 @@ class LogSettings(BaseSettings):
         LOG_FILE_PATH has its default only where there is no LOG_SOURCES.
         """
         counts = not self.log_sources or "log_file_path" in self.model_fields_set
-        parts = map(_format_and_pattern, self.log_file_path if counts else ())
+        parts = map(format_and_pattern, self.log_file_path if counts else ())
         entries = [LogPath(pattern, self.format_options(name)) for name, pattern in parts]
         for number, table in enumerate(self._tables, 1):
             log_format = replace(self.format_options(table.format_name), **table.options)
@@ -210,12 +217,3 @@ class LogSettings(BaseSettings):
             max_line_bytes=self.max_line_bytes,
             chunk_bytes=self.chunk_bytes,
         )
-
-
-def _format_and_pattern(entry: str) -> tuple[str, str]:
-    """An entry of LOG_FILE_PATH, in two; the format is empty where it gives none."""
-    name, _, pattern = entry.partition("=")
-    try:
-        return (canonical_format(name), pattern) if pattern else ("", entry)
-    except ValueError:
-        return "", entry

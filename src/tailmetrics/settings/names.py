@@ -68,6 +68,15 @@ def canonical_format(text: str) -> str:
     return name
 
 
+def format_and_pattern(entry: str) -> tuple[str, str]:
+    """An entry of LOG_FILE_PATH, in two; the format is empty where it gives none."""
+    name, _, pattern = entry.partition("=")
+    try:
+        return (canonical_format(name), pattern) if pattern else ("", entry)
+    except ValueError:
+        return "", entry
+
+
 def inner_format(name: str) -> str:
     """The name of what is inside of wrappers; of a wrapper alone its own."""
     prefix, _, rest = name.partition(":")

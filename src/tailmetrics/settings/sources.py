@@ -9,7 +9,7 @@ from pydantic.functional_validators import AfterValidator, BeforeValidator, mode
 from typing_extensions import Self
 
 from tailmetrics.errors import SettingsError
-from tailmetrics.settings.names import NGINX, REGEX, canonical_format, inner_format
+from tailmetrics.settings.names import NGINX, REGEX, canonical_format, format_and_pattern, inner_format
 from tailmetrics.settings.toml import read_toml, sentence_of, unknown_key
 from tailmetrics.settings.values import CommaSeparated, DurationUnit, TimeZone, is_queue
 from tailmetrics.urls import parse_queue
@@ -25,6 +25,15 @@ def _patterns(value: Any) -> Any:
     if not is_list or not all(isinstance(pattern, str) and pattern.strip() for pattern in patterns):
         raise ValueError(_PATHS)
     return tuple(patterns)
+
+
+def _without_format(patterns: tuple[str, ...]) -> tuple[str, ...]:
+    """The paths, none of which is an entry as of LOG_FILE_PATH; a file that is called so is ./NAME."""
+    for pattern in patterns:
+        name, path = format_and_pattern(pattern)
+        if name:
+            raise ValueError(f"path = {path!r} with format = {name!r}")
+    return patterns
 
 
 def _queues_can_be_read(patterns: tuple[str, ...]) -> tuple[str, ...]:
@@ -56,7 +65,12 @@ class SourceTable(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    path: Annotated[tuple[str, ...], BeforeValidator(_patterns), AfterValidator(_queues_can_be_read)]
+    path: Annotated[
+        tuple[str, ...],
+        BeforeValidator(_patterns),
+        AfterValidator(_queues_can_be_read),
+        AfterValidator(_without_format),
+    ]
     format: Annotated[str, AfterValidator(canonical_format)] | None = None
     pattern: str | None = Field(default=None, min_length=1)
     json_fields: Annotated[str | None, BeforeValidator(_field_map)] = None

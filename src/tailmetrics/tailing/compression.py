@@ -178,6 +178,7 @@ KINDS = (
     ),
 )
 SUFFIXES = tuple(kind.suffix for kind in KINDS)
+_ENOUGH_BYTES = 16  # to tell what a file is; one that is just written may have fewer
 READABLE = "gzip, xz, bzip2 or zstd"
 _ONLY_KNOWN = (
     ("a zip archive", re.compile(rb"PK(?:\x03\x04|\x05\x06|\x07\x08)"), (".zip",)),
@@ -195,7 +196,7 @@ _ONLY_KNOWN = (
     ("an lzma file", re.compile(rb"\x5d\0\0[\0-\xff]{2}"), (".lzma",)),
     ("a snappy file", re.compile(rb"\xff\x06\0\0sNaPpY"), (".sz", ".snappy")),
     ("a brotli file", None, (".br",)),
-    ("text in UTF-16, and not UTF-8", re.compile(rb"\xff\xfe|\xfe\xff"), ()),
+    ("text in UTF-16, and not UTF-8", re.compile(rb"\xff\xfe|\xfe\xff|(?:[\t-~]\0){8}|(?:\0[\t-~]){8}"), ()),
 )
 
 
@@ -212,6 +213,16 @@ def kind_of_content(beginning: bytes) -> Compression | None:
 def kind_of_coding(coding: str) -> Compression | None:
     """The kind of a name in HTTP."""
     return next((kind for kind in KINDS if coding in kind.codings), None)
+
+
+def found_instead(beginning: bytes, kind: Compression) -> str | None:
+    """What a file is that is called like one of the kind, by its first bytes; None when that is not known."""
+    if kind.begins.match(beginning) or len(beginning) < _ENOUGH_BYTES:
+        return None
+    other = kind_of_content(beginning)
+    if other is not None:
+        return f"a {other.name} file"
+    return "plain text" if _is_text(beginning) else None
 
 
 def no_log(beginning: bytes, name: str = "") -> str | None:

@@ -17,6 +17,7 @@ from tailmetrics.tailing.compression import (
     READABLE,
     Compression,
     Decompressed,
+    found_instead,
     kind_of_content,
     kind_of_name,
     no_log,
@@ -113,6 +114,14 @@ def open_finished(path: str, name: str = "") -> LogFile:
 
 
 def _open(path: str, kind: Compression | None, name: str) -> LogFile:
+    if kind is not None:
+        with contextlib.closing(PlainFile(path)) as plain:
+            found = found_instead(plain.read(0, HEAD_BYTES), kind)
+        if found is not None:
+            raise LoadError(
+                f"{name}: found {found}, expected a {kind.name} file as its name ends with {kind.suffix}; "
+                "rename it"
+            )
     file = PlainFile(path) if kind is None else CompressedFile(path, kind, name)
     with contextlib.ExitStack() as closing:
         closing.callback(file.close)

@@ -89,7 +89,7 @@ def tried(
     """
     is_all = is_finished and len(head) < HEAD_BYTES
     log_format = decided(head, options, is_whole=is_all)
-    if log_format is None or not head:
+    if log_format is None or log_format.name == AUTO or not head:
         return None
     whole = framing_of(log_format.name).whole(head) or (len(head) if is_all else 0)
     if not whole:

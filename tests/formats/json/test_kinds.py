@@ -132,6 +132,45 @@ def test_lines_of_caddy_are_told_apart_however_many_there_are(times: int) -> Non
     assert (found.records.height, found.blanks, found.rejects.height) == (times, 2 * times, times)
 
 
+OF_CADDY = '{"level":"info","ts":1.5,'
+
+
+@pytest.mark.parametrize("times", [1, 200])
+@pytest.mark.parametrize(
+    "message",
+    [
+        OF_CADDY + '"msg":"autosaved config","file":"/config/caddy/autosave.json"}',
+        OF_CADDY + '"logger":"pki.ca.local","msg":"certificate is trusted","path":"storage:pki/root.crt"}',
+        OF_CADDY + '"logger":"http.acme_client","msg":"http request","url":"https://ca.example/directory",'
+        '"path":"/directory","status_code":200}',
+        OF_CADDY
+        + '"logger":"http.log.error","msg":"EOF","request":{"uri":"/x"},"duration":0.1,"status":502}',
+    ],
+)
+def test_another_message_of_caddy_is_no_request(message: str, times: int) -> None:
+    found = parsed("caddy", *[CADDY, message] * times)
+    assert (found.records.height, found.blanks, found.rejects.height) == (times, times, 0)
+
+
+@pytest.mark.parametrize("times", [1, 200])
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"msg":"request","timestamp":"2024-10-01","path":"/a","status_code":500}',
+        OF_CADDY + '"logger":"api","msg":"request","path":"/a","status":500}',
+        OF_CADDY + '"msg":"request","url":"/a","statusCode":500}',
+        '{"level":"info","time":"2024-10-01","msg":"ready"}',
+    ],
+)
+def test_a_message_of_another_program_is_a_reject_of_caddy(line: str, times: int) -> None:
+    found = parsed("caddy", *[CADDY, line] * times)
+    assert (found.records.height, found.blanks) == (times, 0)
+    reason = (
+        f"line: found '{line[:80]}{'…' if len(line) > 80 else ''}', expected a request or message of Caddy"
+    )
+    assert found.rejects["reason"].to_list() == [reason] * times
+
+
 def test_agents_of_caddy_are_in_an_array() -> None:
     request = json.loads(CADDY)["request"] | {"headers": {"User-Agent": ["probe/1.0"]}}
     probe = json.dumps(json.loads(CADDY) | {"request": request})

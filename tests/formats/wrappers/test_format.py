@@ -22,7 +22,7 @@ from tests.builders import format_options
 from tests.formats.logs import logs_of, unhurried
 from tests.formats.reference import lines_of
 
-from .wrapping import Wrap, cri, docker
+from .wrapping import FULL, Wrap, cri, docker, full
 
 NGINX = '::1 - b [10/Oct/2024:13:55:36 +0000] "GET /a?b=<c>&d HTTP/1.1" 200 612 "-" "curl" 0.5'
 REQUESTS = "2024-10-01 00:00:01 a / 200 0.5"
@@ -146,7 +146,7 @@ def test_parts_that_are_too_long_together_are_one_reject() -> None:
 def test_a_line_without_a_time_was_written_when_its_wrapper_says(cut: int | None) -> None:
     untimed = '{"customer_id":"c","path":"/","status_code":200}'
     timed = untimed.replace("{", '{"timestamp":"2020-01-01T00:00:00Z",')
-    pieces = [(untimed, False)] if cut is None else [(untimed[:cut], True), (untimed[cut:], False)]
+    pieces = [(untimed, False)] if cut is None else [(full(untimed[:cut]), True), (untimed[cut:], False)]
     lines = [
         docker(NGINX),
         docker(timed),
@@ -251,16 +251,22 @@ def test_every_line_is_a_record_a_reject_or_blank_at_its_offset(
 def test_a_file_is_read_to_its_end_with_lines_longer_than_a_chunk(
     tmp_path: Path, name: str, wrap: Wrap
 ) -> None:
-    pieces = [wrap("x" * 1000, "stdout", True)] * 10 + [
+    pieces = [wrap("x" * FULL, "stdout", True)] * 10 + [
         wrap("end", "stdout", False),
         wrap("end", "stderr", True),
     ]
     path = tmp_path / "container.log"
     path.write_text("".join(f"{piece}\n" for piece in [wrap(NGINX, "stdout", False), *pieces]))
     reader = LineReader(
-        PlainFile(str(path)), 0, b"", b"", framing=framing_of(name), chunk_bytes=4096, max_line_bytes=2048
+        PlainFile(str(path)),
+        0,
+        b"",
+        b"",
+        framing=framing_of(name),
+        chunk_bytes=4 * FULL,
+        max_line_bytes=2 * FULL,
     )
-    read = open_format(format_options(name, max_line_bytes=2048))
+    read = open_format(format_options(name, max_line_bytes=2 * FULL))
     offset, records, rejects = 0, 0, 0
     while lines := reader.read(16) or reader.read(16, final=True):
         parsed = read.parse(lines.data, offset)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from tailmetrics.formats import KINDS
+from tailmetrics.formats import KINDS, open_by_line
+from tailmetrics.formats.kinds import never_claims
 from tailmetrics.formats.wrappers.mixed import open_mixed
 from tailmetrics.records import RECORD_SCHEMA, REJECT_SCHEMA
 from tests.builders import format_options
@@ -70,6 +73,69 @@ def test_a_log_in_two_pieces_is_the_same_as_in_one(lines: list[str], data: st.Da
     assert first.blanks + second.blanks == whole.blanks
     assert (whole.records.schema, whole.rejects.schema) == (RECORD_SCHEMA, REJECT_SCHEMA)
     assert whole.lines == len(lines)
+
+
+@pytest.mark.parametrize("name", ["json", "traefik-json", "ecs", "otel"])
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_request_with_a_message_is_read_beside_requests_of_caddy(name: str, is_first: bool) -> None:
+    caddy, other = KINDS["caddy"].example, json.loads(KINDS[name].example) | {"msg": "request"}
+    lines = [caddy, json.dumps(other)] if is_first else [json.dumps(other), caddy]
+    parsed = open_by_line(format_options("auto")).parse("".join(f"{line}\n" for line in lines).encode(), 0)
+    assert (parsed.records.height, parsed.rejects.height, parsed.blanks) == (2, 0, 0)
+
+
+EXAMPLES = [
+    kind.example for kind in KINDS.values() if kind.claims is not never_claims and "\n" not in kind.example
+]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_lines_of_all_formats_are_read_beside_each_other_as_alone(order: int) -> None:
+    read = open_by_line(format_options("auto"))
+    lines = [f"{line}\n".encode() for line in EXAMPLES if line][::order]
+    offsets = [sum(map(len, lines[:place])) for place in range(len(lines))]
+    alone = [read.parse(line, offset).records for line, offset in zip(lines, offsets, strict=True)]
+    together = read.parse(b"".join(lines), 0)
+    assert_frame_equal(together.records, pl.concat(alone))
+    assert (together.records.height, together.rejects.height) == (len(lines), 0)
+
+
+PLAIN = '203.0.113.1 - bob [20/Nov/2026:11:00:01 +0100] "GET /cart HTTP/1.1" 200 612 "-" "curl/8.5"'
+TIMED = PLAIN + " 0.123"
+COMMON = PLAIN.partition(' "-"')[0]
+WITH_SITE = [f"shop.example:443 {COMMON}", f"[2001:db8::1]:80 {TIMED}", f"shop.example {PLAIN}"]
+
+
+@pytest.mark.parametrize("plain", [PLAIN, TIMED, COMMON])
+@pytest.mark.parametrize("with_site", WITH_SITE)
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_site_in_front_tells_the_customer_whatever_line_comes_first(
+    plain: str, with_site: str, is_first: bool
+) -> None:
+    lines = [plain, with_site] if is_first else [with_site, plain]
+    parsed = open_by_line(format_options("auto")).parse("".join(f"{line}\n" for line in lines).encode(), 0)
+    site = with_site.partition(" ")[0].rpartition(":")[0] or "shop.example"
+    expected = ["bob", site] if is_first else [site, "bob"]
+    assert parsed.records["customer_id"].to_list() == expected
+
+
+@pytest.mark.parametrize("line", [PLAIN, TIMED, COMMON])
+@pytest.mark.parametrize("first", ["bob.example", "::1", "10.0.0.1", "bob"])
+def test_who_asks_is_no_site(line: str, first: str) -> None:
+    line = line.replace("203.0.113.1", first).replace("bob [", "- [")
+    text = "".join(f"{each}\n" for each in (WITH_SITE[0], line)).encode()
+    assert open_by_line(format_options("auto")).parse(text, 0).records["customer_id"].to_list() == [
+        "shop.example",
+        first,
+    ]
+
+
+def test_a_regex_of_the_settings_may_read_lines_with_a_site() -> None:
+    who = r"(?P<customer_id>\S+) \S+ - \S+ \[(?P<timestamp>[^\]]+)\] "
+    what = r"(?P<path>\S+) \S+ (?P<status_code>\d+)"
+    regex = rf'{who}"GET {what} \d+'
+    read = open_by_line(format_options("auto", log_nginx_regex=regex))
+    assert read.parse(WITH_SITE[0].encode(), 0).records["customer_id"].to_list() == ["shop.example:443"]
 
 
 def test_what_is_not_counted_is_not_counted_in_any_of_the_kinds() -> None:

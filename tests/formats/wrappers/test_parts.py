@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tailmetrics.formats import framing
 from tailmetrics.formats.framing import framing_of
 from tailmetrics.formats.wrappers import WRAPPERS
 from tailmetrics.formats.wrappers.format import WrappedFormat
@@ -13,7 +14,7 @@ from tailmetrics.formats.wrappers.parts import WITHIN_LINES, end_of_closed, firs
 from tailmetrics.sources import CHUNK_LINES
 from tests.formats.logs import unhurried
 
-from .wrapping import Keeping, Wrap, cri, docker, docker_in_ascii
+from .wrapping import Keeping, Wrap, cri, docker, docker_in_ascii, full
 
 A, B = "stdout", "stderr"
 _UNLIKELY = st.text(
@@ -53,7 +54,7 @@ def test_a_part_that_never_goes_on_is_waited_for_among_the_next_lines_only() -> 
 def test_a_line_is_whole_with_its_last_part(name: str, wrap: Wrap) -> None:
     first, part, other, last = (
         f"{line}\n".encode()
-        for line in (wrap("1", A, False), wrap("2", A, True), wrap("3", B, False), wrap("4", A, False))
+        for line in (wrap("1", A, False), wrap(full("2"), A, True), wrap("3", B, False), wrap("4", A, False))
     )
     whole = framing_of(name).whole
     assert whole(first + part) == len(first)
@@ -65,13 +66,14 @@ def test_a_line_is_whole_with_its_last_part(name: str, wrap: Wrap) -> None:
 
 @in_each
 def test_of_a_line_whose_parts_do_not_end_in_time_those_are_read_that_are_there(
-    name: str, wrap: Wrap
+    name: str, wrap: Wrap, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    part = f"{wrap('a', A, True)}\n".encode()
+    monkeypatch.setattr(framing, "CHUNK_LINES", 50)
+    part = f"{wrap(full('a'), A, True)}\n".encode()
     whole = framing_of(name).whole
     assert whole(part * 3, 0, 4 * len(part)) == 0
     assert whole(part * 3 + b"{", 0, 3 * len(part) + 1) == 3 * len(part)
-    assert whole(part * (CHUNK_LINES + 2)) == CHUNK_LINES * len(part)
+    assert whole(part * 52) == 50 * len(part)
 
 
 def test_of_many_whole_lines_as_many_are_told_of_as_a_chunk_may_have() -> None:
@@ -89,7 +91,7 @@ def _logs(draw: st.DrawFn) -> list[tuple[str, str, bool]]:
     """Pieces of lines of two streams, which may come between each other: text, stream, whether it goes on."""
     streams = {
         stream: [
-            (piece, stream, number < len(pieces))
+            (full(piece) if number < len(pieces) else piece, stream, number < len(pieces))
             for pieces in draw(st.lists(st.lists(_UNLIKELY, min_size=1, max_size=3), max_size=4))
             for number, piece in enumerate(pieces, 1)
         ]
@@ -97,7 +99,7 @@ def _logs(draw: st.DrawFn) -> list[tuple[str, str, bool]]:
     }
     unfinished = draw(st.sampled_from([A, B, None]))
     if unfinished and streams[unfinished]:
-        streams[unfinished].append((draw(_UNLIKELY), unfinished, True))
+        streams[unfinished].append((full(draw(_UNLIKELY)), unfinished, True))
     log = []
     while left := [stream for stream in streams if streams[stream]]:
         log.append(streams[draw(st.sampled_from(left))].pop(0))

@@ -41,6 +41,16 @@ LINES = [
     ("1735230133.123456 web1 nginx[7]: a", "a"),
     ("Thu 2024-12-26 16:22:13 UTC web1 nginx[7]: a", "a"),
     ("[    7.123456] web1 nginx[7]: a", "a"),
+    ("[    7.123456 <    0.000200 >] web1 nginx[7]: a", "a"),
+    ("[    7.123456 <             >] web1 nginx[7]: a", "a"),
+    # https://git.busybox.net/busybox/tree/sysklogd/syslogd.c, with facility and level; OpenWrt's logread
+    ("Dec 26 16:22:13 web1 local7.info nginx: 192.0.2.1 a: b", "192.0.2.1 a: b"),
+    ("Dec  6 16:22:13 web1 daemon.err nginx[7]: a", "a"),
+    ("Thu Dec 26 16:22:13 2024 daemon.info nginx[7]: a", "a"),
+    # JSON over syslog: https://www.rsyslog.com/doc/configuration/modules/mmjsonparse.html
+    ('Dec 26 16:22:13 web1 app[7]: @cee: {"a": 1}', '{"a": 1}'),
+    ('<190>1 2024-12-26T16:22:13Z web1 app 7 - - @cee:{"a": 1}', '{"a": 1}'),
+    ('2024-12-26T16:22:13+01:00 web1 app: @cee: {"a": 1}', '{"a": 1}'),
     # As Papertrail shows it
     ("Dec 26 16:22:13 web1 nginx:  a", "a"),
 ]
@@ -58,6 +68,7 @@ OTHERS = [
     '2024-12-26T16:22:13Z {"customer_id": "c", "path": "/"}',
     "2024-12-26T16:22:13Z INFO:     203.0.113.9:52044",
     "Dec 26 16:22:13 {} INFO: a",
+    "Dec 26 16:22:13 web1 local7.info a",
 ]
 
 
@@ -68,6 +79,12 @@ def test_a_line_of_syslog_is_its_message(line: str, inner: str) -> None:
     )
     assert SYSLOG.wraps(line)
     assert SYSLOG.unwrap(pl.Series([line])).rows() == [(inner, None, None, False, time and time[1])]
+
+
+def test_a_message_that_stands_for_several_is_a_reject_that_tells_how_each_is_had() -> None:
+    line = "Dec 26 16:22:13 web1 nginx: message repeated 3 times: [ 192.0.2.1 - -]"
+    parsed = open_format(format_options("syslog")).parse(line.encode(), 0)
+    assert "$RepeatedMsgReduction off" in parsed.rejects["reason"].item()
 
 
 @pytest.mark.parametrize("line", OTHERS)

@@ -14,6 +14,14 @@ from tailmetrics.records import ParsedLines, no_records, no_rejects
 Wrap = Callable[[str, str, bool], str]
 
 
+FULL = 16 * 1024  # bytes, after which Docker cuts a line
+
+
+def full(text: str) -> str:
+    """The text with spaces behind it, as long as a piece that goes on."""
+    return text + " " * (FULL - len(text.encode()))
+
+
 def docker(text: str, stream: str = "stdout", goes_on: bool = False) -> str:
     log = json.dumps(text if goes_on else f"{text}\n", ensure_ascii=False)
     for character in "<>&":  # as Go writes them

@@ -14,6 +14,7 @@ import polars as pl
 
 from tailmetrics.formats.fields import MISSING, PROBLEM, RAW_SCHEMA
 from tailmetrics.formats.json.keys import NULL, JsonFields, Objects
+from tailmetrics.formats.json.messages import OtherMessages
 from tailmetrics.formats.json.shape import FEW_LINES, Shapes
 from tailmetrics.formats.json.values import Values, records_of, status_text
 from tailmetrics.formats.lines import Bools, Integers, Lines, lines_of, odd_lines, split
@@ -39,7 +40,8 @@ class JsonFormat:
     """Reads the values of most lines by their bytes, and all others by the rules.
 
     `fields` tells the keys of each column, and of each further field that the rules need. Lines whose MESSAGE
-    is there and is not `message` tell no request, and are counted as blank; where `message` is empty, all do.
+    is there and is not `message` tell no request, and are counted as blank, unless they are of another
+    program; where `message` is empty, all do.
     `whole_unit` is that of durations without a point and a unit, where it is not that of others: without it
     (when empty) such lines are refused.
     """
@@ -166,9 +168,11 @@ class JsonFormat:
 def extract_by(fields: JsonFields, message: str = "", whole_unit: str | None = None) -> Extract:
     """The columns of the fields as text, however they are written. A column that has no key is null.
 
-    Lines with another `message` are passed over, where one is given. `whole_unit` is as of JsonFormat.
+    Lines with another `message` of the same program are passed over, where one is given. `whole_unit` is
+    as of JsonFormat.
     """
     reader = Objects(fields)
+    messages = OtherMessages() if message else None
     columns = (*COLUMNS, *(column for column in fields.keys if column not in COLUMNS))
 
     def extract(text: pl.Series) -> pl.DataFrame:
@@ -200,9 +204,15 @@ def extract_by(fields: JsonFields, message: str = "", whole_unit: str | None = N
             found = _with_whole_unit(found, whole_unit)
         if AGENT in written:  # a header that may be there several times is an array
             found = found.with_columns(pl.col(AGENT).str.strip_prefix('["').str.strip_suffix('"]'))
-        if message:
-            is_other = (pl.col(MESSAGE) != message) & pl.Series(is_object)
-            found = found.with_columns(is_other.fill_null(value=False).alias(PASSED_OVER))
+        if messages:
+            is_other = (found[MESSAGE] != message).fill_null(value=False) & pl.Series(is_object)
+            are_of_caddy = messages.are_of_caddy(whole, is_other)
+            strange = pl.when(is_other & ~are_of_caddy).then(
+                found_instead("line", pl.lit(text), OtherMessages.EXPECTED)
+            )
+            found = found.with_columns(
+                pl.coalesce(strange, PROBLEM).alias(PROBLEM), are_of_caddy.alias(PASSED_OVER)
+            )
         return found
 
     return extract

@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable
 from typing import Final
 
+import polars as pl
+
 from tailmetrics.errors import FormatError
 from tailmetrics.formats import regex
 from tailmetrics.formats.base import LineFormat
@@ -21,7 +23,7 @@ from tailmetrics.formats.templates.haproxy_variables import from_haproxy
 from tailmetrics.formats.templates.nginx_variables import from_nginx
 from tailmetrics.formats.templates.suggest import suggested_template
 from tailmetrics.formats.templates.template import QUOTED_TEXT, Role, Template
-from tailmetrics.formats.text import TextFormat, uncoloured_line
+from tailmetrics.formats.text import TextFormat, uncoloured, uncoloured_line
 from tailmetrics.settings import FormatOptions
 
 _SITE_CUSTOMER: Final = ("host", "address")
@@ -59,6 +61,12 @@ _NO_PORT = (
     rf"{_MORE} (?P<ident>[^ ]+) "
 )
 _VHOST_WITHOUT_PORT = re.compile(rf"\A{_NO_PORT}{_USER}{_REQUEST}(?:{_AGENT}{_TRAILER})?\Z")
+# What stands before the bracket of the time, in the syntax of Polars.
+_WITH_SITE = (
+    r"\A(?:(?:\[[^\] ,]+\]|[^ :,\[][^ :,]*):[0-9]+ [^ ,-][^ ,]*"
+    r'|(?:[^ :,"]*\.[^ :,"]*[A-Za-z][^ :,"]*|_|localhost) [0-9A-Fa-f]*[.:][0-9A-Fa-f.:]*)'
+    rf"{_MORE} [^ ]+ [^ \[][^\[]*\["
+)
 _NGINX = rf"\A{_CLIENT}{_REQUEST}{_AGENT}{_TRAILER}\Z"
 _TRAILED = re.compile(_NGINX)
 _WITH_PORT = re.compile(_VHOST_COMBINED)
@@ -185,6 +193,14 @@ def _claims_vhost(line: str) -> bool:
     return match is not None and (not match["duration"] or _is_told(match["duration"]))
 
 
+def _have_site(text: pl.Series) -> pl.Series:
+    return uncoloured(text).str.contains(_WITH_SITE)
+
+
+def _have_no_site(text: pl.Series) -> pl.Series:
+    return ~_have_site(text)
+
+
 def _is_told(trailer: str) -> bool:
     """Whether what is behind the agent tells which of its words is a time, or that none is."""
     words = _WORDS.findall(trailer)
@@ -218,6 +234,7 @@ KINDS: Final = (
         open=nginx_format,
         customer=CUSTOMER,
         pattern=_COMBINED,
+        are_own=_have_no_site,
     ),
     Kind(
         name="common",
@@ -227,6 +244,7 @@ KINDS: Final = (
         open=nginx_format,
         customer=CUSTOMER,
         pattern=_COMMON,
+        are_own=_have_no_site,
     ),
     Kind(
         name="vhost_combined",
@@ -236,6 +254,7 @@ KINDS: Final = (
         open=_open_vhost_combined,
         customer=_SITE_CUSTOMER,
         pattern=_VHOST_COMBINED,
+        are_own=_have_site,
     ),
     Kind(
         name="nginx",
@@ -245,5 +264,6 @@ KINDS: Final = (
         open=_open_nginx,
         customer=CUSTOMER,
         pattern=_NGINX,
+        are_own=_have_no_site,
     ),
 )

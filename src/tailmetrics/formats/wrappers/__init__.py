@@ -29,6 +29,9 @@ def wrapper_of(line: str) -> str | None:
 
 
 def unwrapped(line: str) -> str:
-    """What is inside of a line that is in a wrapper; of a damaged one all of it."""
+    """What is inside of a line that is in a wrapper; of a damaged one all of it.
+
+    Terminals have a CR before the end of each line, which is part of that.
+    """
     inner: str | None = WRAPPERS[wrapper_of(line) or ""].unwrap(pl.Series([line]))[INNER][0]
-    return line if inner is None else inner
+    return line if inner is None else inner.removesuffix("\r")

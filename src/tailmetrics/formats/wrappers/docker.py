@@ -1,7 +1,8 @@
 """Docker's logging driver `json-file`: an object a line, with what was written up to a line feed as `log`.
 
 https://docs.docker.com/engine/logging/drivers/json-file/. A line of more than 16 KiB comes in pieces, of
-which only the last one ends with a line feed.
+which only the last one ends with a line feed. A shorter piece without is what a program wrote last before it
+ended, and no part of what it writes when it runs again.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from tailmetrics.formats.wrappers.wrapper import (
     Wrapper,
 )
 
+# Bytes of a piece that goes on, or more: of a character that is cut each byte is written as U+FFFD.
+_FULL_BYTES: Final = 16 * 1024
 _STREAM = b'","stream":"'
 _SHAPE = re.compile(
     r'\{"log":"(?:[^"\\]|\\.)*","stream":"std(?:out|err)"(?:,"attrs":\{.*\})?,"time":"[0-9T:.+Z-]*"\}\Z'
@@ -49,7 +52,7 @@ def unwrap(text: pl.Series) -> pl.DataFrame:
             INNER: inner.str.strip_suffix("\n"),
             PROBLEM: pl.repeat(None, len(text), dtype=pl.String(), eager=True),
             STREAM: pl.Series([record.stream for record in records], dtype=pl.String()),
-            GOES_ON: ~inner.str.ends_with("\n").fill_null(value=True),
+            GOES_ON: ~inner.str.ends_with("\n").fill_null(value=True) & (log.str.len_bytes() >= _FULL_BYTES),
             TIME: pl.Series([record.time for record in records], dtype=pl.String()),
         },
         schema=UNWRAPPED_SCHEMA,
@@ -59,7 +62,9 @@ def unwrap(text: pl.Series) -> pl.DataFrame:
 def _may_have_parts(data: bytes) -> bool:
     # A backslash before the escape of a line feed makes it a backslash and an n.
     ended = data.count(rb"\n" + _STREAM)
-    return ended != data.count(b"\n") or rb"\\n" + _STREAM in data
+    if ended == data.count(b"\n") and rb"\\n" + _STREAM not in data:
+        return False
+    return max(map(len, data.split(b"\n"))) > _FULL_BYTES
 
 
 DOCKER: Final = Wrapper(

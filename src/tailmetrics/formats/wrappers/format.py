@@ -183,6 +183,8 @@ def _open_inside(wrapper: Wrapper, kinds: Iterable[Kind], options: FormatOptions
 
 
 def _claiming(options: FormatOptions, kinds: Mapping[str, Kind]) -> list[Kind]:
+    if options.nginx_regex:  # which may describe any lines
+        kinds = {**kinds, "nginx": replace(kinds["nginx"], are_own=None)}
     claims = claims_of(kinds, options)
     return [replace(kinds[name], claims=claim) for name, claim in claims.items() if name != RESULTS]
 

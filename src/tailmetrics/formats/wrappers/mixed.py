@@ -27,7 +27,8 @@ class MixedFormat:
     """Reads each line by the kind that claims it.
 
     Most logs are of one kind, so all lines are given to the kind of the first one, what that refuses to the
-    kind of the first of these, and so on.
+    kind of the first of these, and so on. What is read by its kind never depends on which line is the first:
+    of lines that several kinds read, each is left to its own.
     """
 
     def __init__(self, kinds: Mapping[Kind, LineFormat], nobodys: LineFormat) -> None:
@@ -45,11 +46,15 @@ class MixedFormat:
         owners = _Owners(self._kinds)
         parts: list[ParsedLines] = []
         while len(lines) and (kind := owners.next_of(lines)):
-            parsed = self._kinds[kind].parse_lines(lines)
-            is_refused = owners.are_of_others(lines, parsed.rejects)
+            are_own = np.ones(len(lines), dtype=np.bool_)
+            if kind.are_own:
+                are_own = kind.are_own(text_of(lines)).to_numpy()
+            own = lines if are_own.all() else lines.only(are_own)
+            parsed = self._kinds[kind].parse_lines(own)
+            is_refused = owners.are_of_others(own, parsed.rejects)
             parts.append(replace(parsed, rejects=parsed.rejects.filter(~is_refused)))
             refused = parsed.rejects.filter(is_refused)["offset"].to_numpy()
-            lines = lines.only(np.isin(lines.offsets, refused))
+            lines = lines.only(~are_own | np.isin(lines.offsets, refused))
         if len(lines) or not parts:
             parts.append(self._nobodys.parse_lines(lines))
         return _together(parts)
