@@ -69,7 +69,7 @@ def request_of(line: bytes, max_line_bytes: int) -> Record | Literal["blank", "r
     return (
         moment,
         customer,
-        path,
+        path.partition("?")[0] or "/",
         0 if status in _NO_ANSWER else int(status),
         None if is_unknown else float(duration),
     )

@@ -28,6 +28,7 @@ COLUMNS: Final = tuple(name for name in RAW_SCHEMA if name != PROBLEM)
 OPTIONAL: Final = ("duration",)
 MESSAGE: Final = "_message"  # a field by which requests are told from what else is in the log
 _LONGEST_DAMAGED = 4096  # bytes
+_HALF = "line: found {}, which is half of a surrogate pair, expected whole characters"
 _WHOLE = r"\A0*[1-9][0-9]*\z"
 _SURROGATE = r"\\u[dD][89a-fA-F]"
 # Escapes one after the other: a whole pair, else (as the group) half of one, else any other.
@@ -186,16 +187,14 @@ def extract_by(fields: JsonFields, message: str = "", whole_unit: str | None = N
             pl.col(column) if column in written else pl.lit(None, pl.String()).alias(column)
             for column in columns
         )
-        has_half = pl.any_horizontal(pl.col(columns).str.contains("\0", literal=True))
-        half = "line: found {}, which is half of a surrogate pair, expected whole characters"
         found = found.with_columns(
             asked_for(found["path"]),
             status_text(found["status_code"]).alias("status_code"),
             pl.when(~pl.col("duration").is_in(MISSING)).then("duration"),
             pl.when(~pl.Series(is_object))
             .then(found_instead("line", pl.lit(text), "a JSON object"))
-            .when(has_half)
-            .then(pl.format(half, pl.lit(halves)))
+            .when(pl.any_horizontal(pl.col(columns).str.contains("\0", literal=True)))
+            .then(pl.format(_HALF, pl.lit(halves)))
             .when(~pl.Series(_are_names(written.get("customer_id", [NULL] * len(text)))))
             .then(found_instead("customer_id", pl.col("customer_id"), "text or a number"))
             .alias(PROBLEM),
