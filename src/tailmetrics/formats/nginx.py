@@ -270,5 +270,6 @@ def _templates(unit: str) -> list[Template]:
         Template((*_COMBINED, Literal('" '), request_time)),
         Template((*_COMBINED, Literal('" '), request_time, *bare)),
         Template((*_SITE, *_COMBINED, Literal('"'))),
+        Template((*_SITE, *_COMBINED, Literal('" '), request_time)),
         Template(_COMMON),
     ]
