@@ -35,8 +35,13 @@ def wide(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 
 def see_all(page: Page) -> None:
-    page.locator("#breakdown").scroll_into_view_if_needed()
-    expect(page.locator("#statuses tbody tr")).to_have_count(2)
+    """Scroll to what is loaded when it is seen; what is above may grow meanwhile, and push it away again."""
+    page.wait_for_function(
+        """() => {
+            document.querySelector("#breakdown").scrollIntoView();
+            return document.querySelectorAll("#statuses tbody tr").length === 2;
+        }"""
+    )
 
 
 def cut_off(page: Page, width: int) -> tuple[list[str], int]:
