@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailmetrics.errors import UndecidedFormat
-from tailmetrics.formats import KINDS, Kind, open_by_line, open_format
+from tailmetrics.formats import KINDS, Kind, detection, open_by_line, open_format
 from tailmetrics.formats.detection import decided, head_of, is_of, nearest, of_whole, suggestions
 from tailmetrics.formats.kinds import never_claims
 from tests.builders import format_options
@@ -352,6 +352,27 @@ def test_a_line_without_the_duration_beside_it_is_refused_with_what_reads_the_re
     ):
         name_of(line, json.dumps(BESIDE[inside] | other))
     assert suggestions([line]) == ("LOG_FORMAT=envelope",)
+
+
+def test_lines_that_carry_a_duration_are_read_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr(
+        detection, "open_format", lambda options: opened.append(options.name) or open_format(options)
+    )
+    line = json.dumps(BESIDE["logfmt"] | {"responseTime": 12.3})
+    with pytest.raises(UndecidedFormat):
+        decided(f"{line}\n".encode() * 20, format_options("auto"), is_whole=True)
+    assert opened == ["envelope"]
+
+
+def test_a_duration_that_is_carried_is_lost_only_where_the_line_has_none() -> None:
+    without = json.dumps(BESIDE["logfmt"] | {"responseTime": 12.3})
+    with_one = json.dumps(
+        BESIDE["logfmt"] | {"msg": f"{BESIDE['logfmt']['msg']} duration=0.5", "responseTime": 500}
+    )
+    found = decided(f"{without}\n{with_one}\n{with_one}\n".encode(), format_options("auto"), is_whole=True)
+    assert found is not None
+    assert found.name == "envelope"
 
 
 @pytest.mark.parametrize("inside", BESIDE)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import accumulate, islice
 from typing import Final
 
 from tailmetrics.errors import UndecidedFormat
@@ -87,16 +87,16 @@ def decided(head: bytes, options: FormatOptions, *, is_whole: bool) -> FormatOpt
     is_whole = is_whole or len(head) >= HEAD_BYTES
     if is_all and not head.removeprefix(BYTE_ORDER_MARK).strip():
         return options  # no format is needed for blank lines
-    lines: list[str] = []
+    lines = list(lines_in(head, is_whole=is_whole))
+    losses = _Losses(lines, options)
     names: Counter[str] = Counter()
     looked_at = 0
     of_requests: set[str] = set()  # what wraps the lines of a program wraps those of others too
     claims = claims_of(KINDS, options)
-    for line in lines_in(head, is_whole=is_whole):
-        lines.append(line)
+    for number, line in enumerate(lines):
         wrapper = wrapper_of(line)
         claimed, depth = _claimed(line, claims)
-        if wrapper and claimed and depth and _loses_duration(line, replace(options, name=wrapper)):
+        if wrapper and claimed and depth and losses.has_one(number, wrapper, depth):
             claimed, wrapper = [], None
         if claimed and not depth:
             wrapper = None
@@ -110,7 +110,7 @@ def decided(head: bytes, options: FormatOptions, *, is_whole: bool) -> FormatOpt
         best = names.most_common(_SHOWN)
         is_most = best and best[0][1] * 2 > looked_at and (len(best) == 1 or best[0][1] > best[1][1])
         if is_most and best[0][0] in of_requests:
-            asks_unit = not any(map(logfmt.tells_seconds, lines))
+            asks_unit = not any(map(logfmt.tells_seconds, lines[: number + 1]))
             return replace(options, name=best[0][0], asks_unit=asks_unit)
     if not looked_at and not is_whole:
         return None
@@ -183,11 +183,33 @@ def _claimed(line: str, claims: Mapping[str, Claims]) -> tuple[list[str], int]:
     return [], 0
 
 
-def _loses_duration(line: str, wrapped: FormatOptions) -> bool:
-    """Whether an object that carries a line tells how long the request took, and what is inside does not."""
-    if not _Told.of(line).duration:
-        return False
-    return open_format(wrapped).parse(line.encode(), 0).records["duration"].drop_nulls().is_empty()
+class _Losses:
+    """Of which lines the object around them tells how long the request took, and what is inside does not.
+
+    All lines are read once for a wrapper, as soon as one of them may be of these.
+    """
+
+    def __init__(self, lines: Sequence[str], options: FormatOptions) -> None:
+        self._lines = lines
+        self._options = options
+        self._read: dict[str, set[int]] = {}  # offsets of lines with a duration inside, by the wrapper
+        sizes = (len(line.encode()) + 1 for line in lines)
+        self._offsets = list(accumulate(sizes, initial=0))
+
+    def has_one(self, number: int, wrapper: str, depth: int) -> bool:
+        """Whether a line is of these, in `depth` wrappers of which `wrapper` is the outer one."""
+        carrier = self._lines[number]
+        for _ in range(depth):
+            if duration_called(object_in(carrier) or {}):
+                break
+            carrier = unwrapped(carrier)
+        else:
+            return False
+        if wrapper not in self._read:
+            data = "".join(f"{line}\n" for line in self._lines).encode()
+            records = open_format(replace(self._options, name=wrapper)).parse(data, 0).records
+            self._read[wrapper] = set(records.drop_nulls("duration")["offset"])
+        return self._offsets[number] not in self._read[wrapper]
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,8 +305,8 @@ def _why(lines: list[str], names: Counter[str]) -> str:
         )
     best = names.most_common(_SHOWN)
     if not best:
-        told = [_Told.of(line) for line in lines[:_MOST_TOLD]]
-        return next((each for each in told if each.is_ready), told[0]).reason
+        told = map(_Told.of, lines[:_MOST_TOLD])
+        return (next((each for each in told if each.is_ready), None) or _Told.of(lines[0])).reason
     if len(best) > 1 and best[0][1] == best[1][1]:
         return (
             f"format: found lines that {best[0][0]} and {best[1][0]} read alike, expected those of one; "

@@ -224,6 +224,8 @@ def _is_status(value: Any) -> bool:
 def _is_duration(value: Any, unit: str) -> bool:
     if value is None or value in ("", "-"):
         return True
-    text = str(value)
-    found = None if isinstance(value, bool) else pl.select(seconds(pl.lit(text), unit or "s")).item()
+    if isinstance(value, int | float):
+        found = value / PER_SECOND[unit or "s"] if value >= 0 and not isinstance(value, bool) else None
+    else:
+        found = pl.select(seconds(pl.lit(str(value)), unit or "s")).item()
     return found is not None and found < (_LONGEST_SECONDS if unit else _LONGEST_SECONDS * PER_SECOND["us"])
