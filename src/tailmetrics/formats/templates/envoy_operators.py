@@ -7,10 +7,9 @@ The operators and what they hold are told on the pages "Access logging" (Format 
 from __future__ import annotations
 
 import re
-from difflib import get_close_matches
 
 from tailmetrics.errors import FormatError
-from tailmetrics.formats.templates.parts import best_of, template_of, with_client, without_quotes
+from tailmetrics.formats.templates.parts import best_of, template_of, unknown, with_client, without_quotes
 from tailmetrics.formats.templates.template import Field, Kind, Literal, Part, Role, Template
 from tailmetrics.formats.timestamps import UTC
 
@@ -180,9 +179,5 @@ def _time(whole: str, shape: str, column: int) -> Field:
 
 def _unknown(found: str, column: int) -> FormatError:
     names = sorted([*_FIELDS, *" ".join((_WORDS, _TEXTS)).split(), *_TIMES, *_REQUESTS, "PATH"])
-    known = ", ".join(f"%{each}%" for each in names)
-    near = get_close_matches(found.strip("%").partition("(")[0], names, n=1)
-    alike = "".join(f"%{each}%, or another " for each in near)
-    return FormatError(
-        f"access log format: found {found} at column {column}, expected {alike}one of {known}, and %% for %"
-    )
+    said = unknown(found, found.strip("%").partition("(")[0], column, names, form="%{}%")
+    return FormatError(f"access log format: {said}, and %% for %")

@@ -9,10 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from difflib import get_close_matches
 
 from tailmetrics.errors import FormatError
-from tailmetrics.formats.templates.parts import best_of, literals, template_of, with_client, without_quotes
+from tailmetrics.formats.templates.parts import (
+    best_of,
+    literals,
+    template_of,
+    unknown,
+    with_client,
+    without_quotes,
+)
 from tailmetrics.formats.templates.template import Field, Kind, Literal, Part, Role, Template
 
 _LOCAL_TIME = "%d/%b/%Y:%H:%M:%S.%f"
@@ -237,9 +243,5 @@ def _may_have_quotes(field: Field) -> bool:
 
 def _unknown(found: str, at: int) -> FormatError:
     names = sorted([*_FIELDS, *_WORDS.split(), "o"])
-    known = ", ".join(f"%{each}" for each in names)
-    alike = "".join(f"%{each}, or another " for each in get_close_matches(found.strip("%"), names, n=1))
-    return FormatError(
-        f"log-format: found {found} at column {at + 1}, expected {alike}one of {known}, a sample expression "
-        "as %[req.hdr(host)], and %% for %"
-    )
+    said = unknown(found, found.strip("%"), at + 1, names, form="%{}")
+    return FormatError(f"log-format: {said}, a sample expression as %[req.hdr(host)], and %% for %")

@@ -7,10 +7,9 @@ ngx_http_core_module" (embedded variables) and "Module ngx_http_upstream_module"
 from __future__ import annotations
 
 import re
-from difflib import get_close_matches
 
 from tailmetrics.errors import FormatError
-from tailmetrics.formats.templates.parts import template_of, with_client
+from tailmetrics.formats.templates.parts import template_of, unknown, with_client
 from tailmetrics.formats.templates.template import Field, Kind, Literal, Part, Role, Template
 
 _FIELDS = {
@@ -118,9 +117,9 @@ def _field(name: str, column: int) -> Field:
     if name in _TEXTS.split() or name.startswith(tuple(_PREFIXES.split())):
         return Field(name, Kind.TEXT)
     named = [*_FIELDS, *" ".join((_LISTS, _WORDS, _TEXTS)).split()]
-    known = ", ".join(f"${each}" for each in sorted([*named, *(f"{each}NAME" for each in _PREFIXES.split())]))
-    alike = "".join(f"${each}, or another " for each in get_close_matches(name, named, n=1))
+    prefixed = [f"{each}NAME" for each in _PREFIXES.split()]
+    said = unknown(f"${name}", name, column, named, form="${}", others=prefixed)
     raise FormatError(
-        f"log_format: found ${name} at column {column}, expected {alike}one of {known}; in place of a "
-        "variable of your own (set, map) write one that is like it, as $http_NAME"
+        f"log_format: {said}; in place of a variable of your own (set, map) write one that is like it, as "
+        "$http_NAME"
     )

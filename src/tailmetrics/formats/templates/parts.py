@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 
 from tailmetrics.errors import FormatError
 from tailmetrics.formats.customers import is_forwarded
@@ -137,3 +138,16 @@ def with_client(parts: Sequence[Part]) -> list[Part]:
         if isinstance(part, Field) and is_forwarded(part.name):
             return [*parts[:index], Field(part.name, part.kind, Role.ADDRESS), *parts[index + 1 :]]
     return list(parts)
+
+
+def unknown(
+    found: str, sought: str, column: int, names: Sequence[str], *, form: str, others: Sequence[str] = ()
+) -> str:
+    """What is said of a name that its server does not have: the most alike of the names, and all there are.
+
+    `found` is as it is written, and `form` how each name is, with `{}` for it; columns begin with 1. `others`
+    are alike to none.
+    """
+    alike = "".join(f"{form.format(each)}, or another " for each in get_close_matches(sought, names, n=1))
+    known = ", ".join(form.format(each) for each in sorted([*names, *others]))
+    return f"found {found} at column {column}, expected {alike}one of {known}"
