@@ -48,10 +48,10 @@ class CleanRecords:
         self._max_line_bytes = max_line_bytes
         self._customers = [field for name in rules.customer for field in template.find(name)]
         self._has_connections = template.first(Role.PROTOCOL) is not None
+        # Of hosts it is known which have a port.
         self._may_have_ports = any(
-            field.role is Role.ADDRESS
-            or field.has_addresses
-            or (is_host(field.name) and field.kind is not Kind.NAME)
+            field.role is not Role.HOST
+            and (field.role is Role.ADDRESS or field.has_addresses or is_host(field.name))
             for field in self._customers
         )
         self._agent = template.first(Role.AGENT) if rules.paths.needs_agent else None
