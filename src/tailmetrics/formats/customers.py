@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Final, TypeVar
 
 import polars as pl
 
 from tailmetrics.formats.fields import MISSING
 from tailmetrics.formats.paths import customer_regex
 from tailmetrics.formats.reasons import found_instead
+
+Text = TypeVar("Text", pl.Series, pl.Expr)
 
 # What fields begin with that no line has, but what carried it: a message of Kafka, or an envelope.
 _OF_CARRIERS = ("kafka:", "envelope:")
@@ -50,14 +52,14 @@ def is_host(name: str) -> bool:
     return _HOST.search(name) is not None
 
 
-def first_of_list(text: pl.Series) -> pl.Series:
+def first_of_list(text: Text) -> Text:
     """Of each text what is before its first comma."""
     return text.str.extract(_FIRST_OF_LIST)
 
 
 def named_by(text: pl.Expr, *, is_list: bool) -> pl.Expr:
     """Who a field says that it is, of a list the first without a port; null where it says nobody."""
-    name = text.str.extract(_FIRST_OF_LIST).str.replace(_ADDRESS_AND_PORT, _ADDRESS) if is_list else text
+    name = first_of_list(text).str.replace(_ADDRESS_AND_PORT, _ADDRESS) if is_list else text
     return pl.when(~name.is_in(_NOBODY)).then(name)
 
 

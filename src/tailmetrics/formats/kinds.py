@@ -18,8 +18,8 @@ class Kind:
     `claims` says of a line whether it has the shape of the kind, whatever its values are: by that a format is
     detected. `customer` are the fields that tell the customer, in order of preference, `unit` that of
     durations without one; None where only LOG_DURATION_UNIT tells. `open` raises FormatError when the options
-    cannot be used. `example` is a line as the server writes it. Where the kind reads lines of
-    others too, but otherwise, `are_own` says which texts of a log of several kinds are left to it.
+    cannot be used. `example` is a line as the server writes it. Where the kind reads lines of others too, but
+    otherwise, `are_own` says which texts of a log of several kinds are left to it.
     """
 
     name: str

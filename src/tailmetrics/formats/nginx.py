@@ -34,9 +34,8 @@ _WHO = (
     rf'(?P<host>\[[^] ,"]+\]|[^ :,"\[][^ :,"]*):[^ :,"]+ (?P<address>[^ ,"]+){_MORE} [^ "]+ {_SPACED_USER}',
     rf'(?P<host>[^ :,"]*\.[^ :,"]*[A-Za-z][^ :,"]*) {_BY_NUMBERS}{_MORE} [^ ]+ {_SPACED_USER}',
 )
-_BEHIND_SITE = (
-    rf'(?P<host>[^ :,"]+) {_BY_NUMBERS}{_MORE} [^ ]+ {_SPACED_USER}'  # of any name, as `_` or an address
-)
+# A site of any name, as `_` or an address.
+_BEHIND_SITE = rf'(?P<host>[^ :,"]+) {_BY_NUMBERS}{_MORE} [^ ]+ {_SPACED_USER}'
 _WHAT = rf' \[(?P<timestamp>[^\]]*)\] "(?P<request>{QUOTED_TEXT})" (?P<status_code>[^ ]*)(?P<rest>(?: .*)?)\z'
 _COLUMNS = ("host", "address", "user", "timestamp", "request", "status_code", "rest")
 # Behind the status: bytes, perhaps referer and agent, and words or quoted texts, which may have names.

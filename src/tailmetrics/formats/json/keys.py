@@ -39,10 +39,9 @@ class JsonFields:
     """Column to keys in order of preference; a dot in a key goes into an object, else is part of the key.
 
     A column has the first value that is neither null nor empty nor `-`, and the time the first that is not 0
-    either; else the first that is not null. The
-    unit of a duration is that which the name of its key tells. Keys in `hosts` tell hosts, whatever they are
-    called.
-    Raises FormatError where one key is to hold a value and an object.
+    either; else the first that is not null. The unit of a duration is that which the name of its key tells.
+    Keys in `hosts` tell hosts, whatever they are called. Raises FormatError where one key is to hold
+    a value and an object.
     """
 
     keys: Mapping[str, tuple[str, ...]]

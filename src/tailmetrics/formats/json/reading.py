@@ -42,9 +42,8 @@ class JsonFormat:
 
     `fields` tells the keys of each column, and of each further field that the rules need. Lines whose MESSAGE
     is there and is not `message` tell no request, and are counted as blank, unless they are of another
-    program; where `message` is empty, all do.
-    `whole_unit` is that of durations without a point and a unit, where it is not that of others: without it
-    (when empty) such lines are refused.
+    program; where `message` is empty, all do. `whole_unit` is that of durations without a point and a unit,
+    where it is not that of others: without it (when empty) such lines are refused.
     """
 
     def __init__(

@@ -42,8 +42,6 @@ _LEVEL = (
 _TIME = rf"\A(?:{_PRIORITY}(?:1 )?)?({_BSD}|{_ISO}|{_SINCE_1970}) "
 _LEVEL_SHAPE = re.compile(_LEVEL)
 _SHAPE = re.compile(_HEAD.replace(r"\z", r"\Z").replace(r"\x{FEFF}", "\ufeff"))
-
-
 _REPEATED = (
     "line: found a message that stands for several, expected each ($RepeatedMsgReduction off in rsyslog)"
 )
